@@ -1,0 +1,1 @@
+"""Ekiden: a self-hosted e-mail platform."""

@@ -1,0 +1,11 @@
+"""The root of Ekiden's errors. Each package derives one base of its own from it."""
+
+from __future__ import annotations
+
+
+class EkidenError(Exception):
+    """Anything Ekiden can explain to a person. ``str(error)`` is a sentence for them, in English."""
+
+
+class BadAddress(EkidenError, ValueError):
+    """Text that is no mail address, or one that cannot be mailed to."""

@@ -1,0 +1,41 @@
+"""What happened to a message, as facts that are written with the change they tell of and never altered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+from ekiden.core.clock import Millis
+
+
+class EventType(IntEnum):
+    """Numbers are what the store keeps."""
+
+    ACCEPTED = 1
+    """The message is on stable storage. Belongs to the message (``recipient_number`` 0)."""
+    DELIVERED = 2
+    DEFERRED = 3
+    BOUNCED = 4
+    EXPIRED = 5
+    DROPPED = 6
+    CANCELLED = 7
+    HELD = 8
+    RELEASED = 9
+    """An operator let a held delivery go, or asked for an immediate retry."""
+    LEASE_LOST = 10
+    """The worker that had it ended before it reported; it is due again."""
+    NOTIFIED = 11
+    """A delivery status notification was queued for the sender; ``data.dsn`` is its id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """``data`` is small and JSON-ready; what an attempt saw on the wire is in the attempt, not here."""
+
+    account_id: int
+    message_id: int
+    recipient_number: int
+    type: EventType
+    at: Millis
+    data: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,87 @@
+"""What can become of a delivery (one recipient of one message), and why. Numbers are what the store keeps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class State(IntEnum):
+    """A delivery is always in exactly one. Those from ``DELIVERED`` on are final."""
+
+    HELD = 1
+    """Waits for a person."""
+    SCHEDULED = 2
+    """Waits for the time its sender asked for; never attempted yet."""
+    QUEUED = 3
+    """Due now; never attempted yet."""
+    SENDING = 4
+    """Owned by a worker, which has committed the attempt."""
+    DEFERRED = 5
+    """Was attempted, and waits for its next time."""
+    DELIVERED = 10
+    BOUNCED = 11
+    """Refused for good, by the recipient's side or by us before dialling."""
+    EXPIRED = 12
+    """Ran out of time while deferred."""
+    DROPPED = 13
+    """Not sent on purpose (suppression, policy)."""
+    CANCELLED = 14
+    """Taken back by the sender or an operator."""
+
+    @property
+    def final(self) -> bool:
+        return self >= State.DELIVERED
+
+    @property
+    def waiting(self) -> bool:
+        """Is claimed once its time has come."""
+        return self in WAITING
+
+
+WAITING = frozenset({State.SCHEDULED, State.QUEUED, State.DEFERRED})
+FIRST_FINAL = State.DELIVERED
+
+
+class Cause(IntEnum):
+    """The second axis of a verdict: whose matter it is."""
+
+    NONE = 0
+    RECIPIENT = 1
+    REPUTATION = 2
+    CONTENT = 3
+    RATE = 4
+    POLICY = 5
+    NETWORK = 6
+    OURS = 7
+
+
+class Priority(IntEnum):
+    """Client priority; smaller goes first. Names as in the Infobip contract §7.5."""
+
+    HIGH = 0
+    STANDARD = 1
+    LOW = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What an attempt came to for one recipient.
+
+    ``final``: asking again will not help (also true of success). ``code`` and ``enhanced`` are the peer's
+    (RFC 5321 §4.2, RFC 3463) or, when the peer never answered, the ones we would report: ``text`` says so.
+    """
+
+    state: State
+    cause: Cause
+    code: int
+    enhanced: str
+    text: str
+
+    @property
+    def delivered(self) -> bool:
+        return self.state is State.DELIVERED
+
+    @property
+    def final(self) -> bool:
+        return self.state.final

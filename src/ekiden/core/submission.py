@@ -1,0 +1,88 @@
+"""The one value that every way in builds and that the door (``intake``) takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum, IntFlag
+
+from ekiden.core.address import Address
+from ekiden.core.clock import Millis
+from ekiden.core.states import Priority
+
+
+class Notify(IntFlag):
+    """RFC 3461 §4.1. ``NONE_GIVEN`` means the parameter was absent: failures are reported, delays may be."""
+
+    NONE_GIVEN = 0
+    NEVER = 1
+    SUCCESS = 2
+    FAILURE = 4
+    DELAY = 8
+
+    @property
+    def on_failure(self) -> bool:
+        return self is Notify.NONE_GIVEN or bool(self & Notify.FAILURE)
+
+    @property
+    def on_delay(self) -> bool:
+        return bool(self & Notify.DELAY)
+
+    @property
+    def on_success(self) -> bool:
+        return bool(self & Notify.SUCCESS)
+
+
+class Ret(Enum):
+    """RFC 3461 §4.3: how much of the message a failure report returns."""
+
+    FULL = "FULL"
+    HDRS = "HDRS"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """One RCPT. ``orcpt`` is the decoded parameter with its type (``rfc822;a@b``), or ``None``."""
+
+    address: Address
+    notify: Notify = Notify.NONE_GIVEN
+    orcpt: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """How a submission came in: for the Received field, the trace and the rules of access."""
+
+    via: str
+    """The protocol as RFC 3848 names it (``ESMTPSA``), or ``HTTP``, ``LOCAL``, ``DSN``."""
+    client: str = ""
+    """IP address of the peer, after PROXY protocol."""
+    helo: str = ""
+    region: str = ""
+    endpoint: str = ""
+    """``public`` or ``private``."""
+    tls: str = ""
+    """``TLSv1.3 TLS_AES_256_GCM_SHA384``, or nothing."""
+    listener: str = ""
+
+
+@dataclass(slots=True)
+class Submission:
+    """Who sends, envelope, recipients, content, options. ``content`` is RFC 5322 bytes with CRLF line ends."""
+
+    account_id: int
+    credential_id: int
+    sender: Address | None
+    """Envelope sender; ``None`` is the null sender ``<>``."""
+    recipients: list[Recipient]
+    content: bytes
+    origin: Origin
+    priority: Priority = Priority.STANDARD
+    ret: Ret | None = None
+    envid: str | None = None
+    smtputf8: bool = False
+    eight_bit: bool = False
+    send_at: Millis | None = None
+    expires_after: Millis | None = None
+    """How long delivery may be tried; ``None`` is the configured time."""
+    labels: dict[str, str] = field(default_factory=dict)
+    """Free facts a dialect wants back in events."""

@@ -1,0 +1,115 @@
+"""What a store does, whichever engine is behind it. One contract suite (tests/store) holds both to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ekiden.core.clock import Millis
+from ekiden.core.errors import EkidenError
+from ekiden.store.records import Delivery, NewMessage, Outcome, QueueStats, Registration, Release
+
+
+class StoreError(EkidenError):
+    """The store could not do what was asked; nothing of it was done."""
+
+
+class StoreUnavailable(StoreError):
+    """The database cannot be reached, is full or is read-only; the same call may succeed later."""
+
+
+class SchemaOutdated(StoreError):
+    """The database needs ``ekiden db upgrade``, or was written by a newer Ekiden."""
+
+
+class Store(Protocol):
+    """Hot-path operations, written for the raw driver; everything rare goes through ``read`` and ``write``.
+
+    ``accept``, ``finish`` and ``release`` called at the same time share one transaction and one fsync (group
+    commit); each returns after its rows are on stable storage, or raises and none of its rows are.
+    """
+
+    @property
+    def engine(self) -> str:
+        """``sqlite`` or ``postgresql``."""
+        ...
+
+    async def close(self) -> None: ...
+
+    # workers and leases
+    async def register_worker(self, host: str, pid: int, now: Millis, ttl: Millis) -> Registration:
+        """A new worker, alive until ``now + ttl`` unless it renews."""
+        ...
+
+    async def heartbeat(self, worker: int, now: Millis, ttl: Millis) -> bool:
+        """Stay alive. False: the worker was found expired and owns nothing any more; it must stop."""
+        ...
+
+    async def end_worker(self, worker: int, now: Millis) -> int:
+        """Leave in order: what it still owns is due at once. Returns how many deliveries that were."""
+        ...
+
+    async def reap(self, now: Millis, limit: int = 1000) -> int:
+        """End expired workers and make up to ``limit`` deliveries of ended ones due again.
+
+        Such a delivery becomes ``DEFERRED``, with an attempt that says its outcome is unknown and a
+        ``LEASE_LOST`` event. Its next time grows with its attempts, so that a message that kills its worker
+        cannot keep doing so. Returns how many deliveries were freed.
+        """
+        ...
+
+    async def take_lease(self, name: str, worker: int, now: Millis, ttl: Millis) -> bool:
+        """Take or renew a single duty. True: it is this worker's until ``now + ttl``."""
+        ...
+
+    # the road
+    async def accept(self, worker: int, message: NewMessage) -> None:
+        """Insert; returns once it is on stable storage."""
+        ...
+
+    async def claim(self, worker: int, now: Millis, limit: int) -> list[Delivery]:
+        """Own up to ``limit`` due deliveries: higher priorities first, but each priority gets a share.
+
+        Each is now ``SENDING`` with its attempt counted and committed; its ``due_at`` is ``now``. Contents are
+        not loaded; deliveries of one message share one ``Message``.
+        """
+        ...
+
+    async def content(self, account_id: int, message_id: int) -> bytes | None:
+        """The content, or ``None`` when retention or a final state has removed it."""
+        ...
+
+    async def finish(
+        self, worker: int, outcomes: Sequence[Outcome], messages: Sequence[NewMessage] = ()
+    ) -> list[bool]:
+        """Apply ``outcomes`` and insert ``messages`` (DSNs) in one transaction.
+
+        False in the result: that delivery was not owned any more (fenced), and nothing of it was written. When
+        the last delivery of a message becomes final, its content is removed.
+        """
+        ...
+
+    async def release(self, worker: int, releases: Sequence[Release]) -> None:
+        """Give back what was not dialled."""
+        ...
+
+    async def next_due(self, now: Millis) -> Millis | None:
+        """When the next waiting delivery is due (may be in the past), or ``None``."""
+        ...
+
+    async def stats(self) -> QueueStats: ...
+
+    # everything rare
+    def read(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A connection for SQLAlchemy Core queries that change nothing."""
+        ...
+
+    def write(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A transaction for rare changes; commits at the end, rolls back on an exception.
+
+        On SQLite it takes its turn among the writers of the file.
+        """
+        ...

@@ -1,0 +1,139 @@
+"""The values that go into and come out of the store on the hot path."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ekiden.core.clock import Millis
+from ekiden.core.events import Event
+from ekiden.core.states import Cause, Priority, State
+
+
+@dataclass(slots=True)
+class Message:
+    """One content with one envelope sender, as every delivery of it needs it. ``sender`` is empty for ``<>``.
+
+    ``content`` is filled when the message was handed over in memory, or once it has been fetched.
+    """
+
+    account_id: int
+    id: int
+    credential_id: int
+    sender: str
+    size: int
+    priority: Priority
+    ret: str | None
+    envid: str | None
+    smtputf8: bool
+    eight_bit: bool
+    accepted_at: Millis
+    expires_at: Millis
+    header_id: str = ""
+    subject: str = ""
+    origin: str = "{}"
+    labels: str = "{}"
+    content: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(slots=True)
+class Delivery:
+    """One recipient of one message, owned by this worker when its state is ``SENDING``.
+
+    ``attempts`` counts the one that has begun. ``due_at`` is the next time, or the start of the attempt.
+    """
+
+    message: Message
+    number: int
+    recipient: str
+    domain: str
+    notify: int
+    orcpt: str | None
+    state: State
+    due_at: Millis
+    attempts: int = 0
+    cause: Cause = Cause.NONE
+    reason: str = ""
+
+    @property
+    def key(self) -> DeliveryKey:
+        return DeliveryKey(self.message.account_id, self.message.id, self.number)
+
+
+class DeliveryKey(NamedTuple):
+    account_id: int
+    message_id: int
+    number: int
+
+
+@dataclass(slots=True)
+class NewMessage:
+    """A message to insert, with its deliveries and first events, as one atomic unit.
+
+    Deliveries whose state is ``SENDING`` are inserted already owned by the accepting worker, with their first
+    attempt counted: the caller hands them to delivery in memory once the commit has returned.
+    """
+
+    message: Message
+    content: bytes
+    deliveries: Sequence[Delivery]
+    events: Sequence[Event]
+
+
+@dataclass(slots=True)
+class Attempt:
+    """What one attempt saw. ``dialogue`` never holds content; see ``store.tables.attempt``."""
+
+    started_at: Millis
+    finished_at: Millis
+    host: str = ""
+    address: str = ""
+    tls: str = ""
+    reply: str = ""
+    dialogue: str = ""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How an owned delivery ends its attempt: its new state, the attempt, and the events of the change.
+
+    Applied only while the delivery still belongs to the reporting worker and to attempt ``delivery.attempts``.
+    """
+
+    delivery: Delivery
+    state: State
+    cause: Cause
+    code: int
+    enhanced: str
+    reason: str
+    due_at: Millis
+    """Next time when ``state`` is ``DEFERRED``, else the time of the change."""
+    attempt: Attempt
+    events: Sequence[Event]
+
+
+@dataclass(slots=True)
+class Release:
+    """An owned delivery given back undialled: its attempt is not counted, and it is due at ``due_at``."""
+
+    delivery: Delivery
+    due_at: Millis
+    reason: str
+
+
+class Registration(NamedTuple):
+    """A worker known to the store. ``id`` is its lease and fencing token, ``node`` its part of new ids."""
+
+    id: int
+    node: int
+
+
+@dataclass(slots=True)
+class QueueStats:
+    """For metrics: deliveries that are not final by state, the oldest due time, live workers, held leases."""
+
+    by_state: dict[State, int]
+    oldest_due: Millis | None
+    workers: int
+    leases: int
