@@ -1,0 +1,96 @@
+"""What every command needs: the configuration, the store, output for people and for programs, one way to fail."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import msgspec
+import typer
+from rich.console import Console
+
+from ekiden.core.errors import EkidenError
+from ekiden.core.texts import Language, TranslatedError, language
+
+if TYPE_CHECKING:
+    from ekiden.server.config import Config
+    from ekiden.store.api import Store
+
+T = TypeVar("T")
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        help="The configuration file; else $EKIDEN_CONFIG, ./ekiden.toml, /etc/ekiden/ekiden.toml.",
+        show_default=False,
+    ),
+]
+"""``config: ConfigOption = None`` in a command; give it to ``load``."""
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+"""``as_json: JsonOption = False`` in a command."""
+
+
+class CliError(EkidenError):
+    """A command cannot do what it was asked to; the text is the line that the user sees."""
+
+
+def console() -> Console:
+    """Where results go: standard output, as wide as the terminal, without colours when it is no terminal."""
+    return Console(highlight=False)
+
+
+def error_console() -> Console:
+    """Where progress and remarks go, so that standard output stays usable in a pipe."""
+    return Console(stderr=True, highlight=False)
+
+
+def lang() -> Language:
+    """The language of the person at the terminal: ``EKIDEN_LANG``, else the locale."""
+    return language(os.environ)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document: indented for a terminal, one line for a pipe."""
+    data = msgspec.json.encode(value)
+    if sys.stdout.isatty():
+        data = msgspec.json.format(data, indent=2)
+    sys.stdout.write(data.decode() + "\n")
+    sys.stdout.flush()
+
+
+def show_error(error: EkidenError) -> None:
+    """The error as the user reads it, on standard error."""
+    text = error.text(lang()) if isinstance(error, TranslatedError) else str(error)
+    print(f"ekiden: {text}", file=sys.stderr)
+
+
+def load(config: Path | None) -> Config:
+    """The configuration, or a ``ConfigError`` that says what is wrong with it."""
+    from ekiden.server.config import load_config
+
+    return load_config(config)
+
+
+def run_async(main: Coroutine[Any, Any, T]) -> T:
+    """Run the coroutine of a command to its end."""
+    return asyncio.run(main)
+
+
+@asynccontextmanager
+async def opened_store(config: Config) -> AsyncIterator[Store]:
+    """The store of the configuration; ``SchemaOutdated`` tells to run ``ekiden db upgrade``."""
+    from ekiden.store.open import open_store
+
+    store = await open_store(config.store_url())
+    try:
+        yield store
+    finally:
+        await store.close()

@@ -1,0 +1,49 @@
+"""Texts for people in English and Japanese. The English text is the key; a room keeps its own catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from ekiden.core.errors import EkidenError
+
+Language = Literal["en", "ja"]
+
+
+def language(environ: Mapping[str, str]) -> Language:
+    """The reader's language: ``EKIDEN_LANG``, else the locale (POSIX order: LC_ALL, LC_MESSAGES, LANG)."""
+    for name in ("EKIDEN_LANG", "LC_ALL", "LC_MESSAGES", "LANG"):
+        value = environ.get(name)
+        if value:
+            return "ja" if value.lower().startswith("ja") else "en"
+    return "en"
+
+
+class Texts:
+    """A catalogue: English templates and their Japanese. ``{name}`` in a template is replaced by a value."""
+
+    def __init__(self, japanese: Mapping[str, str]) -> None:
+        self._japanese = dict(japanese)
+
+    @property
+    def japanese(self) -> Mapping[str, str]:
+        return self._japanese
+
+    def __call__(self, text: str, lang: Language, **values: Any) -> str:
+        """The text in the language; a text without a translation stays English."""
+        chosen = self._japanese.get(text, text) if lang == "ja" else text
+        return chosen.format(**values) if values else chosen
+
+
+class TranslatedError(EkidenError):
+    """An error that can be told in both languages; ``str(error)`` is the English."""
+
+    def __init__(self, texts: Texts, template: str, **values: Any) -> None:
+        self.texts = texts
+        self.template = template
+        self.values = values
+        super().__init__(self.text("en"))
+
+    def text(self, lang: Language) -> str:
+        """The sentence for a person who reads ``lang``."""
+        return self.texts(self.template, lang, **self.values)
