@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
+# Mail clients that the suite sends with; smtp-source and smtp-sink of the bench come with postfix.
+TEST_PACKAGES := swaks msmtp postfix openssl
 
 .PHONY: help setup run test check format bench lock clean
 
@@ -27,6 +29,7 @@ run: setup
 	@$(BIN)/ekiden demo
 
 test: setup
+	@tools/debian-packages $(TEST_PACKAGES)
 	@$(BIN)/python -m pytest --numprocesses=auto $(ARGS)
 
 check: setup
@@ -40,6 +43,7 @@ format: setup
 	@$(BIN)/ruff check --fix .
 
 bench: setup
+	@tools/debian-packages postfix
 	@$(BIN)/python -m bench $(ARGS)
 
 # Needs uv (pip install uv). The locks carry names and versions only, never an address.
