@@ -74,7 +74,7 @@ def show_error(error: EkidenError) -> None:
 
 def load(config: Path | None) -> Config:
     """The configuration, or a ``ConfigError`` that says what is wrong with it."""
-    from ekiden.server.config import load_config
+    from ekiden.server.config_load import load_config
 
     return load_config(config)
 

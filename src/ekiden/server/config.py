@@ -1,0 +1,114 @@
+"""The whole configuration: sections of this package, composed with those that the other rooms define.
+
+What each key means is in ``server.config_help``, which ``ekiden init`` and ``docs/configuration.md`` are written
+from. Reading and checking is ``server.config_load``.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated, Literal, NamedTuple
+
+import msgspec
+
+from ekiden.core.duration import Duration
+
+Role = Literal["smtp", "http", "delivery", "housekeeping"]
+Mode = Literal["starttls", "tls", "plain"]
+ALL_ROLES: tuple[Role, ...] = ("smtp", "http", "delivery", "housekeeping")
+
+_Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
+_Count = Annotated[int, msgspec.Meta(ge=0)]
+_Positive = Annotated[int, msgspec.Meta(ge=1)]
+_Some = Annotated[Duration, msgspec.Meta(ge=0.1, extra={"unit": "duration"})]
+
+
+class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    url: str = "sqlite:///ekiden.db"
+
+
+class WorkersConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    count: Annotated[int, msgspec.Meta(ge=0, le=256)] = 0
+    roles: tuple[Role, ...] = ALL_ROLES
+    lease: Annotated[Duration, msgspec.Meta(ge=1, extra={"unit": "duration"})] = 15.0
+    drain_timeout: Duration = 30.0
+
+
+class CertificateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    certificate: str
+    key: str
+
+
+class ListenerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    name: str
+    addresses: tuple[str, ...]
+    mode: Mode = "starttls"
+    region: str = ""
+    endpoint: Literal["public", "private"] = "public"
+    certificates: tuple[CertificateConfig, ...] = ()
+    proxy_from: tuple[str, ...] = ()
+    trusted_networks: tuple[str, ...] = ()
+    trusted_account: str = ""
+
+
+class SmtpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    max_size: Annotated[int, msgspec.Meta(ge=65_536, le=1_073_741_824)] = 20_971_520
+    max_recipients: Annotated[int, msgspec.Meta(ge=100, le=100_000)] = 1000
+    command_timeout: _Some = 300.0
+    data_timeout: _Some = 600.0
+    max_connections: _Positive = 2000
+    max_memory: Annotated[int, msgspec.Meta(ge=1_048_576)] = 268_435_456
+
+
+class HttpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    addresses: tuple[str, ...] = ("127.0.0.1:8080",)
+
+
+class LabConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    enabled: bool = False
+
+
+class LogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["console", "json"] = "console"
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything. Paths are absolute once ``load_config`` has returned."""
+
+    hostname: str = ""
+    data_dir: str = "."
+    store: StoreConfig = StoreConfig()
+    workers: WorkersConfig = WorkersConfig()
+    listeners: tuple[ListenerConfig, ...] = ()
+    smtp: SmtpConfig = SmtpConfig()
+    http: HttpConfig = HttpConfig()
+    lab: LabConfig = LabConfig()
+    log: LogConfig = LogConfig()
+
+    def store_url(self) -> str:
+        """The URL for ``store.open.open_store``."""
+        return self.store.url
+
+
+class Address(NamedTuple):
+    """Where to listen: an IP address and a port (0: any free one)."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_listen_address(text: str) -> Address:
+    """``127.0.0.1:587`` or ``[::1]:587``. ``ValueError`` when it is neither."""
+    host, colon, port = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if bracketed:
+        host = host[1:-1]
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+        raise ValueError(text)
+    if (ipaddress.ip_address(host).version == 6) != bracketed:
+        raise ValueError(text)
+    return Address(host, int(port))

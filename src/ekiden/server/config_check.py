@@ -1,0 +1,197 @@
+"""Rules between the keys of a configuration, and what its relative paths mean."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from ekiden.core.address import to_ascii_domain
+from ekiden.core.errors import BadAddress
+from ekiden.server.config import Config, ListenerConfig, parse_listen_address
+from ekiden.server.config_reader import Path as Key
+from ekiden.server.config_reader import Problems, is_bad, show
+
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+# Not ``is_private``: for the standard library 0.0.0.0/0 is private, since its first and last address are.
+_INSIDE: tuple[IPNetwork, ...] = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "127.0.0.0/8",
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "169.254.0.0/16",
+        "::1/128",
+        "fc00::/7",
+        "fe80::/10",
+    )
+)
+
+
+def is_inside(network: IPNetwork) -> bool:
+    """Whether every address of the network is loopback, private or link-local (RFC 1918, 4193, 3927, 4291)."""
+    return any(
+        network.version == inside.version and network.subnet_of(inside)  # type: ignore[arg-type]
+        for inside in _INSIDE
+    )
+
+
+def check_config(config: Config, raw: Mapping[str, Any], problems: Problems) -> None:
+    """Add what is wrong between keys, or beyond the type of one, to ``problems``."""
+    _check_hostname(config, problems)
+    _check_store(config, problems)
+    if not config.workers.roles:
+        problems.add(("workers", "roles"), "must not be empty")
+    taken: dict[str, Key] = {}
+    for index, address in enumerate(config.http.addresses):
+        _check_address(address, ("http", "addresses", index), taken, problems)
+    names: set[str] = set()
+    # Entries that could not be read at all are missing from config.listeners: the indexes would be wrong.
+    if len(config.listeners) == len(raw.get("listeners", ())):
+        for index, listener in enumerate(config.listeners):
+            _check_listener(listener, ("listeners", index), taken, names, problems)
+    _check_lab(config, problems)
+
+
+def _check_hostname(config: Config, problems: Problems) -> None:
+    if config.hostname:
+        try:
+            to_ascii_domain(config.hostname)
+        except BadAddress:
+            problems.add(("hostname",), "{value} is not a domain name", value=show(config.hostname))
+
+
+def _check_store(config: Config, problems: Problems) -> None:
+    parts = urlsplit(config.store.url)
+    if parts.scheme not in ("sqlite", "postgresql"):
+        problems.add(
+            ("store", "url"),
+            "{value} is not allowed; allowed are {allowed}",
+            # The password that a URL may hold is not shown.
+            value=show(f"{parts.scheme}:…") if parts.scheme else show(config.store.url),
+            allowed='"sqlite:///ekiden.db", "postgresql://user:password@host:5432/database"',
+        )
+    elif parts.scheme == "sqlite" and (parts.netloc or len(parts.path) < 2):
+        problems.add(("store", "url"), 'a path follows sqlite:///, as in "sqlite:///ekiden.db"')
+
+
+def _check_address(text: str, key: Key, taken: dict[str, Key], problems: Problems) -> None:
+    try:
+        address = parse_listen_address(text)
+    except ValueError:
+        problems.add(
+            key,
+            "{value} is not an address to listen on; allowed are texts such as {examples}",
+            value=show(text),
+            examples='"0.0.0.0:587", "[::]:587"',
+        )
+        return
+    if address.port and str(address) in taken:
+        problems.add(
+            key, "{value} is already used by {other}", value=show(text), other=problems.name(taken[str(address)])
+        )
+    taken[str(address)] = key
+
+
+def _networks(
+    texts: Sequence[str], key: Key, problems: Problems, extra: Callable[[Key, str, IPNetwork], None]
+) -> None:
+    for index, text in enumerate(texts):
+        try:
+            network = ipaddress.ip_network(text)
+        except ValueError:
+            problems.add(
+                (*key, index),
+                "{value} is not a network; allowed are texts such as {examples}",
+                value=show(text),
+                examples='"10.0.0.0/8", "192.0.2.7", "fd00::/8"',
+            )
+        else:
+            extra((*key, index), text, network)
+
+
+def _check_listener(
+    listener: ListenerConfig, key: Key, taken: dict[str, Key], names: set[str], problems: Problems
+) -> None:
+    if not is_bad(listener.name):
+        if listener.name in names:
+            problems.add((*key, "name"), "{value} is the name of another listener", value=show(listener.name))
+        names.add(listener.name)
+    if not listener.addresses:
+        problems.add((*key, "addresses"), "must not be empty")
+    for index, address in enumerate(listener.addresses):
+        _check_address(address, (*key, "addresses", index), taken, problems)
+
+    def anything(key: Key, text: str, network: IPNetwork) -> None:
+        pass
+
+    def inside(key: Key, text: str, network: IPNetwork) -> None:
+        if not is_inside(network):
+            problems.add(
+                key,
+                "{value} is not allowed: only loopback and private networks can be trusted without AUTH",
+                value=show(text),
+            )
+
+    _networks(listener.proxy_from, (*key, "proxy_from"), problems, anything)
+    _networks(listener.trusted_networks, (*key, "trusted_networks"), problems, inside)
+    if listener.trusted_networks and not listener.trusted_account:
+        problems.add((*key, "trusted_account"), "is missing: whose mail is it that comes from trusted_networks?")
+    if listener.trusted_account and not listener.trusted_networks:
+        problems.add((*key, "trusted_networks"), "is missing: trusted_account has no meaning without it")
+    if listener.mode == "plain" and not listener.trusted_networks:
+        problems.add(
+            (*key, "mode"),
+            '"plain" is allowed only together with trusted_networks: AUTH exists only inside TLS',
+        )
+    if listener.mode != "plain" and not listener.certificates:
+        problems.add((*key, "certificates"), "is missing: mode {mode} needs at least one", mode=show(listener.mode))
+
+
+def _check_lab(config: Config, problems: Problems) -> None:
+    pass
+
+
+def resolve_paths(config: Config, base: Path) -> Config:
+    """The same configuration with absolute paths and without blanks that the machine fills in."""
+    data_dir = (base / Path(config.data_dir).expanduser()).resolve()
+
+    def absolute(path: str) -> str:
+        return str((base / Path(path).expanduser()).resolve())
+
+    listeners = tuple(
+        msgspec.structs.replace(
+            listener,
+            certificates=tuple(
+                msgspec.structs.replace(item, certificate=absolute(item.certificate), key=absolute(item.key))
+                for item in listener.certificates
+            ),
+        )
+        for listener in config.listeners
+    )
+    store = config.store
+    if store.url.startswith("sqlite:///"):
+        file = data_dir / Path(store.url.removeprefix("sqlite:///")).expanduser()
+        store = msgspec.structs.replace(store, url=f"sqlite:///{file}")
+    return msgspec.structs.replace(
+        config,
+        hostname=to_ascii_domain(config.hostname) if config.hostname else _machine_name(),
+        data_dir=str(data_dir),
+        listeners=listeners,
+        store=store,
+    )
+
+
+def _machine_name() -> str:
+    name = socket.getfqdn()
+    try:
+        return to_ascii_domain(name)
+    except BadAddress:
+        return "localhost"
