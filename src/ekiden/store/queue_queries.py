@@ -1,0 +1,575 @@
+"""The queue as an operator sees it: list, count, shape, and change by filter. For rare use, never on the hot path.
+
+How the indexes are used: a delivery that is not final is in exactly one of three partial indexes (waiting, sending,
+held), so questions about the queue are asked of these and never touch finished deliveries. Ids are ordered by time
+(``core.ids``), so an age is a comparison of ids. Changes are made in short transactions of ``BATCH`` deliveries;
+the keys to change are collected first (24 bytes each), so that no transaction lives as long as the whole change.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import json
+from array import array
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from operator import itemgetter
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Select,
+    and_,
+    bindparam,
+    case,
+    column,
+    func,
+    literal_column,
+    or_,
+    select,
+    text,
+    values,
+)
+from sqlalchemy import delete as delete_rows
+from sqlalchemy import insert as insert_rows
+from sqlalchemy import update as update_rows
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ekiden.core.clock import MINUTE, Millis
+from ekiden.core.events import EventType
+from ekiden.core.ids import EPOCH, NODE_BITS, SEQUENCE_BITS, IdFactory, id_time
+from ekiden.core.states import FIRST_FINAL, WAITING, Cause, Priority, State
+from ekiden.store.api import Store
+from ekiden.store.records import DeliveryKey
+from ekiden.store.tables import account, content, delivery, event, message
+
+BATCH: Final = 500
+"""Deliveries changed in one transaction."""
+
+SHAPE_MINUTES: Final = (5, 10, 20, 40, 80, 160, 320, 640, 1280)
+"""Upper ends of the age buckets of ``shape``; the last bucket is everything older."""
+
+QUEUE_STATES: Final = frozenset(state for state in State if not state.final)
+
+# SQLite uses a partial index only when the statement repeats its condition word for word.
+_IS_WAITING = text(f"delivery.state IN ({int(State.SCHEDULED)}, {int(State.QUEUED)}, {int(State.DEFERRED)})")
+_IS_SENDING = text(f"delivery.state = {int(State.SENDING)}")
+_IS_HELD = text(f"delivery.state = {int(State.HELD)}")
+
+
+class Target(NamedTuple):
+    """A message, or with ``number`` one recipient of it."""
+
+    message_id: int
+    number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFilter:
+    """Which deliveries; everything that is given must hold.
+
+    ``states`` empty means: all that are not final. In ``recipient``, ``sender`` and ``domain`` a ``*`` stands for
+    any characters; upper and lower case are the same. ``domain`` is in A-labels. ``accepted_before`` and
+    ``due_before`` are times. A ``sender`` of ``<>`` is the null sender.
+    """
+
+    targets: tuple[Target, ...] = ()
+    account_id: int | None = None
+    states: frozenset[State] = frozenset()
+    domain: str | None = None
+    recipient: str | None = None
+    sender: str | None = None
+    accepted_before: Millis | None = None
+    due_before: Millis | None = None
+
+    @property
+    def unlimited(self) -> bool:
+        """Nothing but states was given: the whole queue is meant."""
+        return self == QueueFilter(states=self.states)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueRow:
+    """One delivery as it is listed."""
+
+    key: DeliveryKey
+    account: str
+    sender: str
+    recipient: str
+    domain: str
+    state: State
+    cause: Cause
+    reason: str
+    code: int
+    enhanced: str
+    priority: Priority
+    due_at: Millis
+    attempts: int
+    updated_at: Millis
+
+    @property
+    def accepted_at(self) -> Millis:
+        return id_time(self.key.message_id)
+
+
+@dataclass(slots=True)
+class ShapeRow:
+    """Deliveries of one destination domain by age; ``ages`` has one number per bucket of ``SHAPE_MINUTES`` + 1."""
+
+    domain: str
+    ages: list[int] = field(default_factory=lambda: [0] * (len(SHAPE_MINUTES) + 1))
+
+    @property
+    def total(self) -> int:
+        return sum(self.ages)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The largest destinations first; ``total`` is over all ``domains`` of them, listed or not."""
+
+    rows: list[ShapeRow]
+    total: ShapeRow
+    domains: int
+
+
+class Action(Enum):
+    """What an operator can do to deliveries that are not final and not in a worker's hands."""
+
+    RETRY = "retry"
+    """What waits is due now."""
+    HOLD = "hold"
+    """What waits is ``HELD``. It keeps its next time, for ``RELEASE``."""
+    RELEASE = "release"
+    """What is held waits again: for its time if the sender asked for one that has not come, else it is due now."""
+    CANCEL = "cancel"
+    """What waits or is held is ``CANCELLED``, for good."""
+
+    @property
+    def states(self) -> frozenset[State]:
+        """From which states it leads on."""
+        if self is Action.RELEASE:
+            return frozenset({State.HELD})
+        return WAITING if self is not Action.CANCEL else WAITING | {State.HELD}
+
+
+@dataclass(slots=True)
+class Selection:
+    """The keys that an action would change, and what it would leave alone.
+
+    ``sending``: a worker has them. ``unsuited``: in a state that the action does not lead on from (for ``retry``,
+    also what is due already).
+    """
+
+    action: Action
+    keys: array[int]
+    sending: int = 0
+    unsuited: int = 0
+
+    def __len__(self) -> int:
+        return len(self.keys) // 3
+
+    def batches(self, size: int = BATCH) -> list[slice]:
+        return [slice(start, start + size * 3) for start in range(0, len(self.keys), size * 3)]
+
+
+@dataclass(slots=True)
+class Change:
+    """What an action came to. ``missed`` were taken by a worker or became final in the meantime."""
+
+    changed: int = 0
+    missed: int = 0
+
+
+# ---- conditions
+
+
+def _glob(column: ColumnElement[str], pattern: str) -> ColumnElement[bool]:
+    lowered = func.lower(column)
+    if "*" not in pattern:
+        return lowered == pattern.lower()
+    escaped = pattern.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_").replace("*", "%")
+    return lowered.like(escaped, escape="\\")
+
+
+def _first_id(at: Millis) -> int:
+    """The smallest id made at or after ``at``."""
+    return max(0, at - EPOCH) << (NODE_BITS + SEQUENCE_BITS)
+
+
+def _conditions(wanted: QueueFilter, *, by_key: bool = False) -> list[ColumnElement[bool]]:
+    """Everything but the states. ``by_key``: no index on the state helps, so the primary key should."""
+    found: list[ColumnElement[bool]] = []
+    if wanted.targets:
+        found.append(delivery.c.message_id.in_(sorted({target.message_id for target in wanted.targets})))
+        single = [target for target in wanted.targets if target.number is not None]
+        if single:
+            whole = [target.message_id for target in wanted.targets if target.number is None]
+            pairs = [and_(delivery.c.message_id == t.message_id, delivery.c.number == t.number) for t in single]
+            found.append(or_(delivery.c.message_id.in_(whole), *pairs))
+        if wanted.account_id is None:
+            # The key begins with the account: with the accounts named, each id is one search of the primary key.
+            found.append(delivery.c.account_id.in_(select(account.c.id)))
+    if wanted.account_id is not None:
+        if by_key or wanted.targets:
+            found.append(delivery.c.account_id == wanted.account_id)
+        else:
+            # The sum keeps planners without statistics from reading all that the account ever sent.
+            found.append(delivery.c.account_id + literal_column("0") == wanted.account_id)
+    if wanted.domain is not None:
+        found.append(_glob(delivery.c.domain, wanted.domain))
+    if wanted.recipient is not None:
+        found.append(_glob(delivery.c.recipient, wanted.recipient))
+    if wanted.accepted_before is not None:
+        found.append(delivery.c.message_id < _first_id(wanted.accepted_before))
+    if wanted.due_before is not None:
+        found.append(delivery.c.due_at < wanted.due_before)
+    if wanted.sender is not None:
+        null = wanted.sender in ("", "<>")
+        found.append(
+            select(literal_column("1"))
+            .where(message.c.account_id == delivery.c.account_id, message.c.id == delivery.c.message_id)
+            .where(message.c.sender == "" if null else _glob(message.c.sender, wanted.sender))
+            .exists()
+        )
+    return found
+
+
+def _parts(wanted: QueueFilter, states: frozenset[State]) -> list[list[Any]]:
+    """The conditions, one list per index that has to be looked at; its first says which."""
+    parts: list[list[Any]] = []
+    waiting = states & WAITING
+    if waiting:
+        narrower = [] if waiting == WAITING else [delivery.c.state.in_(sorted(waiting))]
+        parts.append([_IS_WAITING, *narrower, *_conditions(wanted)])
+    if State.SENDING in states:
+        parts.append([_IS_SENDING, *_conditions(wanted)])
+    if State.HELD in states:
+        parts.append([_IS_HELD, *_conditions(wanted)])
+    final = sorted(state for state in states if state.final)
+    if final:
+        parts.append([delivery.c.state.in_(final), *_conditions(wanted, by_key=True)])
+    return parts
+
+
+# ---- list, count, shape
+
+_ROW_COLUMNS = (
+    delivery.c.account_id,
+    delivery.c.message_id,
+    delivery.c.number,
+    delivery.c.recipient,
+    delivery.c.domain,
+    delivery.c.state,
+    delivery.c.cause,
+    delivery.c.reason,
+    delivery.c.code,
+    delivery.c.enhanced,
+    delivery.c.priority,
+    delivery.c.due_at,
+    delivery.c.attempts,
+    delivery.c.updated_at,
+)
+
+
+def _list_statements(wanted: QueueFilter, limit: int) -> list[Select[Any]]:
+    """One statement for each ordered walk through an index; the caller merges them by ``due_at``."""
+    statements = []
+    for part in _parts(wanted, wanted.states or QUEUE_STATES):
+        base = select(*_ROW_COLUMNS).where(*part).order_by(delivery.c.due_at).limit(limit)
+        if part[0] is _IS_WAITING and not wanted.targets:
+            # ix_delivery_due is ordered by priority first: one walk in due order for each.
+            statements += [base.where(delivery.c.priority == int(priority)) for priority in Priority]
+        else:
+            statements.append(base)
+    return statements
+
+
+async def list_deliveries(store: Store, wanted: QueueFilter, limit: int = 100) -> list[QueueRow]:
+    """Up to ``limit`` deliveries, by their next time. Without ``states``: those that are not final."""
+    async with store.read() as connection:
+        found: list[Any] = []
+        for statement in _list_statements(wanted, limit):
+            found += (await connection.execute(statement)).all()
+        found.sort(key=lambda row: (row.due_at, row.message_id, row.number))
+        del found[limit:]
+        senders, names = await _facts(connection, {(row.account_id, row.message_id) for row in found})
+    return [
+        QueueRow(
+            DeliveryKey(row.account_id, row.message_id, row.number),
+            names.get(row.account_id, str(row.account_id)),
+            senders.get((row.account_id, row.message_id), ""),
+            row.recipient,
+            row.domain,
+            State(row.state),
+            Cause(row.cause),
+            row.reason,
+            row.code,
+            row.enhanced,
+            Priority(row.priority),
+            row.due_at,
+            row.attempts,
+            row.updated_at,
+        )
+        for row in found
+    ]
+
+
+async def _facts(
+    connection: AsyncConnection, keys: set[tuple[int, int]]
+) -> tuple[dict[tuple[int, int], str], dict[int, str]]:
+    """Senders of the messages, and names of their accounts."""
+    senders: dict[tuple[int, int], str] = {}
+    for account_id, group in itertools.groupby(sorted(keys), key=itemgetter(0)):
+        ids = [message_id for _, message_id in group]
+        for start in range(0, len(ids), BATCH):
+            statement = select(message.c.id, message.c.sender).where(
+                message.c.account_id == account_id, message.c.id.in_(ids[start : start + BATCH])
+            )
+            rows = await connection.execute(statement)
+            senders.update(((account_id, row.id), row.sender) for row in rows)
+    accounts = sorted({account_id for account_id, _ in keys})
+    names: dict[int, str] = {}
+    for start in range(0, len(accounts), BATCH):
+        wanted = select(account.c.id, account.c.name).where(account.c.id.in_(accounts[start : start + BATCH]))
+        names.update((row.id, row.name) for row in await connection.execute(wanted))
+    return senders, names
+
+
+async def count_deliveries(store: Store, wanted: QueueFilter) -> dict[State, int]:
+    """How many deliveries there are in each state. Without ``states``: of those that are not final."""
+    counts: dict[State, int] = {}
+    async with store.read() as connection:
+        for part in _parts(wanted, wanted.states or QUEUE_STATES):
+            statement = select(delivery.c.state, func.count().label("n")).where(*part).group_by(delivery.c.state)
+            for row in await connection.execute(statement):
+                counts[State(row.state)] = row.n
+    return counts
+
+
+async def shape(store: Store, wanted: QueueFilter, now: Millis, limit: int = 20) -> Shape:
+    """Deliveries by destination domain and age since acceptance, as Postfix's ``qshape`` shows a queue."""
+    bounds = [_first_id(now - minutes * MINUTE) for minutes in SHAPE_MINUTES]
+    # Bucket i holds what is younger than SHAPE_MINUTES[i]: its id is larger than the bound.
+    bucket = case(
+        *[(delivery.c.message_id > bound, index) for index, bound in enumerate(bounds)], else_=len(bounds)
+    )
+    by_domain: dict[str, ShapeRow] = {}
+    total = ShapeRow("")
+    async with store.read() as connection:
+        for part in _parts(wanted, wanted.states or QUEUE_STATES):
+            inner = select(delivery.c.domain, bucket.label("bucket")).where(*part).subquery()
+            statement = select(inner.c.domain, inner.c.bucket, func.count().label("n")).group_by(
+                inner.c.domain, inner.c.bucket
+            )
+            for row in await connection.execute(statement):
+                found = by_domain.get(row.domain)
+                if found is None:
+                    found = by_domain[row.domain] = ShapeRow(row.domain)
+                found.ages[row.bucket] += row.n
+                total.ages[row.bucket] += row.n
+    largest = heapq.nsmallest(limit, by_domain.values(), key=lambda row: (-row.total, row.domain))
+    return Shape(largest, total, len(by_domain))
+
+
+# ---- changes
+
+
+async def _stream_keys(connection: AsyncConnection, statement: Select[Any]) -> AsyncIterator[Sequence[Any]]:
+    async with connection.stream(statement) as result:
+        async for rows in result.partitions(5000):
+            yield rows
+
+
+async def select_deliveries(
+    store: Store, action: Action, wanted: QueueFilter, now: Millis, limit: int | None = None
+) -> Selection:
+    """Find what ``action`` would change, without changing anything: the count of ``--dry-run``.
+
+    ``limit`` bounds how many are chosen, those due first.
+    """
+    selection = Selection(action, array("q"))
+    states = wanted.states or QUEUE_STATES
+    async with store.read() as connection:
+        for part in _parts(wanted, states & action.states):
+            statement = select(delivery.c.account_id, delivery.c.message_id, delivery.c.number).where(*part)
+            if action is Action.RETRY:
+                statement = statement.where(delivery.c.due_at > now)
+                late = select(func.count()).select_from(delivery).where(*part, delivery.c.due_at <= now)
+                selection.unsuited += (await connection.execute(late)).scalar_one()
+            if limit is not None:
+                statement = statement.order_by(delivery.c.due_at).limit(limit - len(selection))
+            async for rows in _stream_keys(connection, statement):
+                for row in rows:
+                    selection.keys.extend(row)
+    others = states - action.states
+    if others:
+        counts = await count_deliveries(store, replace(wanted, states=others))
+        selection.sending = counts.pop(State.SENDING, 0)
+        selection.unsuited += sum(counts.values())
+    return selection
+
+
+async def apply_action(
+    store: Store,
+    selection: Selection,
+    ids: IdFactory,
+    now: Callable[[], Millis],
+    by: str,
+    reason: str = "",
+) -> AsyncIterator[Change]:
+    """Carry the action out, batch by batch; each batch is committed when it is yielded.
+
+    ``reason`` is what the queue shows for it from now on (empty: as it was); ``by`` goes into the events. ``ids``
+    must have a node of its own (``store.register_worker``). A delivery that a worker has taken since it was
+    selected is left to the worker.
+    """
+    for part in selection.batches():
+        flat = selection.keys[part]
+        keys = [(flat[i], flat[i + 1], flat[i + 2]) for i in range(0, len(flat), 3)]
+        async with store.write() as connection:
+            changed = await _apply_batch(connection, selection.action, keys, ids, now(), by, reason)
+        yield Change(changed, len(keys) - changed)
+
+
+async def _apply_batch(
+    connection: AsyncConnection,
+    action: Action,
+    keys: Sequence[tuple[int, int, int]],
+    ids: IdFactory,
+    now: Millis,
+    by: str,
+    reason: str,
+) -> int:
+    rows = (await connection.execute(_lock(keys, action.states))).all()
+    if not rows:
+        return 0
+    cause = {Action.HOLD: Cause.OURS, Action.CANCEL: Cause.NONE}.get(action)
+    fixed: dict[str, Any] = {"updated_at": now}
+    if reason:
+        fixed["reason"] = reason
+    if cause is not None:
+        fixed["cause"] = int(cause)
+    changes = []
+    for row in rows:
+        state, due_at = _next(action, row.due_at, row.attempts, now)
+        changes.append({**_key_values(row), "to_state": int(state), "to_due": due_at})
+    await connection.execute(
+        update_rows(delivery)
+        .where(*_KEY_MATCHES)
+        .values(state=bindparam("to_state"), due_at=bindparam("to_due"), **fixed),
+        changes,
+    )
+    await connection.execute(insert_rows(event), _events(action, rows, ids, now, by, reason))
+    if action is Action.CANCEL:
+        await _remove_contents(connection, sorted({(row.account_id, row.message_id) for row in rows}))
+    return len(rows)
+
+
+_KEY_MATCHES = (
+    delivery.c.account_id == bindparam("of_account"),
+    delivery.c.message_id == bindparam("of_message"),
+    delivery.c.number == bindparam("of_number"),
+)
+
+
+def _key_values(row: Any) -> dict[str, int]:
+    return {"of_account": row.account_id, "of_message": row.message_id, "of_number": row.number}
+
+
+def _lock(keys: Sequence[tuple[int, int, int]], states: frozenset[State]) -> Select[Any]:
+    """Those of the keys that are still in one of the states, locked where the engine locks rows."""
+    c = delivery.c
+    # A join, because SQLite answers ``(a, b, c) IN (…)`` by reading the whole table.
+    wanted = (
+        values(
+            column("account_id", BigInteger),
+            column("message_id", BigInteger),
+            column("number", BigInteger),
+            name="wanted",
+        )
+        .data(sorted(keys))
+        .cte("wanted")
+    )
+    return (
+        select(c.account_id, c.message_id, c.number, c.due_at, c.attempts)
+        .select_from(
+            wanted.join(
+                delivery,
+                and_(
+                    c.account_id == wanted.c.account_id,
+                    c.message_id == wanted.c.message_id,
+                    c.number == wanted.c.number,
+                ),
+            )
+        )
+        .where(c.state.in_(sorted(states)))
+        .order_by(c.account_id, c.message_id, c.number)
+        .with_for_update(of=delivery)
+    )
+
+
+def _next(action: Action, due_at: Millis, attempts: int, now: Millis) -> tuple[State, Millis]:
+    """The new state and the new next time."""
+    match action:
+        case Action.HOLD:
+            return State.HELD, due_at
+        case Action.CANCEL:
+            return State.CANCELLED, now
+        case Action.RELEASE if not attempts and due_at > now:
+            return State.SCHEDULED, due_at
+        case _:
+            return State.DEFERRED if attempts else State.QUEUED, now
+
+
+_EVENT_TYPES: Final = {
+    Action.RETRY: EventType.RELEASED,
+    Action.HOLD: EventType.HELD,
+    Action.RELEASE: EventType.RELEASED,
+    Action.CANCEL: EventType.CANCELLED,
+}
+
+
+def _events(
+    action: Action, rows: Sequence[Any], ids: IdFactory, now: Millis, by: str, reason: str
+) -> list[dict[str, Any]]:
+    data: dict[str, Any] = {"action": action.value, "by": by}
+    if reason:
+        data["reason"] = reason
+    encoded = json.dumps(data, ensure_ascii=False)
+    return [
+        {
+            "account_id": row.account_id,
+            "message_id": row.message_id,
+            "id": ids.next(now),
+            "recipient_number": row.number,
+            "type": int(_EVENT_TYPES[action]),
+            "at": now,
+            "data": encoded,
+        }
+        for row in rows
+    ]
+
+
+async def _remove_contents(connection: AsyncConnection, messages: Sequence[tuple[int, int]]) -> None:
+    """Remove the contents of those messages that have no delivery left that needs them."""
+    needed = (
+        select(literal_column("1"))
+        .where(
+            delivery.c.account_id == content.c.account_id,
+            delivery.c.message_id == content.c.message_id,
+            delivery.c.state < int(FIRST_FINAL),
+        )
+        .exists()
+    )
+    await connection.execute(
+        delete_rows(content).where(
+            content.c.account_id == bindparam("of_account"),
+            content.c.message_id == bindparam("of_message"),
+            ~needed,
+        ),
+        [{"of_account": account_id, "of_message": message_id} for account_id, message_id in messages],
+    )
