@@ -1,8 +1,8 @@
 """Numbers that all processes of one ``ekiden serve`` count in shared memory.
 
-The supervisor makes the memory before it forks. Each worker writes its own slot, so nobody waits for anybody and a
-count costs one addition; whoever is asked for the totals adds the slots up. A restarted worker counts on in the slot
-of the one before it, so that totals never go back.
+The supervisor makes the memory before it forks. Each worker writes its own slot, so nobody waits for anybody and
+a count costs one addition; whoever is asked for the totals adds the slots up. A restarted worker counts on in the
+slot of the one before it, so that totals never go back.
 """
 
 from __future__ import annotations
@@ -118,4 +118,4 @@ class SharedCounters:
 
     def total(self, at: int) -> float:
         """The sum of one place over all slots."""
-        return float(sum(self._view[at :: _WIDTH]))
+        return float(sum(self._view[at::_WIDTH]))

@@ -1,0 +1,206 @@
+"""What Ekiden counts, and its Prometheus text. All names begin with ``ekiden_``.
+
+The queue's own numbers are asked of the store, at most every five seconds however often someone scrapes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+from ekiden.core.clock import SECOND, Clock
+from ekiden.core.states import Cause, State
+from ekiden.core.version import VERSION
+from ekiden.server.shared_counters import Family, SharedCounters
+from ekiden.store.api import Store
+from ekiden.store.records import QueueStats
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_STATS_AGE = 5 * SECOND
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_LONG = (0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 86_400.0)
+_BATCH = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+_WAITING = (State.HELD, State.SCHEDULED, State.QUEUED, State.SENDING, State.DEFERRED)
+_ENDS = (State.DELIVERED, State.DEFERRED, State.BOUNCED, State.EXPIRED, State.DROPPED, State.CANCELLED)
+_PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+
+
+class Metrics:
+    """The families, declared in the supervisor before it forks."""
+
+    def __init__(self, slots: int = 64) -> None:
+        self.shared = shared = SharedCounters(slots)
+        self.accepted = shared.declare(
+            "ekiden_messages_accepted", "Messages on stable storage and acknowledged.", "counter"
+        )
+        self.recipients = shared.declare(
+            "ekiden_recipients_accepted", "Recipients of accepted messages.", "counter"
+        )
+        self.octets = shared.declare("ekiden_accepted_bytes", "Octets of accepted contents.", "counter")
+        self.refused = shared.declare(
+            "ekiden_messages_refused",
+            "Messages that were refused at the door, by the class of the reply.",
+            "counter",
+            ("reply",),
+            [("4xx",), ("5xx",)],
+        )
+        self.attempts = shared.declare(
+            "ekiden_attempts",
+            "Attempts by the state and the cause they led to.",
+            "counter",
+            ("state", "cause"),
+            [(state.name.lower(), cause.name.lower()) for state in _ENDS for cause in Cause],
+        )
+        self.accept_seconds = shared.declare(
+            "ekiden_accept_seconds", "From the end of the content to the commit.", "histogram", bounds=_SECONDS
+        )
+        self.attempt_seconds = shared.declare(
+            "ekiden_attempt_seconds", "Length of an attempt.", "histogram", bounds=_SECONDS
+        )
+        self.delivery_seconds = shared.declare(
+            "ekiden_delivery_seconds", "From acceptance to delivery.", "histogram", bounds=_LONG
+        )
+        self.commits = shared.declare(
+            "ekiden_store_commit_batch", "Operations that shared one commit.", "histogram", bounds=_BATCH
+        )
+        self.commit_seconds = shared.declare(
+            "ekiden_store_commit_seconds", "Length of a commit of the store.", "histogram", bounds=_SECONDS
+        )
+        self.connections = shared.declare("ekiden_smtp_connections", "Open connections of clients.", "gauge")
+        self.connections_total = shared.declare(
+            "ekiden_smtp_connections_opened", "Connections of clients that were opened.", "counter"
+        )
+        self.authentications = shared.declare(
+            "ekiden_authentications", "Attempts to log in.", "counter", ("result",), [("accepted",), ("refused",)]
+        )
+        self.outgoing = shared.declare("ekiden_delivery_connections", "Open connections to other servers.", "gauge")
+        self.in_memory = shared.declare(
+            "ekiden_deliveries_in_memory", "Deliveries that workers hold in memory.", "gauge"
+        )
+        self.memory = shared.declare("ekiden_memory_bytes", "Resident memory of all workers, summed.", "gauge")
+        self.alive = shared.declare("ekiden_worker_processes", "Worker processes of this machine.", "gauge")
+        self.restarts = shared.declare("ekiden_worker_restarts", "Workers that ended unasked.", "counter")
+
+    def worker(self, slot: int) -> WorkerMetrics:
+        return WorkerMetrics(self, slot)
+
+
+class WorkerMetrics:
+    """The families bound to one worker's slot: what the hot path calls."""
+
+    def __init__(self, metrics: Metrics, slot: int) -> None:
+        shared = metrics.shared
+
+        def one(family: Family) -> Any:
+            return shared.cells(family, slot)[()]
+
+        self.families = metrics
+        self.accepted = one(metrics.accepted)
+        self.recipients = one(metrics.recipients)
+        self.octets = one(metrics.octets)
+        refused = shared.cells(metrics.refused, slot)
+        self.refused_4xx = refused["4xx",]
+        self.refused_5xx = refused["5xx",]
+        attempts = shared.cells(metrics.attempts, slot)
+        self.attempts = {
+            (state, cause): attempts[state.name.lower(), cause.name.lower()] for state in _ENDS for cause in Cause
+        }
+        self.accept_seconds = shared.histogram(metrics.accept_seconds, slot)
+        self.attempt_seconds = shared.histogram(metrics.attempt_seconds, slot)
+        self.delivery_seconds = shared.histogram(metrics.delivery_seconds, slot)
+        self.commits = shared.histogram(metrics.commits, slot)
+        self.commit_seconds = shared.histogram(metrics.commit_seconds, slot)
+        self.connections = one(metrics.connections)
+        self.connections_total = one(metrics.connections_total)
+        authentications = shared.cells(metrics.authentications, slot)
+        self.authenticated = authentications["accepted",]
+        self.not_authenticated = authentications["refused",]
+        self.outgoing = one(metrics.outgoing)
+        self.in_memory = one(metrics.in_memory)
+        self.memory = one(metrics.memory)
+        self.alive = one(metrics.alive)
+        self.restarts = one(metrics.restarts)
+
+
+class _Shared(Collector):
+    def __init__(self, metrics: Metrics, stats: QueueStats | None, now: int) -> None:
+        self._shared = metrics.shared
+        self._stats = stats
+        self._now = now
+
+    def collect(self) -> Iterable[Any]:
+        info = GaugeMetricFamily("ekiden_build_info", "Version.", labels=["version"])
+        info.add_metric([VERSION], 1)
+        yield info
+        for family in self._shared.families:
+            yield self._family(family)
+        if self._stats is not None:
+            yield from self._queue(self._stats)
+
+    def _family(self, family: Family) -> Any:
+        total = self._shared.total
+        if family.kind == "histogram":
+            histogram = HistogramMetricFamily(family.name, family.help)
+            at = family.rows[0][1]
+            below = 0.0
+            buckets = []
+            for index, bound in enumerate((*map(str, map(float, family.bounds)), "+Inf")):
+                below += total(at + index)
+                buckets.append((bound, below))
+            histogram.add_metric([], buckets, total(at + len(family.bounds) + 1))
+            return histogram
+        kind = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
+        metric = kind(family.name, family.help, labels=family.labels)
+        for values, at in family.rows:
+            metric.add_metric(values, total(at))
+        return metric
+
+    def _queue(self, stats: QueueStats) -> Iterator[Any]:
+        queue = GaugeMetricFamily("ekiden_queue_deliveries", "Deliveries that are not final.", labels=["state"])
+        for state in _WAITING:
+            queue.add_metric([state.name.lower()], stats.by_state.get(state, 0))
+        yield queue
+        late = 0.0 if stats.oldest_due is None else max(0, self._now - stats.oldest_due) / SECOND
+        yield GaugeMetricFamily(
+            "ekiden_queue_oldest_due_seconds", "How long the delivery that is due longest has been due.", late
+        )
+        yield GaugeMetricFamily("ekiden_workers", "Workers of all machines that are alive.", stats.workers)
+        yield GaugeMetricFamily("ekiden_leases", "Single duties that are held.", stats.leases)
+
+
+class Exposition:
+    """Makes the text for ``/metrics``."""
+
+    def __init__(self, metrics: Metrics, store: Store, clock: Clock) -> None:
+        self._metrics = metrics
+        self._store = store
+        self._clock = clock
+        self._stats: QueueStats | None = None
+        self._stats_at = 0
+
+    async def text(self) -> bytes:
+        """The exposition format. The queue's numbers are missing while the store cannot be reached."""
+        now = self._clock.now()
+        if self._stats is None or now - self._stats_at >= _STATS_AGE:
+            try:
+                self._stats = await self._store.stats()
+            except Exception:  # the other numbers are worth the more then
+                self._stats = None
+            self._stats_at = now
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(_Shared(self._metrics, self._stats, now))
+        return generate_latest(registry)
+
+
+def resident_bytes() -> int:
+    """Resident memory of this process; 0 where the system does not tell."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * _PAGE
+    except OSError:
+        return 0
