@@ -1,0 +1,77 @@
+"""The table ``[delivery]`` of the configuration."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from ekiden.core.duration import Duration
+
+_Positive = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class RouteConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[[delivery.routes]]``: a fixed next hop instead of a look-up of MX records."""
+
+    domain: str
+    """A domain, ``.example.com`` for everything below it, or ``*`` for everything else."""
+    hosts: tuple[str, ...]
+    """``192.0.2.1:2525``, ``[2001:db8::1]:25``, ``relay.example.com``; tried in this order, without MX."""
+
+
+class DeliveryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How mail goes out. Numbers are per installation node; a worker takes its share of ``site_concurrency``."""
+
+    smtp_port: Annotated[int, msgspec.Meta(ge=1, le=65_535)] = 25
+    helo: str = ""
+    """The name in EHLO; empty: ``hostname``."""
+    routes: tuple[RouteConfig, ...] = ()
+    source_address: str = ""
+    """The local IP address to connect from; empty: the system chooses."""
+
+    retry: tuple[Duration, ...] = (60.0, 300.0, 900.0, 1_800.0, 3_600.0, 7_200.0, 14_400.0)
+    """Waits after the 1st, 2nd, … attempt; the last one repeats."""
+    jitter: Annotated[float, msgspec.Meta(ge=0, le=0.5)] = 0.1
+    """A wait is made longer or shorter by up to this part of it, by chance."""
+    expire_after: Duration = 432_000.0
+    delay_notice_after: Duration = 14_400.0
+    """When the sender who asked for it (NOTIFY=DELAY) hears that a delivery is late."""
+
+    site_concurrency: _Positive = 20
+    """Connections to one site at the same time, at most."""
+    initial_concurrency: _Positive = 5
+    """With how many a site begins; it grows with every success."""
+    max_connections: _Positive = 500
+    max_recipients: _Positive = 100
+    """In one transaction."""
+    max_deliveries_per_connection: _Positive = 500
+    idle_timeout: Duration = 3.0
+    """How long a connection without work is kept."""
+    max_addresses_per_attempt: _Positive = 5
+
+    connect_timeout: Duration = 30.0
+    greeting_timeout: Duration = 300.0
+    """RFC 5321 §4.5.3.2.1; the next two are §4.5.3.2.2 to .5 and .6."""
+    command_timeout: Duration = 300.0
+    data_timeout: Duration = 600.0
+    tls_timeout: Duration = 60.0
+    starttls: bool = True
+    """Use TLS whenever the peer offers it. Certificates are not checked: in clear would be worse (RFC 7435)."""
+    tls_broken_for: Duration = 3_600.0
+    """How long a host whose TLS failed is talked to in clear."""
+
+    ready_limit: _Positive = 5_000
+    """Deliveries in memory for one site."""
+    queue_limit: _Positive = 10_000
+    """Deliveries in memory in all."""
+    claim_batch: _Positive = 500
+    memory_limit: _Positive = 33_554_432
+    """Octets of contents kept in memory for deliveries that wait there."""
+
+    def __post_init__(self) -> None:
+        if not self.retry or any(wait <= 0 for wait in self.retry):
+            raise ValueError("retry needs at least one wait, each longer than 0s")
+        for route in self.routes:
+            if not route.domain or not route.hosts:
+                raise ValueError("each of routes needs a domain and at least one host")

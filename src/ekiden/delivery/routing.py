@@ -1,0 +1,236 @@
+"""From a domain to its site, and from a site to the addresses to try, in order.
+
+A *site* is what connections and limits belong to: the set of MX hosts that a domain names, so that all domains at
+one provider share its limits. Static routes and address literals are sites of their own.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import NamedTuple
+
+from ekiden.core.clock import Clock
+from ekiden.core.errors import EkidenError
+from ekiden.core.states import Verdict
+from ekiden.delivery import outcome
+from ekiden.delivery.config import DeliveryConfig
+from ekiden.dns.resolver import (
+    DnsError,
+    DnsTemporary,
+    MxHost,
+    NoSuchDomain,
+    NullMx,
+    Resolver,
+)
+
+_REMEMBER = 5.0  # seconds; the resolver keeps answers for their own time, this only spares the hot path its await
+_REMEMBER_MOST = 20_000
+
+
+class Hop(NamedTuple):
+    """One mail host of a route."""
+
+    preference: int
+    name: str
+    port: int
+
+
+class Route(NamedTuple):
+    site: str
+    hops: tuple[Hop, ...]
+
+
+class Candidate(NamedTuple):
+    """One address to connect to. ``host`` is the name of the mail host that it belongs to."""
+
+    host: str
+    address: str
+    port: int
+
+
+class Unroutable(EkidenError):
+    """There is nowhere to connect to; ``verdict`` says whether that is final."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict.text)
+        self.verdict = verdict
+
+
+class Router:
+    """Static routes first, then DNS (RFC 5321 §5.1)."""
+
+    def __init__(
+        self,
+        resolver: Resolver,
+        clock: Clock,
+        config: DeliveryConfig,
+        *,
+        own_names: frozenset[str] = frozenset(),
+        rng: random.Random | None = None,
+    ) -> None:
+        """``own_names``: mail hosts that are this platform; a route never goes to them or behind them."""
+        self._resolver = resolver
+        self._clock = clock
+        self._port = config.smtp_port
+        self._most = config.max_addresses_per_attempt
+        self._own_names = own_names
+        self._rng = rng or random.Random()  # noqa: S311 - spreading load is no secret
+        self._exact: dict[str, Route] = {}
+        self._below: dict[str, Route] = {}
+        self._rest: Route | None = None
+        for entry in config.routes:
+            route = static_route(entry.hosts, config.smtp_port)
+            if entry.domain == "*":
+                self._rest = route
+            elif entry.domain.startswith("."):
+                self._below[entry.domain[1:].lower()] = route
+            else:
+                self._exact[entry.domain.lower()] = route
+        self._known: dict[str, tuple[Route, float]] = {}
+
+    def known(self, domain: str) -> Route | None:
+        """The route, when it is static or was found a moment ago: the way without waiting."""
+        found = self._known.get(domain)
+        if found is not None and found[1] > self._clock.monotonic():
+            return found[0]
+        route = self._static(domain)
+        if route is not None:
+            self._remember(domain, route)
+        return route
+
+    def _static(self, domain: str) -> Route | None:
+        route = self._exact.get(domain)
+        if route is None and self._below:
+            rest = domain
+            while route is None and "." in rest:
+                rest = rest.partition(".")[2]
+                route = self._below.get(rest)
+        return route or self._rest
+
+    def _remember(self, domain: str, route: Route) -> None:
+        if len(self._known) >= _REMEMBER_MOST:
+            self._known.clear()
+        self._known[domain] = (route, self._clock.monotonic() + _REMEMBER)
+
+    async def route(self, domain: str) -> Route:
+        """Raises ``Unroutable``."""
+        route = self.known(domain)
+        if route is not None:
+            return route
+        try:
+            hosts = await self._resolver.mx(domain)
+        except DnsTemporary as error:
+            raise Unroutable(outcome.dns_trouble(str(error))) from error
+        except NoSuchDomain as error:
+            raise Unroutable(outcome.no_such_domain(str(error))) from error
+        except NullMx as error:
+            raise Unroutable(outcome.null_mx(str(error))) from error
+        except DnsError as error:
+            raise Unroutable(outcome.no_route(str(error))) from error
+        hosts = self._without_us(domain, hosts)
+        route = Route(
+            ",".join(sorted({host.name for host in hosts})),
+            tuple(Hop(host.preference, host.name, self._port) for host in hosts),
+        )
+        self._remember(domain, route)
+        return route
+
+    def _without_us(self, domain: str, hosts: list[MxHost]) -> list[MxHost]:
+        """RFC 5321 §5.1: we never relay to ourselves, nor to hosts that are as good or worse than us."""
+        ours = [host.preference for host in hosts if host.name in self._own_names]
+        if not ours:
+            return hosts
+        better = [host for host in hosts if host.preference < min(ours)]
+        if not better:
+            raise Unroutable(outcome.mail_loop(f"mail for {domain} loops back to this host"))
+        return better
+
+    async def candidates(self, route: Route) -> tuple[list[Candidate], list[str]]:
+        """The addresses to try, best first, and remarks about hosts that have none.
+
+        By preference; hosts of equal preference in random order (RFC 5321 §5.1), a host's addresses in random
+        order with both families alternating, IPv6 first. Raises ``Unroutable`` when there is not a single one.
+        """
+        found: dict[tuple[str, int], Candidate] = {}
+        remarks: list[str] = []
+        trouble: DnsError | None = None
+        for hop in self._ordered(route.hops):
+            try:
+                addresses = await self._resolver.addresses(hop.name)
+            except DnsTemporary as error:
+                trouble = error
+                remarks.append(f"# {error}")
+                continue
+            except DnsError as error:
+                remarks.append(f"# {error}")
+                continue
+            if not addresses:
+                remarks.append(f"# {hop.name} has no address")
+            for address in self._alternating(addresses):
+                found.setdefault((address, hop.port), Candidate(hop.name, address, hop.port))
+            if len(found) >= self._most:
+                break
+        if not found:
+            if trouble is not None:
+                raise Unroutable(outcome.dns_trouble(str(trouble)))
+            names = ", ".join(hop.name for hop in route.hops[:5])
+            raise Unroutable(outcome.no_route(f"none of the mail hosts has an address: {names}"))
+        return list(found.values())[: self._most], remarks
+
+    def _ordered(self, hops: tuple[Hop, ...]) -> list[Hop]:
+        if len(hops) == 1:
+            return list(hops)
+        shuffled = list(hops)
+        self._rng.shuffle(shuffled)
+        shuffled.sort(key=lambda hop: hop.preference)
+        return shuffled
+
+    def _alternating(self, addresses: list[str]) -> list[str]:
+        if len(addresses) == 1:
+            return addresses
+        six = [address for address in addresses if ":" in address]
+        four = [address for address in addresses if ":" not in address]
+        self._rng.shuffle(six)
+        self._rng.shuffle(four)
+        mixed: list[str] = []
+        for index in range(max(len(six), len(four))):
+            mixed += six[index : index + 1]
+            mixed += four[index : index + 1]
+        return mixed
+
+
+def static_route(hosts: tuple[str, ...], port: int) -> Route:
+    """A route over ``hosts`` (``name``, ``name:port``, ``[2001:db8::1]:port``) in their order."""
+    hops = []
+    for preference, text in enumerate(hosts):
+        name, own_port = split_host_port(text, port)
+        hops.append(Hop(preference, name, own_port))
+    return Route(",".join(sorted(f"{hop.name}:{hop.port}" for hop in hops)), tuple(hops))
+
+
+def split_host_port(text: str, port: int) -> tuple[str, int]:
+    """The host as ``Resolver.addresses`` takes it (an IP address becomes a literal), and its port.
+
+    Raises ``ValueError``.
+    """
+    host = text.strip()
+    if host.startswith("["):
+        inner, bracket, rest = host[1:].partition("]")
+        if not bracket or (rest and not rest.startswith(":")):
+            raise ValueError(f"{text!r} is not host:port")
+        host, own = inner, rest[1:]
+    elif host.count(":") > 1:
+        own = ""
+    else:
+        host, _, own = host.partition(":")
+    if own:
+        if not own.isascii() or not own.isdigit() or not 0 < int(own) < 65_536:
+            raise ValueError(f"{text!r} is not host:port: the port is a number from 1 to 65535")
+        port = int(own)
+    if not host:
+        raise ValueError(f"{text!r} is not host:port: there is no host")
+    if ":" in host:
+        return f"[{host.removeprefix('IPv6:')}]", port
+    if host.replace(".", "").isdigit():
+        return f"[{host}]", port
+    return host.lower().rstrip("."), port

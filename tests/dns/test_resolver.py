@@ -1,0 +1,253 @@
+"""The resolver against a real name server on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import dns.rcode
+import pytest
+from dns_peer import DnsPeer
+
+from ekiden.core.clock import ManualClock
+from ekiden.dns.config import DnsConfig
+from ekiden.dns.resolver import DnsResolver, DnsTemporary, MxHost, NoMailHost, NoSuchDomain, NullMx
+from ekiden.net.network import OutsideLab
+
+
+@pytest.fixture
+async def peer() -> AsyncIterator[DnsPeer]:
+    async with DnsPeer() as server:
+        yield server
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def resolver(peer: DnsPeer, clock: ManualClock) -> DnsResolver:
+    return make(peer, clock)
+
+
+def make(peer: DnsPeer, clock: ManualClock, **settings: float) -> DnsResolver:
+    config = DnsConfig(
+        nameservers=("127.0.0.1",),
+        port=peer.port,
+        timeout=0.15,
+        lifetime=0.4,
+        **settings,  # type: ignore[arg-type]
+    )
+    return DnsResolver(config, clock, loopback_only=True)
+
+
+async def test_mx_is_sorted_by_preference(peer: DnsPeer, resolver: DnsResolver) -> None:
+    peer.records["a.test", "MX"] = ["20 B.a.test.", "10 a.a.test.", "20 a2.a.test."]
+    assert await resolver.mx("a.test") == [
+        MxHost(10, "a.a.test"),
+        MxHost(20, "a2.a.test"),
+        MxHost(20, "b.a.test"),
+    ]
+
+
+async def test_null_mx(peer: DnsPeer, resolver: DnsResolver) -> None:
+    peer.records["a.test", "MX"] = ["0 ."]
+    with pytest.raises(NullMx):
+        await resolver.mx("a.test")
+
+
+async def test_null_mx_beside_a_host_is_ignored(peer: DnsPeer, resolver: DnsResolver) -> None:
+    peer.records["a.test", "MX"] = ["0 .", "5 mx.a.test."]
+    assert await resolver.mx("a.test") == [MxHost(5, "mx.a.test")]
+
+
+@pytest.mark.parametrize(("kind", "address"), [("A", "127.0.0.9"), ("AAAA", "::1")])
+async def test_a_domain_without_mx_is_its_own_host(
+    peer: DnsPeer, resolver: DnsResolver, kind: str, address: str
+) -> None:
+    peer.records["a.test", kind] = [address]
+    assert await resolver.mx("a.test") == [MxHost(0, "a.test")]
+    assert await resolver.addresses("a.test") == [address]
+
+
+async def test_neither_mx_nor_address(peer: DnsPeer, resolver: DnsResolver) -> None:
+    peer.records["a.test", "TXT"] = ['"x"']
+    with pytest.raises(NoMailHost):
+        await resolver.mx("a.test")
+
+
+async def test_no_such_domain(resolver: DnsResolver) -> None:
+    with pytest.raises(NoSuchDomain, match=r"a\.test"):
+        await resolver.mx("a.test")
+    with pytest.raises(NoSuchDomain):
+        await resolver.addresses("a.test")
+
+
+@pytest.mark.parametrize("rcode", [dns.rcode.SERVFAIL, dns.rcode.REFUSED])
+async def test_a_failing_server_is_temporary(peer: DnsPeer, resolver: DnsResolver, rcode: dns.rcode.Rcode) -> None:
+    peer.rcodes["a.test"] = rcode
+    with pytest.raises(DnsTemporary):
+        await resolver.mx("a.test")
+
+
+async def test_a_silent_server_is_temporary(peer: DnsPeer, resolver: DnsResolver, clock: ManualClock) -> None:
+    peer.silent.add("a.test")
+    with pytest.raises(DnsTemporary):
+        await resolver.mx("a.test")
+    peer.silent.clear()
+    peer.records["a.test", "MX"] = ["1 b.test."]
+    with pytest.raises(DnsTemporary):  # RFC 2308 §7: remembered for a moment
+        await resolver.mx("a.test")
+    clock.advance(6_000)
+    assert await resolver.mx("a.test") == [MxHost(1, "b.test")]
+
+
+async def test_a_missing_mx_is_not_guessed_when_the_server_fails(peer: DnsPeer, resolver: DnsResolver) -> None:
+    """The implicit MX holds only when DNS said that there is no MX."""
+    peer.rcodes["a.test"] = dns.rcode.SERVFAIL
+    peer.records["a.test", "A"] = ["127.0.0.1"]
+    with pytest.raises(DnsTemporary):
+        await resolver.mx("a.test")
+
+
+async def test_aliases_are_followed(peer: DnsPeer, resolver: DnsResolver) -> None:
+    peer.records["www.test", "CNAME"] = ["real.test."]
+    peer.records["real.test", "MX"] = ["7 mx.real.test."]
+    peer.records["real.test", "A"] = ["127.0.0.3"]
+    assert await resolver.mx("www.test") == [MxHost(7, "mx.real.test")]
+    assert await resolver.addresses("www.test") == ["127.0.0.3"]
+
+
+async def test_a_cut_answer_is_asked_for_over_tcp(peer: DnsPeer, resolver: DnsResolver) -> None:
+    peer.records["a.test", "MX"] = [f"{n} a-rather-long-name-for-a-host-{n}.a.test." for n in range(60)]
+    peer.truncate.add("a.test")
+    assert len(await resolver.mx("a.test")) == 60
+    assert peer.tcp_asked == 1
+
+
+async def test_both_families_six_first(peer: DnsPeer, resolver: DnsResolver) -> None:
+    peer.records["a.test", "A"] = ["127.0.0.1", "127.0.0.2"]
+    peer.records["a.test", "AAAA"] = ["::1"]
+    found = await resolver.addresses("a.test")
+    assert found[0] == "::1"
+    assert sorted(found[1:]) == ["127.0.0.1", "127.0.0.2"]
+
+
+@pytest.mark.parametrize(
+    ("literal", "address"),
+    [("[127.0.0.5]", "127.0.0.5"), ("[ipv6:::1]", "::1"), ("[IPv6:2001:DB8::1]", "2001:db8::1")],
+)
+async def test_address_literals(resolver: DnsResolver, literal: str, address: str) -> None:
+    assert await resolver.mx(literal) == [MxHost(0, literal)]
+    assert await resolver.addresses(literal) == [address]
+
+
+async def test_a_literal_that_is_no_address(resolver: DnsResolver) -> None:
+    with pytest.raises(NoSuchDomain):
+        await resolver.addresses("[300.1.1.1]")
+
+
+async def test_unicode_names_are_asked_in_a_labels(peer: DnsPeer, resolver: DnsResolver) -> None:
+    peer.records["xn--r8jz45g.test", "MX"] = ["10 mx.test."]
+    assert await resolver.mx("例え.test") == [MxHost(10, "mx.test")]
+
+
+async def test_names_that_dns_cannot_hold(resolver: DnsResolver) -> None:
+    with pytest.raises(NoSuchDomain):
+        await resolver.mx("a" * 64 + ".test")
+    with pytest.raises(NoSuchDomain):
+        await resolver.mx("a..test")
+
+
+async def test_txt(peer: DnsPeer, resolver: DnsResolver) -> None:
+    peer.records["a.test", "TXT"] = ['"v=spf1 " "-all"', '"other"']
+    assert sorted(await resolver.txt("a.test")) == ["other", "v=spf1 -all"]
+    peer.records["b.test", "A"] = ["127.0.0.1"]
+    assert await resolver.txt("b.test") == []
+
+
+async def test_answers_live_as_long_as_their_ttl(peer: DnsPeer, resolver: DnsResolver, clock: ManualClock) -> None:
+    peer.records["a.test", "MX"] = ["10 one.test."]
+    await resolver.mx("a.test")
+    peer.records["a.test", "MX"] = ["10 two.test."]
+    clock.advance(299_000)
+    assert await resolver.mx("a.test") == [MxHost(10, "one.test")]
+    clock.advance(2_000)
+    assert await resolver.mx("a.test") == [MxHost(10, "two.test")]
+    assert peer.asked["a.test", "MX"] == 2
+
+
+async def test_a_ttl_of_nothing_is_kept_for_the_least_time(
+    peer: DnsPeer, resolver: DnsResolver, clock: ManualClock
+) -> None:
+    peer.ttl = 0
+    peer.records["a.test", "MX"] = ["10 one.test."]
+    for _ in range(3):
+        await resolver.mx("a.test")
+    assert peer.asked["a.test", "MX"] == 1
+    clock.advance(1_100)
+    await resolver.mx("a.test")
+    assert peer.asked["a.test", "MX"] == 2
+
+
+async def test_a_ttl_is_bounded(peer: DnsPeer, clock: ManualClock) -> None:
+    resolver = make(peer, clock, max_ttl=10.0)
+    peer.records["a.test", "MX"] = ["10 one.test."]
+    await resolver.mx("a.test")
+    clock.advance(11_000)
+    await resolver.mx("a.test")
+    assert peer.asked["a.test", "MX"] == 2
+
+
+async def test_negative_answers_live_as_long_as_the_soa_says(
+    peer: DnsPeer, resolver: DnsResolver, clock: ManualClock
+) -> None:
+    """RFC 2308 §5: the least of the SOA's TTL (900) and its MINIMUM (60)."""
+    for _ in range(2):
+        with pytest.raises(NoSuchDomain):
+            await resolver.mx("a.test")
+    assert peer.asked["a.test", "MX"] == 1
+    clock.advance(61_000)
+    peer.records["a.test", "MX"] = ["10 mx.test."]
+    assert await resolver.mx("a.test") == [MxHost(10, "mx.test")]
+
+
+async def test_a_negative_answer_without_soa_is_kept_for_the_least_time(
+    peer: DnsPeer, resolver: DnsResolver, clock: ManualClock
+) -> None:
+    peer.soa = None
+    with pytest.raises(NoSuchDomain):
+        await resolver.mx("a.test")
+    clock.advance(1_100)
+    peer.records["a.test", "MX"] = ["10 mx.test."]
+    assert await resolver.mx("a.test") == [MxHost(10, "mx.test")]
+
+
+async def test_equal_questions_become_one(peer: DnsPeer, resolver: DnsResolver) -> None:
+    peer.gate = asyncio.Event()
+    peer.records["a.test", "MX"] = ["10 mx.test."]
+    waiting = [asyncio.create_task(resolver.mx("a.test")) for _ in range(20)]
+    await asyncio.sleep(0.02)
+    waiting[0].cancel()  # one who leaves does not take the answer from the others
+    peer.gate.set()
+    answers = await asyncio.gather(*waiting, return_exceptions=True)
+    assert isinstance(answers[0], asyncio.CancelledError)
+    assert answers[1:] == [[MxHost(10, "mx.test")]] * 19
+    assert peer.asked["a.test", "MX"] == 1
+
+
+async def test_the_cache_is_bounded(peer: DnsPeer, clock: ManualClock) -> None:
+    resolver = make(peer, clock, cache_size=3)
+    for n in range(5):
+        peer.records[f"n{n}.test", "TXT"] = ['"x"']
+        await resolver.txt(f"n{n}.test")
+    await resolver.txt("n4.test")
+    await resolver.txt("n0.test")
+    assert peer.asked["n4.test", "TXT"] == 1
+    assert peer.asked["n0.test", "TXT"] == 2
+
+
+async def test_the_switch_of_the_lab_refuses_other_name_servers(clock: ManualClock) -> None:
+    with pytest.raises(OutsideLab):
+        DnsResolver(DnsConfig(nameservers=("192.0.2.53",)), clock, loopback_only=True)
