@@ -1,0 +1,177 @@
+"""A worker's view of the accounts and credentials in use, hardly older than a second when it is asked.
+
+Whatever is looked at often is read again together: one small query per second and worker while there is traffic,
+none while there is none. That is how suspending an account or revoking a credential takes effect everywhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+
+from sqlalchemy import select
+
+from ekiden.core.states import Priority
+from ekiden.store import tables
+
+if TYPE_CHECKING:
+    from ekiden.core.clock import Clock
+    from ekiden.store.api import Store
+
+_BATCH = 500
+_FORGET_AFTER = 120.0  # seconds without use
+
+
+class AccountFacts(NamedTuple):
+    id: int
+    name: str
+    priority: Priority
+    suspended: bool
+
+
+class CredentialFacts(NamedTuple):
+    """``secret`` changes when the password does; it is a hash, yet not for logs."""
+
+    id: int
+    account_id: int
+    revoked: bool
+    secret: str
+
+    def __repr__(self) -> str:
+        return f"CredentialFacts(id={self.id}, account_id={self.account_id}, revoked={self.revoked})"
+
+
+_Facts = TypeVar("_Facts")
+
+
+class _Known(Generic[_Facts]):
+    __slots__ = ("checked", "facts", "used")
+
+    def __init__(self, facts: _Facts | None, checked: float) -> None:
+        self.facts = facts
+        self.checked = checked
+        self.used = checked
+
+
+class _View(Generic[_Facts]):
+    """Facts by id; ``None`` is a fact too: there is no such row."""
+
+    def __init__(self, max_age: float) -> None:
+        self.max_age = max_age
+        self.known: dict[int, _Known[_Facts]] = {}
+        self.wanted: set[int] = set()
+
+    def fresh(self, key: int, now: float) -> _Known[_Facts] | None:
+        entry = self.known.get(key)
+        if entry is None:
+            return None
+        entry.used = now
+        return entry if now - entry.checked <= self.max_age else None
+
+    def take(self, now: float) -> list[int]:
+        """What to read now: what somebody waits for, and what was used lately and would soon be asked for."""
+        for key in [key for key, entry in self.known.items() if now - entry.used > _FORGET_AFTER]:
+            del self.known[key]
+        ids = self.wanted
+        self.wanted = set()
+        recent = (key for key, entry in self.known.items() if now - entry.used <= 2 * self.max_age)
+        for key in recent:
+            if len(ids) >= _BATCH:
+                break
+            ids.add(key)
+        return list(ids)
+
+    def put(self, ids: list[int], found: dict[int, _Facts], now: float) -> None:
+        for key in ids:
+            entry = self.known.get(key)
+            if entry is None:
+                self.known[key] = _Known(found.get(key), now)
+            else:
+                entry.facts = found.get(key)
+                entry.checked = now
+
+
+class Directory:
+    """One per worker. Its coroutines raise what the store raises."""
+
+    def __init__(self, store: Store, clock: Clock, *, max_age: float = 1.0) -> None:
+        self._store = store
+        self._clock = clock
+        self._accounts: _View[AccountFacts] = _View(max_age)
+        self._credentials: _View[CredentialFacts] = _View(max_age)
+        self._next: asyncio.Future[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def fresh_account(self, account_id: int) -> AccountFacts | None:
+        """What is known and recent enough; ``None``: ask ``account``."""
+        entry = self._accounts.fresh(account_id, self._clock.monotonic())
+        return None if entry is None else entry.facts
+
+    async def account(self, account_id: int) -> AccountFacts | None:
+        """The account, or ``None`` when there is none."""
+        entry = self._accounts.fresh(account_id, self._clock.monotonic())
+        if entry is None:
+            self._accounts.wanted.add(account_id)
+            await self._read()
+            entry = self._accounts.known.get(account_id)
+        return None if entry is None else entry.facts
+
+    async def credential(self, credential_id: int) -> CredentialFacts | None:
+        """The credential, or ``None`` when there is none."""
+        entry = self._credentials.fresh(credential_id, self._clock.monotonic())
+        if entry is None:
+            self._credentials.wanted.add(credential_id)
+            await self._read()
+            entry = self._credentials.known.get(credential_id)
+        return None if entry is None else entry.facts
+
+    async def close(self) -> None:
+        """Wait for a query that is on its way."""
+        if self._task is not None:
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _read(self) -> None:
+        if self._next is None:
+            self._next = asyncio.get_running_loop().create_future()
+        if self._task is None:
+            self._task = asyncio.create_task(self._run())
+        # One caller that gives up must not take the answer from the others.
+        await asyncio.shield(self._next)
+
+    async def _run(self) -> None:
+        try:
+            while self._next is not None:
+                waiting, self._next = self._next, None
+                try:
+                    await self._load()
+                except Exception as error:
+                    waiting.set_exception(error)
+                    waiting.exception()  # seen: whoever waited may be gone
+                else:
+                    waiting.set_result(None)
+        finally:
+            self._task = None
+
+    async def _load(self) -> None:
+        # The time before the query: what changes while it runs is not known yet.
+        now = self._clock.monotonic()
+        accounts = self._accounts.take(now)
+        credentials = self._credentials.take(now)
+        account, credential = tables.account, tables.credential
+        found_accounts: dict[int, AccountFacts] = {}
+        found_credentials: dict[int, CredentialFacts] = {}
+        async with self._store.read() as connection:
+            if accounts:
+                query = select(account).where(account.c.id.in_(accounts))
+                for row in await connection.execute(query):
+                    found_accounts[row.id] = AccountFacts(
+                        row.id, row.name, Priority(row.priority), row.suspended_at is not None
+                    )
+            if credentials:
+                query = select(credential).where(credential.c.id.in_(credentials))
+                for row in await connection.execute(query):
+                    found_credentials[row.id] = CredentialFacts(
+                        row.id, row.account_id, row.revoked_at is not None, row.secret_hash or row.lookup
+                    )
+        self._accounts.put(accounts, found_accounts, now)
+        self._credentials.put(credentials, found_credentials, now)
