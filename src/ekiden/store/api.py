@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ekiden.core.clock import Millis
 from ekiden.core.errors import EkidenError
-from ekiden.store.records import Delivery, NewMessage, Outcome, QueueStats, Registration, Release
+from ekiden.store.records import Counters, Delivery, NewMessage, Outcome, QueueStats, Registration, Release
 
 
 class StoreError(EkidenError):
@@ -37,7 +37,14 @@ class Store(Protocol):
         """``sqlite`` or ``postgresql``."""
         ...
 
-    async def close(self) -> None: ...
+    @property
+    def counters(self) -> Counters:
+        """What was written so far, for metrics."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what is pending, then let go of everything."""
+        ...
 
     # workers and leases
     async def register_worker(self, host: str, pid: int, now: Millis, ttl: Millis) -> Registration:

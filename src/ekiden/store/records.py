@@ -137,3 +137,16 @@ class QueueStats:
     oldest_due: Millis | None
     workers: int
     leases: int
+
+
+@dataclass(slots=True)
+class Counters:
+    """What a store has written since it was opened, for metrics; grows only."""
+
+    commits: int = 0
+    units: int = 0
+    """Calls of ``accept``, ``claim``, ``finish`` and ``release``; ``units / commits`` is how well they group."""
+    failures: int = 0
+    """Transactions that were rolled back."""
+    seconds: float = 0.0
+    """Spent in transactions, waiting for the disk included."""

@@ -8,6 +8,8 @@ looks for, so that finished deliveries cost them nothing.
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -35,12 +37,13 @@ metadata = MetaData(
 
 # Ids made by the database: BIGINT, except that only INTEGER counts upwards by itself on SQLite.
 _Serial = BigInteger().with_variant(Integer, "sqlite")
-_WAITING = f"state IN ({int(State.SCHEDULED)}, {int(State.QUEUED)}, {int(State.DEFERRED)})"
-_SENDING = f"state = {int(State.SENDING)}"
-_HELD = f"state = {int(State.HELD)}"
+# Word for word what a query must say for SQLite to see that a partial index fits (sqlite.org/partialindex.html).
+WAITING_SQL = f"state IN ({int(State.SCHEDULED)}, {int(State.QUEUED)}, {int(State.DEFERRED)})"
+SENDING_SQL = f"state = {int(State.SENDING)}"
+HELD_SQL = f"state = {int(State.HELD)}"
 
 
-def _where(condition: str) -> dict[str, object]:
+def _where(condition: str) -> dict[str, Any]:
     return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
 
@@ -137,9 +140,10 @@ delivery = Table(
     Column("owner", BigInteger, comment="worker.id while SENDING: lease and fencing token in one"),
     Column("updated_at", BigInteger, nullable=False),
     PrimaryKeyConstraint("account_id", "message_id", "number"),
-    Index("ix_delivery_due", "priority", "due_at", **_where(_WAITING)),
-    Index("ix_delivery_owner", "owner", **_where(_SENDING)),
-    Index("ix_delivery_held", "account_id", **_where(_HELD)),
+    # The state is there only so that counting a long queue by state reads the index alone.
+    Index("ix_delivery_due", "priority", "due_at", "state", **_where(WAITING_SQL)),
+    Index("ix_delivery_owner", "owner", **_where(SENDING_SQL)),
+    Index("ix_delivery_held", "account_id", **_where(HELD_SQL)),
     sqlite_with_rowid=False,
 )
 

@@ -1,0 +1,81 @@
+"""What both engines share: the rare operations of a store, on its own cold connections."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ekiden.core.clock import Millis
+from ekiden.store import workers
+from ekiden.store.api import StoreError
+from ekiden.store.records import QueueStats, Registration
+from ekiden.store.rows import EventIds
+
+_BATCH = 1000
+
+
+class _Cold(Protocol):
+    def read(self) -> AbstractAsyncContextManager[AsyncConnection]: ...
+
+    def write(self) -> AbstractAsyncContextManager[AsyncConnection]: ...
+
+
+class RareOperations(_Cold, Protocol):
+    """Workers, leases and counts; see ``store.api.Store``."""
+
+    ids: EventIds
+
+    async def register_worker(self, host: str, pid: int, now: Millis, ttl: Millis) -> Registration:
+        for _ in range(100):
+            try:
+                async with self.write() as connection:
+                    registration = await workers.register(connection, host, pid, now, ttl)
+            except IntegrityError:
+                continue  # another worker took that node at the same moment
+            self.ids.register(*registration)
+            return registration
+        raise StoreError("no node could be had in 100 attempts; are very many workers starting at once?")
+
+    async def heartbeat(self, worker: int, now: Millis, ttl: Millis) -> bool:
+        async with self.write() as connection:
+            return await workers.heartbeat(connection, worker, now, ttl)
+
+    async def end_worker(self, worker: int, now: Millis) -> int:
+        async with self.write() as connection:
+            await workers.end(connection, worker, now)
+        freed = 0
+        while True:
+            async with self.write() as connection:
+                count = await workers.free(connection, worker, now, _BATCH, self.ids.of(worker), wait=False)
+            freed += count
+            if count < _BATCH:
+                return freed
+
+    async def reap(self, now: Millis, limit: int = 1000) -> int:
+        async with self.read() as connection:
+            due = await workers.dead_weight(connection, now)
+        if not due:
+            return 0
+        async with self.write() as connection:
+            await workers.end_expired(connection, now)
+            freed = 0
+            for owner in await workers.orphans(connection):
+                if freed >= limit:
+                    break
+                freed += await workers.free(connection, owner, now, limit - freed, self.ids.of(), wait=True)
+            return freed
+
+    async def take_lease(self, name: str, worker: int, now: Millis, ttl: Millis) -> bool:
+        async with self.write() as connection:
+            return await workers.take_lease(connection, name, worker, now, ttl)
+
+    async def next_due(self, now: Millis) -> Millis | None:
+        async with self.read() as connection:
+            return await workers.next_due(connection)
+
+    async def stats(self) -> QueueStats:
+        async with self.read() as connection:
+            return await workers.stats(connection)

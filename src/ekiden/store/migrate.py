@@ -1,0 +1,166 @@
+"""Bringing a database to the revision this Ekiden needs."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.resources
+import os
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+from sqlalchemy import Connection, create_engine, event, text
+from sqlalchemy.pool import NullPool
+
+from ekiden.store import postgresql
+from ekiden.store.api import SchemaOutdated
+from ekiden.store.migrations import HEAD
+from ekiden.store.sqlite_turn import Turn
+from ekiden.store.sqlite_writer import connect, translated
+from ekiden.store.url import StoreUrl, parse_url
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+# "ekiden" as a number: held while a PostgreSQL database is migrated, so that those who start together do it once.
+_ADVISORY_LOCK = 0x656B6964656E
+
+
+def head_revision() -> str:
+    """The revision this Ekiden reads and writes."""
+    return HEAD
+
+
+async def current_revision(url: str) -> str | None:
+    """The revision a database is at; ``None`` for one that is empty or, on SQLite, does not exist yet.
+
+    Raises ``StoreUnavailable``.
+    """
+    parsed = parse_url(url)
+    if parsed.engine == "sqlite":
+        return await asyncio.to_thread(_sqlite_revision, parsed.path)
+    return await _postgresql_revision(parsed)
+
+
+async def check_revision(url: str) -> None:
+    """Raises ``SchemaOutdated`` unless the database is at the revision this Ekiden needs."""
+    current = await current_revision(url)
+    if current == HEAD:
+        return
+    shown = parse_url(url).safe
+    if current is None:
+        raise SchemaOutdated(f"the database {shown} has no tables yet; create them with: ekiden db upgrade")
+    if current > HEAD:
+        raise SchemaOutdated(
+            f"the database {shown} is at revision {current} and was written by a newer Ekiden than this one, which "
+            f"knows {HEAD}; `ekiden db upgrade` cannot go back: run the newer Ekiden"
+        )
+    raise SchemaOutdated(
+        f"the database {shown} is at revision {current} and this Ekiden needs {HEAD}; bring it there with: "
+        "ekiden db upgrade"
+    )
+
+
+async def upgrade(url: str) -> str:
+    """Create or upgrade the tables, in one transaction. Returns the revision that the database is at now.
+
+    Safe to be called by several processes at once. Raises ``StoreUnavailable``, or ``SchemaOutdated`` when the
+    database was written by a newer Ekiden.
+    """
+    current = await current_revision(url)
+    if current is not None and current > HEAD:
+        await check_revision(url)
+    if current != HEAD:
+        parsed = parse_url(url)
+        if parsed.engine == "sqlite":
+            await asyncio.to_thread(_upgrade_sqlite, parsed.path)
+        else:
+            await _upgrade_postgresql(parsed)
+    return HEAD
+
+
+def alembic_config(connection: Connection | None = None) -> Config:
+    """Alembic's configuration, for programs: all of it lies in the package."""
+    from alembic.config import Config
+
+    config = Config()
+    location = importlib.resources.files("ekiden.store.migrations")
+    config.set_main_option("script_location", str(location).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    if connection is not None:
+        config.attributes["connection"] = connection
+    return config
+
+
+def run(connection: Connection) -> None:
+    """Upgrade through a connection that is inside a transaction."""
+    from alembic import command
+
+    command.upgrade(alembic_config(connection), "head")
+
+
+_REVISION = "SELECT version_num FROM alembic_version"
+
+
+def _sqlite_revision(path: str) -> str | None:
+    if not os.path.exists(path):
+        return None
+    try:
+        connection = connect(path, write=False)
+    except sqlite3.Error as error:
+        raise translated(error) from error
+    try:
+        found = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone()
+        row = connection.execute(_REVISION).fetchone() if found else None
+    except sqlite3.Error as error:
+        raise translated(error) from error
+    finally:
+        connection.close()
+    return str(row[0]) if row else None
+
+
+def _upgrade_sqlite(path: str) -> None:
+    turn = Turn(path)
+    try:
+        # Creates the file with its page size, before anything else can.
+        connect(path, write=True).close()
+        engine = create_engine("sqlite://", creator=lambda: connect(path, write=True), poolclass=NullPool)
+        event.listen(engine, "begin", _begin_immediate)
+        with turn, engine.begin() as connection:
+            run(connection)
+    except (sqlite3.Error, OSError) as error:
+        raise translated(error) from error
+    finally:
+        turn.close()
+
+
+def _begin_immediate(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+async def _postgresql_revision(url: StoreUrl) -> str | None:
+    try:
+        connection = await asyncpg.connect(url.dsn)
+        try:
+            if await connection.fetchval("SELECT to_regclass('alembic_version')") is None:
+                return None
+            return _text(await connection.fetchval(_REVISION))
+        finally:
+            await connection.close()
+    except postgresql.CONNECTION_ERRORS as error:
+        raise postgresql.translated(error) from error
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+async def _upgrade_postgresql(url: StoreUrl) -> None:
+    engine = postgresql.cold_engine(url.dsn, write=True)
+    try:
+        with postgresql.translating():
+            async with engine.begin() as connection:
+                await connection.execute(text(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})"))
+                await connection.run_sync(run)
+    finally:
+        await engine.dispose()

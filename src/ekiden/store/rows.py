@@ -1,0 +1,351 @@
+"""Units of work and the rows they come to: what is written is decided here, how to write it by each engine."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from ekiden.core.clock import MINUTE, SECOND, Millis
+from ekiden.core.events import Event, EventType
+from ekiden.core.ids import MAX_NODE, IdFactory
+from ekiden.core.states import Cause, Priority, State
+from ekiden.store import tables
+from ekiden.store.records import Delivery, Message, NewMessage, Outcome, Release
+
+Row = tuple[Any, ...]
+
+_SENDING = int(State.SENDING)
+_PRIORITIES = {int(p): p for p in Priority}
+_STATES = {int(s): s for s in State}
+_CAUSES = {int(c): c for c in Cause}
+_to_json = msgspec.json.Encoder().encode
+
+MESSAGE_COLUMNS = tuple(column.name for column in tables.message.columns)
+DELIVERY_COLUMNS = tuple(column.name for column in tables.delivery.columns)
+
+
+class Unit:
+    """Written as a whole or not at all. ``weight`` is about what it adds to a transaction, in octets."""
+
+    __slots__ = ()
+
+    @property
+    def weight(self) -> int:
+        return 512
+
+
+@dataclass(slots=True)
+class Accept(Unit):
+    worker: int
+    message: NewMessage
+
+    @property
+    def weight(self) -> int:
+        return len(self.message.content) + 512 * (1 + len(self.message.deliveries))
+
+
+@dataclass(slots=True)
+class Finish(Unit):
+    worker: int
+    outcomes: Sequence[Outcome]
+    messages: Sequence[NewMessage]
+
+    @property
+    def weight(self) -> int:
+        return 1024 * len(self.outcomes) + sum(len(new.content) + 1024 for new in self.messages)
+
+
+@dataclass(slots=True)
+class Free(Unit):
+    worker: int
+    releases: Sequence[Release]
+
+    @property
+    def weight(self) -> int:
+        return 256 * len(self.releases)
+
+
+@dataclass(slots=True)
+class Claim(Unit):
+    worker: int
+    now: Millis
+    limit: int
+
+    @property
+    def weight(self) -> int:
+        return 512 * self.limit
+
+
+class EventIds:
+    """Ids of events, from the node of the worker that writes them.
+
+    A process that never registered (the command line) takes a random node: an event id is unique within its
+    message (that is its key), so a second writer of the same message would have to draw the same node and hit the
+    same millisecond.
+    """
+
+    def __init__(self) -> None:
+        self._by_worker: dict[int, IdFactory] = {}
+        self._own = IdFactory(random.SystemRandom().randint(0, MAX_NODE))
+
+    def register(self, worker: int, node: int) -> None:
+        self._own = self._by_worker[worker] = IdFactory(node)
+
+    def of(self, worker: int | None = None) -> Callable[[Millis], int]:
+        return self._by_worker.get(worker or 0, self._own).next
+
+
+class Rows:
+    """What a group of units inserts, by table, in the column order of ``store.tables``."""
+
+    __slots__ = ("attempts", "contents", "deliveries", "events", "messages")
+
+    def __init__(self) -> None:
+        self.messages: list[Row] = []
+        self.contents: list[Row] = []
+        self.deliveries: list[Row] = []
+        self.attempts: list[Row] = []
+        self.events: list[Row] = []
+
+    def add_message(self, worker: int, new: NewMessage, next_id: Callable[[Millis], int]) -> None:
+        m = new.message
+        account, message, at, priority = m.account_id, m.id, m.accepted_at, int(m.priority)
+        self.messages.append(
+            (
+                account,
+                message,
+                m.credential_id,
+                m.sender,
+                m.size,
+                priority,
+                m.ret,
+                m.envid,
+                m.smtputf8,
+                m.eight_bit,
+                at,
+                m.expires_at,
+                m.header_id,
+                m.subject,
+                m.origin,
+                m.labels,
+            )
+        )
+        self.contents.append((account, message, new.content))
+        for d in new.deliveries:
+            sending = d.state is State.SENDING
+            if sending and d.attempts == 0:
+                d.attempts = 1
+            self.deliveries.append(
+                (
+                    account,
+                    message,
+                    d.number,
+                    d.recipient,
+                    d.domain,
+                    int(d.notify),
+                    d.orcpt,
+                    int(d.state),
+                    int(d.cause),
+                    d.reason,
+                    0,
+                    "",
+                    priority,
+                    d.due_at,
+                    d.attempts,
+                    worker if sending else None,
+                    at,
+                )
+            )
+        self.add_events(new.events, next_id)
+
+    def add_attempt(self, worker: int, outcome: Outcome) -> None:
+        d, a = outcome.delivery, outcome.attempt
+        self.attempts.append(
+            (
+                d.message.account_id,
+                d.message.id,
+                d.number,
+                d.attempts,
+                worker,
+                a.started_at,
+                a.finished_at,
+                int(outcome.state),
+                int(outcome.cause),
+                a.host,
+                a.address,
+                a.tls,
+                outcome.code,
+                outcome.enhanced,
+                a.reply,
+                a.dialogue,
+            )
+        )
+
+    def add_events(self, events: Sequence[Event], next_id: Callable[[Millis], int]) -> None:
+        self.events.extend(
+            (
+                e.account_id,
+                e.message_id,
+                next_id(e.at),
+                e.recipient_number,
+                int(e.type),
+                e.at,
+                _to_json(e.data).decode() if e.data else "{}",
+            )
+            for e in events
+        )
+
+
+OUTCOME_COLUMNS = (
+    "account_id",
+    "message_id",
+    "number",
+    "worker",
+    "attempts",
+    "state",
+    "cause",
+    "reason",
+    "code",
+    "enhanced",
+    "due_at",
+    "updated_at",
+)
+
+
+def outcome_row(worker: int, outcome: Outcome) -> Row:
+    """The new values of a delivery in the order of ``OUTCOME_COLUMNS``; the first five say which, and its fence."""
+    d = outcome.delivery
+    return (
+        d.message.account_id,
+        d.message.id,
+        d.number,
+        worker,
+        d.attempts,
+        int(outcome.state),
+        int(outcome.cause),
+        outcome.reason,
+        outcome.code,
+        outcome.enhanced,
+        outcome.due_at,
+        outcome.attempt.finished_at,
+    )
+
+
+def release_row(worker: int, release: Release) -> Row:
+    """account_id, message_id, number, worker, attempts, due_at, reason."""
+    d = release.delivery
+    return d.message.account_id, d.message.id, d.number, worker, d.attempts, release.due_at, release.reason
+
+
+def message_from(row: Sequence[Any]) -> Message:
+    """A message from its columns in the order of ``MESSAGE_COLUMNS``."""
+    return Message(
+        account_id=row[0],
+        id=row[1],
+        credential_id=row[2],
+        sender=row[3],
+        size=row[4],
+        priority=_PRIORITIES[row[5]],
+        ret=row[6],
+        envid=row[7],
+        smtputf8=bool(row[8]),
+        eight_bit=bool(row[9]),
+        accepted_at=row[10],
+        expires_at=row[11],
+        header_id=row[12],
+        subject=row[13],
+        origin=row[14],
+        labels=row[15],
+    )
+
+
+# What a claim reads of a delivery, besides the message.
+CLAIMED_COLUMNS = ("number", "recipient", "domain", "notify", "orcpt", "cause", "reason", "attempts")
+
+
+def claimed_delivery(message: Message, row: Sequence[Any], now: Millis) -> Delivery:
+    """A delivery just claimed, from ``CLAIMED_COLUMNS`` as they were before; its new attempt is counted here."""
+    return Delivery(
+        message=message,
+        number=row[0],
+        recipient=row[1],
+        domain=row[2],
+        notify=row[3],
+        orcpt=row[4],
+        state=State.SENDING,
+        due_at=now,
+        attempts=row[7] + 1,
+        cause=_CAUSES[row[5]],
+        reason=row[6],
+    )
+
+
+def state_from(number: int) -> State:
+    return _STATES[number]
+
+
+def claim_shares(limit: int) -> tuple[int, int, int]:
+    """How many of ``limit`` deliveries HIGH, STANDARD and LOW may take before what is left over is shared out.
+
+    A quarter is kept for STANDARD and an eighth for LOW. Fractions are drawn by lot, so that even a worker that
+    claims one at a time starves nobody.
+    """
+    standard = _round(limit / 4)
+    low = _round(limit / 8)
+    return max(limit - standard - low, 0), standard, low
+
+
+def _round(share: float) -> int:
+    whole = int(share)
+    return whole + (random.random() < share - whole)  # noqa: S311 (a lot, not a secret)
+
+
+LOST_REASON = "the worker that had it ended before it reported; the outcome of that attempt is unknown"
+_LOST_FIRST_WAIT: Millis = 5 * SECOND
+_LOST_LONGEST_WAIT: Millis = 60 * MINUTE
+
+
+def lost_wait(attempts: int) -> Millis:
+    """How long a delivery waits that was lost with its worker in its attempt number ``attempts``: thrice as long
+    each time, so that one that takes its worker down cannot keep doing it, yet one that was merely there goes on
+    almost at once."""
+    wait: Millis = _LOST_FIRST_WAIT * 3 ** min(attempts - 1, 10)
+    return min(wait, _LOST_LONGEST_WAIT)
+
+
+def lost_rows(
+    account_id: int,
+    message_id: int,
+    number: int,
+    attempts: int,
+    worker: int,
+    began: Millis,
+    now: Millis,
+    event_id: int,
+) -> tuple[Row, Row]:
+    """The attempt and the event of a delivery that was lost with its worker."""
+    attempt = (
+        account_id,
+        message_id,
+        number,
+        attempts,
+        worker,
+        began,
+        max(now, began),
+        int(State.DEFERRED),
+        int(Cause.OURS),
+        "",
+        "",
+        "",
+        0,
+        "",
+        "",
+        f"# {LOST_REASON}",
+    )
+    data = _to_json({"worker": worker, "attempt": attempts}).decode()
+    event = (account_id, message_id, event_id, number, int(EventType.LEASE_LOST), now, data)
+    return attempt, event

@@ -1,0 +1,170 @@
+"""The store in one SQLite file: the embedded default. See ``sqlite_writer`` for what is durable when."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import sys
+import threading
+from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from ekiden.core.clock import Millis
+from ekiden.store.api import StoreError, StoreUnavailable
+from ekiden.store.base import RareOperations
+from ekiden.store.records import Counters, Delivery, NewMessage, Outcome, Release
+from ekiden.store.rows import Accept, Claim, EventIds, Finish, Free
+from ekiden.store.sqlite_statements import apply
+from ekiden.store.sqlite_turn import Turn
+from ekiden.store.sqlite_writer import BUSY_TIMEOUT, Writer, configure, connect, translated
+
+# UPDATE … FROM came with 3.33, RETURNING with 3.35.
+OLDEST_SQLITE = (3, 35, 0)
+# Seconds; see sqlite_writer. Half a millisecond costs a busy loop next to nothing.
+SWITCH_INTERVAL = 0.0005
+READERS = 2
+
+
+class SqliteStore(RareOperations):
+    """``store.api.Store`` on SQLite. Belongs to the event loop it was opened on."""
+
+    def __init__(self, path: str) -> None:
+        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+            needed = ".".join(map(str, OLDEST_SQLITE))
+            raise StoreError(f"SQLite {sqlite3.sqlite_version} is too old: {needed} or later is needed")
+        sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_INTERVAL))
+        self.ids = EventIds()
+        self._path = path
+        self._writer = Writer(
+            path, lambda connection, units: apply(connection, units, self.ids), asyncio.get_running_loop()
+        )
+        self._readers = ThreadPoolExecutor(READERS, "sqlite-reader")
+        self._local = threading.local()
+        self._read_connections: list[sqlite3.Connection] = []
+        self._read_engine = cold_engine(path, write=False)
+        self._write_engine = cold_engine(path, write=True)
+
+    @property
+    def engine(self) -> str:
+        return "sqlite"
+
+    @property
+    def counters(self) -> Counters:
+        return self._writer.counters
+
+    async def close(self) -> None:
+        await self._writer.close()
+        await asyncio.to_thread(self._readers.shutdown)
+        for connection in self._read_connections:
+            connection.close()
+        self._read_connections.clear()
+        await self._read_engine.dispose()
+        await self._write_engine.dispose()
+
+    async def accept(self, worker: int, message: NewMessage) -> None:
+        await self._writer.submit(Accept(worker, message))
+
+    async def claim(self, worker: int, now: Millis, limit: int) -> list[Delivery]:
+        claimed: list[Delivery] = await self._writer.submit(Claim(worker, now, limit))
+        return claimed
+
+    async def finish(
+        self, worker: int, outcomes: Sequence[Outcome], messages: Sequence[NewMessage] = ()
+    ) -> list[bool]:
+        if not outcomes and not messages:
+            return []
+        applied: list[bool] = await self._writer.submit(Finish(worker, outcomes, messages))
+        return applied
+
+    async def release(self, worker: int, releases: Sequence[Release]) -> None:
+        if releases:
+            await self._writer.submit(Free(worker, releases))
+
+    async def content(self, account_id: int, message_id: int) -> bytes | None:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._readers, self._read_content, account_id, message_id)
+
+    def _read_content(self, account_id: int, message_id: int) -> bytes | None:
+        try:
+            connection = getattr(self._local, "connection", None)
+            if connection is None:
+                connection = self._local.connection = connect(self._path, write=False)
+                self._read_connections.append(connection)
+            row = connection.execute(_CONTENT, (account_id, message_id)).fetchone()
+        except (sqlite3.Error, OSError) as error:
+            self._local.connection = None
+            raise translated(error) from error
+        data: bytes | None = row[0] if row else None
+        return data
+
+    def read(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        return reading(self._read_engine)
+
+    def write(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        return writing(self._write_engine, self._path)
+
+
+_CONTENT = "SELECT data FROM content WHERE account_id = ? AND message_id = ?"
+
+
+def cold_engine(path: str, *, write: bool) -> AsyncEngine:
+    """SQLAlchemy over aiosqlite, for what is rare. Transactions begin as we say, not as the driver guesses."""
+    engine = create_async_engine(
+        f"sqlite+aiosqlite:///{path}", pool_size=2, max_overflow=2, connect_args={"timeout": BUSY_TIMEOUT}
+    )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def _connected(connection: Any, _: Any) -> None:
+        connection.isolation_level = None
+        configure(connection, write=write)
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def _begin(connection: Any) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+    return engine
+
+
+@asynccontextmanager
+async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    with translating():
+        async with engine.connect() as connection:
+            yield connection
+
+
+@asynccontextmanager
+async def writing(engine: AsyncEngine, path: str) -> AsyncIterator[AsyncConnection]:
+    turn = Turn(path)
+    entering = asyncio.ensure_future(asyncio.to_thread(turn.__enter__))
+    try:
+        await asyncio.shield(entering)
+    except asyncio.CancelledError:
+        entering.add_done_callback(lambda _: turn.close())  # also gives back the turn, once it is ours
+        raise
+    except OSError as error:
+        turn.close()
+        raise translated(error) from error
+    try:
+        with translating():
+            async with engine.begin() as connection:
+                yield connection
+    finally:
+        turn.close()
+
+
+@contextmanager
+def translating() -> Iterator[None]:
+    """Trouble with the database as a whole becomes ``StoreUnavailable``; SQLAlchemy's other errors pass."""
+    try:
+        yield
+    except DBAPIError as error:
+        ours = translated(error.orig) if error.orig is not None else None
+        if isinstance(ours, StoreUnavailable):
+            raise ours from error
+        raise

@@ -1,0 +1,258 @@
+"""What a group of units becomes in SQL on SQLite. Runs in the writer's thread, inside a transaction.
+
+Statements are as wide as their rows allow (``VALUES (…),(…),…`` in a few fixed sizes, so that each is prepared
+once): the cost of a step, and of the interpreter lock around it, is shared by up to 64 rows.
+"""
+# ruff: noqa: S608 (SQL is put together from our own names and numbers; values are always parameters)
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from ekiden.core.states import FIRST_FINAL, State
+from ekiden.store import tables
+from ekiden.store.api import StoreError
+from ekiden.store.records import Delivery, Message, Outcome
+from ekiden.store.rows import (
+    CLAIMED_COLUMNS,
+    MESSAGE_COLUMNS,
+    OUTCOME_COLUMNS,
+    Accept,
+    Claim,
+    EventIds,
+    Finish,
+    Free,
+    Row,
+    Rows,
+    Unit,
+    claim_shares,
+    claimed_delivery,
+    message_from,
+    outcome_row,
+    release_row,
+)
+
+_SIZES = (64, 16, 4, 1)
+_from_json = msgspec.json.Decoder(list[list[Any]]).decode
+
+
+def apply(connection: sqlite3.Connection, units: Sequence[Unit], ids: EventIds) -> list[Any]:
+    """Write ``units``; the results are in their order. Raises what the driver raises: then roll back."""
+    results: list[Any] = [None] * len(units)
+    rows = Rows()
+    frees: list[Row] = []
+    claims: list[int] = []
+    finishes: list[tuple[int, Finish]] = []
+    for position, unit in enumerate(units):
+        match unit:
+            case Accept():
+                rows.add_message(unit.worker, unit.message, ids.of(unit.worker))
+            case Finish():
+                finishes.append((position, unit))
+                for new in unit.messages:
+                    rows.add_message(unit.worker, new, ids.of(unit.worker))
+            case Free():
+                frees += [release_row(unit.worker, release) for release in unit.releases]
+            case Claim():
+                claims.append(position)
+            case _:
+                raise StoreError(f"{type(unit).__name__} is no unit of this store")
+    ended: dict[tuple[int, int], None] = {}
+    if finishes:
+        ended = _finish(connection, finishes, rows, ids, results)
+    if frees:
+        _each_chunk(connection, _free_sql, frees)
+    _insert(connection, "message", rows.messages)
+    _insert(connection, "content", rows.contents)
+    _insert(connection, "delivery", rows.deliveries)
+    _insert(connection, "attempt", rows.attempts)
+    _insert(connection, "event", rows.events)
+    if ended:
+        _each_chunk(connection, _remove_content_sql, list(ended))
+    for position in claims:
+        unit = units[position]
+        assert isinstance(unit, Claim)
+        results[position] = claim(connection, unit)
+    return results
+
+
+def _finish(
+    connection: sqlite3.Connection,
+    finishes: list[tuple[int, Finish]],
+    rows: Rows,
+    ids: EventIds,
+    results: list[Any],
+) -> dict[tuple[int, int], None]:
+    """Change the deliveries; gather what is to be inserted for them. Returns the messages that may have ended."""
+    outcomes = [(unit.worker, outcome) for _, unit in finishes for outcome in unit.outcomes]
+    new_values = [outcome_row(worker, outcome) for worker, outcome in outcomes]
+    owned = [True] * len(outcomes)
+    if _each_chunk(connection, _finish_sql, new_values) != len(new_values):
+        # Rare: at least one is fenced. Nothing else has been written yet, so begin again and look first.
+        connection.execute("ROLLBACK")
+        connection.execute("BEGIN IMMEDIATE")
+        owned = _owned(connection, new_values)
+        _each_chunk(connection, _finish_sql, [row for row, ours in zip(new_values, owned, strict=True) if ours])
+    applied = iter(owned)
+    for position, unit in finishes:
+        results[position] = [next(applied) for _ in unit.outcomes]
+    ended: dict[tuple[int, int], None] = {}
+    for (worker, outcome), ours in zip(outcomes, owned, strict=True):
+        if ours:
+            rows.add_attempt(worker, outcome)
+            rows.add_events(outcome.events, ids.of(worker))
+            if outcome.state >= FIRST_FINAL:
+                ended[_message_key(outcome)] = None
+    return ended
+
+
+def _message_key(outcome: Outcome) -> tuple[int, int]:
+    message = outcome.delivery.message
+    return message.account_id, message.id
+
+
+def _owned(connection: sqlite3.Connection, new_values: list[Row]) -> list[bool]:
+    """Which of the deliveries still belong to their worker and attempt; a second outcome for one never does."""
+    seen: set[Row] = set()
+    owned = []
+    for row in new_values:
+        key = row[:3]
+        ours = key not in seen and connection.execute(_OWNED_SQL, row[:5]).fetchone() is not None
+        if ours:
+            seen.add(key)
+        owned.append(ours)
+    return owned
+
+
+def claim(connection: sqlite3.Connection, unit: Claim) -> list[Delivery]:
+    """Own due deliveries. Reading first and changing after is safe inside BEGIN IMMEDIATE."""
+    if unit.limit < 1:
+        return []
+    found = _from_json(
+        connection.execute(CLAIM_SQL, (unit.now, unit.limit, *claim_shares(unit.limit))).fetchone()[0]
+    )
+    deliveries: list[Delivery] = []
+    owned: list[Row] = []
+    messages: dict[tuple[int, int], Message] = {}
+    width = len(CLAIMED_COLUMNS)
+    for row in found:
+        key = (row[width], row[width + 1])
+        message = messages.get(key)
+        if message is None:
+            message = messages[key] = message_from(row[width:])
+        deliveries.append(claimed_delivery(message, row, unit.now))
+        owned.append((*key, row[0], unit.worker, unit.now))
+    _each_chunk(connection, _own_sql, owned)
+    return deliveries
+
+
+def _insert(connection: sqlite3.Connection, table: str, rows: list[Row]) -> None:
+    if rows:
+        _each_chunk(connection, lambda size: _insert_sql(table, size), rows)
+
+
+def _each_chunk(connection: sqlite3.Connection, sql: Callable[[int], str], rows: Sequence[Row]) -> int:
+    """Run ``sql`` over all ``rows`` in the widest statements there are; returns how many rows changed."""
+    changed = position = 0
+    for size in _chunks(len(rows)):
+        flat: list[Any] = []
+        for row in rows[position : position + size]:
+            flat += row
+        changed += connection.execute(sql(size), flat).rowcount
+        position += size
+    return changed
+
+
+def _chunks(count: int) -> Iterator[int]:
+    for size in _SIZES:
+        while count >= size:
+            yield size
+            count -= size
+
+
+def _values(columns: int, size: int) -> str:
+    return ",".join(["(" + ",".join("?" * columns) + ")"] * size)
+
+
+@cache
+def _insert_sql(table: str, size: int) -> str:
+    return f"INSERT INTO {table} VALUES {_values(len(tables.metadata.tables[table].columns), size)}"
+
+
+# The unary plus keeps SQLite from ever preferring ix_delivery_owner to the primary key.
+_FENCE = f"d.{tables.SENDING_SQL} AND +d.owner = v.worker AND d.attempts = v.attempts"
+_SAME = "d.account_id = v.account_id AND d.message_id = v.message_id AND d.number = v.number"
+
+
+@cache
+def _finish_sql(size: int) -> str:
+    return (
+        f"WITH v({', '.join(OUTCOME_COLUMNS)}) AS (VALUES {_values(len(OUTCOME_COLUMNS), size)}) "
+        "UPDATE delivery AS d SET owner = NULL, state = v.state, cause = v.cause, reason = v.reason, "
+        "code = v.code, enhanced = v.enhanced, due_at = v.due_at, updated_at = v.updated_at "
+        f"FROM v WHERE {_SAME} AND {_FENCE}"
+    )
+
+
+@cache
+def _free_sql(size: int) -> str:
+    return (
+        "WITH v(account_id, message_id, number, worker, attempts, due_at, reason) "
+        f"AS (VALUES {_values(7, size)}) "
+        "UPDATE delivery AS d SET owner = NULL, attempts = d.attempts - 1, due_at = v.due_at, reason = v.reason, "
+        f"state = CASE WHEN d.attempts > 1 THEN {int(State.DEFERRED)} ELSE {int(State.QUEUED)} END "
+        f"FROM v WHERE {_SAME} AND {_FENCE}"
+    )
+
+
+@cache
+def _own_sql(size: int) -> str:
+    return (
+        f"WITH v(account_id, message_id, number, worker, now) AS (VALUES {_values(5, size)}) "
+        f"UPDATE delivery AS d SET state = {int(State.SENDING)}, owner = v.worker, attempts = d.attempts + 1, "
+        f"due_at = v.now, updated_at = v.now FROM v WHERE {_SAME}"
+    )
+
+
+@cache
+def _remove_content_sql(size: int) -> str:
+    return (
+        f"DELETE FROM content WHERE (account_id, message_id) IN (VALUES {_values(2, size)}) AND NOT EXISTS "
+        "(SELECT 1 FROM delivery AS d WHERE d.account_id = content.account_id "
+        f"AND d.message_id = content.message_id AND d.state < {int(FIRST_FINAL)})"
+    )
+
+
+_OWNED_SQL = (
+    "SELECT 1 FROM delivery WHERE account_id = ? AND message_id = ? AND number = ? "
+    f"AND {tables.SENDING_SQL} AND +owner = ? AND attempts = ?"
+)
+
+
+def _due_sql(priority: int, share: str) -> str:
+    # Read from the index alone, and only as many as could be claimed.
+    return (
+        "SELECT account_id, message_id, number, priority, row_number() OVER (ORDER BY due_at) AS place, "
+        f"{share} AS share FROM (SELECT account_id, message_id, number, priority, due_at FROM delivery "
+        f"WHERE {tables.WAITING_SQL} AND priority = {priority} AND due_at <= ?1 ORDER BY due_at LIMIT ?2)"
+    )
+
+
+# ?1 now, ?2 limit, ?3 to ?5 the shares. Whoever is within its priority's share goes first; what is
+# left is filled up by priority. All comes back as one row of JSON, since each row would cost a step.
+CLAIM_SQL = (
+    "WITH due AS ("
+    + " UNION ALL ".join(_due_sql(priority, f"?{3 + priority}") for priority in range(3))
+    + "), picked AS (SELECT * FROM due ORDER BY place > share, priority, place LIMIT ?2) "
+    + "SELECT json_group_array(json_array("
+    + ", ".join([f"d.{name}" for name in CLAIMED_COLUMNS] + [f"m.{name}" for name in MESSAGE_COLUMNS])
+    + ")) FROM (SELECT * FROM picked ORDER BY priority, place) AS p "
+    "CROSS JOIN delivery AS d "
+    "ON d.account_id = p.account_id AND d.message_id = p.message_id AND d.number = p.number "
+    "CROSS JOIN message AS m ON m.account_id = p.account_id AND m.id = p.message_id"
+)

@@ -1,0 +1,179 @@
+"""Workers, their leases and what becomes of the deliveries of those that died. Rare, hence SQLAlchemy, for both
+engines; each function runs inside the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import bindparam, delete, func, insert, select, text, union_all, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ekiden.core.clock import Millis
+from ekiden.core.ids import MAX_NODE
+from ekiden.core.states import Cause, Priority, State
+from ekiden.store.api import StoreError
+from ekiden.store.records import QueueStats, Registration
+from ekiden.store.rows import LOST_REASON, lost_rows, lost_wait, state_from
+from ekiden.store.tables import HELD_SQL, SENDING_SQL, WAITING_SQL, attempt, delivery, event, lease, worker
+
+NextId = Callable[[Millis], int]
+
+
+async def register(connection: AsyncConnection, host: str, pid: int, now: Millis, ttl: Millis) -> Registration:
+    """A new worker on the lowest free node. Two at once may draw the same: uq_worker_node_alive refuses one."""
+    alive = set(await connection.scalars(select(worker.c.node).where(worker.c.ended_at.is_(None))))
+    node = next((n for n in range(MAX_NODE + 1) if n not in alive), None)
+    if node is None:
+        raise StoreError(f"there are {MAX_NODE + 1} live workers already; ids have no room for more")
+    values = {"node": node, "host": host, "pid": pid, "started_at": now, "expires_at": now + ttl}
+    created = await connection.execute(insert(worker).values(values).returning(worker.c.id))
+    return Registration(created.scalar_one(), node)
+
+
+async def heartbeat(connection: AsyncConnection, worker_id: int, now: Millis, ttl: Millis) -> bool:
+    renewed = await connection.execute(
+        update(worker).where(worker.c.id == worker_id, worker.c.ended_at.is_(None)).values(expires_at=now + ttl)
+    )
+    return renewed.rowcount == 1
+
+
+async def end(connection: AsyncConnection, worker_id: int, now: Millis) -> None:
+    """Mark ``worker_id`` as ended and give up its leases."""
+    await connection.execute(
+        update(worker).where(worker.c.id == worker_id, worker.c.ended_at.is_(None)).values(ended_at=now)
+    )
+    await connection.execute(delete(lease).where(lease.c.owner == worker_id))
+
+
+async def end_expired(connection: AsyncConnection, now: Millis) -> list[int]:
+    """End every worker whose time has run out; returns their ids."""
+    ended = await connection.execute(
+        update(worker)
+        .where(worker.c.ended_at.is_(None), worker.c.expires_at <= now)
+        .values(ended_at=now)
+        .returning(worker.c.id)
+    )
+    ids = list(ended.scalars())
+    if ids:
+        await connection.execute(delete(lease).where(lease.c.owner.in_(ids)))
+    return ids
+
+
+async def dead_weight(connection: AsyncConnection, now: Millis) -> bool:
+    """Whether ``reap`` has anything to do: a look without a write, for the many times when all is well."""
+    expired = select(worker.c.id).where(worker.c.ended_at.is_(None), worker.c.expires_at <= now).limit(1)
+    return (await connection.execute(expired)).first() is not None or bool(await orphans(connection))
+
+
+async def orphans(connection: AsyncConnection) -> list[int]:
+    """Owners of deliveries in SENDING that are not alive, whether their row in ``worker`` still exists or not.
+
+    Steps from owner to owner through ix_delivery_owner, so the cost is in the number of owners.
+    """
+    rows = await connection.execute(text(_ORPHANS))
+    return [row[0] for row in rows]
+
+
+_ORPHANS = f"""
+    WITH RECURSIVE o(owner) AS (
+        SELECT (SELECT owner FROM delivery WHERE {SENDING_SQL} ORDER BY owner LIMIT 1)
+        UNION ALL
+        SELECT (SELECT owner FROM delivery WHERE {SENDING_SQL} AND owner > o.owner ORDER BY owner LIMIT 1)
+        FROM o WHERE o.owner IS NOT NULL
+    )
+    SELECT owner FROM o WHERE owner IS NOT NULL
+    AND NOT EXISTS (SELECT 1 FROM worker WHERE worker.id = o.owner AND worker.ended_at IS NULL)
+"""  # noqa: S608 (constants of ours)
+
+
+async def free(
+    connection: AsyncConnection, owner: int, now: Millis, limit: int, next_id: NextId, *, wait: bool
+) -> int:
+    """Make up to ``limit`` deliveries of ``owner`` due again: at once, or after a wait that grows with attempts."""
+    keys = (delivery.c.account_id, delivery.c.message_id, delivery.c.number)
+    found = (
+        await connection.execute(
+            select(*keys, delivery.c.attempts, delivery.c.due_at)
+            .where(text(SENDING_SQL), delivery.c.owner == owner)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+    ).all()
+    if not found:
+        return 0
+    lost = [
+        lost_rows(account, message, number, attempts, owner, began, now, next_id(now))
+        for account, message, number, attempts, began in found
+    ]
+    changes: list[dict[str, Any]] = [
+        {"a": account, "m": message, "n": number, "due": now + (lost_wait(attempts) if wait else 0)}
+        for account, message, number, attempts, _ in found
+    ]
+    await connection.execute(insert(attempt), [_named(attempt, row) for row, _ in lost])
+    await connection.execute(insert(event), [_named(event, row) for _, row in lost])
+    await connection.execute(
+        update(delivery)
+        .where(keys[0] == bindparam("a"), keys[1] == bindparam("m"), keys[2] == bindparam("n"))
+        .values(
+            state=int(State.DEFERRED),
+            cause=int(Cause.OURS),
+            reason=LOST_REASON,
+            owner=None,
+            due_at=bindparam("due"),
+            updated_at=now,
+        ),
+        changes,
+    )
+    return len(found)
+
+
+def _named(table: Any, row: tuple[Any, ...]) -> dict[str, Any]:
+    return dict(zip(table.c.keys(), row, strict=True))
+
+
+async def take_lease(connection: AsyncConnection, name: str, worker_id: int, now: Millis, ttl: Millis) -> bool:
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    new = dialect.insert(lease).values(name=name, owner=worker_id, expires_at=now + ttl)
+    taken = await connection.execute(
+        new.on_conflict_do_update(
+            index_elements=[lease.c.name],
+            set_={"owner": new.excluded.owner, "expires_at": new.excluded.expires_at},
+            where=(lease.c.owner == worker_id) | (lease.c.expires_at <= now),
+        ).returning(lease.c.name)
+    )
+    return taken.first() is not None
+
+
+async def next_due(connection: AsyncConnection) -> Millis | None:
+    """The earliest due time of what waits: the first entry of ix_delivery_due for each priority."""
+    firsts = [
+        select(
+            select(delivery.c.due_at)
+            .where(text(WAITING_SQL), delivery.c.priority == int(priority))
+            .order_by(delivery.c.due_at)
+            .limit(1)
+            .scalar_subquery()
+            .label("due_at")
+        )
+        for priority in Priority
+    ]
+    due = [row[0] for row in await connection.execute(union_all(*firsts)) if row[0] is not None]
+    return min(due, default=None)
+
+
+async def stats(connection: AsyncConnection) -> QueueStats:
+    """Counts over the partial indexes alone: finished deliveries cost nothing."""
+    by_state: dict[State, int] = {}
+    waiting = select(delivery.c.state, func.count()).where(text(WAITING_SQL)).group_by(delivery.c.state)
+    for state, count in await connection.execute(waiting):
+        by_state[state_from(state)] = count
+    for state, condition in ((State.SENDING, SENDING_SQL), (State.HELD, HELD_SQL)):
+        count = await connection.scalar(select(func.count()).select_from(delivery).where(text(condition)))
+        by_state[state] = count or 0
+    for state in (State.SCHEDULED, State.QUEUED, State.DEFERRED):
+        by_state.setdefault(state, 0)
+    alive = await connection.scalar(select(func.count()).select_from(worker).where(worker.c.ended_at.is_(None)))
+    held = await connection.scalar(select(func.count()).select_from(lease))
+    return QueueStats(by_state, await next_due(connection), alive or 0, held or 0)
