@@ -1,0 +1,407 @@
+"""``ekiden queue``: what waits, why, until when; and changing it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ekiden.cli.common import (
+    CliError,
+    ConfigOption,
+    JsonOption,
+    error_console,
+    lang,
+    load,
+    opened_store,
+    print_json,
+    run_async,
+)
+from ekiden.cli.queue_filter import (
+    AccountOption,
+    DomainOption,
+    DryRunOption,
+    DueOption,
+    IdsArgument,
+    LimitOption,
+    OlderOption,
+    ReasonOption,
+    RecipientOption,
+    SenderOption,
+    SomeOption,
+    StateOption,
+    YesOption,
+    make_filter,
+    now_ms,
+    parse_target,
+)
+from ekiden.cli.tables import iso, make_table, output, relative, span
+from ekiden.core.clock import SECOND, Millis
+from ekiden.core.ids import IdFactory, format_id
+from ekiden.store.api import Store
+from ekiden.store.queue_queries import (
+    SHAPE_MINUTES,
+    Action,
+    Change,
+    QueueFilter,
+    QueueRow,
+    Selection,
+    Shape,
+    ShapeRow,
+    apply_action,
+    list_deliveries,
+    select_deliveries,
+    shape,
+)
+
+app = typer.Typer(no_args_is_help=True, help="See what waits, why and until when; retry, hold, release, cancel it.")
+
+CONFIRM_ABOVE = 100
+"""An action without ids or filters on more deliveries than this wants ``--yes``."""
+
+_LEASE: Millis = 120 * SECOND
+
+# ---- list, show, shape
+
+
+def row_json(row: QueueRow) -> dict[str, Any]:
+    """One delivery; the keys are documented in docs/cli.md."""
+    return {
+        "id": format_id(row.key.message_id),
+        "number": row.key.number,
+        "account": row.account,
+        "sender": row.sender,
+        "recipient": row.recipient,
+        "domain": row.domain,
+        "state": row.state.name.lower(),
+        "cause": row.cause.name.lower(),
+        "reason": row.reason,
+        "code": row.code,
+        "enhanced": row.enhanced,
+        "priority": row.priority.name.lower(),
+        "attempts": row.attempts,
+        "accepted_at": iso(row.accepted_at),
+        "due_at": iso(row.due_at),
+        "updated_at": iso(row.updated_at),
+    }
+
+
+@app.command("list")
+def list_(
+    ids: IdsArgument = None,
+    account: AccountOption = None,
+    state: StateOption = None,
+    domain: DomainOption = None,
+    recipient: RecipientOption = None,
+    sender: SenderOption = None,
+    older_than: OlderOption = None,
+    due_before: DueOption = None,
+    limit: LimitOption = 100,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List deliveries by their next time, with the reason why they wait."""
+
+    async def main() -> tuple[list[QueueRow], Millis]:
+        async with opened_store(load(config)) as store:
+            now = now_ms()
+            wanted = await make_filter(
+                store,
+                now,
+                ids=ids,
+                account=account,
+                state=state,
+                domain=domain,
+                recipient=recipient,
+                sender=sender,
+                older_than=older_than,
+                due_before=due_before,
+            )
+            return await list_deliveries(store, wanted, limit), now
+
+    rows, now = run_async(main())
+    if as_json:
+        print_json([row_json(row) for row in rows])
+        return
+    from ekiden.delivery.explain import state_name
+
+    table = make_table(
+        "id", "recipient", "state", "next", "attempts", "age", "reason", right=("attempts", "age", "next")
+    )
+    for row in rows:
+        name = format_id(row.key.message_id)
+        table.add_row(
+            name if row.key.number == 1 else f"{name}/{row.key.number}",
+            row.recipient,
+            state_name(row.state, lang()),
+            relative(row.due_at, now, lang()) if row.state.waiting else "",
+            str(row.attempts),
+            span(max(0, now - row.accepted_at), lang()),
+            row.reason,
+        )
+    if rows:
+        output().print(table)
+    if len(rows) == limit:
+        error_console().print(f"the first {limit}; more with --limit")
+    elif not rows:
+        error_console().print("nothing found")
+
+
+@app.command()
+def show(
+    id: Annotated[str, typer.Argument(help="The queue id.", metavar="ID")],
+    content: Annotated[bool, typer.Option("--content", help="Write the stored message instead, as it is.")] = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a message and where each of its recipients stands."""
+    from ekiden.cli.trace_view import message_json, print_summary
+    from ekiden.store.trace_queries import MessageTrace, find_messages, load_trace
+
+    async def main() -> tuple[MessageTrace, bytes | None]:
+        async with opened_store(load(config)) as store:
+            found = await find_messages(store, id=parse_target(id).message_id)
+            loaded = await load_trace(store, *found[0]) if found else None
+            if loaded is None:
+                raise CliError(f"there is no message {id}")
+            return loaded, await store.content(*found[0]) if content else None
+
+    trace, data = run_async(main())
+    if content:
+        if data is None:
+            raise CliError(f"the content of {id} has been removed, as nobody needs it any more")
+        sys.stdout.flush()
+        typer.get_binary_stream("stdout").write(data)
+    elif as_json:
+        print_json(message_json(trace))
+    else:
+        print_summary(output(), trace, now_ms(), lang())
+
+
+@app.command("shape")
+def shape_(
+    account: AccountOption = None,
+    state: StateOption = None,
+    domain: DomainOption = None,
+    recipient: RecipientOption = None,
+    sender: SenderOption = None,
+    older_than: OlderOption = None,
+    due_before: DueOption = None,
+    limit: LimitOption = 20,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show how old the queue is for each destination domain: columns are minutes since acceptance."""
+
+    async def main() -> Shape:
+        async with opened_store(load(config)) as store:
+            now = now_ms()
+            wanted = await make_filter(
+                store,
+                now,
+                ids=None,
+                account=account,
+                state=state,
+                domain=domain,
+                recipient=recipient,
+                sender=sender,
+                older_than=older_than,
+                due_before=due_before,
+            )
+            return await shape(store, wanted, now, limit)
+
+    found = run_async(main())
+    buckets = [*(str(minutes) for minutes in SHAPE_MINUTES), f"{SHAPE_MINUTES[-1]}+"]
+
+    def as_dict(row: ShapeRow) -> dict[str, Any]:
+        return {"total": row.total, "ages": dict(zip(buckets, row.ages, strict=True))}
+
+    if as_json:
+        print_json(
+            {
+                "domains": found.domains,
+                "rows": [{"domain": row.domain, **as_dict(row)} for row in found.rows],
+                "total": as_dict(found.total),
+            }
+        )
+        return
+    table = make_table("", "T", *buckets, right=("T", *buckets))
+    for row in [ShapeRow("TOTAL", found.total.ages), *found.rows]:
+        table.add_row(row.domain, str(row.total), *(str(count) for count in row.ages))
+    output().print(table)
+    if found.domains > len(found.rows):
+        error_console().print(f"the {len(found.rows)} largest of {found.domains} domains; more with --limit")
+
+
+# ---- actions
+
+_DONE = {
+    Action.RETRY: "due now",
+    Action.HOLD: "held",
+    Action.RELEASE: "released",
+    Action.CANCEL: "cancelled",
+}
+
+
+def _confirm(action: Action, wanted: QueueFilter, selection: Selection, yes: bool) -> None:
+    if yes or not wanted.unlimited or len(selection) <= CONFIRM_ABOVE:
+        return
+    question = f"{action.value} {len(selection):,} deliveries, everything in the queue"
+    if not sys.stdin.isatty():
+        raise CliError(f"{question}? Say --yes, or narrow it down.")
+    if not typer.confirm(f"{question}?", err=True):
+        raise CliError("nothing was changed")
+
+
+async def _carry_out(store: Store, selection: Selection, reason: str) -> Change:
+    """Apply the selection under a worker's registration of our own, which makes the ids of the events unique."""
+    from ekiden.net.clock import SystemClock
+
+    clock = SystemClock()
+    registration = await store.register_worker(socket.gethostname(), os.getpid(), clock.now(), _LEASE)
+    total = Change()
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=error_console(),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
+    try:
+        with progress:
+            task = progress.add_task(selection.action.value, total=len(selection))
+            renewed = clock.monotonic()
+            async for change in apply_action(
+                store, selection, IdFactory(registration.node), clock.now, _operator(), reason
+            ):
+                total.changed += change.changed
+                total.missed += change.missed
+                progress.advance(task, change.changed + change.missed)
+                if clock.monotonic() - renewed > _LEASE / SECOND / 4:
+                    renewed = clock.monotonic()
+                    await store.heartbeat(registration.id, clock.now(), _LEASE)
+    finally:
+        await store.end_worker(registration.id, clock.now())
+    return total
+
+
+def _operator() -> str:
+    """Who did it, for the trace."""
+    import getpass
+
+    try:
+        return f"{getpass.getuser()}@{socket.gethostname()}"
+    except (OSError, KeyError):  # no such user in a container
+        return f"uid {os.getuid()}@{socket.gethostname()}"
+
+
+def _act(
+    action: Action,
+    config: Path | None,
+    as_json: bool,
+    *,
+    limit: int | None,
+    dry_run: bool,
+    yes: bool,
+    reason: str,
+    **filters: Any,
+) -> None:
+    async def main() -> tuple[Selection, Change]:
+        async with opened_store(load(config)) as store:
+            now = now_ms()
+            wanted = await make_filter(store, now, **filters)
+            selection = await select_deliveries(store, action, wanted, now, limit)
+            if dry_run or not len(selection):
+                return selection, Change()
+            _confirm(action, wanted, selection, yes)
+            return selection, await _carry_out(store, selection, reason)
+
+    started = time.monotonic()
+    selection, change = run_async(main())
+    if as_json:
+        print_json(
+            {
+                "action": action.value,
+                "dry_run": dry_run,
+                "selected": len(selection),
+                "changed": change.changed,
+                "missed": change.missed,
+                "sending": selection.sending,
+                "unsuited": selection.unsuited,
+                "seconds": round(time.monotonic() - started, 3),
+            }
+        )
+        return
+    out = output()
+    if dry_run:
+        out.print(f"{len(selection):,} deliveries would be {_DONE[action]}")
+    else:
+        out.print(f"{change.changed:,} deliveries are {_DONE[action]}")
+    if change.missed:
+        out.print(f"{change.missed:,} were taken by a worker or ended in the meantime, and are left alone")
+    if selection.sending:
+        out.print(f"{selection.sending:,} skipped: a worker is sending them")
+    if selection.unsuited:
+        what = (
+            "due already, or held" if action is Action.RETRY else f"in a state that {action.value} does not change"
+        )
+        out.print(f"{selection.unsuited:,} skipped: {what}")
+
+
+def _add_action(action: Action, text: str, default_reason: str) -> None:
+    def command(
+        ids: IdsArgument = None,
+        account: AccountOption = None,
+        state: StateOption = None,
+        domain: DomainOption = None,
+        recipient: RecipientOption = None,
+        sender: SenderOption = None,
+        older_than: OlderOption = None,
+        due_before: DueOption = None,
+        limit: SomeOption = None,
+        reason: ReasonOption = default_reason,
+        dry_run: DryRunOption = False,
+        yes: YesOption = False,
+        config: ConfigOption = None,
+        as_json: JsonOption = False,
+    ) -> None:
+        _act(
+            action,
+            config,
+            as_json,
+            limit=limit,
+            dry_run=dry_run,
+            yes=yes,
+            reason=reason,
+            ids=ids,
+            account=account,
+            state=state,
+            domain=domain,
+            recipient=recipient,
+            sender=sender,
+            older_than=older_than,
+            due_before=due_before,
+        )
+
+    command.__doc__ = text
+    app.command(action.value)(command)
+
+
+_add_action(Action.RETRY, "Make what waits for a later time due now. The reason of its last failure stays.", "")
+_add_action(Action.HOLD, "Hold what waits: no attempts until it is released.", "held by an operator")
+_add_action(
+    Action.RELEASE,
+    "Let held deliveries go. What was scheduled for later still waits for its time.",
+    "released by an operator",
+)
+_add_action(
+    Action.CANCEL, "Take deliveries back, for good. Senders get no notification.", "cancelled by an operator"
+)

@@ -1,0 +1,88 @@
+"""How times, lengths of time and tables look on a terminal, in a pipe and in JSON."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from ekiden.core.clock import DAY, HOUR, MINUTE, SECOND, Millis
+from ekiden.core.texts import Language
+
+PIPE_WIDTH = 2000
+"""In a pipe nothing is folded: a line of a table is a line of the output."""
+
+
+def output() -> Console:
+    """Standard output: as wide as the terminal, or unfolded and without colours in a pipe."""
+    return Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+
+
+def make_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
+    """A table with these headings; those named in ``right`` hold numbers."""
+    table = Table(box=box.SIMPLE_HEAD if sys.stdout.isatty() else None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(
+            column, justify="right" if column in right else "left", overflow="fold", no_wrap=column in right
+        )
+    return table
+
+
+def iso(at: Millis | None) -> str | None:
+    """RFC 3339 in UTC with milliseconds, as in every JSON of the command line."""
+    if at is None:
+        return None
+    moment = datetime.fromtimestamp(at // SECOND, UTC).replace(microsecond=at % SECOND * 1000)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def local_time(at: Millis) -> str:
+    """For people: local time to the second, with its offset."""
+    return datetime.fromtimestamp(at / SECOND, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
+
+
+_UNITS: tuple[tuple[Millis, str, str], ...] = (
+    (DAY, "d", "日"),
+    (HOUR, "h", "時間"),
+    (MINUTE, "m", "分"),
+    (SECOND, "s", "秒"),
+)
+
+
+def span(length: Millis, lang: Language = "en") -> str:
+    """A length of time in its two largest units: ``2h 5m``, ``340 ms``."""
+    if length < SECOND:
+        return f"{length} ms"
+    parts: list[str] = []
+    for size, english, japanese in _UNITS:
+        count, length = divmod(length, size)
+        if count:
+            parts.append(f"{count}{japanese if lang == 'ja' else english}")
+        if len(parts) == 2 or (parts and not count):
+            break
+    return ("" if lang == "ja" else " ").join(parts)
+
+
+def relative(at: Millis, now: Millis, lang: Language = "en") -> str:
+    """``in 5m``, ``3h ago``, ``now``."""
+    distance = at - now
+    if abs(distance) < SECOND:
+        return "今" if lang == "ja" else "now"
+    text = span(abs(distance), lang)
+    if lang == "ja":
+        return f"{text}後" if distance > 0 else f"{text}前"
+    return f"in {text}" if distance > 0 else f"{text} ago"
+
+
+def octets(size: int) -> str:
+    """``512 B``, ``4.0 KiB``, ``1.5 MiB``."""
+    if size < 1024:
+        return f"{size} B"
+    if size < 1024 * 1024:
+        return f"{size / 1024:.1f} KiB"
+    if size < 1024 * 1024 * 1024:
+        return f"{size / 1024 / 1024:.1f} MiB"
+    return f"{size / 1024 / 1024 / 1024:.1f} GiB"
