@@ -1,0 +1,20 @@
+"""What the door is told."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class IntakeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Composed by ``server`` from keys of other tables and the host's name; sizes in octets, times in seconds."""
+
+    hostname: str
+    """For Received and Message-ID fields."""
+    max_size: int = 20_971_520
+    max_recipients: int = 1000
+    expire_after: float = 432_000.0
+    """How long delivery is tried when the submission does not say."""
+    show_client: bool = True
+    """Whether the Received field names the client: its HELO name and IP address."""
+    max_received: int = 100
+    """More Received fields than this are a loop (RFC 5321 §6.3)."""

@@ -1,0 +1,60 @@
+"""Why the door stays shut. Every error knows its SMTP reply."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from ekiden.core.errors import EkidenError
+from ekiden.smtp.reply import Reply
+
+
+class IntakeError(EkidenError):
+    """The submission was not taken; nothing of it was kept."""
+
+    default: ClassVar[Reply] = Reply.of(451, "4.3.0", "Try again later")
+
+    def __init__(self, reply: Reply | None = None) -> None:
+        self.reply = reply or self.default
+        super().__init__(self.reply.text)
+
+
+class AccountSuspended(IntakeError):
+    """Nothing is accepted from the account."""
+
+    default = Reply.of(550, "5.7.1", "This account is suspended")
+
+
+class NoRecipients(IntakeError):
+    """There is nobody to send it to."""
+
+    default = Reply.of(554, "5.5.1", "No valid recipients")
+
+
+class TooManyRecipients(IntakeError):
+    """More recipients than one message may have (RFC 5321 §4.5.3.1.10)."""
+
+    default = Reply.of(452, "4.5.3", "Error: too many recipients")
+
+
+class MessageTooLarge(IntakeError):
+    """The content is larger than allowed (RFC 1870 §6.3)."""
+
+    default = Reply.of(552, "5.3.4", "Message size exceeds the fixed limit")
+
+
+class AlreadyExpired(IntakeError):
+    """Its time to be delivered in is over before it began."""
+
+    default = Reply.of(554, "5.4.7", "The time to deliver the message in is over already")
+
+
+class MailLoop(IntakeError):
+    """It has passed too many servers (RFC 5321 §6.3)."""
+
+    default = Reply.of(554, "5.4.6", "Too many hops: the message has more Received fields than allowed")
+
+
+class TemporarilyUnavailable(IntakeError):
+    """The store did not take it; the sender still has it, and shall try again."""
+
+    default = Reply.of(451, "4.3.0", "The message could not be stored, try again later")
