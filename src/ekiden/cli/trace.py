@@ -1,0 +1,93 @@
+"""``ekiden trace ID``: what happened to a message, and why it was not delivered."""
+
+from __future__ import annotations
+
+import fnmatch
+from typing import Annotated
+
+import typer
+
+from ekiden.cli.common import (
+    CliError,
+    ConfigOption,
+    JsonOption,
+    lang,
+    load,
+    opened_store,
+    print_json,
+    run_async,
+)
+from ekiden.cli.queue_filter import now_ms, parse_target
+from ekiden.cli.tables import output
+from ekiden.cli.trace_view import print_trace, trace_json
+from ekiden.core.ids import format_id
+from ekiden.core.texts import Language, language
+from ekiden.store.api import Store
+from ekiden.store.trace_queries import MessageTrace, TracedDelivery, find_messages, load_trace
+
+app = typer.Typer()
+
+_LOCALES = {"en": "en", "ja": "ja"}
+
+
+async def find(store: Store, wanted: str) -> tuple[MessageTrace, int | None]:
+    """The message of a queue id, of ``ID/NUMBER`` or of a Message-ID, and the number when one was given."""
+    number = None
+    if "@" in wanted:
+        found = await find_messages(store, header_id=wanted)
+        if len(found) > 1:
+            ids = ", ".join(format_id(message_id) for _, message_id in found)
+            raise CliError(f"several messages have this Message-ID; name one of {ids}")
+    else:
+        target = parse_target(wanted)
+        number = target.number
+        found = await find_messages(store, id=target.message_id)
+    trace = await load_trace(store, *found[0]) if found else None
+    if trace is None:
+        raise CliError(
+            f"there is no message {wanted}; it may have been removed by retention, or be another server's"
+        )
+    return trace, number
+
+
+def _chosen(trace: MessageTrace, number: int | None, recipient: str | None) -> list[TracedDelivery]:
+    chosen = [
+        item
+        for item in trace.deliveries
+        if number in (None, item.number)
+        and (recipient is None or fnmatch.fnmatchcase(item.recipient.lower(), recipient.lower()))
+    ]
+    if not chosen:
+        raise CliError(f"message {format_id(trace.id)} has no such recipient; it has {len(trace.deliveries)}")
+    return chosen
+
+
+@app.command()
+def trace(
+    id: Annotated[str, typer.Argument(help="A queue id, ID/2 for its second recipient, or a Message-ID.")],
+    recipient: Annotated[
+        str | None, typer.Option("--recipient", "-r", help="Only this recipient; * stands for any characters.")
+    ] = None,
+    brief: Annotated[bool, typer.Option("--brief", help="Without the SMTP dialogues.")] = False,
+    language_name: Annotated[
+        str | None, typer.Option("--lang", help="en or ja; else the locale.", show_default=False, metavar="LANG")
+    ] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell what happened to a message: why it was delivered, or why not, with every SMTP dialogue."""
+    chosen_language: Language = language({"LANG": language_name}) if language_name else lang()
+    if language_name and language_name not in _LOCALES:
+        raise typer.BadParameter("en and ja are known", param_hint="--lang")
+
+    async def main() -> tuple[MessageTrace, int | None]:
+        async with opened_store(load(config)) as store:
+            return await find(store, id)
+
+    found, number = run_async(main())
+    deliveries = _chosen(found, number, recipient)
+    if as_json:
+        found.deliveries = deliveries
+        print_json(trace_json(found, chosen_language))
+    else:
+        print_trace(output(), found, deliveries, now_ms(), chosen_language, dialogue=not brief)

@@ -1,0 +1,384 @@
+"""The history of a message for people (two languages, with or without colours) and as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from ekiden.cli.tables import iso, local_time, make_table, octets, relative, span
+from ekiden.core.clock import Millis
+from ekiden.core.events import EventType
+from ekiden.core.ids import format_id
+from ekiden.core.states import State
+from ekiden.core.texts import Language, Texts
+from ekiden.delivery.explain import Explanation, cause_name, explain, state_name
+from ekiden.store.trace_queries import MessageTrace, TracedAttempt, TracedDelivery, TracedEvent
+
+_TEXTS = Texts(
+    {
+        "from": "送信者",
+        "subject": "件名",
+        "Message-ID": "Message-ID",
+        "size": "大きさ",
+        "{size}, priority {priority}": "{size}、優先度 {priority}",
+        "accepted": "受付",
+        "expires": "期限",
+        "content": "本文",
+        "removed, because no recipient needs it any more": "削除済み（必要とする宛先がもうないため）",
+        "the null sender (a notification)": "空の送信者（通知）",
+        "account {account}": "アカウント {account}",
+        "password {name}": "パスワード {name}",
+        "API key {name}": "API キー {name}",
+        "no login (trusted network or made here)": "ログインなし（信頼されたネットワーク、または内部で作成）",
+        "client {client}": "接続元 {client}",
+        "without encryption": "暗号化なし",
+        "listener {listener}": "リスナー {listener}",
+        "region {region}": "リージョン {region}",
+        "{endpoint} endpoint": "{endpoint} エンドポイント",
+        "HELO {helo}": "HELO {helo}",
+        "why": "理由",
+        "advice": "対処",
+        "next attempt": "次の試行",
+        "reply": "応答",
+        "accepted and stored": "受け付けて保存しました",
+        "attempt {number}: {state}, after {span}": "試行 {number}：{state}（所要 {span}）",
+        "attempt {number}: under way since {span}": "試行 {number}：実行中（{span} 経過）",
+        "no server was reached": "どのサーバーにも接続できませんでした",
+        "waits until {time}": "{time} まで待機",
+        "expired": "期限切れになりました",
+        "held": "保留しました",
+        "released": "再開しました",
+        "due again": "すぐに再試行するよう指示しました",
+        "cancelled": "取り消しました",
+        "its worker ended before it reported; the outcome of that attempt is unknown": (
+            "ワーカーが報告前に終了しました。その試行の結果は不明です"
+        ),
+        "the sender was notified (message {id})": "送信者に通知しました（メッセージ {id}）",
+        "the sender was notified": "送信者に通知しました",
+        "delivered": "配送しました",
+        "deferred": "延期しました",
+        "bounced": "不達になりました",
+        "dropped": "送信を中止しました",
+        "by {who}": "操作者 {who}",
+        "recipient": "宛先",
+        "state": "状態",
+        "next": "次回",
+        "attempts": "試行",
+        "reason": "理由",
+        "cause": "原因",
+    }
+)
+
+_COLOURS = {
+    State.DELIVERED: "green",
+    State.BOUNCED: "red",
+    State.EXPIRED: "red",
+    State.DEFERRED: "yellow",
+    State.HELD: "yellow",
+}
+
+# Told by the attempt that led to it, unless there was none.
+_BY_ATTEMPT = {
+    EventType.DELIVERED: State.DELIVERED,
+    EventType.DEFERRED: State.DEFERRED,
+    EventType.BOUNCED: State.BOUNCED,
+    EventType.EXPIRED: State.EXPIRED,
+}
+
+_EVENT_TEXTS = {
+    EventType.ACCEPTED: "accepted and stored",
+    EventType.DELIVERED: "delivered",
+    EventType.DEFERRED: "deferred",
+    EventType.BOUNCED: "bounced",
+    EventType.EXPIRED: "expired",
+    EventType.DROPPED: "dropped",
+    EventType.CANCELLED: "cancelled",
+    EventType.HELD: "held",
+    EventType.RELEASED: "released",
+    EventType.LEASE_LOST: "its worker ended before it reported; the outcome of that attempt is unknown",
+    EventType.NOTIFIED: "the sender was notified",
+}
+
+
+def delivery_explanation(delivery: TracedDelivery, lang: Language) -> Explanation:
+    """Why a delivery stands where it stands, from its last verdict that says something."""
+    code, enhanced, cause, reply = delivery.code, delivery.enhanced, delivery.cause, delivery.reason
+    last = next((item for item in reversed(delivery.attempts) if item.state is State.DEFERRED), None)
+    if delivery.state is State.EXPIRED and last is not None:
+        # "Delivery time expired" is not why; what the last attempt met is.
+        code, enhanced, cause, reply = last.code, last.enhanced, last.cause, last.reply
+    elif delivery.attempts and delivery.attempts[-1].reply:
+        reply = delivery.attempts[-1].reply
+    return explain(delivery.state, cause, code, enhanced, reply, lang)
+
+
+# ---- JSON
+
+
+def message_json(trace: MessageTrace) -> dict[str, Any]:
+    """The message and where its recipients stand; the keys are documented in docs/cli.md."""
+    return {
+        "id": format_id(trace.id),
+        "account": trace.account,
+        "credential": {"kind": trace.credential_kind, "name": trace.credential} if trace.credential else None,
+        "sender": trace.sender,
+        "subject": trace.subject,
+        "header_id": trace.header_id,
+        "size": trace.size,
+        "priority": trace.priority.name.lower(),
+        "envid": trace.envid,
+        "accepted_at": iso(trace.accepted_at),
+        "expires_at": iso(trace.expires_at),
+        "content_kept": trace.has_content,
+        "origin": trace.origin,
+        "labels": trace.labels,
+        "recipients": [_delivery_json(item) for item in trace.deliveries],
+    }
+
+
+def _delivery_json(delivery: TracedDelivery) -> dict[str, Any]:
+    return {
+        "number": delivery.number,
+        "recipient": delivery.recipient,
+        "domain": delivery.domain,
+        "orcpt": delivery.orcpt,
+        "state": delivery.state.name.lower(),
+        "final": delivery.state.final,
+        "cause": delivery.cause.name.lower(),
+        "reason": delivery.reason,
+        "code": delivery.code,
+        "enhanced": delivery.enhanced,
+        "due_at": iso(delivery.due_at) if delivery.state.waiting else None,
+        "attempts": delivery.attempt_count,
+        "updated_at": iso(delivery.updated_at),
+    }
+
+
+def trace_json(trace: MessageTrace, lang: Language) -> dict[str, Any]:
+    """Everything; the keys are documented in docs/cli.md. Only ``explanation`` depends on the language."""
+    value = message_json(trace)
+    for item, delivery in zip(value["recipients"], trace.deliveries, strict=True):
+        found = delivery_explanation(delivery, lang)
+        item["explanation"] = {"headline": found.headline, "reason": found.reason, "advice": found.advice}
+        item["history"] = [_attempt_json(entry) for entry in delivery.attempts]
+        item["events"] = [_event_json(entry) for entry in delivery.events]
+    value["events"] = [_event_json(entry) for entry in trace.events]
+    return value
+
+
+def _attempt_json(attempt: TracedAttempt) -> dict[str, Any]:
+    return {
+        "number": attempt.number,
+        "worker": attempt.worker,
+        "started_at": iso(attempt.started_at),
+        "finished_at": iso(attempt.finished_at),
+        "milliseconds": attempt.finished_at - attempt.started_at,
+        "state": attempt.state.name.lower(),
+        "cause": attempt.cause.name.lower(),
+        "host": attempt.host,
+        "address": attempt.address,
+        "tls": attempt.tls,
+        "code": attempt.code,
+        "enhanced": attempt.enhanced,
+        "reply": attempt.reply,
+        "dialogue": attempt.dialogue,
+    }
+
+
+def _event_json(event: TracedEvent) -> dict[str, Any]:
+    return {"type": event.type.name.lower(), "at": iso(event.at), "data": event.data}
+
+
+# ---- for people
+
+
+def _facts(out: Console, facts: list[tuple[str, str]], indent: str = "") -> None:
+    from rich.cells import cell_len
+
+    width = max(cell_len(name) for name, _ in facts)
+    for name, value in facts:
+        line = Text(indent)
+        line.append(name + " " * (width - cell_len(name)), "dim")
+        line.append("  " + value)
+        out.print(line)
+
+
+def _head(out: Console, trace: MessageTrace, now: Millis, lang: Language) -> None:
+    out.print(Text(format_id(trace.id), "bold"))
+    facts = [(_TEXTS("from", lang), trace.sender or _TEXTS("the null sender (a notification)", lang))]
+    if trace.subject:
+        facts.append((_TEXTS("subject", lang), trace.subject))
+    if trace.header_id:
+        facts.append((_TEXTS("Message-ID", lang), trace.header_id))
+    sized = _TEXTS(
+        "{size}, priority {priority}", lang, size=octets(trace.size), priority=trace.priority.name.lower()
+    )
+    facts.append((_TEXTS("size", lang), sized))
+    separator = "、" if lang == "ja" else ", "
+    facts.append((_TEXTS("accepted", lang), separator.join([local_time(trace.accepted_at), *_origin(trace, lang)])))
+    if any(not item.state.final for item in trace.deliveries):
+        when = f"{local_time(trace.expires_at)} ({relative(trace.expires_at, now, lang)})"
+        facts.append((_TEXTS("expires", lang), when))
+    elif not trace.has_content:
+        facts.append((_TEXTS("content", lang), _TEXTS("removed, because no recipient needs it any more", lang)))
+    _facts(out, facts, "  ")
+
+
+def _origin(trace: MessageTrace, lang: Language) -> list[str]:
+    origin = trace.origin
+    parts = [_TEXTS("account {account}", lang, account=trace.account)]
+    if not trace.credential:
+        parts.append(_TEXTS("no login (trusted network or made here)", lang))
+    elif trace.credential_kind == "api_key":
+        parts.append(_TEXTS("API key {name}", lang, name=trace.credential))
+    else:
+        parts.append(_TEXTS("password {name}", lang, name=trace.credential))
+    if origin.get("client"):
+        parts.append(_TEXTS("client {client}", lang, client=origin["client"]))
+    if origin.get("helo"):
+        parts.append(_TEXTS("HELO {helo}", lang, helo=origin["helo"]))
+    if origin.get("via"):
+        parts.append(origin["via"])
+    if origin.get("client"):
+        parts.append(origin.get("tls") or _TEXTS("without encryption", lang))
+    for key in ("listener", "region", "endpoint"):
+        if origin.get(key):
+            text = "{endpoint} endpoint" if key == "endpoint" else f"{key} {{{key}}}"
+            parts.append(_TEXTS(text, lang, **{key: origin[key]}))
+    return parts
+
+
+def print_summary(out: Console, trace: MessageTrace, now: Millis, lang: Language) -> None:
+    """The message, and one line for each recipient."""
+    _head(out, trace, now, lang)
+    attempts = _TEXTS("attempts", lang)
+    table = make_table(
+        "",
+        *(_TEXTS(name, lang) for name in ("recipient", "state", "next", "attempts", "reason")),
+        right=(attempts,),
+    )
+    for item in trace.deliveries:
+        table.add_row(
+            str(item.number),
+            item.recipient,
+            Text(state_name(item.state, lang), _COLOURS.get(item.state, "")),
+            relative(item.due_at, now, lang) if item.state.waiting else "",
+            str(item.attempt_count),
+            item.reason,
+        )
+    out.print()
+    out.print(table)
+
+
+def print_trace(
+    out: Console,
+    trace: MessageTrace,
+    deliveries: list[TracedDelivery],
+    now: Millis,
+    lang: Language,
+    *,
+    dialogue: bool,
+) -> None:
+    """The whole story, of the given recipients."""
+    _head(out, trace, now, lang)
+    for delivery in deliveries:
+        out.print()
+        line = Text()
+        line.append(f"{delivery.number}. {delivery.recipient}", "bold")
+        line.append("  ")
+        line.append(state_name(delivery.state, lang), f"bold {_COLOURS.get(delivery.state, '')}".strip())
+        out.print(line)
+        found = delivery_explanation(delivery, lang)
+        out.print(f"   {found.headline}")
+        facts = [(_TEXTS("why", lang), found.reason)] if found.reason else []
+        if delivery.reason:
+            facts.append((_TEXTS("reason", lang), _reason(delivery, lang)))
+        if found.advice:
+            facts.append((_TEXTS("advice", lang), found.advice))
+        if delivery.state.waiting:
+            when = f"{local_time(delivery.due_at)} ({relative(delivery.due_at, now, lang)})"
+            facts.append((_TEXTS("next attempt", lang), when))
+        if facts:
+            _facts(out, facts, "   ")
+        out.print()
+        for at, text, details in _timeline(trace, delivery, now, lang, dialogue):
+            entry = Text("   ")
+            entry.append(local_time(at), "dim")
+            entry.append("  ")
+            entry.append(text)
+            out.print(entry)
+            for detail in details:
+                out.print(Text(f"      {detail}", _detail_style(detail)))
+
+
+def _reason(delivery: TracedDelivery, lang: Language) -> str:
+    if not delivery.cause:
+        return delivery.reason
+    return f"{delivery.reason} ({_TEXTS('cause', lang)}: {cause_name(delivery.cause, lang)})"
+
+
+def _detail_style(line: str) -> str:
+    return "dim" if line[:2] in ("S:", "C:", "# ") else ""
+
+
+def _timeline(
+    trace: MessageTrace, delivery: TracedDelivery, now: Millis, lang: Language, dialogue: bool
+) -> list[tuple[Millis, str, list[str]]]:
+    entries: list[tuple[Millis, str, list[str]]] = []
+    told = {attempt.state for attempt in delivery.attempts}
+    for event in [*trace.events, *delivery.events]:
+        if _BY_ATTEMPT.get(event.type) in told:
+            continue
+        entries.append((event.at, _event_text(event, lang), []))
+    for attempt in delivery.attempts:
+        entries.append(
+            (attempt.started_at, _attempt_text(attempt, lang), _attempt_details(attempt, lang, dialogue))
+        )
+    if delivery.state is State.SENDING:
+        passed = span(max(0, now - delivery.due_at), lang)
+        text = _TEXTS("attempt {number}: under way since {span}", lang, number=delivery.attempt_count, span=passed)
+        entries.append((delivery.due_at, text, []))
+    if delivery.state.waiting and delivery.due_at > now:
+        entries.append((delivery.due_at, _TEXTS("next attempt", lang), []))
+    entries.sort(key=lambda entry: entry[0])
+    return entries
+
+
+def _attempt_text(attempt: TracedAttempt, lang: Language) -> str:
+    return _TEXTS(
+        "attempt {number}: {state}, after {span}",
+        lang,
+        number=attempt.number,
+        state=state_name(attempt.state, lang),
+        span=span(max(0, attempt.finished_at - attempt.started_at), lang),
+    )
+
+
+def _attempt_details(attempt: TracedAttempt, lang: Language, dialogue: bool) -> list[str]:
+    details = []
+    if attempt.host or attempt.address:
+        where = f"{attempt.host} [{attempt.address}]" if attempt.address else attempt.host
+        details.append(f"{where}, {attempt.tls or _TEXTS('without encryption', lang)}")
+    else:
+        details.append(_TEXTS("no server was reached", lang))
+    if attempt.reply:
+        details.append(f"{_TEXTS('reply', lang)}: {attempt.reply}")
+    if dialogue:
+        details += attempt.dialogue
+    return details
+
+
+def _event_text(event: TracedEvent, lang: Language) -> str:
+    data = event.data
+    if event.type is EventType.NOTIFIED and data.get("dsn"):
+        text = _TEXTS("the sender was notified (message {id})", lang, id=data["dsn"])
+    elif event.type is EventType.RELEASED and data.get("action") == "retry":
+        text = _TEXTS("due again", lang)
+    else:
+        text = _TEXTS(_EVENT_TEXTS[event.type], lang)
+    remarks = [str(data["reason"])] if data.get("reason") else []
+    if data.get("by"):
+        remarks.append(_TEXTS("by {who}", lang, who=data["by"]))
+    return f"{text} ({', '.join(remarks)})" if remarks else text
