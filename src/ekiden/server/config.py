@@ -6,12 +6,14 @@ from. Reading and checking is ``server.config_load``.
 
 from __future__ import annotations
 
-import ipaddress
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 import msgspec
 
+from ekiden.access.config import AccessConfig
 from ekiden.core.duration import Duration
+from ekiden.delivery.config import DeliveryConfig
+from ekiden.dns.config import DnsConfig
 
 Role = Literal["smtp", "http", "delivery", "housekeeping"]
 Mode = Literal["starttls", "tls", "plain"]
@@ -83,32 +85,12 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     listeners: tuple[ListenerConfig, ...] = ()
     smtp: SmtpConfig = SmtpConfig()
     http: HttpConfig = HttpConfig()
+    access: AccessConfig = AccessConfig()
+    delivery: DeliveryConfig = DeliveryConfig()
+    dns: DnsConfig = DnsConfig()
     lab: LabConfig = LabConfig()
     log: LogConfig = LogConfig()
 
     def store_url(self) -> str:
         """The URL for ``store.open.open_store``."""
         return self.store.url
-
-
-class Address(NamedTuple):
-    """Where to listen: an IP address and a port (0: any free one)."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-def parse_listen_address(text: str) -> Address:
-    """``127.0.0.1:587`` or ``[::1]:587``. ``ValueError`` when it is neither."""
-    host, colon, port = text.rpartition(":")
-    bracketed = host.startswith("[") and host.endswith("]")
-    if bracketed:
-        host = host[1:-1]
-    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65_535:
-        raise ValueError(text)
-    if (ipaddress.ip_address(host).version == 6) != bracketed:
-        raise ValueError(text)
-    return Address(host, int(port))

@@ -13,7 +13,8 @@ import msgspec
 
 from ekiden.core.address import to_ascii_domain
 from ekiden.core.errors import BadAddress
-from ekiden.server.config import Config, ListenerConfig, parse_listen_address
+from ekiden.net.listen import parse_listen_address
+from ekiden.server.config import Config, ListenerConfig
 from ekiden.server.config_reader import Path as Key
 from ekiden.server.config_reader import Problems, is_bad, show
 
@@ -57,6 +58,7 @@ def check_config(config: Config, raw: Mapping[str, Any], problems: Problems) -> 
     if len(config.listeners) == len(raw.get("listeners", ())):
         for index, listener in enumerate(config.listeners):
             _check_listener(listener, ("listeners", index), taken, names, problems)
+    _check_delivery(config, problems)
     _check_lab(config, problems)
 
 
@@ -155,8 +157,69 @@ def _check_listener(
         problems.add((*key, "certificates"), "is missing: mode {mode} needs at least one", mode=show(listener.mode))
 
 
+def _check_delivery(config: Config, problems: Problems) -> None:
+    for index, route in enumerate(config.delivery.routes):
+        for number, host in enumerate(route.hosts):
+            name, colon, port = host.rpartition(":")
+            if host.startswith("[") or _is_ip(name):
+                good = _is_listen_address(host)
+            else:
+                good = _is_domain(name if colon else host) and (
+                    not colon or (port.isdigit() and 0 < int(port) < 65_536)
+                )
+            if not good:
+                problems.add(
+                    ("delivery", "routes", index, "hosts", number),
+                    "{value} is not an address of a next hop; allowed are texts such as {examples}",
+                    value=show(host),
+                    examples='"192.0.2.1:25", "[2001:db8::1]:25", "relay.example.com"',
+                )
+    for key, text in (("source_address", config.delivery.source_address),):
+        if text and not _is_ip(text):
+            problems.add(("delivery", key), "{value} is not an IP address", value=show(text))
+    if config.delivery.helo and not _is_domain(config.delivery.helo):
+        problems.add(("delivery", "helo"), "{value} is not a domain name", value=show(config.delivery.helo))
+    for index, server in enumerate(config.dns.nameservers):
+        if not _is_ip(server):
+            problems.add(("dns", "nameservers", index), "{value} is not an IP address", value=show(server))
+
+
 def _check_lab(config: Config, problems: Problems) -> None:
-    pass
+    """The switch of ``net.network`` guards connections; a resolver outside is seen here already."""
+    if not config.lab.enabled:
+        return
+    for index, server in enumerate(config.dns.nameservers):
+        if _is_ip(server) and not ipaddress.ip_address(server).is_loopback:
+            problems.add(
+                ("dns", "nameservers", index),
+                "{value} is not allowed: with lab.enabled everything stays on loopback",
+                value=show(server),
+            )
+    if not config.dns.nameservers:
+        problems.add(("dns", "nameservers"), "must not be empty")
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_domain(text: str) -> bool:
+    try:
+        to_ascii_domain(text)
+    except BadAddress:
+        return False
+    return True
+
+
+def _is_listen_address(text: str) -> bool:
+    try:
+        return parse_listen_address(text).port > 0
+    except ValueError:
+        return False
 
 
 def resolve_paths(config: Config, base: Path) -> Config:

@@ -24,7 +24,6 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _STATS_AGE = 5 * SECOND
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _LONG = (0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 86_400.0)
-_BATCH = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 _WAITING = (State.HELD, State.SCHEDULED, State.QUEUED, State.SENDING, State.DEFERRED)
 _ENDS = (State.DELIVERED, State.DEFERRED, State.BOUNCED, State.EXPIRED, State.DROPPED, State.CANCELLED)
 _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
@@ -65,11 +64,13 @@ class Metrics:
         self.delivery_seconds = shared.declare(
             "ekiden_delivery_seconds", "From acceptance to delivery.", "histogram", bounds=_LONG
         )
-        self.commits = shared.declare(
-            "ekiden_store_commit_batch", "Operations that shared one commit.", "histogram", bounds=_BATCH
+        self.commits = shared.declare("ekiden_store_commits", "Transactions of the store.", "counter")
+        self.operations = shared.declare(
+            "ekiden_store_operations", "Operations in them; divided by the commits: how well they group.", "counter"
         )
+        self.rollbacks = shared.declare("ekiden_store_rollbacks", "Transactions that failed.", "counter")
         self.commit_seconds = shared.declare(
-            "ekiden_store_commit_seconds", "Length of a commit of the store.", "histogram", bounds=_SECONDS
+            "ekiden_store_commit_seconds", "Time spent in transactions, waiting for the disk included.", "counter"
         )
         self.connections = shared.declare("ekiden_smtp_connections", "Open connections of clients.", "gauge")
         self.connections_total = shared.declare(
@@ -113,8 +114,10 @@ class WorkerMetrics:
         self.accept_seconds = shared.histogram(metrics.accept_seconds, slot)
         self.attempt_seconds = shared.histogram(metrics.attempt_seconds, slot)
         self.delivery_seconds = shared.histogram(metrics.delivery_seconds, slot)
-        self.commits = shared.histogram(metrics.commits, slot)
-        self.commit_seconds = shared.histogram(metrics.commit_seconds, slot)
+        self.commits = one(metrics.commits)
+        self.operations = one(metrics.operations)
+        self.rollbacks = one(metrics.rollbacks)
+        self.commit_seconds = one(metrics.commit_seconds)
         self.connections = one(metrics.connections)
         self.connections_total = one(metrics.connections_total)
         authentications = shared.cells(metrics.authentications, slot)

@@ -1,0 +1,73 @@
+"""``ekiden init``: a new installation in a directory."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ekiden.cli.common import CliError, JsonOption, lang, print_json, run_async
+from ekiden.core.address import to_ascii_domain
+from ekiden.core.errors import BadAddress
+from ekiden.core.texts import Texts
+
+app = typer.Typer()
+
+TEXTS = Texts(
+    {
+        "Made:": "作成しました:",
+        "the configuration; every key is explained in it": "設定ファイル (すべてのキーの説明つき)",
+        "the instance key; keep a copy in a safe place": "インスタンスキー (安全な場所に控えを残してください)",
+        "a self-signed certificate; replace it with one that clients trust": (
+            "自己署名証明書 (クライアントが信頼するものに置き換えてください)"
+        ),
+        "its private key": "その秘密鍵",
+        "Next:": "次にすること:",
+    }
+)
+
+
+@app.command()
+def init(
+    directory: Annotated[
+        Path, typer.Option("--dir", "-d", help="Where to make it; created when it does not exist.")
+    ] = Path(),
+    hostname: Annotated[
+        str,
+        typer.Option("--hostname", help="The name of this mail server; else the machine's.", show_default=False),
+    ] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Write a commented configuration, the instance key, self-signed certificates and the database.
+
+    Nothing that exists is overwritten.
+    """
+    from ekiden.server.setup import set_up
+
+    try:
+        name = to_ascii_domain(hostname or socket.getfqdn())
+    except BadAddress:
+        if hostname:
+            raise CliError(f"--hostname: {hostname!r} is not a domain name") from None
+        name = "localhost"
+    made = run_async(set_up(directory, name, lang()))
+    if as_json:
+        print_json({key: str(path.absolute()) for key, path in made._asdict().items()})
+        return
+
+    def text(english: str) -> str:
+        return TEXTS(english, lang())
+
+    config = made.config
+    typer.echo(text("Made:"))
+    typer.echo(f"  {made.config}  {text('the configuration; every key is explained in it')}")
+    typer.echo(f"  {made.instance_key}  {text('the instance key; keep a copy in a safe place')}")
+    typer.echo(f"  {made.certificate}  {text('a self-signed certificate; replace it with one that clients trust')}")
+    typer.echo(f"  {made.certificate_key}  {text('its private key')}")
+    typer.echo(text("Next:"))
+    typer.echo(f"  ekiden account create NAME --config {config}")
+    typer.echo("  ekiden credential --help")
+    typer.echo(f"  ekiden doctor --config {config}")
+    typer.echo(f"  ekiden serve --config {config}")

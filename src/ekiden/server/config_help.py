@@ -1,0 +1,264 @@
+"""One sentence for every key of the configuration, in English and Japanese.
+
+``ekiden init`` writes them into the configuration, ``docs/configuration.md`` shows them; a test holds them against
+the Structs.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ekiden.core.texts import Language
+
+
+class Help(NamedTuple):
+    en: str
+    ja: str
+
+    def text(self, lang: Language) -> str:
+        return self.ja if lang == "ja" else self.en
+
+
+SECTIONS: dict[str, Help] = {
+    "": Help("The installation.", "インストール全体。"),
+    "store": Help("Where everything is kept.", "すべてのデータの保存先。"),
+    "workers": Help("The processes that do the work.", "処理を行うプロセス。"),
+    "listeners": Help(
+        "Where clients submit mail. Any number of these tables.",
+        "クライアントがメールを投函する窓口。このテーブルはいくつでも書けます。",
+    ),
+    "listeners.certificates": Help(
+        "Certificates: the first is the default, others are chosen by the name a client asks for (SNI).",
+        "リスナーの証明書。最初のものが既定で、他はクライアントが求めた名前 (SNI) で選ばれます。",
+    ),
+    "smtp": Help(
+        "Limits of the SMTP listeners. Counts and memory are per worker.",
+        "SMTP リスナーの制限。接続数とメモリはワーカーごとの値です。",
+    ),
+    "http": Help("Health and metrics.", "ヘルスチェックとメトリクス。"),
+    "access": Help(
+        "How logins are remembered, and how guessing is slowed. Each worker counts for itself.",
+        "認証結果の記憶と、総当たり攻撃の抑制。ワーカーごとに数えます。",
+    ),
+    "delivery": Help("How mail goes out.", "メールの送出。"),
+    "delivery.routes": Help(
+        "Fixed next hops instead of a look-up of MX records. Any number of these tables.",
+        "MX レコードを引かずに使う固定の配送先。このテーブルはいくつでも書けます。",
+    ),
+    "dns": Help(
+        "Whom to ask for names, and how long to believe the answer.", "名前解決の相手と、回答を保持する時間。"
+    ),
+    "retention": Help("How long finished mail is remembered.", "終わったメールの記録を残す期間。"),
+    "lab": Help("The switch for trying things out.", "実験用のスイッチ。"),
+    "log": Help("Logs, on standard error.", "ログ (標準エラー出力)。"),
+}
+
+KEYS: dict[str, Help] = {
+    "hostname": Help(
+        "The name of this server: in the greeting, in EHLO, in Received fields. Empty: the machine's own name.",
+        "このサーバーの名前。接続時の挨拶、EHLO、Received フィールドに現れます。空ならマシンの名前です。",
+    ),
+    "data_dir": Help(
+        "Where the database and the instance key are; relative to this file.",
+        "データベースとインスタンスキーの置き場所。このファイルからの相対パスです。",
+    ),
+    "store.url": Help(
+        'The database: "sqlite:///FILE" (relative to data_dir) or "postgresql://USER:PASSWORD@HOST:PORT/DATABASE".',
+        'データベース。"sqlite:///ファイル" (data_dir からの相対パス) か "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"。',
+    ),
+    "workers.count": Help(
+        "How many worker processes; 0: one per core.", "ワーカープロセスの数。0 ならコアごとに一つです。"
+    ),
+    "workers.roles": Help("What the workers of this machine do.", "このマシンのワーカーの役割。"),
+    "workers.lease": Help(
+        "For how long work belongs to a worker that is not heard of; after it, others take the work over.",
+        "音信の途絶えたワーカーが仕事を保持する時間。過ぎると他のワーカーが引き継ぎます。",
+    ),
+    "workers.drain_timeout": Help(
+        "How long a worker may finish what it is doing when it is asked to stop.",
+        "停止を求められたワーカーが処理中の仕事を終えるまで待つ時間。",
+    ),
+    "listeners.name": Help("A name for logs and traces.", "ログとトレースに現れる名前。"),
+    "listeners.addresses": Help(
+        'Where to listen, such as ["0.0.0.0:587", "[::]:587"].',
+        '待ち受けるアドレス。例: ["0.0.0.0:587", "[::]:587"]。',
+    ),
+    "listeners.mode": Help(
+        '"starttls": the client must switch to TLS (port 587); "tls": TLS from the start (port 465); '
+        '"plain": no TLS, for trusted networks only.',
+        '"starttls": クライアントが TLS に切り替える (ポート 587)。"tls": 最初から TLS (ポート 465)。'
+        '"plain": TLS なし。信頼されたネットワーク専用です。',
+    ),
+    "listeners.region": Help("A label of the region, for traces.", "リージョンの名札。トレースに現れます。"),
+    "listeners.endpoint": Help(
+        "Whether clients reach it over the public or a private network.",
+        "公開ネットワーク用か、プライベートネットワーク用か。",
+    ),
+    "listeners.proxy_from": Help(
+        "Networks of load balancers that speak the PROXY protocol (v1 or v2); from them it is required.",
+        "PROXY プロトコル (v1/v2) を話すロードバランサーのネットワーク。そこからの接続では必須になります。",
+    ),
+    "listeners.trusted_networks": Help(
+        "Networks that may submit without AUTH and TLS; only loopback and private ones are allowed.",
+        "AUTH と TLS なしで投函できるネットワーク。ループバックとプライベートネットワークだけが許されます。",
+    ),
+    "listeners.trusted_account": Help(
+        "The account that mail from trusted_networks belongs to.",
+        "trusted_networks からのメールが属するアカウント。",
+    ),
+    "listeners.certificates.certificate": Help(
+        "A PEM file with the certificate and its chain; relative to this file.",
+        "証明書とチェーンの PEM ファイル。このファイルからの相対パスです。",
+    ),
+    "listeners.certificates.key": Help(
+        "A PEM file with its private key; relative to this file.",
+        "秘密鍵の PEM ファイル。このファイルからの相対パスです。",
+    ),
+    "smtp.max_size": Help("The largest message, in octets (SIZE).", "メッセージの最大サイズ (オクテット、SIZE)。"),
+    "smtp.max_recipients": Help(
+        "Recipients of one message (LIMITS RCPTMAX).", "一通あたりの宛先の最大数 (LIMITS RCPTMAX)。"
+    ),
+    "smtp.command_timeout": Help(
+        "How long a client may be silent between commands.", "コマンドの間にクライアントが黙っていられる時間。"
+    ),
+    "smtp.data_timeout": Help(
+        "How long a client may take for the content of a message.", "本文の送信にクライアントが使える時間。"
+    ),
+    "smtp.max_connections": Help(
+        "Connections of one worker; more get 421.", "ワーカーあたりの接続数。超えると 421 を返します。"
+    ),
+    "smtp.max_memory": Help(
+        "Octets of messages that one worker is receiving; beyond it clients are told to come back (452).",
+        "ワーカーが受信中に使うメモリ (オクテット)。超えるとクライアントに再試行を求めます (452)。",
+    ),
+    "http.addresses": Help(
+        "Where /healthz, /readyz and /metrics are served.", "/healthz、/readyz、/metrics を提供するアドレス。"
+    ),
+    "access.cache_time": Help(
+        "A user name and password that were right are not computed again for so long.",
+        "正しかったユーザー名とパスワードを計算し直さない時間。",
+    ),
+    "access.recheck": Help(
+        "How old knowledge of a revoked credential or a suspended account may be.",
+        "失効した認証情報や停止されたアカウントに気づくまでの時間。",
+    ),
+    "access.parallelism": Help(
+        "Password hashes computed at the same time, per worker; each takes 19 MiB for about 30 ms of one core.",
+        "同時に計算するパスワードハッシュの数 (ワーカーごと)。一つにつき 19 MiB と一コア約 30 ミリ秒を使います。",
+    ),
+    "access.window": Help("Failed logins are counted over this time.", "認証の失敗を数える期間。"),
+    "access.address_delay_after": Help(
+        "So many failures from one address (IPv6: one /64), and its next replies are delayed.",
+        "一つのアドレス (IPv6 は /64) からの失敗がこの回数に達すると、返答を遅らせます。",
+    ),
+    "access.address_limit": Help(
+        "So many, and it is refused without looking at the password.",
+        "この回数に達すると、パスワードを見ずに拒否します。",
+    ),
+    "access.account_delay_after": Help(
+        "So many failures for one user name, from wherever, and replies are delayed.",
+        "一つのユーザー名への失敗が (どこからでも) この回数に達すると、返答を遅らせます。",
+    ),
+    "access.account_limit": Help(
+        "So many, and that user name is refused for the time being.",
+        "この回数に達すると、そのユーザー名を当面拒否します。",
+    ),
+    "access.delay": Help(
+        "The first delay; it doubles with each failure.", "最初の遅延。失敗のたびに倍になります。"
+    ),
+    "access.max_delay": Help("The longest delay.", "遅延の上限。"),
+    "delivery.smtp_port": Help("The port of other mail servers.", "他のメールサーバーのポート。"),
+    "delivery.helo": Help("The name in EHLO; empty: hostname.", "EHLO で名乗る名前。空なら hostname です。"),
+    "delivery.source_address": Help(
+        "The local IP address to connect from; empty: the system chooses.",
+        "接続元の IP アドレス。空ならシステムが選びます。",
+    ),
+    "delivery.routes.domain": Help(
+        'A domain, ".example.com" for everything below it, or "*" for everything else.',
+        'ドメイン。".example.com" はその下のすべて、"*" は残りのすべて。',
+    ),
+    "delivery.routes.hosts": Help(
+        'Next hops, tried in this order: "192.0.2.1:2525", "[2001:db8::1]:25", "relay.example.com".',
+        '配送先。この順に試します。例: "192.0.2.1:2525"、"[2001:db8::1]:25"、"relay.example.com"。',
+    ),
+    "delivery.retry": Help(
+        "Waits after the 1st, 2nd, … attempt; the last one repeats.",
+        "1 回目、2 回目… の試行後の待ち時間。最後の値が繰り返されます。",
+    ),
+    "delivery.jitter": Help(
+        "A wait is made longer or shorter by up to this part of it, by chance.",
+        "待ち時間をこの割合まで無作為に伸縮させます。",
+    ),
+    "delivery.expire_after": Help(
+        "How long delivery is tried before the message is returned.", "配送を諦めて送信者に返すまでの時間。"
+    ),
+    "delivery.delay_notice_after": Help(
+        "When a sender who asked for it (NOTIFY=DELAY) hears that a delivery is late.",
+        "遅延通知を求めた送信者 (NOTIFY=DELAY) に知らせるまでの時間。",
+    ),
+    "delivery.site_concurrency": Help(
+        "Connections to one site (a set of MX hosts) at the same time, at most.",
+        "一つのサイト (MX ホストの組) への同時接続の上限。",
+    ),
+    "delivery.initial_concurrency": Help(
+        "With how many connections a site begins; it grows with every success.",
+        "サイトへの接続数の初期値。成功するたびに増えます。",
+    ),
+    "delivery.max_connections": Help("Outgoing connections in all.", "送出側の接続数の上限。"),
+    "delivery.max_recipients": Help("Recipients in one transaction.", "一つのトランザクションの宛先の上限。"),
+    "delivery.max_deliveries_per_connection": Help(
+        "Deliveries over one connection, before it is closed.", "一つの接続で行う配送の上限。"
+    ),
+    "delivery.idle_timeout": Help("How long a connection without work is kept.", "仕事のない接続を保つ時間。"),
+    "delivery.max_addresses_per_attempt": Help(
+        "Addresses of mail servers that one attempt tries.", "一回の試行で試すメールサーバーのアドレスの数。"
+    ),
+    "delivery.connect_timeout": Help("For a connection to be made.", "接続の確立を待つ時間。"),
+    "delivery.greeting_timeout": Help(
+        "For the greeting (RFC 5321 §4.5.3.2.1).", "挨拶を待つ時間 (RFC 5321 §4.5.3.2.1)。"
+    ),
+    "delivery.command_timeout": Help("For the reply to a command.", "コマンドへの応答を待つ時間。"),
+    "delivery.data_timeout": Help("For the reply to the content.", "本文への応答を待つ時間。"),
+    "delivery.tls_timeout": Help("For a TLS handshake.", "TLS ハンドシェイクを待つ時間。"),
+    "delivery.starttls": Help("Use TLS whenever the peer offers it.", "相手が対応していれば TLS を使います。"),
+    "delivery.tls_broken_for": Help(
+        "How long a host whose TLS failed is talked to in clear.", "TLS に失敗したホストと平文で話し続ける時間。"
+    ),
+    "delivery.ready_limit": Help(
+        "Deliveries in memory for one site.", "一つのサイトについてメモリに置く配送の数。"
+    ),
+    "delivery.queue_limit": Help(
+        "Deliveries in memory in all, per worker.", "メモリに置く配送の総数 (ワーカーごと)。"
+    ),
+    "delivery.claim_batch": Help("Due deliveries taken from the store at once.", "一度に取り出す配送の数。"),
+    "delivery.memory_limit": Help(
+        "Octets of contents kept in memory for deliveries that wait there.",
+        "メモリで待つ配送の本文に使うメモリ (オクテット)。",
+    ),
+    "dns.nameservers": Help(
+        "IP addresses of recursive resolvers; empty: those of the system.",
+        "再帰リゾルバーの IP アドレス。空ならシステムの設定です。",
+    ),
+    "dns.port": Help("Their port.", "そのポート。"),
+    "dns.timeout": Help("For one question to one server.", "一つのサーバーへの一回の問い合わせの時間。"),
+    "dns.lifetime": Help("For one question in all, with its repetitions.", "再送を含む問い合わせ全体の時間。"),
+    "dns.cache_size": Help("Answers kept; the oldest goes first.", "保持する回答の数。古いものから捨てます。"),
+    "dns.min_ttl": Help("An answer is kept for its own TTL, but at least so long.", "回答を保持する最短の時間。"),
+    "dns.max_ttl": Help("And at most so long.", "回答を保持する最長の時間。"),
+    "dns.negative_max_ttl": Help(
+        'The most for "there is no such name" and "no such record" (RFC 2308 §5).',
+        "「名前がない」「レコードがない」という回答を保持する最長の時間 (RFC 2308 §5)。",
+    ),
+    "dns.failure_ttl": Help(
+        "For a failure to get any answer (RFC 2308 §7).", "回答が得られなかったことを覚える時間 (RFC 2308 §7)。"
+    ),
+    "lab.enabled": Help(
+        "Nothing outside loopback is ever contacted. For the lab and for tests.",
+        "ループバックの外には決して接続しません。実験環境とテスト用です。",
+    ),
+    "log.level": Help("The least important level that is logged.", "記録する最低のレベル。"),
+    "log.format": Help(
+        '"console" for people, "json" for machines (one object per line).',
+        '"console" は人向け、"json" は機械向け (一行一オブジェクト)。',
+    ),
+}
