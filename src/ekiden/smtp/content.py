@@ -1,0 +1,87 @@
+"""What DATA does to content: line ends and dots (RFC 5321 §2.3.8, §4.5.2)."""
+
+from __future__ import annotations
+
+
+def normalise_line_ends(content: bytes) -> bytes:
+    """``content`` in which every line ends with CRLF, also the last; ``b""`` stays empty.
+
+    Bare CR and bare LF become CRLF each. Content that is right already is returned as it is: counting is cheap.
+    """
+    lines = content.count(b"\r\n")
+    if content.count(b"\n") != lines or content.count(b"\r") != lines:
+        content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
+    if content and not content.endswith(b"\r\n"):
+        content += b"\r\n"
+    return content
+
+
+def stuff_dots(content: bytes) -> bytes:
+    """``content`` with a dot added to each line that begins with one. Line ends must be CRLF."""
+    if b"\r\n." in content:
+        content = content.replace(b"\r\n.", b"\r\n..")
+    return b"." + content if content.startswith(b".") else content
+
+
+def unstuff_dots(content: bytes) -> bytes:
+    """The reverse. Only CRLF begins a new line here: a dot behind a bare LF is content as it stands."""
+    if b"\r\n." in content:
+        content = content.replace(b"\r\n.", b"\r\n")
+    return content[1:] if content.startswith(b".") else content
+
+
+class ContentReader:
+    """Finds the end of DATA's content in a buffer that grows, in linear time and bounded memory.
+
+    Only CRLF "." CRLF ends content (RFC 5321 §4.1.1.4); no other mixture of CR, LF and dots does. Once the content
+    is larger than ``max_size`` it is thrown away while it comes, and ``oversize`` is set.
+    """
+
+    __slots__ = ("_begun", "_counted", "_max_size", "_scan", "_stuffed", "oversize")
+
+    def __init__(self, max_size: int) -> None:
+        self.oversize = False
+        self._max_size = max_size
+        self._begun = False
+        self._scan = 0
+        self._counted = 0
+        self._stuffed = 0
+
+    def read(self, buffer: bytearray) -> bytes | None:
+        """The content without added dots and end mark, which are removed from the front of ``buffer``.
+
+        ``None``: more is needed. The same buffer must come again, with octets added behind only.
+        """
+        if not self._begun:
+            # The CRLF of the DATA line is the first half of an end that follows at once.
+            if len(buffer) < 3 and b".\r\n".startswith(buffer):
+                return None
+            self._begun = True
+            if buffer.startswith(b".\r\n"):
+                del buffer[:3]
+                return b""
+        end = buffer.find(b"\r\n.\r\n", self._scan)
+        if end < 0:
+            if self.oversize:
+                del buffer[:-4]
+            elif len(buffer) > self._max_size:
+                self._measure(buffer)
+            self._scan = max(0, len(buffer) - 4)
+            return None
+        content = b""
+        if not self.oversize:
+            with memoryview(buffer) as view:
+                content = bytes(view[: end + 2])
+        del buffer[: end + 5]
+        return unstuff_dots(content)
+
+    def _measure(self, buffer: bytearray) -> None:
+        """Dots that were added do not count towards the size (RFC 1870 §5): find out whether it is too large."""
+        if not self._counted and buffer.startswith(b"."):
+            self._stuffed = 1
+        self._stuffed += buffer.count(b"\r\n.", self._counted)
+        self._counted = len(buffer) - 2  # what begins here is not complete yet
+        # Up to four octets at the end may turn out to be those of the end mark.
+        if len(buffer) - 4 - self._stuffed > self._max_size:
+            self.oversize = True
+            del buffer[:-4]

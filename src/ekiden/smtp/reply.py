@@ -1,0 +1,178 @@
+"""Replies (RFC 5321 §4.2) with enhanced status codes (RFC 2034, RFC 3463): making, encoding, parsing."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+MAX_TEXT_LINE = 480  # octets of text in one line of ours: 512 (RFC 5321 §4.5.3.1.5) less code, status and CRLF
+
+_ENHANCED = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?: +|\Z)")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One reply. ``enhanced`` is ``""`` when there is none; ``lines`` hold text only, without codes.
+
+    ``local`` marks a reply that no peer sent: we say it ourselves, because the peer could not be asked or did
+    not answer.
+    """
+
+    code: int
+    enhanced: str
+    lines: tuple[str, ...]
+    local: bool = False
+
+    @classmethod
+    def of(cls, code: int, enhanced: str, *lines: str, local: bool = False) -> Reply:
+        """``Reply.of(250, "2.1.0", "Ok")``."""
+        return cls(code, enhanced, lines or ("",), local)
+
+    @property
+    def text(self) -> str:
+        """The text of all lines, joined by blanks."""
+        return " ".join(self.lines)
+
+    @property
+    def positive(self) -> bool:
+        return 200 <= self.code < 400
+
+    @property
+    def transient(self) -> bool:
+        return 400 <= self.code < 500
+
+    @property
+    def permanent(self) -> bool:
+        return self.code >= 500
+
+    def encode(self, *, utf8: bool = False) -> bytes:
+        """The octets to send. Control characters become ``?``, and so does non-ASCII unless ``utf8``.
+
+        ``utf8`` is for peers that used SMTPUTF8 or asked for a language (RFC 6531 §3.7.4.2).
+        """
+        enhanced = f"{self.enhanced} " if self.enhanced else ""
+        lines = self.lines
+        if len(lines) == 1 and len(lines[0]) <= MAX_TEXT_LINE and lines[0].isascii() and lines[0].isprintable():
+            return f"{self.code} {enhanced}{lines[0]}".rstrip(" ").encode("ascii") + b"\r\n"
+        texts = [piece for line in lines for piece in _sendable(line, utf8)] or [""]
+        last = len(texts) - 1
+        return b"".join(
+            f"{self.code}{' ' if n == last else '-'}{enhanced}{text}".rstrip(" ").encode() + b"\r\n"
+            for n, text in enumerate(texts)
+        )
+
+    def __str__(self) -> str:
+        """As one line, for logs and traces: ``550 5.1.1 No such user``."""
+        return " ".join(filter(None, (str(self.code), self.enhanced, self.text)))
+
+
+def printable(text: str) -> str:
+    """``text`` with everything that could break a line or a terminal replaced by ``?``."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else (" " if c == "\t" else "?") for c in text)
+
+
+def _sendable(line: str, utf8: bool) -> list[str]:
+    """``line`` cleaned, and cut into pieces that fit a reply line."""
+    line = printable(line)
+    if not line.isascii() and not utf8:
+        line = "".join(c if c.isascii() else "?" for c in line)
+    if len(line.encode(errors="replace")) <= MAX_TEXT_LINE:
+        return [line.encode(errors="replace").decode()]
+    width = MAX_TEXT_LINE if line.isascii() else MAX_TEXT_LINE // 4
+    line = line.encode(errors="replace").decode()
+    return [line[i : i + width] for i in range(0, len(line), width)]
+
+
+def _text_of(line: bytes) -> str:
+    try:
+        text = line.decode("utf-8")
+    except UnicodeDecodeError:
+        text = line.decode("ascii", "surrogateescape")
+    return printable(text).strip(" ")
+
+
+class ReplyParser:
+    """Cuts a peer's octets into replies, in bounded memory.
+
+    Tolerates what real servers send: bare LF line ends, no text, no blank after the code, differing codes within
+    one reply (the last line decides), non-ASCII text.
+    """
+
+    MAX_LINE = 4096
+    MAX_LINES = 256
+    MAX_REPLY = 65_536
+
+    __slots__ = ("_buffer", "_lines", "_scan", "_size")
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._scan = 0
+        self._lines: list[tuple[int, str]] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> None:
+        self._buffer += data
+
+    def clear(self) -> None:
+        """Forget everything that was received (RFC 3207 §4.2)."""
+        self.__init__()  # type: ignore[misc]
+
+    @property
+    def buffered(self) -> int:
+        """Octets that no reply was made of yet."""
+        return len(self._buffer) + self._size
+
+    def next(self) -> Reply | None:
+        """The next complete reply, or ``None``. Raises ``ValueError`` when this cannot be SMTP."""
+        buffer = self._buffer
+        while True:
+            end = buffer.find(b"\n", self._scan)
+            if end < 0:
+                if len(buffer) > self.MAX_LINE:
+                    raise ValueError(f"a reply line is longer than {self.MAX_LINE} octets")
+                self._scan = len(buffer)
+                return None
+            if end > self.MAX_LINE:
+                raise ValueError(f"a reply line is longer than {self.MAX_LINE} octets")
+            line = bytes(buffer[:end])
+            del buffer[: end + 1]
+            self._scan = 0
+            if line.endswith(b"\r"):
+                line = line[:-1]
+            code, mark = line[:3], line[3:4]
+            if len(code) != 3 or not code.isdigit() or code[0] not in b"2345" or mark not in (b"", b" ", b"-"):
+                raise ValueError(f"not a reply: {_text_of(line[:80])!r}")
+            self._size += len(line)
+            self._lines.append((int(code), _text_of(line[4:])))
+            if mark != b"-":
+                return self._finish()
+            if len(self._lines) >= self.MAX_LINES or self._size > self.MAX_REPLY:
+                raise ValueError("a reply does not end")
+
+    def _finish(self) -> Reply:
+        lines, self._lines, self._size = self._lines, [], 0
+        code = lines[-1][0]
+        match = _ENHANCED.match(lines[-1][1])
+        # RFC 2034 §4: the first digit of both codes agrees; otherwise it only looks like a status code.
+        if match is None or int(match.group(1)[0]) != code // 100:
+            return Reply(code, "", tuple(text for _, text in lines))
+        status = match.group(1)
+        return Reply(code, status, tuple(_without(text, status) for _, text in lines))
+
+
+def _without(text: str, status: str) -> str:
+    if text == status:
+        return ""
+    return text[len(status) :].lstrip(" ") if text.startswith(status + " ") else text
+
+
+def parse_reply(data: bytes) -> Reply:
+    """The one reply that ``data`` is. Raises ``ValueError`` when it is not exactly one."""
+    parser = ReplyParser()
+    parser.feed(data)
+    reply = parser.next()
+    if reply is None or parser.buffered:
+        raise ValueError("not exactly one reply")
+    return reply
