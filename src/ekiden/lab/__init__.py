@@ -1,1 +1,17 @@
+"""The lab: an internet on loopback, for tests, demonstrations and documentation. See ``docs/lab.md``."""
 
+from ekiden.lab.behaviour import Answer, Behaviour, LabError, MailHost, Mix, Rule, Throttle
+from ekiden.lab.lab import Lab, LabConfig, run_lab
+
+__all__ = [
+    "Answer",
+    "Behaviour",
+    "Lab",
+    "LabConfig",
+    "LabError",
+    "MailHost",
+    "Mix",
+    "Rule",
+    "Throttle",
+    "run_lab",
+]

@@ -1,0 +1,254 @@
+"""The lab's HTTP API. Every route is in ``docs/lab.md``; errors are ``{"error": "…"}`` with a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, unquote
+
+import msgspec
+
+from ekiden.core.errors import EkidenError
+from ekiden.lab.behaviour import Behaviour, LabError
+from ekiden.lab.http import HttpRule, Request, Response
+from ekiden.lab.internet import Domain, domain_name
+
+if TYPE_CHECKING:
+    from ekiden.lab.lab import Lab
+
+MAX_WAIT = 300.0  # seconds that a request may wait for mail or callbacks
+_Query = dict[str, str]
+_Route = Callable[[list[str], _Query, bytes], Awaitable[Any]]
+
+
+class _HttpError(EkidenError):
+    def __init__(self, status: int, text: str, allow: str = "") -> None:
+        super().__init__(text)
+        self.status = status
+        self.allow = allow
+
+
+class Api:
+    """``handle`` answers the requests of one lab."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._lab = lab
+        self._routes: dict[str, dict[str, tuple[_Route, str]]] = {
+            # First segment of the path: method: (function, parameters that its query may have).
+            "": {"GET": (self._index, "")},
+            "mail": {
+                "GET": (self._get_mail, "to from since after limit count wait"),
+                "DELETE": (self._delete_mail, ""),
+            },
+            "sessions": {"GET": (self._get_sessions, "server limit"), "DELETE": (self._delete_sessions, "")},
+            "dns": {"GET": (self._get_dns, ""), "PUT": (self._put_dns, ""), "DELETE": (self._delete_dns, "")},
+            "queries": {"GET": (self._get_queries, "name")},
+            "behaviour": {
+                "GET": (self._get_behaviour, ""),
+                "PUT": (self._put_behaviour, ""),
+                "DELETE": (self._delete_behaviour, ""),
+            },
+            "http": {"GET": (self._get_http, "path since count wait"), "DELETE": (self._delete_http, "")},
+            "http-behaviour": {
+                "GET": (self._get_http_behaviour, ""),
+                "PUT": (self._put_http_behaviour, ""),
+                "DELETE": (self._delete_http_behaviour, ""),
+            },
+        }
+
+    async def handle(self, request: Request) -> Response:
+        """The handler for ``HttpServer``."""
+        try:
+            result, status = await self._dispatch(request), 200
+            headers: tuple[tuple[str, str], ...] = ()
+        except _HttpError as error:
+            result, status = {"error": str(error)}, error.status
+            headers = (("Allow", error.allow),) if error.allow else ()
+        except LabError as error:
+            result, status, headers = {"error": str(error)}, 400, ()
+        if isinstance(result, Response):
+            return result
+        body = msgspec.json.encode(result) + b"\n"
+        return Response(status, body, (("Content-Type", "application/json"), *headers))
+
+    async def _dispatch(self, request: Request) -> Any:
+        path, _, query_text = request.target.partition("?")
+        first, *rest = path.strip("/").split("/")
+        methods = self._routes.get(unquote(first))
+        if methods is None:
+            raise _HttpError(
+                404, f"there is no /{first} here; there are {', '.join('/' + r for r in self._routes)}"
+            )
+        route = methods.get("GET" if request.method == "HEAD" else request.method)
+        if route is None:
+            allowed = ", ".join(methods)
+            raise _HttpError(405, f"/{first} knows {allowed} only", allowed)
+        function, known = route
+        query = dict(parse_qsl(query_text, keep_blank_values=True))
+        for name in query:
+            if name not in known.split():
+                raise LabError(f"unknown parameter {name!r}; /{first} knows: {known or 'none'}")
+        return await function([unquote(part) for part in rest], query, request.body)
+
+    async def _index(self, path: list[str], query: _Query, body: bytes) -> Any:
+        return self._lab.addresses()
+
+    async def _get_mail(self, path: list[str], query: _Query, body: bytes) -> Any:
+        mailbox = self._lab.mailbox
+        to = query.get("to")
+        if path == ["count"]:
+            return {"count": mailbox.count(to), "received": mailbox.received, "dropped": mailbox.dropped}
+        if len(path) == 1 and path[0].isdecimal():
+            found = [mail for mail in mailbox.find() if mail.id == int(path[0])]
+            if not found:
+                raise _HttpError(404, f"no message {path[0]} is kept")
+            return Response(200, found[0].data, (("Content-Type", "message/rfc822"),))
+        _no_more(path)
+        wait = _number(query, "wait")
+        if wait is not None:
+            await mailbox.wait(to, int(_number(query, "count") or 1), min(wait, MAX_WAIT))
+        return mailbox.find(
+            to,
+            sender=query.get("from"),
+            since=_integer(query, "since"),
+            after=_integer(query, "after"),
+            limit=_integer(query, "limit"),
+        )
+
+    async def _delete_mail(self, path: list[str], query: _Query, body: bytes) -> Any:
+        _no_more(path)
+        return {"deleted": self._lab.mailbox.clear()}
+
+    async def _get_sessions(self, path: list[str], query: _Query, body: bytes) -> Any:
+        _no_more(path)
+        server, limit = query.get("server"), _integer(query, "limit")
+        chosen = [session for session in self._lab.sessions if server is None or session.server == server.lower()]
+        return chosen if limit is None else chosen[max(0, len(chosen) - limit) :]
+
+    async def _delete_sessions(self, path: list[str], query: _Query, body: bytes) -> Any:
+        _no_more(path)
+        count = len(self._lab.mailbox.sessions)
+        self._lab.mailbox.sessions.clear()
+        return {"deleted": count}
+
+    async def _get_dns(self, path: list[str], query: _Query, body: bytes) -> Any:
+        if not path:
+            return self._lab.records.listing()
+        if len(path) > 2:
+            raise _HttpError(404, "the path is /dns, /dns/NAME or /dns/NAME/TYPE")
+        sets = next(iter(self._lab.records.listing(path[0]).values()), {})
+        return sets if len(path) == 1 else sets.get(path[1].upper(), [])
+
+    async def _put_dns(self, path: list[str], query: _Query, body: bytes) -> Any:
+        name, rdtype = _name_and_type(path)
+        try:
+            values = msgspec.json.decode(body, type=list[str])
+        except msgspec.DecodeError as error:
+            raise LabError(f"the body must be a JSON list of texts: {error}") from None
+        self._lab.set_dns(name, rdtype, values)
+        return next(iter(self._lab.records.listing(name).values()), {}).get(rdtype.upper(), [])
+
+    async def _delete_dns(self, path: list[str], query: _Query, body: bytes) -> Any:
+        name, rdtype = _name_and_type(path)
+        return {"deleted": self._lab.remove_dns(name, rdtype)}
+
+    async def _get_queries(self, path: list[str], query: _Query, body: bytes) -> Any:
+        _no_more(path)
+        name = query.get("name")
+        return [q._asdict() for q in self._lab.queries if name is None or q.name == name.lower().rstrip(".")]
+
+    async def _get_behaviour(self, path: list[str], query: _Query, body: bytes) -> Any:
+        if not path:
+            return {name: _described(domain) for name, domain in sorted(self._lab.internet.domains.items())}
+        if path == ["schema"]:
+            return msgspec.json.schema(Behaviour)
+        found = self._lab.internet.domains.get(domain_name(_one(path)))
+        if found is None:
+            raise _HttpError(404, f"{path[0]} has no behaviour of its own")
+        return _described(found)
+
+    async def _put_behaviour(self, path: list[str], query: _Query, body: bytes) -> Any:
+        return _described(await self._lab.set_behaviour(_one(path), _json(body)))
+
+    async def _delete_behaviour(self, path: list[str], query: _Query, body: bytes) -> Any:
+        return {"deleted": await self._lab.remove_behaviour(_one(path))}
+
+    async def _get_http(self, path: list[str], query: _Query, body: bytes) -> Any:
+        _no_more(path)
+        wait = _number(query, "wait")
+        if wait is not None:
+            count = int(_number(query, "count") or 1)
+            await self._lab.receiver.wait(query.get("path"), count, min(wait, MAX_WAIT))
+        return self._lab.receiver.find(query.get("path"), since=_integer(query, "since"))
+
+    async def _delete_http(self, path: list[str], query: _Query, body: bytes) -> Any:
+        _no_more(path)
+        count = len(self._lab.receiver.callbacks)
+        self._lab.receiver.callbacks.clear()
+        return {"deleted": count}
+
+    async def _get_http_behaviour(self, path: list[str], query: _Query, body: bytes) -> Any:
+        return self._lab.receiver.rules
+
+    async def _put_http_behaviour(self, path: list[str], query: _Query, body: bytes) -> Any:
+        given = _json(body)
+        try:
+            rules = msgspec.convert(given if isinstance(given, list) else [given], list[HttpRule])
+        except msgspec.ValidationError as error:
+            raise LabError(f"this is no behaviour of the receiver: {error}") from None
+        self._lab.set_http("/".join(path), rules)
+        return rules
+
+    async def _delete_http_behaviour(self, path: list[str], query: _Query, body: bytes) -> Any:
+        self._lab.set_http("/".join(path), [])
+        return {"deleted": True}
+
+
+def _described(domain: Domain) -> dict[str, Any]:
+    hosts = [
+        {"name": host.name, "address": host.address, "state": wanted.state, "preference": wanted.preference}
+        for wanted, host, _ in domain.hosts
+    ]
+    return {"behaviour": domain.behaviour, "servers": hosts}
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except msgspec.DecodeError as error:
+        raise LabError(f"the body must be JSON: {error}") from None
+
+
+def _one(path: list[str]) -> str:
+    if len(path) != 1 or not path[0]:
+        raise _HttpError(404, "the path is /behaviour/DOMAIN")
+    return path[0]
+
+
+def _name_and_type(path: list[str]) -> tuple[str, str]:
+    if len(path) != 2 or not all(path):
+        raise _HttpError(404, "the path is /dns/NAME/TYPE")
+    return path[0], path[1]
+
+
+def _no_more(path: list[str]) -> None:
+    if path:
+        raise _HttpError(404, f"there is nothing at …/{'/'.join(path)}")
+
+
+def _number(query: _Query, name: str) -> float | None:
+    text = query.get(name)
+    if text is None:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value < float("inf"):
+        raise LabError(f"{name} must be a number that is not negative")
+    return value
+
+
+def _integer(query: _Query, name: str) -> int | None:
+    value = _number(query, name)
+    return None if value is None else int(value)
