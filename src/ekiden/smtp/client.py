@@ -1,0 +1,545 @@
+"""The client machine: a transaction in, commands out, the peer's replies in, one deciding reply per recipient out.
+
+A driver does::
+
+    stream.write(connection.data_to_send())
+    connection.receive_data(data)             # or eof(), or timeout()
+    while (event := connection.next_event()) is not None:
+        ...                                   # ehlo(), starttls(), send(transaction), quit()
+
+Whatever the peer does, ``send`` ends in exactly one ``TransactionDone``, in which every recipient has a reply: the
+peer's, or one of ours marked ``local``. RFC 5321, 1870, 2034, 2920, 3207, 3461, 6152, 6531, 9422.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from enum import Enum
+
+from ekiden.smtp.content import normalise_line_ends, stuff_dots
+from ekiden.smtp.envelope import is_safe, make_plan
+from ekiden.smtp.errors import UsageError
+from ekiden.smtp.reply import Reply, ReplyParser
+from ekiden.smtp.transaction import (
+    ClientEvent,
+    Closed,
+    Greeting,
+    HelloDone,
+    HelloRefused,
+    ResetDone,
+    TlsReady,
+    TlsRefused,
+    Transaction,
+    TransactionDone,
+    TransactionRecipient,
+    TransactionResult,
+)
+
+__all__ = [
+    "ClientConnection",
+    "ClientEvent",
+    "Closed",
+    "Greeting",
+    "HelloDone",
+    "HelloRefused",
+    "ResetDone",
+    "TlsReady",
+    "TlsRefused",
+    "Transaction",
+    "TransactionDone",
+    "TransactionRecipient",
+    "TransactionResult",
+]
+
+
+class _Step(Enum):
+    """What a reply is awaited for. The value is its name in texts, time-outs and traces."""
+
+    GREETING = "greeting"
+    EHLO = "EHLO"
+    HELO = "HELO"
+    STARTTLS = "STARTTLS"
+    MAIL = "MAIL"
+    RCPT = "RCPT"
+    DATA = "DATA"
+    CONTENT = "content"
+    RSET = "RSET"
+    CLEAN_UP = "RSET before MAIL"
+    QUIT = "QUIT"
+
+
+class ClientConnection:
+    """One session with one peer. The greeting is awaited from the start."""
+
+    def __init__(self, hostname: str) -> None:
+        """``hostname`` is what EHLO says: a name of ours or an address literal."""
+        self.hostname = hostname
+        self.extensions: dict[str, str] = {}
+        self.esmtp = False
+        self.max_recipients: int | None = None
+        """RCPTMAX of the peer (RFC 9422): more recipients than that go into another transaction."""
+        self.max_transactions: int | None = None
+        """MAILMAX of the peer: so many transactions on one connection."""
+        self.max_size: int | None = None
+        """SIZE of the peer, if it told one (RFC 1870)."""
+        self.transactions = 0
+        """How many were begun on this connection."""
+        self.dialogue: list[str] = []
+        """``S: …``, ``C: …`` and ``# …``: how the session began, and the current or last transaction only. Never
+        content. The driver copies it when a transaction is done."""
+        self.closed = False
+        self._prelude = 0
+        self._parser = ReplyParser()
+        self._out: list[bytes] = []
+        self._events: deque[ClientEvent] = deque()
+        self._awaited: deque[_Step] = deque((_Step.GREETING,))
+        self._quitting = False
+        self._handshake = False
+        self._ended = False
+        self._dirty = False  # a transaction was begun and not ended: RSET before the next
+        self._transaction: Transaction | None = None
+        self._decided: list[Reply | None] = []
+        self._accepted: list[int] = []
+        self._commands: deque[tuple[_Step, str]] = deque()
+        self._asked: deque[int] = deque()  # recipients whose RCPT is on its way, in order
+        self._unasked: deque[int] = deque()
+
+    # --- what the driver sees -------------------------------------------------------------------------------
+
+    @property
+    def awaiting(self) -> str:
+        """What the next reply answers (``greeting``, ``MAIL``, …; ``content``: the final one), or nothing.
+
+        RFC 5321 §4.5.3.2 gives each its own time-out.
+        """
+        return self._awaited[0].value if self._awaited else ""
+
+    @property
+    def busy(self) -> bool:
+        """A transaction is running."""
+        return self._transaction is not None
+
+    @property
+    def buffered(self) -> int:
+        """Octets of replies that are not complete."""
+        return self._parser.buffered
+
+    def receive_data(self, data: bytes) -> None:
+        """Octets of the peer."""
+        if not self.closed and not self._handshake:
+            self._parser.feed(data)
+
+    def data_to_send(self) -> bytes:
+        """The commands since the last call."""
+        out = self._out
+        if not out:
+            return b""
+        data = out[0] if len(out) == 1 else b"".join(out)
+        out.clear()
+        return data
+
+    def next_event(self) -> ClientEvent | None:
+        """What happened next, or ``None``: more octets are needed."""
+        while not self._events and not self.closed:
+            try:
+                reply = self._parser.next()
+            except ValueError as error:
+                self._lose(f"the peer does not speak SMTP: {error}", 451, "4.5.0")
+                break
+            if reply is None:
+                break
+            self._note(reply)
+            self._take(reply)
+        return self._events.popleft() if self._events else None
+
+    def eof(self) -> None:
+        """The peer closed the connection."""
+        self._ended = True
+        while not self.closed and not self._handshake:
+            # What it said before counts.
+            try:
+                reply = self._parser.next()
+            except ValueError:
+                break
+            if reply is None:
+                break
+            self._note(reply)
+            self._take(reply)
+        if self._quitting and not self.busy:
+            self._close("quit")
+        else:
+            self._lose("the connection was lost", 421, "4.4.2")
+
+    def timeout(self) -> None:
+        """The peer took too long; the driver closes the stream after the events."""
+        self._lose("timed out", 421, "4.4.2")
+
+    def fail(self, reason: str) -> None:
+        """The connection broke for a reason of its own, such as a TLS error in the middle."""
+        self._lose(reason, 421, "4.4.2")
+
+    # --- actions --------------------------------------------------------------------------------------------
+
+    def ehlo(self) -> None:
+        """Say EHLO; HELO follows by itself when that is refused with 5xx. Ends in HelloDone or HelloRefused."""
+        if self._usable("ehlo()"):
+            self._command(_Step.EHLO, f"EHLO {self.hostname}")
+
+    def starttls(self) -> None:
+        """Ends in TlsReady or TlsRefused."""
+        if not self._usable("starttls()"):
+            return
+        if "STARTTLS" not in self.extensions:
+            raise UsageError("the peer does not offer STARTTLS")
+        self._command(_Step.STARTTLS, "STARTTLS")
+
+    def tls_established(self, tls: str = "") -> None:
+        """The handshake is done: forget what was learned in clear text (RFC 3207 §4.2), and say ``ehlo()``."""
+        if not self._handshake:
+            raise UsageError("tls_established() without TlsReady")
+        self._handshake = False
+        self._parser.clear()
+        self._learn({})
+        self.dialogue.append(f"# TLS {tls}".rstrip())
+
+    def rset(self) -> None:
+        """Ends in ResetDone."""
+        if self._usable("rset()"):
+            self._command(_Step.RSET, "RSET")
+
+    def quit(self) -> None:
+        """Ends in Closed."""
+        if self._usable("quit()"):
+            self._quitting = True
+            self._command(_Step.QUIT, "QUIT")
+
+    def send(self, transaction: Transaction) -> None:
+        """Begin ``transaction``. Ends in TransactionDone; recipients that cannot be sent to get a reply of ours."""
+        if not self._usable("send()"):
+            lost = Reply.of(421, "4.4.2", "The connection was lost before the message was sent", local=True)
+            result = TransactionResult([lost] * len(transaction.recipients), False)
+            self._events.appendleft(TransactionDone(result))
+            return
+        if self._awaited:
+            raise UsageError(f"send() while the reply to {self.awaiting} is awaited")
+        del self.dialogue[self._prelude :]
+        self._transaction = transaction
+        self.transactions += 1
+        self._accepted = []
+        self._asked.clear()
+        self._unasked.clear()
+        self._commands.clear()
+        plan = make_plan(transaction, self.extensions, self.max_size, self.max_recipients)
+        self._decided = plan.decided
+        self._unasked.extend(plan.asked)
+        if not plan.asked:
+            self._finish(reusable=True)
+            return
+        if self._dirty:
+            self._commands.append((_Step.CLEAN_UP, "RSET"))
+        self._commands.append((_Step.MAIL, plan.mail))
+        self._commands.extend([(_Step.RCPT, command) for command in plan.rcpts])
+        self._commands.append((_Step.DATA, "DATA"))
+        self._push()
+
+    def _usable(self, name: str) -> bool:
+        """False once closed: that may happen any time, and the driver is about to hear of it."""
+        if self.closed:
+            return False
+        if self.busy or self._handshake or self._quitting:
+            raise UsageError(f"{name} in the middle of something else")
+        return True
+
+    # --- commands -------------------------------------------------------------------------------------------
+
+    def _push(self) -> None:
+        """Send all commands up to DATA at once (RFC 2920 §3.1), or only the next one."""
+        commands = self._commands
+        if "PIPELINING" in self.extensions:
+            lines = []
+            for step, line in commands:
+                self._begin(step)
+                lines.append(line)
+            self.dialogue.extend(["C: " + line for line in lines])
+            lines.append("")
+            self._out.append("\r\n".join(lines).encode())
+            commands.clear()
+        elif commands:
+            step, line = commands.popleft()
+            self._begin(step)
+            self._write(line)
+
+    def _begin(self, step: _Step) -> None:
+        self._awaited.append(step)
+        if step is _Step.MAIL:
+            self._dirty = True
+        elif step is _Step.RCPT:
+            self._asked.append(self._unasked.popleft())
+
+    def _command(self, step: _Step, line: str) -> None:
+        self._awaited.append(step)
+        self._write(line)
+
+    def _write(self, line: str) -> None:
+        if not is_safe(line):
+            raise UsageError("a command with control characters")
+        self.dialogue.append("C: " + line)
+        self._out.append(line.encode() + b"\r\n")
+
+    def _note(self, reply: Reply) -> None:
+        status = f" {reply.enhanced}" if reply.enhanced else ""
+        if len(reply.lines) == 1:
+            self.dialogue.append(f"S: {reply.code}{status} {reply.lines[0]}")
+            return
+        last = len(reply.lines) - 1
+        for number, line in enumerate(reply.lines):
+            self.dialogue.append(f"S: {reply.code}{' ' if number == last else '-'}{status.lstrip()} {line}")
+
+    # --- replies --------------------------------------------------------------------------------------------
+
+    def _take(self, reply: Reply) -> None:
+        if not self._awaited:
+            if reply.code == 421:
+                self._hung_up(reply)
+            else:
+                self._lose(f"a reply that nothing asked for: {reply}", 451, "4.5.0")
+            return
+        step = self._awaited.popleft()
+        if reply.code == 421 and step is not _Step.QUIT:
+            # RFC 5321 §3.8: the service closes, whatever the command was.
+            self._hung_up(reply, step)
+            return
+        sent = len(self._out)
+        _HANDLERS[step](self, reply)
+        if len(self._out) > sent and self._parser.buffered and not self.closed:
+            self._out_of_step()
+
+    def _out_of_step(self) -> None:
+        """A reply was there before its command was: from here on no reply could be trusted to be the right one."""
+        self._out.clear()
+        try:
+            reply = self._parser.next()
+        except ValueError:
+            reply = None
+        if reply is not None and reply.code == 421:
+            self._note(reply)
+            self._hung_up(reply)
+        else:
+            self._lose("the peer replied before it was asked", 451, "4.5.0")
+
+    def _on_greeting(self, reply: Reply) -> None:
+        self._events.append(Greeting(reply))
+        self._prelude = len(self.dialogue)
+
+    def _on_ehlo(self, reply: Reply) -> None:
+        if reply.permanent:
+            self._command(_Step.HELO, f"HELO {self.hostname}")
+        elif reply.code != 250:
+            self._prelude = len(self.dialogue)
+            self._events.append(HelloRefused(reply))
+        else:
+            self._learn(_extensions(reply))
+            self.esmtp = True
+            self._greeted()
+
+    def _on_helo(self, reply: Reply) -> None:
+        if reply.code != 250:
+            self._prelude = len(self.dialogue)
+            self._events.append(HelloRefused(reply))
+            return
+        self._learn({})
+        self._greeted()
+
+    def _greeted(self) -> None:
+        self._dirty = False
+        self._prelude = len(self.dialogue)
+        self._events.append(HelloDone(self.extensions))
+
+    def _learn(self, extensions: dict[str, str]) -> None:
+        self.extensions = extensions
+        self.esmtp = False
+        self.max_size = _number(extensions.get("SIZE", "")) or None
+        limits = dict(word.upper().partition("=")[::2] for word in extensions.get("LIMITS", "").split())
+        self.max_recipients = _number(limits.get("RCPTMAX", "")) or None
+        self.max_transactions = _number(limits.get("MAILMAX", "")) or None
+
+    def _on_starttls(self, reply: Reply) -> None:
+        if reply.code != 220:
+            self._prelude = len(self.dialogue)
+            self._events.append(TlsRefused(reply))
+            return
+        # Replies that came along in clear text are an injection, not answers of the TLS session.
+        self._parser.clear()
+        self._handshake = True
+        self._events.append(TlsReady())
+
+    def _on_rset(self, reply: Reply) -> None:
+        self._dirty = self._dirty and not reply.positive
+        self._events.append(ResetDone(reply))
+
+    def _on_clean_up(self, reply: Reply) -> None:
+        if not 200 <= reply.code < 300:
+            # No verdict on the message; this session is of no use any more.
+            self._decide_all(Reply.of(451, "4.5.0", f"The server refused RSET: {reply}", local=True))
+            self._lose(f"RSET was refused: {reply}", 451, "4.5.0")
+            return
+        self._dirty = True  # set anew by the MAIL that follows, or already pipelined
+        self._next()
+
+    def _on_quit(self, reply: Reply) -> None:
+        self._close("quit")
+
+    def _on_mail(self, reply: Reply) -> None:
+        if reply.code == 354 or reply.code // 100 == 3:
+            return self._nonsense(_Step.MAIL, reply)
+        if not reply.positive:
+            self._decide_all(reply)
+            self._dirty = False
+            self._commands.clear()
+        return self._next()
+
+    def _on_rcpt(self, reply: Reply) -> None:
+        if reply.code // 100 == 3:
+            return self._nonsense(_Step.RCPT, reply)
+        number = self._asked.popleft()
+        if self._decided[number] is None:
+            if reply.positive:
+                self._accepted.append(number)
+            else:
+                self._decided[number] = reply
+        if not self._accepted and not self._asked and not self._unasked:
+            self._commands.clear()  # nobody left: DATA need not be sent
+        return self._next()
+
+    def _on_data(self, reply: Reply) -> None:
+        if reply.code == 354:
+            transaction = self._transaction
+            assert transaction is not None
+            self._awaited.append(_Step.CONTENT)
+            if self._accepted:
+                content = stuff_dots(normalise_line_ends(transaction.content))
+                self._out.append(content + b".\r\n")
+                self.dialogue.append(f"# content, {len(transaction.content)} octets")
+            else:
+                # Everyone was refused and DATA was on its way: an end without content (RFC 2920 §3.1).
+                self._out.append(b".\r\n")
+                self.dialogue.append("C: .")
+            return None
+        if reply.positive:
+            return self._nonsense(_Step.DATA, reply)
+        self._decide_accepted(reply)
+        return self._finish(reusable=True)
+
+    def _on_content(self, reply: Reply) -> None:
+        if reply.code // 100 == 3:
+            return self._nonsense(_Step.CONTENT, reply)
+        self._decide_accepted(reply)
+        self._dirty = False
+        return self._finish(reusable=True)
+
+    def _next(self) -> None:
+        """Another command, or the end when none is left and no reply is awaited."""
+        if self._awaited:
+            return
+        if self._commands:
+            self._push()
+        else:
+            self._finish(reusable=True)
+
+    def _nonsense(self, step: _Step, reply: Reply) -> None:
+        self._lose(f"the peer answered {step.value} with {reply}", 451, "4.5.0")
+
+    # --- deciding and ending --------------------------------------------------------------------------------
+
+    def _decide_all(self, reply: Reply) -> None:
+        """For everyone who is not refused already, also those accepted before."""
+        self._decided = [reply if decided is None else decided for decided in self._decided]
+        self._accepted = []
+        self._unasked.clear()
+
+    def _decide_accepted(self, reply: Reply) -> None:
+        for number in self._accepted:
+            self._decided[number] = reply
+        self._accepted = []
+
+    def _finish(self, *, reusable: bool) -> None:
+        if self._transaction is None:
+            return
+        self._transaction = None
+        recipients = [reply or _UNDECIDED for reply in self._decided]
+        if self._ended or (self.max_transactions is not None and self.transactions >= self.max_transactions):
+            reusable = False
+        self._events.append(TransactionDone(TransactionResult(recipients, reusable)))
+
+    def _hung_up(self, reply: Reply, step: _Step | None = None) -> None:
+        """The peer said 421."""
+        if self._transaction is not None:
+            self._decide_all(reply)
+            self._finish(reusable=False)
+        elif step is _Step.GREETING:
+            self._events.append(Greeting(reply))
+        elif step in (_Step.EHLO, _Step.HELO):
+            self._events.append(HelloRefused(reply))
+        elif step is _Step.STARTTLS:
+            self._events.append(TlsRefused(reply))
+        elif step is _Step.RSET:
+            self._events.append(ResetDone(reply))
+        self._close(str(reply), reply)
+
+    def _lose(self, reason: str, code: int, enhanced: str) -> None:
+        """The session broke: decide for everyone, then close."""
+        if self.closed:
+            return
+        where = f" while waiting for the reply to {self.awaiting}" if self._awaited else ""
+        if self.awaiting == _Step.GREETING.value:
+            where = " while waiting for the greeting"
+        text = f"{reason}{where}" if code == 421 else reason
+        self.dialogue.append(f"# {text}")
+        if self._transaction is not None:
+            self._decide_all(Reply.of(code, enhanced, text[:1].upper() + text[1:], local=True))
+            self._finish(reusable=False)
+        self._close(text)
+
+    def _close(self, reason: str, reply: Reply | None = None) -> None:
+        if not self.closed:
+            self.closed = True
+            self._awaited.clear()
+            self._commands.clear()
+            self._parser.clear()
+            self._events.append(Closed(reason, reply))
+
+
+_UNDECIDED = Reply.of(451, "4.3.0", "The server gave no reply for this recipient", local=True)
+
+
+def _extensions(reply: Reply) -> dict[str, str]:
+    """The keywords of an EHLO reply; the first line is the peer's name (RFC 5321 §4.1.1.1)."""
+    found: dict[str, str] = {}
+    for line in reply.lines[1:]:
+        keyword, _, parameters = line.strip().replace("\t", " ").partition(" ")
+        # Some old servers write AUTH=LOGIN for AUTH LOGIN.
+        keyword = keyword.upper()
+        if keyword and "=" not in keyword:
+            found[keyword] = parameters.strip()
+    return found
+
+
+def _number(text: str) -> int:
+    text = text.strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 20 else 0
+
+
+_HANDLERS: dict[_Step, Callable[[ClientConnection, Reply], None]] = {
+    _Step.GREETING: ClientConnection._on_greeting,
+    _Step.EHLO: ClientConnection._on_ehlo,
+    _Step.HELO: ClientConnection._on_helo,
+    _Step.STARTTLS: ClientConnection._on_starttls,
+    _Step.MAIL: ClientConnection._on_mail,
+    _Step.RCPT: ClientConnection._on_rcpt,
+    _Step.DATA: ClientConnection._on_data,
+    _Step.CONTENT: ClientConnection._on_content,
+    _Step.RSET: ClientConnection._on_rset,
+    _Step.CLEAN_UP: ClientConnection._on_clean_up,
+    _Step.QUIT: ClientConnection._on_quit,
+}

@@ -1,0 +1,138 @@
+"""The commands of one transaction for one peer: which parameters it may be given, and who cannot be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ekiden.core.address import to_ascii_domain
+from ekiden.core.errors import BadAddress
+from ekiden.smtp.params import (
+    MAX_ENVID,
+    MAX_ORCPT,
+    decode_orcpt,
+    encode_orcpt,
+    encode_xtext,
+    format_notify,
+)
+from ekiden.smtp.reply import Reply
+from ekiden.smtp.transaction import Transaction, TransactionRecipient
+
+_NEEDS_UTF8 = Reply.of(
+    553, "5.6.7", "The message needs SMTPUTF8, which the recipient's server does not offer", local=True
+)
+_NEEDS_8BIT = Reply.of(
+    554, "5.6.3", "The message has 8-bit content, and the recipient's server does not offer 8BITMIME", local=True
+)
+_UNSAFE = Reply.of(553, "5.1.3", "The address has characters that cannot be sent", local=True)
+
+
+@dataclass(slots=True)
+class Plan:
+    """``rcpts[i]`` asks for recipient ``asked[i]``; the others have their reply, one of ours, in ``decided``."""
+
+    decided: list[Reply | None]
+    mail: str = ""
+    rcpts: list[str] = field(default_factory=list)
+    asked: list[int] = field(default_factory=list)
+
+
+def make_plan(
+    transaction: Transaction,
+    extensions: Mapping[str, str],
+    max_size: int | None = None,
+    max_recipients: int | None = None,
+) -> Plan:
+    """Parameters are used only where ``extensions`` has their keyword (RFC 5321 §2.2.1)."""
+    utf8, dsn = "SMTPUTF8" in extensions, "DSN" in extensions
+    count = len(transaction.recipients)
+    size = transaction.size or len(transaction.content)
+    if max_size and size > max_size:  # RFC 1870 §6
+        text = f"The message has {size} octets; the recipient's server takes {max_size} at most"
+        return Plan([Reply.of(552, "5.3.4", text, local=True)] * count)
+    if transaction.eight_bit and "8BITMIME" not in extensions:  # RFC 6152 §3: it must not be sent
+        return Plan([_NEEDS_8BIT] * count)
+    if transaction.smtputf8 and not utf8 and not _header_is_ascii(transaction.content):
+        return Plan([_NEEDS_UTF8] * count)
+    sender = transaction.sender if utf8 else _ascii_address(transaction.sender)
+    if sender is None or not is_safe(sender):
+        return Plan([_NEEDS_UTF8 if sender is None else _UNSAFE] * count)
+
+    plan = Plan([None] * count)
+    use_utf8 = utf8 and (transaction.smtputf8 or not sender.isascii())
+    for number, recipient in enumerate(transaction.recipients):
+        address = recipient.address if utf8 else _ascii_address(recipient.address)
+        if address is None or not is_safe(address):
+            plan.decided[number] = _NEEDS_UTF8 if address is None else _UNSAFE
+            continue
+        if max_recipients and len(plan.asked) >= max_recipients:  # RFC 9422 §4.2
+            text = f"More recipients than the {max_recipients} the recipient's server takes at a time"
+            plan.decided[number] = Reply.of(452, "4.5.3", text, local=True)
+            continue
+        command = f"RCPT TO:<{address}>"
+        if dsn and (recipient.notify or recipient.orcpt):
+            command += _dsn_parameters(recipient, utf8)
+        use_utf8 = use_utf8 or not command.isascii()
+        plan.rcpts.append(command)
+        plan.asked.append(number)
+    plan.mail = _mail(transaction, extensions, sender, size, use_utf8)
+    return plan
+
+
+def _mail(transaction: Transaction, extensions: Mapping[str, str], sender: str, size: int, use_utf8: bool) -> str:
+    mail = f"MAIL FROM:<{sender}>"
+    if "SIZE" in extensions:
+        mail += f" SIZE={size}"
+    if transaction.eight_bit or (use_utf8 and "8BITMIME" in extensions):
+        mail += " BODY=8BITMIME"
+    if use_utf8:
+        mail += " SMTPUTF8"
+    if "DSN" in extensions:
+        if transaction.ret is not None:
+            mail += f" RET={transaction.ret.value}"
+        if transaction.envid and transaction.envid.isascii() and is_safe(transaction.envid):
+            envid = encode_xtext(transaction.envid)
+            if len(envid) <= MAX_ENVID:
+                mail += f" ENVID={envid}"
+    return mail
+
+
+def _dsn_parameters(recipient: TransactionRecipient, utf8: bool) -> str:
+    parameters = ""
+    notify = format_notify(recipient.notify)
+    if notify:
+        parameters += f" NOTIFY={notify}"
+    if recipient.orcpt:
+        orcpt = encode_orcpt(recipient.orcpt, smtputf8=utf8)
+        try:
+            decode_orcpt(orcpt)
+        except ValueError:
+            return parameters
+        if len(orcpt) <= MAX_ORCPT:
+            parameters += f" ORCPT={orcpt}"
+    return parameters
+
+
+def is_safe(text: str) -> bool:
+    """Nothing in ``text`` can end or break a command line."""
+    return text.isprintable() or not any(
+        c < " " or "\x7f" <= c <= "\x9f" or "\ud800" <= c <= "\udfff" or c in "\u2028\u2029" for c in text
+    )
+
+
+def _header_is_ascii(content: bytes) -> bool:
+    end = content.find(b"\r\n\r\n")
+    return (content[:end] if end >= 0 else content).isascii()
+
+
+def _ascii_address(address: str) -> str | None:
+    """The address for a peer without SMTPUTF8: A-labels will do when only the domain is international."""
+    if address.isascii():
+        return address
+    local, _, domain = address.rpartition("@")
+    if not local.isascii():
+        return None
+    try:
+        return f"{local}@{to_ascii_domain(domain)}"
+    except BadAddress:
+        return None
