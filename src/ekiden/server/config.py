@@ -14,15 +14,13 @@ from ekiden.access.config import AccessConfig
 from ekiden.core.duration import Duration
 from ekiden.delivery.config import DeliveryConfig
 from ekiden.dns.config import DnsConfig
+from ekiden.server.smtp_config import SmtpConfig
 
 Role = Literal["smtp", "http", "delivery", "housekeeping"]
 Mode = Literal["starttls", "tls", "plain"]
 ALL_ROLES: tuple[Role, ...] = ("smtp", "http", "delivery", "housekeeping")
 
-_Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
-_Count = Annotated[int, msgspec.Meta(ge=0)]
 _Positive = Annotated[int, msgspec.Meta(ge=1)]
-_Some = Annotated[Duration, msgspec.Meta(ge=0.1, extra={"unit": "duration"})]
 
 
 class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -53,13 +51,9 @@ class ListenerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     trusted_account: str = ""
 
 
-class SmtpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    max_size: Annotated[int, msgspec.Meta(ge=65_536, le=1_073_741_824)] = 20_971_520
-    max_recipients: Annotated[int, msgspec.Meta(ge=100, le=100_000)] = 1000
-    command_timeout: _Some = 300.0
-    data_timeout: _Some = 600.0
-    max_connections: _Positive = 2000
-    max_memory: Annotated[int, msgspec.Meta(ge=1_048_576)] = 268_435_456
+class IntakeSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    show_client: bool = True
+    max_received: _Positive = 100
 
 
 class HttpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -84,6 +78,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     workers: WorkersConfig = WorkersConfig()
     listeners: tuple[ListenerConfig, ...] = ()
     smtp: SmtpConfig = SmtpConfig()
+    intake: IntakeSection = IntakeSection()
     http: HttpConfig = HttpConfig()
     access: AccessConfig = AccessConfig()
     delivery: DeliveryConfig = DeliveryConfig()

@@ -35,6 +35,7 @@ SECTIONS: dict[str, Help] = {
         "Limits of the SMTP listeners. Counts and memory are per worker.",
         "SMTP リスナーの制限。接続数とメモリはワーカーごとの値です。",
     ),
+    "intake": Help("What is done to a message when it is accepted.", "受け付け時の処理。"),
     "http": Help("Health and metrics.", "ヘルスチェックとメトリクス。"),
     "access": Help(
         "How logins are remembered, and how guessing is slowed. Each worker counts for itself.",
@@ -119,17 +120,43 @@ KEYS: dict[str, Help] = {
         "Recipients of one message (LIMITS RCPTMAX).", "一通あたりの宛先の最大数 (LIMITS RCPTMAX)。"
     ),
     "smtp.command_timeout": Help(
-        "How long a client may be silent between commands.", "コマンドの間にクライアントが黙っていられる時間。"
+        "Without a complete command, or without any octet of content (RFC 5321 §4.5.3.2.7).",
+        "コマンドが完成しない、または本文が届かないまま待つ時間 (RFC 5321 §4.5.3.2.7)。",
     ),
     "smtp.data_timeout": Help(
-        "How long a client may take for the content of a message.", "本文の送信にクライアントが使える時間。"
+        "For one content, from its first octet to its last.", "一通の本文の最初から最後までに使える時間。"
     ),
+    "smtp.min_rate": Help(
+        "Octets per second that content must come with, on average, after its first minute; 0: any.",
+        "本文が届く平均速度の下限 (オクテット毎秒、最初の一分より後)。0 なら制限しません。",
+    ),
+    "smtp.tls_timeout": Help(
+        "For a TLS handshake, and for the PROXY header before it.",
+        "TLS ハンドシェイクと、その前の PROXY ヘッダーを待つ時間。",
+    ),
+    "smtp.login_timeout": Help("From the connection to the login.", "接続からログインまでの時間。"),
+    "smtp.session_timeout": Help("From one message to the next.", "あるメッセージから次のメッセージまでの時間。"),
     "smtp.max_connections": Help(
         "Connections of one worker; more get 421.", "ワーカーあたりの接続数。超えると 421 を返します。"
     ),
+    "smtp.max_connections_per_address": Help(
+        "From one IP address (IPv6: one /64); trusted networks may have as many as there are.",
+        "一つの IP アドレス (IPv6 は /64) からの接続数。信頼されたネットワークには適用しません。",
+    ),
     "smtp.max_memory": Help(
-        "Octets of messages that one worker is receiving; beyond it clients are told to come back (452).",
-        "ワーカーが受信中に使うメモリ (オクテット)。超えるとクライアントに再試行を求めます (452)。",
+        "Octets of contents that are being received or stored; MAIL is put off beyond it.",
+        "受信中・保存中の本文に使うメモリ (オクテット)。超えると MAIL を先延ばしにします。",
+    ),
+    "smtp.max_errors": Help(
+        "Mistakes of a client, before it is sent away.", "クライアントを切断するまでの誤りの回数。"
+    ),
+    "intake.show_client": Help(
+        "Whether the Received field names the client: its HELO name and IP address.",
+        "Received フィールドにクライアントの HELO 名と IP アドレスを書くかどうか。",
+    ),
+    "intake.max_received": Help(
+        "More Received fields than this are a loop (RFC 5321 §6.3).",
+        "Received フィールドがこれより多いメッセージはループと見なします (RFC 5321 §6.3)。",
     ),
     "http.addresses": Help(
         "Where /healthz, /readyz and /metrics are served.", "/healthz、/readyz、/metrics を提供するアドレス。"

@@ -58,9 +58,6 @@ class Metrics:
         self.accept_seconds = shared.declare(
             "ekiden_accept_seconds", "From the end of the content to the commit.", "histogram", bounds=_SECONDS
         )
-        self.attempt_seconds = shared.declare(
-            "ekiden_attempt_seconds", "Length of an attempt.", "histogram", bounds=_SECONDS
-        )
         self.delivery_seconds = shared.declare(
             "ekiden_delivery_seconds", "From acceptance to delivery.", "histogram", bounds=_LONG
         )
@@ -80,6 +77,23 @@ class Metrics:
             "ekiden_authentications", "Attempts to log in.", "counter", ("result",), [("accepted",), ("refused",)]
         )
         self.outgoing = shared.declare("ekiden_delivery_connections", "Open connections to other servers.", "gauge")
+        self.outgoing_opened = shared.declare(
+            "ekiden_delivery_connections_opened", "Connections to other servers that were opened.", "counter"
+        )
+        self.outgoing_encrypted = shared.declare(
+            "ekiden_delivery_connections_encrypted", "Those of them that use TLS.", "counter"
+        )
+        self.outgoing_failed = shared.declare(
+            "ekiden_delivery_sites_unreachable", "Times that no address of a site could be talked to.", "counter"
+        )
+        self.fenced = shared.declare(
+            "ekiden_attempts_fenced",
+            "Attempts that were reported after the lease was lost: possible duplicates.",
+            "counter",
+        )
+        self.released = shared.declare(
+            "ekiden_deliveries_released", "Deliveries given back without an attempt.", "counter"
+        )
         self.in_memory = shared.declare(
             "ekiden_deliveries_in_memory", "Deliveries that workers hold in memory.", "gauge"
         )
@@ -112,7 +126,6 @@ class WorkerMetrics:
             (state, cause): attempts[state.name.lower(), cause.name.lower()] for state in _ENDS for cause in Cause
         }
         self.accept_seconds = shared.histogram(metrics.accept_seconds, slot)
-        self.attempt_seconds = shared.histogram(metrics.attempt_seconds, slot)
         self.delivery_seconds = shared.histogram(metrics.delivery_seconds, slot)
         self.commits = one(metrics.commits)
         self.operations = one(metrics.operations)
@@ -124,6 +137,11 @@ class WorkerMetrics:
         self.authenticated = authentications["accepted",]
         self.not_authenticated = authentications["refused",]
         self.outgoing = one(metrics.outgoing)
+        self.outgoing_opened = one(metrics.outgoing_opened)
+        self.outgoing_encrypted = one(metrics.outgoing_encrypted)
+        self.outgoing_failed = one(metrics.outgoing_failed)
+        self.fenced = one(metrics.fenced)
+        self.released = one(metrics.released)
         self.in_memory = one(metrics.in_memory)
         self.memory = one(metrics.memory)
         self.alive = one(metrics.alive)

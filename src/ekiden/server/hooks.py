@@ -1,0 +1,70 @@
+"""What the rooms report while they run, as numbers of this worker."""
+
+from __future__ import annotations
+
+from ekiden.core.states import Cause, State
+from ekiden.server.metrics import WorkerMetrics, resident_bytes
+from ekiden.store.records import Counters
+
+
+class DeliveryCounts:
+    """``delivery.metrics.DeliveryMetrics``."""
+
+    def __init__(self, metrics: WorkerMetrics) -> None:
+        self._attempts = metrics.attempts
+        self._seconds = metrics.delivery_seconds
+        self._open = metrics.outgoing
+        self._opened = metrics.outgoing_opened
+        self._encrypted = metrics.outgoing_encrypted
+        self._failed = metrics.outgoing_failed
+        self._in_memory = metrics.in_memory
+        self._fenced = metrics.fenced
+        self._released = metrics.released
+
+    def attempt(self, state: State, cause: Cause) -> None:
+        cell = self._attempts.get((state, cause))
+        if cell is not None:
+            cell.inc()
+
+    def delivered(self, seconds: float) -> None:
+        self._seconds.observe(seconds)
+
+    def connection_opened(self, tls: bool) -> None:
+        self._open.inc()
+        self._opened.inc()
+        if tls:
+            self._encrypted.inc()
+
+    def connection_failed(self) -> None:
+        self._failed.inc()
+
+    def connection_closed(self) -> None:
+        self._open.dec()
+
+    def in_memory(self, deliveries: int) -> None:
+        self._in_memory.set(deliveries)
+
+    def fenced(self) -> None:
+        self._fenced.inc()
+
+    def released(self, count: int) -> None:
+        self._released.inc(count)
+
+
+class Sampler:
+    """Numbers that are looked at rather than counted: memory, and what the store has counted for itself."""
+
+    def __init__(self, metrics: WorkerMetrics, counters: Counters) -> None:
+        self._metrics = metrics
+        self._counters = counters
+        self._seen = Counters()
+
+    def sample(self) -> None:
+        """Bring the shared numbers up to date."""
+        metrics, now, seen = self._metrics, self._counters, self._seen
+        metrics.commits.inc(now.commits - seen.commits)
+        metrics.operations.inc(now.units - seen.units)
+        metrics.rollbacks.inc(now.failures - seen.failures)
+        metrics.commit_seconds.inc(now.seconds - seen.seconds)
+        self._seen = Counters(now.commits, now.units, now.failures, now.seconds)
+        metrics.memory.set(resident_bytes())
