@@ -44,7 +44,7 @@ from ekiden.core.ids import EPOCH, NODE_BITS, SEQUENCE_BITS, IdFactory, id_time
 from ekiden.core.states import FIRST_FINAL, WAITING, Cause, Priority, State
 from ekiden.store.api import Store
 from ekiden.store.records import DeliveryKey
-from ekiden.store.tables import account, content, delivery, event, message
+from ekiden.store.tables import HELD_SQL, SENDING_SQL, WAITING_SQL, account, content, delivery, event, message
 
 BATCH: Final = 500
 """Deliveries changed in one transaction."""
@@ -55,9 +55,9 @@ SHAPE_MINUTES: Final = (5, 10, 20, 40, 80, 160, 320, 640, 1280)
 QUEUE_STATES: Final = frozenset(state for state in State if not state.final)
 
 # SQLite uses a partial index only when the statement repeats its condition word for word.
-_IS_WAITING = text(f"delivery.state IN ({int(State.SCHEDULED)}, {int(State.QUEUED)}, {int(State.DEFERRED)})")
-_IS_SENDING = text(f"delivery.state = {int(State.SENDING)}")
-_IS_HELD = text(f"delivery.state = {int(State.HELD)}")
+_IS_WAITING = text(WAITING_SQL)
+_IS_SENDING = text(SENDING_SQL)
+_IS_HELD = text(HELD_SQL)
 
 
 class Target(NamedTuple):
