@@ -1,0 +1,216 @@
+"""``ekiden send``: submit mail through a real SMTP listener, one message or many."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ekiden.cli.common import CliError, ConfigOption, JsonOption, error_console, load, print_json
+from ekiden.cli.submission import (
+    Draft,
+    Result,
+    Server,
+    configured_server,
+    given_server,
+    make_message,
+    read_message,
+    send_all,
+)
+from ekiden.cli.tables import output
+from ekiden.core.address import parse_address
+from ekiden.core.errors import BadAddress, EkidenError
+
+app = typer.Typer()
+
+
+def _address(text: str) -> str:
+    try:
+        return parse_address(text.strip()).text
+    except BadAddress as error:
+        raise CliError(str(error)) from None
+
+
+def _read_recipients(path: Path) -> list[str]:
+    try:
+        text = sys.stdin.read() if str(path) == "-" else path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CliError(f"--to-file: {path} cannot be read: {error}") from None
+    lines = (line.partition("#")[0].strip() for line in text.splitlines())
+    return [_address(line) for line in lines if line]
+
+
+def _server(
+    config: Path | None, server: str | None, tls: str | None, ca: Path | None, insecure: bool
+) -> tuple[Server, str]:
+    """Where to submit, and the host name that a sender's address can be made of."""
+    if server is not None:
+        return given_server(server, tls, ca, insecure), "localhost"
+    try:
+        loaded = load(config)
+    except EkidenError as error:
+        raise CliError(f"name a server with --server HOST:PORT, or a configuration ({error})") from None
+    return configured_server(loaded, tls), loaded.hostname
+
+
+def _drafts(
+    *,
+    sender: str | None,
+    to: list[str] | None,
+    to_file: Path | None,
+    subject: str,
+    text: str | None,
+    html: Path | None,
+    file: Path | None,
+    hostname: str,
+) -> list[Draft]:
+    recipients = [_address(item) for value in to or () for item in value.split(",") if item.strip()]
+    each = _read_recipients(to_file) if to_file is not None else []
+    if file is not None:
+        draft = read_message(file, sender=_address(sender) if sender else None, recipients=recipients + each)
+        if each:
+            # Whoever is named in a file gets a message alone.
+            others = [Draft(draft.sender, [address], draft.content) for address in each]
+            return [Draft(draft.sender, recipients, draft.content), *others] if recipients else others
+        return [draft]
+    if not recipients and not each:
+        raise CliError("to whom? Give --to or --to-file")
+    if text == "-":
+        text = sys.stdin.read()
+    from_address = _address(sender) if sender else f"postmaster@{hostname}"
+    html_text = html.read_text("utf-8") if html is not None else None
+    groups = ([recipients] if recipients else []) + [[address] for address in each]
+    return [make_message(from_address, group, subject, text, html_text, hostname) for group in groups]
+
+
+@app.command()
+def send(
+    to: Annotated[
+        list[str] | None, typer.Option("--to", "-t", help="Recipient (several: all in one message).")
+    ] = None,
+    to_file: Annotated[
+        Path | None,
+        typer.Option("--to-file", help="A file of recipients, one a line; each gets a message alone. - is stdin."),
+    ] = None,
+    sender: Annotated[
+        str | None, typer.Option("--from", "-f", help="Sender; else postmaster at the configured host name.")
+    ] = None,
+    subject: Annotated[str, typer.Option("--subject", "-s", help="The subject.")] = "A message from ekiden send",
+    text: Annotated[str | None, typer.Option("--text", help="The text; - reads it from standard input.")] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="A file with an HTML part.", exists=True)] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", help="A whole message (RFC 5322) instead. - is stdin.")
+    ] = None,
+    count: Annotated[int, typer.Option("--count", "-n", min=1, help="Send everything this many times.")] = 1,
+    connections: Annotated[
+        int, typer.Option("--connections", min=1, max=100, help="Connections at the same time.")
+    ] = 4,
+    server: Annotated[
+        str | None,
+        typer.Option("--server", help="HOST:PORT; else the configuration's first listener.", show_default=False),
+    ] = None,
+    tls: Annotated[
+        str | None,
+        typer.Option("--tls", help="starttls, tls or none; else the listener's mode.", show_default=False),
+    ] = None,
+    ca: Annotated[Path | None, typer.Option("--ca", help="Trust this certificate.", exists=True)] = None,
+    insecure: Annotated[bool, typer.Option("--insecure", help="Do not check the server's certificate.")] = False,
+    username: Annotated[
+        str | None,
+        typer.Option("--username", "-u", envvar="EKIDEN_SMTP_USERNAME", help="Log in as (App: with an API key)."),
+    ] = None,
+    password: Annotated[
+        str | None,
+        typer.Option("--password", "-p", envvar="EKIDEN_SMTP_PASSWORD", help="Better given by the environment."),
+    ] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Submit mail over SMTP, as any client would, and print the queue ids."""
+    where, hostname = _server(config, server, tls, ca, insecure)
+    drafts = _drafts(
+        sender=sender,
+        to=to,
+        to_file=to_file,
+        subject=subject,
+        text=text,
+        html=html,
+        file=file,
+        hostname=hostname,
+    )
+    if username is not None and password is None:
+        if not sys.stdin.isatty():
+            raise CliError("--username without a password; set EKIDEN_SMTP_PASSWORD")
+        password = str(typer.prompt("Password", hide_input=True, err=True))
+    login = (username, password or "") if username is not None else None
+    total = len(drafts) * count
+    progress = Progress(
+        TextColumn("sending"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=error_console(),
+        transient=True,
+        disable=total < 2 or not sys.stderr.isatty(),
+    )
+    started = time.monotonic()
+    with progress:
+        task = progress.add_task("sending", total=total)
+        results, errors = send_all(
+            where, login, drafts, count, min(connections, total), lambda: progress.advance(task)
+        )
+    _report(results, errors, total, time.monotonic() - started, as_json)
+
+
+def _report(results: list[Result], errors: list[str], total: int, seconds: float, as_json: bool) -> None:
+    accepted = [result for result in results if result.queue_id]
+    refused = sum(len(result.refused) for result in results)
+    if as_json:
+        print_json(
+            {
+                "accepted": len(accepted),
+                "refused_recipients": refused,
+                "not_tried": total - len(results),
+                "errors": errors,
+                "seconds": round(seconds, 3),
+                "messages": [_result_json(result) for result in results],
+            }
+        )
+    else:
+        out = output()
+        for result in results if len(results) <= 20 else []:
+            if result.queue_id:
+                out.print(f"{result.queue_id}  accepted for {', '.join(result.recipients)}")
+        if len(results) > 20:
+            rate = len(accepted) / seconds if seconds else 0.0
+            out.print(f"{len(accepted):,} messages accepted in {seconds:.1f} s ({rate:,.0f}/s)")
+        for result in [item for item in results if item.refused][:20]:
+            for recipient, (code, reply) in result.refused.items():
+                error_console().print(f"refused for {recipient}: {code} {reply}", markup=False)
+        if refused > 20:
+            error_console().print(f"{refused:,} recipients were refused in all")
+        if len(accepted) == 1 and sys.stdout.isatty():
+            out.print(f"Follow it with: ekiden trace {accepted[0].queue_id}")
+        for error in errors:
+            error_console().print(error, markup=False)
+        if total > len(results):
+            error_console().print(f"{total - len(results):,} messages were not tried")
+    if refused or total > len(results):
+        sys.stdout.flush()
+        raise typer.Exit(1)
+
+
+def _result_json(result: Result) -> dict[str, Any]:
+    return {
+        "id": result.queue_id or None,
+        "recipients": result.recipients,
+        "reply": result.reply,
+        "refused": [
+            {"recipient": recipient, "code": code, "reply": reply}
+            for recipient, (code, reply) in result.refused.items()
+        ],
+    }
