@@ -12,9 +12,9 @@ import asyncpg
 from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.pool import NullPool
 
-from ekiden.store import postgresql
 from ekiden.store.api import SchemaOutdated
 from ekiden.store.migrations import HEAD
+from ekiden.store.postgresql_connect import CONNECT_TIMEOUT, cold_engine, translating
 from ekiden.store.sqlite_turn import Turn
 from ekiden.store.sqlite_writer import connect, translated
 from ekiden.store.url import StoreUrl, parse_url
@@ -139,16 +139,14 @@ def _begin_immediate(connection: Connection) -> None:
 
 
 async def _postgresql_revision(url: StoreUrl) -> str | None:
-    try:
-        connection = await asyncpg.connect(url.dsn)
+    with translating():
+        connection = await asyncpg.connect(url.dsn, timeout=CONNECT_TIMEOUT)
         try:
             if await connection.fetchval("SELECT to_regclass('alembic_version')") is None:
                 return None
             return _text(await connection.fetchval(_REVISION))
         finally:
             await connection.close()
-    except postgresql.CONNECTION_ERRORS as error:
-        raise postgresql.translated(error) from error
 
 
 def _text(value: Any) -> str | None:
@@ -156,9 +154,9 @@ def _text(value: Any) -> str | None:
 
 
 async def _upgrade_postgresql(url: StoreUrl) -> None:
-    engine = postgresql.cold_engine(url.dsn, write=True)
+    engine = cold_engine(url.dsn)
     try:
-        with postgresql.translating():
+        with translating():
             async with engine.begin() as connection:
                 await connection.execute(text(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})"))
                 await connection.run_sync(run)

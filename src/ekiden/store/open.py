@@ -24,4 +24,6 @@ async def open_store(url: str, *, migrate: bool = False) -> Store:
         from ekiden.store.sqlite import SqliteStore
 
         return SqliteStore(parsed.path)
-    raise AssertionError(parsed)
+    from ekiden.store.postgresql import PostgresStore
+
+    return await PostgresStore.open(parsed.dsn)

@@ -2,76 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any
 
 import asyncpg
-from asyncpg import exceptions as pg
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ekiden.store.api import StoreError, StoreUnavailable
+from ekiden.core.clock import Millis
+from ekiden.store.base import RareOperations
+from ekiden.store.postgresql_connect import CONNECT_TIMEOUT, cold_engine, reading, translating, writing
+from ekiden.store.postgresql_statements import apply
+from ekiden.store.postgresql_writer import Writer
+from ekiden.store.records import Counters, Delivery, NewMessage, Outcome, Release
+from ekiden.store.rows import Accept, Claim, EventIds, Finish, Free
 
-# The server as a whole: gone, going, coming, full, read-only, out of room.
-CONNECTION_ERRORS = (
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,
-    pg.PostgresConnectionError,
-    pg.OperatorInterventionError,
-    pg.InsufficientResourcesError,
-    pg.InvalidAuthorizationSpecificationError,
-    pg.InvalidCatalogNameError,
-    pg.ReadOnlySQLTransactionError,
-    pg.ObjectNotInPrerequisiteStateError,
-    pg.PostgresSystemError,
-    pg.InternalServerError,
-)
+READERS = 2
 
 
-def translated(error: BaseException) -> StoreError:
-    """What the driver said, as ours: ``StoreUnavailable`` when the fault lies with the server as a whole."""
-    if isinstance(error, StoreError):
-        return error
-    if isinstance(error, CONNECTION_ERRORS):
-        return StoreUnavailable(f"the database cannot be used just now: {error or type(error).__name__}")
-    return StoreError(f"{type(error).__name__}: {error}")
+class PostgresStore(RareOperations):
+    """``store.api.Store`` on PostgreSQL. Belongs to the event loop it was opened on."""
+
+    def __init__(self, dsn: str, readers: Any) -> None:
+        self.ids = EventIds()
+        self._readers = readers
+        self._writer = Writer(dsn, lambda connection, units: apply(connection, units, self.ids))
+        self._cold = cold_engine(dsn)
+
+    @classmethod
+    async def open(cls, dsn: str) -> PostgresStore:
+        with translating():
+            readers = await asyncpg.create_pool(dsn, min_size=0, max_size=READERS, timeout=CONNECT_TIMEOUT)
+        return cls(dsn, readers)
+
+    @property
+    def engine(self) -> str:
+        return "postgresql"
+
+    @property
+    def counters(self) -> Counters:
+        return self._writer.counters
+
+    async def close(self) -> None:
+        await self._writer.close()
+        await self._readers.close()
+        await self._cold.dispose()
+
+    async def accept(self, worker: int, message: NewMessage) -> None:
+        await self._writer.submit(Accept(worker, message))
+
+    async def claim(self, worker: int, now: Millis, limit: int) -> list[Delivery]:
+        claimed: list[Delivery] = await self._writer.submit(Claim(worker, now, limit))
+        return claimed
+
+    async def finish(
+        self, worker: int, outcomes: Sequence[Outcome], messages: Sequence[NewMessage] = ()
+    ) -> list[bool]:
+        if not outcomes and not messages:
+            return []
+        applied: list[bool] = await self._writer.submit(Finish(worker, outcomes, messages))
+        return applied
+
+    async def release(self, worker: int, releases: Sequence[Release]) -> None:
+        if releases:
+            await self._writer.submit(Free(worker, releases))
+
+    async def content(self, account_id: int, message_id: int) -> bytes | None:
+        with translating():
+            data: bytes | None = await self._readers.fetchval(_CONTENT, account_id, message_id)
+        return data
+
+    def read(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        return reading(self._cold)
+
+    def write(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        return writing(self._cold)
 
 
-def cold_engine(dsn: str, *, write: bool) -> AsyncEngine:
-    """SQLAlchemy over asyncpg, for what is rare."""
-
-    async def connect() -> object:
-        return await asyncpg.connect(dsn)
-
-    return create_async_engine("postgresql+asyncpg://", async_creator=connect, pool_size=2, max_overflow=2)
-
-
-@contextmanager
-def translating() -> Iterator[None]:
-    """Trouble with the database as a whole becomes ``StoreUnavailable``; SQLAlchemy's other errors pass."""
-    try:
-        yield
-    except DBAPIError as error:
-        cause: BaseException | None = error.orig
-        while cause is not None:
-            if isinstance(cause, CONNECTION_ERRORS):
-                raise translated(cause) from error
-            cause = cause.__cause__
-        raise
-    except CONNECTION_ERRORS as error:
-        raise translated(error) from error
-
-
-@asynccontextmanager
-async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    with translating():
-        async with engine.connect() as connection:
-            yield connection
-
-
-@asynccontextmanager
-async def writing(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    with translating():
-        async with engine.begin() as connection:
-            yield connection
+_CONTENT = "SELECT data FROM content WHERE account_id = $1 AND message_id = $2"

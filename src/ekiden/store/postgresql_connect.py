@@ -1,0 +1,89 @@
+"""Connections to PostgreSQL, and what its errors mean to us."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import asyncpg
+from asyncpg import exceptions as pg
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from ekiden.store.api import StoreError, StoreUnavailable
+
+CONNECT_TIMEOUT = 10.0  # seconds
+
+# The server as a whole: gone, going, coming, full, read-only, out of room; or a conflict that passes.
+PASSING = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    pg.PostgresConnectionError,
+    pg.OperatorInterventionError,
+    pg.InsufficientResourcesError,
+    pg.InvalidAuthorizationSpecificationError,
+    pg.InvalidCatalogNameError,
+    pg.ReadOnlySQLTransactionError,
+    pg.ObjectNotInPrerequisiteStateError,
+    pg.PostgresSystemError,
+    pg.InternalServerError,
+    pg.TransactionRollbackError,
+)
+
+
+def translated(error: BaseException) -> StoreError:
+    """What the driver said, as ours: ``StoreUnavailable`` when the fault lies with the server as a whole."""
+    if isinstance(error, StoreError):
+        return error
+    # An InterfaceError that complains about a value is a ValueError too, and no fault of the server.
+    if isinstance(error, PASSING) and not isinstance(error, ValueError):
+        return StoreUnavailable(f"the database cannot be used just now: {error or type(error).__name__}")
+    return StoreError(f"{type(error).__name__}: {error}")
+
+
+def cold_engine(dsn: str) -> AsyncEngine:
+    """SQLAlchemy over asyncpg, for what is rare."""
+
+    async def connect() -> Any:
+        return await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT)
+
+    return create_async_engine(
+        "postgresql+asyncpg://", async_creator=connect, pool_size=2, max_overflow=2, pool_pre_ping=True
+    )
+
+
+@contextmanager
+def translating() -> Iterator[None]:
+    """Trouble with the server as a whole becomes ``StoreUnavailable``; SQLAlchemy's other errors pass."""
+    try:
+        yield
+    except DBAPIError as error:
+        cause: BaseException | None = error.orig
+        while cause is not None:
+            ours = translated(cause)
+            if isinstance(ours, StoreUnavailable):
+                raise ours from error
+            cause = cause.__cause__
+        raise
+    except PASSING as error:
+        ours = translated(error)
+        if isinstance(ours, StoreUnavailable):
+            raise ours from error
+        raise
+
+
+@asynccontextmanager
+async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    with translating():
+        async with engine.connect() as connection:
+            await connection.execution_options(postgresql_readonly=True)
+            yield connection
+
+
+@asynccontextmanager
+async def writing(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    with translating():
+        async with engine.begin() as connection:
+            yield connection

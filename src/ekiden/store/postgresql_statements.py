@@ -1,0 +1,228 @@
+"""What a group of units becomes in SQL on PostgreSQL: arrays in, ``unnest``, one statement for all of a kind."""
+# ruff: noqa: S608 (SQL is put together from our own names and numbers; values are always parameters)
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from sqlalchemy.dialects import postgresql
+
+from ekiden.core.states import FIRST_FINAL, State
+from ekiden.store import tables
+from ekiden.store.api import StoreError
+from ekiden.store.records import Delivery, Message
+from ekiden.store.rows import (
+    CLAIMED_COLUMNS,
+    MESSAGE_COLUMNS,
+    OUTCOME_COLUMNS,
+    Accept,
+    Claim,
+    EventIds,
+    Finish,
+    Free,
+    Row,
+    Rows,
+    Unit,
+    claim_shares,
+    claimed_delivery,
+    message_from,
+    outcome_row,
+    release_row,
+)
+
+
+async def apply(connection: Any, units: Sequence[Unit], ids: EventIds) -> list[Any]:
+    """Write ``units`` in one transaction; the results are in their order. Raises what the driver raises."""
+    results: list[Any] = [None] * len(units)
+    rows = Rows()
+    frees: list[Row] = []
+    claims: list[tuple[int, Claim]] = []
+    finishes: list[tuple[int, Finish]] = []
+    for position, unit in enumerate(units):
+        match unit:
+            case Accept():
+                rows.add_message(unit.worker, unit.message, ids.of(unit.worker))
+            case Finish():
+                finishes.append((position, unit))
+                for new in unit.messages:
+                    rows.add_message(unit.worker, new, ids.of(unit.worker))
+            case Free():
+                frees += [release_row(unit.worker, release) for release in unit.releases]
+            case Claim():
+                claims.append((position, unit))
+            case _:
+                raise StoreError(f"{type(unit).__name__} is no unit of this store")
+    if not (finishes or frees or claims):
+        await _insert(connection, rows)  # one statement is a transaction of its own
+        return results
+    async with connection.transaction():
+        ended = await _finish(connection, finishes, rows, ids, results) if finishes else []
+        if frees:
+            await connection.execute(_FREE, *_columns(frees))
+        await _insert(connection, rows)
+        if ended:
+            await connection.execute(_REMOVE_CONTENT, *_columns(ended))
+        for position, claim in claims:
+            results[position] = await _claim(connection, claim)
+    return results
+
+
+async def _finish(
+    connection: Any, finishes: list[tuple[int, Finish]], rows: Rows, ids: EventIds, results: list[Any]
+) -> list[Row]:
+    """Change the deliveries; gather what is to be inserted for them. Returns the messages that may have ended."""
+    outcomes = [(unit.worker, outcome) for _, unit in finishes for outcome in unit.outcomes]
+    new_values: dict[Row, Row] = {}
+    firsts: list[bool] = []
+    for worker, outcome in outcomes:
+        row = outcome_row(worker, outcome)
+        firsts.append(row[:3] not in new_values)  # a second outcome for one delivery is fenced by the first
+        new_values.setdefault(row[:3], row)
+    final = sorted({row[:2] for row in new_values.values() if row[5] >= FIRST_FINAL})
+    if final:
+        # Two transactions may each end "another" delivery of one message and not see each other. They queue here.
+        await connection.fetch(_LOCK_CONTENT, *_columns(final))
+    applied: set[Row] = set()
+    if new_values:
+        found = await connection.fetch(_FINISH, *_columns(list(new_values.values())))
+        applied = {tuple(row) for row in found}
+    flags: list[bool] = []
+    for (worker, outcome), first in zip(outcomes, firsts, strict=True):
+        message = outcome.delivery.message
+        ours = first and (message.account_id, message.id, outcome.delivery.number) in applied
+        flags.append(ours)
+        if ours:
+            rows.add_attempt(worker, outcome)
+            rows.add_events(outcome.events, ids.of(worker))
+    each = iter(flags)
+    for position, unit in finishes:
+        results[position] = [next(each) for _ in unit.outcomes]
+    return final
+
+
+async def _claim(connection: Any, unit: Claim) -> list[Delivery]:
+    if unit.limit < 1:
+        return []
+    found = await connection.fetch(CLAIM_SQL, unit.now, unit.limit, *claim_shares(unit.limit), unit.worker)
+    messages: dict[tuple[int, int], Message] = {}
+    deliveries: list[Delivery] = []
+    width = len(CLAIMED_COLUMNS)
+    for record in found:
+        row = tuple(record)
+        key = (row[width], row[width + 1])
+        message = messages.get(key)
+        if message is None:
+            message = messages[key] = message_from(row[width:])
+        deliveries.append(claimed_delivery(message, row, unit.now))
+    return deliveries
+
+
+async def _insert(connection: Any, rows: Rows) -> None:
+    """All tables in one statement, hence one round trip."""
+    filled = [
+        (name, found)
+        for name, found in (
+            ("message", rows.messages),
+            ("content", rows.contents),
+            ("delivery", rows.deliveries),
+            ("attempt", rows.attempts),
+            ("event", rows.events),
+        )
+        if found
+    ]
+    if filled:
+        values = [column for _, found in filled for column in zip(*found, strict=True)]
+        await connection.execute(_insert_sql(tuple(name for name, _ in filled)), *values)
+
+
+def _columns(rows: Sequence[Row]) -> list[Row]:
+    return list(zip(*rows, strict=True))
+
+
+_DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
+
+
+def _types(table: str, names: Sequence[str] | None = None) -> list[str]:
+    columns = tables.metadata.tables[table].columns
+    return [columns[name].type.compile(_DIALECT).lower() for name in names or columns.keys()]
+
+
+def _unnest(types: Sequence[str], first: int = 1) -> str:
+    return "unnest(" + ", ".join(f"${first + n}::{kind}[]" for n, kind in enumerate(types)) + ")"
+
+
+@cache
+def _insert_sql(names: tuple[str, ...]) -> str:
+    statements = []
+    first = 1
+    for name in names:
+        types = _types(name)
+        statements.append(f"INSERT INTO {name} SELECT * FROM {_unnest(types, first)}")
+        first += len(types)
+    *others, last = statements
+    if not others:
+        return last
+    return "WITH " + ", ".join(f"i{n} AS ({sql})" for n, sql in enumerate(others)) + " " + last
+
+
+_KEY = ("account_id", "message_id", "number")
+_SAME = "d.account_id = v.account_id AND d.message_id = v.message_id AND d.number = v.number"
+_FENCE = f"d.{tables.SENDING_SQL} AND d.owner = v.worker AND d.attempts = v.attempts"
+
+_FINISH = (
+    "UPDATE delivery AS d SET owner = NULL, state = v.state, cause = v.cause, reason = v.reason, code = v.code, "
+    "enhanced = v.enhanced, due_at = v.due_at, updated_at = v.updated_at FROM "
+    + _unnest(_types("delivery", ["owner" if name == "worker" else name for name in OUTCOME_COLUMNS]))
+    + f" AS v({', '.join(OUTCOME_COLUMNS)}) WHERE {_SAME} AND {_FENCE} "
+    "RETURNING d.account_id, d.message_id, d.number"
+)
+
+_FREE = (
+    "UPDATE delivery AS d SET owner = NULL, attempts = d.attempts - 1, due_at = v.due_at, reason = v.reason, "
+    f"state = CASE WHEN d.attempts > 1 THEN {int(State.DEFERRED)} ELSE {int(State.QUEUED)} END FROM "
+    + _unnest(_types("delivery", [*_KEY, "owner", "attempts", "due_at", "reason"]))
+    + f" AS v(account_id, message_id, number, worker, attempts, due_at, reason) WHERE {_SAME} AND {_FENCE}"
+)
+
+_LOCK_CONTENT = (
+    "SELECT 1 FROM unnest($1::bigint[], $2::bigint[]) AS v(account_id, message_id) JOIN content AS c "
+    "ON c.account_id = v.account_id AND c.message_id = v.message_id FOR UPDATE OF c"
+)
+
+_REMOVE_CONTENT = (
+    "DELETE FROM content AS c USING unnest($1::bigint[], $2::bigint[]) AS v(account_id, message_id) "
+    "WHERE c.account_id = v.account_id AND c.message_id = v.message_id AND NOT EXISTS "
+    "(SELECT 1 FROM delivery AS d WHERE d.account_id = c.account_id AND d.message_id = c.message_id "
+    f"AND d.state < {int(FIRST_FINAL)})"
+)
+
+
+def _due_sql(priority: int) -> str:
+    return (
+        f"due{priority} AS (SELECT account_id, message_id, number, priority, due_at FROM delivery "
+        f"WHERE {tables.WAITING_SQL} AND priority = {priority} AND due_at <= $1 "
+        "ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED)"
+    )
+
+
+# $1 now, $2 limit, $3 to $5 the shares, $6 the worker. Whoever is within its priority's share goes first; what is left
+# is filled up by priority.
+CLAIM_SQL = (
+    f"WITH {', '.join(_due_sql(priority) for priority in range(3))}, "
+    "due AS ("
+    + " UNION ALL ".join(
+        f"SELECT *, row_number() OVER (ORDER BY due_at) AS place, ${3 + priority}::int AS share FROM due{priority}"
+        for priority in range(3)
+    )
+    + "), picked AS (SELECT * FROM due ORDER BY place > share, priority, place LIMIT $2), "
+    f"taken AS (UPDATE delivery AS d SET state = {int(State.SENDING)}, owner = $6, attempts = d.attempts + 1, "
+    f"due_at = $1, updated_at = $1 FROM picked AS v WHERE {_SAME} "
+    "RETURNING d.account_id, d.message_id, v.place, "
+    + ", ".join(f"d.attempts - 1 AS {name}" if name == "attempts" else f"d.{name}" for name in CLAIMED_COLUMNS)
+    + ") SELECT "
+    + ", ".join([f"d.{name}" for name in CLAIMED_COLUMNS] + [f"m.{name}" for name in MESSAGE_COLUMNS])
+    + " FROM taken AS d JOIN message AS m ON m.account_id = d.account_id AND m.id = d.message_id "
+    "ORDER BY m.priority, d.place"
+)

@@ -1,0 +1,144 @@
+"""Group commit on PostgreSQL: everything pending goes into one transaction on one connection.
+
+Durability: ``synchronous_commit`` is switched on for our connections, so that a commit is answered after the fsync
+of the log. When a connection breaks before the answer to a commit has come, nobody knows whether it happened: it
+counts as failed, the client tries again, and the message may exist twice; it is never lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import asyncpg
+
+from ekiden.store.api import StoreError, StoreUnavailable
+from ekiden.store.postgresql_connect import CONNECT_TIMEOUT, translated
+from ekiden.store.records import Counters
+from ekiden.store.rows import Unit
+
+# While one connection waits for the disk, the other one gathers and executes.
+WRITERS = 2
+MAX_UNITS = 512
+MAX_WEIGHT = 8 << 20  # octets
+
+# Every statement of ours looks rows up by their keys. The planner, which has to guess at the length of arrays and at
+# LIMIT, must never think that reading a whole table is better.
+_SETTINGS = "; ".join(
+    (
+        "SET synchronous_commit = on",
+        "SET enable_seqscan = off",
+        "SET enable_bitmapscan = off",
+        "SET enable_hashjoin = off",
+        "SET enable_mergejoin = off",
+        "SET jit = off",
+    )
+)
+
+Apply = Callable[[Any, Sequence[Unit]], Awaitable[list[Any]]]
+Job = tuple[Unit, "asyncio.Future[Any]"]
+
+
+async def connect(dsn: str) -> Any:
+    """A connection for the hot path."""
+    connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT)
+    await connection.execute(_SETTINGS)
+    return connection
+
+
+class Writer:
+    """Group commit for one process. ``apply`` writes units on a connection, in one transaction of its own."""
+
+    def __init__(self, dsn: str, apply: Apply) -> None:
+        self.counters = Counters()
+        self._dsn = dsn
+        self._apply = apply
+        self._loop = asyncio.get_running_loop()
+        self._pending: deque[Job] = deque()
+        self._wake = asyncio.Event()
+        self._closed = False
+        self._tasks = [self._loop.create_task(self._run(), name=f"postgresql-writer-{n}") for n in range(WRITERS)]
+
+    def submit(self, unit: Unit) -> asyncio.Future[Any]:
+        """Write ``unit`` with whatever else is pending; the future is done once it is on stable storage."""
+        if self._closed:
+            raise StoreUnavailable("the store has been closed")
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self._pending.append((unit, future))
+        self._wake.set()
+        return future
+
+    async def close(self) -> None:
+        """Write what is pending, then end."""
+        self._closed = True
+        self._wake.set()
+        await asyncio.gather(*self._tasks)
+
+    async def _run(self) -> None:
+        connection: Any = None
+        while True:
+            await self._wake.wait()
+            jobs = self._take()
+            if jobs:
+                connection = await self._write(connection, jobs)
+            elif self._closed:
+                break
+        if connection is not None:
+            with contextlib.suppress(Exception):
+                await connection.close(timeout=CONNECT_TIMEOUT)
+
+    def _take(self) -> list[Job]:
+        jobs: list[Job] = []
+        weight = 0
+        pending = self._pending
+        while pending and len(jobs) < MAX_UNITS and weight < MAX_WEIGHT:
+            job = pending.popleft()
+            if job[1].done():  # its caller was cancelled before anything happened
+                continue
+            jobs.append(job)
+            weight += job[0].weight
+        if not pending and not self._closed:
+            self._wake.clear()
+        return jobs
+
+    async def _write(self, connection: Any, jobs: list[Job]) -> Any:
+        """Write and answer ``jobs``. Returns the connection for the next ones, or ``None`` when it is of no use."""
+        began = time.perf_counter()
+        try:
+            if connection is None or connection.is_closed():
+                connection = await connect(self._dsn)
+            results = await self._apply(connection, [unit for unit, _ in jobs])
+        except Exception as error:
+            self.counters.failures += 1
+            ours = translated(error)
+            if isinstance(ours, StoreUnavailable):
+                for _, future in jobs:
+                    _fail(future, ours, error)
+                if connection is not None:
+                    connection.terminate()
+                return None
+            if len(jobs) == 1:
+                _fail(jobs[0][1], ours, error)
+                return connection
+            # One of them is to blame; its neighbours must not suffer.
+            for job in jobs:
+                connection = await self._write(connection, [job])
+            return connection
+        counters = self.counters
+        counters.commits += 1
+        counters.units += len(jobs)
+        counters.seconds += time.perf_counter() - began
+        for (_, future), result in zip(jobs, results, strict=True):
+            if not future.done():
+                future.set_result(result)
+        return connection
+
+
+def _fail(future: asyncio.Future[Any], error: StoreError, cause: BaseException) -> None:
+    if not future.done():
+        error.__cause__ = cause if cause is not error else None
+        future.set_exception(error)
