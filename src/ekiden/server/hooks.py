@@ -51,6 +51,41 @@ class DeliveryCounts:
         self._released.inc(count)
 
 
+class SmtpCounts:
+    """``server.smtp_session.SmtpMetrics``."""
+
+    def __init__(self, metrics: WorkerMetrics) -> None:
+        self._open = metrics.connections
+        self._opened = metrics.connections_total
+        self._accepted = metrics.accepted
+        self._recipients = metrics.recipients
+        self._octets = metrics.octets
+        self._seconds = metrics.accept_seconds
+        self._refused_4xx = metrics.refused_4xx
+        self._refused_5xx = metrics.refused_5xx
+        self._authenticated = metrics.authenticated
+        self._not_authenticated = metrics.not_authenticated
+
+    def connection_opened(self) -> None:
+        self._open.inc()
+        self._opened.inc()
+
+    def connection_closed(self) -> None:
+        self._open.dec()
+
+    def message_accepted(self, recipients: int, size: int, seconds: float) -> None:
+        self._accepted.inc()
+        self._recipients.inc(recipients)
+        self._octets.inc(size)
+        self._seconds.observe(seconds)
+
+    def message_rejected(self, code: int) -> None:
+        (self._refused_4xx if code < 500 else self._refused_5xx).inc()
+
+    def authenticated(self, result: str) -> None:
+        (self._authenticated if result == "accepted" else self._not_authenticated).inc()
+
+
 class Sampler:
     """Numbers that are looked at rather than counted: memory, and what the store has counted for itself."""
 

@@ -1,0 +1,320 @@
+"""One worker: every room of its roles, wired together on one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import uvloop
+
+from ekiden.access.accounts import get_account
+from ekiden.access.authenticate import Authenticator, Principal
+from ekiden.access.errors import NotFound
+from ekiden.core.clock import SECOND
+from ekiden.core.errors import EkidenError
+from ekiden.core.ids import IdFactory
+from ekiden.core.texts import TranslatedError
+from ekiden.delivery.dispatcher import Dispatcher
+from ekiden.dns.resolver import DnsResolver
+from ekiden.intake.config import IntakeConfig
+from ekiden.intake.door import Door
+from ekiden.net.clock import SystemClock
+from ekiden.net.listen import open_listener
+from ekiden.net.network import LoopbackOnlyNetwork, Network, RealNetwork
+from ekiden.net.tls import CertificateFiles, ServerTls
+from ekiden.server.config import Config, ListenerConfig
+from ekiden.server.hooks import DeliveryCounts, Sampler, SmtpCounts
+from ekiden.server.housekeeping import Duties, Heartbeat
+from ekiden.server.http import HttpServer, make_app
+from ekiden.server.logging import get_logger
+from ekiden.server.metrics import Exposition, Metrics
+from ekiden.server.ports import Ports
+from ekiden.server.smtp_listener import ListenerSpec, SmtpListener
+from ekiden.server.smtp_session import Admission
+from ekiden.server.texts import TEXTS
+from ekiden.store import workers
+from ekiden.store.api import Store
+from ekiden.store.open import open_store
+from ekiden.store.records import Delivery, Registration
+
+
+class ServerError(TranslatedError):
+    """A worker cannot do what the configuration asks for."""
+
+
+LOST = 75  # exit status (EX_TEMPFAIL): the lease was lost, another worker takes over
+
+
+class Report:
+    """What a worker tells the supervisor: lines of JSON in a pipe."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def send(self, **facts: Any) -> None:
+        with suppress(OSError):
+            os.write(self._descriptor, msgspec.json.encode(facts) + b"\n")
+
+
+@dataclass
+class WorkerSpec:
+    """Everything a worker gets from the supervisor. ``number`` is for people, ``slot`` is where it counts.
+
+    ``lifeline`` is the reading end of a pipe that ends when the supervisor does. ``predecessor`` is the
+    registration of a worker that the supervisor saw end: nobody needs to wait for its lease.
+    """
+
+    config: Config
+    number: int
+    slot: int
+    ports: Ports
+    metrics: Metrics
+    report: Report
+    lifeline: int
+    predecessor: int | None = None
+
+
+def certificate_files(config: Config) -> dict[str, list[CertificateFiles]]:
+    """By listener."""
+    return {
+        listener.name: [CertificateFiles(item.certificate, item.key) for item in listener.certificates]
+        for listener in config.listeners
+    }
+
+
+def check_certificates(config: Config) -> None:
+    """``TlsError`` when a listener's certificate or key cannot be used."""
+    if "smtp" in config.workers.roles:
+        for files in certificate_files(config).values():
+            if files:
+                ServerTls(files)
+
+
+def run_worker(spec: WorkerSpec) -> int:
+    """Work until SIGTERM; returns the exit status. Errors of start-up are told to the supervisor."""
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_Worker(spec).run())
+    except EkidenError as error:
+        spec.report.send(failed=str(error))
+        get_logger().error("worker cannot start", worker=spec.number, why=str(error))
+        return 1
+    return 0
+
+
+class NoDelivery:
+    """``intake.Handover`` of a worker without the role: everything is queued for others."""
+
+    def capacity(self, count: int, size: int) -> bool:
+        return False
+
+    def offer(self, deliveries: list[Delivery]) -> None:
+        raise AssertionError("nothing is offered to who has no capacity")
+
+
+class _Worker:
+    def __init__(self, spec: WorkerSpec) -> None:
+        self.spec = spec
+        self.config = spec.config
+        self.clock = SystemClock()
+        self.metrics = spec.metrics.worker(spec.slot)
+        self.log = get_logger(worker=spec.number)
+        self.stop = asyncio.Event()
+        self.draining = False
+        self.listeners: list[SmtpListener] = []
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self.stop.set)
+        loop.add_reader(self.spec.lifeline, os._exit, LOST)
+        roles = self.config.workers.roles
+        async with AsyncExitStack() as stack:
+            store = await open_store(self.config.store_url())
+            stack.push_async_callback(store.close)
+            me = await self._register(store)
+            stack.push_async_callback(self._end, store, me)
+            # One for all rooms of the worker: two factories of one node would make the same ids.
+            self.ids = IdFactory(me.node)
+            self.heartbeat = Heartbeat(store, self.clock, me.id, self.config.workers.lease, self._lost)
+            self._start(self.heartbeat.run(), "heartbeat")
+            sampler = Sampler(self.metrics, store.counters)
+            sampler.sample()
+            self._start(self._sample(sampler), "sample")
+            dispatcher = self._dispatcher(store, me) if "delivery" in roles else None
+            if dispatcher is not None:
+                self._start(dispatcher.run(), "delivery")
+            if "smtp" in roles:
+                await self._listen(store, me, dispatcher, stack)
+            if "http" in roles:
+                await self._serve_http(store, sampler, stack)
+            if "housekeeping" in roles:
+                self._keep_house(store, me)
+            self.spec.report.send(ready=True)
+            self.log.debug("worker ready", registration=me.id)
+            await self.stop.wait()
+            await self._drain(dispatcher)
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _register(self, store: Store) -> Registration:
+        now = self.clock.now()
+        if self.spec.predecessor is not None:
+            async with store.write() as connection:
+                await workers.end(connection, self.spec.predecessor, now)
+        ttl = int(self.config.workers.lease * SECOND)
+        me = await store.register_worker(socket.gethostname(), os.getpid(), now, ttl)
+        self.spec.report.send(registration=me.id)
+        return me
+
+    async def _end(self, store: Store, me: Registration) -> None:
+        released = await store.end_worker(me.id, self.clock.now())
+        if released:
+            self.log.info("released deliveries for others", deliveries=released)
+
+    def _start(self, work: Coroutine[Any, Any, Any], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_done)
+
+    def _task_done(self, task: asyncio.Task[Any]) -> None:
+        """None of them ends by itself while there is work: a broken worker must not look like a healthy one."""
+        if task.cancelled() or self.draining:
+            return
+        error = task.exception()
+        why = "ended" if error is None else f"{type(error).__name__}: {error}"
+        self.log.error("a part of the worker failed", part=task.get_name(), why=why, exc_info=error)
+        self._lost(f"{task.get_name()} failed")
+
+    def _lost(self, why: str) -> None:
+        """Own nothing, know nothing: leave at once, so that nothing is sent that others may send too."""
+        self.log.error("worker stops at once", why=why)
+        os._exit(LOST)
+
+    # the parts
+
+    def _dispatcher(self, store: Store, me: Registration) -> Dispatcher:
+        lab = self.config.lab.enabled
+        network: Network = LoopbackOnlyNetwork() if lab else RealNetwork()
+        delivery = self.config.delivery
+        if not delivery.helo:
+            delivery = msgspec.structs.replace(delivery, helo=self.config.hostname)
+        return Dispatcher(
+            store,
+            me,
+            self.clock,
+            self.ids,
+            network,
+            DnsResolver(self.config.dns, self.clock, loopback_only=lab),
+            delivery,
+            DeliveryCounts(self.metrics),
+        )
+
+    async def _listen(
+        self, store: Store, me: Registration, dispatcher: Dispatcher | None, stack: AsyncExitStack
+    ) -> None:
+        config = self.config
+        authenticator = Authenticator(store, self.clock, config.access)
+        stack.push_async_callback(authenticator.close)
+        intake = IntakeConfig(
+            hostname=config.hostname,
+            max_size=config.smtp.max_size,
+            max_recipients=config.smtp.max_recipients,
+            expire_after=config.delivery.expire_after,
+            show_client=config.intake.show_client,
+            max_received=config.intake.max_received,
+        )
+        door = Door(
+            store,
+            self.clock,
+            self.ids,
+            me.id,
+            intake,
+            dispatcher or NoDelivery(),
+            directory=authenticator.directory,
+        )
+        counts = SmtpCounts(self.metrics)
+        admission = Admission(config.smtp)
+        files = certificate_files(config)
+        for listener in config.listeners:
+            spec = ListenerSpec(
+                name=listener.name,
+                addresses=tuple(str(address) for address in self.spec.ports.smtp[listener.name]),
+                mode=listener.mode,
+                tls=ServerTls(files[listener.name]) if files[listener.name] else None,
+                region=listener.region,
+                endpoint=listener.endpoint,
+                proxy_from=listener.proxy_from,
+                trusted_networks=listener.trusted_networks,
+                trusted=await self._trusted(store, listener),
+            )
+            made = SmtpListener(
+                spec, door, authenticator, self.clock, config.smtp, config.hostname, counts, admission=admission
+            )
+            await made.start()
+            self.listeners.append(made)
+
+    async def _trusted(self, store: Store, listener: ListenerConfig) -> Principal | None:
+        """Whose mail comes from the listener's trusted networks."""
+        if not listener.trusted_networks:
+            return None
+        try:
+            account = await get_account(store, listener.trusted_account)
+        except NotFound:
+            raise ServerError(
+                TEXTS,
+                "there is no account {name}, which listeners.{listener} trusts",
+                name=repr(listener.trusted_account),
+                listener=listener.name,
+            ) from None
+        return Principal(account.id, 0, account.name, account.priority)
+
+    async def _drain(self, dispatcher: Dispatcher | None) -> None:
+        """No new work; what is being received or sent may end in time; the rest goes back to the queue."""
+        self.draining = True
+        until = self.clock.monotonic() + self.config.workers.drain_timeout
+
+        def left() -> float:
+            return max(0.1, until - self.clock.monotonic())
+
+        if self.listeners:
+            await asyncio.gather(*(listener.drain(left()) for listener in self.listeners))
+        if dispatcher is not None:
+            await dispatcher.drain(left())
+
+    async def _serve_http(self, store: Store, sampler: Sampler, stack: AsyncExitStack) -> None:
+        exposition = Exposition(self.spec.metrics, store, self.clock)
+
+        async def metrics_text() -> bytes:
+            sampler.sample()
+            return await exposition.text()
+
+        sockets = [open_listener(address.host, address.port) for address in self.spec.ports.http]
+        server = HttpServer(make_app(self._missing, metrics_text), sockets)
+        await server.start()
+        stack.push_async_callback(server.stop)
+
+    async def _missing(self) -> list[str]:
+        missing = []
+        if self.draining or self.stop.is_set():
+            missing.append("draining")
+        if not self.heartbeat.healthy:
+            missing.append("store")
+        return missing
+
+    def _keep_house(self, store: Store, me: Registration) -> None:
+        duties = Duties(store, self.clock, me.id)
+        self._start(duties.every(max(0.5, self.config.workers.lease / 3), "reap", duties.reap), "reap")
+
+    async def _sample(self, sampler: Sampler) -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            sampler.sample()
