@@ -136,6 +136,13 @@ class Authenticator:
             log.warning("authentication is not possible: %s", type(error).__name__)
             return Refusal.UNAVAILABLE
 
+    def known_valid(self, principal: Principal) -> bool | None:
+        """``still_valid`` from memory; ``None``: not known well enough, ask ``still_valid``."""
+        if not principal.credential_id:
+            return True
+        facts = self.directory.fresh_credential(principal.credential_id)
+        return None if facts is None else not facts.revoked
+
     async def still_valid(self, principal: Principal) -> bool:
         """Whether the credential of an open session is not revoked. Raises what the store raises."""
         if not principal.credential_id:

@@ -107,6 +107,11 @@ class Directory:
         entry = self._accounts.fresh(account_id, self._clock.monotonic())
         return None if entry is None else entry.facts
 
+    def fresh_credential(self, credential_id: int) -> CredentialFacts | None:
+        """What is known and recent enough; ``None``: ask ``credential``."""
+        entry = self._credentials.fresh(credential_id, self._clock.monotonic())
+        return None if entry is None else entry.facts
+
     async def account(self, account_id: int) -> AccountFacts | None:
         """The account, or ``None`` when there is none."""
         entry = self._accounts.fresh(account_id, self._clock.monotonic())

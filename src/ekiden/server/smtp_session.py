@@ -1,0 +1,617 @@
+"""One SMTP session: the octets of a socket driven through ``smtp.server``, its questions answered.
+
+Most decisions are made at once. Passwords are verified and messages are stored while other sessions go on; what the
+client pipelines meanwhile waits in the machine, or in the kernel once that is enough.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from ekiden.access.authenticate import Authenticator, Principal
+from ekiden.access.failures import address_key
+from ekiden.core.submission import Origin, Submission
+from ekiden.intake.errors import IntakeError
+from ekiden.net.listen import Networks
+from ekiden.net.tls import ServerTls, describe_tls
+from ekiden.server.smtp_config import SmtpConfig
+from ekiden.smtp.events import (
+    Authenticate,
+    ConnectionClosing,
+    Event,
+    Hello,
+    MailFrom,
+    MessageReceived,
+    RcptTo,
+    StartTls,
+)
+from ekiden.smtp.reply import Reply
+from ekiden.smtp.server import ServerConfig, ServerConnection
+
+if TYPE_CHECKING:
+    from ekiden.core.clock import Clock
+    from ekiden.intake.door import Door
+
+log = logging.getLogger(__name__)
+
+_PIPELINED = 65_536
+"""Octets that may wait behind a decision before the socket is not read any more."""
+_COUNTED_FROM = 4096
+"""Pieces smaller than this are not counted towards the memory budget: they are too many and too small."""
+_MAX_REPLIES = 262_144
+"""Replies to what came in one read; more is somebody who wants to fill our memory with HELP."""
+_MAX_UNREAD = 65_536
+"""Octets of replies that may wait for a client to read them."""
+_LINGER = 5.0
+_RATE_GRACE = 60.0
+_DRAIN_GRACE = 2.0
+
+TOO_MANY_CONNECTIONS = Reply.of(421, "4.7.0", "Too many connections")
+NOT_TRUSTED = Reply.of(554, "5.7.1", "No service for your network here")
+OUT_OF_MEMORY = Reply.of(452, "4.3.1", "Too much mail is being received at this moment, try again later")
+OVERLOADED = Reply.of(421, "4.3.1", "Too much mail is being received at this moment, try again later")
+REVOKED = Reply.of(421, "4.7.0", "Your credential is not valid any more")
+CANNOT_CHECK = Reply.of(451, "4.3.0", "Temporary failure, try again later")
+INTERNAL_ERROR = Reply.of(421, "4.3.0", "Internal error, the connection is closed")
+TOO_MUCH_HELP = Reply.of(421, "4.7.0", "Error: too many commands at once")
+
+
+class SmtpMetrics(Protocol):
+    """What is counted. Called on the hot path: additions only."""
+
+    def connection_opened(self) -> None: ...
+
+    def connection_closed(self) -> None: ...
+
+    def message_accepted(self, recipients: int, size: int, seconds: float) -> None:
+        """``seconds`` from the end of the content to the commit."""
+        ...
+
+    def message_rejected(self, code: int) -> None: ...
+
+    def authenticated(self, result: str) -> None:
+        """``accepted``, or the value of an ``access.authenticate.Refusal``."""
+        ...
+
+
+class NoMetrics:
+    """Counts nothing."""
+
+    def connection_opened(self) -> None:
+        pass
+
+    def connection_closed(self) -> None:
+        pass
+
+    def message_accepted(self, recipients: int, size: int, seconds: float) -> None:
+        pass
+
+    def message_rejected(self, code: int) -> None:
+        pass
+
+    def authenticated(self, result: str) -> None:
+        pass
+
+
+class Admission:
+    """Connections and memory of one worker, over all its listeners."""
+
+    def __init__(self, config: SmtpConfig) -> None:
+        self._max = config.max_connections
+        self._max_per_address = config.max_connections_per_address
+        self.max_memory = config.max_memory
+        self.memory = 0
+        """Octets of contents that are being received or stored."""
+        self.connections = 0
+        self._by_address: dict[str, int] = {}
+
+    def enter(self, key: str, *, trusted: bool) -> bool:
+        """Count a connection from ``address_key(address)``; False: one too many, and not counted."""
+        if self.connections >= self._max:
+            return False
+        count = self._by_address.get(key, 0)
+        if count >= self._max_per_address and not trusted:
+            return False
+        self.connections += 1
+        self._by_address[key] = count + 1
+        return True
+
+    def leave(self, key: str) -> None:
+        """What ``enter`` counted has ended."""
+        self.connections -= 1
+        count = self._by_address.pop(key) - 1
+        if count:
+            self._by_address[key] = count
+
+
+@dataclass(slots=True)
+class SessionContext:
+    """What the sessions of one listener share."""
+
+    listener: str
+    region: str
+    endpoint: str
+    tls: ServerTls | None
+    plain: bool
+    """Only trusted networks are served."""
+    trusted_networks: Networks
+    trusted: Principal | None
+    door: Door
+    authenticator: Authenticator
+    clock: Clock
+    config: SmtpConfig
+    protocol: ServerConfig
+    trusted_protocol: ServerConfig
+    metrics: SmtpMetrics
+    admission: Admission
+    sessions: set[SmtpSession] = field(default_factory=set)
+    draining: bool = False
+
+
+class SmtpSession(asyncio.Protocol):
+    """Made by the listener for each connection. ``peer`` is the client's address when a PROXY header told it."""
+
+    __slots__ = (
+        "_accounted",
+        "_closing_since",
+        "_connection",
+        "_content_from",
+        "_content_octets",
+        "_counted_as",
+        "_early",
+        "_handshaking",
+        "_last_data",
+        "_last_message",
+        "_loop",
+        "_lost",
+        "_octets",
+        "_opened",
+        "_origins",
+        "_principal",
+        "_progress",
+        "_reading_paused",
+        "_shared",
+        "_storing",
+        "_task",
+        "_tls",
+        "_transport",
+        "_trusted",
+        "_writing_paused_at",
+        "peer",
+    )
+
+    def __init__(self, shared: SessionContext, peer: str = "") -> None:
+        self.peer = peer
+        self._shared = shared
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport
+        self._connection: ServerConnection
+        self._principal: Principal | None = None
+        self._trusted = False
+        self._origins: dict[bool, Origin] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._tls = False
+        self._handshaking = False
+        self._early = b""
+        self._lost = False
+        self._counted_as: str | None = None
+        self._reading_paused = False
+        self._writing_paused_at = 0.0
+        self._closing_since = 0.0
+        self._opened = self._progress = self._last_message = self._last_data = 0.0
+        self._octets = 0
+        self._content_from = 0.0
+        self._content_octets = 0
+        self._accounted = 0
+        self._storing = 0
+
+    # --- what the loop calls --------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        shared = self._shared
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(_MAX_UNREAD)
+        self._opened = self._progress = self._last_message = self._last_data = self._loop.time()
+        if not self.peer:
+            name = transport.get_extra_info("peername")
+            self.peer = name[0] if name else ""
+        self._trusted = trusted = self.peer in shared.trusted_networks
+        if trusted:
+            self._principal = shared.trusted
+        tls = ""
+        secured = transport.get_extra_info("ssl_object")
+        if secured is not None:
+            tls = describe_tls(secured)
+            self._tls = True
+        self._connection = ServerConnection(shared.trusted_protocol if trusted else shared.protocol, tls=tls)
+        shared.sessions.add(self)
+        shared.metrics.connection_opened()
+        key = address_key(self.peer)
+        if shared.plain and not trusted:
+            self._connection.refuse(NOT_TRUSTED)
+        elif shared.admission.enter(key, trusted=trusted):
+            self._counted_as = key
+        else:
+            self._connection.refuse(TOO_MANY_CONNECTIONS)
+        self._work()
+        if shared.draining:
+            self.drain()
+
+    def data_received(self, data: bytes) -> None:
+        if self._handshaking:
+            # TLS has begun, and start_tls() has not returned yet.
+            self._early += data
+            return
+        if self._closing_since:
+            return
+        self._last_data = self._loop.time()
+        self._octets += len(data)
+        self._connection.receive_data(data)
+        self._work()
+        if len(data) >= _COUNTED_FROM or self._accounted:
+            self._account()
+
+    def eof_received(self) -> bool:
+        if self._handshaking or self._lost or self._closing_since:
+            return False
+        # Answers to what came before are still owed. A TLS connection cannot be half closed.
+        self._connection.eof()
+        self._work()
+        return not self._tls and not self._transport.is_closing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._lost:
+            return
+        self._lost = True
+        self._shared.sessions.discard(self)
+        self._shared.metrics.connection_closed()
+        if self._counted_as is not None:
+            self._shared.admission.leave(self._counted_as)
+            self._counted_as = None
+        self._account()
+
+    def pause_writing(self) -> None:
+        self._writing_paused_at = self._loop.time()
+        self._pause_reading()
+
+    def resume_writing(self) -> None:
+        self._writing_paused_at = 0.0
+        self._resume_reading()
+
+    # --- what the listener calls ----------------------------------------------------------------------------
+
+    @property
+    def busy(self) -> bool:
+        """A message is being stored, or a password verified."""
+        return self._task is not None
+
+    def drain(self) -> None:
+        """421 at once, or right after what is being stored; content that is being received may still end."""
+        if self._lost or self._handshaking or self._closing_since:
+            return
+        idle = self._connection.receiving == "command" and not self._in_transaction()
+        if idle or self._task is not None:
+            self._connection.shutdown()
+            self._work()
+
+    def end(self) -> None:
+        """Time is up: 421, whatever the client is doing."""
+        if self._handshaking:
+            self.abort()
+        elif not self._lost and not self._closing_since:
+            self._connection.shutdown()
+            self._work()
+
+    def abort(self) -> None:
+        """Cut."""
+        if not self._lost:
+            self._transport.abort()
+
+    def check(self, now: float) -> None:
+        """Once a second: is the client too slow?"""
+        if self._handshaking or self._lost:
+            return  # the handshake has a time-out of its own
+        config = self._shared.config
+        if self._closing_since:
+            if now - self._closing_since > _LINGER:
+                self._transport.abort()
+            return
+        if self._writing_paused_at:
+            if now - self._writing_paused_at > config.command_timeout:
+                self._transport.abort()
+            return
+        if self._task is not None:
+            return
+        if self._connection.receiving == "content":
+            late = self._content_is_late(now)
+        else:
+            self._content_from = 0.0
+            late = (
+                now - self._progress > config.command_timeout
+                or (self._principal is None and now - self._opened > config.login_timeout)
+                or now - self._last_message > config.session_timeout
+            )
+            if self._shared.draining and now - self._progress > _DRAIN_GRACE:
+                self.end()
+                return
+        if late:
+            self._connection.timeout()
+            self._work()
+
+    def _content_is_late(self, now: float) -> bool:
+        config = self._shared.config
+        # Pipelined behind one another two contents may look like one, unless a message came between.
+        if not self._content_from or self._last_message > self._content_from:
+            self._content_from = now
+            self._content_octets = self._octets
+        took = now - self._content_from
+        if now - self._last_data > config.command_timeout or took > config.data_timeout:
+            return True
+        return took > _RATE_GRACE and self._octets - self._content_octets < config.min_rate * took
+
+    def _in_transaction(self) -> bool:
+        return self._content_from > 0 or self._loop.time() - self._progress <= _DRAIN_GRACE / 2
+
+    # --- the work -------------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        """Let the machine go on, answer what it asks, send what it says."""
+        connection = self._connection
+        try:
+            while (event := connection.next_event()) is not None:
+                if type(event) is RcptTo:
+                    connection.accept()
+                else:
+                    self._handle(event)
+            out = connection.data_to_send()
+        except Exception:
+            self._fail()
+            return
+        if out:
+            self._progress = self._loop.time()
+            if not self._lost:
+                self._transport.write(out)
+                if len(out) > _MAX_REPLIES:
+                    self._say_and_close(TOO_MUCH_HELP)
+        if connection.buffered > _PIPELINED:
+            self._pause_reading()
+        elif self._reading_paused:
+            self._resume_reading()
+
+    def _handle(self, event: Event) -> None:
+        match event:
+            case MailFrom():
+                self._mail(event)
+            case MessageReceived():
+                self._message(event)
+            case Hello():
+                self._origins.clear()
+            case ConnectionClosing():
+                self._flush_and_close(event.reason)
+            case Authenticate():
+                self._start(self._authenticate(event))
+            case StartTls():
+                self._start_tls()
+            case _:
+                self._connection.accept()
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        self._task = self._loop.create_task(work)
+
+    def _done(self) -> None:
+        """The end of every task: its decision was made, the session goes on."""
+        self._task = None
+        if self._lost:
+            self._account()
+            return
+        if self._shared.draining:
+            self._connection.shutdown()
+        self._work()
+        if self._accounted:
+            self._account()
+
+    def _mail(self, event: MailFrom) -> None:
+        admission = self._shared.admission
+        if admission.memory + (event.params.size or 0) > admission.max_memory:
+            self._connection.reject(OUT_OF_MEMORY)
+            return
+        principal = self._principal
+        if principal is None:
+            # The machine asks for AUTH first; this is the lock behind that lock.
+            self._connection.reject(Reply.of(530, "5.7.0", "Authentication required"))
+            return
+        valid = self._shared.authenticator.known_valid(principal)
+        if valid is None:
+            self._start(self._check_credential(principal))
+        elif valid:
+            self._connection.accept()
+        else:
+            self._connection.reject(REVOKED)
+
+    async def _check_credential(self, principal: Principal) -> None:
+        try:
+            if await self._shared.authenticator.still_valid(principal):
+                self._connection.accept()
+            else:
+                self._connection.reject(REVOKED)
+        except Exception as error:
+            log.warning("a credential could not be checked: %s", type(error).__name__)
+            self._connection.reject(CANNOT_CHECK)
+        self._done()
+
+    async def _authenticate(self, event: Authenticate) -> None:
+        shared = self._shared
+        try:
+            answer = await shared.authenticator.verify(event.username, event.password, self.peer)
+            if isinstance(answer, Principal):
+                self._principal = answer
+                self._origins.clear()
+                shared.metrics.authenticated("accepted")
+                self._connection.accept_auth()
+            else:
+                shared.metrics.authenticated(answer.value)
+                self._connection.reject_auth(answer.reply)
+        except Exception:
+            self._fail()
+        self._done()
+
+    def _message(self, event: MessageReceived) -> None:
+        principal = self._principal
+        assert principal is not None, "MAIL was accepted from nobody"
+        params = event.params
+        submission = Submission(
+            account_id=principal.account_id,
+            credential_id=principal.credential_id,
+            sender=event.sender,
+            recipients=event.recipients,
+            content=event.content,
+            origin=self._origin(params.smtputf8),
+            priority=principal.priority,
+            ret=params.ret,
+            envid=params.envid,
+            smtputf8=params.smtputf8,
+            eight_bit=params.eight_bit,
+        )
+        self._storing = len(event.content)
+        self._last_message = self._loop.time()
+        self._start(self._submit(submission))
+
+    async def _submit(self, submission: Submission) -> None:
+        shared = self._shared
+        began = self._last_message
+        try:
+            receipt = await shared.door.submit(submission)
+        except IntakeError as error:
+            shared.metrics.message_rejected(error.reply.code)
+            self._connection.reject(error.reply)
+        except Exception:
+            shared.metrics.message_rejected(INTERNAL_ERROR.code)
+            self._fail()
+        else:
+            shared.metrics.message_accepted(
+                len(submission.recipients), len(submission.content), self._loop.time() - began
+            )
+            self._connection.accept_message(receipt.queue_id)
+        self._storing = 0
+        self._done()
+
+    def _origin(self, smtputf8: bool) -> Origin:
+        origin = self._origins.get(smtputf8)
+        if origin is None:
+            connection, shared = self._connection, self._shared
+            origin = self._origins[smtputf8] = Origin(
+                via=connection.transmission_type(smtputf8),
+                client=self.peer,
+                helo=connection.hello,
+                region=shared.region,
+                endpoint=shared.endpoint,
+                tls=connection.tls,
+                listener=shared.listener,
+            )
+        return origin
+
+    # --- TLS ------------------------------------------------------------------------------------------------
+
+    def _start_tls(self) -> None:
+        self._handshaking = True
+        # 220 goes out in clear, and nothing is read in clear any more.
+        self._transport.write(self._connection.data_to_send())
+        self._transport.pause_reading()
+        self._reading_paused = False
+        self._start(self._upgrade())
+
+    async def _upgrade(self) -> None:
+        shared = self._shared
+        assert shared.tls is not None, "STARTTLS is offered without a certificate"
+        transport = self._transport
+        try:
+            upgraded = await self._loop.start_tls(
+                transport,
+                self,
+                shared.tls.context,
+                server_side=True,
+                ssl_handshake_timeout=shared.config.tls_timeout,
+                ssl_shutdown_timeout=_LINGER,
+            )
+        except (OSError, ssl.SSLError) as error:
+            log.debug("TLS handshake with %s failed: %s", self.peer, error)
+            upgraded = None
+        except Exception:
+            log.exception("TLS handshake with %s failed", self.peer)
+            upgraded = None
+        self._handshaking = False
+        self._task = None
+        if upgraded is None or upgraded.is_closing():
+            # The loop tells a protocol of the end only once its handshake has succeeded.
+            transport.abort()
+            self.connection_lost(None)
+            return
+        self._transport = upgraded
+        self._transport.set_write_buffer_limits(_MAX_UNREAD)
+        self._tls = True
+        self._progress = self._loop.time()
+        self._connection.tls_established(describe_tls(upgraded.get_extra_info("ssl_object")))
+        self._principal = shared.trusted if self._trusted else None
+        self._origins.clear()
+        early, self._early = self._early, b""
+        if early:
+            self.data_received(early)
+        if shared.draining:
+            self.drain()
+
+    # --- ends -----------------------------------------------------------------------------------------------
+
+    def _flush_and_close(self, reason: str) -> None:
+        out = self._connection.data_to_send()
+        if self._lost:
+            return
+        if out:
+            self._transport.write(out)
+        if reason == "quit" or self._tls or not self._transport.can_write_eof():
+            self._closing_since = self._loop.time()
+            self._transport.close()
+            return
+        # Closing while octets of the client are unread would reset the connection, and the client would never see
+        # why. So: say that nothing more comes, and wait a little for the client to close.
+        self._closing_since = self._loop.time()
+        self._transport.write_eof()
+        self._resume_reading()
+
+    def _say_and_close(self, reply: Reply) -> None:
+        if not self._lost and not self._closing_since:
+            self._transport.write(reply.encode())
+            self._closing_since = self._loop.time()
+            self._transport.close()
+
+    def _fail(self) -> None:
+        """Something of ours went wrong: this session ends, the others do not notice."""
+        log.exception("an SMTP session with %s failed", self.peer)
+        self._say_and_close(INTERNAL_ERROR)
+
+    # --- flow and memory ------------------------------------------------------------------------------------
+
+    def _pause_reading(self) -> None:
+        if not self._reading_paused and not self._handshaking and not self._transport.is_closing():
+            self._reading_paused = True
+            self._transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if self._reading_paused and not self._writing_paused_at and not self._handshaking:
+            self._reading_paused = False
+            if not self._transport.is_closing():
+                self._transport.resume_reading()
+
+    def _account(self) -> None:
+        """Bring the memory budget up to date."""
+        held = self._storing if self._lost else self._storing + self._connection.held
+        admission = self._shared.admission
+        admission.memory += held - self._accounted
+        self._accounted = held
+        # MAIL is put off beyond the budget; what was begun before may take half as much again.
+        if held and admission.memory > admission.max_memory * 3 // 2 and not self._storing:
+            self._say_and_close(OVERLOADED)
