@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import signal
 import sys
 import tempfile
@@ -131,14 +132,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.dir.mkdir(parents=True, exist_ok=True)
         if output_of("stat", "-f", "-c", "%T", str(options.dir)) in {"tmpfs", "ramfs"}:
             raise BenchError(f"{options.dir} is memory, not a disk; name another directory with --dir")
+        base = Path(tempfile.mkdtemp(prefix="ekiden-bench-", dir=options.dir))
+        base.chmod(0o755)  # Postfix's and PostgreSQL's users must reach what lies below
         good = True
-        with tempfile.TemporaryDirectory(prefix="ekiden-bench-", dir=options.dir) as name:
-            base = Path(name)
-            base.chmod(0o755)
+        try:
             if options.what in {"all", "compare"}:
                 good = not any(sample.error for sample in compare(options, base))
             if options.what in {"all", "queue"}:
                 good = queue_depth.run(options, base) and good
+        finally:
+            if options.keep:
+                print(f"kept: {base}")
+            else:
+                shutil.rmtree(base, ignore_errors=True)
         return 0 if good else 1
     except BenchError as error:
         print(error, file=sys.stderr)

