@@ -288,13 +288,10 @@ class ClientConnection:
         self._out.append(line.encode() + b"\r\n")
 
     def _note(self, reply: Reply) -> None:
-        status = f" {reply.enhanced}" if reply.enhanced else ""
-        if len(reply.lines) == 1:
-            self.dialogue.append(f"S: {reply.code}{status} {reply.lines[0]}")
-            return
+        status = f"{reply.enhanced} " if reply.enhanced else ""
         last = len(reply.lines) - 1
         for number, line in enumerate(reply.lines):
-            self.dialogue.append(f"S: {reply.code}{' ' if number == last else '-'}{status.lstrip()} {line}")
+            self.dialogue.append(f"S: {reply.code}{' ' if number == last else '-'}{status}{line}")
 
     # --- replies --------------------------------------------------------------------------------------------
 
