@@ -16,7 +16,12 @@ TEXTS = Texts(
         "{who}: cannot listen on {address}: {why}": "{who}: {address} で待ち受けできません: {why}",
         "{path} exists already; nothing was changed": "{path} はすでにあります。何も変更していません",
         "{path} cannot be written: {why}": "{path} に書き込めません: {why}",
-        "the configuration has no listeners": "設定にリスナーがありません",
+        "another demo is running in {directory}": "{directory} では別のデモが動いています",
+        "{path} cannot be read: {why}": "{path} を読めません: {why}",
+        "{directory} has a demo on {store}": "{directory} のデモは {store} を使っています",
+        "{what} did not start: {why}": "{what} が起動しませんでした: {why}",
+        "the lab ended (see {log})": "実験環境が終了しました ({log} を見てください)",
+        "the platform ended, starting it again": "プラットフォームが終了したので、もう一度起動します",
         "there is no account {name}, which listeners.{listener} trusts": (
             "listeners.{listener} が信頼するアカウント {name} がありません"
         ),

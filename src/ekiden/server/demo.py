@@ -1,0 +1,374 @@
+"""A platform and a lab on loopback, as child processes: for documentation, tests and the curious.
+
+The platform is an ordinary ``ekiden serve`` with a configuration of its own, and the lab an ordinary
+``python -m ekiden.lab``; both end with this process however it ends, because they watch their standard input.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from ekiden.access.accounts import create_account
+from ekiden.access.credentials import create_api_key, generate_password, set_password
+from ekiden.access.domains import add_domain
+from ekiden.core.texts import Language, TranslatedError
+from ekiden.net.clock import SystemClock
+from ekiden.server.config_load import load_config
+from ekiden.server.config_write import write_toml
+from ekiden.server.setup import CERTIFICATE, CERTIFICATE_KEY, CONFIG_NAME, prepare_store, write_files
+from ekiden.server.texts import TEXTS
+from ekiden.store.open import open_store
+
+if TYPE_CHECKING:
+    from ekiden.store.embedded import EmbeddedPostgres
+
+DOMAIN = "demo.lab.test"
+HOSTNAME = "mail.demo.lab.test"
+Engine = Literal["sqlite", "postgresql"]
+_PREFIX = "ekiden-demo-"
+_DRAIN = 5.0
+_START_TIMEOUT = 60.0
+_MOST_FAILURES = 5
+# What the demo decides by itself: a production's environment must not lead it to a production's data.
+_OWN = ("CONFIG", "HOSTNAME", "DATA_DIR", "STORE", "LISTENERS", "HTTP", "LAB", "DNS")
+
+
+class DemoError(TranslatedError):
+    """The demo cannot start or go on."""
+
+
+class Account(msgspec.Struct):
+    """The demo's account and its secrets."""
+
+    name: str
+    username: str
+    password: str
+    api_key: str
+    domain: str
+
+
+class State(msgspec.Struct):
+    """What a demo with a directory remembers. ``ports`` are taken again when they are free."""
+
+    store: Engine
+    account: Account | None = None
+    starttls: int = 0
+    tls: int = 0
+    http: int = 0
+
+
+class Demo:
+    """``start``, then ``watch`` until an exception ends it, then ``stop``.
+
+    ``directory`` ``None``: a temporary one, removed at the end; else data are kept in it and resumed from it.
+    """
+
+    def __init__(
+        self,
+        directory: Path | None,
+        *,
+        workers: int | None = None,
+        store: Engine | None = None,
+        lang: Language = "en",
+    ) -> None:
+        self._temporary = directory is None
+        self._given_store = store
+        self._workers = workers
+        self._lang: Language = lang
+        _remove_leftovers()
+        self.directory = directory.absolute() if directory is not None else Path(tempfile.mkdtemp(prefix=_PREFIX))
+        self._lock: IO[bytes] | None = None
+        self._postgres: EmbeddedPostgres | None = None
+        self._lab: subprocess.Popen[bytes] | None = None
+        self._serve: subprocess.Popen[bytes] | None = None
+        self._failures = 0
+        self.lab: dict[str, Any] = {}
+        self.platform: dict[str, Any] = {}
+        self.state = State("sqlite")
+
+    @property
+    def config(self) -> Path:
+        return self.directory / CONFIG_NAME
+
+    @property
+    def log(self) -> Path:
+        """Where the platform and the lab write their logs."""
+        return self.directory / "ekiden.log"
+
+    def start(self) -> dict[str, Any]:
+        """Bring everything up; returns the facts that ``ekiden demo --json`` prints."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._lock = (self.directory / "lock").open("wb")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise DemoError(TEXTS, "another demo is running in {directory}", directory=self.directory) from None
+        self._load_state()
+        if self.state.store == "postgresql":
+            from ekiden.store.embedded import EmbeddedPostgres
+
+            self._postgres = EmbeddedPostgres(self.directory / "postgresql")
+            self._postgres.start()
+        self._start_lab()
+        if not self.config.exists():
+            names = ["localhost", HOSTNAME, "127.0.0.1", "::1"]
+            write_files(self.directory, self._settings(), names, self._lang)
+        self._write_config()
+        loaded = load_config(self.config, self.environment())
+        asyncio.run(prepare_store(loaded))
+        if self.state.account is None:
+            self.state.account = asyncio.run(_make_account(loaded.store_url()))
+            self._save_state()
+        self._add_records()
+        self._start_platform()
+        return self.facts()
+
+    def facts(self) -> dict[str, Any]:
+        """See ``docs/`` and ``ekiden demo --help``."""
+        account = self.state.account
+        assert account is not None
+        smtp = {name: addresses[0] for name, addresses in self.platform["smtp"].items()}
+        return {
+            "smtp": {"starttls": smtp["submission"], "tls": smtp["submissions"]},
+            "http": self.platform["http"][0],
+            "lab": self.lab["api"],
+            "lab_http": self.lab["http"],
+            "ca": str(self.directory / CERTIFICATE),
+            "account": msgspec.to_builtins(account),
+            "trace": f"{ekiden_command()} trace --config {shlex.quote(str(self.config))} {{id}}",
+            "config": str(self.config),
+            "log": str(self.log),
+        }
+
+    def watch(self) -> None:
+        """Return never; start the platform again when it dies, as a service manager does."""
+        while True:
+            time.sleep(0.1)
+            assert self._serve is not None
+            assert self._lab is not None
+            if self._lab.poll() is not None:
+                raise DemoError(TEXTS, "the lab ended (see {log})", log=self.log)
+            if self._serve.poll() is not None:
+                print(TEXTS("the platform ended, starting it again", self._lang), file=sys.stderr, flush=True)
+                self._close(self._serve)
+                self._revive_postgres()
+                self._start_platform()
+
+    def stop(self) -> None:
+        """End everything in order; what does not end in time is killed."""
+        if self._serve is not None:
+            self._end(self._serve, _DRAIN + 10)
+        if self._lab is not None:
+            self._end(self._lab, 5)
+        if self._postgres is not None:
+            self._postgres.stop()
+        if self._temporary:
+            shutil.rmtree(self.directory, ignore_errors=True)
+        if self._lock is not None:
+            self._lock.close()
+
+    def environment(self) -> dict[str, str]:
+        """The environment of the children: without settings that are the demo's own."""
+        own = tuple(f"EKIDEN_{name}" for name in _OWN)
+        return {name: value for name, value in os.environ.items() if not name.startswith(own)}
+
+    # parts of start
+
+    def _load_state(self) -> None:
+        file = self.directory / "demo.json"
+        if file.exists():
+            try:
+                self.state = msgspec.json.decode(file.read_bytes(), type=State)
+            except msgspec.DecodeError as error:
+                raise DemoError(TEXTS, "{path} cannot be read: {why}", path=file, why=error) from None
+            if self._given_store is not None and self._given_store != self.state.store:
+                raise DemoError(
+                    TEXTS, "{directory} has a demo on {store}", directory=self.directory, store=self.state.store
+                )
+        else:
+            self.state = State(self._given_store or "sqlite")
+
+    def _save_state(self) -> None:
+        file = self.directory / "demo.json"
+        new = file.with_suffix(".new")
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
+            out.write(msgspec.json.encode(self.state))
+        new.rename(file)
+
+    def _settings(self) -> dict[str, Any]:
+        certificates = [{"certificate": CERTIFICATE, "key": CERTIFICATE_KEY}]
+        state = self.state
+        url = "sqlite:///ekiden.db" if self._postgres is None else self._postgres.url()
+
+        def listener(name: str, port: int, mode: str) -> dict[str, Any]:
+            return {
+                "name": name,
+                "addresses": [f"127.0.0.1:{port}"],
+                "mode": mode,
+                "region": "demo",
+                "certificates": certificates,
+            }
+
+        return {
+            "hostname": HOSTNAME,
+            "store": {"url": url},
+            "workers": {
+                **({} if self._workers is None else {"count": self._workers}),
+                "lease": "5s",
+                "drain_timeout": f"{_DRAIN:g}s",
+            },
+            "listeners": [
+                listener("submission", state.starttls, "starttls"),
+                listener("submissions", state.tls, "tls"),
+            ],
+            "http": {"addresses": [f"127.0.0.1:{state.http}"]},
+            "delivery": {"smtp_port": self.lab["smtp"][1], "retry": ["5s", "15s", "1m", "5m"]},
+            "dns": {"nameservers": [self.lab["dns"][0]], "port": self.lab["dns"][1]},
+            "lab": {"enabled": True},
+            "log": {"format": "json"},
+        }
+
+    def _write_config(self) -> None:
+        self.config.write_text(write_toml(self._settings(), self._lang), "utf-8")
+
+    def _start_lab(self) -> None:
+        command = [sys.executable, "-m", "ekiden.lab", "--json", "--watch-stdin"]
+        if not self._temporary:
+            command += ["--state-file", str(self.directory / "lab.json")]
+        self._lab = self._spawn(command)
+        self.lab = self._first_line(self._lab, "lab")
+
+    def _start_platform(self) -> None:
+        command = [sys.executable, "-m", "ekiden.cli.main", "serve", "--config", str(self.config)]
+        command += ["--json", "--watch-stdin"]
+        while True:
+            self._serve = self._spawn(command)
+            try:
+                self.platform = self._first_line(self._serve, "ekiden serve")
+                break
+            except DemoError:
+                self._failures += 1
+                if self._failures == 1 and self.state.starttls:
+                    # Somebody else has a port of last time.
+                    self.state = msgspec.structs.replace(self.state, starttls=0, tls=0, http=0)
+                    self._write_config()
+                elif self._failures >= _MOST_FAILURES:
+                    raise
+                time.sleep(0.2)
+        self._failures = 0
+        ports = {name: addresses[0][1] for name, addresses in self.platform["smtp"].items()}
+        http = int(self.platform["http"][0].rpartition(":")[2])
+        self.state = msgspec.structs.replace(
+            self.state, starttls=ports["submission"], tls=ports["submissions"], http=http
+        )
+        self._save_state()
+        self._write_config()
+
+    def _revive_postgres(self) -> None:
+        if self._postgres is not None:
+            self._postgres.stop()
+            self._postgres.start()
+
+    def _add_records(self) -> None:
+        """The demo's domain as a real one would be set up; its MX is the lab's own."""
+        self._put_dns(HOSTNAME, "A", ["127.0.0.1"])
+        self._put_dns(DOMAIN, "TXT", [f"v=spf1 a:{HOSTNAME} -all"])
+        self._put_dns(f"_dmarc.{DOMAIN}", "TXT", [f"v=DMARC1; p=reject; rua=mailto:dmarc@{DOMAIN}"])
+
+    def _put_dns(self, name: str, record: str, values: list[str]) -> None:
+        request = urllib.request.Request(  # noqa: S310 (the lab on loopback)
+            f"{self.lab['api']}/dns/{name}/{record}",
+            json.dumps(values).encode(),
+            {"Content-Type": "application/json"},
+            method="PUT",
+        )
+        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
+            response.read()
+
+    # child processes
+
+    def _spawn(self, command: list[str]) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as log:
+            return subprocess.Popen(  # noqa: S603
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=self.environment(),
+                start_new_session=True,  # Ctrl-C is for us; they end in order
+            )
+
+    def _first_line(self, child: subprocess.Popen[bytes], what: str) -> dict[str, Any]:
+        assert child.stdout is not None
+        line = child.stdout.readline()
+        if not line:
+            child.wait()
+            self._close(child)
+            last = self.log.read_text("utf-8", "replace").strip().splitlines()[-3:]
+            raise DemoError(
+                TEXTS, "{what} did not start: {why}", what=what, why="\n".join(last) or f"status {child.returncode}"
+            )
+        facts: dict[str, Any] = msgspec.json.decode(line)
+        return facts
+
+    def _end(self, child: subprocess.Popen[bytes], timeout: float) -> None:
+        if child.poll() is None:
+            child.terminate()
+            try:
+                child.wait(timeout)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+        self._close(child)
+
+    def _close(self, child: subprocess.Popen[bytes]) -> None:
+        for pipe in (child.stdin, child.stdout):
+            if pipe is not None:
+                pipe.close()
+
+
+def ekiden_command() -> str:
+    """The command ``ekiden`` of this environment, for a shell."""
+    script = Path(sys.executable).parent / "ekiden"
+    if script.exists():
+        return shlex.quote(str(script))
+    return f"{shlex.quote(sys.executable)} -m ekiden.cli.main"
+
+
+async def _make_account(url: str) -> Account:
+    clock = SystemClock()
+    password = generate_password()
+    store = await open_store(url)
+    try:
+        account = await create_account(store, "demo", clock.now())
+        await set_password(store, account.id, "demo", password, clock.now())
+        key = await create_api_key(store, account.id, "demo", clock.now())
+        await add_domain(store, account.id, DOMAIN, clock.now(), verified=True)
+    finally:
+        await store.close()
+    return Account(account.name, "demo", password, key.key, DOMAIN)
+
+
+def _remove_leftovers() -> None:
+    """Temporary folders of demos that were killed: those whose lock nobody holds."""
+    for directory in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        try:
+            with (directory / "lock").open("rb+") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(directory, ignore_errors=True)
+        except OSError:
+            continue
