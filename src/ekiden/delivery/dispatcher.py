@@ -1,0 +1,304 @@
+"""The engine of delivery in one worker: takes deliveries in, sorts them to their sites, stays within bounds.
+
+Deliveries come in two ways: handed over by intake in memory (``offer``, already owned), and claimed from the store
+when they are due. From there they go
+
+    domain ─ Router ─→ Site (ready queue) ─ Couriers (connections) ─→ Reporter ─→ store.finish
+
+Bounds: ``queue_limit`` deliveries in memory; a site that cannot keep up holds a part of them only, and what finds
+it full is given back to the store until about the time it should have room (``Site.postpone``), so that no site
+can block another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+
+import structlog
+
+from ekiden.core.clock import Clock
+from ekiden.core.ids import IdFactory
+from ekiden.delivery import outcome
+from ekiden.delivery.config import DeliveryConfig
+from ekiden.delivery.couriers import Couriers
+from ekiden.delivery.letters import Letter, Letters
+from ekiden.delivery.metrics import DeliveryMetrics, NoMetrics
+from ekiden.delivery.notification import Notifier
+from ekiden.delivery.reporter import Reporter
+from ekiden.delivery.routing import Route, Router, Unroutable
+from ekiden.delivery.session import Connector
+from ekiden.delivery.signing import NoSigner, Signer
+from ekiden.delivery.site import Site
+from ekiden.dns.resolver import Resolver
+from ekiden.net.network import Network
+from ekiden.net.tls import client_context
+from ekiden.store.api import Store, StoreError
+from ekiden.store.records import Delivery, Registration, Release
+
+_IDLE_POLL = 1.0  # seconds: how soon work that another worker queued is noticed
+_PROBE = 32  # deliveries to claim at a time while what comes goes straight back
+_REFUSE_HANDOVER = 0.5  # seconds without handover after a handed-over delivery found its site full
+_FORGET_SITE = 600.0
+_MOST_LOOKUPS = 100
+_log = structlog.get_logger("ekiden.delivery")
+
+
+class Dispatcher:
+    """Implements ``intake.Handover``. ``run`` until ``drain`` or ``abandon``."""
+
+    def __init__(
+        self,
+        store: Store,
+        worker: Registration,
+        clock: Clock,
+        ids: IdFactory,
+        network: Network,
+        resolver: Resolver,
+        config: DeliveryConfig,
+        metrics: DeliveryMetrics | None = None,
+        *,
+        hostname: str = "",
+        share: int = 1,
+        signer: Signer | None = None,
+        tls: ssl.SSLContext | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        """``hostname``: our name in EHLO and in reports; empty: ``config.helo``.
+
+        ``share``: how many workers of this node share ``site_concurrency`` and ``max_connections``.
+        """
+        hostname = hostname or config.helo or "localhost"
+        self._store = store
+        self._worker = worker.id
+        self._clock = clock
+        self._config = config
+        self._metrics = metrics or NoMetrics()
+        self._rng = rng or random.Random()  # noqa: S311 - spreading load is no secret
+        self._most = max(1, config.site_concurrency // max(1, share))
+        self._router = Router(resolver, clock, config, own_names=frozenset({hostname}), rng=self._rng)
+        self._letters = Letters(store, signer or NoSigner(), config.memory_limit)
+        notifier = Notifier(store, clock, ids, config, hostname)
+        self._wake = asyncio.Event()
+        self._reporter = Reporter(store, self._worker, clock, self._metrics, notifier, self._wake.set)
+        self._couriers = Couriers(
+            clock=clock,
+            config=config,
+            connector=Connector(network, self._router, clock, config, hostname, tls or client_context()),
+            letters=self._letters,
+            reporter=self._reporter,
+            notifier=notifier,
+            metrics=self._metrics,
+            rng=self._rng,
+        )
+        self._sites: dict[str, Site] = {}
+        self._looking_up: dict[str, list[tuple[Letter, Delivery]]] = {}
+        self._lookups: set[asyncio.Task[None]] = set()
+        self._lookup_turns = asyncio.Semaphore(_MOST_LOOKUPS)
+        self._no_handover_until = 0.0
+        self._handover_refused = False
+        self._stopping = False
+        self._postponed = 0
+        self._next_sweep = clock.monotonic() + _FORGET_SITE
+
+    # handover from intake
+
+    def capacity(self, count: int, size: int) -> bool:
+        """Whether ``count`` deliveries of a message of ``size`` octets may be handed over in memory."""
+        if (
+            not self._stopping
+            and self._letters.deliveries + count <= self._config.queue_limit
+            and self._reporter.has_room
+            and self._clock.monotonic() >= self._no_handover_until
+        ):
+            return True
+        self._handover_refused = True
+        return False
+
+    def offer(self, deliveries: list[Delivery]) -> None:
+        """Deliveries that this worker owns by their insertion. Every one of them is taken care of."""
+        if self._stopping:
+            now = self._clock.now()
+            self._reporter.release([Release(item, now, "the worker is stopping") for item in deliveries])
+            return
+        before = self._postponed
+        for delivery in deliveries:
+            self._take_in(delivery)
+        if self._postponed != before:
+            self._no_handover_until = self._clock.monotonic() + _REFUSE_HANDOVER
+
+    # from a delivery to its site
+
+    def _take_in(self, delivery: Delivery) -> None:
+        letter = self._letters.admit(delivery)
+        domain = delivery.domain
+        route = self._router.known(domain)
+        if route is not None:
+            self._enqueue(route, letter, delivery)
+            return
+        waiting = self._looking_up.get(domain)
+        if waiting is not None:
+            waiting.append((letter, delivery))
+            return
+        self._looking_up[domain] = [(letter, delivery)]
+        task = asyncio.create_task(self._look_up(domain), name=f"route {domain}")
+        self._lookups.add(task)
+        task.add_done_callback(self._lookups.discard)
+
+    async def _look_up(self, domain: str) -> None:
+        started = self._clock.now()
+        route: Route | None = None
+        try:
+            async with self._lookup_turns:
+                route = await self._router.route(domain)
+            verdict = None
+        except Unroutable as error:
+            verdict = error.verdict
+        except Exception as error:
+            _log.exception("a domain could not be routed", domain=domain)
+            verdict = outcome.our_fault(f"internal error: {type(error).__name__}: {error}")
+        for letter, delivery in self._looking_up.pop(domain, ()):
+            if route is not None:
+                self._enqueue(route, letter, delivery)
+            elif verdict is not None:
+                self._couriers.settle(letter, [delivery], verdict, started, dialogue=f"# {verdict.text}")
+
+    def _enqueue(self, route: Route, letter: Letter, delivery: Delivery) -> None:
+        site = self._sites.get(route.site)
+        if site is None:
+            config = self._config
+            site = self._sites[route.site] = Site(
+                route,
+                initial=config.initial_concurrency,
+                most=self._most,
+                max_recipients=config.max_recipients,
+            )
+        site.route = route
+        now = self._clock.monotonic()
+        if self._stopping:
+            self._give_back(letter, [delivery])
+        elif site.is_broken(now):
+            self._couriers.refuse(site, letter, [delivery])
+        elif site.is_full(now, self._config.queue_limit - self._letters.deliveries, self._config.ready_limit):
+            self._postponed += 1
+            due_at = site.postpone(now, self._clock.now(), self._rng.random())
+            self._letters.discharge(letter)
+            self._reporter.release([Release(delivery, due_at, f"waits for its turn at {_short(route.site)}")])
+            self._metrics.released(1)
+        elif site.put(letter, delivery):
+            self._couriers.call(site)
+
+    def _give_back(self, letter: Letter, deliveries: list[Delivery]) -> None:
+        now = self._clock.now()
+        self._letters.discharge(letter, len(deliveries))
+        self._reporter.release([Release(delivery, now, "the worker is stopping") for delivery in deliveries])
+
+    # claims
+
+    async def run(self) -> None:
+        """Work until ``drain`` or ``abandon``. Cancelling is ``abandon``."""
+        reporting = asyncio.create_task(self._reporter.run(), name="delivery reporter")
+        try:
+            await self._claim_all()
+            await reporting
+        finally:
+            if not reporting.done():
+                self.abandon()
+                reporting.cancel()
+
+    async def _claim_all(self) -> None:
+        size = self._config.claim_batch
+        while not self._stopping:
+            self._wake.clear()
+            pause = _IDLE_POLL
+            try:
+                room = self._config.queue_limit - self._letters.deliveries
+                if room >= min(size, self._config.queue_limit // 2) and self._reporter.has_room:
+                    pause, size = await self._claim(min(size, room), size)
+                else:
+                    pause = 0.05
+            except StoreError as error:
+                _log.warning("due deliveries could not be claimed", error=str(error))
+            except Exception:
+                _log.exception("due deliveries could not be claimed")
+            self._metrics.in_memory(self._letters.deliveries)
+            self._sweep()
+            if pause > 0:
+                await self._pause(pause)
+
+    async def _claim(self, limit: int, size: int) -> tuple[float, int]:
+        """One claim; how long to pause after it, and how many to ask for next time."""
+        now = self._clock.now()
+        due = await self._store.next_due(now)
+        if due is None or due > now:
+            self._handover_refused = False
+            return (_IDLE_POLL if due is None else min(_IDLE_POLL, (due - now) / 1000)), self._config.claim_batch
+        claimed = await self._store.claim(self._worker, now, limit)
+        before = self._postponed
+        for delivery in claimed:
+            self._take_in(delivery)
+        if claimed and self._postponed - before > len(claimed) // 2:
+            # Most of what is due now is for sites that are full: go on, for what is behind it, but gently.
+            return 0.05, max(_PROBE, size // 2)
+        if not claimed:
+            return 0.05, size
+        return (0.0 if len(claimed) == limit else 0.01), min(self._config.claim_batch, size * 2)
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    def wake(self) -> None:
+        """Look for due work now: something was queued or made due by another way."""
+        self._wake.set()
+
+    def _sweep(self) -> None:
+        """Forget sites that nothing was sent to for a while."""
+        now = self._clock.monotonic()
+        if now < self._next_sweep:
+            return
+        self._next_sweep = now + _FORGET_SITE
+        for name, site in list(self._sites.items()):
+            quiet = not site.connections and not site.parcels and not site.is_broken(now)
+            if quiet and site.last_used < now - _FORGET_SITE:
+                del self._sites[name]
+
+    # the end
+
+    async def drain(self, timeout: float) -> None:
+        """Take nothing new, let what is under way finish within ``timeout`` seconds, give the rest back.
+
+        When it returns, everything is reported and ``run`` has nothing left to do.
+        """
+        self._stopping = True
+        self._wake.set()
+        for site in self._sites.values():
+            for parcel in site.take_all():
+                self._give_back(parcel.letter, parcel.deliveries)
+        for waiting in self._looking_up.values():
+            for letter, delivery in waiting:
+                self._give_back(letter, [delivery])
+        self._looking_up.clear()
+        for task in self._lookups:
+            task.cancel()
+        self._couriers.stop_idle(self._sites.values())
+        await self._couriers.stop(timeout)
+        self._reporter.close()
+
+    def abandon(self) -> None:
+        """The lease is lost: everything here belongs to others now. Stop at once, and report nothing."""
+        self._stopping = True
+        self._couriers.abandon()
+        for task in self._lookups:
+            task.cancel()
+        self._looking_up.clear()
+        self._reporter.abandon()
+        self._wake.set()
+
+
+def _short(site: str) -> str:
+    return site if len(site) <= 60 else site[:59] + "…"

@@ -1,0 +1,69 @@
+"""From a verdict to what the store keeps: new state, attempt with its dialogue, event, next time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ekiden.core.clock import SECOND, Millis
+from ekiden.core.duration import format_duration
+from ekiden.core.events import Event, EventType
+from ekiden.core.states import State, Verdict
+from ekiden.delivery import outcome
+from ekiden.delivery.retry import Schedule, hint_of, next_time
+from ekiden.store.records import Attempt, Delivery, Outcome
+
+_EVENTS = {
+    State.DELIVERED: EventType.DELIVERED,
+    State.DEFERRED: EventType.DEFERRED,
+    State.BOUNCED: EventType.BOUNCED,
+    State.EXPIRED: EventType.EXPIRED,
+}
+
+
+def make_outcome(
+    delivery: Delivery, verdict: Verdict, attempt: Attempt, schedule: Schedule, chance: float
+) -> Outcome:
+    """The outcome of one attempt; a deferral whose time has run out becomes ``EXPIRED``.
+
+    ``chance`` is uniform in 0 ≤ chance < 1, for the jitter.
+    """
+    message = delivery.message
+    now = attempt.finished_at
+    due_at = now
+    if verdict.state is State.DEFERRED:
+        hint = hint_of(verdict.text)
+        next_at = next_time(schedule, delivery.attempts, now, message.expires_at, chance, hint)
+        if next_at is None:
+            verdict = outcome.expired(verdict, _age(message.accepted_at, now))
+        else:
+            due_at = next_at
+    code, enhanced, text = verdict.code, verdict.enhanced, verdict.text
+    data: dict[str, object] = {"code": code, "enhanced": enhanced, "text": text, "host": attempt.host}
+    if verdict.state is State.DEFERRED:
+        data["next_at"] = due_at
+    if verdict.state is not State.DELIVERED:
+        data["cause"] = verdict.cause.name.lower()
+    return Outcome(
+        delivery,
+        verdict.state,
+        verdict.cause,
+        code,
+        enhanced,
+        text,
+        due_at,
+        attempt,
+        [Event(message.account_id, message.id, delivery.number, _EVENTS[verdict.state], now, data)],
+    )
+
+
+def _age(since: Millis, now: Millis) -> str:
+    seconds = max(0, now - since) // SECOND
+    for unit in (86_400, 3_600, 60):
+        if seconds >= unit:
+            return format_duration(seconds - seconds % unit)
+    return format_duration(seconds)
+
+
+def dialogue_text(preamble: Sequence[str], lines: Sequence[str]) -> str:
+    """The dialogue as the store keeps it."""
+    return "\n".join([*preamble, *lines])

@@ -1,0 +1,327 @@
+"""One SMTP conversation with one mail host: from the connection over STARTTLS to as many transactions as it takes.
+
+``smtp.client`` knows the protocol; this drives it over a ``net.Stream``, with the time-outs of RFC 5321 §4.5.3.2,
+and keeps what a trace wants to show.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+
+from ekiden.core.clock import Clock
+from ekiden.core.errors import EkidenError
+from ekiden.core.states import Verdict
+from ekiden.delivery import outcome
+from ekiden.delivery.config import DeliveryConfig
+from ekiden.delivery.routing import Candidate, Route, Router
+from ekiden.net.network import Network, OutsideLab, Stream, host_port
+from ekiden.smtp.client import (
+    ClientConnection,
+    ClientEvent,
+    Closed,
+    Greeting,
+    HelloDone,
+    TlsReady,
+    TlsRefused,
+    Transaction,
+    TransactionDone,
+    TransactionResult,
+)
+
+_BROKEN_MOST = 10_000
+
+
+class NotConnected(EkidenError):
+    """No address of the route led to a session. ``dialogue`` shows each; ``host`` and ``address`` the last."""
+
+    def __init__(self, verdict: Verdict, dialogue: list[str], candidate: Candidate | None) -> None:
+        super().__init__(verdict.text)
+        self.verdict = verdict
+        self.dialogue = dialogue
+        self.host = candidate.host if candidate else ""
+        self.address = host_port(candidate.address, candidate.port) if candidate else ""
+
+
+class SessionLost(EkidenError):
+    """The conversation broke off, or went silent, in the middle."""
+
+
+class _TlsBroken(SessionLost):
+    """The handshake failed: the same host deserves a try in clear."""
+
+
+class Session:
+    """A connection that has said EHLO, and what every attempt that uses it has in common."""
+
+    __slots__ = (
+        "_config",
+        "_machine",
+        "_prelude",
+        "_stream",
+        "address",
+        "extensions",
+        "host",
+        "max_recipients",
+        "preamble",
+        "sent",
+        "tls",
+    )
+
+    def __init__(
+        self, stream: Stream, machine: ClientConnection, candidate: Candidate, config: DeliveryConfig
+    ) -> None:
+        self._stream = stream
+        self._machine = machine
+        self._config = config
+        self._prelude = 0
+        self.host = candidate.host
+        self.address = host_port(candidate.address, candidate.port)
+        self.extensions: dict[str, str] = {}
+        self.max_recipients = config.max_recipients
+        self.tls = ""
+        self.preamble = ""
+        """The dialogue until the first MAIL, with the addresses that were tried in vain."""
+        self.sent = 0
+        """Transactions so far."""
+
+    @property
+    def dead(self) -> bool:
+        """The peer has closed while nobody was looking."""
+        return self._stream.closed
+
+    @property
+    def greeting(self) -> list[str]:
+        """The dialogue before the first transaction."""
+        return self._machine.dialogue[: self._prelude]
+
+    @property
+    def lines(self) -> list[str]:
+        """The dialogue of the last transaction."""
+        return self._machine.dialogue[self._prelude :]
+
+    async def transact(self, transaction: Transaction) -> TransactionResult:
+        """Send one message to its recipients. Whatever the peer does, each gets a reply, if only one of ours."""
+        machine = self._machine
+        self.sent += 1
+        machine.send(transaction)
+        event = await self._next(self._config.command_timeout)
+        assert isinstance(event, TransactionDone), event
+        return event.result
+
+    @property
+    def unheard(self) -> bool:
+        """The last transaction was lost before its first reply: the peer had closed an idle connection.
+
+        The content was not sent (it follows the 354), so doing it again on a new connection duplicates nothing.
+        """
+        return self.sent > 1 and not any(line.startswith("S:") for line in self.lines)
+
+    async def quit(self) -> None:
+        """Say goodbye without waiting for the answer, and close."""
+        if not self._machine.closed and not self._machine.busy:
+            self._machine.quit()
+            self._stream.write(self._machine.data_to_send())
+        await self._stream.close()
+
+    def abort(self) -> None:
+        self._stream.abort()
+
+    async def _next(self, timeout: float) -> ClientEvent:
+        """Drive the machine until it has something to say."""
+        machine, stream = self._machine, self._stream
+        while True:
+            data = machine.data_to_send()
+            if data:
+                stream.write(data)
+            event = machine.next_event()
+            if event is not None:
+                return event
+            wait = self._config.data_timeout if machine.awaiting == "content" else timeout
+            try:
+                await stream.drain(wait)
+                received = await stream.read(wait)
+            except TimeoutError:
+                machine.timeout()
+            except OSError as error:
+                machine.fail(f"the connection broke ({error_text(error)})")
+            else:
+                if received:
+                    machine.receive_data(received)
+                else:
+                    machine.eof()
+
+    # the beginning
+
+    async def open(self, tls: ssl.SSLContext | None) -> None:
+        """Greeting, EHLO, and STARTTLS with a second EHLO when ``tls`` is given and the peer offers it.
+
+        Raises ``SessionLost``; ``_TlsBroken`` when the handshake failed.
+        """
+        config = self._config
+        event = await self._next(config.greeting_timeout)
+        if not isinstance(event, Greeting):
+            raise SessionLost(_why(event))
+        if not event.reply.positive:
+            raise SessionLost(f"the server refuses to talk to us: {event.reply}")
+        await self._hello()
+        if tls is not None and "STARTTLS" in self.extensions:
+            self._machine.starttls()
+            event = await self._next(config.command_timeout)
+            if isinstance(event, TlsReady):
+                await self._handshake(tls)
+                await self._hello()
+            elif not isinstance(event, TlsRefused) or event.reply.code == 421:
+                raise _TlsBroken(_why(event))
+        self._prelude = len(self._machine.dialogue)
+        self.max_recipients = min(self.max_recipients, self._machine.max_recipients or self.max_recipients)
+
+    async def _hello(self) -> None:
+        self._machine.ehlo()
+        event = await self._next(self._config.command_timeout)
+        if not isinstance(event, HelloDone):
+            raise SessionLost(_why(event))
+        self.extensions = event.extensions
+
+    async def _handshake(self, tls: ssl.SSLContext) -> None:
+        name = None if self.host.startswith("[") else self.host
+        try:
+            self.tls = await self._stream.start_tls(tls, name, self._config.tls_timeout)
+        except OSError as error:
+            self._machine.dialogue.append(f"# TLS handshake failed: {error_text(error)}")
+            raise _TlsBroken(f"the TLS handshake failed: {error_text(error)}") from error
+        self._machine.tls_established(f"{self.tls}, certificate not checked")
+
+
+class Connector:
+    """Opens sessions: the addresses of a route in their order until one talks SMTP with us."""
+
+    def __init__(
+        self,
+        network: Network,
+        router: Router,
+        clock: Clock,
+        config: DeliveryConfig,
+        hostname: str,
+        tls: ssl.SSLContext,
+    ) -> None:
+        self._network = network
+        self._router = router
+        self._clock = clock
+        self._config = config
+        self._hostname = config.helo or hostname
+        self._tls = tls if config.starttls else None
+        self._tls_broken: dict[str, float] = {}
+
+    async def open(self, route: Route) -> Session:
+        """A session with the best address that answers.
+
+        Raises ``routing.Unroutable`` when no host has an address, and ``NotConnected`` when every address refused,
+        was silent, or broke off before MAIL. A refusal in the greeting or of EHLO, 5xx included, speaks about this
+        host and the moment, not about a message: the next address is tried, and at last the mail waits.
+        """
+        candidates, dialogue = await self._router.candidates(route)
+        reason = ""
+        for candidate in candidates:
+            in_clear = self._tls is None or self._is_broken(candidate.address)
+            try:
+                try:
+                    session = await self._try(candidate, None if in_clear else self._tls, dialogue)
+                except _TlsBroken as error:
+                    self._remember_broken(candidate.address)
+                    reason = str(error)
+                    dialogue.append("# again without TLS")
+                    session = await self._try(candidate, None, dialogue)
+            except SessionLost as error:
+                reason = f"{candidate.host}: {error}"
+                continue
+            except OutsideLab as error:
+                reason = str(error)
+                dialogue.append(f"# {error}")
+                continue
+            session.preamble = "\n".join(dialogue + session.greeting)
+            return session
+        raise NotConnected(outcome.no_connection(reason), dialogue, candidates[-1])
+
+    async def _try(self, candidate: Candidate, tls: ssl.SSLContext | None, dialogue: list[str]) -> Session:
+        where = f"{candidate.host} ({host_port(candidate.address, candidate.port)})"
+        try:
+            stream = await self._network.connect(
+                candidate.address,
+                candidate.port,
+                local_address=self._config.source_address or None,
+                timeout=self._config.connect_timeout,
+            )
+        except OSError as error:
+            dialogue.append(f"# {where}: {error_text(error)}")
+            raise SessionLost(error_text(error)) from error
+        machine = ClientConnection(self._hostname)
+        session = Session(stream, machine, candidate, self._config)
+        dialogue.append(f"# connected to {where}")
+        try:
+            await session.open(tls)
+        except SessionLost as error:
+            dialogue += machine.dialogue
+            if dialogue[-1] != f"# {error}":
+                dialogue.append(f"# {error}")
+            session.abort()
+            raise
+        except BaseException:
+            session.abort()
+            raise
+        return session
+
+    def _is_broken(self, address: str) -> bool:
+        until = self._tls_broken.get(address)
+        if until is None:
+            return False
+        if until > self._clock.monotonic():
+            return True
+        del self._tls_broken[address]
+        return False
+
+    def _remember_broken(self, address: str) -> None:
+        if len(self._tls_broken) >= _BROKEN_MOST:
+            self._tls_broken.clear()
+        self._tls_broken[address] = self._clock.monotonic() + self._config.tls_broken_for
+
+
+def error_text(error: BaseException) -> str:
+    """A system's error for people: ``Connection refused``."""
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or str(error)).replace("_", " ").lower()
+    if isinstance(error, OSError) and error.strerror and not isinstance(error, TimeoutError):
+        # asyncio wraps the system's words: "Connect call failed ('127.0.0.1', 25)".
+        return os.strerror(error.errno) if error.errno else error.strerror
+    return str(error) or type(error).__name__
+
+
+def _why(event: ClientEvent) -> str:
+    if isinstance(event, Closed):
+        return event.reason
+    reply = getattr(event, "reply", None)
+    return f"the server refuses to talk to us: {reply}" if reply is not None else type(event).__name__
+
+
+def lines_of(lines: list[str], address: str) -> list[str]:
+    """Of a transaction with several recipients, what concerns ``address``: all but the others' RCPT and its reply.
+
+    Replies answer commands in their order, whether they were pipelined or not.
+    """
+    kept: list[tuple[int, str]] = []
+    others: set[int] = set()
+    command = reply = 0
+    mine = f"C: RCPT TO:<{address}>".lower()
+    for line in lines:
+        if line.startswith("S:"):
+            kept.append((reply, line))
+            if line[6:7] != "-":
+                reply += 1
+        elif line.startswith(("C:", "# content")):
+            if line.startswith("C: RCPT") and not line.lower().startswith(mine):
+                others.add(command)
+            kept.append((command, line))
+            command += 1
+        else:
+            kept.append((-1, line))
+    return [line for number, line in kept if number not in others]

@@ -1,0 +1,214 @@
+"""What is known of one site and waits for it: ready parcels, how many connections it bears, whether it is down.
+
+Pure bookkeeping: time and chance come in as numbers, sockets are elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from ekiden.core.clock import MINUTE, SECOND, Millis
+from ekiden.core.states import Verdict
+from ekiden.delivery.letters import Letter, Parcel
+from ekiden.delivery.routing import Route
+from ekiden.store.records import Delivery
+
+MIN_READY = 50
+"""So many deliveries any site may keep in memory, however slow it is."""
+_READY_SECONDS = 60.0  # a site keeps at most the work of so many seconds in memory
+_FIRST_PACE = 0.01
+_MAX_POSTPONED: Millis = 10 * MINUTE
+_BREAK_FIRST = 15.0
+_BREAK_MOST = 300.0
+
+# Which priority is asked first on each of 16 turns: HIGH on 12, STANDARD on 3, LOW on 1. Without that, a steady
+# flow of HIGH mail would starve the others.
+_HIGH_FIRST = (0, 1, 2)
+_TURNS = tuple((2, 1, 0) if turn == 15 else (1, 0, 2) if turn % 4 == 3 else _HIGH_FIRST for turn in range(16))
+
+
+class Site:
+    """See the module. ``window`` is how many connections it may have now; the dispatcher counts those it has."""
+
+    __slots__ = (
+        "_most",
+        "_open_parcels",
+        "_queues",
+        "_turn",
+        "alive",
+        "broken_until",
+        "caution",
+        "coming",
+        "connections",
+        "failures",
+        "horizon",
+        "idle",
+        "last_done",
+        "last_used",
+        "max_recipients",
+        "pace",
+        "parcels",
+        "ready",
+        "route",
+        "trouble",
+        "window",
+    )
+
+    def __init__(self, route: Route, *, initial: int, most: int, max_recipients: int) -> None:
+        self.route = route
+        self.max_recipients = max_recipients
+        self.window = float(min(initial, most))
+        self._most = most
+        self._queues: tuple[deque[Parcel], deque[Parcel], deque[Parcel]] = (deque(), deque(), deque())
+        self._open_parcels: dict[int, Parcel] = {}
+        self._turn = -1
+        self.parcels = 0
+        self.ready = 0
+        """Deliveries in the queues."""
+        self.connections = 0
+        """Tasks that work for this site."""
+        self.coming = 0
+        """Those of them that were started or woken and have not taken their parcel yet."""
+        self.alive = 0
+        """Those of them that have an open session."""
+        self.idle: list[asyncio.Future[bool]] = []
+        """Connections that wait for work; True wakes one."""
+        self.caution = 1.0
+        """Slows the growth of the window down after the site said that it is too much."""
+        self.failures = 0
+        """How often in a row nobody answered."""
+        self.broken_until = 0.0
+        self.trouble: tuple[Verdict, str, str, str] | None = None
+        """Of the last failure: verdict, dialogue, host, address."""
+        self.pace = _FIRST_PACE
+        """Seconds for one delivery, lately, all connections together."""
+        self.last_done = 0.0
+        self.last_used = 0.0
+        self.horizon: Millis = 0
+
+    # the ready queue
+
+    def put(self, letter: Letter, delivery: Delivery) -> bool:
+        """Queue; True when this made a new parcel, False when it joined one of the same message."""
+        self.ready += 1
+        message_id = letter.message.id
+        parcel = self._open_parcels.get(message_id)
+        if parcel is not None and len(parcel.deliveries) < self.max_recipients:
+            parcel.deliveries.append(delivery)
+            return False
+        parcel = Parcel(letter, [delivery])
+        self._open_parcels[message_id] = parcel
+        self._queues[letter.message.priority].append(parcel)
+        self.parcels += 1
+        return True
+
+    def take(self) -> Parcel | None:
+        """The next parcel: higher priorities first, lower ones on their turns."""
+        if not self.parcels:
+            return None
+        self._turn = (self._turn + 1) & 15
+        for priority in _TURNS[self._turn]:
+            queue = self._queues[priority]
+            if queue:
+                parcel = queue.popleft()
+                self.parcels -= 1
+                self.ready -= len(parcel.deliveries)
+                message_id = parcel.letter.message.id
+                if self._open_parcels.get(message_id) is parcel:
+                    del self._open_parcels[message_id]
+                return parcel
+        raise AssertionError("parcels are counted wrongly")
+
+    def put_back(self, parcel: Parcel) -> None:
+        """It goes to the front of its priority."""
+        self._queues[parcel.letter.message.priority].appendleft(parcel)
+        self.parcels += 1
+        self.ready += len(parcel.deliveries)
+
+    def take_all(self) -> list[Parcel]:
+        """Empty the queues."""
+        taken = [parcel for queue in self._queues for parcel in queue]
+        for queue in self._queues:
+            queue.clear()
+        self._open_parcels.clear()
+        self.parcels = self.ready = 0
+        return taken
+
+    # how much waits here
+
+    def is_full(self, now: float, free: int, ready_limit: int) -> bool:
+        """Whether one more delivery should wait in the store instead. ``free``: places left in this worker.
+
+        A site may take half of what is left (so that there is always something left for others) and no more than
+        it works off within a minute.
+        """
+        if self.ready < MIN_READY:
+            return False
+        minute = _READY_SECONDS / self._pace_at(now)
+        return self.ready >= max(MIN_READY, min(ready_limit, free, minute))
+
+    def _pace_at(self, now: float) -> float:
+        # Nothing finished for longer than a delivery usually takes: it is slower than it was.
+        if self.connections and self.last_done:
+            return max(self.pace, now - self.last_done)
+        return self.pace
+
+    def postpone(self, now: float, wall: Millis, chance: float) -> Millis:
+        """When a delivery that found the site full should come back: about when the ones before it are done."""
+        start = wall + 2 * SECOND
+        self.horizon = max(self.horizon, start) + max(1, round(self._pace_at(now) * SECOND))
+        if self.horizon > wall + _MAX_POSTPONED:
+            self.horizon = wall + _MAX_POSTPONED
+            return wall + round(_MAX_POSTPONED * (0.5 + chance / 2))
+        return self.horizon
+
+    def done(self, count: int, now: float) -> None:
+        """``count`` deliveries have ended their attempt."""
+        if self.last_done:
+            took = (now - self.last_done) / count
+            self.pace += 0.05 * (min(took, _READY_SECONDS) - self.pace)
+            self.pace = max(self.pace, 1e-5)
+        self.last_done = now
+
+    def rest(self) -> None:
+        """Nothing is under way: what comes next does not measure the pace."""
+        self.last_done = 0.0
+
+    # how many connections
+
+    @property
+    def may_connect(self) -> bool:
+        return self.connections < int(self.window)
+
+    def succeeded(self) -> None:
+        """A message went through: room for one more connection after each round (as Postfix's feedback)."""
+        self.failures = 0
+        if self.window < self._most:
+            self.window = min(float(self._most), self.window + 1 / (self.window * self.caution))
+
+    def slow_down(self) -> None:
+        """The site said that it is too much, or dropped a connection."""
+        self.window = max(1.0, min(self.window, max(self.connections, 1)) / 2)
+        self.caution = min(64.0, self.caution * 2)
+
+    # up or down
+
+    def failed(self, now: float, chance: float, verdict: Verdict, dialogue: str, host: str, address: str) -> None:
+        """No host of the site could be talked to: leave it alone for 15 seconds, doubling up to 5 minutes."""
+        self.trouble = (verdict, dialogue, host, address)
+        if self.broken_until > now:
+            return
+        self.window = 1.0
+        wait = min(_BREAK_MOST, _BREAK_FIRST * 2.0 ** min(self.failures, 10))
+        self.failures += 1
+        self.broken_until = now + wait * (0.75 + chance / 2)
+
+    def recovered(self) -> None:
+        """A session could be opened."""
+        self.broken_until = 0.0
+        self.trouble = None
+        self.caution = max(1.0, self.caution / 2)
+
+    def is_broken(self, now: float) -> bool:
+        return self.broken_until > now
