@@ -68,6 +68,6 @@ def init(
     typer.echo(f"  {made.certificate_key}  {text('its private key')}")
     typer.echo(text("Next:"))
     typer.echo(f"  ekiden account create NAME --config {config}")
-    typer.echo("  ekiden credential --help")
+    typer.echo("  ekiden credential password create --help")
     typer.echo(f"  ekiden doctor --config {config}")
     typer.echo(f"  ekiden serve --config {config}")

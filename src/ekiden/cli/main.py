@@ -34,6 +34,9 @@ COMMANDS: dict[str, str] = {
 }
 
 
+_COMPLETION = ("install_completion", "show_completion")
+
+
 class _LazyGroup(TyperGroup):
     """Imports the module of a command when it is needed: ``ekiden trace`` does not load a web server."""
 
@@ -45,6 +48,8 @@ class _LazyGroup(TyperGroup):
         if loaded is None and cmd_name in COMMANDS:
             loaded = get_command(importlib.import_module(COMMANDS[cmd_name]).app)
             loaded.name = cmd_name
+            # Completion belongs to the whole, not to each part that typer takes for a program of its own.
+            loaded.params = [item for item in loaded.params if item.name not in _COMPLETION]
             self.commands[cmd_name] = loaded
         return loaded
 

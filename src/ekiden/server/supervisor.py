@@ -23,20 +23,27 @@ from typing import NoReturn
 import msgspec
 
 from ekiden.core.errors import EkidenError
+from ekiden.core.texts import TranslatedError
 from ekiden.server.config import Config
 from ekiden.server.config_load import load_config
 from ekiden.server.logging import configure_logging, get_logger
 from ekiden.server.metrics import Metrics
 from ekiden.server.ports import Ports, reserve_ports
+from ekiden.server.texts import TEXTS
 from ekiden.server.worker import Report, WorkerSpec, check_certificates, run_worker
 
 _FIRST_BACKOFF = 0.1
 _MOST_BACKOFF = 30.0
 _HEALTHY_AFTER = 60.0
 _KILL_AFTER = 5.0
+_MOST_EARLY_ENDS = 5
 _PR_SET_PDEATHSIG = 1
 # What cannot change while workers of both configurations run beside each other.
 _FIXED = ("data_dir", "store.url", "lab.enabled")
+
+
+class CannotStart(TranslatedError):
+    """``ekiden serve`` cannot begin its work."""
 
 
 @dataclass
@@ -85,6 +92,7 @@ class Supervisor:
         self._generation = 0
         self._stopping: float | None = None
         self._was_ready = False
+        self._early_ends = 0
         self._failure: EkidenError | None = None
         self._wanted: list[int] = []
 
@@ -226,6 +234,7 @@ class Supervisor:
         spec = WorkerSpec(
             config=self.config,
             number=place.number,
+            workers=len(self._places),
             slot=slot,
             ports=self._ports,
             metrics=self._metrics,
@@ -332,6 +341,15 @@ class Supervisor:
         if self._stopping is not None or replaced:
             self._log.warning("worker ended while draining", worker=child.place, worker_pid=child.pid, how=how)
             return
+        self._own.restarts.inc()
+        if not self._was_ready:
+            self._early_ends += 1
+            if self._early_ends >= _MOST_EARLY_ENDS:
+                self._failure = CannotStart(
+                    TEXTS, "workers end as soon as they start ({how}); the log says why", how=how
+                )
+                self._stop()
+                return
         place = self._places[child.place]
         now = time.monotonic()
         if now - child.started >= _HEALTHY_AFTER:
@@ -339,7 +357,6 @@ class Supervisor:
         place.start_at = now + place.backoff
         place.backoff = min(_MOST_BACKOFF, place.backoff * 2)
         place.predecessor = child.registration
-        self._own.restarts.inc()
         self._log.error(
             "worker ended unasked, starting another",
             worker=child.place,

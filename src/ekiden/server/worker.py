@@ -65,14 +65,15 @@ class Report:
 
 @dataclass
 class WorkerSpec:
-    """Everything a worker gets from the supervisor. ``number`` is for people, ``slot`` is where it counts.
+    """Everything a worker gets from the supervisor. ``number`` of ``workers`` is for people.
 
-    ``lifeline`` is the reading end of a pipe that ends when the supervisor does. ``predecessor`` is the
-    registration of a worker that the supervisor saw end: nobody needs to wait for its lease.
+    ``slot`` is where it counts. ``lifeline`` is the reading end of a pipe that ends when the supervisor does.
+    ``predecessor`` is the registration of a worker that the supervisor saw end: nobody needs to wait for its lease.
     """
 
     config: Config
     number: int
+    workers: int
     slot: int
     ports: Ports
     metrics: Metrics
@@ -204,9 +205,6 @@ class _Worker:
     def _dispatcher(self, store: Store, me: Registration) -> Dispatcher:
         lab = self.config.lab.enabled
         network: Network = LoopbackOnlyNetwork() if lab else RealNetwork()
-        delivery = self.config.delivery
-        if not delivery.helo:
-            delivery = msgspec.structs.replace(delivery, helo=self.config.hostname)
         return Dispatcher(
             store,
             me,
@@ -214,8 +212,10 @@ class _Worker:
             self.ids,
             network,
             DnsResolver(self.config.dns, self.clock, loopback_only=lab),
-            delivery,
+            self.config.delivery,
             DeliveryCounts(self.metrics),
+            hostname=self.config.hostname,
+            share=self.spec.workers,
         )
 
     async def _listen(
