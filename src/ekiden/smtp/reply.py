@@ -53,12 +53,11 @@ class Reply:
         enhanced = f"{self.enhanced} " if self.enhanced else ""
         lines = self.lines
         if len(lines) == 1 and len(lines[0]) <= MAX_TEXT_LINE and lines[0].isascii() and lines[0].isprintable():
-            return f"{self.code} {enhanced}{lines[0]}".rstrip(" ").encode("ascii") + b"\r\n"
+            return f"{self.code} {enhanced}{lines[0]}\r\n".encode("ascii")
         texts = [piece for line in lines for piece in _sendable(line, utf8)] or [""]
         last = len(texts) - 1
         return b"".join(
-            f"{self.code}{' ' if n == last else '-'}{enhanced}{text}".rstrip(" ").encode() + b"\r\n"
-            for n, text in enumerate(texts)
+            f"{self.code}{' ' if n == last else '-'}{enhanced}{text}\r\n".encode() for n, text in enumerate(texts)
         )
 
     def __str__(self) -> str:
