@@ -1,0 +1,182 @@
+"""The checks of ``ekiden doctor`` that ask DNS, and in lab mode the lab. The outside is never connected to."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from typing import Any
+
+import dns.asyncresolver
+import dns.exception
+import dns.resolver
+import dns.reversename
+
+from ekiden.access.domains import list_domains
+from ekiden.cli.doctor_checks import Finding, Patient, find
+from ekiden.core.errors import EkidenError
+from ekiden.dns.config import DnsConfig
+from ekiden.dns.resolver import DnsError, DnsResolver, DnsTemporary, NoSuchDomain, NullMx
+from ekiden.net.network import LoopbackOnlyNetwork
+
+MAX_DOMAINS = 50
+LAB_DOMAIN = "accept.lab.test"
+_ATTEMPT_TIMEOUT = 5.0
+
+
+def make_resolver(patient: Patient) -> DnsResolver:
+    """The resolver of the configuration, less patient than delivery is."""
+    config = patient.config.dns
+    quick = DnsConfig(
+        nameservers=config.nameservers,
+        port=config.port,
+        timeout=min(config.timeout, 2.0),
+        lifetime=min(config.lifetime, 5.0),
+    )
+    return DnsResolver(quick, patient.clock, loopback_only=patient.config.lab.enabled)
+
+
+async def check_resolver(patient: Patient) -> list[Finding]:
+    """Whether name servers answer at all: without them nothing can be delivered."""
+    servers = ", ".join(patient.config.dns.nameservers) or "system"
+    question = LAB_DOMAIN if patient.config.lab.enabled else patient.config.hostname
+    try:
+        await make_resolver(patient).addresses(question)
+    except DnsTemporary as error:
+        what = "no answer from the name servers ({servers}): {why}"
+        fix = "correct dns.nameservers, or /etc/resolv.conf; a local resolver such as unbound serves best"
+        return [find("dns", "fail", "DNS", what, fix, servers=servers, why=error)]
+    except NoSuchDomain:
+        pass  # an answer, too; the next check tells what it means
+    except EkidenError as error:
+        return [find("dns", "fail", "DNS", "{why}", "correct dns.nameservers", why=error)]
+    return [find("dns", "ok", "DNS", "the name servers answer ({servers})", servers=servers)]
+
+
+async def check_hostname(patient: Patient) -> list[Finding]:
+    """Recipients' servers look the name in our HELO up, and the name of the address that we come from."""
+    config = patient.config
+    name = config.delivery.helo or config.hostname
+    values: dict[str, Any] = {"name": name}
+    if "." not in name:
+        what = "{name} is no full name: many servers refuse mail from it"
+        fix = "set hostname to this server's name in DNS, such as mail.example.com"
+        return [find("hostname", "fail" if not config.lab.enabled else "warn", "Host name", what, fix, **values)]
+    try:
+        addresses = await make_resolver(patient).addresses(name)
+    except DnsTemporary:
+        return []  # told by the check of the resolver
+    except EkidenError:
+        addresses = []
+    if not addresses:
+        what = "{name} has no address in DNS: many servers refuse mail from it"
+        fix = "publish an A or AAAA record for it, or set hostname to a name that has one"
+        return [find("hostname", "warn", "Host name", what, fix, **values)]
+    shown = ", ".join(addresses)
+    found = [find("hostname", "ok", "Host name", "{name} is {addresses}", **values, addresses=shown)]
+    for address in addresses:
+        found += await _reverse(patient, name, address)
+    return found
+
+
+async def _reverse(patient: Patient, name: str, address: str) -> list[Finding]:
+    config = patient.config.dns
+    asker = dns.asyncresolver.Resolver(configure=not config.nameservers)
+    if config.nameservers:
+        asker.nameservers = list(config.nameservers)
+        asker.port = config.port
+    if patient.config.lab.enabled and not all(
+        ipaddress.ip_address(str(ip)).is_loopback for ip in asker.nameservers
+    ):
+        return []  # told by the check of the resolver
+    try:
+        answer = await asker.resolve(dns.reversename.from_address(address), "PTR", lifetime=5.0, search=False)
+        names = [str(record.target).rstrip(".").lower() for record in answer]
+    except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
+        names = []
+    except (dns.exception.DNSException, OSError):
+        return []
+    if name in names:
+        what = "{address} leads back to {name}"
+        return [find("hostname", "ok", "Host name", what, address=address, name=name)]
+    if patient.config.lab.enabled:
+        return []  # the lab's servers do not care
+    what = "{address} has the reverse name {names}, not {name}: large providers refuse mail from it"
+    if not names:
+        what = "{address} has no reverse name (PTR): large providers refuse mail from it"
+    fix = "have whoever gave you the address set its PTR record to {name}"
+    return [find("hostname", "warn", "Host name", what, fix, address=address, name=name, names=", ".join(names))]
+
+
+async def check_domains(patient: Patient) -> list[Finding]:
+    """Accounts' domains: SPF, for acceptance; MX, for answers and notifications."""
+    if patient.store is None:
+        return []
+    resolver = make_resolver(patient)
+    domains = await list_domains(patient.store)
+    found = []
+    for domain in domains[:MAX_DOMAINS]:
+        found += await _domain(resolver, domain.name)
+    if len(domains) > MAX_DOMAINS:
+        what = "only the first {count} of {total} domains were looked at"
+        found.append(find("domains", "ok", "Domains", what, count=MAX_DOMAINS, total=len(domains)))
+    return found
+
+
+async def _domain(resolver: DnsResolver, name: str) -> list[Finding]:
+    values: dict[str, Any] = {"domain": name}
+    found: list[Finding] = []
+    try:
+        await resolver.mx(name)
+    except DnsTemporary as error:
+        return [find("domains", "warn", "Domains", "{domain}: {why}", **values, why=error)]
+    except NullMx:
+        what = "{domain} says that it takes no mail (null MX): servers refuse mail from it"
+        fix = "publish MX records for it"
+        found.append(find("domains", "warn", "Domains", what, fix, **values))
+    except DnsError:
+        what = "{domain} cannot receive mail: no answers, no notifications, and servers refuse mail from it"
+        fix = "publish MX records for it"
+        found.append(find("domains", "warn", "Domains", what, fix, **values))
+    try:
+        records = [text for text in await resolver.txt(name) if text.lower().split(" ")[0] == "v=spf1"]
+    except DnsError:
+        records = []
+    if len(records) != 1:
+        what = "{domain} has several SPF records, which counts as an error (RFC 7208 §4.5)"
+        if not records:
+            what = "{domain} has no SPF record: its mail is likely to be taken for forged"
+        fix = "publish one TXT record that names this server's addresses, such as: v=spf1 mx ip4:192.0.2.1 -all"
+        found.append(find("domains", "warn", "Domains", what, fix, **values))
+    return found or [find("domains", "ok", "Domains", "{domain} has MX and SPF records", **values)]
+
+
+async def check_outbound(patient: Patient) -> list[Finding]:
+    """In lab mode, whether a lab host answers on the port of delivery. Outside of it nobody is bothered."""
+    config = patient.config
+    port = config.delivery.smtp_port
+    if not config.lab.enabled:
+        what = "port {port} of other servers was not tried; a first message shows it (ekiden send, ekiden trace)"
+        return [find("outbound", "ok", "Outbound", what, port=port)]
+    resolver = make_resolver(patient)
+    try:
+        (host, *_) = await resolver.mx(LAB_DOMAIN)
+        addresses = await resolver.addresses(host.name)
+        if not addresses:
+            raise NoSuchDomain(host.name, f"{host.name} has no address")
+        async with asyncio.timeout(_ATTEMPT_TIMEOUT):
+            stream = await LoopbackOnlyNetwork().connect(addresses[0], port, timeout=_ATTEMPT_TIMEOUT)
+            try:
+                greeting = await stream.read()
+            finally:
+                await stream.close()
+    except (EkidenError, OSError, TimeoutError) as error:
+        what = "the lab cannot be reached: {why}"
+        fix = "start the lab, and set dns.nameservers, dns.port and delivery.smtp_port to its ports"
+        return [find("outbound", "fail", "Outbound", what, fix, why=str(error) or type(error).__name__)]
+    if not greeting.startswith(b"220"):
+        what = "the lab's host {host} does not greet: {greeting}"
+        return [
+            find("outbound", "fail", "Outbound", what, host=host.name, greeting=greeting.decode("ascii", "replace"))
+        ]
+    what = "the lab's host {host} answers on port {port}"
+    return [find("outbound", "ok", "Outbound", what, host=host.name, port=port)]

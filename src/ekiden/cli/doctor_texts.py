@@ -1,0 +1,235 @@
+"""The sentences of ``ekiden doctor`` in Japanese; the English ones stand in the checks."""
+
+from __future__ import annotations
+
+from ekiden.core.texts import Texts
+
+TEXTS = Texts(
+    {
+        # the table
+        "what": "項目",
+        "found": "結果",
+        "ok": "正常",
+        "warn": "注意",
+        "fail": "障害",
+        "{count} things stop mail from flowing": "メールの流れを止める問題が {count} 件あります",
+        "mail can flow; {count} things deserve a look": "メールは流れます。確認すべき点が {count} 件あります",
+        "nothing stands in the way of mail": "メールの流れを妨げるものはありません",
+        # titles
+        "Configuration": "設定",
+        "Disk": "ディスク",
+        "Files": "ファイル",
+        "Open files": "オープンファイル数",
+        "Certificates": "証明書",
+        "Ports": "ポート",
+        "Database": "データベース",
+        "Clock": "時計",
+        "Queue": "キュー",
+        "Workers": "ワーカー",
+        "DNS": "DNS",
+        "Host name": "ホスト名",
+        "Domains": "ドメイン",
+        "Outbound": "外向き接続",
+        # any check
+        "this check could not be carried out: {why}": "この検査を実行できませんでした: {why}",
+        "{why}": "{why}",
+        # configuration
+        "correct the configuration": "設定を修正してください",
+        "there is no listener: nobody can submit mail": "リスナーがなく、誰もメールを投入できません",
+        "add [[listeners]] to the configuration; ekiden init writes an example": (
+            "設定に [[listeners]] を追加してください。ekiden init が例を書き出します"
+        ),
+        "workers of this machine do not deliver (workers.roles)": (
+            "このマシンのワーカーは配送を行いません（workers.roles）"
+        ),
+        "make sure that another machine on the same database does": (
+            "同じデータベースを使う別のマシンが配送していることを確認してください"
+        ),
+        "it can be read, and its keys fit together": "読み込むことができ、内容に矛盾はありません",
+        # disk
+        "{path} cannot be looked at: {why}": "{path} を調べられません: {why}",
+        "create the folder, and let Ekiden's user read and write it": (
+            "フォルダーを作成し、Ekiden のユーザーに読み書きを許可してください"
+        ),
+        "{free} free ({percent} %) where {path} lies": "{path} のあるディスクの空きは {free}（{percent} %）です",
+        "make room: without it no message can be accepted": (
+            "空きを作ってください。なくなるとメールを受け付けられません"
+        ),
+        "only {count} more files can be created where {path} lies (inodes)": (
+            "{path} のあるディスクに作成できるファイルは残り {count} 個です（inode）"
+        ),
+        "remove files": "ファイルを削除してください",
+        "{path} cannot be written by this user": "{path} にこのユーザーは書き込めません",
+        "let Ekiden's user write it, or run the doctor as that user": (
+            "Ekiden のユーザーに書き込みを許可するか、そのユーザーで doctor を実行してください"
+        ),
+        # files
+        "{path} cannot be read by this user": "{path} をこのユーザーは読み取れません",
+        "make it belong to Ekiden's user, or run the doctor as that user": (
+            "所有者を Ekiden のユーザーにするか、そのユーザーで doctor を実行してください"
+        ),
+        "{path} is open to others (mode {mode})": "{path} は他のユーザーからも読み書きできます（モード {mode}）",
+        "chmod 600 {path}": "chmod 600 {path}",
+        "keys and database are closed to others ({count} files)": (
+            "鍵とデータベースは他のユーザーから保護されています（{count} ファイル）"
+        ),
+        # limits
+        "{soft} files may be open at once, and {needed} connections are allowed": (
+            "同時に開けるファイルは {soft} 個ですが、許可された接続は {needed} 本です"
+        ),
+        "raise the limit (ulimit -n, LimitNOFILE=), or lower smtp.max_connections": (
+            "上限（ulimit -n、LimitNOFILE=）を上げるか、smtp.max_connections を下げてください"
+        ),
+        "enough for all connections that are allowed": "許可された接続の数に足りています",
+        # certificates
+        "none is for the host name {hostname}; there are {names}": (
+            "ホスト名 {hostname} の証明書がありません。あるのは {names} です"
+        ),
+        "clients that connect to this name will refuse it: get a certificate for it": (
+            "この名前で接続するクライアントに拒否されます。この名前の証明書を取得してください"
+        ),
+        "listener {listener}: {why}": "リスナー {listener}: {why}",
+        "put a certificate and the key that belongs to it there": "証明書と、対応する秘密鍵を置いてください",
+        "renew it, then tell the running Ekiden with SIGHUP": "更新し、動作中の Ekiden に SIGHUP を送ってください",
+        "{path} has expired: {end}": "{path} は期限切れです: {end}",
+        "check this machine's clock, or wait": "このマシンの時計を確認するか、有効になるまで待ってください",
+        "{path} is not valid before {start}": "{path} は {start} まで有効になりません",
+        "{path} expires soon: {end}": "{path} の期限が近づいています: {end}",
+        "{path} is valid until {end}; it is self-signed, so clients must be told to trust it": (
+            "{path} は {end} まで有効です。自己署名のため、クライアントに信頼させる設定が必要です"
+        ),
+        "{path} is valid until {end}": "{path} は {end} まで有効です",
+        # ports
+        "{name}: any free port on {host}": "{name}: {host} の空きポートを使います",
+        "start as root or with CAP_NET_BIND_SERVICE, or choose a port from 1024 on": (
+            "root か CAP_NET_BIND_SERVICE 付きで起動するか、1024 以上のポートを選んでください"
+        ),
+        "this machine does not have that address; correct the configuration": (
+            "このマシンにそのアドレスはありません。設定を修正してください"
+        ),
+        "{name}: {address} cannot be listened on: {why}": "{name}: {address} で待ち受けられません: {why}",
+        "{name}: {address} is free": "{name}: {address} は空いています",
+        "{name}: {address} is answered by a running Ekiden": "{name}: {address} では Ekiden が動作しています",
+        "{name}: {address} is answered by something else: {greeting}": (
+            "{name}: {address} では別のものが応答しています: {greeting}"
+        ),
+        "stop the other program, or choose another port": "そのプログラムを止めるか、別のポートを選んでください",
+        "{name}: {address} is in use, but nothing answers there as it should": (
+            "{name}: {address} は使用中ですが、期待した応答がありません"
+        ),
+        "find out what it is: ss -ltnp": "何が使っているか調べてください: ss -ltnp",
+        # database
+        "it cannot be written: {why}": "書き込めません: {why}",
+        "look at the disk, at file permissions and at the database's own log": (
+            "ディスク、ファイルの権限、データベース自身のログを確認してください"
+        ),
+        "{engine}: reachable, its tables are current, a commit took {length}": (
+            "{engine}: 接続でき、表は最新です。コミットの所要時間は {length} でした"
+        ),
+        "it cannot be used: {why}": "使用できません: {why}",
+        "correct store.url, or start the database": "store.url を修正するか、データベースを起動してください",
+        "ekiden db upgrade": "ekiden db upgrade",
+        # clock
+        "let this machine's clock be set by NTP (chrony, systemd-timesyncd)": (
+            "NTP（chrony、systemd-timesyncd）でこのマシンの時計を合わせてください"
+        ),
+        "the clock says {now}, which is before Ekiden was written": (
+            "時計は {now} を指しています。Ekiden が作られるより前の時刻です"
+        ),
+        "it agrees with the database and the file system; no one else was asked": (
+            "データベースとファイルシステムに一致しています（外部には問い合わせていません）"
+        ),
+        "this machine and the database's differ by {length}": "データベースの時計と {length} ずれています",
+        "a worker was started in the future, {length} from now: a clock was wrong, or was set back": (
+            "{length} 先の未来に起動したワーカーがあります。時計が誤っていたか、戻されました"
+        ),
+        "this machine and the file system of {path} differ by {length}": (
+            "{path} のファイルシステムの時計と {length} ずれています"
+        ),
+        # queue and workers
+        "the oldest delivery has been due for {length}, and nobody takes it ({counts})": (
+            "最も古い配送は予定時刻を {length} 過ぎていますが、処理されていません（{counts}）"
+        ),
+        "start ekiden serve; if it runs, look at its log: it is overloaded or cannot connect": (
+            "ekiden serve を起動してください。動作中なら、過負荷か接続障害です。ログを確認してください"
+        ),
+        "{counts}": "{counts}",
+        "empty": "空です",
+        "{count} deliveries are held, and wait for a person": "{count} 件の配送が保留中で、担当者を待っています",
+        "ekiden queue list --state held; then ekiden queue release or cancel": (
+            "ekiden queue list --state held で確認し、ekiden queue release か cancel を実行してください"
+        ),
+        "worker {id} ({host}, process {pid}) died: its lease ended {length} ago": (
+            "ワーカー {id}（{host}、プロセス {pid}）が停止しました。リースは {length} 前に切れています"
+        ),
+        "a running Ekiden frees what it had within seconds; if none runs, start it": (
+            "動作中の Ekiden が数秒で引き継ぎます。動いていなければ起動してください"
+        ),
+        "{count} alive on {hosts}": "{hosts} で {count} 個が動作中です",
+        "none is running": "動作していません",
+        "start one: ekiden serve": "起動してください: ekiden serve",
+        # DNS
+        "no answer from the name servers ({servers}): {why}": "ネームサーバー（{servers}）が応答しません: {why}",
+        "correct dns.nameservers, or /etc/resolv.conf; a local resolver such as unbound serves best": (
+            "dns.nameservers か /etc/resolv.conf を修正してください。unbound などのローカルリゾルバーが最適です"
+        ),
+        "correct dns.nameservers": "dns.nameservers を修正してください",
+        "the name servers answer ({servers})": "ネームサーバー（{servers}）は応答しています",
+        "{name} is no full name: many servers refuse mail from it": (
+            "{name} は完全な名前ではありません。多くのサーバーに拒否されます"
+        ),
+        "set hostname to this server's name in DNS, such as mail.example.com": (
+            "hostname を DNS 上の名前（mail.example.com など）にしてください"
+        ),
+        "{name} has no address in DNS: many servers refuse mail from it": (
+            "{name} のアドレスが DNS にありません。多くのサーバーに拒否されます"
+        ),
+        "publish an A or AAAA record for it, or set hostname to a name that has one": (
+            "A または AAAA レコードを公開するか、hostname をアドレスのある名前にしてください"
+        ),
+        "{name} is {addresses}": "{name} のアドレスは {addresses} です",
+        "{address} leads back to {name}": "{address} の逆引きは {name} です",
+        "{address} has the reverse name {names}, not {name}: large providers refuse mail from it": (
+            "{address} の逆引きは {name} ではなく {names} です。大手プロバイダーに拒否されます"
+        ),
+        "{address} has no reverse name (PTR): large providers refuse mail from it": (
+            "{address} に逆引き（PTR）がありません。大手プロバイダーに拒否されます"
+        ),
+        "have whoever gave you the address set its PTR record to {name}": (
+            "アドレスの提供者に、PTR レコードを {name} にするよう依頼してください"
+        ),
+        # domains
+        "only the first {count} of {total} domains were looked at": (
+            "{total} ドメインのうち最初の {count} 個だけを調べました"
+        ),
+        "{domain}: {why}": "{domain}: {why}",
+        "{domain} says that it takes no mail (null MX): servers refuse mail from it": (
+            "{domain} はメールを受け取らないと宣言しています（null MX）。このドメインからのメールは拒否されます"
+        ),
+        "{domain} cannot receive mail: no answers, no notifications, and servers refuse mail from it": (
+            "{domain} はメールを受信できません。返信も通知も届かず、このドメインからのメールは拒否されます"
+        ),
+        "publish MX records for it": "MX レコードを公開してください",
+        "{domain} has several SPF records, which counts as an error (RFC 7208 §4.5)": (
+            "{domain} に SPF レコードが複数あり、エラーとして扱われます（RFC 7208 §4.5）"
+        ),
+        "{domain} has no SPF record: its mail is likely to be taken for forged": (
+            "{domain} に SPF レコードがありません。なりすましと判定されるおそれがあります"
+        ),
+        "publish one TXT record that names this server's addresses, such as: v=spf1 mx ip4:192.0.2.1 -all": (
+            "このサーバーのアドレスを示す TXT レコードを1つ公開してください。例: v=spf1 mx ip4:192.0.2.1 -all"
+        ),
+        "{domain} has MX and SPF records": "{domain} には MX と SPF レコードがあります",
+        # outbound
+        "port {port} of other servers was not tried; a first message shows it (ekiden send, ekiden trace)": (
+            "他のサーバーのポート {port} への接続は試していません。"
+            "最初のメールで確認できます（ekiden send、ekiden trace）"
+        ),
+        "the lab cannot be reached: {why}": "ラボに接続できません: {why}",
+        "start the lab, and set dns.nameservers, dns.port and delivery.smtp_port to its ports": (
+            "ラボを起動し、dns.nameservers・dns.port・delivery.smtp_port をそのポートに合わせてください"
+        ),
+        "the lab's host {host} does not greet: {greeting}": "ラボのホスト {host} が挨拶を返しません: {greeting}",
+        "the lab's host {host} answers on port {port}": "ラボのホスト {host} がポート {port} で応答しています",
+    }
+)
