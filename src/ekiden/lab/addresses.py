@@ -23,9 +23,15 @@ def loopback(address: str) -> str:
     raise LabError(f"the lab listens on loopback addresses only, and {address} is none")
 
 
-def tcp_socket(address: str, port: int) -> socket.socket:
-    """A bound TCP socket, not yet listening. ``OSError`` as from bind."""
-    return _bound(address, port, socket.SOCK_STREAM)
+def tcp_socket(address: str, port: int, *, backlog: int = 1024) -> socket.socket:
+    """A listening TCP socket. ``OSError`` when the port is taken."""
+    made = _bound(address, port, socket.SOCK_STREAM)
+    try:
+        made.listen(backlog)
+    except OSError:
+        made.close()
+        raise
+    return made
 
 
 def udp_socket(address: str, port: int) -> socket.socket:
@@ -38,7 +44,7 @@ def _bound(address: str, port: int, kind: socket.SocketKind) -> socket.socket:
     made = socket.socket(family, kind)
     try:
         made.setblocking(False)
-        if kind == socket.SOCK_STREAM:
+        if kind == socket.SOCK_STREAM and port:
             # A lab that is started again takes its old port although connections of the last one linger.
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
@@ -88,8 +94,7 @@ class Hang:
     """A port whose connections time out: its accept queue is full, so that Linux drops every further SYN."""
 
     def __init__(self, address: str, port: int) -> None:
-        self._listener = tcp_socket(address, port)
-        self._listener.listen(0)
+        self._listener = tcp_socket(address, port, backlog=0)
         self._fillers: list[socket.socket] = []
         for _ in range(4):
             filler = socket.socket()

@@ -111,6 +111,10 @@ class MailHost(_Value, frozen=True):
     state: Literal["up", "dead", "hang"] = "up"
     family: Literal["ipv4", "ipv6", "both"] = "ipv4"
 
+    def __post_init__(self) -> None:
+        if self.family != "ipv4" and self.state != "up":
+            raise ValueError("loopback has one IPv6 address only, so that a host with IPv6 can only be up")
+
 
 class Behaviour(_Value, frozen=True):
     """Everything that can be chosen for one domain. All defaults together: a server that accepts."""
@@ -200,6 +204,7 @@ def _ready_made(name: str, catalogue: Mapping[str, Behaviour]) -> Behaviour:
 _FAIL = re.compile(r"(?:fail|reject)-([45]\d\d)(?:-at-(rcpt|data|end))?")
 _GREYLIST = re.compile(r"greylist(?:-(\d{1,4}))?")
 _SLOW = re.compile(r"slow-(\d{1,4}(?:\.\d{1,3})?)(?:-at-(rcpt|data|end))?")
+_HINT = re.compile(r"hint-(\d{1,6})")
 _DISCONNECT = re.compile(r"disconnect-at-(rcpt|data|body|end)")
 _FULL = re.compile(r"full(?:-(452|552))?")
 _ACCEPT = re.compile(r"accept")
@@ -211,8 +216,9 @@ ENHANCED = {421: "4.3.2", 450: "4.2.0", 451: "4.3.0", 452: "4.2.2", 550: "5.1.1"
 def local_part_rules(local: str) -> tuple[Rule, ...] | None:
     """The rules that a recipient's local part asks for; None when it asks for nothing.
 
-    ``fail-CODE[-at-STAGE]``, ``greylist[-TRIES]``, ``slow-SECONDS[-at-STAGE]``, ``disconnect-at-STAGE``,
-    ``full[-CODE]``, ``accept`` (whatever the domain does); each may be followed by ``+anything``.
+    ``fail-CODE[-at-STAGE]``, ``greylist[-TRIES]``, ``hint-SECONDS``, ``slow-SECONDS[-at-STAGE]``,
+    ``disconnect-at-STAGE``, ``full[-CODE]``, ``accept`` (whatever the domain does); each may
+    be followed by ``+anything``.
     """
     word = local.partition("+")[0].lower()
     if match := _FAIL.fullmatch(word):
@@ -223,6 +229,9 @@ def local_part_rules(local: str) -> tuple[Rule, ...] | None:
     if match := _GREYLIST.fullmatch(word):
         reply = Answer(451, "4.7.1", "Greylisted, please try again later")
         return (Rule(at="rcpt", reply=reply, first=int(match[1] or 1)),)
+    if match := _HINT.fullmatch(word):
+        reply = Answer(451, "4.7.1", f"Greylisted, please try again in {match[1]} seconds")
+        return (Rule(at="rcpt", reply=reply, first=1),)
     if match := _SLOW.fullmatch(word):
         stage = match[2] or "rcpt"
         return (Rule(at=stage, delay=min(float(match[1]), 3600)),)

@@ -7,6 +7,7 @@ say nothing.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -18,6 +19,8 @@ import msgspec
 
 from ekiden.lab.addresses import reset_on_close, tcp_socket
 from ekiden.lab.behaviour import LabError
+
+_log = logging.getLogger(__name__)
 
 MAX_BODY = 64 << 20  # octets of one request
 MAX_HEADERS = 1 << 16  # octets of all header fields of one request
@@ -128,8 +131,10 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade, _TooBigError) as error:
-            status = 413 if isinstance(error.__context__, _TooBigError) or isinstance(error, _TooBigError) else 400
+        except httptools.HttpParserUpgrade:
+            pass  # the request itself has been taken, and is answered without an upgrade (RFC 9110 §7.8)
+        except httptools.HttpParserError as error:
+            status = 413 if isinstance(error.__context__, _TooBigError) else 400
             if self._transport is not None:
                 self._transport.write(Response(status).encode(head=False, keep_alive=False))
                 self._transport.close()
@@ -169,7 +174,11 @@ class _Connection(asyncio.Protocol):
     async def _answer(self) -> None:
         while self._waiting and self._transport is not None:
             request, keep_alive = self._waiting.popleft()
-            response = await self._server.handler(request)
+            try:
+                response = await self._server.handler(request)
+            except Exception as error:
+                _log.exception("a request of the lab failed: %s %s", request.method, request.target)
+                response = Response(500, f'{{"error": "{type(error).__name__}"}}\n'.encode())
             transport = self._transport
             if transport is None or transport.is_closing():
                 return

@@ -17,7 +17,6 @@ from ekiden.lab.records import Records, Trouble, parse_name
 from ekiden.lab.smtp import Host, Session, Tries, World
 from ekiden.lab.wire import Wire
 
-BACKLOG = 1024
 START_TRIES = 20
 ADDRESS_TRIES = 50
 _HOSTLESS = frozenset({"null-mx", "mx-nowhere", "no-mail", "nxdomain", "servfail", "refused", "timeout"})
@@ -46,7 +45,7 @@ class Internet:
         self._tries = Tries()
         self._world = World(self._behaviour_of, mailbox, Certificates(), self._tries)
         self._everywhere: list[asyncio.Server] = []
-        self._sessions: set[asyncio.Task[None]] = set()
+        self._sessions: dict[asyncio.Task[None], Wire] = {}
         self._lock = asyncio.Lock()
 
     async def start(
@@ -62,14 +61,16 @@ class Internet:
         self.ipv6 = has_ipv6()
         for attempt in range(START_TRIES):
             self.block = Block(block if attempt == 0 else None)
+            usable = False
             try:
                 await self._listen_everywhere(host, port)
+                usable = True
                 for label, behaviour in catalogue.items():
                     await self.set_behaviour(f"{label}.{ZONE}", behaviour)
                 break
             except OSError as error:
                 await self.close()
-                if attempt == START_TRIES - 1 or (port and not self._everywhere):
+                if attempt == START_TRIES - 1 or (port and not usable):
                     raise LabError(f"the SMTP port {host}:{port or '?'} cannot be used: {error.strerror}") from None
         self.records.put(ZONE, "SOA", [f"ns.{ZONE}. hostmaster.{ZONE}. 1 3600 600 86400 {self.records.ttl}"])
         self.records.put(ZONE, "NS", [f"ns.{ZONE}."])
@@ -96,11 +97,11 @@ class Internet:
     async def _serve(self, host: Host, sock: socket.socket) -> asyncio.Server:
         def started(wire: Wire) -> None:
             task = loop.create_task(Session(host, wire, self._world).run())
-            self._sessions.add(task)
-            task.add_done_callback(self._sessions.discard)
+            self._sessions[task] = wire
+            task.add_done_callback(self._sessions.pop)
 
         loop = asyncio.get_running_loop()
-        return await loop.create_server(lambda: Wire(started), sock=sock, backlog=BACKLOG)
+        return await loop.create_server(lambda: Wire(started), sock=sock)
 
     def _behaviour_of(self, domain: str) -> Behaviour | None:
         found = self.domains.get(domain)
@@ -143,8 +144,9 @@ class Internet:
         self.domains.clear()
         for server in self._everywhere:
             server.close()
-        for task in list(self._sessions):
+        for task, wire in list(self._sessions.items()):
             task.cancel()
+            wire.abort()
         await asyncio.gather(*self._sessions, return_exceptions=True)
         for server in self._everywhere:
             await server.wait_closed()
@@ -197,6 +199,7 @@ class Internet:
         for owner, kind, value in _records(domain):
             sets.setdefault((owner, kind), []).append(value)
         for (owner, kind), values in sets.items():
+            self.records.remove(owner, "CNAME")  # somebody's edit; nothing may stand beside it
             self.records.put(owner, kind, values)
         domain.records += sets
         trouble: Trouble | None = None

@@ -200,6 +200,8 @@ class Lab:
         found = await self.internet.set_behaviour(domain, chosen)
         self._state.behaviours.pop(found.name, None)
         self._state.behaviours[found.name] = chosen
+        # What the domain has just published replaces earlier edits of the same record sets.
+        self._state.dns = [edit for edit in self._state.dns if (edit[0], edit[1]) not in found.records]
         self._save()
         return found
 

@@ -138,13 +138,15 @@ class Records:
 
     def listing(self, name: str | None = None) -> dict[str, dict[str, list[str]]]:
         """``{name: {type: [values]}}`` of everything, or of one name."""
-        wanted = None if name is None else parse_name(name)
+        chosen = sorted(self._data.items(), key=lambda item: item[0])
+        if name is not None:
+            owner = parse_name(name)
+            chosen = [(owner, self._data[owner])] if owner in self._data else []
         return {
             _text(owner): {
                 dns.rdatatype.to_text(kind): [v.to_text() for v in values] for kind, values in sets.items()
             }
-            for owner, sets in sorted(self._data.items(), key=lambda item: item[0])
-            if wanted is None or owner == wanted
+            for owner, sets in chosen
         }
 
     def answer(self, query: dns.message.Message) -> tuple[dns.message.Message, Trouble | None]:

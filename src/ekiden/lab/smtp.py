@@ -348,7 +348,8 @@ class Session:
         self._envelope = None
         self._note(f"C: ({len(raw)} octets of content)")
         data = self._checked(raw, envelope)
-        if self._wire.buffer:
+        if self._wire.buffer and not self._offers("PIPELINING"):
+            # With PIPELINING the end of data may begin a group (RFC 2920 §3.1).
             self._violation("the client sent more before it had the reply to the end of data")
         if len(data) > self._behaviour.size:
             await self._send(Answer(552, "5.3.4", "Message too big"))

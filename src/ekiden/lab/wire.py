@@ -150,6 +150,11 @@ class Wire(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
+    def abort(self) -> None:
+        """Close at once, whatever has not been sent yet."""
+        if self._transport is not None:
+            self._transport.abort()
+
     def reset(self) -> None:
         """Close with TCP RST, at once."""
         if self._transport is not None:
