@@ -49,8 +49,8 @@ class EmbeddedPostgres:
     others, stopped when the last one has stopped or died.
 
     ``directory`` ``None``: a temporary one, deleted at the end, as with ``remove=True``. ``durable=False`` turns
-    off fsync. ``settings`` are lines for the server's configuration. Works as root: the server then runs as the user
-    ``postgres`` or ``nobody``. Raises ``StoreError`` when it cannot be started.
+    off fsync. ``settings`` are lines for the server's configuration. Works as root: the server then runs as the
+    user ``postgres`` or ``nobody``. Raises ``StoreError`` when it cannot be started.
     """
 
     def __init__(
@@ -83,16 +83,22 @@ class EmbeddedPostgres:
 
     def start(self) -> None:
         """Returns when the server takes connections. Blocking: takes a second or two the first time."""
-        self._directory.mkdir(parents=True, exist_ok=True)
-        with _exclusive(self._directory / "starting"):
-            # Waits here while a guard is ending a server that nobody needed.
-            self._lock = os.open(self._directory / "needed", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(self._lock, fcntl.LOCK_SH)
-            try:
-                self._socket_directory = self._running() or self._launch()
-            except BaseException:
+        while not self._socket_directory:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            needed = self._directory / "needed"
+            with contextlib.suppress(FileNotFoundError), _exclusive(self._directory / "starting"):
+                # Waits here while a guard is ending a server that nobody needed; the guard may then have deleted
+                # everything, the file that we locked included.
+                self._lock = os.open(needed, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                try:
+                    fcntl.flock(self._lock, fcntl.LOCK_SH)
+                    if os.path.samestat(os.fstat(self._lock), needed.stat()):
+                        self._socket_directory = self._running() or self._launch()
+                        return
+                except BaseException:
+                    self._let_go()
+                    raise
                 self._let_go()
-                raise
 
     def stop(self) -> None:
         """Need it no more. The process that started the server waits for its end, unless others still need it."""

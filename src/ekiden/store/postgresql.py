@@ -26,7 +26,7 @@ class PostgresStore(RareOperations):
     def __init__(self, dsn: str, readers: Any) -> None:
         self.ids = EventIds()
         self._readers = readers
-        self._writer = Writer(dsn, lambda connection, units: apply(connection, units, self.ids))
+        self._writer = Writer(dsn, lambda connection, units, mend: apply(connection, units, self.ids, mend))
         self._cold = cold_engine(dsn)
 
     @classmethod

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from ekiden.store.api import StoreError, StoreUnavailable
+from ekiden.store.rows import BadText
 
 CONNECT_TIMEOUT = 10.0  # seconds
 
@@ -40,6 +41,8 @@ def translated(error: BaseException) -> StoreError:
     # An InterfaceError that complains about a value is a ValueError too, and no fault of the server.
     if isinstance(error, PASSING) and not isinstance(error, ValueError):
         return StoreUnavailable(f"the database cannot be used just now: {error or type(error).__name__}")
+    if isinstance(error, (UnicodeEncodeError, asyncpg.DataError)):
+        return BadText(str(error))
     return StoreError(f"{type(error).__name__}: {error}")
 
 

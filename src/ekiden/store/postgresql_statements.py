@@ -33,10 +33,10 @@ from ekiden.store.rows import (
 )
 
 
-async def apply(connection: Any, units: Sequence[Unit], ids: EventIds) -> list[Any]:
+async def apply(connection: Any, units: Sequence[Unit], ids: EventIds, mend: bool) -> list[Any]:
     """Write ``units`` in one transaction; the results are in their order. Raises what the driver raises."""
     results: list[Any] = [None] * len(units)
-    rows = Rows()
+    rows = Rows(mend)
     frees: list[Row] = []
     claims: list[tuple[int, Claim]] = []
     finishes: list[tuple[int, Finish]] = []
@@ -49,7 +49,7 @@ async def apply(connection: Any, units: Sequence[Unit], ids: EventIds) -> list[A
                 for new in unit.messages:
                     rows.add_message(unit.worker, new, ids.of(unit.worker))
             case Free():
-                frees += [release_row(unit.worker, release) for release in unit.releases]
+                frees += [release_row(unit.worker, release, mend) for release in unit.releases]
             case Claim():
                 claims.append((position, unit))
             case _:
@@ -77,7 +77,7 @@ async def _finish(
     new_values: dict[Row, Row] = {}
     firsts: list[bool] = []
     for worker, outcome in outcomes:
-        row = outcome_row(worker, outcome)
+        row = outcome_row(worker, outcome, rows.mend)
         firsts.append(row[:3] not in new_values)  # a second outcome for one delivery is fenced by the first
         new_values.setdefault(row[:3], row)
     final = sorted({row[:2] for row in new_values.values() if row[5] >= FIRST_FINAL})
@@ -121,17 +121,7 @@ async def _claim(connection: Any, unit: Claim) -> list[Delivery]:
 
 async def _insert(connection: Any, rows: Rows) -> None:
     """All tables in one statement, hence one round trip."""
-    filled = [
-        (name, found)
-        for name, found in (
-            ("message", rows.messages),
-            ("content", rows.contents),
-            ("delivery", rows.deliveries),
-            ("attempt", rows.attempts),
-            ("event", rows.events),
-        )
-        if found
-    ]
+    filled = rows.tables()
     if filled:
         values = [column for _, found in filled for column in zip(*found, strict=True)]
         await connection.execute(_insert_sql(tuple(name for name, _ in filled)), *values)
@@ -207,8 +197,8 @@ def _due_sql(priority: int) -> str:
     )
 
 
-# $1 now, $2 limit, $3 to $5 the shares, $6 the worker. Whoever is within its priority's share goes first; what is left
-# is filled up by priority.
+# $1 now, $2 limit, $3 to $5 the shares, $6 the worker. Whoever is within its priority's share goes first; what is
+# left is filled up by priority.
 CLAIM_SQL = (
     f"WITH {', '.join(_due_sql(priority) for priority in range(3))}, "
     "due AS ("

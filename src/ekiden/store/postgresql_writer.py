@@ -19,15 +19,15 @@ import asyncpg
 from ekiden.store.api import StoreError, StoreUnavailable
 from ekiden.store.postgresql_connect import CONNECT_TIMEOUT, translated
 from ekiden.store.records import Counters
-from ekiden.store.rows import Unit
+from ekiden.store.rows import BadText, Unit
 
 # While one connection waits for the disk, the other one gathers and executes.
 WRITERS = 2
 MAX_UNITS = 512
 MAX_WEIGHT = 8 << 20  # octets
 
-# Every statement of ours looks rows up by their keys. The planner, which has to guess at the length of arrays and at
-# LIMIT, must never think that reading a whole table is better.
+# Every statement of ours looks rows up by their keys. The planner, which has to guess at the length of arrays and
+# at LIMIT, must never think that reading a whole table is better.
 _SETTINGS = "; ".join(
     (
         "SET synchronous_commit = on",
@@ -39,7 +39,7 @@ _SETTINGS = "; ".join(
     )
 )
 
-Apply = Callable[[Any, Sequence[Unit]], Awaitable[list[Any]]]
+Apply = Callable[[Any, Sequence[Unit], bool], Awaitable[list[Any]]]
 Job = tuple[Unit, "asyncio.Future[Any]"]
 
 
@@ -51,7 +51,10 @@ async def connect(dsn: str) -> Any:
 
 
 class Writer:
-    """Group commit for one process. ``apply`` writes units on a connection, in one transaction of its own."""
+    """Group commit for one process.
+
+    ``apply`` writes units on a connection in one transaction; true: mend their texts (``rows.BadText``).
+    """
 
     def __init__(self, dsn: str, apply: Apply) -> None:
         self.counters = Counters()
@@ -105,13 +108,13 @@ class Writer:
             self._wake.clear()
         return jobs
 
-    async def _write(self, connection: Any, jobs: list[Job]) -> Any:
+    async def _write(self, connection: Any, jobs: list[Job], mend: bool = False) -> Any:
         """Write and answer ``jobs``. Returns the connection for the next ones, or ``None`` when it is of no use."""
         began = time.perf_counter()
         try:
             if connection is None or connection.is_closed():
                 connection = await connect(self._dsn)
-            results = await self._apply(connection, [unit for unit, _ in jobs])
+            results = await self._apply(connection, [unit for unit, _ in jobs], mend)
         except Exception as error:
             self.counters.failures += 1
             ours = translated(error)
@@ -122,6 +125,8 @@ class Writer:
                     connection.terminate()
                 return None
             if len(jobs) == 1:
+                if isinstance(ours, BadText) and not mend:
+                    return await self._write(connection, jobs, mend=True)
                 _fail(jobs[0][1], ours, error)
                 return connection
             # One of them is to blame; its neighbours must not suffer.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from ekiden.core.events import Event, EventType
 from ekiden.core.ids import MAX_NODE, IdFactory
 from ekiden.core.states import Cause, Priority, State
 from ekiden.store import tables
+from ekiden.store.api import StoreError
 from ekiden.store.records import Delivery, Message, NewMessage, Outcome, Release
 
 Row = tuple[Any, ...]
@@ -99,17 +101,46 @@ class EventIds:
         return self._by_worker.get(worker or 0, self._own).next
 
 
+class BadText(StoreError):
+    """A text that the database cannot hold: NUL on PostgreSQL, half a surrogate pair on either.
+
+    Mail is full of bytes that are no text. Rather than refuse a message for its Subject, a unit that fails with
+    this is written once more, mended.
+    """
+
+
+def mended(row: Row) -> Row:
+    """``row`` with U+FFFD for whatever a database cannot hold."""
+    return tuple(_mended_text(value) if isinstance(value, str) else value for value in row)
+
+
+def _mended_text(text: str) -> str:
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "\ufffd")
+
+
 class Rows:
     """What a group of units inserts, by table, in the column order of ``store.tables``."""
 
-    __slots__ = ("attempts", "contents", "deliveries", "events", "messages")
+    __slots__ = ("attempts", "contents", "deliveries", "events", "mend", "messages")
 
-    def __init__(self) -> None:
+    def __init__(self, mend: bool) -> None:
+        self.mend = mend
         self.messages: list[Row] = []
         self.contents: list[Row] = []
         self.deliveries: list[Row] = []
         self.attempts: list[Row] = []
         self.events: list[Row] = []
+
+    def tables(self) -> list[tuple[str, list[Row]]]:
+        """The tables that get rows, and their rows."""
+        found = [
+            ("message", self.messages),
+            ("content", self.contents),
+            ("delivery", self.deliveries),
+            ("attempt", self.attempts),
+            ("event", self.events),
+        ]
+        return [(name, [mended(row) for row in rows] if self.mend else rows) for name, rows in found if rows]
 
     def add_message(self, worker: int, new: NewMessage, next_id: Callable[[Millis], int]) -> None:
         m = new.message
@@ -194,10 +225,15 @@ class Rows:
                 e.recipient_number,
                 int(e.type),
                 e.at,
-                _to_json(e.data).decode() if e.data else "{}",
+                self._json(e.data),
             )
             for e in events
         )
+
+    def _json(self, data: dict[str, Any]) -> str:
+        if not data:
+            return "{}"
+        return json.dumps(data, ensure_ascii=False) if self.mend else _to_json(data).decode()
 
 
 OUTCOME_COLUMNS = (
@@ -216,10 +252,10 @@ OUTCOME_COLUMNS = (
 )
 
 
-def outcome_row(worker: int, outcome: Outcome) -> Row:
+def outcome_row(worker: int, outcome: Outcome, mend: bool) -> Row:
     """The new values of a delivery in the order of ``OUTCOME_COLUMNS``; the first five say which, and its fence."""
     d = outcome.delivery
-    return (
+    row = (
         d.message.account_id,
         d.message.id,
         d.number,
@@ -233,12 +269,14 @@ def outcome_row(worker: int, outcome: Outcome) -> Row:
         outcome.due_at,
         outcome.attempt.finished_at,
     )
+    return mended(row) if mend else row
 
 
-def release_row(worker: int, release: Release) -> Row:
+def release_row(worker: int, release: Release, mend: bool) -> Row:
     """account_id, message_id, number, worker, attempts, due_at, reason."""
     d = release.delivery
-    return d.message.account_id, d.message.id, d.number, worker, d.attempts, release.due_at, release.reason
+    row = (d.message.account_id, d.message.id, d.number, worker, d.attempts, release.due_at, release.reason)
+    return mended(row) if mend else row
 
 
 def message_from(row: Sequence[Any]) -> Message:

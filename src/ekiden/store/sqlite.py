@@ -42,7 +42,9 @@ class SqliteStore(RareOperations):
         self.ids = EventIds()
         self._path = path
         self._writer = Writer(
-            path, lambda connection, units: apply(connection, units, self.ids), asyncio.get_running_loop()
+            path,
+            lambda connection, units, mend: apply(connection, units, self.ids, mend),
+            asyncio.get_running_loop(),
         )
         self._readers = ThreadPoolExecutor(READERS, "sqlite-reader")
         self._local = threading.local()

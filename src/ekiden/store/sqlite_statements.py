@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import msgspec
@@ -41,10 +41,10 @@ _SIZES = (64, 16, 4, 1)
 _from_json = msgspec.json.Decoder(list[list[Any]]).decode
 
 
-def apply(connection: sqlite3.Connection, units: Sequence[Unit], ids: EventIds) -> list[Any]:
+def apply(connection: sqlite3.Connection, units: Sequence[Unit], ids: EventIds, mend: bool) -> list[Any]:
     """Write ``units``; the results are in their order. Raises what the driver raises: then roll back."""
     results: list[Any] = [None] * len(units)
-    rows = Rows()
+    rows = Rows(mend)
     frees: list[Row] = []
     claims: list[int] = []
     finishes: list[tuple[int, Finish]] = []
@@ -57,7 +57,7 @@ def apply(connection: sqlite3.Connection, units: Sequence[Unit], ids: EventIds) 
                 for new in unit.messages:
                     rows.add_message(unit.worker, new, ids.of(unit.worker))
             case Free():
-                frees += [release_row(unit.worker, release) for release in unit.releases]
+                frees += [release_row(unit.worker, release, mend) for release in unit.releases]
             case Claim():
                 claims.append(position)
             case _:
@@ -67,11 +67,8 @@ def apply(connection: sqlite3.Connection, units: Sequence[Unit], ids: EventIds) 
         ended = _finish(connection, finishes, rows, ids, results)
     if frees:
         _each_chunk(connection, _free_sql, frees)
-    _insert(connection, "message", rows.messages)
-    _insert(connection, "content", rows.contents)
-    _insert(connection, "delivery", rows.deliveries)
-    _insert(connection, "attempt", rows.attempts)
-    _insert(connection, "event", rows.events)
+    for table, inserted in rows.tables():
+        _each_chunk(connection, partial(_insert_sql, table), inserted)
     if ended:
         _each_chunk(connection, _remove_content_sql, list(ended))
     for position in claims:
@@ -90,7 +87,7 @@ def _finish(
 ) -> dict[tuple[int, int], None]:
     """Change the deliveries; gather what is to be inserted for them. Returns the messages that may have ended."""
     outcomes = [(unit.worker, outcome) for _, unit in finishes for outcome in unit.outcomes]
-    new_values = [outcome_row(worker, outcome) for worker, outcome in outcomes]
+    new_values = [outcome_row(worker, outcome, rows.mend) for worker, outcome in outcomes]
     owned = [True] * len(outcomes)
     if _each_chunk(connection, _finish_sql, new_values) != len(new_values):
         # Rare: at least one is fenced. Nothing else has been written yet, so begin again and look first.
@@ -149,11 +146,6 @@ def claim(connection: sqlite3.Connection, unit: Claim) -> list[Delivery]:
         owned.append((*key, row[0], unit.worker, unit.now))
     _each_chunk(connection, _own_sql, owned)
     return deliveries
-
-
-def _insert(connection: sqlite3.Connection, table: str, rows: list[Row]) -> None:
-    if rows:
-        _each_chunk(connection, lambda size: _insert_sql(table, size), rows)
 
 
 def _each_chunk(connection: sqlite3.Connection, sql: Callable[[int], str], rows: Sequence[Row]) -> int:

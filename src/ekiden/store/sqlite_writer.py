@@ -26,7 +26,7 @@ from typing import Any
 
 from ekiden.store.api import StoreError, StoreUnavailable
 from ekiden.store.records import Counters
-from ekiden.store.rows import Unit
+from ekiden.store.rows import BadText, Unit
 from ekiden.store.sqlite_turn import Turn
 
 MAX_UNITS = 512
@@ -39,7 +39,7 @@ PAGE_SIZE = 4096
 WAL_AUTOCHECKPOINT = 2000
 WAL_SIZE_LIMIT = 64 << 20
 
-Apply = Callable[[sqlite3.Connection, Sequence[Unit]], list[Any]]
+Apply = Callable[[sqlite3.Connection, Sequence[Unit], bool], list[Any]]
 Job = tuple[Unit, "asyncio.Future[Any]"]
 Answer = tuple["asyncio.Future[Any]", Any, BaseException | None]
 
@@ -83,7 +83,10 @@ def configure(connection: Any, *, write: bool) -> None:
 
 
 class Writer:
-    """Group commit for one process. ``apply`` writes units on a connection that is inside a transaction."""
+    """Group commit for one process.
+
+    ``apply`` writes units on a connection that is inside a transaction; true: mend their texts (``rows.BadText``).
+    """
 
     def __init__(self, path: str, apply: Apply, loop: asyncio.AbstractEventLoop) -> None:
         self.counters = Counters()
@@ -148,14 +151,16 @@ class Writer:
             failure = StoreUnavailable(f"the lock files beside {self._path} cannot be used: {error}")
             return [(future, None, failure) for _, future in jobs]
 
-    def _write_in_turn(self, jobs: list[Job]) -> list[Answer]:
+    def _write_in_turn(self, jobs: list[Job], mend: bool = False) -> list[Answer]:
         units = [unit for unit, _ in jobs]
         try:
-            results = self._transaction(units)
+            results = self._transaction(units, mend)
         except StoreUnavailable as error:
             return [(future, None, error) for _, future in jobs]
         except StoreError as error:
             if len(jobs) == 1:
+                if isinstance(error, BadText) and not mend:
+                    return self._write_in_turn(jobs, mend=True)
                 return [(jobs[0][1], None, error)]
             # One of them is to blame; its neighbours must not suffer.
             answers: list[Answer] = []
@@ -164,14 +169,14 @@ class Writer:
             return answers
         return [(future, result, None) for (_, future), result in zip(jobs, results, strict=True)]
 
-    def _transaction(self, units: list[Unit]) -> list[Any]:
+    def _transaction(self, units: list[Unit], mend: bool) -> list[Any]:
         began = time.perf_counter()
         try:
             connection = self._connection
             if connection is None:
                 connection = self._connection = connect(self._path, write=True)
             connection.execute("BEGIN IMMEDIATE")
-            results = self._apply(connection, units)
+            results = self._apply(connection, units, mend)
             connection.execute("COMMIT")
         except Exception as error:
             self._rollback()
@@ -232,6 +237,8 @@ def translated(error: BaseException) -> StoreError:
         return error
     if isinstance(error, OSError):
         return StoreUnavailable(f"the database cannot be opened: {error}")
+    if isinstance(error, UnicodeEncodeError):
+        return BadText(str(error))
     code = getattr(error, "sqlite_errorcode", None)
     if code is not None and code & 0xFF in _PASSING:
         return StoreUnavailable(f"the database cannot be used just now: {error}")
