@@ -115,7 +115,9 @@ def tables(samples: Sequence[Sample]) -> list[tuple[str, Sequence[str], list[lis
     if latencies:
         header = ("under full load, ms", "message p50", "message p99", "login p50", "login p99")
         found.append(("What the client sees: MAIL until 250, connect until MAIL may be sent", header, latencies))
-    found.append(("Targets", ("target", "wanted", "measured", "verdict"), verdict_rows(judge(samples))))
+    verdicts = judge(samples)
+    if any(verdict.met is not None for verdict in verdicts):
+        found.append(("Targets", ("target", "wanted", "measured", "verdict"), verdict_rows(verdicts)))
     return found
 
 
