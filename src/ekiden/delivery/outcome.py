@@ -15,6 +15,7 @@ import re
 from functools import lru_cache
 
 from ekiden.core.states import Cause, State, Verdict
+from ekiden.smtp.reply import Reply
 
 MAX_TEXT = 500
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
@@ -213,9 +214,17 @@ def asks_to_slow_down(verdict: Verdict) -> bool:
 # Verdicts without a peer's reply: the codes are those we would have given (RFC 3463 §3).
 
 
-def no_connection(text: str) -> Verdict:
-    """Every address of the site refused, or did not answer, or broke off before the message."""
-    return Verdict(State.DEFERRED, Cause.NETWORK, 451, "4.4.1", clean(text))
+def no_connection(text: str, reply: Reply | None = None) -> Verdict:
+    """Every address of the site refused, or did not answer, or broke off before the message.
+
+    ``reply``: what the last one said, 5xx perhaps. It keeps its codes and tells the cause, but it does not speak
+    about the message, so the mail waits.
+    """
+    text = clean(text)
+    if reply is None:
+        return Verdict(State.DEFERRED, Cause.NETWORK, 451, "4.4.1", text)
+    cause = cause_of(reply.code, reply.enhanced, reply.text)
+    return Verdict(State.DEFERRED, cause, reply.code, reply.enhanced, text)
 
 
 def connection_lost(text: str) -> Verdict:

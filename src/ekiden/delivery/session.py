@@ -19,7 +19,6 @@ from ekiden.net.network import Network, OutsideLab, Stream, host_port
 from ekiden.smtp.client import (
     ClientConnection,
     ClientEvent,
-    Closed,
     Greeting,
     HelloDone,
     TlsReady,
@@ -28,6 +27,7 @@ from ekiden.smtp.client import (
     TransactionDone,
     TransactionResult,
 )
+from ekiden.smtp.reply import Reply
 
 _BROKEN_MOST = 10_000
 
@@ -44,7 +44,11 @@ class NotConnected(EkidenError):
 
 
 class SessionLost(EkidenError):
-    """The conversation broke off, or went silent, in the middle."""
+    """The conversation broke off, or went silent, or was refused before MAIL; ``reply`` is the refusal, if any."""
+
+    def __init__(self, message: str, reply: Reply | None = None) -> None:
+        super().__init__(message)
+        self.reply = reply
 
 
 class _TlsBroken(SessionLost):
@@ -131,10 +135,10 @@ class Session:
         """Drive the machine until it has something to say."""
         machine, stream = self._machine, self._stream
         while True:
+            event = machine.next_event()
             data = machine.data_to_send()
             if data:
                 stream.write(data)
-            event = machine.next_event()
             if event is not None:
                 return event
             wait = self._config.data_timeout if machine.awaiting == "content" else timeout
@@ -161,9 +165,9 @@ class Session:
         config = self._config
         event = await self._next(config.greeting_timeout)
         if not isinstance(event, Greeting):
-            raise SessionLost(_why(event))
+            raise _lost(event)
         if not event.reply.positive:
-            raise SessionLost(f"the server refuses to talk to us: {event.reply}")
+            raise _lost(event)
         await self._hello()
         if tls is not None and "STARTTLS" in self.extensions:
             self._machine.starttls()
@@ -172,7 +176,7 @@ class Session:
                 await self._handshake(tls)
                 await self._hello()
             elif not isinstance(event, TlsRefused) or event.reply.code == 421:
-                raise _TlsBroken(_why(event))
+                raise _TlsBroken(str(_lost(event)))
         self._prelude = len(self._machine.dialogue)
         self.max_recipients = min(self.max_recipients, self._machine.max_recipients or self.max_recipients)
 
@@ -180,7 +184,7 @@ class Session:
         self._machine.ehlo()
         event = await self._next(self._config.command_timeout)
         if not isinstance(event, HelloDone):
-            raise SessionLost(_why(event))
+            raise _lost(event)
         self.extensions = event.extensions
 
     async def _handshake(self, tls: ssl.SSLContext) -> None:
@@ -221,27 +225,26 @@ class Connector:
         host and the moment, not about a message: the next address is tried, and at last the mail waits.
         """
         candidates, dialogue = await self._router.candidates(route)
-        reason = ""
+        verdict = outcome.no_connection("no address to connect to")
         for candidate in candidates:
             in_clear = self._tls is None or self._is_broken(candidate.address)
             try:
                 try:
                     session = await self._try(candidate, None if in_clear else self._tls, dialogue)
-                except _TlsBroken as error:
+                except _TlsBroken:
                     self._remember_broken(candidate.address)
-                    reason = str(error)
                     dialogue.append("# again without TLS")
                     session = await self._try(candidate, None, dialogue)
             except SessionLost as error:
-                reason = f"{candidate.host}: {error}"
+                verdict = outcome.no_connection(f"{candidate.host}: {error}", error.reply)
                 continue
             except OutsideLab as error:
-                reason = str(error)
+                verdict = outcome.no_connection(str(error))
                 dialogue.append(f"# {error}")
                 continue
             session.preamble = "\n".join(dialogue + session.greeting)
             return session
-        raise NotConnected(outcome.no_connection(reason), dialogue, candidates[-1])
+        raise NotConnected(verdict, dialogue, candidates[-1])
 
     async def _try(self, candidate: Candidate, tls: ssl.SSLContext | None, dialogue: list[str]) -> Session:
         where = f"{candidate.host} ({host_port(candidate.address, candidate.port)})"
@@ -296,11 +299,12 @@ def error_text(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-def _why(event: ClientEvent) -> str:
-    if isinstance(event, Closed):
-        return event.reason
+def _lost(event: ClientEvent) -> SessionLost:
+    """The event that came instead of the one that goes on."""
     reply = getattr(event, "reply", None)
-    return f"the server refuses to talk to us: {reply}" if reply is not None else type(event).__name__
+    if isinstance(reply, Reply):
+        return SessionLost(f"the server refuses to talk to us: {reply}", reply)
+    return SessionLost(getattr(event, "reason", type(event).__name__))
 
 
 def lines_of(lines: list[str], address: str) -> list[str]:
