@@ -86,7 +86,7 @@ class _View(Generic[_Facts]):
             entry = self.known.get(key)
             if entry is None:
                 self.known[key] = _Known(found.get(key), now)
-            else:
+            elif now >= entry.checked:
                 entry.facts = found.get(key)
                 entry.checked = now
 
@@ -111,6 +111,10 @@ class Directory:
         """What is known and recent enough; ``None``: ask ``credential``."""
         entry = self._credentials.fresh(credential_id, self._clock.monotonic())
         return None if entry is None else entry.facts
+
+    def saw_credential(self, facts: CredentialFacts, at: float) -> None:
+        """Somebody read it anyway, with a query that began at the monotonic time ``at``."""
+        self._credentials.put([facts.id], {facts.id: facts}, at)
 
     async def account(self, account_id: int) -> AccountFacts | None:
         """The account, or ``None`` when there is none."""

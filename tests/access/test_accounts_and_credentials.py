@@ -1,0 +1,160 @@
+"""Accounts, credentials and domains: what operators change."""
+
+from __future__ import annotations
+
+import string
+
+import pytest
+from sqlalchemy import select
+
+from ekiden.access.accounts import (
+    create_account,
+    get_account,
+    list_accounts,
+    resume_account,
+    set_priority,
+    suspend_account,
+)
+from ekiden.access.authenticate import Authenticator, Principal, Refusal
+from ekiden.access.credentials import (
+    create_api_key,
+    generate_password,
+    hasher,
+    list_credentials,
+    revoke_credential,
+    set_password,
+)
+from ekiden.access.domains import add_domain, list_domains
+from ekiden.access.errors import BadName, NameTaken, NotFound
+from ekiden.core.clock import ManualClock
+from ekiden.core.states import Priority
+from ekiden.store.api import Store
+from ekiden.store.tables import credential as table
+
+NOW = 1_800_000_000_000
+
+
+async def test_accounts(store: Store) -> None:
+    made = await create_account(store, "acme", NOW, priority=Priority.HIGH)
+    assert (made.name, made.priority, made.created_at, made.suspended_at) == ("acme", Priority.HIGH, NOW, None)
+    assert await get_account(store, "acme") == made
+    other = await create_account(store, "Ähnlich & Söhne", NOW)
+    assert await list_accounts(store) == [made, other]
+
+    assert (await suspend_account(store, "acme", NOW + 1)).suspended_at == NOW + 1
+    assert (await resume_account(store, "acme")).suspended_at is None
+    assert (await set_priority(store, "acme", Priority.LOW)).priority is Priority.LOW
+
+
+async def test_accounts_that_cannot_be(store: Store) -> None:
+    await create_account(store, "acme", NOW)
+    with pytest.raises(NameTaken, match="acme"):
+        await create_account(store, "acme", NOW)
+    for name in ("", " acme", "acme\n", "a" * 65, "a\0b"):
+        with pytest.raises(BadName):
+            await create_account(store, name, NOW)
+    for change in (get_account(store, "none"), suspend_account(store, "none", NOW), resume_account(store, "none")):
+        with pytest.raises(NotFound):
+            await change
+
+
+async def test_passwords(store: Store) -> None:
+    account = await create_account(store, "acme", NOW)
+    made = await set_password(store, account.id, "mailer", "correct horse", NOW)
+    assert (made.account_id, made.kind, made.name, made.revoked_at) == (account.id, "password", "mailer", None)
+
+    again = await set_password(store, account.id, "mailer", "battery staple", NOW + 1)
+    assert again.id == made.id
+    async with store.read() as connection:
+        row = (await connection.execute(select(table))).one()
+    assert row.secret_hash.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    assert hasher.verify(row.secret_hash, "battery staple")
+
+    await revoke_credential(store, made.id, NOW + 2)
+    assert (await set_password(store, account.id, "mailer", "battery staple", NOW + 3)).revoked_at is None
+
+
+async def test_passwords_that_cannot_be(store: Store) -> None:
+    account = await create_account(store, "acme", NOW)
+    other = await create_account(store, "other", NOW)
+    await set_password(store, account.id, "mailer", "correct horse", NOW)
+    with pytest.raises(NameTaken, match="mailer"):
+        await set_password(store, other.id, "mailer", "correct horse", NOW)
+    for username in ("App", "app", "", "a\n", "x" * 255):
+        with pytest.raises(BadName):
+            await set_password(store, account.id, username, "correct horse", NOW)
+    for password in ("short", "x" * 513, "with\0nul in it"):
+        with pytest.raises(BadName):
+            await set_password(store, account.id, "another", password, NOW)
+    assert len(await list_credentials(store)) == 1
+
+
+async def test_api_keys(store: Store) -> None:
+    account = await create_account(store, "acme", NOW)
+    made = await create_api_key(store, account.id, "billing", NOW)
+    other = await create_api_key(store, account.id, "billing", NOW)
+    assert made.key.startswith("ek_")
+    assert len(made.key) == len("ek_") + 43
+    assert set(made.key[3:]) <= set(string.ascii_letters + string.digits)
+    assert made.key != other.key
+    assert made.key not in repr(made)
+    async with store.read() as connection:
+        rows = (await connection.execute(select(table))).all()
+    assert all(made.key not in str(row) for row in rows)
+
+
+async def test_revoking_and_listing(store: Store) -> None:
+    account = await create_account(store, "acme", NOW)
+    other = await create_account(store, "other", NOW)
+    password = await set_password(store, account.id, "mailer", "correct horse", NOW)
+    key = (await create_api_key(store, account.id, "billing", NOW)).credential
+    theirs = (await create_api_key(store, other.id, "theirs", NOW)).credential
+
+    revoked = await revoke_credential(store, key.id, NOW + 5)
+    assert revoked.revoked_at == NOW + 5
+    assert await revoke_credential(store, key.id, NOW + 9) == revoked
+    with pytest.raises(NotFound):
+        await revoke_credential(store, 999_999, NOW)
+
+    assert await list_credentials(store) == [password, revoked, theirs]
+    assert await list_credentials(store, account.id) == [password, revoked]
+    assert await list_credentials(store, account.id, revoked=False) == [password]
+
+
+async def test_domains(store: Store) -> None:
+    account = await create_account(store, "acme", NOW)
+    made = await add_domain(store, account.id, "Example.COM", NOW, verified=True)
+    other = await add_domain(store, account.id, "bücher.example", NOW)
+    assert (made.name, made.verified_at) == ("example.com", NOW)
+    assert (other.name, other.verified_at) == ("xn--bcher-kva.example", None)
+    assert await list_domains(store) == await list_domains(store, account.id) == [made, other]
+    assert await list_domains(store, 999_999) == []
+    with pytest.raises(NameTaken):
+        await add_domain(store, account.id, "example.com", NOW)
+    for name in ("", "no domain", "[192.0.2.1]"):
+        with pytest.raises(BadName):
+            await add_domain(store, account.id, name, NOW)
+
+
+async def test_logging_in_on_either_engine(store: Store) -> None:
+    clock = ManualClock()
+    account = await create_account(store, "acme", NOW)
+    password = await set_password(store, account.id, "mailer", "correct horse", NOW)
+    key = await create_api_key(store, account.id, "billing", NOW)
+    authenticator = Authenticator(store, clock)
+    principal = await authenticator.verify("mailer", "correct horse", "192.0.2.1")
+    assert principal == Principal(account.id, password.id, "acme")
+    assert await authenticator.verify("App", key.key, "192.0.2.1") == Principal(
+        account.id, key.credential.id, "acme"
+    )
+    assert await authenticator.verify("mailer", "\0", "192.0.2.1") is Refusal.BAD_CREDENTIALS
+    clock.advance(5_000)
+    assert await authenticator.still_valid(principal)
+    await authenticator.close()
+    assert [made.last_used_at for made in await list_credentials(store)] == [clock.now() - 5_000] * 2
+
+
+def test_generated_passwords_are_long_and_differ() -> None:
+    made = {generate_password() for _ in range(20)}
+    assert len(made) == 20
+    assert all(len(password) == 24 and password.isalnum() for password in made)

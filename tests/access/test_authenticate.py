@@ -1,0 +1,315 @@
+"""Proving to be an account, with a real store and real hashes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+from sqlalchemy import delete
+from sqlalchemy.schema import DropTable
+
+from ekiden.access.accounts import create_account, resume_account, suspend_account
+from ekiden.access.authenticate import Authenticator, Principal, Refusal
+from ekiden.access.config import AccessConfig
+from ekiden.access.credentials import (
+    api_key_lookup,
+    create_api_key,
+    list_credentials,
+    revoke_credential,
+    set_password,
+)
+from ekiden.access.directory import Directory
+from ekiden.core.clock import SECOND, ManualClock
+from ekiden.core.states import Priority
+from ekiden.store.api import Store
+from ekiden.store.open import open_store
+from ekiden.store.tables import account as account_table
+from ekiden.store.tables import credential as table
+
+PASSWORD = "correct horse"
+NO_DELAY = AccessConfig(delay=0, max_delay=0)
+HERE = "192.0.2.1"
+
+
+@dataclass
+class World:
+    store: Store
+    clock: ManualClock
+    authenticator: Authenticator
+    account_id: int
+    password_id: int
+    key_id: int
+    key: str
+
+    @property
+    def mailer(self) -> Principal:
+        return Principal(self.account_id, self.password_id, "acme", Priority.HIGH)
+
+    @property
+    def app(self) -> Principal:
+        return Principal(self.account_id, self.key_id, "acme", Priority.HIGH)
+
+    async def verify(self, username: str, password: str, address: str = HERE) -> Principal | Refusal:
+        return await self.authenticator.verify(username, password, address)
+
+    def hashes(self) -> int:
+        """How many were computed so far."""
+        return self.authenticator.computed
+
+
+@pytest.fixture
+async def store(sqlite_url: str) -> AsyncIterator[Store]:
+    opened = await open_store(sqlite_url)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def world(store: Store) -> AsyncIterator[World]:
+    clock = ManualClock()
+    account = await create_account(store, "acme", clock.now(), priority=Priority.HIGH)
+    password = await set_password(store, account.id, "mailer", PASSWORD, clock.now())
+    key = await create_api_key(store, account.id, "key", clock.now())
+    authenticator = Authenticator(store, clock, NO_DELAY)
+    yield World(store, clock, authenticator, account.id, password.id, key.credential.id, key.key)
+    await authenticator.close()
+
+
+async def test_password_and_api_key(world: World) -> None:
+    assert await world.verify("mailer", PASSWORD) == world.mailer
+    for username in ("App", "app", "APP"):
+        assert await world.verify(username, world.key) == world.app
+
+
+@pytest.mark.parametrize(
+    ("username", "password"),
+    [
+        ("mailer", "wrong"),
+        ("Mailer", PASSWORD),
+        ("nobody", PASSWORD),
+        ("mailer", ""),
+        ("", ""),
+        ("App", "ek_wrong"),
+        ("App", PASSWORD),
+        ("mailer", "x" * 100_000),
+        ("x" * 100_000, "x"),
+        ("nul\0", "nul\0"),
+        ("lone \udcff surrogate", "\udcff"),
+    ],
+)
+async def test_wrong_ones(world: World, username: str, password: str) -> None:
+    assert await world.verify(username, password) is Refusal.BAD_CREDENTIALS
+
+
+async def test_the_key_is_no_password_and_its_hash_is_no_key(world: World) -> None:
+    assert await world.verify("mailer", world.key) is Refusal.BAD_CREDENTIALS
+    assert await world.verify("key", world.key) is Refusal.BAD_CREDENTIALS
+    assert await world.verify(api_key_lookup(world.key), world.key) is Refusal.BAD_CREDENTIALS
+    assert await world.verify("App", api_key_lookup(world.key)) is Refusal.BAD_CREDENTIALS
+
+
+async def test_what_was_right_is_remembered_for_a_while(world: World) -> None:
+    await world.verify("mailer", PASSWORD)
+    before = world.hashes()
+    for _ in range(5):
+        assert await world.verify("mailer", PASSWORD) == world.mailer
+    assert world.hashes() == before
+    world.clock.advance(61 * SECOND)
+    assert await world.verify("mailer", PASSWORD) == world.mailer
+    assert world.hashes() == before + 1
+
+
+async def test_the_same_login_at_the_same_time_is_computed_once(world: World) -> None:
+    before = world.hashes()
+    answers = await asyncio.gather(*(world.verify("mailer", PASSWORD) for _ in range(50)))
+    assert answers == [world.mailer] * 50
+    assert world.hashes() == before + 1
+
+
+async def test_an_unknown_user_name_costs_as_much_as_a_wrong_password(world: World) -> None:
+    before = world.hashes()
+    await world.verify("nobody", PASSWORD)
+    assert world.hashes() == before + 1
+    await world.verify("mailer", "wrong")
+    assert world.hashes() == before + 2
+
+
+async def test_a_revoked_credential_is_out_within_two_seconds(world: World) -> None:
+    await world.verify("mailer", PASSWORD)
+    await world.verify("App", world.key)
+    for credential in await list_credentials(world.store):
+        await revoke_credential(world.store, credential.id, world.clock.now())
+    world.clock.advance(2 * SECOND)
+    assert await world.verify("mailer", PASSWORD) is Refusal.BAD_CREDENTIALS
+    assert await world.verify("App", world.key) is Refusal.BAD_CREDENTIALS
+
+
+async def test_a_changed_password_is_in_within_two_seconds(world: World) -> None:
+    await world.verify("mailer", PASSWORD)
+    await set_password(world.store, world.account_id, "mailer", "battery staple", world.clock.now())
+    assert await world.verify("mailer", "battery staple") == world.mailer
+    world.clock.advance(2 * SECOND)
+    assert await world.verify("mailer", PASSWORD) is Refusal.BAD_CREDENTIALS
+
+
+async def test_a_suspended_account_is_told_so_and_comes_back(world: World) -> None:
+    await world.verify("mailer", PASSWORD)
+    await suspend_account(world.store, "acme", world.clock.now())
+    world.clock.advance(2 * SECOND)
+    assert await world.verify("mailer", PASSWORD) is Refusal.SUSPENDED
+    assert await world.verify("mailer", "wrong") is Refusal.BAD_CREDENTIALS
+    await resume_account(world.store, "acme")
+    world.clock.advance(2 * SECOND)
+    assert await world.verify("mailer", PASSWORD) == world.mailer
+
+
+async def test_open_sessions_hear_of_it_too(world: World) -> None:
+    principal = await world.verify("mailer", PASSWORD)
+    assert isinstance(principal, Principal)
+    assert world.authenticator.known_valid(principal) is True
+    world.clock.advance(2 * SECOND)
+    assert world.authenticator.known_valid(principal) is None
+    assert await world.authenticator.still_valid(principal)
+    await revoke_credential(world.store, principal.credential_id, world.clock.now())
+    world.clock.advance(2 * SECOND)
+    assert not await world.authenticator.still_valid(principal)
+    assert world.authenticator.known_valid(principal) is False
+    trusted = Principal(world.account_id, 0, "acme")
+    assert world.authenticator.known_valid(trusted) is True
+    assert await world.authenticator.still_valid(trusted)
+
+
+async def test_guessing_from_one_address_is_refused_after_a_while(world: World) -> None:
+    answers = [await world.verify("mailer", f"guess {n}") for n in range(25)]
+    assert answers == [Refusal.BAD_CREDENTIALS] * 20 + [Refusal.TOO_MANY] * 5
+    before = world.hashes()
+    assert await world.verify("mailer", PASSWORD) is Refusal.TOO_MANY
+    assert world.hashes() == before
+    assert await world.verify("mailer", PASSWORD, "192.0.2.2") == world.mailer
+    world.clock.advance(1300 * SECOND)
+    assert await world.verify("mailer", PASSWORD) == world.mailer
+
+
+async def test_many_guesses_at_once_do_not_slip_past_the_limit(world: World) -> None:
+    before = world.hashes()
+    answers = await asyncio.gather(*(world.verify("mailer", f"guess {n}") for n in range(60)))
+    assert answers.count(Refusal.BAD_CREDENTIALS) <= 20
+    assert world.hashes() - before <= 20
+
+
+async def test_many_right_logins_at_once_from_one_address_all_pass(world: World) -> None:
+    for number in range(30):
+        await create_api_key(world.store, world.account_id, f"key {number}", world.clock.now())
+    keys = [await create_api_key(world.store, world.account_id, f"k{n}", world.clock.now()) for n in range(30)]
+    answers = await asyncio.gather(*(world.verify("App", key.key) for key in keys))
+    assert all(isinstance(answer, Principal) for answer in answers)
+
+
+async def test_guessing_at_an_account_from_everywhere_does_not_lock_it_out(store: Store, world: World) -> None:
+    few = AccessConfig(delay=0, max_delay=0, account_limit=5)
+    authenticator = Authenticator(store, world.clock, few)
+    known, cached = "198.51.100.1", "198.51.100.2"
+    assert await authenticator.verify("mailer", PASSWORD, known) == world.mailer
+    for number in range(10):
+        answer = await authenticator.verify("mailer", f"guess {number}", f"203.0.113.{number}")
+        assert answer is (Refusal.BAD_CREDENTIALS if number < 5 else Refusal.TOO_MANY)
+    assert await authenticator.verify("mailer", PASSWORD, cached) == world.mailer
+    world.clock.advance(61 * SECOND)
+    assert await authenticator.verify("mailer", PASSWORD, "198.51.100.3") is Refusal.TOO_MANY
+    assert await authenticator.verify("mailer", PASSWORD, known) == world.mailer
+    assert await authenticator.verify("App", world.key, "198.51.100.3") == world.app
+    await authenticator.close()
+
+
+async def test_failures_are_answered_later_and_later(store: Store, world: World) -> None:
+    slow = AccessConfig(delay=0.01, max_delay=0.04, address_delay_after=2)
+    authenticator = Authenticator(store, world.clock, slow)
+    loop = asyncio.get_running_loop()
+    took = []
+    for number in range(5):
+        began = loop.time()
+        await authenticator.verify("App", f"guess {number}", HERE)
+        took.append(loop.time() - began)
+    # At least the delay; how much more is the machine's matter.
+    for seconds, delay in zip(took, [0, 0.01, 0.02, 0.04, 0.04], strict=True):
+        assert seconds >= delay * 0.9
+    await authenticator.close()
+
+
+async def test_the_last_use_is_written_once_a_minute(world: World) -> None:
+    async def last_used() -> list[int | None]:
+        return [credential.last_used_at for credential in await list_credentials(world.store)]
+
+    await world.verify("mailer", PASSWORD)
+    assert await last_used() == [None, None]
+    world.clock.advance(61 * SECOND)
+    at = world.clock.now()
+    await world.verify("mailer", PASSWORD)
+    await world.authenticator.close()
+    assert await last_used() == [at, None]
+
+
+async def test_a_store_that_fails_is_a_temporary_failure(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with world.store.write() as connection:
+        await connection.execute(DropTable(table))
+    assert await world.verify("mailer", PASSWORD) is Refusal.UNAVAILABLE
+    assert PASSWORD not in caplog.text
+
+
+async def test_nothing_secret_is_shown(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    principal = await world.verify("mailer", PASSWORD)
+    await world.verify("mailer", "wrong password")
+    facts = await world.authenticator.directory.credential(world.password_id)
+    for text in (repr(principal), repr(facts), repr(vars(world.authenticator)), caplog.text):
+        assert PASSWORD not in text
+        assert "argon2id" not in text
+        assert world.key not in text
+
+
+@pytest.mark.parametrize(
+    ("refusal", "code"),
+    [
+        (Refusal.BAD_CREDENTIALS, "535 5.7.8"),
+        (Refusal.TOO_MANY, "454 4.7.0 Too many failed attempts"),
+        (Refusal.SUSPENDED, "535 5.7.13"),
+        (Refusal.UNAVAILABLE, "454 4.7.0"),
+    ],
+)
+def test_replies(refusal: Refusal, code: str) -> None:
+    assert str(refusal.reply).startswith(code)
+
+
+async def test_the_directory_asks_once_for_many_and_forgets(world: World) -> None:
+    directory = Directory(world.store, world.clock)
+    answers = await asyncio.gather(*(directory.account(world.account_id) for _ in range(20)))
+    assert {answer.name for answer in answers if answer is not None} == {"acme"}
+    assert await directory.account(999_999) is None
+    assert await directory.credential(999_999) is None
+
+    async with world.store.write() as connection:
+        await connection.execute(delete(account_table))
+    fresh = directory.fresh_account(world.account_id)
+    assert fresh is not None
+    assert not fresh.suspended
+    world.clock.advance(2 * SECOND)
+    assert directory.fresh_account(world.account_id) is None
+    assert await directory.account(world.account_id) is None
+    await directory.close()
+
+
+async def test_the_directory_reads_again_together_what_is_in_use(world: World) -> None:
+    directory = Directory(world.store, world.clock)
+    await directory.account(world.account_id)
+    await directory.credential(world.password_id)
+    world.clock.advance(1_500)
+    await directory.credential(world.password_id)
+    assert directory.fresh_account(world.account_id) is not None
+    world.clock.advance(600 * SECOND)
+    await directory.credential(world.key_id)
+    assert directory.fresh_credential(world.password_id) is None
+    await directory.close()
