@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import secrets
 import socket
@@ -10,6 +11,10 @@ import struct
 from ekiden.lab.behaviour import LabError
 
 IPV6 = "::1"
+PORTS = range(20_000, 32_000)
+"""Free ports are taken from here: below those that Linux gives to clients, so that a lab that is started again
+finds its ports unused."""
+PORT_TRIES = 50
 
 
 def loopback(address: str) -> str:
@@ -24,7 +29,14 @@ def loopback(address: str) -> str:
 
 
 def tcp_socket(address: str, port: int, *, backlog: int = 1024) -> socket.socket:
-    """A listening TCP socket. ``OSError`` when the port is taken."""
+    """A listening TCP socket; port 0 is a free one. ``OSError`` when the port is taken."""
+    if not port:
+        for _ in range(PORT_TRIES):
+            try:
+                return tcp_socket(address, secrets.choice(PORTS), backlog=backlog)
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
     made = _bound(address, port, socket.SOCK_STREAM)
     try:
         made.listen(backlog)
@@ -44,7 +56,7 @@ def _bound(address: str, port: int, kind: socket.SocketKind) -> socket.socket:
     made = socket.socket(family, kind)
     try:
         made.setblocking(False)
-        if kind == socket.SOCK_STREAM and port:
+        if kind == socket.SOCK_STREAM:
             # A lab that is started again takes its old port although connections of the last one linger.
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:

@@ -41,6 +41,7 @@ class NameServer:
         self._tcp: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._timers: set[asyncio.TimerHandle] = set()
+        self._closed = asyncio.Event()
 
     async def start(self, host: str, port: int = 0) -> int:
         """Bind both transports to one port (0: a free one) and return it."""
@@ -69,6 +70,7 @@ class NameServer:
             timer.cancel()
         if self._udp is not None:
             self._udp.close()
+            await self._closed.wait()
         if self._tcp is not None:
             self._tcp.close()
             for writer in list(self._writers):
@@ -94,6 +96,10 @@ class NameServer:
         if trouble is not None and trouble.fault == "timeout":
             return None, 0
         return _wire(response, query, transport, trouble), 0 if trouble is None else trouble.delay
+
+    def udp_closed(self) -> None:
+        """The socket is no more."""
+        self._closed.set()
 
     async def _serve_tcp(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
@@ -139,6 +145,9 @@ class _Datagrams(asyncio.DatagramProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # The transports of asyncio and uvloop do not all derive from the class they implement.
         self._transport = cast(asyncio.DatagramTransport, transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._server.udp_closed()
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
         if self._transport is not None:
