@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -246,6 +247,15 @@ async def test_what_a_worker_took_in_the_meantime_is_left_to_it(store: Store, ro
     assert changes == [Change(1, 1)]
     found = dict(enumerate(await states(store, new), 1))
     assert found[claimed.number][0] is State.SENDING
+
+
+async def test_changes_at_the_same_time_leave_no_content_behind(store: Store, rows: Rows) -> None:
+    new = [await rows.message(*(f"r{number}@x.example" for number in range(8))) for _ in range(10)]
+    parts = [QueueFilter(targets=tuple(Target(item.message.id, number) for item in new)) for number in range(1, 9)]
+    changes = await asyncio.gather(*(change(store, rows, Action.CANCEL, part) for part in parts))
+    assert changes == [Change(10, 0)] * 8
+    async with store.read() as connection:
+        assert (await connection.execute(select(content.c.message_id))).all() == []
 
 
 async def test_many_are_changed_in_batches(store: Store, rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -441,7 +441,11 @@ async def _apply_batch(
     by: str,
     reason: str,
 ) -> int:
-    lock = _lock(keys, action.states, rows=connection.dialect.name == "postgresql")
+    locks_rows = connection.dialect.name == "postgresql"
+    if action is Action.CANCEL and locks_rows:
+        # Two transactions may each end "another" delivery of one message and not see each other. They queue here.
+        await connection.exec_driver_sql(_lock_contents(keys))
+    lock = _lock(keys, action.states, rows=locks_rows)
     rows = (await connection.exec_driver_sql(lock)).all()
     if not rows:
         return 0
@@ -493,6 +497,17 @@ def _lock(keys: Sequence[tuple[int, int, int]], states: frozenset[State], *, row
         "ON d.account_id = wanted.account_id AND d.message_id = wanted.message_id AND d.number = wanted.number "
         f"WHERE d.state IN ({', '.join(str(int(state)) for state in sorted(states))}) "
         f"ORDER BY d.account_id, d.message_id, d.number{' FOR UPDATE OF d' if rows else ''}"
+    )
+
+
+def _lock_contents(keys: Sequence[tuple[int, int, int]]) -> str:
+    wanted = ", ".join(
+        f"({account_id:d}, {message_id:d})" for account_id, message_id in sorted({key[:2] for key in keys})
+    )
+    return (
+        "SELECT 1 FROM content AS c "
+        f"WHERE (c.account_id, c.message_id) IN (VALUES {wanted}) "
+        "ORDER BY c.account_id, c.message_id FOR UPDATE OF c"
     )
 
 
