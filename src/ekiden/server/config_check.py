@@ -55,7 +55,8 @@ def check_config(config: Config, raw: Mapping[str, Any], problems: Problems) -> 
         _check_address(address, ("http", "addresses", index), taken, problems)
     names: set[str] = set()
     # Entries that could not be read at all are missing from config.listeners: the indexes would be wrong.
-    if len(config.listeners) == len(raw.get("listeners", ())):
+    given = raw.get("listeners")
+    if isinstance(given, list | tuple) and len(config.listeners) == len(given):
         for index, listener in enumerate(config.listeners):
             _check_listener(listener, ("listeners", index), taken, names, problems)
     _check_delivery(config, problems)

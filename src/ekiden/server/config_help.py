@@ -49,7 +49,6 @@ SECTIONS: dict[str, Help] = {
     "dns": Help(
         "Whom to ask for names, and how long to believe the answer.", "名前解決の相手と、回答を保持する時間。"
     ),
-    "retention": Help("How long finished mail is remembered.", "終わったメールの記録を残す期間。"),
     "lab": Help("The switch for trying things out.", "実験用のスイッチ。"),
     "log": Help("Logs, on standard error.", "ログ (標準エラー出力)。"),
 }

@@ -12,6 +12,7 @@ import tomllib
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -92,7 +93,8 @@ def unwrap(annotation: Any) -> tuple[Any, msgspec.Meta | None, bool]:
         origin = get_origin(annotation)
         if origin is Annotated:
             annotation, *rest = get_args(annotation)
-            meta = next((item for item in rest if isinstance(item, msgspec.Meta)), meta)
+            # The last one is the outermost, of whoever narrowed the type further.
+            meta = next((item for item in reversed(rest) if isinstance(item, msgspec.Meta)), meta)
         elif origin in (Union, types.UnionType) and type(None) in get_args(annotation):
             optional = True
             others = [item for item in get_args(annotation) if item is not type(None)]
@@ -109,6 +111,7 @@ def is_duration(meta: msgspec.Meta | None) -> bool:
     return meta is not None and (meta.extra or {}).get("unit") == "duration"
 
 
+@cache
 def field_types(struct: type[msgspec.Struct]) -> dict[str, Any]:
     """The keys of a Struct with their types, wrappers included, in the order of definition."""
     hints = get_type_hints(struct, include_extras=True)

@@ -171,3 +171,7 @@ def write_reference() -> str:
         default = f"`{key.default}`" if key.default else "required"
         lines.append(f"| `{key.name}` | {key.kind} | {default} | {KEYS[key.dotted].en} |")
     return "\n".join(lines).strip() + "\n"
+
+
+if __name__ == "__main__":
+    print(write_reference(), end="")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ekiden.core.states import Cause, State
-from ekiden.server.metrics import WorkerMetrics, resident_bytes
+from ekiden.server.metrics import WorkerMetrics, memory_bytes
 from ekiden.store.records import Counters
 
 
@@ -102,4 +102,7 @@ class Sampler:
         metrics.rollbacks.inc(now.failures - seen.failures)
         metrics.commit_seconds.inc(now.seconds - seen.seconds)
         self._seen = Counters(now.commits, now.units, now.failures, now.seconds)
-        metrics.memory.set(resident_bytes())
+
+    def weigh(self) -> None:
+        """Look at the memory of this process; takes a few milliseconds."""
+        self._metrics.memory.set(memory_bytes())

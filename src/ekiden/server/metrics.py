@@ -5,7 +5,6 @@ The queue's own numbers are asked of the store, at most every five seconds howev
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -26,7 +25,6 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 _LONG = (0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 86_400.0)
 _WAITING = (State.HELD, State.SCHEDULED, State.QUEUED, State.SENDING, State.DEFERRED)
 _ENDS = (State.DELIVERED, State.DEFERRED, State.BOUNCED, State.EXPIRED, State.DROPPED, State.CANCELLED)
-_PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
 class Metrics:
@@ -97,7 +95,9 @@ class Metrics:
         self.in_memory = shared.declare(
             "ekiden_deliveries_in_memory", "Deliveries that workers hold in memory.", "gauge"
         )
-        self.memory = shared.declare("ekiden_memory_bytes", "Resident memory of all workers, summed.", "gauge")
+        self.memory = shared.declare(
+            "ekiden_memory_bytes", "Memory of all workers; what they share counts once.", "gauge"
+        )
         self.alive = shared.declare("ekiden_worker_processes", "Worker processes of this machine.", "gauge")
         self.restarts = shared.declare("ekiden_worker_restarts", "Workers that ended unasked.", "counter")
 
@@ -218,10 +218,13 @@ class Exposition:
         return generate_latest(registry)
 
 
-def resident_bytes() -> int:
-    """Resident memory of this process; 0 where the system does not tell."""
+def memory_bytes() -> int:
+    """This process's share of memory (PSS): pages that workers share count once over all of them. 0: not known."""
     try:
-        with open("/proc/self/statm", "rb") as file:
-            return int(file.read().split()[1]) * _PAGE
+        with open("/proc/self/smaps_rollup", "rb") as file:
+            for line in file:
+                if line.startswith(b"Pss:"):
+                    return int(line.split()[1]) * 1024
     except OSError:
-        return 0
+        pass
+    return 0

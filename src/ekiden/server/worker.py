@@ -147,7 +147,6 @@ class _Worker:
             self.heartbeat = Heartbeat(store, self.clock, me.id, self.config.workers.lease, self._lost)
             self._start(self.heartbeat.run(), "heartbeat")
             sampler = Sampler(self.metrics, store.counters)
-            sampler.sample()
             self._start(self._sample(sampler), "sample")
             dispatcher = self._dispatcher(store, me) if "delivery" in roles else None
             if dispatcher is not None:
@@ -316,5 +315,7 @@ class _Worker:
 
     async def _sample(self, sampler: Sampler) -> None:
         while True:
-            await asyncio.sleep(1.0)
-            sampler.sample()
+            sampler.weigh()
+            for _ in range(10):
+                await asyncio.sleep(1.0)
+                sampler.sample()
