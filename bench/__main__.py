@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from bench import queue_depth, report
+from bench import profile, queue_depth, report
 from bench.ekiden_server import Ekiden
 from bench.figures import Sample
 from bench.haraka import Haraka
@@ -52,8 +52,9 @@ def parser() -> argparse.ArgumentParser:
         "what",
         nargs="?",
         default="all",
-        choices=("all", "compare", "queue", "report"),
-        help="compare: the same load on every server; queue: a long queue of deferred messages; all: both",
+        choices=("all", "compare", "queue", "profile", "report"),
+        help="compare: the same load on every server; queue: a long queue of deferred messages; all: both; "
+        "profile: where the time of Ekiden's worker goes; report: print the tables of a file again",
     )
     top.add_argument("file", nargs="?", type=Path, help="report: a file below bench/results")
     top.add_argument("--quick", action="store_true", help="one round of a tenth of the messages: a first look")
@@ -69,13 +70,20 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _scenarios(names: Sequence[str], options: argparse.Namespace) -> list[Scenario]:
+    for name in names:
+        if name not in SCENARIOS:
+            raise BenchError(f"{name} is no scenario; there are {', '.join(SCENARIOS)}")
+    return [SCENARIOS[name].quick() if options.quick else SCENARIOS[name] for name in names]
+
+
 def _chosen(options: argparse.Namespace) -> tuple[list[Server], list[Scenario], int]:
     servers = known_servers()
     wanted = options.servers or [*_DEFAULT_SERVERS, *options.also]
     names = options.scenarios or list(DEFAULT_SCENARIOS)
-    for name in [*wanted, *names]:
-        if name not in servers and name not in SCENARIOS:
-            raise BenchError(f"{name} is neither a server nor a scenario; see python -m bench --help")
+    for name in wanted:
+        if name not in servers:
+            raise BenchError(f"{name} is no server; there are {', '.join(servers)}")
     chosen = []
     for name in dict.fromkeys(wanted):
         reason = servers[name].missing()
@@ -83,8 +91,7 @@ def _chosen(options: argparse.Namespace) -> tuple[list[Server], list[Scenario], 
             chosen.append(servers[name])
         else:
             print(f"{name} is left out: {reason}", flush=True)
-    scenarios = [SCENARIOS[name].quick() if options.quick else SCENARIOS[name] for name in names]
-    return chosen, scenarios, options.rounds or (1 if options.quick else 3)
+    return chosen, _scenarios(names, options), options.rounds or (1 if options.quick else 3)
 
 
 def compare(options: argparse.Namespace, base: Path) -> list[Sample]:
@@ -138,6 +145,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             if options.what in {"all", "compare"}:
                 good = not any(sample.error for sample in compare(options, base))
+            if options.what == "profile":
+                names = options.scenarios or ["4k"]
+                on_postgresql = "ekiden-pg" in (options.servers or ())
+                good = profile.run(_scenarios(names, options)[0], base, on_postgresql, options.markdown)
             if options.what in {"all", "queue"}:
                 good = queue_depth.run(options, base) and good
         finally:

@@ -118,7 +118,8 @@ class Ekiden(Server):
     def serve(self, run: Run) -> Endpoint:
         """``ekiden serve`` on what ``configure`` made, inside the group; returns once it is ready."""
         endpoint, http_port = self._endpoints[run.directory]
-        run.group.spawn([command(), "serve", "--config", str(run.directory / "ekiden.toml")], run.log)
+        argv = [command(), "serve", "--config", str(run.directory / "ekiden.toml")]
+        run.group.spawn(argv, run.log, env=self.environment())
         self._await(run, endpoint)
         deadline = time.monotonic() + _READY_TIMEOUT
         while not _ready(http_port):
@@ -126,6 +127,10 @@ class Ekiden(Server):
                 raise BenchError(f"{self.name} is not ready:\n{tail(run.log)}")
             time.sleep(0.05)
         return endpoint
+
+    def environment(self) -> dict[str, str]:
+        """What ``ekiden serve`` gets beside the environment of the bench."""
+        return {}
 
     def start(self, run: Run) -> Endpoint:
         self.configure(run)
