@@ -84,7 +84,7 @@ def _drafts(
     from_address = _address(sender) if sender else f"postmaster@{hostname}"
     html_text = html.read_text("utf-8") if html is not None else None
     groups = ([recipients] if recipients else []) + [[address] for address in each]
-    return [make_message(from_address, group, subject, text, html_text, hostname) for group in groups]
+    return [make_message(from_address, group, subject, text, html_text) for group in groups]
 
 
 @app.command()

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ekiden.cli.common import CliError
+from ekiden.core.address import parse_address
 
 if TYPE_CHECKING:
     from ekiden.server.config import Config
@@ -114,16 +115,14 @@ def configured_server(config: Config, tls: str | None) -> Server:
 # ---- what
 
 
-def make_message(
-    sender: str, recipients: Sequence[str], subject: str, text: str | None, html: str | None, hostname: str
-) -> Draft:
+def make_message(sender: str, recipients: Sequence[str], subject: str, text: str | None, html: str | None) -> Draft:
     """A message of a text, an HTML part, or both."""
     message = EmailMessage(policy=email.policy.SMTP.clone(utf8=not "".join([sender, *recipients]).isascii()))
     message["From"] = sender
     message["To"] = ", ".join(recipients)
     message["Subject"] = subject
     message["Date"] = email.utils.localtime()
-    message["Message-ID"] = email.utils.make_msgid(domain=hostname if hostname.isascii() else None)
+    message["Message-ID"] = email.utils.make_msgid(domain=parse_address(sender).domain.strip("[]"))
     if text is not None or html is None:
         message.set_content(text if text is not None else "Sent by ekiden send.\n")
     if html is not None:

@@ -52,6 +52,12 @@ _UNITS: tuple[tuple[Millis, str, str], ...] = (
 )
 
 
+def exact_time(at: Millis) -> str:
+    """For people who compare: local time to the millisecond."""
+    moment = datetime.fromtimestamp(at // SECOND, UTC).astimezone()
+    return f"{moment:%Y-%m-%d %H:%M:%S}.{at % SECOND:03d}"
+
+
 def span(length: Millis, lang: Language = "en") -> str:
     """A length of time in its two largest units: ``2h 5m``, ``340 ms``."""
     if length < SECOND:

@@ -7,13 +7,14 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from ekiden.cli.tables import iso, local_time, make_table, octets, relative, span
+from ekiden.cli.tables import exact_time, iso, local_time, make_table, octets, relative, span
 from ekiden.core.clock import Millis
 from ekiden.core.events import EventType
 from ekiden.core.ids import format_id
 from ekiden.core.states import State
 from ekiden.core.texts import Language, Texts
 from ekiden.delivery.explain import Explanation, cause_name, explain, state_name
+from ekiden.mime.header import decode_words
 from ekiden.store.trace_queries import MessageTrace, TracedAttempt, TracedDelivery, TracedEvent
 
 _TEXTS = Texts(
@@ -67,7 +68,9 @@ _TEXTS = Texts(
         "next": "次回",
         "attempts": "試行",
         "reason": "理由",
+        "detail": "詳細",
         "cause": "原因",
+        "{reply} (our own verdict: {code})": "{reply}（当方の判断: {code}）",
     }
 )
 
@@ -124,7 +127,7 @@ def message_json(trace: MessageTrace) -> dict[str, Any]:
         "account": trace.account,
         "credential": {"kind": trace.credential_kind, "name": trace.credential} if trace.credential else None,
         "sender": trace.sender,
-        "subject": trace.subject,
+        "subject": decode_words(trace.subject),
         "header_id": trace.header_id,
         "size": trace.size,
         "priority": trace.priority.name.lower(),
@@ -209,7 +212,7 @@ def _head(out: Console, trace: MessageTrace, now: Millis, lang: Language) -> Non
     out.print(Text(format_id(trace.id), "bold"))
     facts = [(_TEXTS("from", lang), trace.sender or _TEXTS("the null sender (a notification)", lang))]
     if trace.subject:
-        facts.append((_TEXTS("subject", lang), trace.subject))
+        facts.append((_TEXTS("subject", lang), decode_words(trace.subject)))
     if trace.header_id:
         facts.append((_TEXTS("Message-ID", lang), trace.header_id))
     sized = _TEXTS(
@@ -293,8 +296,8 @@ def print_trace(
         found = delivery_explanation(delivery, lang)
         out.print(f"   {found.headline}")
         facts = [(_TEXTS("why", lang), found.reason)] if found.reason else []
-        if delivery.reason:
-            facts.append((_TEXTS("reason", lang), _reason(delivery, lang)))
+        if delivery.reason and delivery.state is not State.DELIVERED:
+            facts.append((_TEXTS("detail", lang), _reason(delivery, lang)))
         if found.advice:
             facts.append((_TEXTS("advice", lang), found.advice))
         if delivery.state.waiting:
@@ -305,7 +308,7 @@ def print_trace(
         out.print()
         for at, text, details in _timeline(trace, delivery, now, lang, dialogue):
             entry = Text("   ")
-            entry.append(local_time(at), "dim")
+            entry.append(exact_time(at), "dim")
             entry.append("  ")
             entry.append(text)
             out.print(entry)
@@ -328,14 +331,17 @@ def _timeline(
 ) -> list[tuple[Millis, str, list[str]]]:
     entries: list[tuple[Millis, str, list[str]]] = []
     told = {attempt.state for attempt in delivery.attempts}
+    next_times = {event.at: event.data["next_at"] for event in delivery.events if "next_at" in event.data}
     for event in [*trace.events, *delivery.events]:
         if _BY_ATTEMPT.get(event.type) in told:
             continue
         entries.append((event.at, _event_text(event, lang), []))
     for attempt in delivery.attempts:
-        entries.append(
-            (attempt.started_at, _attempt_text(attempt, lang), _attempt_details(attempt, lang, dialogue))
-        )
+        details = _attempt_details(attempt, lang, dialogue)
+        next_at = next_times.get(attempt.finished_at)
+        if next_at is not None:
+            details.append(_TEXTS("waits until {time}", lang, time=exact_time(next_at)))
+        entries.append((attempt.started_at, _attempt_text(attempt, lang), details))
     if delivery.state is State.SENDING:
         passed = span(max(0, now - delivery.due_at), lang)
         text = _TEXTS("attempt {number}: under way since {span}", lang, number=delivery.attempt_count, span=passed)
@@ -364,10 +370,21 @@ def _attempt_details(attempt: TracedAttempt, lang: Language, dialogue: bool) -> 
     else:
         details.append(_TEXTS("no server was reached", lang))
     if attempt.reply:
-        details.append(f"{_TEXTS('reply', lang)}: {attempt.reply}")
+        details.append(_reply(attempt, lang))
     if dialogue:
         details += attempt.dialogue
     return details
+
+
+def _reply(attempt: TracedAttempt, lang: Language) -> str:
+    """The reply as the peer gave it; when it never answered, the text is ours and the code what we report."""
+    code = f"{attempt.code} {attempt.enhanced}".strip()
+    if any(line.startswith(f"S: {attempt.code}") for line in attempt.dialogue):
+        text = attempt.reply if attempt.reply.startswith(str(attempt.code)) else f"{code} {attempt.reply}"
+        return f"{_TEXTS('reply', lang)}: {text}"
+    if not attempt.code:
+        return attempt.reply
+    return _TEXTS("{reply} (our own verdict: {code})", lang, reply=attempt.reply, code=code)
 
 
 def _event_text(event: TracedEvent, lang: Language) -> str:

@@ -505,7 +505,7 @@ def _lock_contents(keys: Sequence[tuple[int, int, int]]) -> str:
         f"({account_id:d}, {message_id:d})" for account_id, message_id in sorted({key[:2] for key in keys})
     )
     return (
-        "SELECT 1 FROM content AS c "
+        "SELECT 1 FROM content AS c "  # noqa: S608 (numbers only)
         f"WHERE (c.account_id, c.message_id) IN (VALUES {wanted}) "
         "ORDER BY c.account_id, c.message_id FOR UPDATE OF c"
     )
