@@ -69,6 +69,7 @@ def test_like_takes_fields_and_replaces_some() -> None:
         ({"rules": [{"at": "rcpt", "reply": {"code": 550, "enhanced": "9"}}]}, "enhanced"),
         ({"rules": [{"at": "rcpt", "percent": 101}]}, "percent"),
         ({"mix": [{"percent": 60}, {"percent": 50}]}, "110"),
+        ({"rules": [{"at": "rcpt", "endless": True}]}, "endless"),
         ({"hosts": []}, "$.hosts"),
         ({"hosts": [{"state": "dead", "family": "ipv6"}]}, "IPv6"),
     ],

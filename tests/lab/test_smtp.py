@@ -483,6 +483,7 @@ def test_a_rule_for_a_share_of_cases(running: Running, someone: str) -> None:
         (b"EHLO me\r\nMAIL FROM:<>\r\nRCPT TO:<>\r\nQUIT\r\n", "malformed"),
         (b"LUNCH\r\nQUIT\r\n", "unknown command: LUNCH"),
         (b"EHLO " + b"x" * 600 + b"\r\nQUIT\r\n", "octets"),
+        (b"EHLO a\rb\r\nMAIL FROM:<a@b.test> SIZE=" + b"9" * 5000 + b"\r\nQUIT\r\n", "octets"),
     ],
 )
 def test_violations_by_clients_are_noted(running: Running, wire: bytes, what: str) -> None:

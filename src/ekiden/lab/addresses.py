@@ -53,7 +53,8 @@ def udp_socket(address: str, port: int) -> socket.socket:
 
 def _bound(address: str, port: int, kind: socket.SocketKind) -> socket.socket:
     family = socket.AF_INET6 if ":" in loopback(address) else socket.AF_INET
-    made = socket.socket(family, kind)
+    # asyncio turns Nagle's algorithm off only where it can see that the protocol is TCP.
+    made = socket.socket(family, kind, socket.IPPROTO_TCP if kind == socket.SOCK_STREAM else 0)
     try:
         made.setblocking(False)
         if kind == socket.SOCK_STREAM:

@@ -80,6 +80,10 @@ class Rule(_Value, frozen=True):
     within: Seconds = 0
     percent: Percent = 100
 
+    def __post_init__(self) -> None:
+        if self.endless and not self.raw:
+            raise ValueError("endless repeats raw, which is missing or empty")
+
     @property
     def final(self) -> bool:
         """Whether rules after this one are not looked at."""

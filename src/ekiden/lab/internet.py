@@ -14,7 +14,8 @@ from ekiden.lab.catalogue import DEFAULT, ZONE
 from ekiden.lab.certificates import Certificates
 from ekiden.lab.mailbox import Mailbox
 from ekiden.lab.records import Records, Trouble, parse_name
-from ekiden.lab.smtp import Host, Session, Tries, World
+from ekiden.lab.smtp import Host, Session, World
+from ekiden.lab.tries import Tries
 from ekiden.lab.wire import Wire
 
 START_TRIES = 20

@@ -17,43 +17,23 @@ from typing import Final, Literal, NamedTuple, NoReturn
 from ekiden.lab.behaviour import RECIPIENT_STAGES, Answer, Behaviour, Rule, Stage, draw, local_part_rules
 from ekiden.lab.certificates import Certificates
 from ekiden.lab.mailbox import Mail, Mailbox, SessionRecord
+from ekiden.lab.tries import Tries, Try
 from ekiden.lab.wire import Gone, Wire
+from ekiden.lab.witness import (
+    MAIL_PARAMETERS,
+    RCPT_PARAMETERS,
+    content_violations,
+    parameter_violations,
+    unstuffed,
+)
 
 MAX_DIALOGUE = 400  # lines kept of one session
-MAX_TRIES = 200_000  # pairs of sender and recipient that are remembered for greylisting
 MAX_COMMAND = 512  # octets, RFC 5321 §4.5.3.1.4; MAIL and RCPT parameters extend it
 OVERSIZE = 1 << 20  # octets beyond the size limit that may be in memory
-MAX_TEXT_LINE = 1_000  # octets with CRLF, RFC 5321 §4.5.3.1.6
 _PATH = re.compile(rb"(?i:from|to):<([^>]*)>((?: [^ ]+)*)")
 _END: Final = b"\r\n.\r\n"
 # RFC 2920 §3.1: these may be in the middle of a group of commands; the others only at its end.
 _GROUPABLE = frozenset({"MAIL", "RCPT", "RSET"})
-
-
-class Try(NamedTuple):
-    """The how-manieth try of a sender and recipient this is, and when the first was (loop seconds)."""
-
-    number: int
-    first_at: float
-
-
-class Tries:
-    """Counts tries by key; forgets the oldest keys beyond ``MAX_TRIES``."""
-
-    def __init__(self) -> None:
-        self._seen: dict[tuple[str, ...], Try] = {}
-
-    def again(self, key: tuple[str, ...], now: float) -> Try:
-        old = self._seen.pop(key, None)
-        new = Try(1, now) if old is None else Try(old.number + 1, old.first_at)
-        if len(self._seen) >= MAX_TRIES:
-            del self._seen[next(iter(self._seen))]
-        self._seen[key] = new
-        return new
-
-    def forget(self, domain: str) -> None:
-        """Start again for every key that begins with ``domain``."""
-        self._seen = {key: value for key, value in self._seen.items() if key[0] != domain}
 
 
 @dataclass(slots=True)
@@ -179,7 +159,7 @@ class Session:
         await handler(verb, command)
 
     async def _on_hello(self, verb: str, command: bytes) -> None:
-        name = command[5:].strip().decode("utf-8", "backslashreplace")
+        name = _show(command[5:].strip())
         if not name:
             self._violation(f"{verb} without a name")
             await self._send(Answer(501, "5.5.4", f"{verb} needs a name"))
@@ -250,15 +230,12 @@ class Session:
             await self._send(Answer(530, "5.7.0", "Must issue a STARTTLS command first"))
             return
         words = parameters.upper().split()
-        self._check_parameters(
-            "MAIL",
-            words,
-            {"SIZE": "SIZE", "BODY": "8BITMIME", "SMTPUTF8": "SMTPUTF8", "RET": "DSN", "ENVID": "DSN"},
-        )
+        for what in parameter_violations("MAIL", words, MAIL_PARAMETERS, self._offers):
+            self._violation(what)
         if not sender.isascii() and "SMTPUTF8" not in words:
             self._violation("an address that is not ASCII without SMTPUTF8")
         size = next((word[5:] for word in words if word.startswith("SIZE=")), "0")
-        if self._offers("SIZE") and size.isdecimal() and int(size) > self._behaviour.size:
+        if self._offers("SIZE") and size.isdecimal() and (len(size) > 20 or int(size) > self._behaviour.size):
             await self._send(Answer(552, "5.3.4", f"Message size exceeds the limit of {self._behaviour.size}"))
             return
         if (refusal := self._throttle()) is not None:
@@ -296,7 +273,8 @@ class Session:
             await self._send(Answer(503, "5.5.1", "Bad sequence of commands"))
             return
         recipient, parameters = _decode(path[1]), _decode(path[2]).strip()
-        self._check_parameters("RCPT", parameters.upper().split(), {"NOTIFY": "DSN", "ORCPT": "DSN"})
+        for what in parameter_violations("RCPT", parameters.upper().split(), RCPT_PARAMETERS, self._offers):
+            self._violation(what)
         if not recipient.isascii() and "SMTPUTF8" not in envelope.parameters.upper().split():
             self._violation("an address that is not ASCII without SMTPUTF8")
         limit = self._behaviour.throttle.recipients_per_message
@@ -315,14 +293,6 @@ class Session:
             envelope.recipients.append(recipient)
             envelope.rcpt_parameters.append(parameters)
             envelope.rules += [pair for pair in applicable if pair[0].at != "rcpt"]
-
-    def _check_parameters(self, verb: str, words: list[str], known: dict[str, str]) -> None:
-        for word in words:
-            needed = known.get(word.partition("=")[0])
-            if needed is None:
-                self._violation(f"{verb} with a parameter nobody offered: {word}")
-            elif not self._offers(needed):
-                self._violation(f"{verb} with {word}, but {needed} was not offered")
 
     async def _on_data(self, verb: str, command: bytes) -> None:
         envelope = self._envelope
@@ -347,7 +317,9 @@ class Session:
         raw = await self._content(envelope, key)
         self._envelope = None
         self._note(f"C: ({len(raw)} octets of content)")
-        data = self._checked(raw, envelope)
+        for what in content_violations(raw, eight_bit=envelope.body_8bit):
+            self._violation(what)
+        data = unstuffed(raw)
         if self._wire.buffer and not self._offers("PIPELINING"):
             # With PIPELINING the end of data may begin a group (RFC 2920 §3.1).
             self._violation("the client sent more before it had the reply to the end of data")
@@ -392,25 +364,6 @@ class Session:
                 del content[self._behaviour.size + 2 : -4]
             scanned = max(0, len(content) - 4)
             await self._wire.more()
-
-    def _checked(self, raw: bytes, envelope: Envelope) -> bytes:
-        """Content without its dot-stuffing; notes what RFC 5321 does not allow in it."""
-        newlines = raw.count(b"\r\n")
-        if raw.count(b"\n") != newlines or raw.count(b"\r") != newlines:
-            self._violation("content with a bare CR or LF")
-        if not raw.isascii() and not envelope.body_8bit:
-            self._violation("8-bit content without BODY=8BITMIME")
-        if b"\0" in raw:
-            self._violation("content with a NUL")
-        if any(len(line) > MAX_TEXT_LINE - 2 for line in raw.split(b"\r\n")):
-            self._violation(f"a text line of more than {MAX_TEXT_LINE} octets")
-        stuffed = b"\r\n" + raw
-        dots = stuffed.count(b"\r\n.")
-        if not dots:
-            return raw
-        if dots != stuffed.count(b"\r\n.."):
-            self._violation("a line that begins with a single dot")
-        return stuffed.replace(b"\r\n.", b"\r\n")[2:]
 
     async def _on_rset(self, verb: str, command: bytes) -> None:
         self._envelope = None
