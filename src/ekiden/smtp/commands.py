@@ -26,9 +26,10 @@ class State(IntEnum):
     """A BDAT that was not the last is accepted (RFC 3030 §2)."""
 
 
-_ANY = frozenset(State)
-_NO_TRANSACTION = frozenset({State.CONNECTED, State.GREETED})
-_TRANSACTION = frozenset({State.MAIL, State.RCPT})
+# Tuples: members are found by identity, while hashing them would call Python code for every command.
+_ANY = tuple(State)
+_NO_TRANSACTION = (State.CONNECTED, State.GREETED)
+_TRANSACTION = (State.MAIL, State.RCPT)
 
 _BAD_SEQUENCE = Reply.of(503, "5.5.1", "Error: bad sequence of commands")
 _NESTED_MAIL = Reply.of(503, "5.5.1", "Error: nested MAIL command")
@@ -42,7 +43,7 @@ class Command:
 
     verb: str
     handler: str
-    states: frozenset[State]
+    states: tuple[State, ...]
     syntax: str
     help_en: str
     help_ja: str
@@ -108,7 +109,7 @@ COMMANDS: dict[str, Command] = {
             needs_tls=True, needs_auth=True, argument=False, out_of_order=_NEED_MAIL,
         ),
         Command(
-            "BDAT", "do_bdat", _TRANSACTION | {State.CHUNKS}, "BDAT size [LAST]",
+            "BDAT", "do_bdat", (*_TRANSACTION, State.CHUNKS), "BDAT size [LAST]",
             "Sends the content in chunks of a given number of octets.",
             "内容を、指定したオクテット数のチャンクに分けて送信します。",
             needs_tls=True, needs_auth=True, argument=True, out_of_order=_NEED_MAIL,

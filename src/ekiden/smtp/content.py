@@ -37,12 +37,13 @@ class ContentReader:
     is larger than ``max_size`` it is thrown away while it comes, and ``oversize`` is set.
     """
 
-    __slots__ = ("_begun", "_counted", "_max_size", "_scan", "_stuffed", "oversize")
+    __slots__ = ("_begun", "_counted", "_dots", "_max_size", "_scan", "_stuffed", "oversize")
 
     def __init__(self, max_size: int) -> None:
         self.oversize = False
         self._max_size = max_size
         self._begun = False
+        self._dots = False
         self._scan = 0
         self._counted = 0
         self._stuffed = 0
@@ -60,20 +61,43 @@ class ContentReader:
             if buffer.startswith(b".\r\n"):
                 del buffer[:3]
                 return b""
-        end = buffer.find(b"\r\n.\r\n", self._scan)
+            self._dots = buffer.startswith(b".")
+        end = self._find_end(buffer)
         if end < 0:
             if self.oversize:
-                del buffer[:-4]
+                self._drop(buffer)
             elif len(buffer) > self._max_size:
                 self._measure(buffer)
-            self._scan = max(0, len(buffer) - 4)
             return None
         content = b""
         if not self.oversize:
             with memoryview(buffer) as view:
                 content = bytes(view[: end + 2])
         del buffer[: end + 5]
-        return unstuff_dots(content)
+        return unstuff_dots(content) if self._dots else content
+
+    def _find_end(self, buffer: bytearray) -> int:
+        """Where CRLF "." CRLF is, or -1. Most content has no other line that begins with a dot: look for any
+        first, so that one pass tells the end and that there is nothing to unstuff."""
+        if not self._dots:
+            dot = buffer.find(b"\r\n.", self._scan)
+            if dot < 0:
+                self._scan = max(0, len(buffer) - 2)
+                return -1
+            self._scan = dot
+            if len(buffer) < dot + 5 and _END.startswith(buffer[dot:]):
+                return -1
+            self._dots = not buffer.startswith(_END, dot)
+            if not self._dots:
+                return dot
+        end = buffer.find(_END, self._scan)
+        self._scan = max(0, len(buffer) - 4)
+        return end
+
+    def _drop(self, buffer: bytearray) -> None:
+        """Keep only what may be the beginning of the end mark."""
+        del buffer[:-4]
+        self._scan = 0
 
     def _measure(self, buffer: bytearray) -> None:
         """Dots that were added do not count towards the size (RFC 1870 §5): find out whether it is too large."""
@@ -84,4 +108,7 @@ class ContentReader:
         # Up to four octets at the end may turn out to be those of the end mark.
         if len(buffer) - 4 - self._stuffed > self._max_size:
             self.oversize = True
-            del buffer[:-4]
+            self._drop(buffer)
+
+
+_END = b"\r\n.\r\n"

@@ -197,7 +197,8 @@ def _status_part(report: Report) -> bytes:
         message.append(("Arrival-Date", format_date(report.arrived_at)))
     groups = [message] + [_recipient_fields(recipient) for recipient in report.recipients]
     body = "\r\n".join(
-        "".join(_folded(name, _value(value, utf8=utf8)) for name, value in group) for group in groups
+        "".join(_folded(name, _value(value, utf8=utf8)) for name, value in group if value.strip())
+        for group in groups
     ).encode()
     if not utf8:
         return b"Content-Type: message/delivery-status\r\nContent-Description: Delivery report\r\n\r\n" + body
@@ -217,8 +218,8 @@ _DEFAULT_STATUS = {Action.FAILED: "5.0.0", Action.DELAYED: "4.0.0"}
 def _recipient_fields(recipient: ReportedRecipient) -> list[tuple[str, str]]:
     kind = "rfc822" if recipient.address.isascii() else "utf-8"
     fields = []
-    if recipient.orcpt:
-        original_kind, _, original = recipient.orcpt.partition(";")
+    original_kind, _, original = (recipient.orcpt or "").partition(";")
+    if original_kind and original.strip():
         fields.append(("Original-Recipient", f"{original_kind}; {original}"))
     fields.append(("Final-Recipient", f"{kind}; {recipient.address}"))
     fields.append(("Action", recipient.action.value))

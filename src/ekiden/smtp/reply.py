@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 MAX_TEXT_LINE = 480  # octets of text in one line of ours: 512 (RFC 5321 §4.5.3.1.5) less code, status and CRLF
+
+_FIRST_DIGITS = (b"2", b"3", b"4", b"5")
+_SHORT = 64  # octets of a line worth remembering
 
 _ENHANCED = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?: +|\Z)")
 
@@ -140,25 +144,41 @@ class ReplyParser:
             self._scan = 0
             if line.endswith(b"\r"):
                 line = line[:-1]
-            code, mark = line[:3], line[3:4]
-            if len(code) != 3 or not code.isdigit() or code[0] not in b"2345" or mark not in (b"", b" ", b"-"):
-                raise ValueError(f"not a reply: {_text_of(line[:80])!r}")
+            if end < _SHORT and not self._lines and line[3:4] == b" ":
+                return _one_line(line)
+            code, text, last = _parse_line(line)
             self._size += len(line)
-            self._lines.append((int(code), _text_of(line[4:])))
-            if mark != b"-":
-                return self._finish()
+            self._lines.append((code, text))
+            if last:
+                lines, self._lines, self._size = self._lines, [], 0
+                return _reply_of(lines)
             if len(self._lines) >= self.MAX_LINES or self._size > self.MAX_REPLY:
                 raise ValueError("a reply does not end")
 
-    def _finish(self) -> Reply:
-        lines, self._lines, self._size = self._lines, [], 0
-        code = lines[-1][0]
-        match = _ENHANCED.match(lines[-1][1])
-        # RFC 2034 §4: the first digit of both codes agrees; otherwise it only looks like a status code.
-        if match is None or int(match.group(1)[0]) != code // 100:
-            return Reply(code, "", tuple(text for _, text in lines))
-        status = match.group(1)
-        return Reply(code, status, tuple(_without(text, status) for _, text in lines))
+
+def _parse_line(line: bytes) -> tuple[int, str, bool]:
+    """Code, text, and whether it is the last line."""
+    code, mark = line[:3], line[3:4]
+    if len(code) != 3 or not code.isdigit() or code[:1] not in _FIRST_DIGITS or mark not in (b"", b" ", b"-"):
+        raise ValueError(f"not a reply: {_text_of(line[:80])!r}")
+    return int(code), _text_of(line[4:]), mark != b"-"
+
+
+def _reply_of(lines: list[tuple[int, str]]) -> Reply:
+    code = lines[-1][0]
+    match = _ENHANCED.match(lines[-1][1])
+    # RFC 2034 §4: the first digit of both codes agrees; otherwise it only looks like a status code.
+    if match is None or int(match.group(1)[0]) != code // 100:
+        return Reply(code, "", tuple([text for _, text in lines]))
+    status = match.group(1)
+    return Reply(code, status, tuple([_without(text, status) for _, text in lines]))
+
+
+@lru_cache(maxsize=512)
+def _one_line(line: bytes) -> Reply:
+    """Peers say the same few things over and over."""
+    code, text, _ = _parse_line(line)
+    return _reply_of([(code, text)])
 
 
 def _without(text: str, status: str) -> str:

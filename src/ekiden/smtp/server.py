@@ -550,12 +550,13 @@ _ROWS: dict[str, tuple[Command, _Handler]] = {
     for verb in (command.verb, command.verb.lower(), command.verb.capitalize())
 }
 
-_STEPS: dict[Mode, Callable[[ServerConnection], Event | None]] = {
-    Mode.COMMAND: ServerConnection._step_command,
-    Mode.SKIP_LINE: ServerConnection._step_skip_line,
-    Mode.AUTH: ServerConnection._step_auth,
-    Mode.CONTENT: ServerConnection._step_content,
-    Mode.CHUNK: ServerConnection._step_chunk,
-    Mode.HANDSHAKE: ServerConnection._step_wait,
-    Mode.CLOSED: ServerConnection._step_wait,
-}
+# In the order of Mode.
+_STEPS: tuple[Callable[[ServerConnection], Event | None], ...] = (
+    ServerConnection._step_command,
+    ServerConnection._step_skip_line,
+    ServerConnection._step_auth,
+    ServerConnection._step_content,
+    ServerConnection._step_chunk,
+    ServerConnection._step_wait,
+    ServerConnection._step_wait,
+)
