@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_SWEEP = 1.0
 _LAST_WORDS = 0.5
 """Seconds that the last replies of a drain have to leave the machine."""
 
@@ -68,11 +67,14 @@ class SmtpListener:
         metrics: SmtpMetrics | None = None,
         *,
         admission: Admission | None = None,
+        sweep: float = 1.0,
     ) -> None:
+        """``sweep``: seconds between two looks at all sessions for slow clients; there is no timer per session."""
         self.spec = spec
+        self._sweep_every = sweep
         self._config = smtp_config
         self._proxies = Networks(spec.proxy_from)
-        self._admission = admission or Admission(smtp_config)
+        self.admission = admission or Admission(smtp_config)
         common = ServerConfig(
             hostname=hostname,
             max_size=smtp_config.max_size,
@@ -96,7 +98,7 @@ class SmtpListener:
             protocol=common,
             trusted_protocol=replace(common, require_tls=False, require_auth=False),
             metrics=metrics or NoMetrics(),
-            admission=self._admission,
+            admission=self.admission,
         )
         self._sockets: list[socket.socket] = []
         self._servers: list[asyncio.Server] = []
@@ -130,7 +132,7 @@ class SmtpListener:
         except BaseException:
             self._stop_accepting()
             raise
-        self._sweeper = loop.call_later(_SWEEP, self._sweep)
+        self._sweeper = loop.call_later(self._sweep_every, self._sweep)
 
     def reload(self, tls: ServerTls | None) -> None:
         """Use these certificates for handshakes from now on."""
@@ -184,7 +186,7 @@ class SmtpListener:
         now = loop.time()
         for session in list(self._shared.sessions):
             session.check(now)
-        self._sweeper = loop.call_later(_SWEEP, self._sweep)
+        self._sweeper = loop.call_later(self._sweep_every, self._sweep)
 
     # --- connections that begin with a PROXY header or a TLS handshake ------------------------------------------
 
@@ -200,7 +202,7 @@ class SmtpListener:
                 log.warning("listener %s cannot accept: %s", self.spec.name, error.strerror)
                 await asyncio.sleep(0.2)
                 continue
-            if len(self._beginning) + self._admission.connections >= self._config.max_connections:
+            if len(self._beginning) + self.admission.connections >= self._config.max_connections:
                 accepted.close()
                 continue
             task = loop.create_task(self._begin(accepted))

@@ -164,7 +164,9 @@ class SmtpSession(asyncio.Protocol):
         "_content_octets",
         "_counted_as",
         "_early",
+        "_eof",
         "_handshaking",
+        "_in_transaction",
         "_last_data",
         "_last_message",
         "_loop",
@@ -198,7 +200,9 @@ class SmtpSession(asyncio.Protocol):
         self._tls = False
         self._handshaking = False
         self._early = b""
+        self._eof = False
         self._lost = False
+        self._in_transaction = False
         self._counted_as: str | None = None
         self._reading_paused = False
         self._writing_paused_at = 0.0
@@ -260,6 +264,7 @@ class SmtpSession(asyncio.Protocol):
         if self._handshaking or self._lost or self._closing_since:
             return False
         # Answers to what came before are still owed. A TLS connection cannot be half closed.
+        self._eof = True
         self._connection.eof()
         self._work()
         return not self._tls and not self._transport.is_closing()
@@ -291,11 +296,10 @@ class SmtpSession(asyncio.Protocol):
         return self._task is not None
 
     def drain(self) -> None:
-        """421 at once, or right after what is being stored; content that is being received may still end."""
+        """421 at once, or right after what is being stored; a transaction that has begun may still end."""
         if self._lost or self._handshaking or self._closing_since:
             return
-        idle = self._connection.receiving == "command" and not self._in_transaction()
-        if idle or self._task is not None:
+        if self._task is not None or (self._connection.receiving == "command" and not self._in_transaction):
             self._connection.shutdown()
             self._work()
 
@@ -336,6 +340,7 @@ class SmtpSession(asyncio.Protocol):
                 or (self._principal is None and now - self._opened > config.login_timeout)
                 or now - self._last_message > config.session_timeout
             )
+            # Somebody who said RSET looks as if in a transaction, too.
             if self._shared.draining and now - self._progress > _DRAIN_GRACE:
                 self.end()
                 return
@@ -353,9 +358,6 @@ class SmtpSession(asyncio.Protocol):
         if now - self._last_data > config.command_timeout or took > config.data_timeout:
             return True
         return took > _RATE_GRACE and self._octets - self._content_octets < config.min_rate * took
-
-    def _in_transaction(self) -> bool:
-        return self._content_from > 0 or self._loop.time() - self._progress <= _DRAIN_GRACE / 2
 
     # --- the work -------------------------------------------------------------------------------------------
 
@@ -390,6 +392,7 @@ class SmtpSession(asyncio.Protocol):
             case MessageReceived():
                 self._message(event)
             case Hello():
+                self._in_transaction = False
                 self._origins.clear()
             case ConnectionClosing():
                 self._flush_and_close(event.reason)
@@ -409,7 +412,7 @@ class SmtpSession(asyncio.Protocol):
         if self._lost:
             self._account()
             return
-        if self._shared.draining:
+        if self._shared.draining and not self._in_transaction:
             self._connection.shutdown()
         self._work()
         if self._accounted:
@@ -429,6 +432,7 @@ class SmtpSession(asyncio.Protocol):
         if valid is None:
             self._start(self._check_credential(principal))
         elif valid:
+            self._in_transaction = True
             self._connection.accept()
         else:
             self._connection.reject(REVOKED)
@@ -436,6 +440,7 @@ class SmtpSession(asyncio.Protocol):
     async def _check_credential(self, principal: Principal) -> None:
         try:
             if await self._shared.authenticator.still_valid(principal):
+                self._in_transaction = True
                 self._connection.accept()
             else:
                 self._connection.reject(REVOKED)
@@ -498,6 +503,7 @@ class SmtpSession(asyncio.Protocol):
             )
             self._connection.accept_message(receipt.queue_id)
         self._storing = 0
+        self._in_transaction = False
         self._done()
 
     def _origin(self, smtputf8: bool) -> Origin:
@@ -572,13 +578,12 @@ class SmtpSession(asyncio.Protocol):
             return
         if out:
             self._transport.write(out)
-        if reason == "quit" or self._tls or not self._transport.can_write_eof():
-            self._closing_since = self._loop.time()
+        self._closing_since = self._loop.time()
+        if reason == "quit" or self._eof or self._tls or not self._transport.can_write_eof():
             self._transport.close()
             return
         # Closing while octets of the client are unread would reset the connection, and the client would never see
         # why. So: say that nothing more comes, and wait a little for the client to close.
-        self._closing_since = self._loop.time()
         self._transport.write_eof()
         self._resume_reading()
 

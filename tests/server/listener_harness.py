@@ -1,0 +1,269 @@
+"""A listener on an event loop in a thread of its own, as in a worker, for clients that block."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import socket
+import ssl
+import threading
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import uvloop
+
+from ekiden.access.accounts import create_account
+from ekiden.access.authenticate import Authenticator, Principal
+from ekiden.access.config import AccessConfig
+from ekiden.access.credentials import create_api_key, set_password
+from ekiden.core.clock import DAY
+from ekiden.core.ids import IdFactory
+from ekiden.intake.config import IntakeConfig
+from ekiden.intake.door import Door
+from ekiden.net.clock import SystemClock
+from ekiden.net.tls import ServerTls, client_context, make_self_signed
+from ekiden.server.smtp_config import SmtpConfig
+from ekiden.server.smtp_listener import ListenerSpec, SmtpListener
+from ekiden.store.api import Store
+from ekiden.store.open import open_store
+from ekiden.store.records import Delivery
+
+HOST = "mail.example.com"
+PASSWORD = "correct horse"
+LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
+    "uvloop": uvloop.new_event_loop,
+    "asyncio": asyncio.new_event_loop,
+}
+T = TypeVar("T")
+
+
+class Mailbox:
+    """Takes what was accepted, by recipient. While ``broken`` it fails as no part of the road should."""
+
+    def __init__(self) -> None:
+        self.contents: dict[str, list[bytes]] = {}
+        self.deliveries: list[Delivery] = []
+        self.broken = False
+
+    def capacity(self, count: int, size: int) -> bool:
+        if self.broken:
+            raise RuntimeError("a fault of ours")
+        return True
+
+    def offer(self, deliveries: list[Delivery]) -> None:
+        for delivery in deliveries:
+            assert delivery.message.content is not None
+            self.contents.setdefault(delivery.recipient, []).append(delivery.message.content)
+        self.deliveries += deliveries
+
+    def body(self, recipient: str) -> bytes:
+        """Of the only message to ``recipient``, without the fields that were added."""
+        [content] = self.contents[recipient]
+        return content.partition(b"@mail.example.com>\r\n")[2]
+
+    def received(self, recipient: str) -> str:
+        """The Received field that was added, unfolded."""
+        [content] = self.contents[recipient]
+        return content.partition(b"Date: ")[0].decode().replace("\r\n\t", " ")
+
+
+class Counts:
+    """``SmtpMetrics``."""
+
+    def __init__(self) -> None:
+        self.of: Counter[str] = Counter()
+
+    def connection_opened(self) -> None:
+        self.of["opened"] += 1
+
+    def connection_closed(self) -> None:
+        self.of["closed"] += 1
+
+    def message_accepted(self, recipients: int, size: int, seconds: float) -> None:
+        assert seconds >= 0
+        self.of["accepted"] += 1
+        self.of["recipients"] += recipients
+        self.of["octets"] += size
+
+    def message_rejected(self, code: int) -> None:
+        self.of[f"rejected {code}"] += 1
+
+    def authenticated(self, result: str) -> None:
+        self.of[f"auth {result}"] += 1
+
+
+class Harness:
+    """Start with ``with``. ``spec`` is what the listener's specification says besides the common things."""
+
+    def __init__(
+        self,
+        folder: Path,
+        template: Path,
+        loop: str = "uvloop",
+        *,
+        smtp: dict[str, Any] | None = None,
+        trusted: bool = False,
+        addresses: tuple[str, ...] = ("127.0.0.1:0",),
+        **spec: Any,
+    ) -> None:
+        self.database = folder / "ekiden.db"
+        shutil.copyfile(template, self.database)
+        names = (HOST, "127.0.0.1", "127.0.0.2", "::1")
+        self.files = make_self_signed(names).write(folder / "server.crt", folder / "server.key")
+        self.mailbox = Mailbox()
+        self.counts = Counts()
+        self._loop_name = loop
+        self._smtp = SmtpConfig(**(smtp or {}))
+        self._spec = {"name": "test", "mode": "starttls", "region": "eu", "addresses": addresses} | spec
+        self._trusted = trusted
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._failed: BaseException | None = None
+        self.loop: asyncio.AbstractEventLoop
+        self.listener: SmtpListener
+        self.store: Store
+        self.api_key = ""
+        self.account_id = 0
+
+    def __enter__(self) -> Harness:
+        self._thread.start()
+        self._ready.wait(30)
+        if self._failed is not None:
+            raise self._failed
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._thread.is_alive():
+            self.loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join(30)
+        if self._failed is not None:
+            failed, self._failed = self._failed, None
+            raise failed
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run ``work`` on the listener's loop."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
+
+    def start(self, work: Coroutine[Any, Any, T]) -> Any:
+        """The same without waiting: returns the future."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop)
+
+    @property
+    def port(self) -> int:
+        return self.listener.addresses[0].port
+
+    def context(self) -> ssl.SSLContext:
+        """A client's, that trusts the listener and nobody else."""
+        return client_context(verify=True, ca=self.files.certificate)
+
+    def _run(self) -> None:
+        try:
+            with asyncio.Runner(loop_factory=LOOPS[self._loop_name]) as runner:
+                runner.run(self._main())
+        except BaseException as error:
+            self._failed = error
+        finally:
+            self._ready.set()
+
+    async def _main(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        self.store = await open_store(f"sqlite:///{self.database}")
+        clock = SystemClock()
+        now = clock.now()
+        account = await create_account(self.store, "acme", now)
+        self.account_id = account.id
+        self.password = await set_password(self.store, account.id, "mailer", PASSWORD, now)
+        self.api_key = (await create_api_key(self.store, account.id, "key", now)).key
+        me = await self.store.register_worker("here", 1, now, DAY)
+        config = AccessConfig(delay=0, max_delay=0, recheck=0.05, address_limit=1000)
+        authenticator = Authenticator(self.store, clock, config)
+        door = Door(
+            self.store,
+            clock,
+            IdFactory(me.node),
+            me.id,
+            IntakeConfig(hostname=HOST, max_size=self._smtp.max_size),
+            self.mailbox,
+            directory=authenticator.directory,
+        )
+        spec = ListenerSpec(
+            tls=None if self._spec["mode"] == "plain" else ServerTls([self.files]),
+            trusted=Principal(account.id, 0, "acme") if self._trusted else None,
+            **self._spec,
+        )
+        self.listener = SmtpListener(spec, door, authenticator, clock, self._smtp, HOST, self.counts, sweep=0.02)
+        await self.listener.start()
+        self._ready.set()
+        await self._stop.wait()
+        await self.listener.drain(2)
+        assert self.listener.sessions == 0
+        await authenticator.close()
+        await self.store.close()
+
+
+class Client:
+    """A socket that speaks in lines. ``source`` is the address it connects from."""
+
+    def __init__(self, port: int, *, host: str = "127.0.0.1", source: str | None = None, rcvbuf: int = 0) -> None:
+        self.socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        self.socket.settimeout(20)
+        if rcvbuf:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
+        if source is not None:
+            self.socket.bind((source, 0))
+        self.socket.connect((host, port))
+        self._buffer = b""
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+    def start_tls(self, context: ssl.SSLContext, name: str | None = HOST) -> None:
+        self.socket = context.wrap_socket(self.socket, server_hostname=name)
+
+    def send(self, data: bytes | str) -> None:
+        self.socket.sendall(data.encode() if isinstance(data, str) else data)
+
+    def line(self) -> str:
+        """One line; empty at the end of the connection."""
+        while b"\n" not in self._buffer:
+            try:
+                data = self.socket.recv(65_536)
+            except ConnectionResetError:
+                data = b""
+            if not data:
+                rest, self._buffer = self._buffer, b""
+                return rest.decode()
+            self._buffer += data
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return line.decode().rstrip("\r")
+
+    def reply(self) -> str:
+        """The last line of the next reply."""
+        while True:
+            line = self.line()
+            if line[3:4] != "-":
+                return line
+
+    def ask(self, command: str) -> str:
+        self.send(command + "\r\n")
+        return self.reply()
+
+    def rest(self) -> list[str]:
+        """Every line until the server closes."""
+        lines = []
+        while line := self.line():
+            lines.append(line)
+        return lines
+
+    def secure(self, context: ssl.SSLContext) -> None:
+        """Greeting, STARTTLS, EHLO."""
+        assert self.reply().startswith("220 ")
+        assert self.ask("STARTTLS").startswith("220 ")
+        self.start_tls(context)
+        assert self.ask("EHLO client.example.com").startswith("250 ")
