@@ -64,6 +64,7 @@ class Rows:
         header_id: str = "",
         origin: dict[str, str] | None = None,
         reason: str = "",
+        subject: str = "hello",
     ) -> NewMessage:
         """A message whose deliveries are all in the same state, not final."""
         account_id = await self.account(account)
@@ -82,7 +83,7 @@ class Rows:
             accepted,
             accepted + 5 * DAY,
             header_id or f"<{next(self._number)}@example.com>",
-            "hello",
+            subject,
             json.dumps(origin or {"via": "ESMTPSA", "client": "192.0.2.7"}),
         )
         deliveries = [

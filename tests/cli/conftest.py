@@ -1,0 +1,28 @@
+"""Installations for the tests of the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from installation import Installation, write_config
+
+from ekiden.net.clock import SystemClock
+
+
+@pytest.fixture(autouse=True)
+def _english(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EKIDEN_LANG", "en")
+    monkeypatch.delenv("EKIDEN_CONFIG", raising=False)
+
+
+@pytest.fixture
+def ekiden(tmp_path: Path, sqlite_url: str, capsys: pytest.CaptureFixture[str]) -> Installation:
+    """On SQLite."""
+    return Installation(write_config(tmp_path, sqlite_url), sqlite_url, capsys, SystemClock().now())
+
+
+@pytest.fixture
+def ekiden_everywhere(tmp_path: Path, store_url: str, capsys: pytest.CaptureFixture[str]) -> Installation:
+    """On each engine in turn."""
+    return Installation(write_config(tmp_path, store_url), store_url, capsys, SystemClock().now())

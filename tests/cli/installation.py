@@ -1,0 +1,92 @@
+"""The command line as people start it, on a configuration of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ekiden.cli.main import run
+from ekiden.core.clock import Millis
+from ekiden.net.tls import make_self_signed
+from ekiden.store.open import open_store
+from queue_rows import Rows
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        assert self.status == 0, self.err
+        return json.loads(self.out)
+
+
+@dataclass
+class Installation:
+    """A configuration with a database, and the command in this process."""
+
+    config: Path
+    url: str
+    capsys: pytest.CaptureFixture[str]
+    now: Millis
+
+    def run(self, *args: str) -> Ran:
+        with pytest.raises(SystemExit) as ended:
+            run([*args, "--config", str(self.config)])
+        captured = self.capsys.readouterr()
+        return Ran(int(ended.value.code or 0), captured.out, captured.err)
+
+    def json(self, *args: str) -> Any:
+        return self.run(*args, "--json").json
+
+    def fill(self, work: Callable[[Rows], Awaitable[Any]]) -> Any:
+        """Put rows into the database through the store."""
+
+        async def main() -> Any:
+            store = await open_store(self.url)
+            try:
+                rows = await Rows.make(store, self.now)
+                return await work(rows)
+            finally:
+                await store.close()
+
+        return asyncio.run(main())
+
+
+CONFIG = """
+hostname = "mail.test.example"
+[store]
+url = "{url}"
+[http]
+addresses = ["127.0.0.1:0"]
+[dns]
+nameservers = ["127.0.0.1"]
+port = {dns_port}
+timeout = "200ms"
+lifetime = "500ms"
+[lab]
+enabled = true
+[[listeners]]
+name = "submission"
+addresses = ["127.0.0.1:0"]
+mode = "starttls"
+certificates = [{{certificate = "cert.pem", key = "key.pem"}}]
+"""
+
+
+def write_config(folder: Path, url: str, dns_port: int = 9) -> Path:
+    make_self_signed(["mail.test.example"]).write(folder / "cert.pem", folder / "key.pem")
+    config = folder / "ekiden.toml"
+    config.write_text(CONFIG.format(url=url, dns_port=dns_port), "utf-8")
+    return config
