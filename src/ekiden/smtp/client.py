@@ -20,6 +20,7 @@ from enum import Enum
 from ekiden.smtp.content import normalise_line_ends, stuff_dots
 from ekiden.smtp.envelope import is_safe, make_plan
 from ekiden.smtp.errors import UsageError
+from ekiden.smtp.extensions import number, parse_extensions, parse_limits
 from ekiden.smtp.reply import Reply, ReplyParser
 from ekiden.smtp.transaction import (
     ClientEvent,
@@ -336,7 +337,7 @@ class ClientConnection:
             self._prelude = len(self.dialogue)
             self._events.append(HelloRefused(reply))
         else:
-            self._learn(_extensions(reply))
+            self._learn(parse_extensions(reply))
             self.esmtp = True
             self._greeted()
 
@@ -356,10 +357,10 @@ class ClientConnection:
     def _learn(self, extensions: dict[str, str]) -> None:
         self.extensions = extensions
         self.esmtp = False
-        self.max_size = _number(extensions.get("SIZE", "")) or None
-        limits = dict(word.upper().partition("=")[::2] for word in extensions.get("LIMITS", "").split())
-        self.max_recipients = _number(limits.get("RCPTMAX", "")) or None
-        self.max_transactions = _number(limits.get("MAILMAX", "")) or None
+        self.max_size = number(extensions.get("SIZE", ""))
+        limits = parse_limits(extensions.get("LIMITS", ""))
+        self.max_recipients = limits.get("RCPTMAX")
+        self.max_transactions = limits.get("MAILMAX")
 
     def _on_starttls(self, reply: Reply) -> None:
         if reply.code != 220:
@@ -508,23 +509,6 @@ class ClientConnection:
 
 
 _UNDECIDED = Reply.of(451, "4.3.0", "The server gave no reply for this recipient", local=True)
-
-
-def _extensions(reply: Reply) -> dict[str, str]:
-    """The keywords of an EHLO reply; the first line is the peer's name (RFC 5321 §4.1.1.1)."""
-    found: dict[str, str] = {}
-    for line in reply.lines[1:]:
-        keyword, _, parameters = line.strip().replace("\t", " ").partition(" ")
-        # Some old servers write AUTH=LOGIN for AUTH LOGIN.
-        keyword = keyword.upper()
-        if keyword and "=" not in keyword:
-            found[keyword] = parameters.strip()
-    return found
-
-
-def _number(text: str) -> int:
-    text = text.strip()
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 20 else 0
 
 
 _HANDLERS: dict[_Step, Callable[[ClientConnection, Reply], None]] = {
