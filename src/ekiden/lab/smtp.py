@@ -8,6 +8,7 @@ the recipients says, keeps content byte for byte, and notes every breach of the 
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import time
 from collections.abc import Callable, Iterable
@@ -27,6 +28,9 @@ from ekiden.lab.witness import (
     unstuffed,
 )
 
+_log = logging.getLogger(__name__)
+
+LAB_FAILED = "the lab itself failed"
 MAX_DIALOGUE = 400  # lines kept of one session
 MAX_COMMAND = 512  # octets, RFC 5321 §4.5.3.1.4; MAIL and RCPT parameters extend it
 OVERSIZE = 1 << 20  # octets beyond the size limit that may be in memory
@@ -111,6 +115,9 @@ class Session:
         except asyncio.CancelledError:
             self._record.ended = self._record.ended or "the lab was closed"
             raise
+        except Exception as error:
+            _log.exception("a session of the lab failed")
+            self._record.ended = f"{LAB_FAILED}: {error!r}"
         finally:
             self._note(f"# {self._record.ended}")
             self._host.open -= 1
