@@ -20,7 +20,7 @@ from enum import Enum
 from ekiden.smtp.content import normalise_line_ends, stuff_dots
 from ekiden.smtp.envelope import is_safe, make_plan
 from ekiden.smtp.errors import UsageError
-from ekiden.smtp.extensions import number, parse_extensions, parse_limits
+from ekiden.smtp.extensions import parse_extensions, parse_limits, positive_number
 from ekiden.smtp.reply import Reply, ReplyParser
 from ekiden.smtp.transaction import (
     ClientEvent,
@@ -357,7 +357,7 @@ class ClientConnection:
     def _learn(self, extensions: dict[str, str]) -> None:
         self.extensions = extensions
         self.esmtp = False
-        self.max_size = number(extensions.get("SIZE", ""))
+        self.max_size = positive_number(extensions.get("SIZE", ""))
         limits = parse_limits(extensions.get("LIMITS", ""))
         self.max_recipients = limits.get("RCPTMAX")
         self.max_transactions = limits.get("MAILMAX")

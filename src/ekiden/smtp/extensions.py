@@ -21,9 +21,9 @@ def parse_extensions(reply: Reply) -> dict[str, str]:
 def parse_limits(parameters: str) -> dict[str, int]:
     """``RCPTMAX=100 MAILMAX=10`` as numbers; what is none is left out (RFC 9422 §3)."""
     words = (word.upper().partition("=") for word in parameters.split())
-    return {name: value for name, _, text in words if (value := number(text)) is not None}
+    return {name: value for name, _, text in words if (value := positive_number(text)) is not None}
 
 
-def number(text: str) -> int | None:
+def positive_number(text: str) -> int | None:
     """A positive decimal number, or ``None``: peers write SIZE 0 or nothing for "no limit"."""
     return int(text) or None if text.isascii() and text.isdigit() and len(text) <= 20 else None
