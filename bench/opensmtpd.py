@@ -4,18 +4,32 @@ from __future__ import annotations
 
 import os
 import subprocess
+from pathlib import Path
 
 from bench.load import Endpoint
 from bench.peers import Run, Server
-from bench.tools import find_program, free_ports
+from bench.tools import BenchError, find_program, free_ports
 
 _CONFIGURATION = """
 listen on 127.0.0.1 port {port} hostname mail.example.test
 smtp max-message-size 20M
+smtp limit max-mails 1000000
 mta max-deferred 100000
+mta limit session-mail-max 1000000
+mta limit conn-delay-route 0
+mta limit reconn-delay-route 0
+mta limit session-transaction-delay 0
 action "relay" relay host smtp://127.0.0.1:{sink}
 match from any for any action "relay"
 """
+
+
+_QUEUE = Path("/var/spool/smtpd/queue")
+
+
+def _waiting() -> bool:
+    """Whether the queue has messages: they would go to our sink, and be counted there."""
+    return any(path.is_file() for path in _QUEUE.rglob("*"))
 
 
 class OpenSmtpd(Server):
@@ -30,7 +44,9 @@ class OpenSmtpd(Server):
             return "the programs smtpd and smtpctl were not found"
         if os.geteuid() != 0:
             return "smtpd runs as root only"
-        return "an smtpd is running already" if self._running() else None
+        if self._running():
+            return "an smtpd is running already"
+        return f"{_QUEUE} holds messages" if _waiting() else None
 
     def _running(self) -> bool:
         done = subprocess.run(
@@ -45,6 +61,8 @@ class OpenSmtpd(Server):
         return (done.stdout + done.stderr).split("\n", 1)[0].removeprefix("version:").strip()
 
     def start(self, run: Run) -> Endpoint:
+        if _waiting():
+            raise BenchError(f"{_QUEUE} holds messages of an earlier run")
         (port,) = free_ports(1)
         path = run.directory / "smtpd.conf"
         path.write_text(_CONFIGURATION.format(port=port, sink=run.sink_port))

@@ -42,7 +42,7 @@ def short(name: str) -> str:
 
 
 def rows(own: Counter[str], below: Counter[str], order: Counter[str], top: int = _TOP) -> list[list[str]]:
-    """The first functions of ``order``, each with the percentage of samples that saw it at work, and on the stack."""
+    """The first functions of ``order``: name, percent of samples at work in it, and below it."""
     total = sum(own.values()) or 1
     return [
         [short(name), f"{100 * own[name] / total:.1f}", f"{100 * below[name] / total:.1f}"]

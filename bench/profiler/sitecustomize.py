@@ -2,7 +2,7 @@
 
 In every process that is forked from this one, a timer that runs with the CPU time of the process (setitimer(2),
 ITIMER_PROF) looks at the stack of the main thread. What was seen is written to ``PID.json`` in the directory that
-EKIDEN_BENCH_PROFILE names, every now and then, because a worker may end without any farewell. Python handles signals
+EKIDEN_BENCH_PROFILE names, now and then, because a worker may end without any farewell. Python handles signals
 where a function begins or a loop turns: time spent inside C is found in the Python function that runs next, so that
 the figures with callees are more exact than the others. Nothing but the standard library is imported.
 """
