@@ -37,7 +37,6 @@ _ALWAYS = {
     "unix_socket_permissions": "0700",
     "max_connections": "200",
     "shared_buffers": "64MB",
-    "wal_compression": "on",
     "max_wal_size": "512MB",
 }
 # What a test that only wants SQL may do without.

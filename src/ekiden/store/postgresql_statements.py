@@ -159,7 +159,9 @@ def _insert_sql(names: tuple[str, ...]) -> str:
 
 _KEY = ("account_id", "message_id", "number")
 _SAME = "d.account_id = v.account_id AND d.message_id = v.message_id AND d.number = v.number"
-_FENCE = f"d.{tables.SENDING_SQL} AND d.owner = v.worker AND d.attempts = v.attempts"
+# "+ 0" hides from the planner that ix_delivery_owner would fit: it likes to read that as a whole instead of looking
+# the rows up by their primary key.
+_FENCE = f"d.state + 0 = {int(State.SENDING)} AND d.owner = v.worker AND d.attempts = v.attempts"
 
 _FINISH = (
     "UPDATE delivery AS d SET owner = NULL, state = v.state, cause = v.cause, reason = v.reason, code = v.code, "

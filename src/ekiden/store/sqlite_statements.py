@@ -176,8 +176,8 @@ def _insert_sql(table: str, size: int) -> str:
     return f"INSERT INTO {table} VALUES {_values(len(tables.metadata.tables[table].columns), size)}"
 
 
-# The unary plus keeps SQLite from ever preferring ix_delivery_owner to the primary key.
-_FENCE = f"d.{tables.SENDING_SQL} AND +d.owner = v.worker AND d.attempts = v.attempts"
+# The unary plus hides from the planner that ix_delivery_owner would fit: the primary key is always better.
+_FENCE = f"+d.state = {int(State.SENDING)} AND d.owner = v.worker AND d.attempts = v.attempts"
 _SAME = "d.account_id = v.account_id AND d.message_id = v.message_id AND d.number = v.number"
 
 
@@ -214,15 +214,18 @@ def _own_sql(size: int) -> str:
 @cache
 def _remove_content_sql(size: int) -> str:
     return (
-        f"DELETE FROM content WHERE (account_id, message_id) IN (VALUES {_values(2, size)}) AND NOT EXISTS "
-        "(SELECT 1 FROM delivery AS d WHERE d.account_id = content.account_id "
-        f"AND d.message_id = content.message_id AND d.state < {int(FIRST_FINAL)})"
+        # CROSS JOIN fixes the order of the loops; "(account_id, message_id) IN (VALUES …)" would read all contents.
+        f"WITH v(account_id, message_id) AS (VALUES {_values(2, size)}) "
+        "DELETE FROM content WHERE rowid IN (SELECT c.rowid FROM v CROSS JOIN content AS c "
+        "ON c.account_id = v.account_id AND c.message_id = v.message_id WHERE NOT EXISTS "
+        "(SELECT 1 FROM delivery AS d WHERE d.account_id = v.account_id AND d.message_id = v.message_id "
+        f"AND d.state < {int(FIRST_FINAL)}))"
     )
 
 
 _OWNED_SQL = (
     "SELECT 1 FROM delivery WHERE account_id = ? AND message_id = ? AND number = ? "
-    f"AND {tables.SENDING_SQL} AND +owner = ? AND attempts = ?"
+    f"AND +state = {int(State.SENDING)} AND owner = ? AND attempts = ?"
 )
 
 
