@@ -127,14 +127,19 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 1: something could not be measured."""
-    options = parser().parse_args(arguments)
+    options = parser().parse_intermixed_args(arguments)
     # Whoever ends the bench ends the servers it started as well.
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         if options.what == "report":
             if options.file is None:
                 raise BenchError("name a file below bench/results")
-            report.print_report(report.load_samples(options.file), options.markdown)
+            content = report.load(options.file)
+            if content["kind"] == "queue":
+                results = [queue_depth.Depth(**each) for each in content["results"]]
+                queue_depth.print_results(results, options.markdown)
+            else:
+                report.print_report(report.samples_of(content), options.markdown)
             return 0
         options.dir.mkdir(parents=True, exist_ok=True)
         if output_of("stat", "-f", "-c", "%T", str(options.dir)) in {"tmpfs", "ramfs"}:

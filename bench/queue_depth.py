@@ -239,6 +239,19 @@ def rows(results: list[Depth]) -> list[list[str]]:
     ]
 
 
+def print_results(results: list[Depth], as_markdown: bool) -> None:
+    """The table of the queues, and the targets."""
+    report.print_table("A queue of deferred messages", HEADER, rows(results), as_markdown)
+    judged = verdicts(results)
+    if judged:
+        report.print_table(
+            "Targets of a long queue", ("target", "wanted", "measured", "verdict"), judged, as_markdown
+        )
+    for result in results:
+        if result.error:
+            print(f"queue of {result.messages:,} on {result.engine} failed: {result.error}")
+
+
 def run(options: argparse.Namespace, base: Path) -> bool:
     """Measure every engine and depth, print, save. False: something failed."""
     depths = [int(text) for text in options.depths or ()] or list(_QUICK_DEPTHS if options.quick else _DEPTHS)
@@ -257,7 +270,6 @@ def run(options: argparse.Namespace, base: Path) -> bool:
                 flush=True,
             )
     path = report.save("queue", {"results": [asdict(result) for result in results]})
-    report.print_table("A queue of deferred messages", HEADER, rows(results), options.markdown)
-    report.print_table("Targets", ("target", "wanted", "measured", "verdict"), verdicts(results), options.markdown)
+    print_results(results, options.markdown)
     print(f"written to {path}")
     return not any(result.error for result in results)

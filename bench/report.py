@@ -15,7 +15,7 @@ from rich.table import Table
 
 from bench.figures import MIB, Sample, Spread, Verdict, judge, of, paired, spread
 from bench.load import SCENARIOS
-from bench.tools import output_of
+from bench.tools import BenchError, output_of
 
 _RESULTS = Path(__file__).parent / "results"
 _COLUMNS = (
@@ -30,6 +30,7 @@ _COLUMNS = (
     "CPU ×",
     "runs",
 )
+VERDICT_HEADER = ("target", "wanted", "measured", "verdict")
 
 
 def show(value: Spread | None, digits: int = 0) -> str:
@@ -117,7 +118,7 @@ def tables(samples: Sequence[Sample]) -> list[tuple[str, Sequence[str], list[lis
         found.append(("What the client sees: MAIL until 250, connect until MAIL may be sent", header, latencies))
     verdicts = judge(samples)
     if any(verdict.met is not None for verdict in verdicts):
-        found.append(("Targets", ("target", "wanted", "measured", "verdict"), verdict_rows(verdicts)))
+        found.append(("Targets", VERDICT_HEADER, verdict_rows(verdicts)))
     return found
 
 
@@ -158,6 +159,17 @@ def save(kind: str, content: dict[str, Any]) -> Path:
     return path
 
 
-def load_samples(path: Path) -> list[Sample]:
-    """The samples of a file that ``save`` wrote."""
-    return [Sample(**each) for each in json.loads(path.read_text())["samples"]]
+def load(path: Path) -> dict[str, Any]:
+    """What ``save`` wrote: ``kind``, ``machine``, ``samples`` or ``results``. ``BenchError`` when it is no such."""
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+        if content["kind"] not in {"compare", "queue"}:
+            raise KeyError("kind")
+    except (OSError, ValueError, KeyError) as error:
+        raise BenchError(f"{path} is no file of results: {error}") from None
+    return content
+
+
+def samples_of(content: dict[str, Any]) -> list[Sample]:
+    """The samples of a file of kind ``compare``."""
+    return [Sample(**each) for each in content["samples"]]

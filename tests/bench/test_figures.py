@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
 from bench.figures import MIB, Sample, Spread, judge, paired, quantile, spread
-from bench.report import load_samples, markdown, rows, show, tables, verdict_rows
+from bench.queue_depth import HEADER, Depth, verdicts
+from bench.queue_depth import rows as depth_rows
+from bench.report import load, markdown, rows, samples_of, show, tables, verdict_rows
+from bench.tools import BenchError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -121,9 +125,23 @@ def test_a_spread_as_text() -> None:
 
 
 def test_samples_survive_their_file(tmp_path) -> None:
-    import json
-
     samples = [sample("ekiden"), sample("postfix", error="why")]
     path = tmp_path / "results.json"
-    path.write_text(json.dumps({"samples": [one.as_json() for one in samples]}))
-    assert load_samples(path) == samples
+    path.write_text(json.dumps({"kind": "compare", "samples": [one.as_json() for one in samples]}))
+    assert samples_of(load(path)) == samples
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"kind": "other"}', "no"])
+def test_a_file_of_something_else(tmp_path, text: str) -> None:
+    path = tmp_path / "results.json"
+    path.write_text(text)
+    with pytest.raises(BenchError, match="no file of results"):
+        load(path)
+
+
+def test_the_verdicts_of_long_queues() -> None:
+    small = Depth("sqlite", 1000, claim_few_due=[2.0, 3, 4], claim_all_due=[2.0, 3, 4], pss_few_due=100 * MIB)
+    large = Depth("sqlite", 10**6, claim_few_due=[3.0, 3, 4], claim_all_due=[4.0, 5, 6], pss_few_due=300_000_000)
+    assert [row[-1] for row in verdicts([small, large])] == ["met", "NOT MET", "NOT MET"]
+    assert verdicts([small]) == []
+    assert len(depth_rows([small, large])[0]) == len(HEADER)
