@@ -130,16 +130,18 @@ class Harness:
     def __enter__(self) -> Harness:
         self._thread.start()
         self._ready.wait(30)
-        if self._failed is not None:
-            raise self._failed
+        self._raise()
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._thread.is_alive():
             self.loop.call_soon_threadsafe(self._stop.set)
             self._thread.join(30)
-        if self._failed is not None:
-            failed, self._failed = self._failed, None
+        self._raise()
+
+    def _raise(self) -> None:
+        failed, self._failed = self._failed, None
+        if failed is not None:
             raise failed
 
     def call(self, work: Coroutine[Any, Any, T]) -> T:

@@ -215,9 +215,13 @@ class Authenticator:
 
     async def _confirm(self, verified: _Verified) -> Principal | Refusal | None:
         """Whether what was right is right now. ``None``: the credential is gone or has another secret."""
-        credential, account = await asyncio.gather(
-            self.directory.credential(verified.credential_id), self.directory.account(verified.account_id)
-        )
+        directory = self.directory
+        credential = directory.fresh_credential(verified.credential_id)
+        account = directory.fresh_account(verified.account_id)
+        if credential is None or account is None:
+            credential, account = await asyncio.gather(
+                directory.credential(verified.credential_id), directory.account(verified.account_id)
+            )
         if credential is None or account is None or credential.revoked:
             return None
         if not hmac.compare_digest(credential.secret, verified.secret):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import socket
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from ekiden.access.authenticate import Authenticator, Principal
+from ekiden.access.failures import address_key
 from ekiden.net.listen import ListenAddress, Networks, open_listener, parse_listen_address
 from ekiden.net.proxy_protocol import BadProxyHeader, read_proxy_header
 from ekiden.net.tls import ServerTls
@@ -185,7 +185,11 @@ class SmtpListener:
         loop = asyncio.get_running_loop()
         now = loop.time()
         for session in list(self._shared.sessions):
-            session.check(now)
+            try:
+                session.check(now)
+            except Exception:  # the others are to be looked at all the same
+                log.exception("listener %s: a session could not be checked", self.spec.name)
+                session.abort()
         self._sweeper = loop.call_later(self._sweep_every, self._sweep)
 
     # --- connections that begin with a PROXY header or a TLS handshake ------------------------------------------
@@ -202,7 +206,7 @@ class SmtpListener:
                 log.warning("listener %s cannot accept: %s", self.spec.name, error.strerror)
                 await asyncio.sleep(0.2)
                 continue
-            if len(self._beginning) + self.admission.connections >= self._config.max_connections:
+            if len(self._beginning) >= self._config.max_connections:
                 accepted.close()
                 continue
             task = loop.create_task(self._begin(accepted))
@@ -210,27 +214,41 @@ class SmtpListener:
             task.add_done_callback(self._beginning.discard)
 
     async def _begin(self, accepted: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        handed_over = False
+        session: SmtpSession | None = None
         try:
             peer = str(accepted.getpeername()[0])
             if peer in self._proxies:
                 header = await read_proxy_header(accepted, self._config.tls_timeout)
                 if header.source is not None:
                     peer = header.source.host
-            tls = self._shared.tls if self.spec.mode == "tls" else None
-            handed_over = True
-            await loop.connect_accepted_socket(
-                lambda: SmtpSession(self._shared, peer),
-                accepted,
-                ssl=None if tls is None else tls.context,
-                ssl_handshake_timeout=None if tls is None else self._config.tls_timeout,
-            )
+            session = self._admit(peer)
+            if session is not None:
+                await self._hand_over(accepted, session)
         except (BadProxyHeader, TimeoutError, OSError) as error:
             log.debug("listener %s: a connection ended before it began: %s", self.spec.name, error)
         except Exception:
             log.exception("listener %s: a connection could not begin", self.spec.name)
         finally:
-            if not handed_over:
-                with contextlib.suppress(OSError):
-                    accepted.close()
+            if session is None:
+                accepted.close()
+            else:
+                session.never_began()
+
+    def _admit(self, peer: str) -> SmtpSession | None:
+        """The session for a client; ``None``: one connection too many, which cannot be said before a handshake."""
+        if self.spec.mode != "tls":
+            return SmtpSession(self._shared, peer)
+        key = address_key(peer)
+        if not self.admission.enter(key, trusted=peer in self._shared.trusted_networks):
+            return None
+        return SmtpSession(self._shared, peer, key)
+
+    async def _hand_over(self, accepted: socket.socket, session: SmtpSession) -> None:
+        """The loop owns the socket from here on, and closes it."""
+        tls = self._shared.tls if self.spec.mode == "tls" else None
+        await asyncio.get_running_loop().connect_accepted_socket(
+            lambda: session,
+            accepted,
+            ssl=None if tls is None else tls.context,
+            ssl_handshake_timeout=None if tls is None else self._config.tls_timeout,
+        )

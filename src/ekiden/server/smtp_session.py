@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 _PIPELINED = 65_536
 """Octets that may wait behind a decision before the socket is not read any more."""
 _COUNTED_FROM = 4096
-"""Pieces smaller than this are not counted towards the memory budget: they are too many and too small."""
+"""Fewer octets than this are not counted towards the memory budget: most messages come and go in between."""
 _MAX_REPLIES = 262_144
 """Replies to what came in one read; more is somebody who wants to fill our memory with HELP."""
 _MAX_UNREAD = 65_536
@@ -154,9 +154,14 @@ class SessionContext:
 
 
 class SmtpSession(asyncio.Protocol):
-    """Made by the listener for each connection. ``peer`` is the client's address when a PROXY header told it."""
+    """Made by the listener for each connection.
+
+    ``peer`` is the client's address when the listener knows it better than the socket (PROXY); ``counted_as`` the
+    key under which it has been admitted already.
+    """
 
     __slots__ = (
+        "_account_at",
         "_accounted",
         "_closing_since",
         "_connection",
@@ -187,7 +192,7 @@ class SmtpSession(asyncio.Protocol):
         "peer",
     )
 
-    def __init__(self, shared: SessionContext, peer: str = "") -> None:
+    def __init__(self, shared: SessionContext, peer: str = "", counted_as: str | None = None) -> None:
         self.peer = peer
         self._shared = shared
         self._loop = asyncio.get_running_loop()
@@ -203,7 +208,7 @@ class SmtpSession(asyncio.Protocol):
         self._eof = False
         self._lost = False
         self._in_transaction = False
-        self._counted_as: str | None = None
+        self._counted_as = counted_as
         self._reading_paused = False
         self._writing_paused_at = 0.0
         self._closing_since = 0.0
@@ -212,6 +217,7 @@ class SmtpSession(asyncio.Protocol):
         self._content_from = 0.0
         self._content_octets = 0
         self._accounted = 0
+        self._account_at = _COUNTED_FROM
         self._storing = 0
 
     # --- what the loop calls --------------------------------------------------------------------------------
@@ -235,13 +241,14 @@ class SmtpSession(asyncio.Protocol):
         self._connection = ServerConnection(shared.trusted_protocol if trusted else shared.protocol, tls=tls)
         shared.sessions.add(self)
         shared.metrics.connection_opened()
-        key = address_key(self.peer)
         if shared.plain and not trusted:
             self._connection.refuse(NOT_TRUSTED)
-        elif shared.admission.enter(key, trusted=trusted):
-            self._counted_as = key
-        else:
-            self._connection.refuse(TOO_MANY_CONNECTIONS)
+        elif self._counted_as is None:
+            key = address_key(self.peer)
+            if shared.admission.enter(key, trusted=trusted):
+                self._counted_as = key
+            else:
+                self._connection.refuse(TOO_MANY_CONNECTIONS)
         self._work()
         if shared.draining:
             self.drain()
@@ -257,7 +264,7 @@ class SmtpSession(asyncio.Protocol):
         self._octets += len(data)
         self._connection.receive_data(data)
         self._work()
-        if len(data) >= _COUNTED_FROM or self._accounted:
+        if self._octets >= self._account_at or self._accounted:
             self._account()
 
     def eof_received(self) -> bool:
@@ -275,9 +282,7 @@ class SmtpSession(asyncio.Protocol):
         self._lost = True
         self._shared.sessions.discard(self)
         self._shared.metrics.connection_closed()
-        if self._counted_as is not None:
-            self._shared.admission.leave(self._counted_as)
-            self._counted_as = None
+        self._leave()
         self._account()
 
     def pause_writing(self) -> None:
@@ -288,7 +293,17 @@ class SmtpSession(asyncio.Protocol):
         self._writing_paused_at = 0.0
         self._resume_reading()
 
+    def _leave(self) -> None:
+        if self._counted_as is not None:
+            self._shared.admission.leave(self._counted_as)
+            self._counted_as = None
+
     # --- what the listener calls ----------------------------------------------------------------------------
+
+    def never_began(self) -> None:
+        """Its handshake failed, and nothing above will be called."""
+        if not self._opened:
+            self._leave()
 
     @property
     def busy(self) -> bool:
@@ -322,7 +337,7 @@ class SmtpSession(asyncio.Protocol):
             return  # the handshake has a time-out of its own
         config = self._shared.config
         if self._closing_since:
-            if now - self._closing_since > _LINGER:
+            if now - self._closing_since > min(_LINGER, config.command_timeout):
                 self._transport.abort()
             return
         if self._writing_paused_at:
@@ -578,20 +593,22 @@ class SmtpSession(asyncio.Protocol):
             return
         if out:
             self._transport.write(out)
+        self._close(linger=reason not in ("quit", "refused"))
+
+    def _say_and_close(self, reply: Reply) -> None:
+        if not self._lost and not self._closing_since and not self._handshaking:
+            self._transport.write(reply.encode())
+            self._close(linger=True)
+
+    def _close(self, *, linger: bool) -> None:
         self._closing_since = self._loop.time()
-        if reason == "quit" or self._eof or self._tls or not self._transport.can_write_eof():
+        if not linger or self._eof or self._tls or not self._transport.can_write_eof():
             self._transport.close()
             return
         # Closing while octets of the client are unread would reset the connection, and the client would never see
         # why. So: say that nothing more comes, and wait a little for the client to close.
         self._transport.write_eof()
         self._resume_reading()
-
-    def _say_and_close(self, reply: Reply) -> None:
-        if not self._lost and not self._closing_since:
-            self._transport.write(reply.encode())
-            self._closing_since = self._loop.time()
-            self._transport.close()
 
     def _fail(self) -> None:
         """Something of ours went wrong: this session ends, the others do not notice."""
@@ -617,6 +634,7 @@ class SmtpSession(asyncio.Protocol):
         admission = self._shared.admission
         admission.memory += held - self._accounted
         self._accounted = held
+        self._account_at = self._octets + _COUNTED_FROM
         # MAIL is put off beyond the budget; what was begun before may take half as much again.
         if held and admission.memory > admission.max_memory * 3 // 2 and not self._storing:
             self._say_and_close(OVERLOADED)
