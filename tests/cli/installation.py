@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -16,6 +18,8 @@ from ekiden.core.clock import Millis
 from ekiden.net.tls import make_self_signed
 from ekiden.store.open import open_store
 from queue_rows import Rows
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,20 @@ addresses = ["127.0.0.1:0"]
 mode = "starttls"
 certificates = [{{certificate = "cert.pem", key = "key.pem"}}]
 """
+
+
+@contextmanager
+def loop_apart() -> Iterator[Callable[[Coroutine[Any, Any, T]], T]]:
+    """An event loop in a thread, as another process would have; the value runs a coroutine there."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        yield lambda work: asyncio.run_coroutine_threadsafe(work, loop).result(30)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
 def write_config(folder: Path, url: str, dns_port: int = 9) -> Path:

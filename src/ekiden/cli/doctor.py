@@ -72,7 +72,8 @@ async def examine(config: Config) -> list[Finding]:
         for check in CHECKS:
             try:
                 found += await check(patient)
-            except (EkidenError, OSError) as error:
+            except Exception as error:
+                # Whatever it is: a doctor who faints helps nobody.
                 name = check.__name__.removeprefix("check_")
                 what = "this check could not be carried out: {why}"
                 found.append(find(name, "fail", name, what, why=str(error) or type(error).__name__))

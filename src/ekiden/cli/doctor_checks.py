@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from sqlalchemy import delete, func, insert, select, text
+from sqlalchemy.exc import DBAPIError
 
 from ekiden.cli.doctor_texts import TEXTS
 from ekiden.cli.tables import local_time, octets, span
@@ -386,9 +387,10 @@ async def check_database(patient: Patient) -> list[Finding]:
         async with store.write() as connection:
             await connection.execute(insert(lease).values(name=name, owner=0, expires_at=now))
             await connection.execute(delete(lease).where(lease.c.name == name))
-    except StoreError as error:
+    except (StoreError, DBAPIError) as error:
         fix = "look at the disk, at file permissions and at the database's own log"
-        return [find("database", "fail", "Database", "it cannot be written: {why}", fix, why=error)]
+        why = error.orig if isinstance(error, DBAPIError) else error
+        return [find("database", "fail", "Database", "it cannot be written: {why}", fix, why=why)]
     length = span(round((time.monotonic() - started) * SECOND))
     what = "{engine}: reachable, its tables are current, a commit took {length}"
     return [find("database", "ok", "Database", what, engine=store.engine, length=length)]

@@ -1,0 +1,372 @@
+"""``ekiden doctor``: one finding for each thing that can be wrong, on real sockets, files and DNS."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import inspect
+import json
+import os
+import socket
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from installation import Installation, loop_apart
+
+from ekiden.cli import doctor, doctor_checks, doctor_dns
+from ekiden.cli.doctor_texts import TEXTS
+from ekiden.core.clock import DAY, HOUR, MINUTE
+from ekiden.core.states import State
+from ekiden.lab.lab import Lab
+from ekiden.net.tls import make_self_signed
+from queue_rows import Rows
+
+
+@pytest.fixture
+def lab() -> Iterator[Lab]:
+    """A lab on a loop of its own, as another process would be."""
+    with loop_apart() as apart:
+        made = apart(_start())
+        yield made
+        apart(made.close())
+
+
+async def _start() -> Lab:
+    made = Lab()
+    await made.start()
+    made.set_dns("mail.test.example", "A", ["127.0.0.1"])
+    return made
+
+
+@pytest.fixture
+def healthy(ekiden: Installation, lab: Lab) -> Installation:
+    """An installation in lab mode that lacks nothing but a running worker."""
+    edit(ekiden, "port = 9", f"port = {lab.addresses()['dns'][1]}")
+    edit(ekiden, "[lab]", f"[delivery]\nsmtp_port = {lab.smtp_port}\n[lab]")
+    Path(ekiden.url.removeprefix("sqlite:///")).chmod(0o600)
+    return ekiden
+
+
+def edit(ekiden: Installation, old: str, new: str) -> None:
+    text = ekiden.config.read_text()
+    assert old in text
+    ekiden.config.write_text(text.replace(old, new, 1))
+
+
+def examined(ekiden: Installation) -> tuple[int, dict[str, list[tuple[str, str]]]]:
+    """The exit status, and level and sentence of every finding by check."""
+    ended = ekiden.run("doctor", "--json")
+    found: dict[str, list[tuple[str, str]]] = {}
+    report = json.loads(ended.out)
+    assert report["healthy"] == (ended.status == 0)
+    for item in report["findings"]:
+        assert set(item) == {"check", "level", "title", "what", "fix"}
+        found.setdefault(item["check"], []).append((item["level"], item["what"]))
+    return ended.status, found
+
+
+def test_an_installation_that_is_well(healthy: Installation) -> None:
+    status, found = examined(healthy)
+    assert status == 0
+    troubles = {check: item for check, items in found.items() for item in items if item[0] != "ok"}
+    troubles.pop("disk", None)  # the machine's own affair
+    troubles.pop("limits", None)
+    assert troubles == {"workers": ("warn", "none is running")}
+    assert set(found) == {
+        "config",
+        "disk",
+        "files",
+        "limits",
+        "database",
+        "clock",
+        "certificates",
+        "ports",
+        "dns",
+        "hostname",
+        "outbound",
+        "queue",
+        "workers",
+    }
+    assert "answers on port" in found["outbound"][0][1]
+
+
+def test_it_speaks_both_languages(healthy: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = healthy.run("doctor").out
+    assert "mail can flow" in told
+    assert "→ start one: ekiden serve" in told
+    monkeypatch.setenv("EKIDEN_LANG", "ja")
+    assert "メールは流れます" in healthy.run("doctor").out
+
+
+def test_a_configuration_that_cannot_be_read(ekiden: Installation) -> None:
+    ekiden.config.write_text('hostname = "x y"\n')
+    status, found = examined(ekiden)
+    assert status == 1
+    assert found["config"][0][0] == "fail"
+    assert "hostname" in found["config"][0][1]
+
+
+def test_no_database(healthy: Installation) -> None:
+    os.unlink(healthy.url.removeprefix("sqlite:///"))
+    status, found = examined(healthy)
+    assert status == 1
+    assert found["database"][0][0] == "fail"
+    assert "ekiden db upgrade" in found["database"][0][1]
+    assert "ports" in found  # the other checks ran all the same
+
+
+def test_a_database_that_cannot_be_written(healthy: Installation) -> None:
+    """A trigger stands for whatever may keep a commit from happening: it works for root as well."""
+    connection = sqlite3.connect(healthy.url.removeprefix("sqlite:///"))
+    connection.execute("CREATE TRIGGER no BEFORE INSERT ON lease BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+    connection.commit()
+    connection.close()
+    status, found = examined(healthy)
+    assert status == 1
+    assert found["database"][0][0] == "fail"
+    assert "disk full" in found["database"][0][1]
+
+
+def test_secrets_that_others_can_read(healthy: Installation) -> None:
+    key = healthy.config.parent / "key.pem"
+    key.chmod(0o644)
+    status, found = examined(healthy)
+    assert status == 0
+    assert found["files"] == [("warn", f"{key} is open to others (mode 0644)")]
+
+
+@pytest.mark.parametrize(
+    ("names", "not_after", "level", "words"),
+    [
+        (["mail.test.example"], -DAY, "fail", "has expired"),
+        (["mail.test.example"], 3 * DAY, "warn", "expires soon"),
+        (["*.test.example"], 90 * DAY, "ok", "self-signed"),
+        (
+            ["other.example"],
+            90 * DAY,
+            "warn",
+            "none is for the host name mail.test.example; there are other.example",
+        ),
+    ],
+)
+def test_certificates(healthy: Installation, names: list[str], not_after: int, level: str, words: str) -> None:
+    folder = healthy.config.parent
+    pair = make_self_signed(names, not_after=healthy.now + not_after)
+    pair.write(folder / "cert.pem", folder / "key.pem")
+    status, found = examined(healthy)
+    assert status == (1 if level == "fail" else 0)
+    assert any(item[0] == level and words in item[1] for item in found["certificates"]), found["certificates"]
+
+
+def test_a_key_that_does_not_fit(healthy: Installation) -> None:
+    (healthy.config.parent / "key.pem").write_bytes(make_self_signed(["x.example"]).key)
+    status, found = examined(healthy)
+    assert status == 1
+    assert found["certificates"][0][0] == "fail"
+
+
+@contextmanager
+def answering(reply: bytes) -> Iterator[int]:
+    """A server that says the same to everybody, on a free port."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    ended = threading.Event()
+
+    def serve() -> None:
+        while not ended.is_set():
+            connection, _ = listener.accept()
+            with connection, suppress(ConnectionError):
+                connection.sendall(reply)
+                if reply:
+                    connection.recv(1000)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        ended.set()
+        socket.create_connection(listener.getsockname()).close()
+        thread.join()
+        listener.close()
+
+
+@pytest.mark.parametrize(
+    ("reply", "level", "words"),
+    [
+        (b"220 mail.test.example ESMTP\r\n", "ok", "is answered by a running Ekiden"),
+        (b"220 postfix.example ESMTP Postfix\r\n", "fail", "something else: 220 postfix.example ESMTP Postfix"),
+        (b"", "fail", "nothing answers there as it should"),
+    ],
+)
+def test_ports_in_use(healthy: Installation, reply: bytes, level: str, words: str) -> None:
+    with answering(reply) as port:
+        edit(healthy, 'addresses = ["127.0.0.1:0"]\nmode', f'addresses = ["127.0.0.1:{port}"]\nmode')
+        _, found = examined(healthy)
+    assert found["ports"][0][0] == level
+    assert words in found["ports"][0][1]
+
+
+def test_an_address_that_is_not_ours(healthy: Installation) -> None:
+    edit(healthy, 'addresses = ["127.0.0.1:0"]\nmode', 'addresses = ["192.0.2.1:2587"]\nmode')
+    status, found = examined(healthy)
+    assert status == 1
+    assert "cannot be listened on" in found["ports"][0][1]
+
+
+def test_name_servers_that_do_not_answer(ekiden: Installation) -> None:
+    status, found = examined(ekiden)  # its port is one that nobody listens on
+    assert status == 1
+    assert found["dns"][0][0] == "fail"
+    assert "no answer from the name servers (127.0.0.1)" in found["dns"][0][1]
+    assert found["outbound"][0][0] == "fail"
+
+
+def test_a_host_name_that_nobody_knows(healthy: Installation, lab: Lab) -> None:
+    lab.remove_dns("mail.test.example", "A")
+    _, found = examined(healthy)
+    assert found["hostname"] == [
+        ("warn", "mail.test.example has no address in DNS: many servers refuse mail from it")
+    ]
+
+
+def test_domains_of_accounts(healthy: Installation, lab: Lab) -> None:
+    healthy.run("account", "create", "acme")
+    records: dict[str, dict[str, list[str]]] = {
+        "good.example": {"MX": ["10 mail.test.example."], "TXT": ["v=spf1 mx -all", "other"]},
+        "bare.example": {"A": ["127.0.0.1"]},
+        "double.example": {"MX": ["10 mail.test.example."], "TXT": ["v=spf1 -all", "v=spf1 mx -all"]},
+        "missing.example": {},
+    }
+    for domain, kinds in records.items():
+        healthy.run("account", "add-domain", "acme", domain)
+        for kind, values in kinds.items():
+            lab.set_dns(domain, kind, values)
+    _, found = examined(healthy)
+    levels = [(level, what.split()[0], what.split()[1:3]) for level, what in found["domains"]]
+    assert levels == [
+        ("warn", "bare.example", ["has", "no"]),
+        ("warn", "double.example", ["has", "several"]),
+        ("ok", "good.example", ["has", "MX"]),
+        ("warn", "missing.example", ["cannot", "receive"]),
+        ("warn", "missing.example", ["has", "no"]),
+    ]
+
+
+def test_a_queue_that_nobody_works_on(healthy: Installation) -> None:
+    async def late(rows: Rows) -> None:
+        await rows.message("a@x.example", due_in=-2 * HOUR, age=2 * HOUR)
+        await rows.message("b@x.example", state=State.HELD)
+
+    healthy.fill(late)
+    status, found = examined(healthy)
+    assert status == 1
+    assert [item[0] for item in found["queue"]] == ["fail", "warn"]
+    assert "has been due for 2h" in found["queue"][0][1]
+    assert found["queue"][1][1] == "1 deliveries are held, and wait for a person"
+
+
+def test_workers_alive_and_dead(healthy: Installation) -> None:
+    async def workers(rows: Rows) -> None:
+        # Rows has two that live.
+        await rows.store.register_worker("lost.example", 4711, healthy.now - HOUR, MINUTE)
+
+    healthy.fill(workers)
+    _, found = examined(healthy)
+    assert [item[0] for item in found["workers"]] == ["warn", "ok"]
+    assert "(lost.example, process 4711) died" in found["workers"][0][1]
+    assert found["workers"][1][1] == "2 alive on test.example"
+
+
+def test_a_clock_that_was_set_back(healthy: Installation) -> None:
+    async def future(rows: Rows) -> None:
+        await rows.store.register_worker("future.example", 1, healthy.now + 3 * HOUR, HOUR)
+
+    healthy.fill(future)
+    status, found = examined(healthy)
+    assert status == 1
+    assert "a clock was wrong, or was set back" in found["clock"][0][1]
+
+
+def test_the_clock_is_compared_with_the_database(
+    tmp_path: Path, postgresql_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from installation import write_config
+
+    from ekiden.core.clock import ManualClock
+    from ekiden.server.config_load import load_config
+    from ekiden.store.open import open_store
+
+    async def main() -> list[tuple[str, str]]:
+        store = await open_store(postgresql_url)
+        try:
+            config = load_config(write_config(tmp_path, postgresql_url))
+            patient = doctor_checks.Patient(config, ManualClock(), store)
+            return [(item.level, item.told("en")[1]) for item in await doctor_checks.check_clock(patient)]
+        finally:
+            await store.close()
+
+    found = asyncio.run(main())
+    assert found[0][0] == "fail"
+    assert found[0][1].startswith("this machine and the database's differ by ")
+
+
+def test_a_full_disk(healthy: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor_checks, "NO_SPACE", 1 << 62)
+    status, found = examined(healthy)
+    assert status == 1
+    assert found["disk"][0][0] == "fail"
+
+
+def test_more_connections_than_files(healthy: Installation) -> None:
+    edit(healthy, "[lab]", "[smtp]\nmax_connections = 2000000000\n[lab]")
+    _, found = examined(healthy)
+    assert found["limits"][0][0] == "warn"
+
+
+def test_a_check_that_fails_does_not_keep_the_others_from_running(
+    healthy: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def check_nothing(patient: doctor_checks.Patient) -> list[doctor_checks.Finding]:
+        raise OSError("no such luck")
+
+    monkeypatch.setattr(doctor, "CHECKS", (check_nothing, *doctor.CHECKS))
+    status, found = examined(healthy)
+    assert status == 1
+    assert found["nothing"] == [("fail", "this check could not be carried out: no such luck")]
+    assert "workers" in found
+
+
+@pytest.mark.parametrize("module", [doctor, doctor_checks, doctor_dns])
+def test_every_sentence_is_translated(module: ModuleType) -> None:
+    missing = [text for text in sentences(module) if text not in TEXTS.japanese]
+    assert missing == []
+
+
+def sentences(module: ModuleType) -> list[str]:
+    """The texts that a module gives to ``find`` and ``TEXTS``, directly or by the names ``what`` and ``fix``."""
+    tree = ast.parse(inspect.getsource(module))
+    found: list[str] = []
+
+    def constants(node: ast.AST) -> list[str]:
+        return [
+            item.value for item in ast.walk(node) if isinstance(item, ast.Constant) and isinstance(item.value, str)
+        ]
+
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            if node.func.id == "find":
+                for argument in node.args[2:]:
+                    if not isinstance(argument, ast.IfExp):
+                        found += constants(argument)
+            elif node.func.id == "TEXTS" and isinstance(node.args[0], ast.Constant):
+                found.append(str(node.args[0].value))
+        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+            target = node.targets[0]
+            if isinstance(target, ast.Name) and target.id in ("what", "fix"):
+                found.append(str(node.value.value))
+    return found
