@@ -1,4 +1,4 @@
-"""The road from the store to a lab's servers, for tests: a dispatcher with real sockets, real DNS and a real store."""
+"""The road from the store to a lab's servers: a dispatcher with real sockets, real DNS and a real store."""
 
 from __future__ import annotations
 
@@ -166,9 +166,7 @@ class Road:
 
     async def rows(self, table: Any, *conditions: Any) -> list[Any]:
         async with self.store.read() as connection:
-            found = await connection.execute(
-                select(table).where(*conditions).order_by(*table.primary_key.columns)
-            )
+            found = await connection.execute(select(table).where(*conditions).order_by(*table.primary_key.columns))
             return list(found.mappings())
 
     async def deliveries(self, message_id: int | None = None) -> list[Any]:

@@ -18,6 +18,7 @@ MIN_READY = 50
 """So many deliveries any site may keep in memory, however slow it is."""
 _READY_SECONDS = 60.0  # a site keeps at most the work of so many seconds in memory
 _FIRST_PACE = 0.01
+_STALLED = 5.0
 _MAX_POSTPONED: Millis = 10 * MINUTE
 _BREAK_FIRST = 15.0
 _BREAK_MOST = 300.0
@@ -149,9 +150,9 @@ class Site:
         return self.ready >= max(MIN_READY, min(ready_limit, free, minute))
 
     def _pace_at(self, now: float) -> float:
-        # Nothing finished for longer than a delivery usually takes: it is slower than it was.
-        if self.connections and self.last_done:
-            return max(self.pace, now - self.last_done)
+        # Nothing finished for seconds although connections are at work: it is slower than it was.
+        if self.connections and self.last_done and now - self.last_done > _STALLED:
+            return max(self.pace, (now - self.last_done) / self.connections)
         return self.pace
 
     def postpone(self, now: float, wall: Millis, chance: float) -> Millis:

@@ -1,0 +1,102 @@
+"""Replies become verdicts: final or not, and whose matter it is."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ekiden.core.states import Cause, State
+from ekiden.delivery import outcome
+from ekiden.delivery.outcome import MAX_TEXT, classify
+from ekiden.smtp.reply import Reply
+
+
+@pytest.mark.parametrize(
+    ("code", "enhanced", "text", "cause"),
+    [
+        (550, "5.1.1", "User unknown", Cause.RECIPIENT),
+        (550, "5.1.1", "blocked by policy", Cause.RECIPIENT),
+        (550, "", "mailbox unavailable", Cause.RECIPIENT),
+        (550, "", "No such user here", Cause.RECIPIENT),
+        (553, "5.1.3", "bad address", Cause.RECIPIENT),
+        (552, "5.2.2", "Mailbox full", Cause.RECIPIENT),
+        (452, "4.2.2", "The account is over quota", Cause.RECIPIENT),
+        (452, "", "Insufficient storage in mailbox", Cause.RECIPIENT),
+        (554, "5.7.1", "Client host [192.0.2.1] blocked using zen.spamhaus.org", Cause.REPUTATION),
+        (550, "5.7.1", "Our system has detected a very low reputation of the sending domain", Cause.REPUTATION),
+        (421, "4.7.0", "[TSS04] Messages from 192.0.2.1 temporarily deferred", Cause.REPUTATION),
+        (550, "5.7.1", "weren't sent. part of their network is on our block list (S3150).", Cause.REPUTATION),
+        (421, "4.7.0", "Too many connections", Cause.RATE),
+        (450, "4.7.1", "You've exceeded your daily sending rate", Cause.RATE),
+        (421, "4.7.28", "unusual", Cause.RATE),
+        (450, "4.7.1", "message rate limit", Cause.RATE),
+        (451, "4.4.5", "busy", Cause.RATE),
+        (554, "5.7.1", "Message refused as spam", Cause.CONTENT),
+        (554, "", "virus found", Cause.CONTENT),
+        (552, "5.3.4", "message too big", Cause.CONTENT),
+        (552, "5.2.3", "longer than the mailbox takes", Cause.CONTENT),
+        (554, "5.6.0", "malformed MIME", Cause.CONTENT),
+        (550, "5.7.26", "unauthenticated", Cause.POLICY),
+        (550, "5.7.1", "Relaying denied", Cause.POLICY),
+        (530, "5.7.0", "Must issue STARTTLS first", Cause.POLICY),
+        (451, "4.7.1", "Greylisting in action", Cause.POLICY),
+        (450, "", "Greylisted, see http://postgrey.example", Cause.POLICY),
+        (554, "5.7.1", "no", Cause.POLICY),
+        (451, "4.3.0", "server is overloaded", Cause.NETWORK),
+        (451, "4.3.2", "System not accepting messages", Cause.NETWORK),
+        (421, "", "Service not available", Cause.NETWORK),
+        (451, "4.4.1", "no answer", Cause.NETWORK),
+        (501, "5.5.4", "Invalid arguments", Cause.OURS),
+        (503, "", "bad sequence", Cause.OURS),
+        (550, "5.1.8", "Sender address rejected: Domain not found", Cause.OURS),
+    ],
+)
+def test_causes(code: int, enhanced: str, text: str, cause: Cause) -> None:
+    verdict = classify(code, enhanced, text)
+    assert verdict.cause is cause
+    assert verdict.state is (State.BOUNCED if code >= 500 else State.DEFERRED)
+    assert (verdict.code, verdict.enhanced, verdict.text) == (code, enhanced, text)
+
+
+@given(
+    st.integers(200, 599).filter(lambda code: not 300 <= code < 400),
+    st.sampled_from(["", "4.7.1", "5.1.1", "5.0.0", "2.0.0", "5.999.999"]),
+    st.text(max_size=800),
+)
+def test_every_reply_has_a_verdict(code: int, enhanced: str, text: str) -> None:
+    verdict = classify(code, enhanced, text)
+    assert verdict.state is {2: State.DELIVERED, 4: State.DEFERRED, 5: State.BOUNCED}[code // 100]
+    assert (verdict.cause is Cause.NONE) == (code < 300)
+    assert len(verdict.text) <= MAX_TEXT
+    assert not any(char < " " or char == "\x7f" for char in verdict.text)
+
+
+def test_a_refused_connection_waits_whatever_its_code() -> None:
+    reply = Reply.of(554, "5.7.1", "Your address is on our block list")
+    verdict = outcome.no_connection(f"mx.test: {reply}", reply)
+    assert verdict.state is State.DEFERRED
+    assert verdict.cause is Cause.REPUTATION
+    assert (verdict.code, verdict.enhanced) == (554, "5.7.1")
+
+
+@pytest.mark.parametrize(
+    ("code", "enhanced", "text", "slower"),
+    [
+        (421, "4.3.2", "closing", True),
+        (450, "4.7.1", "rate limit", True),
+        (550, "5.7.1", "rate limit", False),
+        (451, "4.3.0", "try later", False),
+        (250, "", "Ok", False),
+    ],
+)
+def test_replies_that_ask_for_fewer_connections(code: int, enhanced: str, text: str, slower: bool) -> None:
+    assert outcome.asks_to_slow_down(classify(code, enhanced, text)) is slower
+
+
+def test_expiry_keeps_the_last_reply() -> None:
+    last = classify(452, "4.2.2", "Mailbox full")
+    verdict = outcome.expired(last, "5d")
+    assert verdict.state is State.EXPIRED
+    assert (verdict.code, verdict.enhanced, verdict.cause) == (452, "4.2.2", Cause.RECIPIENT)
+    assert verdict.text == "given up after 5d; last: Mailbox full"
