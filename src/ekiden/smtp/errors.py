@@ -18,9 +18,5 @@ class Refusal(SmtpError):
         self.reply = reply
 
 
-class ProtocolViolation(SmtpError):
-    """The peer sent what is no SMTP reply at all. ``str(error)`` says what was wrong."""
-
-
 class UsageError(SmtpError):
     """Our own driver called a machine out of turn: a bug on our side, never the peer's doing."""
