@@ -1,0 +1,77 @@
+"""docs/cli.md names every command, option and key that there is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from installation import Installation
+from typer.main import get_command
+
+from ekiden.cli.main import COMMANDS, app
+from ekiden.core.states import Cause, State
+from queue_rows import Rows
+
+PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text("utf-8")
+CODE = set(re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", PAGE, flags=re.DOTALL)))
+
+
+def commands(command: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    children = getattr(command, "commands", None)
+    if not children:
+        yield path, command
+    for name, child in (children or {}).items():
+        yield from commands(child, f"{path} {name}".strip())
+
+
+def test_every_command_is_named_and_has_help() -> None:
+    group = get_command(app)
+    for name in COMMANDS:
+        assert f"`ekiden {name}`" in PAGE
+        command = group.get_command(None, name)  # type: ignore[attr-defined, arg-type]
+        for path, found in commands(command):
+            assert found.help, f"{name} {path}"
+            for word in path.split():
+                assert f"`{word}`" in PAGE, f"{name} {path}"
+
+
+@pytest.mark.parametrize("value", [item.name.lower() for kind in (State, Cause) for item in kind])
+def test_values_of_enumerations(value: str) -> None:
+    assert value in CODE
+
+
+def keys(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield key
+            if key not in ("data", "ages", "queue", "labels"):
+                yield from keys(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from keys(item)
+
+
+def test_every_key_of_every_document(ekiden: Installation) -> None:
+    async def work(rows: Rows) -> None:
+        await rows.attempted("a@x.example", "b@x.example", state=State.DEFERRED)
+
+    ekiden.fill(work)
+    (row, _) = ekiden.json("queue", "list")
+    documents = [
+        ekiden.json("credential", "password", "create", "acme"),
+        ekiden.json("credential", "api-key", "create", "acme"),
+        ekiden.json("account", "add-domain", "acme", "x.example"),
+        ekiden.json("account", "show", "acme"),
+        row,
+        ekiden.json("queue", "show", row["id"]),
+        ekiden.json("queue", "shape"),
+        ekiden.json("queue", "hold", "--dry-run"),
+        ekiden.json("trace", row["id"]),
+        ekiden.json("db", "status"),
+        ekiden.json("db", "upgrade"),
+    ]
+    missing = {key for document in documents for key in keys(document)} - CODE
+    assert missing == set()
