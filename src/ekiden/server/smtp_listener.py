@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -147,28 +148,19 @@ class SmtpListener:
             task.cancel()
         for session in list(shared.sessions):
             session.drain()
-        await self._sessions_ended(timeout)
+        await _until(lambda: all(session.closing for session in shared.sessions), timeout)
         for session in list(shared.sessions):
             session.end()
-        await self._sessions_ended(_LAST_WORDS)
+        await _until(lambda: not shared.sessions, _LAST_WORDS)
         for session in list(shared.sessions):
             session.abort()
-        await self._sessions_ended(_LAST_WORDS)
+        await _until(lambda: not shared.sessions and not self._beginning, _LAST_WORDS)
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
 
     def _session(self) -> SmtpSession:
         return SmtpSession(self._shared)
-
-    async def _sessions_ended(self, timeout: float) -> None:
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout
-        while self._shared.sessions or self._beginning:
-            left = deadline - loop.time()
-            if left <= 0:
-                return
-            await asyncio.sleep(min(0.02, left))
 
     def _stop_accepting(self) -> None:
         for server in self._servers:
@@ -252,3 +244,11 @@ class SmtpListener:
             ssl=None if tls is None else tls.context,
             ssl_handshake_timeout=None if tls is None else self._config.tls_timeout,
         )
+
+
+async def _until(done: Callable[[], bool], timeout: float) -> None:
+    """Wait for ``done``, but not longer than ``timeout`` seconds."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout
+    while not done() and (left := deadline - loop.time()) > 0:  # noqa: ASYNC110 (sessions end in many places)
+        await asyncio.sleep(min(0.02, left))

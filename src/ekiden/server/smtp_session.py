@@ -49,7 +49,7 @@ _MAX_UNREAD = 65_536
 """Octets of replies that may wait for a client to read them."""
 _LINGER = 5.0
 _RATE_GRACE = 60.0
-_DRAIN_GRACE = 2.0
+_DRAIN_GRACE = 5.0
 
 TOO_MANY_CONNECTIONS = Reply.of(421, "4.7.0", "Too many connections")
 NOT_TRUSTED = Reply.of(554, "5.7.1", "No service for your network here")
@@ -306,15 +306,17 @@ class SmtpSession(asyncio.Protocol):
             self._leave()
 
     @property
-    def busy(self) -> bool:
-        """A message is being stored, or a password verified."""
-        return self._task is not None
+    def closing(self) -> bool:
+        """Everything has been said; it waits for the client to close."""
+        return self._closing_since > 0
 
     def drain(self) -> None:
         """421 at once, or right after what is being stored; a transaction that has begun may still end."""
-        if self._lost or self._handshaking or self._closing_since:
+        if self._lost or self._closing_since:
             return
-        if self._task is not None or (self._connection.receiving == "command" and not self._in_transaction):
+        if self._handshaking:
+            self.abort()
+        elif self._task is not None or (self._connection.receiving == "command" and not self._in_transaction):
             self._connection.shutdown()
             self._work()
 
