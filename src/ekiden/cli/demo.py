@@ -80,6 +80,7 @@ def demo(
         Engine | None,
         typer.Option("--store", help="The engine; sqlite unless the directory has one.", show_default=False),
     ] = None,
+    watch_stdin: Annotated[bool, typer.Option("--watch-stdin", help="Stop when standard input ends.")] = False,
     directory: Annotated[
         Path | None, typer.Option("--dir", help="Keep everything here, and resume from it.", show_default=False)
     ] = None,
@@ -109,7 +110,7 @@ def demo(
         else:
             _first_message(facts)
             _explain(facts)
-        running.watch()
+        running.watch(0 if watch_stdin else None)
     except _Stopped:
         pass
     finally:

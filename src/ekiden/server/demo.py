@@ -10,6 +10,7 @@ import asyncio
 import fcntl
 import json
 import os
+import select
 import shlex
 import shutil
 import subprocess
@@ -154,10 +155,12 @@ class Demo:
             "log": str(self.log),
         }
 
-    def watch(self) -> None:
-        """Return never; start the platform again when it dies, as a service manager does."""
+    def watch(self, stdin: int | None = None) -> None:
+        """Start the platform again when it dies, as a service manager does; returns when ``stdin`` ends."""
         while True:
-            time.sleep(0.1)
+            readable, _, _ = select.select([] if stdin is None else [stdin], [], [], 0.1)
+            if readable and not os.read(readable[0], 4096):
+                return
             assert self._serve is not None
             assert self._lab is not None
             if self._lab.poll() is not None:
