@@ -180,7 +180,8 @@ _FREE = (
 
 _LOCK_CONTENT = (
     "SELECT 1 FROM unnest($1::bigint[], $2::bigint[]) AS v(account_id, message_id) JOIN content AS c "
-    "ON c.account_id = v.account_id AND c.message_id = v.message_id FOR UPDATE OF c"
+    "ON c.account_id = v.account_id AND c.message_id = v.message_id "
+    "ORDER BY v.account_id, v.message_id FOR UPDATE OF c"
 )
 
 _REMOVE_CONTENT = (

@@ -1,0 +1,164 @@
+"""How long the rows of every table are kept, and how they go: in small transactions, oldest first.
+
+A message that still has a delivery which is not final keeps everything: content, attempts, events. Ids of messages
+are ordered by time (``core.ids``), so "older than" is a range of the primary key; what is too young is never read.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import ColumnElement, Select, Table, and_, delete, exists, func, or_, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ekiden.core.clock import SECOND, Millis
+from ekiden.core.duration import Duration
+from ekiden.core.ids import EPOCH, NODE_BITS, SEQUENCE_BITS
+from ekiden.core.states import FIRST_FINAL
+from ekiden.store import tables as t
+from ekiden.store.api import Store
+
+
+class RetentionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[retention]``: how long what is finished stays visible. Seconds, or texts such as ``30d``."""
+
+    messages: Duration = 30 * 86_400.0
+    """Messages with their deliveries, since acceptance and since the last change of any delivery."""
+    attempts: Duration = 30 * 86_400.0
+    """Attempts with their SMTP dialogues, since acceptance; at most as long as the message."""
+    events: Duration = 30 * 86_400.0
+    """Events, since acceptance; at most as long as the message."""
+    workers: Duration = 7 * 86_400.0
+    """Workers that have ended, and duties that nobody renews."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What holds for one table. ``setting`` names the field of ``RetentionConfig``; empty: ``why`` it is kept."""
+
+    setting: str
+    why: str
+
+
+PLAN: Final[dict[str, Rule]] = {
+    "message": Rule("messages", "once all its deliveries are final and that old"),
+    "delivery": Rule("messages", "with its message"),
+    "content": Rule("messages", "already when the last delivery becomes final, and at the latest with its message"),
+    "attempt": Rule("attempts", "once all deliveries of its message are final; at the latest with its message"),
+    "event": Rule("events", "once all deliveries of its message are final; at the latest with its message"),
+    "worker": Rule("workers", "once it has ended and owns nothing"),
+    "lease": Rule("workers", "once it has expired"),
+    "account": Rule("", "until an operator removes it"),
+    "credential": Rule("", "until an operator removes it; a revoked one shows who could log in when"),
+    "domain": Rule("", "until an operator removes it"),
+}
+"""Every table there is, in the order in which rows go. A new table must be named here."""
+
+
+async def prune(store: Store, now: Millis, config: RetentionConfig, batch: int = 500) -> dict[str, int]:
+    """Remove what is older than ``config`` says; returns the number of rows by table.
+
+    Each transaction removes about ``batch`` deliveries with what belongs to them, so the writers of mail hardly
+    notice. Several at once do no harm; one (``take_lease``) is enough.
+    """
+    removed: Counter[str] = Counter()
+    messages = now - round(config.messages * SECOND)
+    for table, age in ((t.attempt, config.attempts), (t.event, config.events)):
+        before = now - round(age * SECOND)
+        if before > messages:
+            await _prune_range(store, table, (table,), before, None, batch, removed)
+    await _prune_range(store, t.delivery, _OF_A_MESSAGE, messages, messages, batch, removed)
+    await _prune_workers(store, now - round(config.workers * SECOND), removed)
+    return dict(removed)
+
+
+_OF_A_MESSAGE: Final = (t.event, t.attempt, t.content, t.delivery, t.message)
+
+
+def first_id(at: Millis) -> int:
+    """The smallest id of a message accepted at or after ``at``."""
+    return max(0, at - EPOCH) << (NODE_BITS + SEQUENCE_BITS)
+
+
+async def _prune_range(
+    store: Store,
+    walked: Table,
+    pruned: Sequence[Table],
+    accepted_before: Millis,
+    unchanged_since: Millis | None,
+    batch: int,
+    removed: Counter[str],
+) -> None:
+    """Walk the keys of ``walked`` and remove the rows in ``pruned`` of those messages that are finished."""
+    account_id, message_id = walked.c.account_id, walked.c.message_id
+    for account in await _accounts(store, walked):
+        after = 0
+        while True:
+            page = (
+                select(message_id)
+                .where(account_id == account, message_id > after, message_id < first_id(accepted_before))
+                .order_by(message_id)
+                .limit(batch)
+            )
+            async with store.read() as connection:
+                ids = sorted(set(await connection.scalars(page)))
+                if not ids:
+                    break
+                unfinished = await _unfinished(connection, account, ids, unchanged_since)
+            # What is final stays final, so nothing can have changed since it was read.
+            gone = [message for message in ids if message not in unfinished]
+            if gone:
+                async with store.write() as connection:
+                    for table in pruned:
+                        key = table.c.id if table is t.message else table.c.message_id
+                        theirs = and_(table.c.account_id == account, key.in_(gone))
+                        await _delete(connection, table, theirs, removed)
+            after = ids[-1]
+
+
+async def _unfinished(
+    connection: AsyncConnection, account: int, ids: list[int], unchanged_since: Millis | None
+) -> set[int]:
+    """Those of the messages that have a delivery which is not final, or which changed too lately."""
+    busy = t.delivery.c.state < int(FIRST_FINAL)
+    if unchanged_since is not None:
+        busy = or_(busy, t.delivery.c.updated_at >= unchanged_since)
+    found = await connection.scalars(
+        select(t.delivery.c.message_id)
+        .where(t.delivery.c.account_id == account, t.delivery.c.message_id.in_(ids), busy)
+        .distinct()
+    )
+    return set(found)
+
+
+async def _prune_workers(store: Store, before: Millis, removed: Counter[str]) -> None:
+    owns = exists().where(text(t.SENDING_SQL), t.delivery.c.owner == t.worker.c.id)
+    async with store.write() as connection:
+        await _delete(connection, t.worker, and_(t.worker.c.ended_at < before, ~owns), removed)
+        await _delete(connection, t.lease, t.lease.c.expires_at < before, removed)
+
+
+async def _delete(
+    connection: AsyncConnection, table: Table, condition: ColumnElement[bool], removed: Counter[str]
+) -> None:
+    done = await connection.execute(delete(table).where(condition))
+    if done.rowcount:
+        removed[table.name] += done.rowcount
+
+
+async def _accounts(store: Store, table: Table) -> list[int]:
+    """The accounts that have rows in ``table``: one search of its key for each, however many rows there are."""
+    found: list[int] = []
+    async with store.read() as connection:
+        while True:
+            query: Select[Any] = select(func.min(table.c.account_id))
+            if found:
+                query = query.where(table.c.account_id > found[-1])
+            account = await connection.scalar(query)
+            if account is None:
+                return found
+            found.append(account)

@@ -1,0 +1,155 @@
+"""What is kept, what goes, and what must never go."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import insert, select
+from store_rows import NOW, TTL, Maker, outcome
+
+from ekiden.core.clock import DAY
+from ekiden.core.states import State
+from ekiden.store import retention
+from ekiden.store import tables as t
+from ekiden.store.api import Store
+from ekiden.store.open import open_store
+from ekiden.store.retention import PLAN, RetentionConfig, prune
+
+CONFIG = RetentionConfig()
+OLD = NOW - 31 * DAY
+YOUNG = NOW - 29 * DAY
+
+
+async def ids_in(store: Store, table: str) -> set[int]:
+    found = t.metadata.tables[table]
+    column = found.c.id if table == "message" else found.c.message_id
+    async with store.read() as connection:
+        return set(await connection.scalars(select(column)))
+
+
+def test_the_plan_names_every_table() -> None:
+    assert set(PLAN) == set(t.metadata.tables)
+    for rule in PLAN.values():
+        assert not rule.setting or rule.setting in RetentionConfig.__struct_fields__
+        assert rule.why
+
+
+async def test_what_is_finished_and_old_goes_with_all_that_belongs_to_it(store: Store) -> None:
+    worker = await store.register_worker("host", 1, NOW, TTL)
+    maker, other = Maker(account=1), Maker(account=77)
+    kept = {}
+    for account in (maker, other):
+        for at in (OLD, YOUNG):
+            new = account.message(2, state=State.SENDING, at=at)
+            await store.accept(worker.id, new)
+            first, second = new.deliveries
+            assert await store.finish(worker.id, [outcome(first, at=at), outcome(second, State.BOUNCED, at=at)])
+            kept[account.account, at] = new.message.id
+    assert await prune(store, NOW, CONFIG, batch=3) == {
+        "message": 2,
+        "delivery": 4,
+        "attempt": 4,
+        "event": 6,
+    }
+    for table in ("message", "delivery", "attempt", "event"):
+        assert await ids_in(store, table) == {kept[1, YOUNG], kept[77, YOUNG]}
+    assert await prune(store, NOW, CONFIG) == {}
+
+
+@pytest.mark.parametrize(
+    "state", [State.HELD, State.SCHEDULED, State.QUEUED, State.SENDING, State.DEFERRED], ids=lambda s: s.name
+)
+async def test_one_delivery_that_is_not_final_keeps_everything(store: Store, state: State) -> None:
+    worker = await store.register_worker("host", 1, NOW, TTL)
+    new = Maker().message(3, state=State.SENDING, at=OLD)
+    new.deliveries[1].state = state
+    await store.accept(worker.id, new)
+    for delivery in (new.deliveries[0], new.deliveries[2]):
+        await store.finish(worker.id, [outcome(delivery, at=OLD)])
+    harsh = RetentionConfig(messages=86_400, attempts=0, events=0, workers=0)
+    assert "message" not in await prune(store, NOW, harsh)
+    assert await store.content(1, new.message.id) == new.content
+    for table in ("message", "delivery", "attempt", "event"):
+        assert await ids_in(store, table) == {new.message.id}
+
+
+async def test_a_message_is_kept_from_its_last_change_on(store: Store) -> None:
+    worker = await store.register_worker("host", 1, NOW, TTL)
+    new = Maker().message(2, state=State.SENDING, at=OLD)
+    await store.accept(worker.id, new)
+    await store.finish(worker.id, [outcome(new.deliveries[0], at=OLD), outcome(new.deliveries[1], at=NOW - DAY)])
+    assert await prune(store, NOW, CONFIG) == {}
+    assert (await prune(store, NOW + 30 * DAY, CONFIG))["message"] == 1
+
+
+async def test_attempts_and_events_may_go_earlier(store: Store) -> None:
+    worker = await store.register_worker("host", 1, NOW, TTL)
+    maker = Maker()
+    new = maker.message(4, state=State.SENDING, at=NOW - 10 * DAY)
+    waiting = maker.message(state=State.SENDING, at=NOW - 10 * DAY)
+    await store.accept(worker.id, new)
+    await store.accept(worker.id, waiting)
+    await store.finish(worker.id, [outcome(d, at=NOW - 10 * DAY) for d in new.deliveries])
+    await store.finish(worker.id, [outcome(waiting.deliveries[0], State.DEFERRED, at=NOW - 10 * DAY)])
+    assert await prune(store, NOW, RetentionConfig(attempts=8 * 86_400.0), batch=1) == {"attempt": 4}
+    assert await prune(store, NOW, RetentionConfig(events=8 * 86_400.0), batch=2) == {"event": 5}
+    assert await ids_in(store, "attempt") == await ids_in(store, "event") == {waiting.message.id}
+    assert await ids_in(store, "message") == {new.message.id, waiting.message.id}
+
+
+async def test_workers_and_leases(store: Store) -> None:
+    old = await store.register_worker("host", 1, NOW - 9 * DAY, TTL)
+    busy = await store.register_worker("host", 2, NOW - 9 * DAY, TTL)
+    alive = await store.register_worker("host", 3, NOW, TTL)
+    await store.take_lease("prune", alive.id, NOW, TTL)
+    async with store.write() as connection:
+        await connection.execute(insert(t.lease), [{"name": "gone", "owner": 9, "expires_at": NOW - 8 * DAY}])
+        await connection.execute(
+            t.worker.update().where(t.worker.c.id.in_([old.id, busy.id])).values(ended_at=NOW - 8 * DAY)
+        )
+    await store.accept(busy.id, Maker().message(state=State.SENDING))
+    assert await prune(store, NOW, CONFIG) == {"worker": 1, "lease": 1}
+    async with store.read() as connection:
+        assert set(await connection.scalars(select(t.worker.c.id))) == {busy.id, alive.id}
+
+
+_AGES = st.sampled_from([0, 5, 29, 30, 31, 60])
+_STATES = st.sampled_from(
+    [State.HELD, State.QUEUED, State.DEFERRED, State.DELIVERED, State.BOUNCED, State.CANCELLED]
+)
+
+
+@given(
+    messages=st.lists(st.tuples(_AGES, st.lists(_STATES, min_size=1, max_size=4)), max_size=12),
+    batch=st.integers(1, 5),
+    keep=st.sampled_from([0, 7, 30]),
+)
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_nothing_that_a_delivery_needs_ever_goes(
+    sqlite_url: str, messages: list[tuple[int, list[State]]], batch: int, keep: int
+) -> None:
+    async def check() -> None:
+        store = await open_store(sqlite_url)
+        try:
+            async with store.write() as connection:
+                for table in reversed(retention._OF_A_MESSAGE):
+                    await connection.execute(table.delete())
+            maker = Maker()
+            needed, gone = set(), set()
+            for age, states in sorted(messages, key=lambda m: -m[0]):  # ids only grow
+                new = maker.message(len(states), at=NOW - age * DAY)
+                for delivery, state in zip(new.deliveries, states, strict=True):
+                    delivery.state = state
+                await store.accept(1, new)
+                finished = all(state.final for state in states)
+                (gone if finished and age > keep else needed).add(new.message.id)
+            await prune(store, NOW, RetentionConfig(messages=keep * 86_400.0, attempts=0, events=0), batch)
+            assert await ids_in(store, "message") == await ids_in(store, "delivery") == needed
+            assert await ids_in(store, "content") == needed
+        finally:
+            await store.close()
+
+    asyncio.run(check())
