@@ -15,7 +15,8 @@ from ekiden.net.listen import ListenAddress, Networks, open_listener, parse_list
 from ekiden.net.proxy_protocol import BadProxyHeader, read_proxy_header
 from ekiden.net.tls import ServerTls
 from ekiden.server.smtp_config import SmtpConfig
-from ekiden.server.smtp_session import Admission, NoMetrics, SessionContext, SmtpMetrics, SmtpSession
+from ekiden.server.smtp_session import SmtpSession
+from ekiden.server.smtp_shared import Admission, NoMetrics, SessionContext, SmtpMetrics
 from ekiden.smtp.server import ServerConfig
 
 if TYPE_CHECKING:

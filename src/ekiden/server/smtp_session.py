@@ -10,16 +10,14 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import Any, cast
 
-from ekiden.access.authenticate import Authenticator, Principal
+from ekiden.access.authenticate import Principal
 from ekiden.access.failures import address_key
 from ekiden.core.submission import Origin, Submission
 from ekiden.intake.errors import IntakeError
-from ekiden.net.listen import Networks
-from ekiden.net.tls import ServerTls, describe_tls
-from ekiden.server.smtp_config import SmtpConfig
+from ekiden.net.tls import describe_tls
+from ekiden.server.smtp_shared import SessionContext
 from ekiden.smtp.events import (
     Authenticate,
     ConnectionClosing,
@@ -31,11 +29,7 @@ from ekiden.smtp.events import (
     StartTls,
 )
 from ekiden.smtp.reply import Reply
-from ekiden.smtp.server import ServerConfig, ServerConnection
-
-if TYPE_CHECKING:
-    from ekiden.core.clock import Clock
-    from ekiden.intake.door import Door
+from ekiden.smtp.server import ServerConnection
 
 log = logging.getLogger(__name__)
 
@@ -61,136 +55,12 @@ INTERNAL_ERROR = Reply.of(421, "4.3.0", "Internal error, the connection is close
 TOO_MUCH_HELP = Reply.of(421, "4.7.0", "Error: too many commands at once")
 
 
-class SmtpMetrics(Protocol):
-    """What is counted. Called on the hot path: additions only."""
-
-    def connection_opened(self) -> None: ...
-
-    def connection_closed(self) -> None: ...
-
-    def message_accepted(self, recipients: int, size: int, seconds: float) -> None:
-        """``seconds`` from the end of the content to the commit."""
-        ...
-
-    def message_rejected(self, code: int) -> None: ...
-
-    def authenticated(self, result: str) -> None:
-        """``accepted``, or the value of an ``access.authenticate.Refusal``."""
-        ...
-
-
-class NoMetrics:
-    """Counts nothing."""
-
-    def connection_opened(self) -> None:
-        pass
-
-    def connection_closed(self) -> None:
-        pass
-
-    def message_accepted(self, recipients: int, size: int, seconds: float) -> None:
-        pass
-
-    def message_rejected(self, code: int) -> None:
-        pass
-
-    def authenticated(self, result: str) -> None:
-        pass
-
-
-class Admission:
-    """Connections and memory of one worker, over all its listeners."""
-
-    def __init__(self, config: SmtpConfig) -> None:
-        self._max = config.max_connections
-        self._max_per_address = config.max_connections_per_address
-        self.max_memory = config.max_memory
-        self.memory = 0
-        """Octets of contents that are being received or stored."""
-        self.connections = 0
-        self._by_address: dict[str, int] = {}
-
-    def enter(self, key: str, *, trusted: bool) -> bool:
-        """Count a connection from ``address_key(address)``; False: one too many, and not counted."""
-        if self.connections >= self._max:
-            return False
-        count = self._by_address.get(key, 0)
-        if count >= self._max_per_address and not trusted:
-            return False
-        self.connections += 1
-        self._by_address[key] = count + 1
-        return True
-
-    def leave(self, key: str) -> None:
-        """What ``enter`` counted has ended."""
-        self.connections -= 1
-        count = self._by_address.pop(key) - 1
-        if count:
-            self._by_address[key] = count
-
-
-@dataclass(slots=True)
-class SessionContext:
-    """What the sessions of one listener share."""
-
-    listener: str
-    region: str
-    endpoint: str
-    tls: ServerTls | None
-    plain: bool
-    """Only trusted networks are served."""
-    trusted_networks: Networks
-    trusted: Principal | None
-    door: Door
-    authenticator: Authenticator
-    clock: Clock
-    config: SmtpConfig
-    protocol: ServerConfig
-    trusted_protocol: ServerConfig
-    metrics: SmtpMetrics
-    admission: Admission
-    sessions: set[SmtpSession] = field(default_factory=set)
-    draining: bool = False
-
-
 class SmtpSession(asyncio.Protocol):
     """Made by the listener for each connection.
 
     ``peer`` is the client's address when the listener knows it better than the socket (PROXY); ``counted_as`` the
     key under which it has been admitted already.
     """
-
-    __slots__ = (
-        "_account_at",
-        "_accounted",
-        "_closing_since",
-        "_connection",
-        "_content_from",
-        "_content_octets",
-        "_counted_as",
-        "_early",
-        "_eof",
-        "_handshaking",
-        "_in_transaction",
-        "_last_data",
-        "_last_message",
-        "_loop",
-        "_lost",
-        "_octets",
-        "_opened",
-        "_origins",
-        "_principal",
-        "_progress",
-        "_reading_paused",
-        "_shared",
-        "_storing",
-        "_task",
-        "_tls",
-        "_transport",
-        "_trusted",
-        "_writing_paused_at",
-        "peer",
-    )
 
     def __init__(self, shared: SessionContext, peer: str = "", counted_as: str | None = None) -> None:
         self.peer = peer

@@ -37,7 +37,7 @@ from ekiden.server.logging import get_logger
 from ekiden.server.metrics import Exposition, Metrics
 from ekiden.server.ports import Ports
 from ekiden.server.smtp_listener import ListenerSpec, SmtpListener
-from ekiden.server.smtp_session import Admission
+from ekiden.server.smtp_shared import Admission
 from ekiden.server.texts import TEXTS
 from ekiden.store import workers
 from ekiden.store.api import Store

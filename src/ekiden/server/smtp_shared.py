@@ -1,0 +1,109 @@
+"""What SMTP sessions share: the limits and the metrics of their worker, the settings of their listener."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from ekiden.access.authenticate import Authenticator, Principal
+from ekiden.net.listen import Networks
+from ekiden.net.tls import ServerTls
+from ekiden.server.smtp_config import SmtpConfig
+from ekiden.smtp.server import ServerConfig
+
+if TYPE_CHECKING:
+    from ekiden.core.clock import Clock
+    from ekiden.intake.door import Door
+    from ekiden.server.smtp_session import SmtpSession
+
+
+class SmtpMetrics(Protocol):
+    """What is counted. Called on the hot path: additions only."""
+
+    def connection_opened(self) -> None: ...
+
+    def connection_closed(self) -> None: ...
+
+    def message_accepted(self, recipients: int, size: int, seconds: float) -> None:
+        """``seconds`` from the end of the content to the commit."""
+        ...
+
+    def message_rejected(self, code: int) -> None: ...
+
+    def authenticated(self, result: str) -> None:
+        """``accepted``, or the value of an ``access.authenticate.Refusal``."""
+        ...
+
+
+class NoMetrics:
+    """Counts nothing."""
+
+    def connection_opened(self) -> None:
+        pass
+
+    def connection_closed(self) -> None:
+        pass
+
+    def message_accepted(self, recipients: int, size: int, seconds: float) -> None:
+        pass
+
+    def message_rejected(self, code: int) -> None:
+        pass
+
+    def authenticated(self, result: str) -> None:
+        pass
+
+
+class Admission:
+    """Connections and memory of one worker, over all its listeners."""
+
+    def __init__(self, config: SmtpConfig) -> None:
+        self._max = config.max_connections
+        self._max_per_address = config.max_connections_per_address
+        self.max_memory = config.max_memory
+        self.memory = 0
+        """Octets of contents that are being received or stored."""
+        self.connections = 0
+        self._by_address: dict[str, int] = {}
+
+    def enter(self, key: str, *, trusted: bool) -> bool:
+        """Count a connection from ``address_key(address)``; False: one too many, and not counted."""
+        if self.connections >= self._max:
+            return False
+        count = self._by_address.get(key, 0)
+        if count >= self._max_per_address and not trusted:
+            return False
+        self.connections += 1
+        self._by_address[key] = count + 1
+        return True
+
+    def leave(self, key: str) -> None:
+        """What ``enter`` counted has ended."""
+        self.connections -= 1
+        count = self._by_address.pop(key) - 1
+        if count:
+            self._by_address[key] = count
+
+
+@dataclass(slots=True)
+class SessionContext:
+    """What the sessions of one listener share."""
+
+    listener: str
+    region: str
+    endpoint: str
+    tls: ServerTls | None
+    plain: bool
+    """Only trusted networks are served."""
+    trusted_networks: Networks
+    trusted: Principal | None
+    door: Door
+    authenticator: Authenticator
+    clock: Clock
+    config: SmtpConfig
+    protocol: ServerConfig
+    trusted_protocol: ServerConfig
+    metrics: SmtpMetrics
+    admission: Admission
+    sessions: set[SmtpSession] = field(default_factory=set)
+    draining: bool = False
