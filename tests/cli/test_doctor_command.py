@@ -267,7 +267,7 @@ def test_a_queue_that_nobody_works_on(healthy: Installation) -> None:
     assert status == 1
     assert [item[0] for item in found["queue"]] == ["fail", "warn"]
     assert "has been due for 2h" in found["queue"][0][1]
-    assert found["queue"][1][1] == "1 deliveries are held, and wait for a person"
+    assert found["queue"][1][1] == "held deliveries, which wait for a person: 1"
 
 
 def test_workers_alive_and_dead(healthy: Installation) -> None:

@@ -155,7 +155,7 @@ def test_actions_say_what_they_left_alone(ekiden: Installation) -> None:
         "1 skipped: a worker is sending them",
     ]
     assert ekiden.run("queue", "release").out.splitlines() == [
-        "1 deliveries are released",
+        "1 delivery now released",
         "1 skipped: a worker is sending them",
         "2 skipped: in a state that release does not change",
     ]

@@ -127,8 +127,8 @@ def _print(findings: list[Finding], language: Language) -> None:
     out.print(table)
     counts = {level: sum(item.level == level for item in findings) for level in ("fail", "warn")}
     if counts["fail"]:
-        out.print(TEXTS("{count} things stop mail from flowing", language, count=counts["fail"]), style="bold red")
+        out.print(TEXTS("mail cannot flow; in its way: {count}", language, count=counts["fail"]), style="bold red")
     elif counts["warn"]:
-        out.print(TEXTS("mail can flow; {count} things deserve a look", language, count=counts["warn"]))
+        out.print(TEXTS("mail can flow; to be looked at: {count}", language, count=counts["warn"]))
     else:
         out.print(TEXTS("nothing stands in the way of mail", language), style="green")

@@ -463,7 +463,7 @@ async def check_queue(patient: Patient) -> list[Finding]:
         found.append(find("queue", "ok", "Queue", "{counts}" if counts else "empty", counts=counts))
     held = stats.by_state.get(State.HELD, 0)
     if held:
-        what = "{count} deliveries are held, and wait for a person"
+        what = "held deliveries, which wait for a person: {count}"
         fix = "ekiden queue list --state held; then ekiden queue release or cancel"
         found.append(find("queue", "warn", "Queue", what, fix, count=f"{held:,}"))
     return found

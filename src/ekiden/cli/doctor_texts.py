@@ -12,8 +12,8 @@ TEXTS = Texts(
         "ok": "正常",
         "warn": "注意",
         "fail": "障害",
-        "{count} things stop mail from flowing": "メールの流れを止める問題が {count} 件あります",
-        "mail can flow; {count} things deserve a look": "メールは流れます。確認すべき点が {count} 件あります",
+        "mail cannot flow; in its way: {count}": "メールの流れを止める問題が {count} 件あります",
+        "mail can flow; to be looked at: {count}": "メールは流れます。確認すべき点が {count} 件あります",
         "nothing stands in the way of mail": "メールの流れを妨げるものはありません",
         # titles
         "Configuration": "設定",
@@ -155,7 +155,7 @@ TEXTS = Texts(
         ),
         "{counts}": "{counts}",
         "empty": "空です",
-        "{count} deliveries are held, and wait for a person": "{count} 件の配送が保留中で、担当者を待っています",
+        "held deliveries, which wait for a person: {count}": "{count} 件の配送が保留中で、担当者を待っています",
         "ekiden queue list --state held; then ekiden queue release or cancel": (
             "ekiden queue list --state held で確認し、ekiden queue release か cancel を実行してください"
         ),

@@ -242,17 +242,21 @@ def shape_(
 # ---- actions
 
 _DONE = {
-    Action.RETRY: "due now",
+    Action.RETRY: "due",
     Action.HOLD: "held",
     Action.RELEASE: "released",
     Action.CANCEL: "cancelled",
 }
 
 
+def _deliveries(count: int) -> str:
+    return f"{count:,} {'delivery' if count == 1 else 'deliveries'}"
+
+
 def _confirm(action: Action, wanted: QueueFilter, selection: Selection, yes: bool) -> None:
     if yes or not wanted.unlimited or len(selection) <= CONFIRM_ABOVE:
         return
-    question = f"{action.value} {len(selection):,} deliveries, everything in the queue"
+    question = f"{action.value} {_deliveries(len(selection))}, everything in the queue"
     if not sys.stdin.isatty():
         raise CliError(f"{question}? Say --yes, or narrow it down.")
     if not typer.confirm(f"{question}?", err=True):
@@ -342,9 +346,9 @@ def _act(
         return
     out = output()
     if dry_run:
-        out.print(f"{len(selection):,} deliveries would be {_DONE[action]}")
+        out.print(f"{_deliveries(len(selection))} would be {_DONE[action]}")
     else:
-        out.print(f"{change.changed:,} deliveries are {_DONE[action]}")
+        out.print(f"{_deliveries(change.changed)} now {_DONE[action]}")
     if change.missed:
         out.print(f"{change.missed:,} were taken by a worker or ended in the meantime, and are left alone")
     if selection.sending:

@@ -64,7 +64,9 @@ def _chosen(trace: MessageTrace, number: int | None, recipient: str | None) -> l
 
 @app.command()
 def trace(
-    id: Annotated[str, typer.Argument(help="A queue id, ID/2 for its second recipient, or a Message-ID.")],
+    id: Annotated[
+        str, typer.Argument(help="A queue id, ID/2 for its second recipient, or a Message-ID.", metavar="ID")
+    ],
     recipient: Annotated[
         str | None, typer.Option("--recipient", "-r", help="Only this recipient; * stands for any characters.")
     ] = None,
