@@ -692,3 +692,20 @@ async def test_a_closed_store_says_so(store: Store, worker: Registration, maker:
     await pending
     with pytest.raises(StoreError, match="closed"):
         await store.accept(worker.id, maker.message())
+
+
+async def test_what_its_owner_does_not_know_of_is_freed_by_key(
+    store: Store, worker: Registration, maker: Maker
+) -> None:
+    known, stray = maker.message(state=State.SENDING), maker.message(state=State.SENDING)
+    for message in (known, stray):
+        await store.accept(worker.id, message)
+    keys = [message.deliveries[0].key for message in (known, stray)]
+    began = stray.deliveries[0].due_at
+    assert await store.owned(worker.id, began) == []
+    assert sorted(await store.owned(worker.id, began + 1)) == sorted(keys)
+    assert await store.free(worker.id + 1, [keys[1]], began) == 0, "only what belongs to that worker"
+    assert await store.free(worker.id, [keys[1]], began) == 1
+    assert await store.owned(worker.id, began + 1) == [keys[0]]
+    again = await store.claim(worker.id, began + 3_600_000, 10)
+    assert [(delivery.key, delivery.attempts) for delivery in again] == [(keys[1], 2)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Collection, Coroutine, Iterable
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from typing import Any
 
 import structlog
@@ -33,6 +33,7 @@ from ekiden.smtp.reply import Reply
 from ekiden.store.api import StoreError
 from ekiden.store.records import Attempt, Delivery, Outcome
 
+_YIELD = 0.02  # seconds; see ``Couriers.busy``
 _FAIR_SHARE = 20  # transactions that a connection may still do while other sites wait for a connection
 _log = structlog.get_logger("ekiden.delivery")
 
@@ -64,6 +65,10 @@ class Couriers:
         self._hungry: dict[int, Site] = {}
         self._stopping = False
         self._abandoned = False
+        self.busy: Callable[[], bool] = _never
+        """True while clients wait for their 250. Then each transaction begins a little later: a client waits for
+        the processor, a delivery mostly for its peer, and the pause is bounded, so that a long rush of submissions
+        slows deliveries down and never stops them."""
 
     # who works
 
@@ -97,6 +102,8 @@ class Couriers:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._goodbyes:
             await asyncio.wait(self._goodbyes, timeout=1.0)
+        for task in self._goodbyes:
+            task.cancel()
 
     def stop_idle(self, sites: Iterable[Site]) -> None:
         """So that idle connections notice that they should end."""
@@ -123,6 +130,8 @@ class Couriers:
             while True:
                 if not self._reporter.has_room:
                     await self._reporter.room()
+                if site.parcels and self.busy():
+                    await asyncio.sleep(_YIELD)
                 parcel = None if self._stopping else site.take()
                 if coming:
                     coming = False
@@ -219,6 +228,7 @@ class Couriers:
         """A session, or ``None`` after the parcel has been dealt with."""
         started = self._clock.now()
         now = self._clock.monotonic
+        site.dialling += 1
         try:
             session = await self._connector.open(site.route)
         except Unroutable as error:
@@ -226,8 +236,8 @@ class Couriers:
             return None
         except NotConnected as error:
             self._metrics.connection_failed()
-            if site.alive:
-                # Those that are open go on; this one was too many.
+            if site.alive or site.dialling > 1:
+                # Those that are open go on, those that are being opened may succeed: this one was too many.
                 site.slow_down()
                 site.put_back(parcel)
                 return None
@@ -239,6 +249,8 @@ class Couriers:
             for waiting in site.take_all():
                 self.refuse(site, waiting.letter, waiting.deliveries)
             return None
+        finally:
+            site.dialling -= 1
         site.recovered()
         site.alive += 1
         self._metrics.connection_opened(bool(session.tls))
@@ -271,13 +283,11 @@ class Couriers:
         finally:
             if large:
                 self._letters.unreserve(size)
-        if not result.reusable and session.unheard and not parcel.resent:
+        if not result.reusable and session.worn_out(result) and not parcel.resent:
             parcel.resent = True
             site.put_back(parcel)
             return False
         self._conclude(site, session, parcel, result.recipients, started)
-        if result.local and not result.reusable:
-            site.slow_down()
         return result.reusable
 
     def _conclude(
@@ -374,6 +384,10 @@ class Couriers:
         if last and not notice:
             letter.content = None
         self._reporter.add(Report(letter, outcomes, notice, dsn_passed_on, local))
+
+
+def _never() -> bool:
+    return False
 
 
 def _answer(waiter: asyncio.Future[bool], answer: bool) -> None:

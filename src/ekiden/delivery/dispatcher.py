@@ -15,10 +15,12 @@ from __future__ import annotations
 import asyncio
 import random
 import ssl
+from collections.abc import Callable
 
+import msgspec
 import structlog
 
-from ekiden.core.clock import Clock
+from ekiden.core.clock import SECOND, Clock
 from ekiden.core.ids import IdFactory
 from ekiden.delivery import outcome
 from ekiden.delivery.config import DeliveryConfig
@@ -35,12 +37,14 @@ from ekiden.dns.resolver import Resolver
 from ekiden.net.network import Network
 from ekiden.net.tls import client_context
 from ekiden.store.api import Store, StoreError
-from ekiden.store.records import Delivery, Registration, Release
+from ekiden.store.records import Delivery, DeliveryKey, Registration, Release
 
 _IDLE_POLL = 1.0  # seconds: how soon work that another worker queued is noticed
 _PROBE = 32  # deliveries to claim at a time while what comes goes straight back
 _REFUSE_HANDOVER = 0.5  # seconds without handover after a handed-over delivery found its site full
 _FORGET_SITE = 600.0
+_STRAY_AGE = 120 * SECOND
+_LOOK_FOR_STRAYS = 60.0
 _MOST_LOOKUPS = 100
 _log = structlog.get_logger("ekiden.delivery")
 
@@ -70,13 +74,15 @@ class Dispatcher:
         ``share``: how many workers of this node share ``site_concurrency`` and ``max_connections``.
         """
         hostname = hostname or config.helo or "localhost"
+        share = max(1, share)
+        config = msgspec.structs.replace(config, max_connections=max(1, config.max_connections // share))
         self._store = store
         self._worker = worker.id
         self._clock = clock
         self._config = config
         self._metrics = metrics or NoMetrics()
         self._rng = rng or random.Random()  # noqa: S311 - spreading load is no secret
-        self._most = max(1, config.site_concurrency // max(1, share))
+        self._most = max(1, config.site_concurrency // share)
         self._router = Router(resolver, clock, config, own_names=frozenset({hostname}), rng=self._rng)
         self._letters = Letters(store, signer or NoSigner(), config.memory_limit)
         notifier = Notifier(store, clock, ids, config, hostname)
@@ -96,13 +102,22 @@ class Dispatcher:
         self._looking_up: dict[str, list[tuple[Letter, Delivery]]] = {}
         self._lookups: set[asyncio.Task[None]] = set()
         self._lookup_turns = asyncio.Semaphore(_MOST_LOOKUPS)
+        self._claims_over = asyncio.Event()
+        self._claims_over.set()
         self._no_handover_until = 0.0
-        self._handover_refused = False
         self._stopping = False
         self._postponed = 0
+        self._backlog = False
+        """Something was not handed over: it is due in the store already."""
         self._next_sweep = clock.monotonic() + _FORGET_SITE
+        self._strays: set[DeliveryKey] = set()
+        self._next_look = clock.monotonic() + _LOOK_FOR_STRAYS
 
     # handover from intake
+
+    def yield_to(self, busy: Callable[[], bool]) -> None:
+        """Deliver more slowly while ``busy()``: submissions go first (``Couriers.busy``)."""
+        self._couriers.busy = busy
 
     def capacity(self, count: int, size: int) -> bool:
         """Whether ``count`` deliveries of a message of ``size`` octets may be handed over in memory."""
@@ -113,15 +128,12 @@ class Dispatcher:
             and self._clock.monotonic() >= self._no_handover_until
         ):
             return True
-        self._handover_refused = True
+        # Intake queues it; look for it as soon as there is room.
+        self._backlog = True
         return False
 
     def offer(self, deliveries: list[Delivery]) -> None:
         """Deliveries that this worker owns by their insertion. Every one of them is taken care of."""
-        if self._stopping:
-            now = self._clock.now()
-            self._reporter.release([Release(item, now, "the worker is stopping") for item in deliveries])
-            return
         before = self._postponed
         for delivery in deliveries:
             self._take_in(delivery)
@@ -132,6 +144,9 @@ class Dispatcher:
 
     def _take_in(self, delivery: Delivery) -> None:
         letter = self._letters.admit(delivery)
+        if self._stopping:
+            self._give_back(letter, [delivery])
+            return
         domain = delivery.domain
         route = self._router.known(domain)
         if route is not None:
@@ -199,10 +214,13 @@ class Dispatcher:
     async def run(self) -> None:
         """Work until ``drain`` or ``abandon``. Cancelling is ``abandon``."""
         reporting = asyncio.create_task(self._reporter.run(), name="delivery reporter")
+        self._claims_over.clear()
         try:
             await self._claim_all()
+            self._claims_over.set()
             await reporting
         finally:
+            self._claims_over.set()
             if not reporting.done():
                 self.abandon()
                 reporting.cancel()
@@ -215,7 +233,10 @@ class Dispatcher:
             try:
                 room = self._config.queue_limit - self._letters.deliveries
                 if room >= min(size, self._config.queue_limit // 2) and self._reporter.has_room:
+                    self._backlog = False
                     pause, size = await self._claim(min(size, room), size)
+                    if self._backlog:
+                        pause = min(pause, 0.05)
                 else:
                     pause = 0.05
             except StoreError as error:
@@ -224,6 +245,7 @@ class Dispatcher:
                 _log.exception("due deliveries could not be claimed")
             self._metrics.in_memory(self._letters.deliveries)
             self._sweep()
+            await self._free_strays()
             if pause > 0:
                 await self._pause(pause)
 
@@ -232,7 +254,6 @@ class Dispatcher:
         now = self._clock.now()
         due = await self._store.next_due(now)
         if due is None or due > now:
-            self._handover_refused = False
             return (_IDLE_POLL if due is None else min(_IDLE_POLL, (due - now) / 1000)), self._config.claim_batch
         claimed = await self._store.claim(self._worker, now, limit)
         before = self._postponed
@@ -267,6 +288,26 @@ class Dispatcher:
             if quiet and site.last_used < now - _FORGET_SITE:
                 del self._sites[name]
 
+    async def _free_strays(self) -> None:
+        """Give back what is ours in the store and unknown here: a commit whose answer was lost left it behind.
+
+        Looks twice, a minute apart, so that what is just being reported is not taken for one.
+        """
+        if self._clock.monotonic() < self._next_look or self._reporter.stalled:
+            return
+        self._next_look = self._clock.monotonic() + _LOOK_FOR_STRAYS
+        now = self._clock.now()
+        try:
+            old = await self._store.owned(self._worker, now - _STRAY_AGE)
+            unknown = {key for key in old if not self._letters.has(key.account_id, key.message_id)}
+            strays = sorted(self._strays & unknown)
+            self._strays = unknown
+            if strays:
+                freed = await self._store.free(self._worker, strays, now)
+                _log.warning("deliveries that no commit was confirmed for are due again", count=freed)
+        except StoreError as error:
+            _log.warning("stray deliveries could not be looked for", error=str(error))
+
     # the end
 
     async def drain(self, timeout: float) -> None:
@@ -287,6 +328,7 @@ class Dispatcher:
             task.cancel()
         self._couriers.stop_idle(self._sites.values())
         await self._couriers.stop(timeout)
+        await self._claims_over.wait()
         self._reporter.close()
 
     def abandon(self) -> None:

@@ -73,6 +73,9 @@ class Letters:
         self.deliveries += 1
         return letter
 
+    def has(self, account_id: int, message_id: int) -> bool:
+        return (account_id, message_id) in self._letters
+
     def discharge(self, letter: Letter, count: int = 1) -> bool:
         """``count`` deliveries leave. True: they were the last of their message here."""
         self.deliveries -= count

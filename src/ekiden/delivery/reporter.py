@@ -64,6 +64,8 @@ class Reporter:
         self._room.set()
         self._closing = False
         self._abandoned = False
+        self.stalled = False
+        """The store is away, and outcomes wait here."""
 
     def add(self, report: Report) -> None:
         self._reports.append(report)
@@ -161,6 +163,7 @@ class Reporter:
             try:
                 await write()
             except StoreUnavailable as error:
+                self.stalled = True
                 _log.warning("the store is not available; outcomes wait", error=str(error), outcomes=count)
             except StoreError as error:
                 _log.error("the store refused outcomes", error=str(error), outcomes=count)
@@ -169,6 +172,7 @@ class Reporter:
                 _log.exception("outcomes could not be stored", outcomes=count)
                 return False
             else:
+                self.stalled = False
                 return True
             await asyncio.sleep(wait)
             wait = min(wait * 2, 5.0)

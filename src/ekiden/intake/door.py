@@ -79,6 +79,8 @@ class Door:
         self._config = config
         self._handover = handover
         self._directory = directory or Directory(store, clock)
+        self.waiting = 0
+        """Messages whose commit is under way: clients that wait for their 250."""
         self._hostname = config.hostname
         self._expire_after = int(config.expire_after * SECOND)
 
@@ -93,10 +95,13 @@ class Door:
         if account is None or account.suspended:
             raise AccountSuspended
         message = self._admit(submission)
+        self.waiting += 1
         try:
             await self._store.accept(self._worker_id, message)
         except (StoreError, SQLAlchemyError, OSError) as error:
             raise TemporarilyUnavailable from error
+        finally:
+            self.waiting -= 1
         deliveries = message.deliveries
         if deliveries[0].state is State.SENDING:
             self._handover.offer(list(deliveries))

@@ -49,6 +49,7 @@ class ServerError(TranslatedError):
     """A worker cannot do what the configuration asks for."""
 
 
+RUSH = 4  # clients of this worker that wait for a commit: from here on submissions go before deliveries
 LOST = 75  # exit status (EX_TEMPFAIL): the lease was lost, another worker takes over
 
 
@@ -240,6 +241,8 @@ class _Worker:
             dispatcher or NoDelivery(),
             directory=authenticator.directory,
         )
+        if dispatcher is not None:
+            dispatcher.yield_to(lambda: door.waiting >= RUSH)
         counts = SmtpCounts(self.metrics)
         admission = Admission(config.smtp)
         files = certificate_files(config)

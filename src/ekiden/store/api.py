@@ -10,7 +10,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ekiden.core.clock import Millis
 from ekiden.core.errors import EkidenError
-from ekiden.store.records import Counters, Delivery, NewMessage, Outcome, QueueStats, Registration, Release
+from ekiden.store.records import (
+    Counters,
+    Delivery,
+    DeliveryKey,
+    NewMessage,
+    Outcome,
+    QueueStats,
+    Registration,
+    Release,
+)
 
 
 class StoreError(EkidenError):
@@ -101,6 +110,17 @@ class Store(Protocol):
 
     async def release(self, worker: int, releases: Sequence[Release]) -> None:
         """Give back what was not dialled."""
+        ...
+
+    async def owned(self, worker: int, before: Millis) -> list[DeliveryKey]:
+        """What ``worker`` has owned since before ``before``."""
+        ...
+
+    async def free(self, worker: int, keys: Sequence[DeliveryKey], now: Millis) -> int:
+        """Make deliveries that ``worker`` owns, and does not know of, due again as ``reap`` does.
+
+        They come from a commit whose answer was lost: the rows are there, and nobody was told. Returns how many.
+        """
         ...
 
     async def next_due(self, now: Millis) -> Millis | None:

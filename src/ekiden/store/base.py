@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -11,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ekiden.core.clock import Millis
 from ekiden.store import workers
 from ekiden.store.api import StoreError
-from ekiden.store.records import QueueStats, Registration
+from ekiden.store.records import DeliveryKey, QueueStats, Registration
 from ekiden.store.rows import EventIds
 
 _BATCH = 1000
@@ -67,6 +68,25 @@ class RareOperations(_Cold, Protocol):
                     break
                 freed += await workers.free(connection, owner, now, limit - freed, self.ids.of(), wait=True)
             return freed
+
+    async def owned(self, worker: int, before: Millis) -> list[DeliveryKey]:
+        async with self.read() as connection:
+            return await workers.owned(connection, worker, before)
+
+    async def free(self, worker: int, keys: Sequence[DeliveryKey], now: Millis) -> int:
+        freed = 0
+        for start in range(0, len(keys), _BATCH):
+            async with self.write() as connection:
+                freed += await workers.free(
+                    connection,
+                    worker,
+                    now,
+                    _BATCH,
+                    self.ids.of(worker),
+                    wait=True,
+                    keys=keys[start : start + _BATCH],
+                )
+        return freed
 
     async def take_lease(self, name: str, worker: int, now: Millis, ttl: Millis) -> bool:
         async with self.write() as connection:

@@ -3,10 +3,10 @@ engines; each function runs inside the caller's transaction."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, delete, func, insert, select, text, union_all, update
+from sqlalchemy import bindparam, delete, func, insert, select, text, tuple_, union_all, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -14,7 +14,7 @@ from ekiden.core.clock import Millis
 from ekiden.core.ids import MAX_NODE
 from ekiden.core.states import Cause, Priority, State
 from ekiden.store.api import StoreError
-from ekiden.store.records import QueueStats, Registration
+from ekiden.store.records import DeliveryKey, QueueStats, Registration
 from ekiden.store.rows import LOST_REASON, lost_rows, lost_wait, state_from
 from ekiden.store.tables import HELD_SQL, SENDING_SQL, WAITING_SQL, attempt, delivery, event, lease, worker
 
@@ -88,19 +88,32 @@ _ORPHANS = f"""
 """  # noqa: S608 (constants of ours)
 
 
+_KEYS = (delivery.c.account_id, delivery.c.message_id, delivery.c.number)
+
+
+async def owned(connection: AsyncConnection, owner: int, before: Millis) -> list[DeliveryKey]:
+    found = select(*_KEYS).where(text(SENDING_SQL), delivery.c.owner == owner, delivery.c.due_at < before)
+    return [DeliveryKey(*row) for row in await connection.execute(found)]
+
+
 async def free(
-    connection: AsyncConnection, owner: int, now: Millis, limit: int, next_id: NextId, *, wait: bool
+    connection: AsyncConnection,
+    owner: int,
+    now: Millis,
+    limit: int,
+    next_id: NextId,
+    *,
+    wait: bool,
+    keys: Sequence[DeliveryKey] | None = None,
 ) -> int:
-    """Make up to ``limit`` deliveries of ``owner`` due again: at once, or after a wait that grows with attempts."""
-    keys = (delivery.c.account_id, delivery.c.message_id, delivery.c.number)
-    found = (
-        await connection.execute(
-            select(*keys, delivery.c.attempts, delivery.c.due_at)
-            .where(text(SENDING_SQL), delivery.c.owner == owner)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-        )
-    ).all()
+    """Make up to ``limit`` deliveries of ``owner`` (of ``keys``, if given) due again: at once, or after a wait that
+    grows with attempts."""
+    chosen = select(*_KEYS, delivery.c.attempts, delivery.c.due_at).where(
+        text(SENDING_SQL), delivery.c.owner == owner
+    )
+    if keys is not None:
+        chosen = chosen.where(tuple_(*_KEYS).in_(keys))
+    found = (await connection.execute(chosen.limit(limit).with_for_update(skip_locked=True))).all()
     if not found:
         return 0
     lost = [
@@ -115,7 +128,7 @@ async def free(
     await connection.execute(insert(event), [_named(event, row) for _, row in lost])
     await connection.execute(
         update(delivery)
-        .where(keys[0] == bindparam("a"), keys[1] == bindparam("m"), keys[2] == bindparam("n"))
+        .where(_KEYS[0] == bindparam("a"), _KEYS[1] == bindparam("m"), _KEYS[2] == bindparam("n"))
         .values(
             state=int(State.DEFERRED),
             cause=int(Cause.OURS),
