@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +14,7 @@ import msgspec
 from sqlalchemy import select
 
 from ekiden.core.address import parse_address
-from ekiden.core.clock import DAY, Clock
+from ekiden.core.clock import DAY
 from ekiden.core.events import Event, EventType
 from ekiden.core.ids import IdFactory
 from ekiden.core.states import Priority, State
@@ -182,6 +182,17 @@ class Road:
                     return found
                 await asyncio.sleep(0.01)
 
+    async def reaches(self, message_id: int, state: State) -> Any:
+        """The only delivery of a message, once it is in ``state``."""
+        await until(lambda: self._is(message_id, state))
+        return (await self.deliveries(message_id))[0]
+
+    async def _is(self, message_id: int, state: State) -> bool:
+        return all(row["state"] == state for row in await self.deliveries(message_id))
+
+    async def has(self, value: object) -> bool:
+        return bool(value)
+
     async def one(self, message_id: int) -> Any:
         (row,) = await self.settled(message_id)
         return row
@@ -257,5 +268,8 @@ async def road(
                 await task
 
 
-def clock_of(road: Road) -> Clock:
-    return road.clock
+async def until(condition: Callable[[], Awaitable[bool]], timeout: float = 15) -> None:
+    """Wait for what no event tells of."""
+    async with asyncio.timeout(timeout):
+        while not await condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)

@@ -235,17 +235,19 @@ async def test_a_broken_handshake_is_an_os_error(serve: Serve, tmp_path: Path) -
 @on_both_loops
 async def test_a_certificate_that_is_not_trusted(serve: Serve, tmp_path: Path) -> None:
     context, _ = server_context(tmp_path)
+    refused = asyncio.Event()
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await writer.start_tls(context)
         except OSError:
-            return
+            refused.set()
 
     stream = await dial(await serve(talk))
     with pytest.raises(ssl.SSLError):
         await stream.start_tls(client_context(True), "peer.test", timeout=5)
     await stream.close()
+    await asyncio.wait_for(refused.wait(), 5)
 
 
 class Forbidden:

@@ -113,13 +113,17 @@ class Session:
         assert isinstance(event, TransactionDone), event
         return event.result
 
-    @property
-    def unheard(self) -> bool:
-        """The last transaction was lost before its first reply: the peer had closed an idle connection.
+    def worn_out(self, result: TransactionResult) -> bool:
+        """The last transaction was lost because the peer had had enough of this connection, not of the message.
 
-        The content was not sent (it follows the 354), so doing it again on a new connection duplicates nothing.
+        It closed an idle connection without a word, or with a 421, or says 421 to one message too many. The content
+        was not sent (it follows the 354), so doing it again on a new connection duplicates nothing.
         """
-        return self.sent > 1 and not any(line.startswith("S:") for line in self.lines)
+        if self.sent == 1 or any(reply.code != 421 for reply in result.recipients):
+            return False
+        lines = self.lines
+        first = next((line for line in lines if line.startswith("S:")), "S: 421")
+        return first.startswith("S: 421") and not any(line.startswith("# content") for line in lines)
 
     async def quit(self) -> None:
         """Say goodbye without waiting for the answer, and close."""

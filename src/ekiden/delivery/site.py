@@ -42,6 +42,7 @@ class Site:
         "caution",
         "coming",
         "connections",
+        "dialling",
         "failures",
         "horizon",
         "idle",
@@ -73,6 +74,8 @@ class Site:
         """Those of them that were started or woken and have not taken their parcel yet."""
         self.alive = 0
         """Those of them that have an open session."""
+        self.dialling = 0
+        """Those of them that are opening one."""
         self.idle: list[asyncio.Future[bool]] = []
         """Connections that wait for work; True wakes one."""
         self.caution = 1.0

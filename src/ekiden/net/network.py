@@ -143,8 +143,10 @@ class Stream(asyncio.Protocol):
         if transport is None:
             return
         transport.close()
-        if not self._lost.done():
-            await asyncio.wait((self._lost,), timeout=timeout)
+        try:
+            if not self._lost.done():
+                await asyncio.wait((self._lost,), timeout=timeout)
+        finally:
             if not self._lost.done():
                 transport.abort()
 
