@@ -1,0 +1,206 @@
+"""Databases that fill up, break or vanish: clear errors while it lasts, nothing acknowledged is lost, then on."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, text
+from store_rows import NOW, TTL, Maker, outcome
+
+from ekiden.core.states import State
+from ekiden.store import tables as t
+from ekiden.store.api import Store, StoreError, StoreUnavailable
+from ekiden.store.embedded import EmbeddedPostgres, find_binaries
+from ekiden.store.open import open_store
+
+PROGRAM = Path(__file__).with_name("store_small_disk.py")
+
+
+async def message_ids(store: Store) -> set[int]:
+    async with store.read() as connection:
+        return set(await connection.scalars(select(t.message.c.id)))
+
+
+def test_a_full_disk_refuses_and_recovers(sqlite_url: str) -> None:
+    done = subprocess.run(
+        [sys.executable, str(PROGRAM), sqlite_url], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.stdout.split("\n") == ["True True", "unavailable", "True", "True", ""], done.stderr
+
+
+async def test_a_strangers_transaction_is_waited_for(sqlite_url: str) -> None:
+    store = await open_store(sqlite_url)
+    stranger = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
+    try:
+        worker = await store.register_worker("host", 1, NOW, TTL)
+        stranger.execute("BEGIN IMMEDIATE")
+        waiting = asyncio.create_task(store.accept(worker.id, Maker().message()))
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        stranger.execute("COMMIT")
+        await waiting
+    finally:
+        stranger.close()
+        await store.close()
+
+
+async def test_connections_that_break(postgresql_url: str) -> None:
+    store = await open_store(postgresql_url)
+    other = await open_store(postgresql_url)
+    try:
+        worker = await store.register_worker("host", 1, NOW, TTL)
+        maker = Maker()
+        acknowledged: set[int] = set()
+
+        async def accept() -> None:
+            new = maker.message()
+            try:
+                await store.accept(worker.id, new)
+            except StoreUnavailable:
+                return
+            acknowledged.add(new.message.id)
+
+        for _ in range(10):
+            accepts = [asyncio.create_task(accept()) for _ in range(20)]
+            await asyncio.sleep(0)
+            async with other.read() as connection:
+                await connection.execute(
+                    text(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                    )
+                )
+            await asyncio.gather(*accepts)
+        await store.accept(worker.id, maker.message())
+        assert acknowledged <= await message_ids(store)
+        assert await store.heartbeat(worker.id, NOW, TTL)
+    finally:
+        await store.close()
+        await other.close()
+
+
+async def test_a_server_that_crashes_and_comes_back(tmp_path: Path) -> None:
+    server = EmbeddedPostgres(tmp_path / "pg")
+    server.start()
+    try:
+        url = server.url()
+        store = await open_store(url, migrate=True)
+        worker = await store.register_worker("host", 1, NOW, TTL)
+        maker = Maker()
+        new = maker.message(2, state=State.SENDING)
+        await store.accept(worker.id, new)
+        server.kill()
+        for call in (
+            store.accept(worker.id, maker.message()),
+            store.finish(worker.id, [outcome(new.deliveries[0])]),
+            store.claim(worker.id, NOW, 5),
+            store.heartbeat(worker.id, NOW, TTL),
+            store.stats(),
+            store.content(1, new.message.id),
+            open_store(url),
+        ):
+            with pytest.raises(StoreUnavailable):
+                await call
+        server.start()
+        assert await store.content(1, new.message.id) == new.content
+        assert await store.finish(worker.id, [outcome(d) for d in new.deliveries]) == [True, True]
+        assert await store.heartbeat(worker.id, NOW, TTL)
+        assert await message_ids(store) == {new.message.id}
+        await store.close()
+    finally:
+        server.stop()
+
+
+# the embedded server
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def server_pid(directory: Path) -> int:
+    return int((directory / "data" / "postmaster.pid").read_text().split("\n")[0])
+
+
+@pytest.fixture
+def closed_directory(tmp_path: Path) -> Iterator[Path]:
+    """Only we may enter it: the server's own user, if it has one, must get in all the same."""
+    directory = tmp_path / "closed"
+    directory.mkdir(mode=0o700)
+    yield directory / "with a long name so that the socket has to be somewhere else" / ("x" * 60)
+
+
+async def test_an_embedded_server_starts_is_joined_stops_and_resumes(closed_directory: Path) -> None:
+    first, second = EmbeddedPostgres(closed_directory, durable=False), EmbeddedPostgres(closed_directory)
+    with pytest.raises(StoreError, match="not running"):
+        first.url()
+    first.start()
+    pid = server_pid(closed_directory)
+    second.start()
+    assert second.url() == first.url()
+    store = await open_store(first.url(), migrate=True)
+    worker = await store.register_worker("host", 1, NOW, TTL)
+    new = Maker().message()
+    await store.accept(worker.id, new)
+    await store.close()
+    first.stop()
+    assert alive(pid)  # the second needs it
+    second.stop()
+    with EmbeddedPostgres(closed_directory) as again:
+        assert server_pid(closed_directory) != pid
+        store = await open_store(again.url())
+        assert await message_ids(store) == {new.message.id}
+        await store.close()
+        pid = server_pid(closed_directory)
+    assert not alive(pid)
+
+
+def test_a_temporary_server_leaves_nothing(tmp_path: Path) -> None:
+    with EmbeddedPostgres(durable=False) as server:
+        directory = server.directory
+        pid = server_pid(directory)
+    assert not alive(pid)
+    assert not directory.exists()
+
+
+def test_a_server_ends_with_the_process_that_needed_it(tmp_path: Path) -> None:
+    program = (
+        "import sys\n"
+        "from ekiden.store.embedded import EmbeddedPostgres\n"
+        "EmbeddedPostgres(sys.argv[1], durable=False, remove=True).start()\n"
+        "print('ready', flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    directory = tmp_path / "pg"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(directory)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    pid = server_pid(directory)
+    assert alive(pid)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    # Comes back once the guard has ended the server and deleted its files: it holds the lock until then.
+    with EmbeddedPostgres(directory, durable=False, remove=True):
+        assert server_pid(directory) != pid
+        assert not alive(pid)
+
+
+def test_without_the_wheel_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (find_binaries() / "postgres").exists()
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(StoreError, match="embedded-postgresql"):
+        find_binaries()
