@@ -8,7 +8,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -135,11 +134,11 @@ def server_pid(directory: Path) -> int:
 
 
 @pytest.fixture
-def closed_directory(tmp_path: Path) -> Iterator[Path]:
+def closed_directory(tmp_path: Path) -> Path:
     """Only we may enter it: the server's own user, if it has one, must get in all the same."""
     directory = tmp_path / "closed"
     directory.mkdir(mode=0o700)
-    yield directory / "with a long name so that the socket has to be somewhere else" / ("x" * 60)
+    return directory / "with a long name so that the socket has to be somewhere else" / ("x" * 60)
 
 
 async def test_an_embedded_server_starts_is_joined_stops_and_resumes(closed_directory: Path) -> None:
