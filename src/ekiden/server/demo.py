@@ -96,7 +96,6 @@ class Demo:
         self._postgres: EmbeddedPostgres | None = None
         self._lab: subprocess.Popen[bytes] | None = None
         self._serve: subprocess.Popen[bytes] | None = None
-        self._failures = 0
         self.lab: dict[str, Any] = {}
         self.platform: dict[str, Any] = {}
         self.state = State("sqlite")
@@ -168,8 +167,7 @@ class Demo:
             if self._serve.poll() is not None:
                 print(TEXTS("the platform ended, starting it again", self._lang), file=sys.stderr, flush=True)
                 self._close(self._serve)
-                self._revive_postgres()
-                self._start_platform()
+                self._start_platform(again=True)
 
     def stop(self) -> None:
         """End everything in order; what does not end in time is killed."""
@@ -255,24 +253,28 @@ class Demo:
         self._lab = self._spawn(command)
         self.lab = self._first_line(self._lab, "lab")
 
-    def _start_platform(self) -> None:
+    def _start_platform(self, *, again: bool = False) -> None:
         command = [sys.executable, "-m", "ekiden.cli.main", "serve", "--config", str(self.config)]
         command += ["--json", "--watch-stdin"]
+        failures = 0
         while True:
+            if again:
+                self._revive_postgres()
             self._serve = self._spawn(command)
             try:
                 self.platform = self._first_line(self._serve, "ekiden serve")
                 break
             except DemoError:
-                self._failures += 1
-                if self._failures == 1 and self.state.starttls:
+                if self._serve.returncode < 0:
+                    continue  # somebody killed it while it started
+                failures += 1
+                if failures == _MOST_FAILURES:
+                    raise
+                if not again and self.state.starttls:
                     # Somebody else has a port of last time.
                     self.state = msgspec.structs.replace(self.state, starttls=0, tls=0, http=0)
                     self._write_config()
-                elif self._failures >= _MOST_FAILURES:
-                    raise
-                time.sleep(0.2)
-        self._failures = 0
+                time.sleep(0.5)
         ports = {name: addresses[0][1] for name, addresses in self.platform["smtp"].items()}
         http = int(self.platform["http"][0].rpartition(":")[2])
         self.state = msgspec.structs.replace(
@@ -287,15 +289,16 @@ class Demo:
             self._postgres.start()
 
     def _add_records(self) -> None:
-        """The demo's domain as a real one would be set up; its MX is the lab's own."""
-        self._put_dns(HOSTNAME, "A", ["127.0.0.1"])
-        self._put_dns(DOMAIN, "TXT", [f"v=spf1 a:{HOSTNAME} -all"])
-        self._put_dns(f"_dmarc.{DOMAIN}", "TXT", [f"v=DMARC1; p=reject; rua=mailto:dmarc@{DOMAIN}"])
+        """The demo's domain as a real one would be set up; its mail host is one of the lab's."""
+        self._put(f"/behaviour/{DOMAIN}", "accept")
+        self._put(f"/dns/{HOSTNAME}/A", ["127.0.0.1"])
+        self._put(f"/dns/{DOMAIN}/TXT", [f"v=spf1 a:{HOSTNAME} -all"])
+        self._put(f"/dns/_dmarc.{DOMAIN}/TXT", [f"v=DMARC1; p=reject; rua=mailto:dmarc@{DOMAIN}"])
 
-    def _put_dns(self, name: str, record: str, values: list[str]) -> None:
+    def _put(self, path: str, value: str | list[str]) -> None:
         request = urllib.request.Request(  # noqa: S310 (the lab on loopback)
-            f"{self.lab['api']}/dns/{name}/{record}",
-            json.dumps(values).encode(),
+            self.lab["api"] + path,
+            json.dumps(value).encode(),
             {"Content-Type": "application/json"},
             method="PUT",
         )

@@ -1,0 +1,156 @@
+"""``ekiden demo`` itself: its line, its end, its memory."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+from demo_process import ENVIRONMENT, PATIENCE, Demo, alive, descendants
+
+DEFER = {"at": "rcpt", "reply": {"code": 450, "enhanced": "4.2.0", "text": "Not yet"}}
+QUICK = {"EKIDEN_DELIVERY__RETRY": "1s"}
+CONTENT = b"Subject: demo\r\n\r\nHello\r\n"
+
+
+def test_the_line(demo: Any) -> None:
+    facts = demo.facts
+    assert set(facts["smtp"]) == {"starttls", "tls"}
+    for host, port in facts["smtp"].values():
+        assert host == "127.0.0.1"
+        assert 0 < port < 65_536
+    assert facts["http"].startswith("http://127.0.0.1:")
+    assert facts["lab"].startswith("http://127.0.0.1:")
+    assert Path(facts["ca"]).read_text().startswith("-----BEGIN CERTIFICATE-----")
+    assert set(facts["account"]) >= {"name", "username", "password", "api_key", "domain"}
+    assert "{id}" in facts["trace"]
+    assert len(demo.workers()) == 2
+
+
+def test_the_domain_is_real_in_the_lab(demo: Any) -> None:
+    records = demo.get(f"{demo.facts['lab']}/dns")[demo.account["domain"]]
+    assert records["TXT"] == ['"v=spf1 a:mail.demo.lab.test -all"']
+    assert records["MX"]
+
+
+def test_the_trace_command(demo: Any) -> None:
+    recipient = f"{uuid.uuid4().hex}@full.lab.test"
+    with demo.login(demo.connect()) as client:
+        queue_id = demo.send(client, [recipient], CONTENT)
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        (found,) = demo.trace(queue_id)["recipients"]
+        if found["attempts"] or time.monotonic() > deadline:
+            break
+        time.sleep(0.1)
+    assert found["attempts"], found
+    assert found["recipient"] == recipient
+
+
+@pytest.mark.parametrize("store", ["sqlite", "postgresql"])
+def test_resumes_from_its_directory(tmp_path: Path, store: str) -> None:
+    """Same credentials, same ports, and what waited in the queue is still there."""
+    directory = tmp_path / "demo"
+    first = Demo("--workers", "1", "--store", store, directory=directory, environment=QUICK)
+    try:
+        first.put("/behaviour/later.lab.test", {"rules": [DEFER]})
+        recipient = f"{uuid.uuid4().hex}@later.lab.test"
+        with first.login(first.connect()) as client:
+            queue_id = first.send(client, [recipient], CONTENT)
+    finally:
+        assert first.stop() == 0
+    second = Demo("--workers", "1", directory=directory, environment=QUICK)
+    try:
+        assert second.account == first.account
+        assert second.facts["smtp"] == first.facts["smtp"]
+        assert second.trace(queue_id)["recipients"][0]["recipient"] == recipient
+        second.put("/behaviour/later.lab.test", "accept")
+        (mail,) = second.mail(recipient)
+        assert mail["data"].endswith(b"\r\n\r\nHello\r\n")
+    finally:
+        assert second.stop() == 0
+
+
+def test_two_demos_do_not_share_a_directory(tmp_path: Path) -> None:
+    first = Demo("--workers", "1", directory=tmp_path)
+    try:
+        with pytest.raises(AssertionError, match="another demo is running in"):
+            Demo("--workers", "1", directory=tmp_path)
+    finally:
+        assert first.stop() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_nothing_is_left_behind(number: signal.Signals) -> None:
+    demo = Demo("--workers", "2")
+    processes = descendants(demo.process.pid)
+    folder = Path(demo.facts["config"]).parent
+    assert len(processes) >= 4
+    assert demo.stop(number) == 0
+    assert not [pid for pid in processes if alive(pid)]
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("store", ["sqlite", "postgresql"])
+def test_no_process_outlives_a_killed_demo(store: str, eventually: Any) -> None:
+    demo = Demo("--workers", "2", "--store", store)
+    processes = descendants(demo.process.pid)
+    demo.stop(signal.SIGKILL)
+    eventually(lambda: not [pid for pid in processes if alive(pid)], "the end of every process")
+
+
+def test_a_killed_platform_is_started_again(eventually: Any) -> None:
+    demo = Demo("--workers", "1")
+    try:
+        ports = demo.facts["smtp"]
+        before = demo.supervisor()
+        os.kill(before, signal.SIGKILL)
+        eventually(lambda: demo.supervisor() not in (0, before), "another platform")
+        recipient = f"{uuid.uuid4().hex}@accept.lab.test"
+
+        def sent() -> bool:
+            try:
+                with demo.login(demo.connect()) as client:
+                    return bool(demo.send(client, [recipient], CONTENT))
+            except OSError:
+                return False
+
+        eventually(sent, f"an answer on the same ports {ports}")
+        assert len(demo.mail(recipient)) == 1
+    finally:
+        assert demo.stop() == 0
+
+
+@pytest.mark.parametrize("lang", ["en", "ja"])
+def test_for_people(lang: str) -> None:
+    """What ``make run`` shows: a delivered message, its trace, and what to try next."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "ekiden.cli.main", "demo", "--workers", "1", "--watch-stdin"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=ENVIRONMENT | {"EKIDEN_LANG": lang, "PYTHONUTF8": "1"},
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        shown = b""
+        while b"docs/lab.md" not in shown:
+            line = process.stdout.readline()
+            assert line, shown.decode()
+            shown += line
+        process.stdin.close()
+        assert process.wait(PATIENCE) == 0
+        process.stdout.read()
+    text = shown.decode()
+    assert "250 2.0.0 Ok: queued as " in text
+    assert "hello@accept.lab.test" in text
+    assert "S: 250 2.0.0 Ok" in text
+    assert "swaks --server 127.0.0.1:" in text
+    assert "smtplib.SMTP(" in text
+    assert ("Delivered. This is its trace:" if lang == "en" else "配送されました") in text
