@@ -393,6 +393,7 @@ _BY_ENHANCED: dict[str, str] = {
     "3.1": "system_full",
     "3.2": "system_down",
     "3.4": "too_big",
+    "4.0": "network",
     "4.1": "no_answer",
     "4.2": "connection_lost",
     "4.3": "dns_failure",
@@ -480,6 +481,8 @@ def _key(cause: Cause, code: int, enhanced: str, reply: str) -> str:
         return key_by_code
     if cause is Cause.NONE and code == 552:
         return "full"  # RFC 5321 §4.2.2: exceeded storage allocation
+    if cause is Cause.NETWORK and code:
+        return "system_down"  # our own verdicts have codes known above: somebody answered, and said "later"
     return _BY_CAUSE[cause]
 
 
