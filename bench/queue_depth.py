@@ -22,7 +22,7 @@ from bench.figures import MIB, quantile
 from bench.peers import Run
 from bench.process import Group, PssSampler
 from bench.sink import Sink
-from bench.tools import BenchError, free_ports
+from bench.tools import BenchError, free_ports, tail
 from ekiden.net.clock import SystemClock
 from ekiden.store.api import Store
 from ekiden.store.open import open_store
@@ -131,6 +131,8 @@ def _serve(server: Ekiden, run: Run, sink: Sink, result: Depth, all_due: bool) -
     if all_due:
         result.pss_all_due = sampler.peak
         result.drained = (arrived - first) / seconds
+        if arrived == before:
+            raise BenchError(f"nothing reached the sink in {_WATCH:.0f} s:\n{tail(run.log)}")
     else:
         result.pss_few_due = sampler.peak
         if arrived - before < wanted:
@@ -138,7 +140,7 @@ def _serve(server: Ekiden, run: Run, sink: Sink, result: Depth, all_due: bool) -
     run.group.end()
 
 
-def measure_depth(engine: str, depth: int, base: Path) -> Depth:
+def measure_depth(engine: str, depth: int, base: Path, keep: bool) -> Depth:
     """Everything about one queue, on a fresh database."""
     result = Depth(engine, depth)
     directory = Path(tempfile.mkdtemp(prefix=f"queue-{engine}-{depth}-", dir=base))
@@ -163,7 +165,8 @@ def measure_depth(engine: str, depth: int, base: Path) -> Depth:
         try:
             server.stop(run)
         finally:
-            shutil.rmtree(directory, ignore_errors=True)
+            if not keep:
+                shutil.rmtree(directory, ignore_errors=True)
     return result
 
 
@@ -263,7 +266,7 @@ def run(options: argparse.Namespace, base: Path) -> bool:
             print(f"queue on {engine} is left out: {reason}", flush=True)
             continue
         for depth in depths:
-            result = measure_depth(engine, depth, base)
+            result = measure_depth(engine, depth, base, options.keep)
             results.append(result)
             print(
                 f"queue {engine} {depth:,}: {result.error or 'claims p50 ' + str(result.claim_few_due[0]) + ' ms'}",
