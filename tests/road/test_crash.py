@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from demo_process import Demo, alive, children, descendants
-from load import Senders, arrivals
+from road_load import Senders, arrivals
 from sqlalchemy import select
 
 from ekiden.server.config_load import load_config
