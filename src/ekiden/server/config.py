@@ -15,6 +15,7 @@ from ekiden.core.duration import Duration
 from ekiden.delivery.config import DeliveryConfig
 from ekiden.dns.config import DnsConfig
 from ekiden.server.smtp_config import SmtpConfig
+from ekiden.store.retention import RetentionConfig
 
 Role = Literal["smtp", "http", "delivery", "housekeeping"]
 Mode = Literal["starttls", "tls", "plain"]
@@ -83,6 +84,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     access: AccessConfig = AccessConfig()
     delivery: DeliveryConfig = DeliveryConfig()
     dns: DnsConfig = DnsConfig()
+    retention: RetentionConfig = RetentionConfig()
     lab: LabConfig = LabConfig()
     log: LogConfig = LogConfig()
 

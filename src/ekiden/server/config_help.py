@@ -49,6 +49,7 @@ SECTIONS: dict[str, Help] = {
     "dns": Help(
         "Whom to ask for names, and how long to believe the answer.", "名前解決の相手と、回答を保持する時間。"
     ),
+    "retention": Help("How long what is finished stays visible.", "終わったものの記録を残す期間。"),
     "lab": Help("The switch for trying things out.", "実験用のスイッチ。"),
     "log": Help("Logs, on standard error.", "ログ (標準エラー出力)。"),
 }
@@ -277,6 +278,21 @@ KEYS: dict[str, Help] = {
     ),
     "dns.failure_ttl": Help(
         "For a failure to get any answer (RFC 2308 §7).", "回答が得られなかったことを覚える時間 (RFC 2308 §7)。"
+    ),
+    "retention.messages": Help(
+        "Messages with their deliveries, since acceptance and since the last change of any delivery.",
+        "メッセージとその配送。受け付けと最後の変化から数えます。",
+    ),
+    "retention.attempts": Help(
+        "Attempts with their SMTP dialogues, since acceptance; at most as long as the message.",
+        "試行とその SMTP の対話。受け付けから数え、長くてもメッセージと同じ期間です。",
+    ),
+    "retention.events": Help(
+        "Events, since acceptance; at most as long as the message.",
+        "イベント。受け付けから数え、長くてもメッセージと同じ期間です。",
+    ),
+    "retention.workers": Help(
+        "Workers that have ended, and duties that nobody renews.", "終了したワーカーと、更新されなくなった当番。"
     ),
     "lab.enabled": Help(
         "Nothing outside loopback is ever contacted. For the lab and for tests.",

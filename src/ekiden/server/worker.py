@@ -43,6 +43,7 @@ from ekiden.store import workers
 from ekiden.store.api import Store
 from ekiden.store.open import open_store
 from ekiden.store.records import Delivery, Registration
+from ekiden.store.retention import prune
 
 
 class ServerError(TranslatedError):
@@ -50,6 +51,7 @@ class ServerError(TranslatedError):
 
 
 RUSH = 4  # clients of this worker that wait for a commit: from here on submissions go before deliveries
+_PRUNE_EVERY = 600.0  # seconds
 LOST = 75  # exit status (EX_TEMPFAIL): the lease was lost, another worker takes over
 
 
@@ -315,6 +317,14 @@ class _Worker:
     def _keep_house(self, store: Store, me: Registration) -> None:
         duties = Duties(store, self.clock, me.id)
         self._start(duties.every(max(0.5, self.config.workers.lease / 3), "reap", duties.reap), "reap")
+        retention = self.config.retention
+
+        async def prune_old() -> None:
+            removed = await prune(store, self.clock.now(), retention)
+            if removed:
+                self.log.info("removed what is old", **removed)
+
+        self._start(duties.every(_PRUNE_EVERY, "prune", prune_old), "prune")
 
     async def _sample(self, sampler: Sampler) -> None:
         while True:
