@@ -132,7 +132,7 @@ def test_turns_alternate_between_two_who_both_want_the_next(tmp_path: Path) -> N
     assert log.count("ab") + log.count("ba") >= 20
 
 
-@pytest.mark.parametrize("kills", [4])
+@pytest.mark.parametrize("kills", [2])
 async def test_what_was_acknowledged_survives_kill_9(store_url: str, writers: list[Writer], kills: int) -> None:
     acknowledged: list[list[int]] = []
     for _ in range(kills):

@@ -37,8 +37,12 @@ class SchemaOutdated(StoreError):
 class Store(Protocol):
     """Hot-path operations, written for the raw driver; everything rare goes through ``read`` and ``write``.
 
-    ``accept``, ``finish`` and ``release`` called at the same time share one transaction and one fsync (group
-    commit); each returns after its rows are on stable storage, or raises and none of its rows are.
+    ``accept``, ``claim``, ``finish`` and ``release`` called at the same time share one transaction and one fsync
+    (group commit); each returns after its rows are on stable storage, or raises and none of its rows are (with one
+    exception: when a connection to PostgreSQL breaks during the commit, nobody knows; that counts as failed). Being
+    cancelled does not take back what was called: shield calls whose result must not get lost.
+
+    Texts that a database cannot hold (NUL, halves of surrogate pairs) are kept with U+FFFD in their place.
     """
 
     @property
@@ -83,7 +87,10 @@ class Store(Protocol):
 
     # the road
     async def accept(self, worker: int, message: NewMessage) -> None:
-        """Insert; returns once it is on stable storage."""
+        """Insert; returns once it is on stable storage.
+
+        Deliveries in ``SENDING`` belong to ``worker`` from then on; one whose ``attempts`` is 0 is given 1.
+        """
         ...
 
     async def claim(self, worker: int, now: Millis, limit: int) -> list[Delivery]:

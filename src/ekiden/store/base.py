@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -18,16 +18,17 @@ from ekiden.store.rows import EventIds
 _BATCH = 1000
 
 
-class _Cold(Protocol):
-    def read(self) -> AbstractAsyncContextManager[AsyncConnection]: ...
-
-    def write(self) -> AbstractAsyncContextManager[AsyncConnection]: ...
-
-
-class RareOperations(_Cold, Protocol):
+class RareOperations(ABC):
     """Workers, leases and counts; see ``store.api.Store``."""
 
-    ids: EventIds
+    def __init__(self) -> None:
+        self.ids = EventIds()
+
+    @abstractmethod
+    def read(self) -> AbstractAsyncContextManager[AsyncConnection]: ...
+
+    @abstractmethod
+    def write(self) -> AbstractAsyncContextManager[AsyncConnection]: ...
 
     async def register_worker(self, host: str, pid: int, now: Millis, ttl: Millis) -> Registration:
         for _ in range(100):
@@ -50,7 +51,7 @@ class RareOperations(_Cold, Protocol):
         freed = 0
         while True:
             async with self.write() as connection:
-                count = await workers.free(connection, worker, now, _BATCH, self.ids.of(worker), wait=False)
+                count = await workers.free(connection, worker, now, _BATCH, self.ids.rare, wait=False)
             freed += count
             if count < _BATCH:
                 return freed
@@ -66,7 +67,7 @@ class RareOperations(_Cold, Protocol):
             for owner in await workers.orphans(connection):
                 if freed >= limit:
                     break
-                freed += await workers.free(connection, owner, now, limit - freed, self.ids.of(), wait=True)
+                freed += await workers.free(connection, owner, now, limit - freed, self.ids.rare, wait=True)
             return freed
 
     async def owned(self, worker: int, before: Millis) -> list[DeliveryKey]:
@@ -82,7 +83,7 @@ class RareOperations(_Cold, Protocol):
                     worker,
                     now,
                     _BATCH,
-                    self.ids.of(worker),
+                    self.ids.rare,
                     wait=True,
                     keys=keys[start : start + _BATCH],
                 )

@@ -122,8 +122,6 @@ def _sqlite_revision(path: str) -> str | None:
 def _upgrade_sqlite(path: str) -> None:
     turn = Turn(path)
     try:
-        # Creates the file with its page size, before anything else can.
-        connect(path, write=True).close()
         engine = create_engine("sqlite://", creator=lambda: connect(path, write=True), poolclass=NullPool)
         event.listen(engine, "begin", _begin_immediate)
         with turn, engine.begin() as connection:

@@ -11,11 +11,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ekiden.core.clock import Millis
 from ekiden.store.base import RareOperations
-from ekiden.store.postgresql_connect import CONNECT_TIMEOUT, cold_engine, reading, translating, writing
+from ekiden.store.postgresql_connect import (
+    COMMAND_TIMEOUT,
+    CONNECT_TIMEOUT,
+    cold_engine,
+    reading,
+    translating,
+    writing,
+)
 from ekiden.store.postgresql_statements import apply
 from ekiden.store.postgresql_writer import Writer
 from ekiden.store.records import Counters, Delivery, NewMessage, Outcome, Release
-from ekiden.store.rows import Accept, Claim, EventIds, Finish, Free
+from ekiden.store.rows import Accept, Claim, Finish, Free
 
 READERS = 2
 
@@ -24,7 +31,7 @@ class PostgresStore(RareOperations):
     """``store.api.Store`` on PostgreSQL. Belongs to the event loop it was opened on."""
 
     def __init__(self, dsn: str, readers: Any) -> None:
-        self.ids = EventIds()
+        super().__init__()
         self._readers = readers
         self._writer = Writer(dsn, lambda connection, units, mend: apply(connection, units, self.ids, mend))
         self._cold = cold_engine(dsn)
@@ -32,7 +39,9 @@ class PostgresStore(RareOperations):
     @classmethod
     async def open(cls, dsn: str) -> PostgresStore:
         with translating():
-            readers = await asyncpg.create_pool(dsn, min_size=0, max_size=READERS, timeout=CONNECT_TIMEOUT)
+            readers = await asyncpg.create_pool(
+                dsn, min_size=0, max_size=READERS, timeout=CONNECT_TIMEOUT, command_timeout=COMMAND_TIMEOUT
+            )
         return cls(dsn, readers)
 
     @property

@@ -15,6 +15,7 @@ from ekiden.store.api import StoreError, StoreUnavailable
 from ekiden.store.rows import BadText
 
 CONNECT_TIMEOUT = 10.0  # seconds
+COMMAND_TIMEOUT = 60.0  # seconds; on the hot path, for a server that has silently gone
 
 # The server as a whole: gone, going, coming, full, read-only, out of room; or a conflict that passes.
 PASSING = (

@@ -17,7 +17,7 @@ from typing import Any
 import asyncpg
 
 from ekiden.store.api import StoreError, StoreUnavailable
-from ekiden.store.postgresql_connect import CONNECT_TIMEOUT, translated
+from ekiden.store.postgresql_connect import COMMAND_TIMEOUT, CONNECT_TIMEOUT, translated
 from ekiden.store.records import Counters
 from ekiden.store.rows import BadText, Unit
 
@@ -40,12 +40,12 @@ _SETTINGS = "; ".join(
 )
 
 Apply = Callable[[Any, Sequence[Unit], bool], Awaitable[list[Any]]]
-Job = tuple[Unit, "asyncio.Future[Any]"]
+Job = tuple[Unit, int, "asyncio.Future[Any]"]
 
 
 async def connect(dsn: str) -> Any:
     """A connection for the hot path."""
-    connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT)
+    connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT, command_timeout=COMMAND_TIMEOUT)
     await connection.execute(_SETTINGS)
     return connection
 
@@ -71,7 +71,7 @@ class Writer:
         if self._closed:
             raise StoreUnavailable("the store has been closed")
         future: asyncio.Future[Any] = self._loop.create_future()
-        self._pending.append((unit, future))
+        self._pending.append((unit, unit.weight, future))
         self._wake.set()
         return future
 
@@ -100,10 +100,10 @@ class Writer:
         pending = self._pending
         while pending and len(jobs) < MAX_UNITS and weight < MAX_WEIGHT:
             job = pending.popleft()
-            if job[1].done():  # its caller was cancelled before anything happened
+            if job[2].done():  # its caller was cancelled before anything happened
                 continue
             jobs.append(job)
-            weight += job[0].weight
+            weight += job[1]
         if not pending and not self._closed:
             self._wake.clear()
         return jobs
@@ -114,12 +114,12 @@ class Writer:
         try:
             if connection is None or connection.is_closed():
                 connection = await connect(self._dsn)
-            results = await self._apply(connection, [unit for unit, _ in jobs], mend)
+            results = await self._apply(connection, [job[0] for job in jobs], mend)
         except Exception as error:
             self.counters.failures += 1
             ours = translated(error)
             if isinstance(ours, StoreUnavailable):
-                for _, future in jobs:
+                for *_, future in jobs:
                     _fail(future, ours, error)
                 if connection is not None:
                     connection.terminate()
@@ -127,7 +127,7 @@ class Writer:
             if len(jobs) == 1:
                 if isinstance(ours, BadText) and not mend:
                     return await self._write(connection, jobs, mend=True)
-                _fail(jobs[0][1], ours, error)
+                _fail(jobs[0][2], ours, error)
                 return connection
             # One of them is to blame; its neighbours must not suffer.
             for job in jobs:
@@ -137,7 +137,7 @@ class Writer:
         counters.commits += 1
         counters.units += len(jobs)
         counters.seconds += time.perf_counter() - began
-        for (_, future), result in zip(jobs, results, strict=True):
+        for (*_, future), result in zip(jobs, results, strict=True):
             if not future.done():
                 future.set_result(result)
         return connection

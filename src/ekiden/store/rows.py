@@ -83,22 +83,29 @@ class Claim(Unit):
 
 
 class EventIds:
-    """Ids of events, from the node of the worker that writes them.
+    """Ids of events. On the hot path they have the node of the worker that writes them.
 
-    A process that never registered (the command line) takes a random node: an event id is unique within its
-    message (that is its key), so a second writer of the same message would have to draw the same node and hit the
-    same millisecond.
+    Everything else (workers registered elsewhere, ``reap``, the command line) takes a random node: an event id has
+    to be unique within its message (that is its key), so two writers would have to draw the same node and hit the
+    same message in the same millisecond.
     """
 
     def __init__(self) -> None:
         self._by_worker: dict[int, IdFactory] = {}
-        self._own = IdFactory(random.SystemRandom().randint(0, MAX_NODE))
+        self._others = _random_factory()
+        self.rare = _random_factory().next
+        """For the cold side, which may run in another thread than the hot one."""
 
     def register(self, worker: int, node: int) -> None:
-        self._own = self._by_worker[worker] = IdFactory(node)
+        self._by_worker[worker] = IdFactory(node)
 
-    def of(self, worker: int | None = None) -> Callable[[Millis], int]:
-        return self._by_worker.get(worker or 0, self._own).next
+    def of(self, worker: int) -> Callable[[Millis], int]:
+        """For the hot path."""
+        return self._by_worker.get(worker, self._others).next
+
+
+def _random_factory() -> IdFactory:
+    return IdFactory(random.SystemRandom().randint(0, MAX_NODE))
 
 
 class BadText(StoreError):

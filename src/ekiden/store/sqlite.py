@@ -19,7 +19,7 @@ from ekiden.core.clock import Millis
 from ekiden.store.api import StoreError, StoreUnavailable
 from ekiden.store.base import RareOperations
 from ekiden.store.records import Counters, Delivery, NewMessage, Outcome, Release
-from ekiden.store.rows import Accept, Claim, EventIds, Finish, Free
+from ekiden.store.rows import Accept, Claim, Finish, Free
 from ekiden.store.sqlite_statements import apply
 from ekiden.store.sqlite_turn import Turn
 from ekiden.store.sqlite_writer import BUSY_TIMEOUT, Writer, configure, connect, translated
@@ -39,7 +39,7 @@ class SqliteStore(RareOperations):
             needed = ".".join(map(str, OLDEST_SQLITE))
             raise StoreError(f"SQLite {sqlite3.sqlite_version} is too old: {needed} or later is needed")
         sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_INTERVAL))
-        self.ids = EventIds()
+        super().__init__()
         self._path = path
         self._writer = Writer(
             path,
