@@ -409,6 +409,7 @@ def _transaction(letter: Letter, deliveries: list[Delivery], content: bytes) -> 
         message.envid,
         message.smtputf8,
         message.eight_bit,
+        normalised=True,  # what is in the store came through the door
     )
 
 

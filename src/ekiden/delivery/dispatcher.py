@@ -71,7 +71,7 @@ class Dispatcher:
     ) -> None:
         """``hostname``: our name in EHLO and in reports; empty: ``config.helo``.
 
-        ``share``: how many workers of this node share ``site_concurrency`` and ``max_connections``.
+        ``share``: how many workers of this node share ``site_concurrency`` and ``memory_limit``.
         """
         hostname = hostname or config.helo or "localhost"
         share = max(1, share)
@@ -84,7 +84,7 @@ class Dispatcher:
         self._rng = rng or random.Random()  # noqa: S311 - spreading load is no secret
         self._most = max(1, config.site_concurrency // share)
         self._router = Router(resolver, clock, config, own_names=frozenset({hostname}), rng=self._rng)
-        self._letters = Letters(store, signer or NoSigner(), config.memory_limit)
+        self._letters = Letters(store, signer or NoSigner(), config.memory_limit // max(1, share))
         notifier = Notifier(store, clock, ids, config, hostname)
         self._wake = asyncio.Event()
         self._reporter = Reporter(store, self._worker, clock, self._metrics, notifier, self._wake.set)

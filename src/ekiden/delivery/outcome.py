@@ -223,6 +223,8 @@ def no_connection(text: str, reply: Reply | None = None) -> Verdict:
     text = clean(text)
     if reply is None:
         return Verdict(State.DEFERRED, Cause.NETWORK, 451, "4.4.1", text)
+    if reply.code < 400:
+        return Verdict(State.DEFERRED, Cause.NETWORK, 451, "4.5.0", text)  # 354 to EHLO: no refusal, but nonsense
     cause = cause_of(reply.code, reply.enhanced, reply.text)
     return Verdict(State.DEFERRED, cause, reply.code, reply.enhanced, text)
 

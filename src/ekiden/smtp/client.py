@@ -416,8 +416,10 @@ class ClientConnection:
             assert transaction is not None
             self._awaited.append(_Step.CONTENT)
             if self._accepted:
-                content = stuff_dots(normalise_line_ends(transaction.content))
-                self._out.append(content + b".\r\n")
+                content = transaction.content
+                if not transaction.normalised:
+                    content = normalise_line_ends(content)
+                self._out.append(stuff_dots(content) + b".\r\n")
                 self.dialogue.append(f"# content, {len(transaction.content)} octets")
             else:
                 # Everyone was refused and DATA was on its way: an end without content (RFC 2920 §3.1).

@@ -34,6 +34,8 @@ class Transaction:
     envid: str | None = None
     smtputf8: bool = False
     eight_bit: bool = False
+    normalised: bool = False
+    """``content`` is known to have no bare CR or LF; otherwise they become CRLF on the way."""
 
 
 @dataclass(slots=True)
