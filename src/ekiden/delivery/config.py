@@ -21,8 +21,8 @@ class RouteConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
 
 class DeliveryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How mail goes out. A node's workers share ``site_concurrency`` and
-    ``memory_limit``; the other limits are each worker's own."""
+    """How mail goes out. ``site_concurrency`` and ``memory_limit`` are shared by the workers of a node; the other
+    limits hold for each worker."""
 
     smtp_port: Annotated[int, msgspec.Meta(ge=1, le=65_535)] = 25
     helo: str = ""
