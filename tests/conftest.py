@@ -19,7 +19,8 @@ import pytest
 
 from ekiden.store.api import Store
 from ekiden.store.embedded import EmbeddedPostgres
-from ekiden.store.open import open_store, upgrade
+from ekiden.store.open import head_revision, open_store, upgrade
+from ekiden.store.tables import metadata
 
 TEMPLATE = "ekiden_template"
 
@@ -72,13 +73,40 @@ def empty_postgresql_url(postgresql_server: EmbeddedPostgres) -> Iterator[str]:
     run_apart(_administer(postgresql_server, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
+@pytest.fixture(scope="session")
+def idle_databases() -> list[str]:
+    """Migrated databases that a test has left: emptying one is much quicker than making one."""
+    return []
+
+
 @pytest.fixture
-def postgresql_url(postgresql_server: EmbeddedPostgres) -> Iterator[str]:
+def postgresql_url(postgresql_server: EmbeddedPostgres, idle_databases: list[str]) -> Iterator[str]:
     """A migrated, empty database."""
-    name = f"test_{uuid.uuid4().hex}"
-    run_apart(_administer(postgresql_server, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}"))
-    yield postgresql_server.url(name)
-    run_apart(_administer(postgresql_server, f"DROP DATABASE {name} WITH (FORCE)"))
+    if idle_databases:
+        name = idle_databases.pop()
+    else:
+        name = f"test_{uuid.uuid4().hex}"
+        run_apart(_administer(postgresql_server, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}"))
+    url = postgresql_server.url(name)
+    yield url
+    if run_apart(_emptied(url)):
+        idle_databases.append(name)
+
+
+async def _emptied(url: str) -> bool:
+    """Make the database as good as new; false: it is not, and must not be used again."""
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        await connection.execute(f"TRUNCATE {', '.join(metadata.tables)} RESTART IDENTITY")
+        found = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        revision = await connection.fetchval("SELECT version_num FROM alembic_version")
+        return revision == head_revision() and {row[0] for row in found} == {*metadata.tables, "alembic_version"}
+    finally:
+        await connection.close()
 
 
 @pytest.fixture(scope="session")

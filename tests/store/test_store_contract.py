@@ -214,19 +214,12 @@ async def test_claim_gives_what_was_accepted_and_owns_it(store: Store, worker: R
 async def test_claim_takes_only_what_is_due_and_the_longest_waiting_first(
     store: Store, worker: Registration, maker: Maker
 ) -> None:
-    waits = [30, 10, 20, 40]
-    for wait in waits:
-        await store.accept(worker.id, maker.message(due_at=NOW + wait))
-    await store.accept(worker.id, maker.message(state=State.HELD, due_at=NOW))
-    claimed = await store.claim(worker.id, NOW + 30, 2)
-    claimed += await store.claim(worker.id, NOW + 30, 10)
-    assert [d.message.id for d in claimed] == [
-        new["message_id"]
-        for new in sorted(await rows(store, t.delivery), key=lambda row: (row["updated_at"], row["message_id"]))
-        if new["state"] == State.SENDING
-    ] or len(claimed) == 3
-    assert await store.claim(worker.id, NOW + 39, 10) == []
-    assert len(await store.claim(worker.id, NOW + 40, 10)) == 1
+    by_wait = {wait: maker.message(due_at=NOW + wait) for wait in (30, 10, 20, 40)}
+    for new in [*by_wait.values(), maker.message(state=State.HELD)]:
+        await store.accept(worker.id, new)
+    for now, limit, expected in [(9, 5, []), (30, 2, [10, 20]), (30, 5, [30]), (39, 5, []), (40, 5, [40])]:
+        claimed = await store.claim(worker.id, NOW + now, limit)
+        assert [d.message.id for d in claimed] == [by_wait[wait].message.id for wait in expected]
 
 
 @pytest.mark.parametrize("limit", [0, -1])

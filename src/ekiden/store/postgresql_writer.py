@@ -46,7 +46,11 @@ Job = tuple[Unit, int, "asyncio.Future[Any]"]
 async def connect(dsn: str) -> Any:
     """A connection for the hot path."""
     connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT, command_timeout=COMMAND_TIMEOUT)
-    await connection.execute(_SETTINGS)
+    try:
+        await connection.execute(_SETTINGS)
+    except BaseException:
+        connection.terminate()
+        raise
     return connection
 
 
@@ -128,7 +132,10 @@ class Writer:
                 if isinstance(ours, BadText) and not mend:
                     return await self._write(connection, jobs, mend=True)
                 _fail(jobs[0][2], ours, error)
-                return connection
+                if not connection.is_in_transaction():
+                    return connection
+                connection.terminate()
+                return None
             # One of them is to blame; its neighbours must not suffer.
             for job in jobs:
                 connection = await self._write(connection, [job])

@@ -9,6 +9,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from functools import partial
 from typing import Any
 
 from sqlalchemy import event
@@ -147,7 +148,7 @@ async def writing(engine: AsyncEngine, path: str) -> AsyncIterator[AsyncConnecti
     try:
         await asyncio.shield(entering)
     except asyncio.CancelledError:
-        entering.add_done_callback(lambda _: turn.close())  # also gives back the turn, once it is ours
+        entering.add_done_callback(partial(_give_back, turn))
         raise
     except OSError as error:
         turn.close()
@@ -158,6 +159,13 @@ async def writing(engine: AsyncEngine, path: str) -> AsyncIterator[AsyncConnecti
                 yield connection
     finally:
         turn.close()
+
+
+def _give_back(turn: Turn, entered: asyncio.Future[Turn]) -> None:
+    """The turn has come for a caller that was cancelled while it waited."""
+    if not entered.cancelled():
+        entered.exception()
+    turn.close()
 
 
 @contextmanager
