@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import shlex
 import signal
 import smtplib
@@ -134,6 +135,13 @@ class Demo:
         done = subprocess.run([*command, "--json"], capture_output=True, check=True, env=ENVIRONMENT)
         found: dict[str, Any] = json.loads(done.stdout)
         return found
+
+    def trace_of(self, recipient: str) -> dict[str, Any]:
+        """The trace of the message that the recipient got last."""
+        data = self.mail(recipient)[-1]["data"]
+        found = re.search(rb"\bid ([0-9A-Z]{13})\b", data)
+        assert found, data
+        return self.trace(found[1].decode())
 
     def metrics(self) -> dict[str, float]:
         with urllib.request.urlopen(self.facts["http"] + "/metrics", timeout=PATIENCE) as response:

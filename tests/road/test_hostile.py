@@ -145,7 +145,7 @@ def assert_replies(received: bytes) -> None:
     assert received.startswith((b"220 ", b"421 ")), received
 
 
-@quietly(max_examples=60)
+@quietly(max_examples=150)
 @given(said=conversations())
 def test_any_conversation_in_clear(attacked: Demo, said: bytes) -> None:
     with RawClient(door(attacked, "starttls")) as client:
@@ -154,7 +154,7 @@ def test_any_conversation_in_clear(attacked: Demo, said: bytes) -> None:
         assert_replies(client.rest())
 
 
-@quietly(max_examples=40)
+@quietly(max_examples=100)
 @given(said=conversations())
 def test_any_conversation_after_login(attacked: Demo, said: bytes) -> None:
     with logged_in(attacked) as client:
@@ -510,10 +510,10 @@ def test_servers_that_reply_anything(attacked: Demo, raw_server: RawServer, serv
         item = by_recipient[recipient]
         first = item["history"][0]
         assert first["state"] in ("delivered", "deferred", "bounced")
-        assert first["cause"] != "ours" or 400 <= first["code"] < 600, first
         if first["state"] == "delivered":
             assert script.confirmed >= 1, (script, first)
         else:
+            assert 400 <= first["code"] < 600, (script, first)
             assert first["reply"], (script, first)
         shown = "\n".join(first["dialogue"]) + first["reply"]
         assert all(char.isprintable() or char == "\n" for char in shown), shown

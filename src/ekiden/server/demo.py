@@ -112,9 +112,12 @@ class Demo:
     def start(self) -> dict[str, Any]:
         """Bring everything up; returns the facts that ``ekiden demo --json`` prints."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        self._lock = (self.directory / "lock").open("wb")
+        # A new folder gets its name only with the lock held: others remove folders whose lock nobody holds.
+        name = "lock.new" if self._temporary else "lock"
+        self._lock = (self.directory / name).open("wb")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            (self.directory / name).rename(self.directory / "lock")
         except OSError:
             raise DemoError(TEXTS, "another demo is running in {directory}", directory=self.directory) from None
         self._load_state()

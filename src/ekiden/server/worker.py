@@ -52,6 +52,7 @@ class ServerError(TranslatedError):
 
 RUSH = 4  # clients of this worker that wait for a commit: from here on submissions go before deliveries
 _PRUNE_EVERY = 600.0  # seconds
+_DELIVERY = "delivery"
 LOST = 75  # exit status (EX_TEMPFAIL): the lease was lost, another worker takes over
 
 
@@ -153,7 +154,7 @@ class _Worker:
             self._start(self._sample(sampler), "sample")
             dispatcher = self._dispatcher(store, me) if "delivery" in roles else None
             if dispatcher is not None:
-                self._start(dispatcher.run(), "delivery")
+                self._start(dispatcher.run(), _DELIVERY)
             if "smtp" in roles:
                 await self._listen(store, me, dispatcher, stack)
             if "http" in roles:
@@ -293,6 +294,8 @@ class _Worker:
             await asyncio.gather(*(listener.drain(left()) for listener in self.listeners))
         if dispatcher is not None:
             await dispatcher.drain(left())
+            # Its run ends when the last outcome is on stable storage: what is not would be sent again.
+            await asyncio.wait([task for task in self._tasks if task.get_name() == _DELIVERY], timeout=left() + 1)
 
     async def _serve_http(self, store: Store, sampler: Sampler, stack: AsyncExitStack) -> None:
         exposition = Exposition(self.spec.metrics, store, self.clock)
