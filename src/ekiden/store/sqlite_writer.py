@@ -37,7 +37,7 @@ BUSY_TIMEOUT = 10.0  # seconds; only tools that do not know our turn make us wai
 # waste half a page for each small message that waits.
 PAGE_SIZE = 4096
 # Pages. Checkpoints happen inside a COMMIT: often enough that one takes milliseconds.
-WAL_AUTOCHECKPOINT = 8000
+WAL_AUTOCHECKPOINT = 2000
 WAL_SIZE_LIMIT = 64 << 20
 
 Apply = Callable[[sqlite3.Connection, Sequence[Unit], bool], list[Any]]
