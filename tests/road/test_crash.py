@@ -78,9 +78,7 @@ async def attempts_of(demo: Demo) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("store", ["sqlite", "postgresql"])
-def test_nothing_acknowledged_is_lost(
-    tmp_path: Path, store: str, eventually: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_nothing_acknowledged_is_lost(tmp_path: Path, store: str, eventually: Any, record_property: Any) -> None:
     seed = random.SystemRandom().randrange(1_000_000)
     chance = random.Random(seed)
     demo = Demo("--workers", "2", "--store", store, directory=tmp_path, environment=QUICK)
@@ -101,12 +99,12 @@ def test_nothing_acknowledged_is_lost(
         arrived = arrivals(demo)
         tried = asyncio.run(attempts_of(demo))
         duplicates = {recipient: count for recipient, count in arrived.items() if count > 1}
-        with capsys.disabled():
-            print(
-                f"\n  {store}: {sum(shots.values())} kills {dict(shots)}, {len(acknowledged)} acknowledged, "
-                f"0 lost, {senders.unsure} without an answer, "
-                f"{sum(duplicates.values()) - len(duplicates)} duplicates (seed {seed})"
-            )
+        record_property(
+            "figures",
+            f"{sum(shots.values())} kills {dict(shots)}, {len(acknowledged)} acknowledged, 0 lost, "
+            f"{senders.unsure} without an answer, "
+            f"{sum(duplicates.values()) - len(duplicates)} duplicates (seed {seed})",
+        )
         assert sum(shots.values()) >= 5
         # A second copy needs a second attempt, and each attempt sends one at most.
         assert all(tried[recipient] >= count for recipient, count in duplicates.items())
