@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 # Mail clients that the suite sends with; smtp-source and smtp-sink of the bench come with postfix.
-TEST_PACKAGES := swaks libnet-ssleay-perl msmtp postfix openssl
+TEST_PACKAGES := swaks libnet-ssleay-perl msmtp postfix libsasl2-modules openssl
 
 .PHONY: help setup run test check format bench lock clean
 

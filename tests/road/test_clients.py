@@ -1,7 +1,8 @@
 """Programs that people really send with, beyond the plain case of ``test_submission.py``.
 
-Each hands over a message through both doors; what the lab's receivers hold has the same body, octet for octet, and
-the same header fields in the same order, with nothing added but Received, and Date and Message-ID where they lacked.
+Each hands over a message through both doors; what the lab's receivers hold has the same body, octet for octet,
+and the same header fields in the same order. Nothing is added but Received, and Date and Message-ID where they
+lacked.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ import base64
 import os
 import re
 import shutil
-import smtplib
 import subprocess
 import uuid
 from collections.abc import Iterator
+from email import message_from_bytes
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
@@ -184,14 +185,18 @@ def test_the_dialogue_of_the_handbook(demo: Any, door: str, kind: str) -> None:
     ) as client:
         assert client.stdin is not None
         assert client.stdout is not None
-        assert client.stdout.readline()[:3] in (b"220", b"250")
-        for typed, answer in dialogue:
-            client.stdin.write(typed.encode() + b"\n")
-            client.stdin.flush()
-            if answer:
-                line = client.stdout.readline().decode()
-                assert line.startswith(answer), (typed, line)
-        assert client.wait(60) == 0
+        try:
+            # With STARTTLS the greeting has been read before what is typed counts.
+            assert door == "starttls" or client.stdout.readline().startswith(b"220 ")
+            for typed, answer in dialogue:
+                client.stdin.write(typed.encode() + b"\n")
+                client.stdin.flush()
+                if answer:
+                    line = client.stdout.readline().decode()
+                    assert line.startswith(answer), (typed, line)
+            assert client.wait(60) == 0
+        finally:
+            client.kill()
     typed_content = "\r\n".join(text for text, _ in dialogue[6:11]) + "\r\n"
     assert_same(typed_content.encode(), arrived(demo, recipient))
 
@@ -247,13 +252,12 @@ def test_swaks_with_headers_and_an_attachment(demo: Any, tmp_path: Path, door: s
     )
     assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
     data = demo.mail(recipient)[0]["data"]
-    fields, body = split(data)
+    fields, _ = split(data)
     assert b"X-Campaign: spring" in fields
     assert b"Subject: with an attachment" in fields
     assert hidden.encode() not in b"\r\n".join(field for field in fields if name_of(field) != b"to")
-    encoded = re.search(rb"base64\r\n(?:[^\r\n]+\r\n)*\r\n([A-Za-z0-9+/=\r\n]+)", body)
-    assert encoded is not None
-    assert base64.b64decode(encoded[1]) == attachment.read_bytes()
+    parts = [part.get_payload(decode=True) for part in message_from_bytes(data).walk()]
+    assert attachment.read_bytes() in parts
 
 
 @pytest.mark.parametrize(("door", "kind", "mechanism"), TOGETHER)
@@ -266,6 +270,7 @@ def test_smtplib_with_a_message_object(demo: Any, door: str, kind: str, mechanis
     text["Subject"] = "たすきをつなぐ"
     text.set_content("第一走者\n.\n..\nFrom here on\n")
     text.add_attachment(os.urandom(5000), maintype="application", subtype="octet-stream", filename="数.bin")
+    text.set_boundary("-border-")
     with demo.connect(door) as client:
         client.ehlo()
         client.user, client.password = credential(demo, kind)
@@ -287,11 +292,3 @@ def test_smtplib_with_an_international_address(demo: Any) -> None:
         refused = client.sendmail(SENDER, [recipient], sent, ["SMTPUTF8", "BODY=8BITMIME"])
         assert refused == {}
     assert_same(sent, arrived(demo, recipient))
-
-
-def test_a_wrong_password_is_told_to_every_client(demo: Any) -> None:
-    for door in DOORS:
-        with demo.connect(door) as client, pytest.raises(smtplib.SMTPAuthenticationError) as refused:
-            client.login("somebody", "guess")
-        assert refused.value.smtp_code == 535
-        assert refused.value.smtp_error.startswith(b"5.7.8 ")
