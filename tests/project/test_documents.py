@@ -45,7 +45,7 @@ def test_readmes_show_the_same_commands():
     assert "make run" in commands("README.md")
 
 
-@pytest.mark.parametrize("page", sorted(p.relative_to(ROOT).as_posix() for p in ROOT.glob("*.md")) + ["docs"])
+@pytest.mark.parametrize("page", [*sorted(p.relative_to(ROOT).as_posix() for p in ROOT.glob("*.md")), "docs"])
 def test_links_between_pages_lead_somewhere(page):
     pages = [ROOT / page] if page.endswith(".md") else sorted((ROOT / page).glob("*.md"))
     for path in pages:
