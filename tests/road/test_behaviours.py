@@ -102,9 +102,9 @@ EXPECTED: dict[str, Expected] = {
     "silent": deferred("network", "451 4.4.1", UNREACHABLE, "timed out while waiting for the greeting"),
     "silent-end": deferred("network", "421 4.4.2", BROKE, "Timed out while waiting for the reply to content"),
     # TLS.
-    "badtls": delivered("# again without TLS", IN_CLEAR),
-    "hangtls": delivered("# again without TLS", IN_CLEAR),
-    "droptls": delivered("# again without TLS", IN_CLEAR),
+    "badtls": delivered("# the TLS handshake failed: ", "# again without TLS", IN_CLEAR),
+    "hangtls": delivered("# the TLS handshake failed: ", "# again without TLS", IN_CLEAR),
+    "droptls": delivered("# the TLS handshake failed: ", "# again without TLS", IN_CLEAR),
     "refusetls": delivered("S: 454 4.7.0 TLS not available", IN_CLEAR),
     "notls": delivered(IN_CLEAR),
     "needtls": delivered(IN_TLS),

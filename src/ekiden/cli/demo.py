@@ -43,9 +43,9 @@ TEXTS = Texts(
         "Send with swaks:": "swaks で送る:",
         "Send with Python:": "Python で送る:",
         "See what arrived:": "届いたメールを見る:",
-        "Why was this not delivered?": "なぜ届かない? (greylist、full などの宛先も試せます):",
-        "Other recipients to try: anything@greylist.lab.test, anything@full.lab.test; all are in docs/lab.md": (
-            "試せる宛先: anything@greylist.lab.test、anything@full.lab.test。一覧は docs/lab.md"
+        "Why was this not delivered?": "なぜ届かない? (greylist、reject などの宛先も試せます):",
+        "Other recipients to try: anything@greylist.lab.test, anything@reject.lab.test; all are in docs/lab.md": (
+            "試せる宛先: anything@greylist.lab.test、anything@reject.lab.test。一覧は docs/lab.md"
         ),
         "Stopping ...": "停止しています...",
     }
@@ -203,7 +203,7 @@ def _explain(facts: dict[str, Any]) -> None:
     typer.echo(f"  curl {shlex.quote(facts['lab'] + '/mail?to=anything@accept.lab.test')}")
     _heading("Why was this not delivered?")
     typer.echo(f"  {facts['trace'].replace('{id}', 'QUEUE-ID')}")
-    _say("Other recipients to try: anything@greylist.lab.test, anything@full.lab.test; all are in docs/lab.md")
+    _say("Other recipients to try: anything@greylist.lab.test, anything@reject.lab.test; all are in docs/lab.md")
     sys.stdout.flush()
 
 

@@ -196,7 +196,6 @@ class Session:
         try:
             self.tls = await self._stream.start_tls(tls, name, self._config.tls_timeout)
         except OSError as error:
-            self._machine.dialogue.append(f"# TLS handshake failed: {error_text(error)}")
             raise _TlsBroken(f"the TLS handshake failed: {error_text(error)}") from error
         self._machine.tls_established(f"{self.tls}, certificate not checked")
 

@@ -121,7 +121,7 @@ class Stream(asyncio.Protocol):
                 ssl_shutdown_timeout=2.0,
             )
         except ConnectionError as error:
-            raise ConnectionResetError(str(error) or "the peer closed during the TLS handshake") from error
+            raise ConnectionResetError(*(error.args or ("the peer closed during the TLS handshake",))) from error
         finally:
             self._upgrading = False
         if upgraded is None:
