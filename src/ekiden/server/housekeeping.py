@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -82,14 +81,3 @@ class Duties:
         while freed:
             self._log.warning("took over deliveries of workers that ended", deliveries=freed)
             freed = await self._store.reap(self._clock.now())
-
-
-@contextlib.asynccontextmanager
-async def background(*tasks: asyncio.Task[Any]) -> Any:
-    """Tasks that end with the block."""
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

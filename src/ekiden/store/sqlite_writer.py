@@ -76,7 +76,7 @@ def configure(connection: Any, *, write: bool) -> None:
             f"journal_size_limit = {WAL_SIZE_LIMIT}",
             # Debian's build overwrites what is deleted, which would write each content a second time.
             "secure_delete = OFF",
-            "cache_size = -16000",
+            "cache_size = -8000",
         ):
             cursor.execute(f"PRAGMA {pragma}")
     else:
