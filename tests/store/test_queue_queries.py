@@ -12,20 +12,11 @@ from sqlalchemy import Select, select, text
 from ekiden.core.clock import DAY, HOUR, MINUTE, SECOND, Millis
 from ekiden.core.events import EventType
 from ekiden.core.states import Cause, Priority, State
-from ekiden.store import queue_queries
+from ekiden.store import queue_changes, queue_queries
 from ekiden.store.api import Store
 from ekiden.store.open import open_store
-from ekiden.store.queue_queries import (
-    Action,
-    Change,
-    QueueFilter,
-    Target,
-    apply_action,
-    count_deliveries,
-    list_deliveries,
-    select_deliveries,
-    shape,
-)
+from ekiden.store.queue_changes import Action, Change, apply_action, select_deliveries
+from ekiden.store.queue_queries import QueueFilter, Target, count_deliveries, list_deliveries, shape
 from ekiden.store.records import NewMessage
 from ekiden.store.tables import content, delivery, event
 from ekiden.store.trace_queries import find_messages, load_trace
@@ -263,7 +254,7 @@ async def test_many_are_changed_in_batches(store: Store, rows: Rows, monkeypatch
         await rows.message(*(f"r{number}@x.example" for number in range(60)))
     selection = await select_deliveries(store, Action.HOLD, QueueFilter(), NOW)
     assert [len(selection.keys[part]) // 3 for part in selection.batches(128)] == [128, 128, 44]
-    monkeypatch.setattr(queue_queries, "BATCH", 128)
+    monkeypatch.setattr(queue_changes, "BATCH", 128)
     assert await change(store, rows, Action.HOLD) == Change(300, 0)
     assert await count_deliveries(store, QueueFilter()) == {State.HELD: 300}
 
@@ -296,7 +287,7 @@ async def test_questions_about_the_queue_use_the_partial_indexes(sqlite_url: str
         for wanted in (QueueFilter(), QueueFilter(domain="a.example"), QueueFilter(account_id=1)):
             for statement in queue_queries._list_statements(wanted, 10):
                 assert "ix_delivery_" in await plan(store, statement)
-        lock = queue_queries._lock([(1, 2, 3), (1, 3, 1)], frozenset({State.HELD}), rows=False)
+        lock = queue_changes._lock([(1, 2, 3), (1, 3, 1)], frozenset({State.HELD}), rows=False)
         assert "PRIMARY KEY (account_id=? AND message_id=? AND number=?)" in await plan(store, lock)
         wanted = QueueFilter(targets=(Target(1), Target(2, 1)))
         for statement in queue_queries._list_statements(wanted, 10):

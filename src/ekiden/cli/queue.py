@@ -45,18 +45,14 @@ from ekiden.cli.tables import iso, make_table, output, relative, span
 from ekiden.core.clock import SECOND, Millis
 from ekiden.core.ids import IdFactory, format_id
 from ekiden.store.api import Store
+from ekiden.store.queue_changes import Action, Change, Selection, apply_action, select_deliveries
 from ekiden.store.queue_queries import (
     SHAPE_MINUTES,
-    Action,
-    Change,
     QueueFilter,
     QueueRow,
-    Selection,
     Shape,
     ShapeRow,
-    apply_action,
     list_deliveries,
-    select_deliveries,
     shape,
 )
 

@@ -1,50 +1,30 @@
-"""The queue as an operator sees it: list, count, shape, and change by filter. For rare use, never on the hot path.
+"""The queue as an operator sees it: list, count and shape by filter. For rare use, never on the hot path.
 
 How the indexes are used: a delivery that is not final is in exactly one of three partial indexes (waiting, sending,
 held), so questions about the queue are asked of these and never touch finished deliveries. Ids are ordered by time
-(``core.ids``), so an age is a comparison of ids. Changes are made in short transactions of ``BATCH`` deliveries;
-the keys to change are collected first (24 bytes each), so that no transaction lives as long as the whole change.
+(``core.ids``), so an age is a comparison of ids.
 """
 
 from __future__ import annotations
 
 import heapq
 import itertools
-import json
-from array import array
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field, replace
-from enum import Enum
+from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import (
-    ColumnElement,
-    Select,
-    and_,
-    bindparam,
-    case,
-    func,
-    literal_column,
-    or_,
-    select,
-    text,
-)
-from sqlalchemy import delete as delete_rows
-from sqlalchemy import insert as insert_rows
-from sqlalchemy import update as update_rows
+from sqlalchemy import ColumnElement, Select, and_, case, func, literal_column, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ekiden.core.clock import MINUTE, Millis
-from ekiden.core.events import EventType
-from ekiden.core.ids import EPOCH, NODE_BITS, SEQUENCE_BITS, IdFactory, id_time
-from ekiden.core.states import FIRST_FINAL, WAITING, Cause, Priority, State
+from ekiden.core.ids import EPOCH, NODE_BITS, SEQUENCE_BITS, id_time
+from ekiden.core.states import WAITING, Cause, Priority, State
 from ekiden.store.api import Store
 from ekiden.store.records import DeliveryKey
-from ekiden.store.tables import HELD_SQL, SENDING_SQL, WAITING_SQL, account, content, delivery, event, message
+from ekiden.store.tables import HELD_SQL, SENDING_SQL, WAITING_SQL, account, delivery, message
 
-BATCH: Final = 500
-"""Deliveries changed in one transaction."""
+_BATCH: Final = 500
+"""Ids in one statement that looks them up."""
 
 SHAPE_MINUTES: Final = (5, 10, 20, 40, 80, 160, 320, 640, 1280)
 """Upper ends of the age buckets of ``shape``; the last bucket is everything older."""
@@ -133,54 +113,6 @@ class Shape:
     domains: int
 
 
-class Action(Enum):
-    """What an operator can do to deliveries that are not final and not in a worker's hands."""
-
-    RETRY = "retry"
-    """What waits is due now."""
-    HOLD = "hold"
-    """What waits is ``HELD``. It keeps its next time, for ``RELEASE``."""
-    RELEASE = "release"
-    """What is held waits again: for its time if the sender asked for one that has not come, else it is due now."""
-    CANCEL = "cancel"
-    """What waits or is held is ``CANCELLED``, for good."""
-
-    @property
-    def states(self) -> frozenset[State]:
-        """From which states it leads on."""
-        if self is Action.RELEASE:
-            return frozenset({State.HELD})
-        return WAITING if self is not Action.CANCEL else WAITING | {State.HELD}
-
-
-@dataclass(slots=True)
-class Selection:
-    """The keys that an action would change, and what it would leave alone.
-
-    ``sending``: a worker has them. ``unsuited``: in a state that the action does not lead on from (for ``retry``,
-    also what is due already).
-    """
-
-    action: Action
-    keys: array[int]
-    sending: int = 0
-    unsuited: int = 0
-
-    def __len__(self) -> int:
-        return len(self.keys) // 3
-
-    def batches(self, size: int = BATCH) -> list[slice]:
-        return [slice(start, start + size * 3) for start in range(0, len(self.keys), size * 3)]
-
-
-@dataclass(slots=True)
-class Change:
-    """What an action came to. ``missed`` were taken by a worker or became final in the meantime."""
-
-    changed: int = 0
-    missed: int = 0
-
-
 # ---- conditions
 
 
@@ -235,7 +167,7 @@ def _conditions(wanted: QueueFilter, *, by_key: bool = False) -> list[ColumnElem
     return found
 
 
-def _parts(wanted: QueueFilter, states: frozenset[State]) -> list[list[Any]]:
+def index_parts(wanted: QueueFilter, states: frozenset[State]) -> list[list[Any]]:
     """The conditions, one list per index that has to be looked at; its first says which."""
     parts: list[list[Any]] = []
     waiting = states & WAITING
@@ -275,7 +207,7 @@ _ROW_COLUMNS = (
 def _list_statements(wanted: QueueFilter, limit: int) -> list[Select[Any]]:
     """One statement for each ordered walk through an index; the caller merges them by ``due_at``."""
     statements = []
-    for part in _parts(wanted, wanted.states or QUEUE_STATES):
+    for part in index_parts(wanted, wanted.states or QUEUE_STATES):
         base = select(*_ROW_COLUMNS).where(*part).order_by(delivery.c.due_at).limit(limit)
         if part[0] is _IS_WAITING and not wanted.targets:
             # ix_delivery_due is ordered by priority first: one walk in due order for each.
@@ -322,16 +254,16 @@ async def _facts(
     senders: dict[tuple[int, int], str] = {}
     for account_id, group in itertools.groupby(sorted(keys), key=itemgetter(0)):
         ids = [message_id for _, message_id in group]
-        for start in range(0, len(ids), BATCH):
+        for start in range(0, len(ids), _BATCH):
             statement = select(message.c.id, message.c.sender).where(
-                message.c.account_id == account_id, message.c.id.in_(ids[start : start + BATCH])
+                message.c.account_id == account_id, message.c.id.in_(ids[start : start + _BATCH])
             )
             rows = await connection.execute(statement)
             senders.update(((account_id, row.id), row.sender) for row in rows)
     accounts = sorted({account_id for account_id, _ in keys})
     names: dict[int, str] = {}
-    for start in range(0, len(accounts), BATCH):
-        wanted = select(account.c.id, account.c.name).where(account.c.id.in_(accounts[start : start + BATCH]))
+    for start in range(0, len(accounts), _BATCH):
+        wanted = select(account.c.id, account.c.name).where(account.c.id.in_(accounts[start : start + _BATCH]))
         names.update((row.id, row.name) for row in await connection.execute(wanted))
     return senders, names
 
@@ -340,7 +272,7 @@ async def count_deliveries(store: Store, wanted: QueueFilter) -> dict[State, int
     """How many deliveries there are in each state. Without ``states``: of those that are not final."""
     counts: dict[State, int] = {}
     async with store.read() as connection:
-        for part in _parts(wanted, wanted.states or QUEUE_STATES):
+        for part in index_parts(wanted, wanted.states or QUEUE_STATES):
             statement = select(delivery.c.state, func.count().label("n")).where(*part).group_by(delivery.c.state)
             for row in await connection.execute(statement):
                 counts[State(row.state)] = row.n
@@ -357,7 +289,7 @@ async def shape(store: Store, wanted: QueueFilter, now: Millis, limit: int = 20)
     by_domain: dict[str, ShapeRow] = {}
     total = ShapeRow("")
     async with store.read() as connection:
-        for part in _parts(wanted, wanted.states or QUEUE_STATES):
+        for part in index_parts(wanted, wanted.states or QUEUE_STATES):
             inner = select(delivery.c.domain, bucket.label("bucket")).where(*part).subquery()
             statement = select(inner.c.domain, inner.c.bucket, func.count().label("n")).group_by(
                 inner.c.domain, inner.c.bucket
@@ -370,205 +302,3 @@ async def shape(store: Store, wanted: QueueFilter, now: Millis, limit: int = 20)
                 total.ages[row.bucket] += row.n
     largest = heapq.nsmallest(limit, by_domain.values(), key=lambda row: (-row.total, row.domain))
     return Shape(largest, total, len(by_domain))
-
-
-# ---- changes
-
-
-async def _stream_keys(connection: AsyncConnection, statement: Select[Any]) -> AsyncIterator[Sequence[Any]]:
-    async with connection.stream(statement) as result:
-        async for rows in result.partitions(5000):
-            yield rows
-
-
-async def select_deliveries(
-    store: Store, action: Action, wanted: QueueFilter, now: Millis, limit: int | None = None
-) -> Selection:
-    """Find what ``action`` would change, without changing anything: the count of ``--dry-run``.
-
-    ``limit`` bounds how many are chosen, those due first.
-    """
-    selection = Selection(action, array("q"))
-    states = wanted.states or QUEUE_STATES
-    async with store.read() as connection:
-        for part in _parts(wanted, states & action.states):
-            statement = select(delivery.c.account_id, delivery.c.message_id, delivery.c.number).where(*part)
-            if action is Action.RETRY:
-                statement = statement.where(delivery.c.due_at > now)
-                late = select(func.count()).select_from(delivery).where(*part, delivery.c.due_at <= now)
-                selection.unsuited += (await connection.execute(late)).scalar_one()
-            if limit is not None:
-                statement = statement.order_by(delivery.c.due_at).limit(limit - len(selection))
-            async for rows in _stream_keys(connection, statement):
-                for row in rows:
-                    selection.keys.extend(row)
-    others = states - action.states
-    if others:
-        counts = await count_deliveries(store, replace(wanted, states=others))
-        selection.sending = counts.pop(State.SENDING, 0)
-        selection.unsuited += sum(counts.values())
-    return selection
-
-
-async def apply_action(
-    store: Store,
-    selection: Selection,
-    ids: IdFactory,
-    now: Callable[[], Millis],
-    by: str,
-    reason: str = "",
-) -> AsyncIterator[Change]:
-    """Carry the action out, batch by batch; each batch is committed when it is yielded.
-
-    ``reason`` is what the queue shows for it from now on (empty: as it was); ``by`` goes into the events. ``ids``
-    must have a node of its own (``store.register_worker``). A delivery that a worker has taken since it was
-    selected is left to the worker.
-    """
-    for part in selection.batches():
-        flat = selection.keys[part]
-        keys = [(flat[i], flat[i + 1], flat[i + 2]) for i in range(0, len(flat), 3)]
-        async with store.write() as connection:
-            changed = await _apply_batch(connection, selection.action, keys, ids, now(), by, reason)
-        yield Change(changed, len(keys) - changed)
-
-
-async def _apply_batch(
-    connection: AsyncConnection,
-    action: Action,
-    keys: Sequence[tuple[int, int, int]],
-    ids: IdFactory,
-    now: Millis,
-    by: str,
-    reason: str,
-) -> int:
-    locks_rows = connection.dialect.name == "postgresql"
-    if action is Action.CANCEL and locks_rows:
-        # Two transactions may each end "another" delivery of one message and not see each other. They queue here.
-        await connection.exec_driver_sql(_lock_contents(keys))
-    lock = _lock(keys, action.states, rows=locks_rows)
-    rows = (await connection.exec_driver_sql(lock)).all()
-    if not rows:
-        return 0
-    cause = {Action.HOLD: Cause.OURS, Action.CANCEL: Cause.NONE}.get(action)
-    fixed: dict[str, Any] = {"updated_at": now}
-    if reason:
-        fixed["reason"] = reason
-    if cause is not None:
-        fixed["cause"] = int(cause)
-    changes = []
-    for row in rows:
-        state, due_at = _next(action, row.due_at, row.attempts, now)
-        changes.append({**_key_values(row), "to_state": int(state), "to_due": due_at})
-    await connection.execute(
-        update_rows(delivery)
-        .where(*_KEY_MATCHES)
-        .values(state=bindparam("to_state"), due_at=bindparam("to_due"), **fixed),
-        changes,
-    )
-    await connection.execute(insert_rows(event), _events(action, rows, ids, now, by, reason))
-    if action is Action.CANCEL:
-        await _remove_contents(connection, sorted({(row.account_id, row.message_id) for row in rows}))
-    return len(rows)
-
-
-_KEY_MATCHES = (
-    delivery.c.account_id == bindparam("of_account"),
-    delivery.c.message_id == bindparam("of_message"),
-    delivery.c.number == bindparam("of_number"),
-)
-
-
-def _key_values(row: Any) -> dict[str, int]:
-    return {"of_account": row.account_id, "of_message": row.message_id, "of_number": row.number}
-
-
-def _lock(keys: Sequence[tuple[int, int, int]], states: frozenset[State], *, rows: bool) -> str:
-    """Those of the keys that are still in one of the states; ``rows``: locked, where the engine locks rows.
-
-    A join, because SQLite answers ``(a, b, c) IN (…)`` by reading the whole table; as a text of numbers, because
-    SQLAlchemy would take longer over so many parameters than the database over the whole batch.
-    """
-    wanted = ", ".join(
-        f"({account_id:d}, {message_id:d}, {number:d})" for account_id, message_id, number in sorted(keys)
-    )
-    return (
-        f"WITH wanted (account_id, message_id, number) AS (VALUES {wanted}) "  # noqa: S608 (numbers only)
-        "SELECT d.account_id, d.message_id, d.number, d.due_at, d.attempts FROM wanted JOIN delivery AS d "
-        "ON d.account_id = wanted.account_id AND d.message_id = wanted.message_id AND d.number = wanted.number "
-        f"WHERE d.state IN ({', '.join(str(int(state)) for state in sorted(states))}) "
-        f"ORDER BY d.account_id, d.message_id, d.number{' FOR UPDATE OF d' if rows else ''}"
-    )
-
-
-def _lock_contents(keys: Sequence[tuple[int, int, int]]) -> str:
-    wanted = ", ".join(
-        f"({account_id:d}, {message_id:d})" for account_id, message_id in sorted({key[:2] for key in keys})
-    )
-    return (
-        "SELECT 1 FROM content AS c "  # noqa: S608 (numbers only)
-        f"WHERE (c.account_id, c.message_id) IN (VALUES {wanted}) "
-        "ORDER BY c.account_id, c.message_id FOR UPDATE OF c"
-    )
-
-
-def _next(action: Action, due_at: Millis, attempts: int, now: Millis) -> tuple[State, Millis]:
-    """The new state and the new next time."""
-    match action:
-        case Action.HOLD:
-            return State.HELD, due_at
-        case Action.CANCEL:
-            return State.CANCELLED, now
-        case Action.RELEASE if not attempts and due_at > now:
-            return State.SCHEDULED, due_at
-        case _:
-            return State.DEFERRED if attempts else State.QUEUED, now
-
-
-_EVENT_TYPES: Final = {
-    Action.RETRY: EventType.RELEASED,
-    Action.HOLD: EventType.HELD,
-    Action.RELEASE: EventType.RELEASED,
-    Action.CANCEL: EventType.CANCELLED,
-}
-
-
-def _events(
-    action: Action, rows: Sequence[Any], ids: IdFactory, now: Millis, by: str, reason: str
-) -> list[dict[str, Any]]:
-    data: dict[str, Any] = {"action": action.value, "by": by}
-    if reason:
-        data["reason"] = reason
-    encoded = json.dumps(data, ensure_ascii=False)
-    return [
-        {
-            "account_id": row.account_id,
-            "message_id": row.message_id,
-            "id": ids.next(now),
-            "recipient_number": row.number,
-            "type": int(_EVENT_TYPES[action]),
-            "at": now,
-            "data": encoded,
-        }
-        for row in rows
-    ]
-
-
-async def _remove_contents(connection: AsyncConnection, messages: Sequence[tuple[int, int]]) -> None:
-    """Remove the contents of those messages that have no delivery left that needs them."""
-    needed = (
-        select(literal_column("1"))
-        .where(
-            delivery.c.account_id == content.c.account_id,
-            delivery.c.message_id == content.c.message_id,
-            delivery.c.state < int(FIRST_FINAL),
-        )
-        .exists()
-    )
-    await connection.execute(
-        delete_rows(content).where(
-            content.c.account_id == bindparam("of_account"),
-            content.c.message_id == bindparam("of_message"),
-            ~needed,
-        ),
-        [{"of_account": account_id, "of_message": message_id} for account_id, message_id in messages],
-    )
