@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ekiden.core.states import Cause, State
-from ekiden.delivery import explain as table
+from ekiden.core.texts import Language
+from ekiden.delivery import explain as rules
 from ekiden.delivery.explain import cause_name, explain, state_name
+from ekiden.delivery.explain_texts import HEADLINES, REASONS
 
 JAPANESE = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")
 ASKS_WHY = [State.DEFERRED, State.BOUNCED, State.EXPIRED]
@@ -44,7 +46,7 @@ def test_every_state_and_cause_has_a_text_in_both_languages(state: State, cause:
     st.sampled_from(["en", "ja"]),
 )
 def test_no_verdict_is_without_words(
-    state: State, cause: Cause, code: int, enhanced: str, reply: str, lang: table.Language
+    state: State, cause: Cause, code: int, enhanced: str, reply: str, lang: Language
 ) -> None:
     assert explain(state, cause, code, enhanced, reply, lang).text
 
@@ -77,8 +79,8 @@ def test_the_reason_fits_the_reply(state: State, cause: Cause, enhanced: str, re
     assert words in explain(state, cause, code, enhanced, reply).reason
 
 
-def test_tables_name_only_reasons_that_exist() -> None:
-    named = set(table._BY_ENHANCED.values()) | set(table._BY_CAUSE.values()) | {key for key, _, _ in table._BY_TEXT}
-    assert named == set(table._REASONS)
-    assert set(table._BY_CAUSE) == set(Cause)
-    assert set(table._HEADLINES) == set(State)
+def test_rules_name_only_reasons_that_exist() -> None:
+    named = set(rules._BY_ENHANCED.values()) | set(rules._BY_CAUSE.values()) | {key for key, _, _ in rules._BY_TEXT}
+    assert named == set(REASONS)
+    assert set(rules._BY_CAUSE) == set(Cause)
+    assert set(HEADLINES) == set(State)

@@ -1,8 +1,8 @@
-"""Why a delivery stands where it stands, in a person's words: a pure table from verdicts to sentences.
+"""Why a delivery stands where it stands, in a person's words: pure rules from verdicts to sentences.
 
 Three layers, the most precise that knows anything wins: what the reply says in its text, its enhanced status code
 (RFC 3463 and the IANA registry of RFC 5248), and the cause that delivery assigned. Every state and cause has a text
-in both languages, so there is always an answer.
+in both languages, so there is always an answer. The sentences themselves are in ``explain_texts``.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from ekiden.core.states import Cause, State
 from ekiden.core.texts import Language
+from ekiden.delivery.explain_texts import CAUSE_NAMES, HEADLINES, NOTHING, REASONS, STATE_ADVICE, STATE_NAMES
 
 
 class Explanation(NamedTuple):
@@ -26,344 +27,8 @@ class Explanation(NamedTuple):
         return " ".join(part for part in self if part)
 
 
-class _Text(NamedTuple):
-    en: str
-    ja: str
-
-    def get(self, lang: Language) -> str:
-        return self.ja if lang == "ja" else self.en
-
-
-class _Reason(NamedTuple):
-    reason: _Text
-    advice: _Text
-
-
-_NOTHING = _Text("", "")
-
-_HEADLINES: dict[State, _Text] = {
-    State.HELD: _Text("Held: it waits for a person.", "保留中です。担当者の操作を待っています。"),
-    State.SCHEDULED: _Text(
-        "Scheduled: its sender asked for a later time, which has not come yet.",
-        "予約済みです。送信者が指定した時刻になるまで待っています。",
-    ),
-    State.QUEUED: _Text(
-        "Queued: it is due, and no attempt has been made yet.",
-        "送信待ちです。送信時刻になっていますが、まだ一度も送信を試みていません。",
-    ),
-    State.SENDING: _Text("Being sent: an attempt is under way.", "送信中です。現在、送信を試みています。"),
-    State.DEFERRED: _Text(
-        "Not delivered yet: the last attempt failed for now, and it will be tried again.",
-        "まだ配送されていません。直前の試行は一時的に失敗し、再試行を予定しています。",
-    ),
-    State.DELIVERED: _Text(
-        "Delivered: the recipient's mail server took responsibility for it.",
-        "配送済みです。受信者側のメールサーバーがメールを引き受けました。",
-    ),
-    State.BOUNCED: _Text(
-        "Not delivered: it was refused for good.",
-        "配送されませんでした。恒久的に拒否されました。",
-    ),
-    State.EXPIRED: _Text(
-        "Not delivered: its time ran out while it was being retried.",
-        "配送されませんでした。再試行を続けましたが、期限が切れました。",
-    ),
-    State.DROPPED: _Text(
-        "Not sent, on purpose: a rule of this platform said so.",
-        "意図的に送信しませんでした。この基盤の規則によるものです。",
-    ),
-    State.CANCELLED: _Text(
-        "Cancelled: it was taken back before it was delivered.",
-        "取り消されました。配送前に取り下げられました。",
-    ),
-}
-
-_STATE_ADVICE: dict[State, _Text] = {
-    State.HELD: _Text(
-        "Let it go with `ekiden queue release`, or take it back with `ekiden queue cancel`.",
-        "`ekiden queue release` で送信を再開するか、`ekiden queue cancel` で取り消してください。",
-    ),
-    State.SCHEDULED: _Text(
-        "Nothing to do. `ekiden queue retry` sends it now.",
-        "対応は不要です。すぐに送るには `ekiden queue retry` を使います。",
-    ),
-    State.QUEUED: _Text(
-        "If it stays here, no worker is free or running: `ekiden doctor` tells.",
-        "この状態が続く場合は、ワーカーが動いていないか、空きがありません。`ekiden doctor` で確認してください。",
-    ),
-    State.SENDING: _Text(
-        "If it stays here, its worker has died; the delivery becomes due again when the worker's lease ends.",
-        "この状態が続く場合はワーカーが停止しています。リースの期限が切れると自動的に再試行されます。",
-    ),
-    State.DELIVERED: _Text(
-        "If the recipient does not see it: look in the spam folder, or give the server's reply to its operator.",
-        "受信者に見当たらない場合は、迷惑メールフォルダーを確認してください。"
-        "相手サーバーの応答は、先方の管理者が調べる手がかりになります。",
-    ),
-    State.DROPPED: _Text(
-        "Change the rule or the suppression, then submit it again.",
-        "規則または配信停止の設定を変更してから、もう一度送信してください。",
-    ),
-    State.CANCELLED: _Text(
-        "Submit it again if it should go after all.", "やはり送る場合は、もう一度送信してください。"
-    ),
-}
-
 _ASKS_WHY = frozenset({State.DEFERRED, State.BOUNCED, State.EXPIRED})
 """The states whose reason lies in a failed attempt; in the others a reply has nothing to explain."""
-
-
-def _r(en: str, ja: str, advice_en: str, advice_ja: str) -> _Reason:
-    return _Reason(_Text(en, ja), _Text(advice_en, advice_ja))
-
-
-_REASONS: dict[str, _Reason] = {
-    "unknown_user": _r(
-        "The recipient's server says that there is no such mailbox.",
-        "宛先のメールボックスが存在しない、と相手サーバーが応答しました。",
-        "Check the address for a typing error, and take it off your lists: mail to it harms your reputation.",
-        "宛先の入力間違いを確認し、リストから外してください。送り続けると送信元の評価が下がります。",
-    ),
-    "disabled": _r(
-        "The mailbox exists, but is closed or disabled.",
-        "メールボックスはありますが、停止または無効になっています。",
-        "Ask the recipient for another address; treat this one as gone.",
-        "受信者に別のアドレスを確認し、このアドレスは使えないものとして扱ってください。",
-    ),
-    "full": _r(
-        "The recipient's mailbox is full.",
-        "受信者のメールボックスがいっぱいです。",
-        "Only the recipient can make room. It is worth trying again in a few days.",
-        "空きを作れるのは受信者だけです。数日後に再送してみてください。",
-    ),
-    "moved": _r(
-        "The mailbox has moved away, and mail is not forwarded.",
-        "メールボックスは移転しており、転送もされません。",
-        "Ask the recipient for the new address.",
-        "受信者に新しいアドレスを確認してください。",
-    ),
-    "bad_address": _r(
-        "The recipient's server does not accept the form of the address.",
-        "相手サーバーが宛先アドレスの書式を受け付けませんでした。",
-        "Check the address.",
-        "宛先アドレスを確認してください。",
-    ),
-    "bad_domain": _r(
-        "The recipient's domain does not exist, or cannot receive mail.",
-        "宛先のドメインが存在しないか、メールを受信できません。",
-        "Check the part after the @ for a typing error.",
-        "@ より後ろの部分に入力間違いがないか確認してください。",
-    ),
-    "null_mx": _r(
-        "The domain declares in DNS that it receives no mail at all (null MX, RFC 7505).",
-        "このドメインは、メールを一切受信しないと DNS で宣言しています（null MX、RFC 7505）。",
-        "Use another address; this domain will never take mail.",
-        "別のアドレスを使ってください。このドメインがメールを受け取ることはありません。",
-    ),
-    "bad_sender": _r(
-        "The recipient's server does not accept the sender address.",
-        "相手サーバーが送信者アドレスを受け付けませんでした。",
-        "Check that the sender's domain exists in DNS and can receive mail (MX or A record).",
-        "送信者のドメインが DNS に存在し、メールを受信できること（MX または A レコード）を確認してください。",
-    ),
-    "system_full": _r(
-        "The recipient's server has no room left for mail at the moment.",
-        "相手サーバーの容量が一時的に不足しています。",
-        "Nothing to do: it is tried again. Should it last, tell the operator of that server.",
-        "対応は不要です。自動的に再試行します。続く場合は先方の管理者に連絡してください。",
-    ),
-    "system_down": _r(
-        "The recipient's server is not accepting mail at the moment.",
-        "相手サーバーが現在メールを受け付けていません。",
-        "Nothing to do while it is retried. Should it last, tell the operator of that server.",
-        "再試行中は対応不要です。続く場合は先方の管理者に連絡してください。",
-    ),
-    "too_big": _r(
-        "The message is larger than the recipient's server takes.",
-        "メールが、相手サーバーの受け付ける大きさを超えています。",
-        "Make it smaller, for example with links instead of attachments, and send it again.",
-        "添付ファイルをリンクに置き換えるなどして小さくし、もう一度送信してください。",
-    ),
-    "no_answer": _r(
-        "None of the recipient's mail servers could be reached.",
-        "宛先のメールサーバーのいずれにも接続できませんでした。",
-        "If this happens with many domains, look at your own side: firewall, blocked port 25, routing. "
-        "`ekiden doctor` helps.",
-        "多くのドメインで起きる場合は、自分の側（ファイアウォール、25番ポートの遮断、経路）を調べてください。"
-        "`ekiden doctor` が役立ちます。",
-    ),
-    "connection_lost": _r(
-        "The connection to the recipient's server broke or stalled in the middle.",
-        "相手サーバーとの接続が、途中で切れたか止まりました。",
-        "Usually passes. The dialogue shows how far it came.",
-        "多くは自然に解消します。どこまで進んだかは対話の記録で分かります。",
-    ),
-    "dns_failure": _r(
-        "The recipient's domain could not be looked up in DNS just now.",
-        "宛先ドメインの DNS を引けませんでした（一時的な失敗）。",
-        "If it concerns many domains, run `ekiden doctor`: our resolver is at fault; else that domain's DNS is.",
-        "多くのドメインで起きる場合は `ekiden doctor` で自分のリゾルバーを確認してください。"
-        "そうでなければ先方の DNS の障害です。",
-    ),
-    "no_route": _r(
-        "There is no way to the recipient's domain: DNS or a route leads nowhere.",
-        "宛先ドメインへの経路がありません。DNS または経路設定が行き止まりです。",
-        "Check the domain's MX records, and `delivery.routes` in the configuration.",
-        "ドメインの MX レコードと、設定の `delivery.routes` を確認してください。",
-    ),
-    "loop": _r(
-        "The message goes round in a circle between servers.",
-        "メールがサーバー間を循環しています。",
-        "Look at the forwarding and the MX records of the recipient's domain; one of them points back.",
-        "宛先側の転送設定と MX レコードを確認してください。どれかが元に戻しています。",
-    ),
-    "expired": _r(
-        "It could not be delivered within the time it was given.",
-        "定められた時間内に配送できませんでした。",
-        "The attempts below show what stood in the way each time.",
-        "各回の障害は、下の試行の記録で分かります。",
-    ),
-    "protocol": _r(
-        "The two mail servers did not understand each other's commands.",
-        "サーバー間で SMTP コマンドのやり取りが噛み合いませんでした。",
-        "The dialogue shows where. It is a fault of one of the two programs, not of the message.",
-        "対話の記録に箇所が示されています。メールではなく、どちらかのプログラムの問題です。",
-    ),
-    "too_many_recipients": _r(
-        "Too many recipients in one transaction for the recipient's server.",
-        "1回の送信に含まれる宛先が、相手サーバーの上限を超えました。",
-        "Nothing to do: the rest is tried again in smaller groups.",
-        "対応は不要です。残りは分けて再試行します。",
-    ),
-    "conversion": _r(
-        "The recipient's server cannot take the message in its encoding (8-bit or international text).",
-        "メールの符号化（8ビットや国際化テキスト）を、相手サーバーが扱えません。",
-        "Send it with ASCII addresses and an encoded body (quoted-printable or base64).",
-        "アドレスを ASCII にし、本文を quoted-printable か base64 で符号化して送ってください。",
-    ),
-    "smtputf8": _r(
-        "The address or the headers need SMTPUTF8 (RFC 6531), which the recipient's server does not offer.",
-        "アドレスまたはヘッダーに SMTPUTF8（RFC 6531）が必要ですが、相手サーバーが対応していません。",
-        "Use ASCII addresses and encoded headers for this recipient.",
-        "この宛先には ASCII のアドレスと、符号化したヘッダーを使ってください。",
-    ),
-    "content": _r(
-        "The recipient's server does not like the content.",
-        "相手サーバーがメールの内容を受け付けませんでした。",
-        "Look at what the reply names: links, attachments, missing or broken headers.",
-        "応答が指摘する点（リンク、添付ファイル、ヘッダーの欠落や誤り）を見直してください。",
-    ),
-    "spam": _r(
-        "The recipient's server took the message for spam.",
-        "相手サーバーが迷惑メールと判定しました。",
-        "Check SPF, DKIM and DMARC of the sender's domain, wording and links, and that recipients asked for it.",
-        "送信ドメインの SPF・DKIM・DMARC、文面とリンク、受信者の同意を確認してください。",
-    ),
-    "virus": _r(
-        "The recipient's server found something dangerous in the message.",
-        "相手サーバーがメールから危険な内容を検出しました。",
-        "Check the attachments and links, and the machine that made them.",
-        "添付ファイルとリンク、作成した端末を確認してください。",
-    ),
-    "blocklist": _r(
-        "The sending address is on a blocklist that the recipient's server consults.",
-        "送信元のアドレスが、相手サーバーの参照するブロックリストに載っています。",
-        "Look the address up at the list that the reply names, remove the cause, and ask to be delisted.",
-        "応答が示すリストで自分のアドレスを検索し、原因を取り除いてから解除を申請してください。",
-    ),
-    "greylist": _r(
-        "The recipient's server asks unknown senders to come back later (greylisting).",
-        "相手サーバーが、初めての送信者に時間をおいた再送を求めています（グレイリスティング）。",
-        "Nothing to do: the next attempt normally goes through.",
-        "対応は不要です。通常は次の試行で受け付けられます。",
-    ),
-    "rate": _r(
-        "The recipient's server limits how much it takes from this sender at a time.",
-        "相手サーバーが、この送信元から一度に受け取る量を制限しています。",
-        "Nothing to do for one message. For many: send more slowly, and lower `delivery.site_concurrency`.",
-        "1通なら対応は不要です。大量の場合は送信の速さを落とし、`delivery.site_concurrency` を下げてください。",
-    ),
-    "spf": _r(
-        "The recipient's server says that SPF does not allow this server to send for the sender's domain.",
-        "このサーバーからの送信を、送信ドメインの SPF が許可していないと相手サーバーが応答しました。",
-        "Add this server's addresses to the SPF record of the sender's domain.",
-        "送信ドメインの SPF レコードに、このサーバーのアドレスを追加してください。",
-    ),
-    "dkim": _r(
-        "The recipient's server misses a valid DKIM signature.",
-        "有効な DKIM 署名がないと相手サーバーが応答しました。",
-        "Set up DKIM for the sender's domain, and check that the key in DNS matches.",
-        "送信ドメインに DKIM を設定し、DNS の公開鍵が一致しているか確認してください。",
-    ),
-    "dmarc": _r(
-        "The message fails the DMARC policy of the domain in its From field.",
-        "From フィールドのドメインが定める DMARC ポリシーに合格しませんでした。",
-        "Align SPF or DKIM with the From domain.",
-        "SPF または DKIM を From のドメインに揃えてください。",
-    ),
-    "reverse_dns": _r(
-        "The recipient's server wants the sending address to have a matching name in reverse DNS.",
-        "送信元アドレスに、対応する逆引き DNS の名前がないことを相手サーバーが問題にしています。",
-        "Set the PTR record of the sending address to this server's host name, and its A or AAAA record back.",
-        "送信元アドレスの PTR レコードをこのサーバーのホスト名にし、"
-        "そのホスト名の A または AAAA を一致させてください。",
-    ),
-    "relay": _r(
-        "The server that answers for the domain says that it is not responsible for it.",
-        "応答したサーバーが、このドメインの担当ではないと述べています（中継拒否）。",
-        "The domain's MX record (or a static route of ours) points to the wrong server; tell its operator.",
-        "ドメインの MX レコード、または当方の固定経路が誤ったサーバーを指しています。管理者に知らせてください。",
-    ),
-    "encryption": _r(
-        "The recipient's server takes mail only over an encrypted connection, and encryption failed.",
-        "相手サーバーは暗号化された接続でのみ受け付けますが、暗号化に失敗しました。",
-        "The dialogue shows what TLS said; the recipient's server has to offer a version from TLS 1.2 on.",
-        "TLS の内容は対話の記録にあります。相手サーバーは TLS 1.2 以降に対応する必要があります。",
-    ),
-    "authentication": _r(
-        "The next server wants us to log in.",
-        "次のサーバーがログイン（SMTP 認証）を求めています。",
-        "Recipients' servers never do: a route leads to a submission server. Check `delivery.routes`.",
-        "受信サーバーが認証を求めることはありません。送信用サーバーを指す経路がないか、"
-        "`delivery.routes` を確認してください。",
-    ),
-    "policy": _r(
-        "A policy of the recipient's side forbids this message.",
-        "受信者側の方針により拒否されました。",
-        "The reply often names a page that tells why; else ask the operator of that server.",
-        "応答に理由を説明するページが示されていることがあります。なければ先方の管理者に問い合わせてください。",
-    ),
-    "reputation": _r(
-        "The recipient's server mistrusts this sender or its address.",
-        "相手サーバーが送信元、またはその IP アドレスを信用していません。",
-        "Check SPF, DKIM, DMARC and reverse DNS, look for complaints, and send less until it recovers.",
-        "SPF・DKIM・DMARC・逆引き DNS を確認し、苦情の有無を調べ、評価が戻るまで送信量を抑えてください。",
-    ),
-    "recipient": _r(
-        "The recipient's server refuses this recipient.",
-        "相手サーバーがこの宛先を拒否しました。",
-        "Check the address with the recipient.",
-        "宛先アドレスを受信者に確認してください。",
-    ),
-    "network": _r(
-        "The way to the recipient's server is disturbed: DNS, connection or TLS.",
-        "相手サーバーまでの経路（DNS、接続、TLS）に障害があります。",
-        "If it concerns many domains, run `ekiden doctor`; else it is the other side's.",
-        "多くのドメインで起きる場合は `ekiden doctor` を実行してください。そうでなければ相手側の問題です。",
-    ),
-    "ours": _r(
-        "Something on this platform's own side stood in the way.",
-        "この基盤自身の側に原因がありました。",
-        "Look at the log of that time, and run `ekiden doctor`.",
-        "その時刻のログを見て、`ekiden doctor` を実行してください。",
-    ),
-    "unknown": _r(
-        "The recipient's server gave no closer reason.",
-        "相手サーバーは詳しい理由を示していません。",
-        "The dialogue shows its exact words.",
-        "正確な文言は対話の記録にあります。",
-    ),
-}
 
 _BY_CAUSE: dict[Cause, str] = {
     Cause.NONE: "unknown",
@@ -492,43 +157,18 @@ def explain(state: State, cause: Cause, code: int, enhanced: str, reply: str, la
     ``code`` and ``enhanced`` are the last reply's (0 and empty: none), ``reply`` its text. Never fails: what is not
     known more closely is told by its cause.
     """
-    headline = _HEADLINES[state].get(lang)
+    headline = HEADLINES[state].get(lang)
     if state not in _ASKS_WHY:
-        return Explanation(headline, "", _STATE_ADVICE.get(state, _NOTHING).get(lang))
-    found = _REASONS[_key(cause, code, enhanced, reply)]
+        return Explanation(headline, "", STATE_ADVICE.get(state, NOTHING).get(lang))
+    found = REASONS[_key(cause, code, enhanced, reply)]
     return Explanation(headline, found.reason.get(lang), found.advice.get(lang))
-
-
-_STATE_NAMES: dict[State, _Text] = {
-    State.HELD: _Text("held", "保留"),
-    State.SCHEDULED: _Text("scheduled", "予約"),
-    State.QUEUED: _Text("queued", "送信待ち"),
-    State.SENDING: _Text("sending", "送信中"),
-    State.DEFERRED: _Text("deferred", "再試行待ち"),
-    State.DELIVERED: _Text("delivered", "配送済み"),
-    State.BOUNCED: _Text("bounced", "不達"),
-    State.EXPIRED: _Text("expired", "期限切れ"),
-    State.DROPPED: _Text("dropped", "送信中止"),
-    State.CANCELLED: _Text("cancelled", "取消"),
-}
-
-_CAUSE_NAMES: dict[Cause, _Text] = {
-    Cause.NONE: _Text("none", "なし"),
-    Cause.RECIPIENT: _Text("recipient", "宛先"),
-    Cause.REPUTATION: _Text("reputation", "評価"),
-    Cause.CONTENT: _Text("content", "内容"),
-    Cause.RATE: _Text("rate", "流量"),
-    Cause.POLICY: _Text("policy", "方針"),
-    Cause.NETWORK: _Text("network", "ネットワーク"),
-    Cause.OURS: _Text("ours", "当方"),
-}
 
 
 def state_name(state: State, lang: Language = "en") -> str:
     """One word for the state."""
-    return _STATE_NAMES[state].get(lang)
+    return STATE_NAMES[state].get(lang)
 
 
 def cause_name(cause: Cause, lang: Language = "en") -> str:
     """One word for the cause."""
-    return _CAUSE_NAMES[cause].get(lang)
+    return CAUSE_NAMES[cause].get(lang)
