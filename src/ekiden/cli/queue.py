@@ -24,20 +24,14 @@ from ekiden.cli.common import (
     run_async,
 )
 from ekiden.cli.queue_filter import (
-    AccountOption,
-    DomainOption,
     DryRunOption,
-    DueOption,
-    IdsArgument,
+    Filters,
+    IdFilters,
     LimitOption,
-    OlderOption,
     ReasonOption,
-    RecipientOption,
-    SenderOption,
     SomeOption,
-    StateOption,
     YesOption,
-    make_filter,
+    filtered,
     now_ms,
     parse_target,
 )
@@ -89,15 +83,9 @@ def row_json(row: QueueRow) -> dict[str, Any]:
 
 
 @app.command("list")
+@filtered
 def list_(
-    ids: IdsArgument = None,
-    account: AccountOption = None,
-    state: StateOption = None,
-    domain: DomainOption = None,
-    recipient: RecipientOption = None,
-    sender: SenderOption = None,
-    older_than: OlderOption = None,
-    due_before: DueOption = None,
+    filters: IdFilters,
     limit: LimitOption = 100,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -107,18 +95,7 @@ def list_(
     async def main() -> tuple[list[QueueRow], Millis]:
         async with opened_store(load(config)) as store:
             now = now_ms()
-            wanted = await make_filter(
-                store,
-                now,
-                ids=ids,
-                account=account,
-                state=state,
-                domain=domain,
-                recipient=recipient,
-                sender=sender,
-                older_than=older_than,
-                due_before=due_before,
-            )
+            wanted = await filters.query(store, now)
             return await list_deliveries(store, wanted, limit), now
 
     rows, now = run_async(main())
@@ -181,14 +158,9 @@ def show(
 
 
 @app.command("shape")
+@filtered
 def shape_(
-    account: AccountOption = None,
-    state: StateOption = None,
-    domain: DomainOption = None,
-    recipient: RecipientOption = None,
-    sender: SenderOption = None,
-    older_than: OlderOption = None,
-    due_before: DueOption = None,
+    filters: Filters,
     limit: LimitOption = 20,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -198,18 +170,7 @@ def shape_(
     async def main() -> Shape:
         async with opened_store(load(config)) as store:
             now = now_ms()
-            wanted = await make_filter(
-                store,
-                now,
-                ids=None,
-                account=account,
-                state=state,
-                domain=domain,
-                recipient=recipient,
-                sender=sender,
-                older_than=older_than,
-                due_before=due_before,
-            )
+            wanted = await filters.query(store, now)
             return await shape(store, wanted, now, limit)
 
     found = run_async(main())
@@ -305,6 +266,7 @@ def _operator() -> str:
 
 def _act(
     action: Action,
+    filters: Filters,
     config: Path | None,
     as_json: bool,
     *,
@@ -312,12 +274,11 @@ def _act(
     dry_run: bool,
     yes: bool,
     reason: str,
-    **filters: Any,
 ) -> None:
     async def main() -> tuple[Selection, Change]:
         async with opened_store(load(config)) as store:
             now = now_ms()
-            wanted = await make_filter(store, now, **filters)
+            wanted = await filters.query(store, now)
             selection = await select_deliveries(store, action, wanted, now, limit)
             if dry_run or not len(selection):
                 return selection, Change()
@@ -358,14 +319,7 @@ def _act(
 
 def _add_action(action: Action, text: str, default_reason: str) -> None:
     def command(
-        ids: IdsArgument = None,
-        account: AccountOption = None,
-        state: StateOption = None,
-        domain: DomainOption = None,
-        recipient: RecipientOption = None,
-        sender: SenderOption = None,
-        older_than: OlderOption = None,
-        due_before: DueOption = None,
+        filters: IdFilters,
         limit: SomeOption = None,
         reason: ReasonOption = default_reason,
         dry_run: DryRunOption = False,
@@ -375,24 +329,17 @@ def _add_action(action: Action, text: str, default_reason: str) -> None:
     ) -> None:
         _act(
             action,
+            filters,
             config,
             as_json,
             limit=limit,
             dry_run=dry_run,
             yes=yes,
             reason=reason,
-            ids=ids,
-            account=account,
-            state=state,
-            domain=domain,
-            recipient=recipient,
-            sender=sender,
-            older_than=older_than,
-            due_before=due_before,
         )
 
     command.__doc__ = text
-    app.command(action.value)(command)
+    app.command(action.value)(filtered(command))
 
 
 _add_action(Action.RETRY, "Make what waits for a later time due now. The reason of its last failure stays.", "")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import re
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
@@ -114,33 +117,71 @@ def _domain(value: str) -> str:
         raise CliError(f"--domain: {error}") from None
 
 
-async def make_filter(
-    store: Store,
-    now: Millis,
-    *,
-    ids: list[str] | None,
-    account: str | None,
-    state: list[State] | None,
-    domain: str | None,
-    recipient: str | None,
-    sender: str | None,
-    older_than: str | None,
-    due_before: str | None,
-) -> QueueFilter:
-    """The filter that the options of a command describe. ``CliError`` names the option that is wrong."""
-    account_id = None
-    if account is not None:
-        account_id = (await get_account(store, account)).id
-    return QueueFilter(
-        targets=tuple(parse_target(value) for value in ids or ()),
-        account_id=account_id,
-        states=frozenset(state or ()),
-        domain=_domain(domain) if domain is not None else None,
-        recipient=recipient,
-        sender=sender,
-        accepted_before=now - _age(older_than, "--older-than") if older_than is not None else None,
-        due_before=_moment(due_before, now) if due_before is not None else None,
-    )
+@dataclass(frozen=True, kw_only=True)
+class Filters:
+    """The filter options of a command as they were given; ``filtered`` makes the options of these fields."""
+
+    account: AccountOption = None
+    state: StateOption = None
+    domain: DomainOption = None
+    recipient: RecipientOption = None
+    sender: SenderOption = None
+    older_than: OlderOption = None
+    due_before: DueOption = None
+
+    async def query(self, store: Store, now: Millis) -> QueueFilter:
+        """What to ask the store for. ``CliError`` names the option that is wrong."""
+        account_id = None
+        if self.account is not None:
+            account_id = (await get_account(store, self.account)).id
+        return QueueFilter(
+            account_id=account_id,
+            states=frozenset(self.state or ()),
+            domain=_domain(self.domain) if self.domain is not None else None,
+            recipient=self.recipient,
+            sender=self.sender,
+            accepted_before=now - _age(self.older_than, "--older-than") if self.older_than is not None else None,
+            due_before=_moment(self.due_before, now) if self.due_before is not None else None,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdFilters(Filters):
+    """The filter options, and queue ids as arguments."""
+
+    ids: IdsArgument = None
+
+    async def query(self, store: Store, now: Millis) -> QueueFilter:
+        targets = tuple(parse_target(value) for value in self.ids or ())
+        return replace(await super().query(store, now), targets=targets)
+
+
+def filtered(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command that takes ``filters: Filters`` (or a subclass) an option for each field in its place."""
+    hints = get_type_hints(command, include_extras=True)
+    kind = hints["filters"]
+    field_hints = get_type_hints(kind, include_extras=True)
+    options = [
+        inspect.Parameter(
+            item.name, inspect.Parameter.KEYWORD_ONLY, default=item.default, annotation=field_hints[item.name]
+        )
+        for item in fields(kind)
+    ]
+    parameters = [
+        item.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[item.name])
+        for item in inspect.signature(command).parameters.values()
+        if item.name != "filters"
+    ]
+
+    def expanded(**given: Any) -> None:
+        filters = kind(**{option.name: given.pop(option.name) for option in options})
+        command(filters, **given)
+
+    # What typer reads.
+    expanded.__name__, expanded.__doc__ = command.__name__, command.__doc__
+    expanded.__annotations__ = {item.name: item.annotation for item in [*options, *parameters]}
+    expanded.__signature__ = inspect.Signature([*options, *parameters])  # type: ignore[attr-defined]
+    return expanded
 
 
 def now_ms() -> Millis:
