@@ -463,6 +463,15 @@ async def test_many_sites_share_few_connections(sqlite_store: Store, lab: Lab) -
         await r.drain()
 
 
+async def test_a_resting_connection_gives_its_place_to_another_site(sqlite_store: Store, lab: Lab) -> None:
+    async with road(sqlite_store, lab, max_connections=1, idle_timeout=3600) as r:
+        for n in range(3):
+            await lab.set_behaviour(f"place{n}.lab.test", "accept")
+            message_id = await r.send(f"u@place{n}.lab.test")
+            assert (await r.one(message_id))["state"] == State.DELIVERED
+        await r.drain()
+
+
 def test_a_dialogue_shows_only_its_own_recipient() -> None:
     pipelined = [
         "C: MAIL FROM:<a@b.test>",

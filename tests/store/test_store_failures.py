@@ -130,6 +130,12 @@ def alive(pid: int) -> bool:
     return True
 
 
+def wait_for_end(pid: int) -> None:
+    """``stop`` does not wait for long while others might need the server."""
+    while alive(pid):
+        time.sleep(0.02)
+
+
 def server_pid(directory: Path) -> int:
     return int((directory / "data" / "postmaster.pid").read_text().split("\n")[0])
 
@@ -158,6 +164,7 @@ async def test_an_embedded_server_starts_is_joined_stops_and_resumes(closed_dire
     first.stop()
     assert alive(pid)  # the second needs it
     second.stop()
+    wait_for_end(pid)
     with EmbeddedPostgres(closed_directory) as again:
         assert server_pid(closed_directory) != pid
         store = await open_store(again.url())

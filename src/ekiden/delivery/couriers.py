@@ -63,6 +63,8 @@ class Couriers:
         self._tasks: set[asyncio.Task[None]] = set()
         self._goodbyes: set[asyncio.Task[None]] = set()
         self._hungry: dict[int, Site] = {}
+        self._resting: dict[asyncio.Future[bool], None] = {}
+        """Connections without work, of all sites, the one that has rested longest first."""
         self._stopping = False
         self._abandoned = False
         self.busy: Callable[[], bool] = _never
@@ -84,6 +86,10 @@ class Couriers:
                 return
             elif len(self._tasks) >= self._config.max_connections:
                 self._hungry.setdefault(id(site), site)
+                for waiter in self._resting:
+                    if not waiter.done():
+                        waiter.set_result(False)  # its place is wanted
+                        break
                 return
             else:
                 site.coming += 1
@@ -203,11 +209,13 @@ class Couriers:
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[bool] = loop.create_future()
         site.idle.append(waiter)
+        self._resting[waiter] = None
         timer = loop.call_later(self._config.idle_timeout, _answer, waiter, False)
         try:
             return await waiter
         finally:
             timer.cancel()
+            del self._resting[waiter]
             if waiter in site.idle:
                 site.idle.remove(waiter)
 

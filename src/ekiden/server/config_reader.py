@@ -280,7 +280,7 @@ def _apply(
             return
         key: str | int = part
         inner = types_here[part]
-    elif get_origin(kind) in (list, tuple) and isinstance(node, list) and part.isdigit():
+    elif get_origin(kind) in (list, tuple) and isinstance(node, list) and part.isdecimal():
         inner = get_args(kind)[0]
         key = int(part)
         if key > len(node):
@@ -319,7 +319,7 @@ def _from_text(annotation: Any, text: str) -> Any:
         except ValueError:
             return text
     if get_origin(kind) is Literal:
-        return int(text) if text.isdigit() and int(text) in get_args(kind) else text
+        return int(text) if text.isdecimal() and int(text) in get_args(kind) else text
     for parse in (json.loads, lambda value: tomllib.loads(f"v = {value}")["v"]):
         try:
             return parse(text)
