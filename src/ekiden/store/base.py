@@ -1,10 +1,12 @@
-"""What both engines share: the rare operations of a store, on its own cold connections."""
+"""What both engines share: units of the hot path go to the engine's writer, what is rare to cold connections."""
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -12,14 +14,40 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ekiden.core.clock import Millis
 from ekiden.store import workers
 from ekiden.store.api import StoreError
-from ekiden.store.records import DeliveryKey, QueueStats, Registration
-from ekiden.store.rows import EventIds
+from ekiden.store.records import (
+    Counters,
+    Delivery,
+    DeliveryKey,
+    NewMessage,
+    Outcome,
+    QueueStats,
+    Registration,
+    Release,
+)
+from ekiden.store.rows import Accept, Claim, EventIds, Finish, Free, Unit
 
 _BATCH = 1000
 
 
-class RareOperations(ABC):
-    """Workers, leases and counts; see ``store.api.Store``."""
+class UnitWriter(Protocol):
+    """The hot path of an engine: group commit."""
+
+    @property
+    def counters(self) -> Counters: ...
+
+    def submit(self, unit: Unit) -> asyncio.Future[Any]:
+        """Write ``unit`` with whatever else is pending; the future is done once it is on stable storage."""
+        ...
+
+    async def close(self) -> None:
+        """Write what is pending, then end."""
+        ...
+
+
+class BaseStore(ABC):
+    """See ``store.api.Store``. An engine adds its connections, its ``_writer``, and how contents are read."""
+
+    _writer: UnitWriter
 
     def __init__(self) -> None:
         self.ids = EventIds()
@@ -29,6 +57,33 @@ class RareOperations(ABC):
 
     @abstractmethod
     def write(self) -> AbstractAsyncContextManager[AsyncConnection]: ...
+
+    @property
+    def counters(self) -> Counters:
+        return self._writer.counters
+
+    # --- the road -------------------------------------------------------------------------------------------
+
+    async def accept(self, worker: int, message: NewMessage) -> None:
+        await self._writer.submit(Accept(worker, message))
+
+    async def claim(self, worker: int, now: Millis, limit: int) -> list[Delivery]:
+        claimed: list[Delivery] = await self._writer.submit(Claim(worker, now, limit))
+        return claimed
+
+    async def finish(
+        self, worker: int, outcomes: Sequence[Outcome], messages: Sequence[NewMessage] = ()
+    ) -> list[bool]:
+        if not outcomes and not messages:
+            return []
+        applied: list[bool] = await self._writer.submit(Finish(worker, outcomes, messages))
+        return applied
+
+    async def release(self, worker: int, releases: Sequence[Release]) -> None:
+        if releases:
+            await self._writer.submit(Free(worker, releases))
+
+    # --- workers, leases and counts -------------------------------------------------------------------------
 
     async def register_worker(self, host: str, pid: int, now: Millis, ttl: Millis) -> Registration:
         for _ in range(100):

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ekiden.core.clock import Millis
-from ekiden.store.base import RareOperations
+from ekiden.store.base import BaseStore
 from ekiden.store.postgresql_connect import (
     COMMAND_TIMEOUT,
     CONNECT_TIMEOUT,
@@ -21,13 +19,11 @@ from ekiden.store.postgresql_connect import (
 )
 from ekiden.store.postgresql_statements import apply
 from ekiden.store.postgresql_writer import Writer
-from ekiden.store.records import Counters, Delivery, NewMessage, Outcome, Release
-from ekiden.store.rows import Accept, Claim, Finish, Free
 
 READERS = 2
 
 
-class PostgresStore(RareOperations):
+class PostgresStore(BaseStore):
     """``store.api.Store`` on PostgreSQL. Belongs to the event loop it was opened on."""
 
     def __init__(self, dsn: str, readers: Any) -> None:
@@ -48,33 +44,10 @@ class PostgresStore(RareOperations):
     def engine(self) -> str:
         return "postgresql"
 
-    @property
-    def counters(self) -> Counters:
-        return self._writer.counters
-
     async def close(self) -> None:
         await self._writer.close()
         await self._readers.close()
         await self._cold.dispose()
-
-    async def accept(self, worker: int, message: NewMessage) -> None:
-        await self._writer.submit(Accept(worker, message))
-
-    async def claim(self, worker: int, now: Millis, limit: int) -> list[Delivery]:
-        claimed: list[Delivery] = await self._writer.submit(Claim(worker, now, limit))
-        return claimed
-
-    async def finish(
-        self, worker: int, outcomes: Sequence[Outcome], messages: Sequence[NewMessage] = ()
-    ) -> list[bool]:
-        if not outcomes and not messages:
-            return []
-        applied: list[bool] = await self._writer.submit(Finish(worker, outcomes, messages))
-        return applied
-
-    async def release(self, worker: int, releases: Sequence[Release]) -> None:
-        if releases:
-            await self._writer.submit(Free(worker, releases))
 
     async def content(self, account_id: int, message_id: int) -> bytes | None:
         with translating():

@@ -11,69 +11,45 @@ from sqlalchemy.dialects import postgresql
 
 from ekiden.core.states import FIRST_FINAL, State
 from ekiden.store import tables
-from ekiden.store.api import StoreError
-from ekiden.store.records import Delivery, Message
+from ekiden.store.records import Delivery
 from ekiden.store.rows import (
     CLAIMED_COLUMNS,
     MESSAGE_COLUMNS,
     OUTCOME_COLUMNS,
-    Accept,
     Claim,
     EventIds,
-    Finish,
-    Free,
+    Group,
     Row,
     Rows,
     Unit,
     claim_shares,
-    claimed_delivery,
-    message_from,
+    claimed_deliveries,
     outcome_row,
-    release_row,
 )
 
 
 async def apply(connection: Any, units: Sequence[Unit], ids: EventIds, mend: bool) -> list[Any]:
     """Write ``units`` in one transaction; the results are in their order. Raises what the driver raises."""
-    results: list[Any] = [None] * len(units)
-    rows = Rows(mend)
-    frees: list[Row] = []
-    claims: list[tuple[int, Claim]] = []
-    finishes: list[tuple[int, Finish]] = []
-    for position, unit in enumerate(units):
-        match unit:
-            case Accept():
-                rows.add_message(unit.worker, unit.message, ids.of(unit.worker))
-            case Finish():
-                finishes.append((position, unit))
-                for new in unit.messages:
-                    rows.add_message(unit.worker, new, ids.of(unit.worker))
-            case Free():
-                frees += [release_row(unit.worker, release, mend) for release in unit.releases]
-            case Claim():
-                claims.append((position, unit))
-            case _:
-                raise StoreError(f"{type(unit).__name__} is no unit of this store")
-    if not (finishes or frees or claims):
-        await _insert(connection, rows)  # one statement is a transaction of its own
-        return results
+    group = Group(units, ids, mend)
+    if not (group.finishes or group.frees or group.claims):
+        await _insert(connection, group.rows)  # one statement is a transaction of its own
+        return group.results
     async with connection.transaction():
-        ended = await _finish(connection, finishes, rows, ids, results) if finishes else []
-        if frees:
-            await connection.execute(_FREE, *_columns(frees))
-        await _insert(connection, rows)
+        ended = await _finish(connection, group, ids) if group.finishes else []
+        if group.frees:
+            await connection.execute(_FREE, *_columns(group.frees))
+        await _insert(connection, group.rows)
         if ended:
             await connection.execute(_REMOVE_CONTENT, *_columns(ended))
-        for position, claim in claims:
-            results[position] = await _claim(connection, claim)
-    return results
+        for position, claim in group.claims:
+            group.results[position] = await _claim(connection, claim)
+    return group.results
 
 
-async def _finish(
-    connection: Any, finishes: list[tuple[int, Finish]], rows: Rows, ids: EventIds, results: list[Any]
-) -> list[Row]:
+async def _finish(connection: Any, group: Group, ids: EventIds) -> list[Row]:
     """Change the deliveries; gather what is to be inserted for them. Returns the messages that may have ended."""
-    outcomes = [(unit.worker, outcome) for _, unit in finishes for outcome in unit.outcomes]
+    rows = group.rows
+    outcomes = group.outcomes()
     new_values: dict[Row, Row] = {}
     firsts: list[bool] = []
     for worker, outcome in outcomes:
@@ -96,9 +72,7 @@ async def _finish(
         if ours:
             rows.add_attempt(worker, outcome)
             rows.add_events(outcome.events, ids.of(worker))
-    each = iter(flags)
-    for position, unit in finishes:
-        results[position] = [next(each) for _ in unit.outcomes]
+    group.finished(flags)
     return final
 
 
@@ -106,17 +80,7 @@ async def _claim(connection: Any, unit: Claim) -> list[Delivery]:
     if unit.limit < 1:
         return []
     found = await connection.fetch(CLAIM_SQL, unit.now, unit.limit, *claim_shares(unit.limit), unit.worker)
-    messages: dict[tuple[int, int], Message] = {}
-    deliveries: list[Delivery] = []
-    width = len(CLAIMED_COLUMNS)
-    for record in found:
-        row = tuple(record)
-        key = (row[width], row[width + 1])
-        message = messages.get(key)
-        if message is None:
-            message = messages[key] = message_from(row[width:])
-        deliveries.append(claimed_delivery(message, row, unit.now))
-    return deliveries
+    return claimed_deliveries(map(tuple, found), unit.now)
 
 
 async def _insert(connection: Any, rows: Rows) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -243,6 +243,48 @@ class Rows:
         return json.dumps(data, ensure_ascii=False) if self.mend else _to_json(data).decode()
 
 
+class Group:
+    """Units that go into one transaction, sorted by what is to be done.
+
+    ``rows`` has what the accepted messages insert, and those that come with outcomes; ``results`` is in the order
+    of the units, filled in by the engine at the positions that ``finishes`` and ``claims`` name. ``mend``: see
+    ``BadText``.
+    """
+
+    __slots__ = ("claims", "finishes", "frees", "results", "rows")
+
+    def __init__(self, units: Sequence[Unit], ids: EventIds, mend: bool) -> None:
+        self.results: list[Any] = [None] * len(units)
+        self.rows = rows = Rows(mend)
+        self.frees: list[Row] = []
+        self.finishes: list[tuple[int, Finish]] = []
+        self.claims: list[tuple[int, Claim]] = []
+        for position, unit in enumerate(units):
+            match unit:
+                case Accept():
+                    rows.add_message(unit.worker, unit.message, ids.of(unit.worker))
+                case Finish():
+                    self.finishes.append((position, unit))
+                    for new in unit.messages:
+                        rows.add_message(unit.worker, new, ids.of(unit.worker))
+                case Free():
+                    self.frees += [release_row(unit.worker, release, mend) for release in unit.releases]
+                case Claim():
+                    self.claims.append((position, unit))
+                case _:
+                    raise StoreError(f"{type(unit).__name__} is no unit of this store")
+
+    def outcomes(self) -> list[tuple[int, Outcome]]:
+        """The outcomes of all ``finishes``, each with its worker."""
+        return [(unit.worker, outcome) for _, unit in self.finishes for outcome in unit.outcomes]
+
+    def finished(self, applied: Iterable[bool]) -> None:
+        """The results of ``finishes``: which of ``outcomes`` were applied."""
+        each = iter(applied)
+        for position, unit in self.finishes:
+            self.results[position] = [next(each) for _ in unit.outcomes]
+
+
 OUTCOME_COLUMNS = (
     "account_id",
     "message_id",
@@ -312,8 +354,24 @@ def message_from(row: Sequence[Any]) -> Message:
 CLAIMED_COLUMNS = ("number", "recipient", "domain", "notify", "orcpt", "cause", "reason", "attempts")
 
 
-def claimed_delivery(message: Message, row: Sequence[Any], now: Millis) -> Delivery:
-    """A delivery just claimed, from ``CLAIMED_COLUMNS`` as they were before; its new attempt is counted here."""
+def claimed_deliveries(found: Iterable[Sequence[Any]], now: Millis) -> list[Delivery]:
+    """Deliveries just claimed, from ``CLAIMED_COLUMNS`` as they were before and ``MESSAGE_COLUMNS`` behind them.
+
+    The new attempt of each is counted here. Deliveries of one message share one ``Message``.
+    """
+    messages: dict[tuple[int, int], Message] = {}
+    deliveries: list[Delivery] = []
+    width = len(CLAIMED_COLUMNS)
+    for row in found:
+        key = (row[width], row[width + 1])
+        message = messages.get(key)
+        if message is None:
+            message = messages[key] = message_from(row[width:])
+        deliveries.append(_claimed_delivery(message, row, now))
+    return deliveries
+
+
+def _claimed_delivery(message: Message, row: Sequence[Any], now: Millis) -> Delivery:
     return Delivery(
         message=message,
         number=row[0],

@@ -6,7 +6,7 @@ import asyncio
 import sqlite3
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from functools import partial
@@ -16,11 +16,8 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from ekiden.core.clock import Millis
 from ekiden.store.api import StoreError, StoreUnavailable
-from ekiden.store.base import RareOperations
-from ekiden.store.records import Counters, Delivery, NewMessage, Outcome, Release
-from ekiden.store.rows import Accept, Claim, Finish, Free
+from ekiden.store.base import BaseStore
 from ekiden.store.sqlite_statements import apply
 from ekiden.store.sqlite_turn import Turn
 from ekiden.store.sqlite_writer import BUSY_TIMEOUT, Writer, configure, connect, translated
@@ -32,7 +29,7 @@ SWITCH_INTERVAL = 0.0005
 READERS = 2
 
 
-class SqliteStore(RareOperations):
+class SqliteStore(BaseStore):
     """``store.api.Store`` on SQLite. Belongs to the event loop it was opened on."""
 
     def __init__(self, path: str) -> None:
@@ -57,10 +54,6 @@ class SqliteStore(RareOperations):
     def engine(self) -> str:
         return "sqlite"
 
-    @property
-    def counters(self) -> Counters:
-        return self._writer.counters
-
     async def close(self) -> None:
         await self._writer.close()
         await asyncio.to_thread(self._readers.shutdown)
@@ -69,25 +62,6 @@ class SqliteStore(RareOperations):
         self._read_connections.clear()
         await self._read_engine.dispose()
         await self._write_engine.dispose()
-
-    async def accept(self, worker: int, message: NewMessage) -> None:
-        await self._writer.submit(Accept(worker, message))
-
-    async def claim(self, worker: int, now: Millis, limit: int) -> list[Delivery]:
-        claimed: list[Delivery] = await self._writer.submit(Claim(worker, now, limit))
-        return claimed
-
-    async def finish(
-        self, worker: int, outcomes: Sequence[Outcome], messages: Sequence[NewMessage] = ()
-    ) -> list[bool]:
-        if not outcomes and not messages:
-            return []
-        applied: list[bool] = await self._writer.submit(Finish(worker, outcomes, messages))
-        return applied
-
-    async def release(self, worker: int, releases: Sequence[Release]) -> None:
-        if releases:
-            await self._writer.submit(Free(worker, releases))
 
     async def content(self, account_id: int, message_id: int) -> bytes | None:
         loop = asyncio.get_running_loop()

@@ -16,25 +16,19 @@ import msgspec
 
 from ekiden.core.states import FIRST_FINAL, State
 from ekiden.store import tables
-from ekiden.store.api import StoreError
-from ekiden.store.records import Delivery, Message, Outcome
+from ekiden.store.records import Delivery, Outcome
 from ekiden.store.rows import (
     CLAIMED_COLUMNS,
     MESSAGE_COLUMNS,
     OUTCOME_COLUMNS,
-    Accept,
     Claim,
     EventIds,
-    Finish,
-    Free,
+    Group,
     Row,
-    Rows,
     Unit,
     claim_shares,
-    claimed_delivery,
-    message_from,
+    claimed_deliveries,
     outcome_row,
-    release_row,
 )
 
 _SIZES = (64, 16, 4, 1)
@@ -43,50 +37,23 @@ _from_json = msgspec.json.Decoder(list[list[Any]]).decode
 
 def apply(connection: sqlite3.Connection, units: Sequence[Unit], ids: EventIds, mend: bool) -> list[Any]:
     """Write ``units``; the results are in their order. Raises what the driver raises: then roll back."""
-    results: list[Any] = [None] * len(units)
-    rows = Rows(mend)
-    frees: list[Row] = []
-    claims: list[int] = []
-    finishes: list[tuple[int, Finish]] = []
-    for position, unit in enumerate(units):
-        match unit:
-            case Accept():
-                rows.add_message(unit.worker, unit.message, ids.of(unit.worker))
-            case Finish():
-                finishes.append((position, unit))
-                for new in unit.messages:
-                    rows.add_message(unit.worker, new, ids.of(unit.worker))
-            case Free():
-                frees += [release_row(unit.worker, release, mend) for release in unit.releases]
-            case Claim():
-                claims.append(position)
-            case _:
-                raise StoreError(f"{type(unit).__name__} is no unit of this store")
-    ended: dict[tuple[int, int], None] = {}
-    if finishes:
-        ended = _finish(connection, finishes, rows, ids, results)
-    if frees:
-        _each_chunk(connection, _free_sql, frees)
-    for table, inserted in rows.tables():
+    group = Group(units, ids, mend)
+    ended = _finish(connection, group, ids) if group.finishes else None
+    if group.frees:
+        _each_chunk(connection, _free_sql, group.frees)
+    for table, inserted in group.rows.tables():
         _each_chunk(connection, partial(_insert_sql, table), inserted)
     if ended:
         _each_chunk(connection, _remove_content_sql, list(ended))
-    for position in claims:
-        unit = units[position]
-        assert isinstance(unit, Claim)
-        results[position] = claim(connection, unit)
-    return results
+    for position, unit in group.claims:
+        group.results[position] = claim(connection, unit)
+    return group.results
 
 
-def _finish(
-    connection: sqlite3.Connection,
-    finishes: list[tuple[int, Finish]],
-    rows: Rows,
-    ids: EventIds,
-    results: list[Any],
-) -> dict[tuple[int, int], None]:
+def _finish(connection: sqlite3.Connection, group: Group, ids: EventIds) -> dict[tuple[int, int], None]:
     """Change the deliveries; gather what is to be inserted for them. Returns the messages that may have ended."""
-    outcomes = [(unit.worker, outcome) for _, unit in finishes for outcome in unit.outcomes]
+    rows = group.rows
+    outcomes = group.outcomes()
     new_values = [outcome_row(worker, outcome, rows.mend) for worker, outcome in outcomes]
     owned = [True] * len(outcomes)
     if _each_chunk(connection, _finish_sql, new_values) != len(new_values):
@@ -95,9 +62,7 @@ def _finish(
         connection.execute("BEGIN IMMEDIATE")
         owned = _owned(connection, new_values)
         _each_chunk(connection, _finish_sql, [row for row, ours in zip(new_values, owned, strict=True) if ours])
-    applied = iter(owned)
-    for position, unit in finishes:
-        results[position] = [next(applied) for _ in unit.outcomes]
+    group.finished(owned)
     ended: dict[tuple[int, int], None] = {}
     for (worker, outcome), ours in zip(outcomes, owned, strict=True):
         if ours:
@@ -133,17 +98,8 @@ def claim(connection: sqlite3.Connection, unit: Claim) -> list[Delivery]:
     found = _from_json(
         connection.execute(CLAIM_SQL, (unit.now, unit.limit, *claim_shares(unit.limit))).fetchone()[0]
     )
-    deliveries: list[Delivery] = []
-    owned: list[Row] = []
-    messages: dict[tuple[int, int], Message] = {}
-    width = len(CLAIMED_COLUMNS)
-    for row in found:
-        key = (row[width], row[width + 1])
-        message = messages.get(key)
-        if message is None:
-            message = messages[key] = message_from(row[width:])
-        deliveries.append(claimed_delivery(message, row, unit.now))
-        owned.append((*key, row[0], unit.worker, unit.now))
+    deliveries = claimed_deliveries(found, unit.now)
+    owned: list[Row] = [(d.message.account_id, d.message.id, d.number, unit.worker, unit.now) for d in deliveries]
     _each_chunk(connection, _own_sql, owned)
     return deliveries
 
