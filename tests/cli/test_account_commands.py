@@ -109,7 +109,7 @@ def test_an_api_key_is_shown_once_and_works(ekiden: Installation) -> None:
     assert ekiden.json("credential", "password", "list") == []
     wrong = ekiden.run("credential", "password", "revoke", str(made["id"]))
     assert wrong.err == f"ekiden: credential {made['id']} is no password\n"
-    assert "revoked api key 'web shop' of acme" in ekiden.run("credential", "revoke", str(made["id"])).out
+    assert "revoked API key 'web shop' of acme" in ekiden.run("credential", "revoke", str(made["id"])).out
     assert ekiden.run("credential", "list").err == "nothing found\n"
 
 

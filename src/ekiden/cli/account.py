@@ -20,9 +20,19 @@ from ekiden.access.accounts import set_priority as change_priority
 from ekiden.access.credentials import list_credentials
 from ekiden.access.domains import add_domain as give_domain
 from ekiden.access.domains import list_domains
-from ekiden.cli.common import ConfigOption, JsonOption, error_console, load, opened_store, print_json, run_async
+from ekiden.cli.common import (
+    ConfigOption,
+    JsonOption,
+    error_console,
+    lang,
+    load,
+    opened_store,
+    print_json,
+    run_async,
+    tr,
+)
 from ekiden.cli.credential import credential_json, credential_table
-from ekiden.cli.tables import iso, local_time, make_table, output
+from ekiden.cli.tables import iso, local_time, make_table, output, state_counts
 from ekiden.core.states import Priority
 from ekiden.net.clock import SystemClock
 from ekiden.store.api import Store
@@ -65,7 +75,11 @@ def account_json(account: Account) -> dict[str, Any]:
     }
 
 
-def _change(config: Path | None, as_json: bool, done: str, change: Callable[[Store], Awaitable[Account]]) -> None:
+def _change(
+    config: Path | None, as_json: bool, done: str, change: Callable[[Store], Awaitable[Account]], **values: Any
+) -> None:
+    """``done`` is what to say then; ``{name}`` in it is the account's, others are in ``values``."""
+
     async def main() -> Account:
         async with opened_store(load(config)) as store:
             return await change(store)
@@ -74,7 +88,7 @@ def _change(config: Path | None, as_json: bool, done: str, change: Callable[[Sto
     if as_json:
         print_json(account_json(account))
     else:
-        output().print(f"account {account.name} {done}")
+        output().print(done.format(name=account.name, **values))
 
 
 @app.command()
@@ -86,7 +100,12 @@ def create(
 ) -> None:
     """Create an account. It needs a credential to submit mail: ekiden credential."""
     now = SystemClock().now()
-    _change(config, as_json, "created", lambda store: create_account(store, name, now, priority=priority))
+    _change(
+        config,
+        as_json,
+        tr("account {name} created"),
+        lambda store: create_account(store, name, now, priority=priority),
+    )
 
 
 @app.command("list")
@@ -102,9 +121,9 @@ def list_(config: ConfigOption = None, as_json: JsonOption = False) -> None:
         print_json([account_json(account) for account in accounts])
         return
     if not accounts:
-        error_console().print("no accounts yet; create one with: ekiden account create NAME")
+        error_console().print(tr("no accounts yet; create one with: ekiden account create NAME"))
         return
-    table = make_table("name", "priority", "created", "state")
+    table = make_table("name", "priority", "created", "state", translate=tr)
     for account in accounts:
         table.add_row(account.name, account.priority.name.lower(), local_time(account.created_at), _state(account))
     output().print(table)
@@ -112,8 +131,8 @@ def list_(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
 def _state(account: Account) -> str:
     if account.suspended_at is None:
-        return "active"
-    return f"suspended since {local_time(account.suspended_at)}"
+        return tr("active")
+    return tr("suspended since {time}", time=local_time(account.suspended_at))
 
 
 @app.command()
@@ -146,29 +165,30 @@ def show(name: NameArgument, config: ConfigOption = None, as_json: JsonOption = 
         )
         return
     out = output()
-    out.print(f"{account.name}: {_state(account)}, created {local_time(account.created_at)}")
-    out.print(f"priority of its messages: {account.priority.name.lower()}")
+    created = local_time(account.created_at)
+    out.print(tr("{name}: {state}, created {time}", name=account.name, state=_state(account), time=created))
+    out.print(tr("priority of its messages: {priority}", priority=account.priority.name.lower()))
     for item in domains:
-        out.print(f"domain {item.name}: {'verified' if item.verified_at else 'not verified'}")
-    waiting = ", ".join(f"{count:,} {state.name.lower()}" for state, count in sorted(queue.items()))
-    out.print(f"in the queue: {waiting or 'nothing'}")
+        text = tr("domain {name}: verified") if item.verified_at else tr("domain {name}: not verified")
+        out.print(text.format(name=item.name))
+    out.print(tr("in the queue: {counts}", counts=state_counts(queue, lang()) or tr("nothing")))
     if credentials:
         out.print(credential_table(credentials, {account.id: account.name}))
     else:
-        out.print("no credentials")
+        out.print(tr("no credentials"))
 
 
 @app.command()
 def suspend(name: NameArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Accept nothing more from an account. What is in the queue is still delivered."""
     now = SystemClock().now()
-    _change(config, as_json, "suspended", lambda store: suspend_account(store, name, now))
+    _change(config, as_json, tr("account {name} suspended"), lambda store: suspend_account(store, name, now))
 
 
 @app.command()
 def resume(name: NameArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """End a suspension."""
-    _change(config, as_json, "resumed", lambda store: resume_account(store, name))
+    _change(config, as_json, tr("account {name} resumed"), lambda store: resume_account(store, name))
 
 
 @app.command("set-priority")
@@ -181,7 +201,7 @@ def set_priority(
     as_json: JsonOption = False,
 ) -> None:
     """Change the default priority of an account's coming messages."""
-    _change(config, as_json, "changed", lambda store: change_priority(store, name, priority))
+    _change(config, as_json, tr("account {name} changed"), lambda store: change_priority(store, name, priority))
 
 
 @app.command("add-domain")
@@ -199,4 +219,4 @@ def add_domain(
         await give_domain(store, account.id, domain, SystemClock().now(), verified=verified)
         return account
 
-    _change(config, as_json, f"has the domain {domain}", change)
+    _change(config, as_json, tr("account {name} has the domain {domain}"), change, domain=domain)

@@ -14,6 +14,7 @@ import msgspec
 import typer
 from rich.console import Console
 
+from ekiden.cli.texts import TEXTS
 from ekiden.core.errors import EkidenError
 from ekiden.core.texts import Language, TranslatedError, language
 
@@ -38,8 +39,11 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for program
 """``as_json: JsonOption = False`` in a command."""
 
 
-class CliError(EkidenError):
-    """A command cannot do what it was asked to; the text is the line that the user sees."""
+class CliError(TranslatedError):
+    """A command cannot do what it was asked to; the text, of ``cli.texts``, is the line that the user sees."""
+
+    def __init__(self, template: str, **values: Any) -> None:
+        super().__init__(TEXTS, template, **values)
 
 
 def console() -> Console:
@@ -57,6 +61,11 @@ def lang() -> Language:
     return language(os.environ)
 
 
+def tr(text: str, **values: Any) -> str:
+    """A text of ``cli.texts`` in the language of the person at the terminal."""
+    return TEXTS(text, lang(), **values)
+
+
 def print_json(value: Any) -> None:
     """One JSON document: indented for a terminal, one line for a pipe."""
     data = msgspec.json.encode(value)
@@ -66,10 +75,14 @@ def print_json(value: Any) -> None:
     sys.stdout.flush()
 
 
+def error_text(error: EkidenError) -> str:
+    """The error as the user reads it."""
+    return error.text(lang()) if isinstance(error, TranslatedError) else str(error)
+
+
 def show_error(error: EkidenError) -> None:
     """The error as the user reads it, on standard error."""
-    text = error.text(lang()) if isinstance(error, TranslatedError) else str(error)
-    print(f"ekiden: {text}", file=sys.stderr)
+    print(f"ekiden: {error_text(error)}", file=sys.stderr)
 
 
 def load(config: Path | None) -> Config:

@@ -28,6 +28,7 @@ from ekiden.cli.common import (
     opened_store,
     print_json,
     run_async,
+    tr,
 )
 from ekiden.cli.tables import iso, local_time, make_table, output
 from ekiden.net.clock import SystemClock
@@ -57,23 +58,27 @@ def credential_json(credential: Credential, account: str) -> dict[str, Any]:
 
 def credential_table(credentials: Sequence[Credential], accounts: Mapping[int, str]) -> Table:
     """For people."""
-    table = make_table("id", "account", "kind", "name", "created", "last used", "state", right=("id",))
+    table = make_table(
+        "id", "account", "kind", "name", "created", "last used", "state", right=("id",), translate=tr
+    )
     for item in credentials:
         table.add_row(
             str(item.id),
             accounts.get(item.account_id, str(item.account_id)),
-            "password" if item.kind == PASSWORD else "API key",
+            tr("password") if item.kind == PASSWORD else tr("API key"),
             item.name,
             local_time(item.created_at),
-            local_time(item.last_used_at) if item.last_used_at else "never",
-            f"revoked {local_time(item.revoked_at)}" if item.revoked_at else "active",
+            local_time(item.last_used_at) if item.last_used_at else tr("never"),
+            tr("revoked {time}", time=local_time(item.revoked_at)) if item.revoked_at else tr("active"),
         )
     return table
 
 
 def _read_password() -> str:
     if sys.stdin.isatty():
-        return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
+        return str(
+            typer.prompt(tr("Password"), hide_input=True, confirmation_prompt=tr("Password again"), err=True)
+        )
     return sys.stdin.readline().rstrip("\r\n")
 
 
@@ -129,10 +134,10 @@ def _show_secret(
         print_json({**value, secret_key: secret} if secret else value)
         return
     out = output()
-    out.print(f"user name  {user}")
+    out.print(tr("user name  {name}", name=user))
     if secret:
-        out.print(f"password   {secret}")
-        error_console().print("This is the only time it is shown.")
+        out.print(tr("password   {secret}", secret=secret))
+        error_console().print(tr("This is the only time it is shown."))
 
 
 def _list(kind: str, account: str | None, revoked: bool, config: Any, as_json: bool) -> None:
@@ -149,7 +154,7 @@ def _list(kind: str, account: str | None, revoked: bool, config: Any, as_json: b
     elif credentials:
         output().print(credential_table(credentials, accounts))
     else:
-        error_console().print("nothing found")
+        error_console().print(tr("nothing found"))
 
 
 ForAccount = Annotated[
@@ -203,13 +208,19 @@ def _revoke(id: int, kind: str, config: Any, as_json: bool) -> None:
     if as_json:
         print_json(credential_json(credential, account))
     else:
-        output().print(f"revoked {credential.kind.replace('_', ' ')} {credential.name!r} of {account}")
+        is_password = credential.kind == PASSWORD
+        text = tr(
+            "revoked password {name!r} of {account}" if is_password else "revoked API key {name!r} of {account}"
+        )
+        output().print(text.format(name=credential.name, account=account))
 
 
 async def _check_kind(store: Store, id: int, kind: str) -> None:
     found = next((item for item in await list_credentials(store) if item.id == id), None)
     if kind and found is not None and found.kind != kind:
-        raise CliError(f"credential {id} is no {kind.replace('_', ' ')}")
+        raise CliError(
+            "credential {id} is no password" if kind == PASSWORD else "credential {id} is no API key", id=id
+        )
 
 
 IdArgument = Annotated[int, typer.Argument(help="The number in the list.", metavar="ID")]

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from ekiden.cli.common import ConfigOption, JsonOption, load, opened_store, print_json, run_async
-from ekiden.cli.tables import octets, output
+from ekiden.cli.common import ConfigOption, JsonOption, lang, load, opened_store, print_json, run_async, tr
+from ekiden.cli.tables import octets, output, state_counts
+from ekiden.core.states import State
 from ekiden.store.open import current_revision, head_revision, upgrade
 from ekiden.store.url import StoreUrl, parse_url
 
@@ -24,7 +25,7 @@ def _situation(current: str | None) -> str:
     return "newer" if current > head else "outdated"
 
 
-_MEANING = {
+MEANING = {
     "empty": "it has no tables yet; create them with: ekiden db upgrade",
     "current": "its tables are as this Ekiden needs them",
     "outdated": "its tables are older than this Ekiden needs; upgrade them with: ekiden db upgrade",
@@ -60,11 +61,12 @@ def upgrade_(
             }
         )
     elif check:
-        output().print(f"{parse_url(url).safe}: {_MEANING[_situation(before)]}")
+        output().print(f"{parse_url(url).safe}: {tr(MEANING[_situation(before)])}")
     elif before == after:
-        output().print(f"{parse_url(url).safe} is at revision {after} already")
+        output().print(tr("{url} is at revision {revision} already", url=parse_url(url).safe, revision=after))
     else:
-        output().print(f"{parse_url(url).safe} is now at revision {after} (before: {before or 'empty'})")
+        text = tr("{url} is now at revision {revision} (before: {before})")
+        output().print(text.format(url=parse_url(url).safe, revision=after, before=before or tr("empty")))
     if check and needed:
         raise typer.Exit(1)
 
@@ -101,13 +103,15 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
         return
     out = output()
     out.print(found["url"])
-    out.print(f"  engine    {found['engine']}")
-    out.print(f"  revision  {found['revision'] or 'none'} ({_MEANING[found['state']]})")
+    out.print(tr("  engine    {engine}", engine=found["engine"]))
+    revision, meaning = found["revision"] or tr("none"), tr(MEANING[found["state"]])
+    out.print(tr("  revision  {revision} ({meaning})", revision=revision, meaning=meaning))
     if found["bytes"] is not None:
-        out.print(f"  size      {octets(found['bytes'])}")
+        out.print(tr("  size      {size}", size=octets(found["bytes"])))
     if found["queue"] is not None:
-        out.print("  queue     " + ", ".join(f"{count:,} {state}" for state, count in found["queue"].items()))
-        out.print(f"  workers   {found['workers']}")
+        counts = {State[name.upper()]: count for name, count in found["queue"].items()}
+        out.print(tr("  queue     {counts}", counts=state_counts(counts, lang())))
+        out.print(tr("  workers   {count}", count=found["workers"]))
 
 
 async def _size(url: StoreUrl, exists: bool) -> int | None:

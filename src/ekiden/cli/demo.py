@@ -150,12 +150,12 @@ def _first_message(facts: dict[str, Any]) -> None:
     text = f"{code} {reply.decode(errors='replace')}"
     _say("The server answered: {reply}", reply=text)
     if code != 250:
-        raise CliError(f"the first message was not accepted: {text}")
+        raise CliError("the first message was not accepted: {error}", error=text)
     queue_id = text.rsplit(maxsplit=1)[-1]
     query = urllib.parse.urlencode({"to": recipient, "count": 1, "wait": 30})
     with urllib.request.urlopen(f"{facts['lab']}/mail?{query}", timeout=60) as response:  # noqa: S310 (loopback)
         if response.read().strip() == b"[]":
-            raise CliError(f"the first message did not arrive within 30 s; see {facts['log']}")
+            raise CliError("the first message did not arrive within 30 s; see {log}", log=facts["log"])
     _say("Delivered. This is its trace:")
     command = facts["trace"].replace("{id}", queue_id)
     deadline = time.monotonic() + 10

@@ -50,7 +50,7 @@ def init(
         name = to_ascii_domain(hostname or socket.getfqdn())
     except BadAddress:
         if hostname:
-            raise CliError(f"--hostname: {hostname!r} is not a domain name") from None
+            raise CliError("--hostname: {value!r} is not a domain name", value=hostname) from None
         name = "localhost"
     made = run_async(set_up(directory, name, lang()))
     if as_json:

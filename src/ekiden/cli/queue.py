@@ -22,6 +22,7 @@ from ekiden.cli.common import (
     opened_store,
     print_json,
     run_async,
+    tr,
 )
 from ekiden.cli.queue_filter import (
     DryRunOption,
@@ -105,7 +106,15 @@ def list_(
     from ekiden.delivery.explain import state_name
 
     table = make_table(
-        "id", "recipient", "state", "next", "attempts", "age", "reason", right=("attempts", "age", "next")
+        "id",
+        "recipient",
+        "state",
+        "next",
+        "attempts",
+        "age",
+        "reason",
+        right=("attempts", "age", "next"),
+        translate=tr,
     )
     for row in rows:
         name = format_id(row.key.message_id)
@@ -121,9 +130,9 @@ def list_(
     if rows:
         output().print(table)
     if len(rows) == limit:
-        error_console().print(f"the first {limit}; more with --limit")
+        error_console().print(tr("the first {limit}; more with --limit", limit=limit))
     elif not rows:
-        error_console().print("nothing found")
+        error_console().print(tr("nothing found"))
 
 
 @app.command()
@@ -142,13 +151,13 @@ def show(
             found = await find_messages(store, id=parse_target(id).message_id)
             loaded = await load_trace(store, *found[0]) if found else None
             if loaded is None:
-                raise CliError(f"there is no message {id}")
+                raise CliError("there is no message {id}", id=id)
             return loaded, await store.content(*found[0]) if content else None
 
     trace, data = run_async(main())
     if content:
         if data is None:
-            raise CliError(f"the content of {id} has been removed, as nobody needs it any more")
+            raise CliError("the content of {id} has been removed, as nobody needs it any more", id=id)
         sys.stdout.flush()
         typer.get_binary_stream("stdout").write(data)
     elif as_json:
@@ -189,34 +198,45 @@ def shape_(
         )
         return
     table = make_table("", "T", *buckets, right=("T", *buckets))
-    for row in [ShapeRow("TOTAL", found.total.ages), *found.rows]:
+    for row in [ShapeRow(tr("TOTAL"), found.total.ages), *found.rows]:
         table.add_row(row.domain, str(row.total), *(str(count) for count in row.ages))
     output().print(table)
     if found.domains > len(found.rows):
-        error_console().print(f"the {len(found.rows)} largest of {found.domains} domains; more with --limit")
+        text = tr("the {shown} largest of {total} domains; more with --limit")
+        error_console().print(text.format(shown=len(found.rows), total=found.domains))
 
 
 # ---- actions
 
-_DONE = {
-    Action.RETRY: "due",
-    Action.HOLD: "held",
-    Action.RELEASE: "released",
-    Action.CANCEL: "cancelled",
+WOULD = {
+    Action.RETRY: "{deliveries} would be due",
+    Action.HOLD: "{deliveries} would be held",
+    Action.RELEASE: "{deliveries} would be released",
+    Action.CANCEL: "{deliveries} would be cancelled",
+}
+DONE = {
+    Action.RETRY: "{deliveries} now due",
+    Action.HOLD: "{deliveries} now held",
+    Action.RELEASE: "{deliveries} now released",
+    Action.CANCEL: "{deliveries} now cancelled",
 }
 
 
 def _deliveries(count: int) -> str:
-    return f"{count:,} {'delivery' if count == 1 else 'deliveries'}"
+    return tr("1 delivery") if count == 1 else tr("{count:,} deliveries", count=count)
 
 
 def _confirm(action: Action, wanted: QueueFilter, selection: Selection, yes: bool) -> None:
     if yes or not wanted.unlimited or len(selection) <= CONFIRM_ABOVE:
         return
-    question = f"{action.value} {_deliveries(len(selection))}, everything in the queue"
     if not sys.stdin.isatty():
-        raise CliError(f"{question}? Say --yes, or narrow it down.")
-    if not typer.confirm(f"{question}?", err=True):
+        raise CliError(
+            "{action} {count:,} deliveries, everything in the queue? Say --yes, or narrow it down.",
+            action=action.value,
+            count=len(selection),
+        )
+    question = tr("{action} {count:,} deliveries, everything in the queue?")
+    if not typer.confirm(question.format(action=action.value, count=len(selection)), err=True):
         raise CliError("nothing was changed")
 
 
@@ -303,18 +323,19 @@ def _act(
         return
     out = output()
     if dry_run:
-        out.print(f"{_deliveries(len(selection))} would be {_DONE[action]}")
+        out.print(tr(WOULD[action], deliveries=_deliveries(len(selection))))
     else:
-        out.print(f"{_deliveries(change.changed)} now {_DONE[action]}")
+        out.print(tr(DONE[action], deliveries=_deliveries(change.changed)))
     if change.missed:
-        out.print(f"{change.missed:,} were taken by a worker or ended in the meantime, and are left alone")
+        text = tr("{count:,} were taken by a worker or ended in the meantime, and are left alone")
+        out.print(text.format(count=change.missed))
     if selection.sending:
-        out.print(f"{selection.sending:,} skipped: a worker is sending them")
-    if selection.unsuited:
-        what = (
-            "due already, or held" if action is Action.RETRY else f"in a state that {action.value} does not change"
-        )
-        out.print(f"{selection.unsuited:,} skipped: {what}")
+        out.print(tr("{count:,} skipped: a worker is sending them", count=selection.sending))
+    if selection.unsuited and action is Action.RETRY:
+        out.print(tr("{count:,} skipped: due already, or held", count=selection.unsuited))
+    elif selection.unsuited:
+        text = tr("{count:,} skipped: in a state that {action} does not change")
+        out.print(text.format(count=selection.unsuited, action=action.value))
 
 
 def _add_action(action: Action, text: str, default_reason: str) -> None:

@@ -84,7 +84,7 @@ def parse_target(value: str) -> Target:
     if not slash:
         return Target(message_id)
     if not number.isdecimal() or not int(number):
-        raise CliError(f"{value!r}: after the slash stands the number of a recipient, from 1")
+        raise CliError("{value!r}: after the slash stands the number of a recipient, from 1", value=value)
     return Target(message_id, int(number))
 
 
@@ -92,7 +92,9 @@ def _age(value: str, option: str) -> Millis:
     try:
         return round(parse_duration(value) * SECOND)
     except ValueError:
-        raise CliError(f"{option}: {value!r} is not a duration such as 90s, 5m, 1h or 2d") from None
+        raise CliError(
+            "{option}: {value!r} is not a duration such as 90s, 5m, 1h or 2d", option=option, value=value
+        ) from None
 
 
 def _moment(value: str, now: Millis) -> Millis:
@@ -103,7 +105,9 @@ def _moment(value: str, now: Millis) -> Millis:
     try:
         moment = datetime.fromisoformat(value)
     except ValueError:
-        raise CliError(f"--due-before: {value!r} is no time such as 2026-01-31T09:00:00+09:00") from None
+        raise CliError(
+            "--due-before: {value!r} is no time such as 2026-01-31T09:00:00+09:00", value=value
+        ) from None
     # A time without an offset is meant as it stands on the operator's own clock.
     return round(moment.astimezone(UTC).timestamp() * SECOND)
 
@@ -114,7 +118,7 @@ def _domain(value: str) -> str:
     try:
         return to_ascii_domain(value)
     except BadAddress as error:
-        raise CliError(f"--domain: {error}") from None
+        raise CliError("--domain: {error}", error=error) from None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ekiden.cli.common import CliError, ConfigOption, JsonOption, error_console, load, print_json
+from ekiden.cli.common import CliError, ConfigOption, JsonOption, error_console, error_text, load, print_json, tr
 from ekiden.cli.submission import (
     Draft,
     Result,
@@ -39,7 +39,7 @@ def _read_recipients(path: Path) -> list[str]:
     try:
         text = sys.stdin.read() if str(path) == "-" else path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise CliError(f"--to-file: {path} cannot be read: {error}") from None
+        raise CliError("--to-file: {path} cannot be read: {error}", path=path, error=error) from None
     lines = (line.partition("#")[0].strip() for line in text.splitlines())
     return [_address(line) for line in lines if line]
 
@@ -53,7 +53,9 @@ def _server(
     try:
         loaded = load(config)
     except EkidenError as error:
-        raise CliError(f"name a server with --server HOST:PORT, or a configuration ({error})") from None
+        raise CliError(
+            "name a server with --server HOST:PORT, or a configuration ({error})", error=error_text(error)
+        ) from None
     return configured_server(loaded, tls), loaded.hostname
 
 
@@ -145,11 +147,11 @@ def send(
     if username is not None and password is None:
         if not sys.stdin.isatty():
             raise CliError("--username without a password; set EKIDEN_SMTP_PASSWORD")
-        password = str(typer.prompt("Password", hide_input=True, err=True))
+        password = str(typer.prompt(tr("Password"), hide_input=True, err=True))
     login = (username, password or "") if username is not None else None
     total = len(drafts) * count
     progress = Progress(
-        TextColumn("sending"),
+        TextColumn(tr("sending")),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
@@ -159,14 +161,14 @@ def send(
     )
     started = time.monotonic()
     with progress:
-        task = progress.add_task("sending", total=total)
+        task = progress.add_task("", total=total)
         results, errors = send_all(
             where, login, drafts, count, min(connections, total), lambda: progress.advance(task)
         )
     _report(results, errors, total, time.monotonic() - started, as_json)
 
 
-def _report(results: list[Result], errors: list[str], total: int, seconds: float, as_json: bool) -> None:
+def _report(results: list[Result], errors: list[CliError], total: int, seconds: float, as_json: bool) -> None:
     accepted = [result for result in results if result.queue_id]
     refused = sum(len(result.refused) for result in results)
     if as_json:
@@ -175,7 +177,7 @@ def _report(results: list[Result], errors: list[str], total: int, seconds: float
                 "accepted": len(accepted),
                 "refused_recipients": refused,
                 "not_tried": total - len(results),
-                "errors": errors,
+                "errors": [str(error) for error in errors],
                 "seconds": round(seconds, 3),
                 "messages": [_result_json(result) for result in results],
             }
@@ -184,21 +186,24 @@ def _report(results: list[Result], errors: list[str], total: int, seconds: float
         out = output()
         for result in results if len(results) <= 20 else []:
             if result.queue_id:
-                out.print(f"{result.queue_id}  accepted for {', '.join(result.recipients)}")
+                recipients = ", ".join(result.recipients)
+                out.print(tr("{id}  accepted for {recipients}", id=result.queue_id, recipients=recipients))
         if len(results) > 20:
             rate = len(accepted) / seconds if seconds else 0.0
-            out.print(f"{len(accepted):,} messages accepted in {seconds:.1f} s ({rate:,.0f}/s)")
+            text = tr("{count:,} messages accepted in {seconds:.1f} s ({rate:,.0f}/s)")
+            out.print(text.format(count=len(accepted), seconds=seconds, rate=rate))
         for result in [item for item in results if item.refused][:20]:
             for recipient, (code, reply) in result.refused.items():
-                error_console().print(f"refused for {recipient}: {code} {reply}", markup=False)
+                text = tr("refused for {recipient}: {code} {reply}", recipient=recipient, code=code, reply=reply)
+                error_console().print(text, markup=False)
         if refused > 20:
-            error_console().print(f"{refused:,} recipients were refused in all")
+            error_console().print(tr("{count:,} recipients were refused in all", count=refused))
         if len(accepted) == 1 and sys.stdout.isatty():
-            out.print(f"Follow it with: ekiden trace {accepted[0].queue_id}")
+            out.print(tr("Follow it with: ekiden trace {id}", id=accepted[0].queue_id))
         for error in errors:
-            error_console().print(error, markup=False)
+            error_console().print(error_text(error), markup=False)
         if total > len(results):
-            error_console().print(f"{total - len(results):,} messages were not tried")
+            error_console().print(tr("{count:,} messages were not tried", count=total - len(results)))
     if refused or total > len(results):
         sys.stdout.flush()
         raise typer.Exit(1)

@@ -50,7 +50,8 @@ def serve(
     wanted = tuple(role.strip() for role in roles.split(",") if role.strip())
     for role in wanted:
         if role not in ALL_ROLES:
-            raise CliError(f"--roles: {role!r} is not allowed; allowed are {', '.join(ALL_ROLES)}")
+            allowed = ", ".join(ALL_ROLES)
+            raise CliError("--roles: {value!r} is not allowed; allowed are {allowed}", value=role, allowed=allowed)
 
     def override(given: Config) -> Config:
         changed = given.workers

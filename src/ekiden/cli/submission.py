@@ -75,14 +75,17 @@ def given_server(text: str, tls: str | None, ca: Path | None, insecure: bool) ->
     host, colon, port = text.rpartition(":")
     host = host.strip("[]")
     if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65_536:
-        raise CliError(f"--server: {text!r} is not HOST:PORT, such as mail.example.com:587 or [::1]:587")
+        raise CliError(
+            "--server: {value!r} is not HOST:PORT, such as mail.example.com:587 or [::1]:587", value=text
+        )
     mode = _mode(tls) or ("tls" if int(port) == 465 else "starttls")
     return Server(host, int(port), mode, _context(ca, insecure) if mode != "none" else None)
 
 
 def _mode(tls: str | None) -> str | None:
     if tls is not None and tls not in _MODES:
-        raise CliError(f"--tls: {tls!r} is not allowed; allowed are {', '.join(_MODES)}")
+        allowed = ", ".join(_MODES)
+        raise CliError("--tls: {value!r} is not allowed; allowed are {allowed}", value=tls, allowed=allowed)
     return tls
 
 
@@ -102,7 +105,9 @@ def configured_server(config: Config, tls: str | None) -> Server:
     listener = listeners[0]
     address = parse_listen_address(listener.addresses[0])
     if not address.port:
-        raise CliError(f"listener {listener.name} has port 0, any free one; name a server with --server HOST:PORT")
+        raise CliError(
+            "listener {name} has port 0, any free one; name a server with --server HOST:PORT", name=listener.name
+        )
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)
     if listener.mode == "plain":
         return Server(host, address.port, "none", None)
@@ -138,7 +143,7 @@ def read_message(path: Path, *, sender: str | None, recipients: list[str]) -> Dr
     try:
         raw = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
     except OSError as error:
-        raise CliError(f"--file: {path} cannot be read: {error.strerror}") from None
+        raise CliError("--file: {path} cannot be read: {error}", path=path, error=error.strerror) from None
     content = re.sub(rb"\r\n|\r|\n", b"\r\n", raw)
     if not content.endswith(b"\r\n"):
         content += b"\r\n"
@@ -164,6 +169,7 @@ def read_message(path: Path, *, sender: str | None, recipients: list[str]) -> Dr
 
 def _connect(server: Server, login: tuple[str, str] | None) -> smtplib.SMTP:
     smtp: smtplib.SMTP
+    name = f"{server.host}:{server.port}"
     try:
         if server.mode == "tls":
             smtp = smtplib.SMTP_SSL(server.host, server.port, timeout=TIMEOUT, context=server.context)
@@ -176,9 +182,10 @@ def _connect(server: Server, login: tuple[str, str] | None) -> smtplib.SMTP:
         if login is not None:
             smtp.login(*login)
     except smtplib.SMTPResponseException as error:
-        raise CliError(f"{server.host}:{server.port} said {error.smtp_code} {_text(error.smtp_error)}") from None
+        reply = _text(error.smtp_error)
+        raise CliError("{server} said {code} {reply}", server=name, code=error.smtp_code, reply=reply) from None
     except (OSError, smtplib.SMTPException) as error:
-        raise CliError(f"{server.host}:{server.port} cannot be used: {error}") from None
+        raise CliError("{server} cannot be used: {error}", server=name, error=error) from None
     return smtp
 
 
@@ -240,7 +247,7 @@ def send_all(
     count: int,
     connections: int,
     advance: Callable[[], object],
-) -> tuple[list[Result], list[str]]:
+) -> tuple[list[Result], list[CliError]]:
     """Everything ``count`` times, over so many connections. What was tried, and what went wrong with connections.
 
     Raises ``CliError`` when nothing could be tried at all.
@@ -262,7 +269,7 @@ def send_all(
                 advance()
             smtp.quit()
         except (OSError, smtplib.SMTPException) as error:
-            raise CliError(f"the connection broke: {error}") from None
+            raise CliError("the connection broke: {error}", error=error) from None
         finally:
             smtp.close()
 
@@ -277,4 +284,4 @@ def send_all(
     tried = [result for result in results if result is not None]
     if errors and not tried:
         raise errors[0]
-    return tried, list(dict.fromkeys(str(error) for error in errors))
+    return tried, list({str(error): error for error in errors}.values())

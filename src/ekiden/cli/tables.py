@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from rich import box
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ekiden.core.clock import DAY, HOUR, MINUTE, SECOND, Millis
+from ekiden.core.states import State
 from ekiden.core.texts import Language
 
 PIPE_WIDTH = 2000
@@ -21,12 +23,15 @@ def output() -> Console:
     return Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 
 
-def make_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
-    """A table with these headings; those named in ``right`` hold numbers."""
+def make_table(*columns: str, right: tuple[str, ...] = (), translate: Callable[[str], str] = str) -> Table:
+    """A table with these headings, once they are translated; those named in ``right`` hold numbers."""
     table = Table(box=box.SIMPLE_HEAD if sys.stdout.isatty() else None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(
-            column, justify="right" if column in right else "left", overflow="fold", no_wrap=column in right
+            translate(column),
+            justify="right" if column in right else "left",
+            overflow="fold",
+            no_wrap=column in right,
         )
     return table
 
@@ -92,3 +97,12 @@ def octets(size: int) -> str:
     if size < 1024 * 1024 * 1024:
         return f"{size / 1024 / 1024:.1f} MiB"
     return f"{size / 1024 / 1024 / 1024:.1f} GiB"
+
+
+def state_counts(counts: Mapping[State, int], lang: Language = "en") -> str:
+    """``2 held, 1,000 queued``; empty when there is nothing to count."""
+    from ekiden.delivery.explain import state_name
+
+    if lang == "ja":
+        return "、".join(f"{state_name(state, lang)} {count:,} 件" for state, count in sorted(counts.items()))
+    return ", ".join(f"{count:,} {state_name(state, lang)}" for state, count in sorted(counts.items()))

@@ -37,7 +37,7 @@ async def find(store: Store, wanted: str) -> tuple[MessageTrace, int | None]:
         found = await find_messages(store, header_id=wanted)
         if len(found) > 1:
             ids = ", ".join(format_id(message_id) for _, message_id in found)
-            raise CliError(f"several messages have this Message-ID; name one of {ids}")
+            raise CliError("several messages have this Message-ID; name one of {ids}", ids=ids)
     else:
         target = parse_target(wanted)
         number = target.number
@@ -45,7 +45,7 @@ async def find(store: Store, wanted: str) -> tuple[MessageTrace, int | None]:
     trace = await load_trace(store, *found[0]) if found else None
     if trace is None:
         raise CliError(
-            f"there is no message {wanted}; it may have been removed by retention, or be another server's"
+            "there is no message {id}; it may have been removed by retention, or be another server's", id=wanted
         )
     return trace, number
 
@@ -58,7 +58,11 @@ def _chosen(trace: MessageTrace, number: int | None, recipient: str | None) -> l
         and (recipient is None or fnmatch.fnmatchcase(item.recipient.lower(), recipient.lower()))
     ]
     if not chosen:
-        raise CliError(f"message {format_id(trace.id)} has no such recipient; it has {len(trace.deliveries)}")
+        raise CliError(
+            "message {id} has no such recipient; it has {count}",
+            id=format_id(trace.id),
+            count=len(trace.deliveries),
+        )
     return chosen
 
 

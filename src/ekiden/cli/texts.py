@@ -1,0 +1,182 @@
+"""What the commands say, in Japanese; what only ``trace``, ``doctor``, ``init`` or ``demo`` prints is with them."""
+
+from __future__ import annotations
+
+from ekiden.core.texts import Texts
+
+TEXTS = Texts(
+    {
+        # several commands
+        "nothing found": "該当するものはありません",
+        "account": "アカウント",
+        "name": "名前",
+        "id": "ID",
+        "state": "状態",
+        "created": "作成日時",
+        "active": "有効",
+        "Password": "パスワード",
+        "Password again": "パスワード（確認）",
+        "there is no message {id}": "メール {id} はありません",
+        # account
+        "account {name} created": "アカウント {name} を作成しました",
+        "account {name} suspended": "アカウント {name} を停止しました",
+        "account {name} resumed": "アカウント {name} の停止を解除しました",
+        "account {name} changed": "アカウント {name} を変更しました",
+        "account {name} has the domain {domain}": "アカウント {name} にドメイン {domain} を追加しました",
+        "no accounts yet; create one with: ekiden account create NAME": (
+            "アカウントはまだありません。作成するには: ekiden account create 名前"
+        ),
+        "priority": "優先度",
+        "suspended since {time}": "{time} から停止中",
+        "{name}: {state}, created {time}": "{name}: {state}、作成日時 {time}",
+        "priority of its messages: {priority}": "メールの優先度: {priority}",
+        "domain {name}: verified": "ドメイン {name}: 確認済み",
+        "domain {name}: not verified": "ドメイン {name}: 未確認",
+        "in the queue: {counts}": "キュー内: {counts}",
+        "nothing": "なし",
+        "no credentials": "認証情報はありません",
+        # credential
+        "kind": "種類",
+        "last used": "最終使用日時",
+        "never": "未使用",
+        "revoked {time}": "{time} に失効",
+        "password": "パスワード",
+        "API key": "API キー",
+        "user name  {name}": "ユーザー名  {name}",
+        "password   {secret}": "パスワード  {secret}",
+        "This is the only time it is shown.": "表示されるのは今回限りです。",
+        "revoked password {name!r} of {account}": "{account} のパスワード {name!r} を失効させました",
+        "revoked API key {name!r} of {account}": "{account} の API キー {name!r} を失効させました",
+        "credential {id} is no password": "認証情報 {id} はパスワードではありません",
+        "credential {id} is no API key": "認証情報 {id} は API キーではありません",
+        # db
+        "it has no tables yet; create them with: ekiden db upgrade": (
+            "テーブルがまだありません。作成するには: ekiden db upgrade"
+        ),
+        "its tables are as this Ekiden needs them": "テーブルはこの Ekiden に合っています",
+        "its tables are older than this Ekiden needs; upgrade them with: ekiden db upgrade": (
+            "テーブルがこの Ekiden には古すぎます。更新するには: ekiden db upgrade"
+        ),
+        "it was written by a newer Ekiden; this one cannot use it": (
+            "より新しい Ekiden のデータベースです。この Ekiden では使えません"
+        ),
+        "{url} is at revision {revision} already": "{url} はすでにリビジョン {revision} です",
+        "{url} is now at revision {revision} (before: {before})": (
+            "{url} をリビジョン {revision} にしました（以前: {before}）"
+        ),
+        "empty": "空",
+        "none": "なし",
+        "  engine    {engine}": "  エンジン    {engine}",
+        "  revision  {revision} ({meaning})": "  リビジョン  {revision}（{meaning}）",
+        "  size      {size}": "  サイズ      {size}",
+        "  queue     {counts}": "  キュー      {counts}",
+        "  workers   {count}": "  ワーカー    {count}",
+        # queue
+        "recipient": "宛先",
+        "next": "次回",
+        "attempts": "試行",
+        "age": "経過",
+        "reason": "理由",
+        "TOTAL": "合計",
+        "the first {limit}; more with --limit": "最初の {limit} 件です。続きは --limit で表示できます",
+        "the {shown} largest of {total} domains; more with --limit": (
+            "全 {total} ドメインのうち上位 {shown} 件です。続きは --limit で表示できます"
+        ),
+        "the content of {id} has been removed, as nobody needs it any more": (
+            "{id} の本文は、不要になったため削除されています"
+        ),
+        "{action} {count:,} deliveries, everything in the queue? Say --yes, or narrow it down.": (
+            "{action}: キュー全体（配送 {count:,} 件）が対象です。"
+            "実行するには --yes を付けるか、対象を絞ってください。"
+        ),
+        "{action} {count:,} deliveries, everything in the queue?": (
+            "{action}: キュー全体（配送 {count:,} 件）が対象です。実行しますか?"
+        ),
+        "nothing was changed": "何も変更していません",
+        "1 delivery": "配送 1 件",
+        "{count:,} deliveries": "配送 {count:,} 件",
+        "{deliveries} would be due": "{deliveries}が、すぐに再試行する対象です",
+        "{deliveries} would be held": "{deliveries}が、保留する対象です",
+        "{deliveries} would be released": "{deliveries}が、再開する対象です",
+        "{deliveries} would be cancelled": "{deliveries}が、取り消す対象です",
+        "{deliveries} now due": "{deliveries}を、すぐに再試行するようにしました",
+        "{deliveries} now held": "{deliveries}を保留しました",
+        "{deliveries} now released": "{deliveries}を再開しました",
+        "{deliveries} now cancelled": "{deliveries}を取り消しました",
+        "{count:,} were taken by a worker or ended in the meantime, and are left alone": (
+            "{count:,} 件は、その間にワーカーが送信を始めたか終了したため、そのままにしました"
+        ),
+        "{count:,} skipped: a worker is sending them": "{count:,} 件は対象外: ワーカーが送信中です",
+        "{count:,} skipped: due already, or held": "{count:,} 件は対象外: すでに送信待ち、または保留中です",
+        "{count:,} skipped: in a state that {action} does not change": (
+            "{count:,} 件は対象外: {action} では変わらない状態です"
+        ),
+        "{value!r}: after the slash stands the number of a recipient, from 1": (
+            "{value!r}: スラッシュの後は宛先の番号（1 から）です"
+        ),
+        "{option}: {value!r} is not a duration such as 90s, 5m, 1h or 2d": (
+            "{option}: {value!r} は期間ではありません（例: 90s、5m、1h、2d）"
+        ),
+        "--due-before: {value!r} is no time such as 2026-01-31T09:00:00+09:00": (
+            "--due-before: {value!r} は時刻ではありません（例: 2026-01-31T09:00:00+09:00）"
+        ),
+        "--domain: {error}": "--domain: {error}",
+        # send
+        "sending": "送信中",
+        "--to-file: {path} cannot be read: {error}": "--to-file: {path} を読めません: {error}",
+        "--file: {path} cannot be read: {error}": "--file: {path} を読めません: {error}",
+        "name a server with --server HOST:PORT, or a configuration ({error})": (
+            "--server HOST:PORT でサーバーを、または設定ファイルを指定してください（{error}）"
+        ),
+        "to whom? Give --to or --to-file": "宛先がありません。--to か --to-file を指定してください",
+        "--username without a password; set EKIDEN_SMTP_PASSWORD": (
+            "--username にはパスワードが必要です。EKIDEN_SMTP_PASSWORD に設定してください"
+        ),
+        "{id}  accepted for {recipients}": "{id}  受け付けました: {recipients}",
+        "{count:,} messages accepted in {seconds:.1f} s ({rate:,.0f}/s)": (
+            "{count:,} 通を {seconds:.1f} 秒で受け付けました（毎秒 {rate:,.0f} 通）"
+        ),
+        "refused for {recipient}: {code} {reply}": "{recipient} は拒否されました: {code} {reply}",
+        "{count:,} recipients were refused in all": "拒否された宛先は全部で {count:,} 件です",
+        "Follow it with: ekiden trace {id}": "経過を見るには: ekiden trace {id}",
+        "{count:,} messages were not tried": "{count:,} 通は送信を試みていません",
+        "--server: {value!r} is not HOST:PORT, such as mail.example.com:587 or [::1]:587": (
+            "--server: {value!r} は HOST:PORT の形ではありません（例: mail.example.com:587、[::1]:587）"
+        ),
+        "--tls: {value!r} is not allowed; allowed are {allowed}": (
+            "--tls: {value!r} は使えません。使えるのは {allowed} です"
+        ),
+        "the configuration has no such listener; name a server with --server HOST:PORT": (
+            "設定にそのようなリスナーがありません。--server HOST:PORT でサーバーを指定してください"
+        ),
+        "listener {name} has port 0, any free one; name a server with --server HOST:PORT": (
+            "リスナー {name} のポートは 0（空きポート）です。--server HOST:PORT でサーバーを指定してください"
+        ),
+        "the message has no From; give --from": "メールに From がありません。--from を指定してください",
+        "the message has no To; give --to": "メールに To がありません。--to を指定してください",
+        "{server} said {code} {reply}": "{server} の応答: {code} {reply}",
+        "{server} cannot be used: {error}": "{server} を利用できません: {error}",
+        "the server does not take addresses with other than ASCII characters (SMTPUTF8)": (
+            "サーバーが ASCII 以外の文字を含むアドレスに対応していません (SMTPUTF8)"
+        ),
+        "the connection broke: {error}": "接続が切れました: {error}",
+        # trace, init, serve, demo
+        "several messages have this Message-ID; name one of {ids}": (
+            "この Message-ID のメールは複数あります。次のどれかを指定してください: {ids}"
+        ),
+        "there is no message {id}; it may have been removed by retention, or be another server's": (
+            "メール {id} はありません。保存期間が過ぎて削除されたか、別のサーバーのものかもしれません"
+        ),
+        "message {id} has no such recipient; it has {count}": (
+            "メール {id} にその宛先はありません（宛先は {count} 件）"
+        ),
+        "--hostname: {value!r} is not a domain name": "--hostname: {value!r} はドメイン名ではありません",
+        "--roles: {value!r} is not allowed; allowed are {allowed}": (
+            "--roles: {value!r} は使えません。使えるのは {allowed} です"
+        ),
+        "the first message was not accepted: {error}": "最初のメールが受け付けられませんでした: {error}",
+        "the first message did not arrive within 30 s; see {log}": (
+            "最初のメールが 30 秒以内に届きませんでした。{log} を見てください"
+        ),
+    }
+)
