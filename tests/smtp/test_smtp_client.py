@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ekiden.core.submission import Notify, Ret
-from ekiden.smtp.client import (
-    ClientConnection,
+from ekiden.smtp.client import ClientConnection
+from ekiden.smtp.errors import UsageError
+from ekiden.smtp.reply import Reply
+from ekiden.smtp.transaction import (
     ClientEvent,
     Closed,
     Greeting,
@@ -24,8 +26,6 @@ from ekiden.smtp.client import (
     TransactionRecipient,
     TransactionResult,
 )
-from ekiden.smtp.errors import UsageError
-from ekiden.smtp.reply import Reply
 
 A, B, C = (TransactionRecipient(f"{name}@dst.test") for name in "abc")
 CONTENT = b"Subject: x\r\n\r\n.dot\r\n"
@@ -297,8 +297,8 @@ def test_hello(size: int) -> None:
         "SIZE": "1000", "8BITMIME": "", "AUTH": "PLAIN LOGIN", "LIMITS": "RCPTMAX=5 MAILMAX=2 OTHER=x", "?": "",
     }  # fmt: skip
     assert events[1] == HelloDone(extensions)
-    assert (client.max_size, client.max_recipients, client.max_transactions) == (1000, 5, 2)
-    assert client.esmtp
+    assert (client.offer.max_size, client.offer.max_recipients, client.offer.max_transactions) == (1000, 5, 2)
+    assert client.offer.esmtp
 
 
 def test_helo_when_ehlo_is_unknown() -> None:
@@ -313,8 +313,8 @@ def test_helo_when_ehlo_is_unknown() -> None:
     assert client.awaiting == "HELO"
     client.receive_data(b"250 hi\n")
     assert client.next_event() == HelloDone({})
-    assert not client.esmtp
-    assert client.max_recipients is None
+    assert not client.offer.esmtp
+    assert client.offer.max_recipients is None
 
 
 @pytest.mark.parametrize("replies", [[b"450 4.7.0 Later\r\n"], [b"550 No\r\n", b"550 5.7.1 No\r\n"]])
@@ -375,7 +375,7 @@ def test_starttls() -> None:
     with pytest.raises(UsageError):
         client.ehlo()
     client.tls_established("TLSv1.3 X")
-    assert client.extensions == {}
+    assert client.offer.extensions == {}
     client.ehlo()
     client.receive_data(PIPELINING)
     assert client.next_event() == HelloDone({"PIPELINING": ""})
@@ -638,7 +638,7 @@ def test_any_peer(pieces: list[bytes], tls: bool, end: str) -> None:
             match event:
                 case Greeting() | HelloRefused():
                     (client.quit if isinstance(event, HelloRefused) else client.ehlo)()
-                case HelloDone() if tls and "STARTTLS" in client.extensions:
+                case HelloDone() if tls and "STARTTLS" in client.offer.extensions:
                     client.starttls()
                 case TlsReady():
                     client.tls_established()

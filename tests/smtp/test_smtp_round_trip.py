@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from smtp_dialogue import Driver, open_relay
 
 from ekiden.core.submission import Notify, Ret
-from ekiden.smtp.client import (
-    ClientConnection,
+from ekiden.smtp.client import ClientConnection
+from ekiden.smtp.content import normalise_line_ends
+from ekiden.smtp.server import MessageReceived, ServerConfig, ServerConnection
+from ekiden.smtp.transaction import (
     Closed,
     Greeting,
     HelloDone,
@@ -19,8 +21,6 @@ from ekiden.smtp.client import (
     TransactionRecipient,
     TransactionResult,
 )
-from ekiden.smtp.content import normalise_line_ends
-from ekiden.smtp.server import MessageReceived, ServerConfig, ServerConnection
 
 
 def carry(
@@ -107,8 +107,8 @@ def test_envelope_arrives(size: int) -> None:
     assert (message.params.smtputf8, message.params.eight_bit) == (True, True)
     assert message.content == transaction.content
     assert [reply.code for reply in results[0].recipients] == [250, 250, 250, 550]
-    assert client.max_recipients == 1000
-    assert client.max_size == 20_971_520
+    assert client.offer.max_recipients == 1000
+    assert client.offer.max_size == 20_971_520
 
 
 def test_large_content_arrives() -> None:

@@ -28,8 +28,8 @@ from ekiden.delivery.retry import Schedule
 from ekiden.delivery.routing import Unroutable
 from ekiden.delivery.session import Connector, NotConnected, Session, lines_of
 from ekiden.delivery.site import Site
-from ekiden.smtp.client import Transaction, TransactionRecipient
 from ekiden.smtp.reply import Reply
+from ekiden.smtp.transaction import Transaction, TransactionRecipient
 from ekiden.store.api import StoreError
 from ekiden.store.records import Attempt, Delivery, Outcome
 

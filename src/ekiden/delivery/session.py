@@ -16,8 +16,9 @@ from ekiden.delivery import outcome
 from ekiden.delivery.config import DeliveryConfig
 from ekiden.delivery.routing import Candidate, Route, Router
 from ekiden.net.network import Network, OutsideLab, Stream, host_port
-from ekiden.smtp.client import (
-    ClientConnection,
+from ekiden.smtp.client import ClientConnection
+from ekiden.smtp.reply import Reply
+from ekiden.smtp.transaction import (
     ClientEvent,
     Greeting,
     HelloDone,
@@ -27,7 +28,6 @@ from ekiden.smtp.client import (
     TransactionDone,
     TransactionResult,
 )
-from ekiden.smtp.reply import Reply
 
 _BROKEN_MOST = 10_000
 
@@ -182,7 +182,7 @@ class Session:
             elif not isinstance(event, TlsRefused) or event.reply.code == 421:
                 raise _TlsBroken(str(_lost(event)))
         self._prelude = len(self._machine.dialogue)
-        self.max_recipients = min(self.max_recipients, self._machine.max_recipients or self.max_recipients)
+        self.max_recipients = min(self.max_recipients, self._machine.offer.max_recipients or self.max_recipients)
 
     async def _hello(self) -> None:
         self._machine.ehlo()

@@ -20,7 +20,7 @@ from enum import Enum
 from ekiden.smtp.content import normalise_line_ends, stuff_dots
 from ekiden.smtp.envelope import is_safe, make_plan
 from ekiden.smtp.errors import UsageError
-from ekiden.smtp.extensions import parse_extensions, parse_limits, positive_number
+from ekiden.smtp.extensions import Offer, parse_offer
 from ekiden.smtp.reply import Reply, ReplyParser
 from ekiden.smtp.transaction import (
     ClientEvent,
@@ -33,25 +33,8 @@ from ekiden.smtp.transaction import (
     TlsRefused,
     Transaction,
     TransactionDone,
-    TransactionRecipient,
     TransactionResult,
 )
-
-__all__ = [
-    "ClientConnection",
-    "ClientEvent",
-    "Closed",
-    "Greeting",
-    "HelloDone",
-    "HelloRefused",
-    "ResetDone",
-    "TlsReady",
-    "TlsRefused",
-    "Transaction",
-    "TransactionDone",
-    "TransactionRecipient",
-    "TransactionResult",
-]
 
 
 class _Step(Enum):
@@ -76,14 +59,8 @@ class ClientConnection:
     def __init__(self, hostname: str) -> None:
         """``hostname`` is what EHLO says: a name of ours or an address literal."""
         self.hostname = hostname
-        self.extensions: dict[str, str] = {}
-        self.esmtp = False
-        self.max_recipients: int | None = None
-        """RCPTMAX of the peer (RFC 9422): more recipients than that go into another transaction."""
-        self.max_transactions: int | None = None
-        """MAILMAX of the peer: so many transactions on one connection."""
-        self.max_size: int | None = None
-        """SIZE of the peer, if it told one (RFC 1870)."""
+        self.offer = Offer()
+        """What the peer can do, as far as it has told."""
         self.transactions = 0
         """How many were begun on this connection."""
         self.dialogue: list[str] = []
@@ -191,7 +168,7 @@ class ClientConnection:
         """Ends in TlsReady or TlsRefused."""
         if not self._usable("starttls()"):
             return
-        if "STARTTLS" not in self.extensions:
+        if "STARTTLS" not in self.offer.extensions:
             raise UsageError("the peer does not offer STARTTLS")
         self._command(_Step.STARTTLS, "STARTTLS")
 
@@ -201,7 +178,7 @@ class ClientConnection:
             raise UsageError("tls_established() without TlsReady")
         self._handshake = False
         self._parser.clear()
-        self._learn({})
+        self.offer = Offer()
         self.dialogue.append(f"# TLS {tls}".rstrip())
 
     def rset(self) -> None:
@@ -231,7 +208,7 @@ class ClientConnection:
         self._asked.clear()
         self._unasked.clear()
         self._commands.clear()
-        plan = make_plan(transaction, self.extensions, self.max_size, self.max_recipients)
+        plan = make_plan(transaction, self.offer)
         self._decided = plan.decided
         self._unasked.extend(plan.asked)
         if not plan.asked:
@@ -257,7 +234,7 @@ class ClientConnection:
     def _push(self) -> None:
         """Send all commands up to DATA at once (RFC 2920 §3.1), or only the next one."""
         commands = self._commands
-        if "PIPELINING" in self.extensions:
+        if "PIPELINING" in self.offer.extensions:
             lines = []
             for step, line in commands:
                 self._begin(step)
@@ -337,30 +314,20 @@ class ClientConnection:
             self._prelude = len(self.dialogue)
             self._events.append(HelloRefused(reply))
         else:
-            self._learn(parse_extensions(reply))
-            self.esmtp = True
-            self._greeted()
+            self._greeted(parse_offer(reply))
 
     def _on_helo(self, reply: Reply) -> None:
         if reply.code != 250:
             self._prelude = len(self.dialogue)
             self._events.append(HelloRefused(reply))
             return
-        self._learn({})
-        self._greeted()
+        self._greeted(Offer())
 
-    def _greeted(self) -> None:
+    def _greeted(self, offer: Offer) -> None:
+        self.offer = offer
         self._dirty = False
         self._prelude = len(self.dialogue)
-        self._events.append(HelloDone(self.extensions))
-
-    def _learn(self, extensions: dict[str, str]) -> None:
-        self.extensions = extensions
-        self.esmtp = False
-        self.max_size = positive_number(extensions.get("SIZE", ""))
-        limits = parse_limits(extensions.get("LIMITS", ""))
-        self.max_recipients = limits.get("RCPTMAX")
-        self.max_transactions = limits.get("MAILMAX")
+        self._events.append(HelloDone(offer.extensions))
 
     def _on_starttls(self, reply: Reply) -> None:
         if reply.code != 220:
@@ -468,7 +435,8 @@ class ClientConnection:
             return
         self._transaction = None
         recipients = [reply or _UNDECIDED for reply in self._decided]
-        if self._ended or (self.max_transactions is not None and self.transactions >= self.max_transactions):
+        most = self.offer.max_transactions
+        if self._ended or (most is not None and self.transactions >= most):
             reusable = False
         self._events.append(TransactionDone(TransactionResult(recipients, reusable)))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from ekiden.core.address import to_ascii_domain
 from ekiden.core.errors import BadAddress
+from ekiden.smtp.extensions import Offer
 from ekiden.smtp.params import (
     MAX_ENVID,
     MAX_ORCPT,
@@ -37,13 +38,9 @@ class Plan:
     asked: list[int] = field(default_factory=list)
 
 
-def make_plan(
-    transaction: Transaction,
-    extensions: Mapping[str, str],
-    max_size: int | None = None,
-    max_recipients: int | None = None,
-) -> Plan:
-    """Parameters are used only where ``extensions`` has their keyword (RFC 5321 §2.2.1)."""
+def make_plan(transaction: Transaction, offer: Offer) -> Plan:
+    """Parameters are used only where the peer offers their keyword (RFC 5321 §2.2.1)."""
+    extensions, max_size, max_recipients = offer.extensions, offer.max_size, offer.max_recipients
     utf8, dsn = "SMTPUTF8" in extensions, "DSN" in extensions
     count = len(transaction.recipients)
     size = transaction.size or len(transaction.content)

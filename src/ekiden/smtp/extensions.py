@@ -2,7 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from ekiden.smtp.reply import Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a peer said it can do. Without a value: nothing, as before its greeting, or after HELO."""
+
+    extensions: dict[str, str] = field(default_factory=dict)
+    esmtp: bool = False
+    max_size: int | None = None
+    """SIZE, if it told one (RFC 1870)."""
+    max_recipients: int | None = None
+    """RCPTMAX (RFC 9422): more recipients than that go into another transaction."""
+    max_transactions: int | None = None
+    """MAILMAX: so many transactions on one connection."""
+
+
+def parse_offer(reply: Reply) -> Offer:
+    """What the reply to EHLO offers."""
+    extensions = parse_extensions(reply)
+    limits = parse_limits(extensions.get("LIMITS", ""))
+    return Offer(
+        extensions,
+        True,
+        positive_number(extensions.get("SIZE", "")),
+        limits.get("RCPTMAX"),
+        limits.get("MAILMAX"),
+    )
 
 
 def parse_extensions(reply: Reply) -> dict[str, str]:
