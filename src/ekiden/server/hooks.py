@@ -52,7 +52,7 @@ class DeliveryCounts:
 
 
 class SmtpCounts:
-    """``server.smtp_session.SmtpMetrics``."""
+    """``server.smtp_shared.SmtpMetrics``."""
 
     def __init__(self, metrics: WorkerMetrics) -> None:
         self._open = metrics.connections

@@ -17,7 +17,7 @@ from ekiden.access.failures import address_key
 from ekiden.core.submission import Origin, Submission
 from ekiden.intake.errors import IntakeError
 from ekiden.net.tls import describe_tls
-from ekiden.server.smtp_shared import SessionContext
+from ekiden.server.smtp_shared import NOT_TRUSTED, TOO_MANY_CONNECTIONS, ContentPace, SessionContext
 from ekiden.smtp.events import (
     Authenticate,
     ConnectionClosing,
@@ -42,11 +42,8 @@ _MAX_REPLIES = 262_144
 _MAX_UNREAD = 65_536
 """Octets of replies that may wait for a client to read them."""
 _LINGER = 5.0
-_RATE_GRACE = 60.0
 _DRAIN_GRACE = 5.0
 
-TOO_MANY_CONNECTIONS = Reply.of(421, "4.7.0", "Too many connections")
-NOT_TRUSTED = Reply.of(554, "5.7.1", "No service for your network here")
 OUT_OF_MEMORY = Reply.of(452, "4.3.1", "Too much mail is being received at this moment, try again later")
 OVERLOADED = Reply.of(421, "4.3.1", "Too much mail is being received at this moment, try again later")
 REVOKED = Reply.of(421, "4.7.0", "Your credential is not valid any more")
@@ -84,8 +81,7 @@ class SmtpSession(asyncio.Protocol):
         self._closing_since = 0.0
         self._opened = self._progress = self._last_message = self._last_data = 0.0
         self._octets = 0
-        self._content_from = 0.0
-        self._content_octets = 0
+        self._pace: ContentPace | None = None
         self._accounted = 0
         self._account_at = _COUNTED_FROM
         self._storing = 0
@@ -187,8 +183,7 @@ class SmtpSession(asyncio.Protocol):
         if self._handshaking:
             self.abort()
         elif self._task is not None or (self._connection.receiving == "command" and not self._in_transaction):
-            self._connection.shutdown()
-            self._work()
+            self.end()
 
     def end(self) -> None:
         """Time is up: 421, whatever the client is doing."""
@@ -219,9 +214,13 @@ class SmtpSession(asyncio.Protocol):
         if self._task is not None:
             return
         if self._connection.receiving == "content":
-            late = self._content_is_late(now)
+            pace = self._pace
+            # Pipelined behind one another two contents may look like one, unless a message came between.
+            if pace is None or self._last_message > pace.began:
+                pace = self._pace = ContentPace(now, self._octets)
+            late = now - self._last_data > config.command_timeout or pace.too_slow(now, self._octets, config)
         else:
-            self._content_from = 0.0
+            self._pace = None
             late = (
                 now - self._progress > config.command_timeout
                 or (self._principal is None and now - self._opened > config.login_timeout)
@@ -234,17 +233,6 @@ class SmtpSession(asyncio.Protocol):
         if late:
             self._connection.timeout()
             self._work()
-
-    def _content_is_late(self, now: float) -> bool:
-        config = self._shared.config
-        # Pipelined behind one another two contents may look like one, unless a message came between.
-        if not self._content_from or self._last_message > self._content_from:
-            self._content_from = now
-            self._content_octets = self._octets
-        took = now - self._content_from
-        if now - self._last_data > config.command_timeout or took > config.data_timeout:
-            return True
-        return took > _RATE_GRACE and self._octets - self._content_octets < config.min_rate * took
 
     # --- the work -------------------------------------------------------------------------------------------
 

@@ -9,12 +9,20 @@ from ekiden.access.authenticate import Authenticator, Principal
 from ekiden.net.listen import Networks
 from ekiden.net.tls import ServerTls
 from ekiden.server.smtp_config import SmtpConfig
+from ekiden.smtp.reply import Reply
 from ekiden.smtp.server import ServerConfig
 
 if TYPE_CHECKING:
     from ekiden.core.clock import Clock
     from ekiden.intake.door import Door
     from ekiden.server.smtp_session import SmtpSession
+
+
+TOO_MANY_CONNECTIONS = Reply.of(421, "4.7.0", "Too many connections")
+NOT_TRUSTED = Reply.of(554, "5.7.1", "No service for your network here")
+
+_RATE_GRACE = 60.0
+"""Seconds that a content may take before its rate matters."""
 
 
 class SmtpMetrics(Protocol):
@@ -83,6 +91,21 @@ class Admission:
         count = self._by_address.pop(key) - 1
         if count:
             self._by_address[key] = count
+
+
+class ContentPace:
+    """How fast one content comes in: since ``began`` (seconds of the loop), after ``octets`` of its connection."""
+
+    __slots__ = ("_before", "began")
+
+    def __init__(self, began: float, octets: int) -> None:
+        self.began = began
+        self._before = octets
+
+    def too_slow(self, now: float, octets: int, config: SmtpConfig) -> bool:
+        """It has taken longer than it may; ``octets``: of the connection until now."""
+        took = now - self.began
+        return took > config.data_timeout or (took > _RATE_GRACE and octets - self._before < config.min_rate * took)
 
 
 @dataclass(slots=True)
