@@ -159,6 +159,4 @@ def test_generated_passwords_are_long_and_differ() -> None:
     made = {generate_password() for _ in range(200)}
     assert len(made) == 200
     assert all(len(password) == 24 and password.isalnum() for password in made)
-    assert not {b64encode(password.encode())[:1] for password in made} & {b"Q", b"R"}, (
-        "of openssl s_client"
-    )
+    assert not {b64encode(password.encode())[:1] for password in made} & {b"Q", b"R"}, "of openssl s_client"
