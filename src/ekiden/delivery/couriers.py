@@ -33,7 +33,7 @@ from ekiden.smtp.transaction import Transaction, TransactionRecipient
 from ekiden.store.api import StoreError
 from ekiden.store.records import Attempt, Delivery, Outcome
 
-_YIELD = 0.02  # seconds; see ``Couriers.busy``
+_YIELD = 0.05  # seconds; see ``Couriers.busy``
 _FAIR_SHARE = 20  # transactions that a connection may still do while other sites wait for a connection
 _log = structlog.get_logger("ekiden.delivery")
 

@@ -116,8 +116,11 @@ class Dispatcher:
     # handover from intake
 
     def yield_to(self, busy: Callable[[], bool]) -> None:
-        """Deliver more slowly while ``busy()``: submissions go first (``Couriers.busy``)."""
-        self._couriers.busy = busy
+        """Deliver more slowly while ``busy()``: submissions go first (``Couriers.busy``).
+
+        Only as long as the contents that wait fit into memory: to read them again would cost more than it saves.
+        """
+        self._couriers.busy = lambda: self._letters.has_room and busy()
 
     def capacity(self, count: int, size: int) -> bool:
         """Whether ``count`` deliveries of a message of ``size`` octets may be handed over in memory."""

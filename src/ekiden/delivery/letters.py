@@ -73,6 +73,11 @@ class Letters:
         self.deliveries += 1
         return letter
 
+    @property
+    def has_room(self) -> bool:
+        """A good part of the memory for contents is free."""
+        return self.held * 4 < self._limit * 3
+
     def has(self, account_id: int, message_id: int) -> bool:
         return (account_id, message_id) in self._letters
 
