@@ -40,9 +40,18 @@ class ShiftedClock(SystemClock):
 
     def __init__(self) -> None:
         self.ahead = 0
+        self.leapt = 0.0
 
     def now(self) -> int:
         return super().now() + self.ahead
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.leapt
+
+    def leap(self, seconds: float) -> None:
+        """Both clocks: as if that time had passed."""
+        self.ahead += round(seconds * 1000)
+        self.leapt += seconds
 
 
 class Counts:

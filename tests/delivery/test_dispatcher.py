@@ -472,6 +472,34 @@ async def test_a_resting_connection_gives_its_place_to_another_site(sqlite_store
         await r.drain()
 
 
+async def test_a_rush_of_submissions_slows_deliveries_and_never_stops_them(sqlite_store: Store, lab: Lab) -> None:
+    async with road(sqlite_store, lab) as r:
+        r.dispatcher.yield_to(lambda: True)
+        ids = [await r.send(f"u{n}@accept.lab.test") for n in range(20)]
+        for message_id in ids:
+            assert (await r.one(message_id))["state"] == State.DELIVERED
+        await r.drain()
+
+
+async def test_what_no_commit_was_confirmed_for_is_found_and_sent(sqlite_store: Store, lab: Lab) -> None:
+    async with road(sqlite_store, lab) as r:
+        known = await r.send("known@accept.lab.test")
+        lost = r.message(["lost@accept.lab.test"])
+        await r.store.accept(r.worker.id, lost)  # the answer never came, so nobody offers it
+        message_id = lost.message.id
+        for _ in range(
+            4
+        ):  # two looks, a minute apart, at what is older than two minutes; then the wait of the lost
+            r.clock.leap(150)
+            r.dispatcher.wake()
+            await asyncio.sleep(0.3)
+        assert (await r.reaches(message_id, State.DELIVERED))["attempts"] == 2
+        assert [row["number"] for row in await r.attempts(message_id)] == [1, 2]
+        assert EventType.LEASE_LOST in [kind for kind, _ in await r.events(message_id)]
+        assert (await r.one(known))["attempts"] == 1
+        await r.drain()
+
+
 def test_a_dialogue_shows_only_its_own_recipient() -> None:
     pipelined = [
         "C: MAIL FROM:<a@b.test>",

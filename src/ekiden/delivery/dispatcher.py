@@ -316,7 +316,7 @@ class Dispatcher:
     async def drain(self, timeout: float) -> None:
         """Take nothing new, let what is under way finish within ``timeout`` seconds, give the rest back.
 
-        When it returns, everything is reported and ``run`` has nothing left to do.
+        When it returns nothing is under way any more; ``run`` ends once all of it is reported.
         """
         self._stopping = True
         self._wake.set()
