@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -104,6 +105,8 @@ def check_certificates(config: Config) -> None:
 
 def run_worker(spec: WorkerSpec) -> int:
     """Work until SIGTERM; returns the exit status. Errors of start-up are told to the supervisor."""
+    # A message makes some hundred objects and no cycles: the default of 700 looks for cycles at every few messages.
+    gc.set_threshold(20_000, 20, 50)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_Worker(spec).run())
