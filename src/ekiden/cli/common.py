@@ -46,11 +46,6 @@ class CliError(TranslatedError):
         super().__init__(TEXTS, template, **values)
 
 
-def console() -> Console:
-    """Where results go: standard output, as wide as the terminal, without colours when it is no terminal."""
-    return Console(highlight=False)
-
-
 def error_console() -> Console:
     """Where progress and remarks go, so that standard output stays usable in a pipe."""
     return Console(stderr=True, highlight=False)

@@ -54,14 +54,14 @@ class Notifier:
 
     def _action(self, message: Message, outcome: Outcome, dsn_passed_on: bool) -> Action | None:
         """RFC 3461 §5.2: what the sender asked to hear. "Relayed" is said when nobody behind us will report."""
-        notify = outcome.delivery.notify
+        notify = Notify(outcome.delivery.notify)
         state = outcome.state
         if state is State.DELIVERED:
-            return Action.RELAYED if notify & Notify.SUCCESS and not dsn_passed_on else None
+            return Action.RELAYED if not dsn_passed_on and notify.on_success else None
         if state is State.DEFERRED:
             late = outcome.attempt.finished_at - message.accepted_at >= self._late
-            return Action.DELAYED if notify & Notify.DELAY and late else None
-        if state in (State.BOUNCED, State.EXPIRED) and (notify == 0 or notify & Notify.FAILURE):
+            return Action.DELAYED if late and notify.on_delay else None
+        if state in (State.BOUNCED, State.EXPIRED) and notify.on_failure:
             return Action.FAILED
         return None
 

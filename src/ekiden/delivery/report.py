@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from ekiden.core.clock import SECOND, Millis
 from ekiden.core.duration import format_duration
 from ekiden.core.events import Event, EventType
@@ -62,8 +60,3 @@ def _age(since: Millis, now: Millis) -> str:
         if seconds >= unit:
             return format_duration(seconds - seconds % unit)
     return format_duration(seconds)
-
-
-def dialogue_text(preamble: Sequence[str], lines: Sequence[str]) -> str:
-    """The dialogue as the store keeps it."""
-    return "\n".join([*preamble, *lines])

@@ -1,4 +1,4 @@
-"""The place on the road where a message is signed: once per content, just before it is sent for the first time."""
+"""The place on the road where a message is signed: just before its content is sent."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from ekiden.store.records import Message
 
 
 class Signer(Protocol):
-    """Adds what proves the sender (DKIM, RFC 6376). Called once per message and worker."""
+    """Adds what proves the sender (DKIM, RFC 6376). Called when a content was loaded to be sent.
+
+    What it returns is kept while memory allows (``Letters``); a content that was dropped is loaded and signed again.
+    """
 
     async def sign(self, message: Message, content: bytes) -> bytes:
         """The content to send: ``content``, perhaps with fields before it. Nothing else may change."""
