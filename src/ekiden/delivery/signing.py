@@ -10,7 +10,7 @@ from ekiden.store.records import Message
 class Signer(Protocol):
     """Adds what proves the sender (DKIM, RFC 6376). Called when a content was loaded to be sent.
 
-    What it returns is kept while memory allows (``Letters``); a content that was dropped is loaded and signed again.
+    What it returns is kept while memory allows (``Letters``); what was dropped is loaded and signed again.
     """
 
     async def sign(self, message: Message, content: bytes) -> bytes:
