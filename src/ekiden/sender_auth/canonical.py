@@ -1,0 +1,87 @@
+"""Canonical forms of header fields and bodies (RFC 6376 §3.4).
+
+Lines end with CRLF; a bare CR or LF is an ordinary octet. Blanks are SP and HTAB and nothing else; octets above 127
+stay as they are. Everything works on whole blocks and does nothing where nothing is to be changed, because it runs
+for each message that is sent. No input makes it slower than linear: a run of a million blanks is shortened by
+halves, not searched for from each of its octets.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+Canonicalization = Literal["simple", "relaxed"]
+
+_FIELD_END = re.compile(rb"\r\n(?![ \t])")
+_BLANKS = b" \t"
+
+
+def split_fields(block: bytes) -> list[bytes]:
+    """The fields of a header block (``mime.scan.Header.raw``) in order, folded as they are, without their last CRLF.
+
+    Lines that are no fields are among them; ``field_name`` gives them a name that no field has.
+    """
+    fields = _FIELD_END.split(block)
+    if not fields[-1]:
+        fields.pop()
+    return fields
+
+
+def field_name(raw: bytes) -> bytes:
+    """The name of a field in lower case, without the blanks that RFC 5322 §4.5.8 allows before the colon.
+
+    Empty for a line without a colon. A line with blanks inside its "name" gives a name that has blanks.
+    """
+    name, colon, _ = raw.partition(b":")
+    return name.rstrip(_BLANKS).lower() if colon else b""
+
+
+def canonical_field(raw: bytes, how: Canonicalization) -> bytes:
+    """One field (without its last CRLF, as ``split_fields`` gives it) in its canonical form, without a CRLF (§3.4.1, §3.4.2)."""
+    if how == "simple":
+        return raw
+    name, _, value = raw.partition(b":")
+    if b"\r\n" in value:
+        value = value.replace(b"\r\n", b"")
+    return name.rstrip(_BLANKS).lower() + b":" + _single_blanks(value).strip(b" ")
+
+
+def canonical_body(body: bytes, how: Canonicalization) -> bytes:
+    """The body in its canonical form (§3.4.3, §3.4.4). An empty one is CRLF when simple, and empty when relaxed."""
+    if how == "simple":
+        return _without_empty_end(body) or b"\r\n"
+    body = _single_blanks(body)
+    if b" \r\n" in body:
+        body = body.replace(b" \r\n", b"\r\n")
+    # A last line without CRLF gets one on the way (RFC 5321 §4.1.1.4), which makes its last blank a trailing one.
+    if body.endswith(b" "):
+        body = body[:-1]
+    return _without_empty_end(body)
+
+
+def _single_blanks(text: bytes) -> bytes:
+    if b"\t" in text:
+        text = text.replace(b"\t", b" ")
+    while b"  " in text:
+        text = text.replace(b"  ", b" ")
+    return text
+
+
+def _without_empty_end(body: bytes) -> bytes:
+    """``body`` without empty lines at its end, the last line with its CRLF; empty when there is no other line."""
+    if not body.endswith(b"\r\n"):
+        return body + b"\r\n" if body else body
+    if body.endswith(b"\r\n\r\n") or len(body) == 2:
+        end = _end_of_text(body)
+        return body[:end] + b"\r\n" if end else b""
+    return body
+
+
+def _end_of_text(body: bytes) -> int:
+    """Where the CRLFs at the end of ``body`` begin."""
+    text = len(body.rstrip(b"\r\n"))
+    # Behind the text there are only CR and LF. They are pairs from the last place on where two equal ones meet.
+    broken = max(body.rfind(b"\n\n", text), body.rfind(b"\r\r", text))
+    start = text if broken < 0 else broken + 1
+    return start + 1 if body[start : start + 1] == b"\n" else start
