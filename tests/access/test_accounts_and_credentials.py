@@ -43,8 +43,8 @@ async def test_accounts(store: Store) -> None:
     assert await list_accounts(store) == [made, other]
 
     assert (await suspend_account(store, "acme", NOW + 1)).suspended_at == NOW + 1
-    assert (await resume_account(store, "acme")).suspended_at is None
-    assert (await set_priority(store, "acme", Priority.LOW)).priority is Priority.LOW
+    assert (await resume_account(store, "acme", NOW)).suspended_at is None
+    assert (await set_priority(store, "acme", Priority.LOW, NOW)).priority is Priority.LOW
 
 
 async def test_accounts_that_cannot_be(store: Store) -> None:
@@ -54,7 +54,11 @@ async def test_accounts_that_cannot_be(store: Store) -> None:
     for name in ("", " acme", "acme\n", "a" * 65, "a\0b"):
         with pytest.raises(BadName):
             await create_account(store, name, NOW)
-    for change in (get_account(store, "none"), suspend_account(store, "none", NOW), resume_account(store, "none")):
+    for change in (
+        get_account(store, "none"),
+        suspend_account(store, "none", NOW),
+        resume_account(store, "none", NOW),
+    ):
         with pytest.raises(NotFound):
             await change
 

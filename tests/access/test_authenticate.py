@@ -161,7 +161,7 @@ async def test_a_suspended_account_is_told_so_and_comes_back(world: World) -> No
     world.clock.advance(2 * SECOND)
     assert await world.verify("mailer", PASSWORD) is Refusal.SUSPENDED
     assert await world.verify("mailer", "wrong") is Refusal.BAD_CREDENTIALS
-    await resume_account(world.store, "acme")
+    await resume_account(world.store, "acme", world.clock.now())
     world.clock.advance(2 * SECOND)
     assert await world.verify("mailer", PASSWORD) == world.mailer
 

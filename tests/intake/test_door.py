@@ -365,7 +365,7 @@ async def test_a_suspended_account_within_two_seconds(world: World) -> None:
     world.clock.advance(2 * SECOND)
     with pytest.raises(AccountSuspended):
         await world.door.submit(world.submission())
-    await resume_account(world.store, "acme")
+    await resume_account(world.store, "acme", world.clock.now())
     world.clock.advance(2 * SECOND)
     await world.door.submit(world.submission())
 

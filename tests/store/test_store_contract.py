@@ -622,13 +622,17 @@ async def test_content_that_is_not_there(store: Store) -> None:
 
 
 async def test_write_commits_or_rolls_back(store: Store) -> None:
-    values = {"name": "acme", "priority": 1, "created_at": NOW}
     async with store.write() as connection:
-        await connection.execute(insert(t.account), [values])
+        await connection.execute(insert(t.account), [_account("acme")])
     with pytest.raises(ZeroDivisionError):
         await _rename_and_fail(store)
     async with store.read() as connection:
         assert list(await connection.scalars(select(t.account.c.name))) == ["acme"]
+
+
+def _account(name: str) -> dict[str, object]:
+    values = {"name": name, "priority": 1, "created_at": NOW, "region": "", "senders": "any"}
+    return {**values, "quota_action": "delay", "revision": 0}
 
 
 async def _rename_and_fail(store: Store) -> None:
@@ -640,15 +644,14 @@ async def _rename_and_fail(store: Store) -> None:
 async def test_read_cannot_write(store: Store) -> None:
     with pytest.raises(Exception, match=r"read.?only"):
         async with store.read() as connection:
-            await connection.execute(insert(t.account), [{"name": "a", "priority": 1, "created_at": NOW}])
+            await connection.execute(insert(t.account), [_account("a")])
 
 
 async def test_cold_writes_and_hot_writes_take_turns(store: Store, worker: Registration, maker: Maker) -> None:
     async def cold(n: int) -> None:
         async with store.write() as connection:
             count = await connection.scalar(select(func.count()).select_from(t.account))
-            values = {"name": f"a{n}-{count}", "priority": 1, "created_at": NOW}
-            await connection.execute(insert(t.account), [values])
+            await connection.execute(insert(t.account), [_account(f"a{n}-{count}")])
 
     news: list[NewMessage] = [maker.message() for _ in range(40)]
     await asyncio.gather(

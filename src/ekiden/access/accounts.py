@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from sqlalchemy import Row, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from ekiden.access.audit import SYSTEM, Actor, changed
 from ekiden.access.errors import BadName, NameTaken, NotFound
 from ekiden.core.clock import Millis
 from ekiden.core.states import Priority
@@ -17,6 +19,28 @@ if TYPE_CHECKING:
     from ekiden.store.api import Store
 
 MAX_NAME = 64
+Senders = Literal["verified", "any"]
+"""Which senders an account may use: those of its verified domains, or any, as a relay for others needs it."""
+OverQuota = Literal["delay", "reject"]
+"""What becomes of a message over the quota: delivered in the next window that has room, or refused."""
+WINDOWS: Final = (60, 3_600, 86_400)
+"""Lengths in seconds of the windows of quotas; they begin at multiples of their length since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """Recipients that an account may send to in each minute, hour and day (UTC); ``None``: as many as it likes."""
+
+    minute: int | None = None
+    hour: int | None = None
+    day: int | None = None
+    action: OverQuota = "delay"
+
+    @property
+    def limits(self) -> tuple[tuple[int, int], ...]:
+        """(seconds of the window, limit) for each that there is."""
+        found = zip(WINDOWS, (self.minute, self.hour, self.day), strict=True)
+        return tuple((seconds, limit) for seconds, limit in found if limit is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +52,14 @@ class Account:
     priority: Priority
     created_at: Millis
     suspended_at: Millis | None
+    region: str = ""
+    senders: Senders = "verified"
+    quota: Quota = Quota()
+
+    @property
+    def uid(self) -> str:
+        """What other services' clients take for an account id: 32 hexadecimal digits."""
+        return format(self.id, "032x")
 
 
 def check_name(name: str, what: str, longest: int = MAX_NAME) -> str:
@@ -38,13 +70,29 @@ def check_name(name: str, what: str, longest: int = MAX_NAME) -> str:
 
 
 async def create_account(
-    store: Store, name: str, now: Millis, *, priority: Priority = Priority.STANDARD
+    store: Store,
+    name: str,
+    now: Millis,
+    *,
+    priority: Priority = Priority.STANDARD,
+    region: str = "",
+    senders: Senders = "verified",
+    actor: Actor = SYSTEM,
 ) -> Account:
     """A new account. Raises ``BadName``, ``NameTaken``."""
-    values = {"name": check_name(name, "an account's name"), "priority": int(priority), "created_at": now}
+    values = {
+        "name": check_name(name, "an account's name"),
+        "priority": int(priority),
+        "created_at": now,
+        "region": region,
+        "senders": senders,
+        "quota_action": "delay",
+        "revision": 0,
+    }
     try:
         async with store.write() as connection:
             row = (await connection.execute(insert(table).values(values).returning(*table.c))).one()
+            await changed(connection, row.id, now, actor, "account.create", name, region=region, senders=senders)
     except IntegrityError:
         raise NameTaken(f"there is an account {name!r} already") from None
     return _account(row)
@@ -66,29 +114,78 @@ async def list_accounts(store: Store) -> list[Account]:
     return [_account(row) for row in rows]
 
 
-async def suspend_account(store: Store, name: str, now: Millis) -> Account:
+async def find_account(store: Store, account_id: int) -> Account | None:
+    """The account of that id, if there is one."""
+    async with store.read() as connection:
+        row = (await connection.execute(select(table).where(table.c.id == account_id))).one_or_none()
+    return None if row is None else _account(row)
+
+
+async def suspend_account(store: Store, name: str, now: Millis, *, actor: Actor = SYSTEM) -> Account:
     """Accept nothing more from it, within two seconds on every worker. What is queued is still delivered."""
-    return await _change(store, name, {"suspended_at": now})
+    return await _change(store, name, now, actor, "account.suspend", {"suspended_at": now})
 
 
-async def resume_account(store: Store, name: str) -> Account:
+async def resume_account(store: Store, name: str, now: Millis, *, actor: Actor = SYSTEM) -> Account:
     """End a suspension."""
-    return await _change(store, name, {"suspended_at": None})
+    return await _change(store, name, now, actor, "account.resume", {"suspended_at": None})
 
 
-async def set_priority(store: Store, name: str, priority: Priority) -> Account:
+async def set_priority(
+    store: Store, name: str, priority: Priority, now: Millis, *, actor: Actor = SYSTEM
+) -> Account:
     """Change the default priority of its coming messages."""
-    return await _change(store, name, {"priority": int(priority)})
+    return await _change(store, name, now, actor, "account.priority", {"priority": int(priority)})
 
 
-async def _change(store: Store, name: str, values: dict[str, int | None]) -> Account:
+async def set_senders(store: Store, name: str, senders: Senders, now: Millis, *, actor: Actor = SYSTEM) -> Account:
+    """Change which senders its messages may have."""
+    return await _change(store, name, now, actor, "account.senders", {"senders": senders})
+
+
+async def set_region(store: Store, name: str, region: str, now: Millis, *, actor: Actor = SYSTEM) -> Account:
+    """Change the region that serves it."""
+    return await _change(store, name, now, actor, "account.region", {"region": region})
+
+
+async def set_quota(store: Store, name: str, quota: Quota, now: Millis, *, actor: Actor = SYSTEM) -> Account:
+    """Change how much it may send. Raises ``BadName`` for a limit below 1."""
+    if any(limit < 1 for _, limit in quota.limits):
+        raise BadName("a quota is at least 1")
+    values = {
+        "quota_minute": quota.minute,
+        "quota_hour": quota.hour,
+        "quota_day": quota.day,
+        "quota_action": quota.action,
+    }
+    return await _change(store, name, now, actor, "account.quota", values)
+
+
+async def _change(
+    store: Store, name: str, now: Millis, actor: Actor, action: str, values: Mapping[str, int | str | None]
+) -> Account:
     async with store.write() as connection:
         statement = update(table).where(table.c.name == name).values(values).returning(*table.c)
         row = (await connection.execute(statement)).one_or_none()
-    if row is None:
-        raise NotFound(f"there is no account {name!r}")
+        if row is None:
+            raise NotFound(f"there is no account {name!r}")
+        await changed(connection, row.id, now, actor, action, name, **values)
     return _account(row)
 
 
 def _account(row: Row[Any]) -> Account:
-    return Account(row.id, row.name, Priority(row.priority), row.created_at, row.suspended_at)
+    return Account(
+        row.id,
+        row.name,
+        Priority(row.priority),
+        row.created_at,
+        row.suspended_at,
+        row.region,
+        cast(Senders, row.senders),
+        quota_of(row),
+    )
+
+
+def quota_of(row: Row[Any]) -> Quota:
+    """The quota in a row of the table ``account``."""
+    return Quota(row.quota_minute, row.quota_hour, row.quota_day, cast(OverQuota, row.quota_action))

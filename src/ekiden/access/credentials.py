@@ -113,6 +113,8 @@ async def set_password(store: Store, account_id: int, username: str, password: s
                     "name": username,
                     "lookup": username,
                     "secret_hash": secret_hash,
+                    "scopes": "",
+                    "networks": "",
                     "created_at": now,
                 }
                 row = (await connection.execute(insert(table).values(values).returning(*table.c))).one()
@@ -130,6 +132,8 @@ async def create_api_key(store: Store, account_id: int, name: str, now: Millis) 
         "kind": API_KEY,
         "name": name,
         "lookup": api_key_lookup(key),
+        "scopes": "",
+        "networks": "",
         "created_at": now,
     }
     async with store.write() as connection:

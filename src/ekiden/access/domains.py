@@ -42,6 +42,15 @@ async def add_domain(store: Store, account_id: int, name: str, now: Millis, *, v
         "name": ascii_name,
         "created_at": now,
         "verified_at": now if verified else None,
+        "status": "verified" if verified else "pending",
+        "vouched": verified,
+        "spf": "pending",
+        "dkim": "pending",
+        "approval": "none",
+        "approval_reason": "",
+        "approved_by": "",
+        "questionnaire": "{}",
+        "reason": "",
     }
     try:
         async with store.write() as connection:

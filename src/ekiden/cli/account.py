@@ -188,7 +188,12 @@ def suspend(name: NameArgument, config: ConfigOption = None, as_json: JsonOption
 @app.command()
 def resume(name: NameArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """End a suspension."""
-    _change(config, as_json, tr("account {name} resumed"), lambda store: resume_account(store, name))
+    _change(
+        config,
+        as_json,
+        tr("account {name} resumed"),
+        lambda store: resume_account(store, name, SystemClock().now()),
+    )
 
 
 @app.command("set-priority")
@@ -201,7 +206,12 @@ def set_priority(
     as_json: JsonOption = False,
 ) -> None:
     """Change the default priority of an account's coming messages."""
-    _change(config, as_json, tr("account {name} changed"), lambda store: change_priority(store, name, priority))
+    _change(
+        config,
+        as_json,
+        tr("account {name} changed"),
+        lambda store: change_priority(store, name, priority, SystemClock().now()),
+    )
 
 
 @app.command("add-domain")

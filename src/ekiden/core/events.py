@@ -27,6 +27,14 @@ class EventType(IntEnum):
     """The worker that had it ended before it reported; it is due again."""
     NOTIFIED = 11
     """A delivery status notification was queued for the sender; ``data.dsn`` is its id."""
+    DOMAIN_VERIFIED = 20
+    """A domain may be sent from. Belongs to the account (``message_id`` 0), as the next three; ``data.domain``."""
+    DOMAIN_FAILED = 21
+    """A check failed while the domain was not in use, or within its grace; ``data.reason``."""
+    DOMAIN_SUSPENDED = 22
+    """Checks failed for longer than the grace: nothing from this domain is accepted; ``data.reason``."""
+    DOMAIN_RESUMED = 23
+    """The records are back, and so is the domain."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,10 @@ class RetentionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Events, since acceptance; at most as long as the message."""
     workers: Duration = 7 * 86_400.0
     """Workers that have ended, and duties that nobody renews."""
+    checks: Duration = 30 * 86_400.0
+    """Checks of domains; the last ones of each domain stay."""
+    audit: Duration = 400 * 86_400.0
+    """The audit log: who changed what, and from where."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +56,20 @@ PLAN: Final[dict[str, Rule]] = {
     "event": Rule("events", "once all deliveries of its message are final; at the latest with its message"),
     "worker": Rule("workers", "once it has ended and owns nothing"),
     "lease": Rule("workers", "once it has expired"),
+    "refusal": Rule("events", "since the refusal"),
+    "domain_check": Rule("checks", "since the check, but never the last one of its kind for a domain"),
+    "audit": Rule("audit", "since the change"),
+    "quota_usage": Rule("workers", "once its window is over"),
     "account": Rule("", "until an operator removes it"),
+    "project": Rule("", "until an operator removes it"),
     "credential": Rule("", "until an operator removes it; a revoked one shows who could log in when"),
-    "domain": Rule("", "until an operator removes it"),
+    "console_user": Rule("", "until an operator removes it; a revoked one shows who could log in when"),
+    "domain": Rule("", "until its account removes it"),
+    "dkim_key": Rule("", "with its domain; a retired one goes when nothing that it signed can be in the queue"),
+    "smtp_configuration": Rule("", "until its account removes it"),
+    "smtp_user": Rule("", "until its account removes it"),
+    "network_zone": Rule("", "until its account removes it"),
+    "access_rule": Rule("", "until its account removes it"),
 }
 """Every table there is, in the order in which rows go. A new table must be named here."""
 
@@ -73,6 +88,7 @@ async def prune(store: Store, now: Millis, config: RetentionConfig, batch: int =
             await _prune_range(store, table, (table,), before, None, batch, removed)
     await _prune_range(store, t.delivery, _OF_A_MESSAGE, messages, messages, batch, removed)
     await _prune_workers(store, now - round(config.workers * SECOND), removed)
+    await _prune_records(store, now, config, removed)
     return dict(removed)
 
 
@@ -140,6 +156,28 @@ async def _prune_workers(store: Store, before: Millis, removed: Counter[str]) ->
     async with store.write() as connection:
         await _delete(connection, t.worker, and_(t.worker.c.ended_at < before, ~owns), removed)
         await _delete(connection, t.lease, t.lease.c.expires_at < before, removed)
+
+
+async def _prune_records(store: Store, now: Millis, config: RetentionConfig, removed: Counter[str]) -> None:
+    """What belongs to no message."""
+    checks, newer = t.domain_check, t.domain_check.alias()
+    superseded = exists().where(
+        newer.c.account_id == checks.c.account_id,
+        newer.c.domain_id == checks.c.domain_id,
+        newer.c.kind == checks.c.kind,
+        newer.c.id > checks.c.id,
+    )
+    events = now - round(config.events * SECOND)
+    usage = now - round(config.workers * SECOND)
+    for table, old in (
+        (t.refusal, t.refusal.c.id < first_id(events)),
+        (t.event, and_(t.event.c.message_id == 0, t.event.c.id < first_id(events))),
+        (checks, and_(checks.c.at < now - round(config.checks * SECOND), superseded)),
+        (t.audit, t.audit.c.at < now - round(config.audit * SECOND)),
+        (t.quota_usage, t.quota_usage.c.starts_at + t.quota_usage.c.seconds * SECOND < usage),
+    ):
+        async with store.write() as connection:
+            await _delete(connection, table, old, removed)
 
 
 async def _delete(

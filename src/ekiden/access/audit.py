@@ -1,0 +1,105 @@
+"""The audit log: every change to accounts and what belongs to them, written in the transaction of the change."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from sqlalchemy import insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ekiden.core.clock import Millis
+from ekiden.store.tables import account, audit
+
+if TYPE_CHECKING:
+    from ekiden.store.api import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who makes a change: ``cli:root@host``, ``api_key:7``, ``worker``; ``source`` is its IP address."""
+
+    name: str
+    source: str = ""
+
+
+SYSTEM = Actor("worker")
+"""What the platform does by itself."""
+
+
+def local_actor() -> Actor:
+    """The person at this machine's command line."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = "unknown"
+    return Actor(f"cli:{user}@{socket.gethostname()}")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One change. ``account_id`` 0: the installation as a whole."""
+
+    id: int
+    account_id: int
+    at: Millis
+    actor: str
+    source: str
+    action: str
+    target: str
+    data: dict[str, Any]
+
+
+async def changed(
+    connection: AsyncConnection,
+    account_id: int,
+    now: Millis,
+    actor: Actor,
+    action: str,
+    target: str,
+    **data: Any,
+) -> None:
+    """To be called in the transaction of every change to what belongs to an account.
+
+    It writes the entry and counts ``account.revision`` up, so that every worker reads again what it
+    remembers of the account. ``action`` is ``thing.verb``; ``data`` is JSON-ready and holds no secret.
+    """
+    await connection.execute(
+        insert(audit).values(
+            account_id=account_id,
+            at=now,
+            actor=actor.name,
+            source=actor.source,
+            action=action,
+            target=target,
+            data=msgspec.json.encode(data).decode(),
+        )
+    )
+    await connection.execute(
+        update(account).where(account.c.id == account_id).values(revision=account.c.revision + 1)
+    )
+
+
+async def list_entries(store: Store, account_id: int | None = None, limit: int = 100) -> list[Entry]:
+    """The latest entries of one account or of all, newest first."""
+    query = select(audit).order_by(audit.c.id.desc()).limit(limit)
+    if account_id is not None:
+        query = query.where(audit.c.account_id == account_id)
+    async with store.read() as connection:
+        rows = (await connection.execute(query)).all()
+    return [
+        Entry(
+            row.id,
+            row.account_id,
+            row.at,
+            row.actor,
+            row.source,
+            row.action,
+            row.target,
+            msgspec.json.decode(row.data),
+        )
+        for row in rows
+    ]
