@@ -282,7 +282,7 @@ class Authenticator:
         if row is None:
             return None
         secret = row.secret_hash or row.lookup
-        self.directory.saw_credential(CredentialFacts(row.id, row.account_id, False, secret), began)
+        self.directory.saw_credential(CredentialFacts.of(row), began)
         verified = _Verified(
             row.account_id,
             row.id,

@@ -7,14 +7,18 @@ none while there is none. That is how suspending an account or revoking a creden
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from sqlalchemy import select
 
+from ekiden.access.accounts import Quota, Senders, quota_of
 from ekiden.core.states import Priority
+from ekiden.net.listen import Networks
 from ekiden.store import tables
 
 if TYPE_CHECKING:
+    from sqlalchemy import Row
+
     from ekiden.core.clock import Clock
     from ekiden.store.api import Store
 
@@ -22,23 +26,51 @@ _BATCH = 500
 _FORGET_AFTER = 120.0  # seconds without use
 
 
+_ANYWHERE = Networks()
+
+
 class AccountFacts(NamedTuple):
+    """``revision`` is another number after each change to what belongs to the account."""
+
     id: int
     name: str
     priority: Priority
     suspended: bool
+    revision: int = 0
+    senders: Senders = "verified"
+    region: str = ""
+    quota: Quota = Quota()
 
 
 class CredentialFacts(NamedTuple):
-    """``secret`` changes when the password does; it is a hash, yet not for logs."""
+    """``secret`` changes when the password does; it is a hash, yet not for logs.
+
+    ``scopes`` empty: everything its kind may. ``networks`` empty: from anywhere.
+    """
 
     id: int
     account_id: int
     revoked: bool
     secret: str
+    kind: str = ""
+    scopes: frozenset[str] = frozenset()
+    networks: Networks = _ANYWHERE
 
     def __repr__(self) -> str:
         return f"CredentialFacts(id={self.id}, account_id={self.account_id}, revoked={self.revoked})"
+
+    @classmethod
+    def of(cls, row: Row[Any]) -> CredentialFacts:
+        """From a row of the table ``credential``."""
+        return cls(
+            row.id,
+            row.account_id,
+            row.revoked_at is not None,
+            row.secret_hash or row.lookup,
+            row.kind,
+            frozenset(row.scopes.split()),
+            Networks(row.networks.split()) if row.networks else _ANYWHERE,
+        )
 
 
 _Facts = TypeVar("_Facts")
@@ -174,13 +206,18 @@ class Directory:
                 query = select(account).where(account.c.id.in_(accounts))
                 for row in await connection.execute(query):
                     found_accounts[row.id] = AccountFacts(
-                        row.id, row.name, Priority(row.priority), row.suspended_at is not None
+                        row.id,
+                        row.name,
+                        Priority(row.priority),
+                        row.suspended_at is not None,
+                        row.revision,
+                        row.senders,
+                        row.region,
+                        quota_of(row),
                     )
             if credentials:
                 query = select(credential).where(credential.c.id.in_(credentials))
                 for row in await connection.execute(query):
-                    found_credentials[row.id] = CredentialFacts(
-                        row.id, row.account_id, row.revoked_at is not None, row.secret_hash or row.lookup
-                    )
+                    found_credentials[row.id] = CredentialFacts.of(row)
         self._accounts.put(accounts, found_accounts, now)
         self._credentials.put(credentials, found_credentials, now)
