@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -36,7 +36,7 @@ _ED25519_OCTETS = 32
 
 
 def generate(algorithm: Algorithm = "rsa-sha256") -> PrivateKey:
-    """A new private key; RSA has 2048 bits, what every verifier supports (RFC 8301 §3.2). RSA takes up to a second."""
+    """A new private key. RSA has 2048 bits, as every verifier supports (RFC 8301 §3.2); it may take a second."""
     if algorithm == "ed25519-sha256":
         return Ed25519PrivateKey.generate()
     return generate_private_key(public_exponent=65537, key_size=RSA_BITS)
@@ -155,7 +155,7 @@ def _public_key(value: bytes, key_type: Literal["rsa", "ed25519"]) -> PublicKey 
             raise BadKeyRecord("bad_key", "p= is not an Ed25519 key of 32 octets")
         return Ed25519PublicKey.from_public_bytes(octets)
     try:
-        # Reads both SubjectPublicKeyInfo, which is what everybody publishes, and the RSAPublicKey of the RFC's text.
+        # Reads SubjectPublicKeyInfo, which is what everybody publishes, and the RSAPublicKey of the RFC's text.
         key = load_der_public_key(octets)
     except (ValueError, UnsupportedAlgorithm):
         raise BadKeyRecord("bad_key", "p= is not an RSA key") from None
@@ -175,7 +175,7 @@ class KeyCheck:
 
     verdict: Verdict
     template: str
-    values: dict[str, object] = field(default_factory=dict)
+    values: Mapping[str, object] = field(default_factory=dict)
     testing: bool = False
     """The record says ``t=y``: some verifiers then treat signatures as if there were none."""
 

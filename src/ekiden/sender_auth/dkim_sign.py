@@ -129,9 +129,9 @@ def sign(
 ) -> bytes:
     """The ``DKIM-Signature`` fields for ``content``, one per key and in their order; empty without keys.
 
-    ``at`` is the time of signing (``t=``), ``expires`` the time after which the signature is worth nothing (``x=``);
-    both are cut to seconds. ``identity`` (``i=``) is ``local@domain`` or ``@domain`` with the domain of every key or
-    one below it. Raises ``NoFromField``, and ``DkimError`` for an identity or a time that does not fit.
+    ``at`` is the time of signing (``t=``), ``expires`` the time after which the signature is worth nothing
+    (``x=``); both are cut to seconds. ``identity`` (``i=``) is ``local@domain`` or ``@domain``, in the domain of
+    every key or below it. Raises ``NoFromField``, and ``DkimError`` for an identity or a time that does not fit.
     """
     return prepare(
         content,
@@ -154,7 +154,7 @@ def prepare(
     expires: Millis | None = None,
     identity: str | None = None,
 ) -> Prepared:
-    """All of ``sign`` but the signatures. The content is canonicalised and hashed once, however many keys there are."""
+    """All of ``sign`` but the signatures. The content is canonicalised and hashed once for all keys."""
     header = scan(content)
     found: dict[bytes, list[bytes]] = {}
     for raw in split_fields(header.raw):
