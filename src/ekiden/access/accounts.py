@@ -65,7 +65,8 @@ class Account:
 def check_name(name: str, what: str, longest: int = MAX_NAME) -> str:
     """``name``, or ``BadName``: 1 to ``longest`` printable characters, no blanks around them."""
     if not 1 <= len(name) <= longest or not name.isprintable() or name != name.strip():
-        raise BadName(f"{what} has 1 to {longest} printable characters, and none of them is a blank at an end")
+        template = what + " has 1 to {longest} printable characters, and none of them is a blank at an end"
+        raise BadName(template, longest=longest)
     return name
 
 
@@ -94,7 +95,7 @@ async def create_account(
             row = (await connection.execute(insert(table).values(values).returning(*table.c))).one()
             await changed(connection, row.id, now, actor, "account.create", name, region=region, senders=senders)
     except IntegrityError:
-        raise NameTaken(f"there is an account {name!r} already") from None
+        raise NameTaken("there is an account {name!r} already", name=name) from None
     return _account(row)
 
 
@@ -103,7 +104,7 @@ async def get_account(store: Store, name: str) -> Account:
     async with store.read() as connection:
         row = (await connection.execute(select(table).where(table.c.name == name))).one_or_none()
     if row is None:
-        raise NotFound(f"there is no account {name!r}")
+        raise NotFound("there is no account {name!r}", name=name)
     return _account(row)
 
 
@@ -168,7 +169,7 @@ async def _change(
         statement = update(table).where(table.c.name == name).values(values).returning(*table.c)
         row = (await connection.execute(statement)).one_or_none()
         if row is None:
-            raise NotFound(f"there is no account {name!r}")
+            raise NotFound("there is no account {name!r}", name=name)
         await changed(connection, row.id, now, actor, action, name, **values)
     return _account(row)
 

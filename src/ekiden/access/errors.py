@@ -1,16 +1,22 @@
-"""What can be wrong with a change to accounts, credentials and domains."""
+"""What can be wrong with a change to accounts, credentials and what belongs to them."""
 
 from __future__ import annotations
 
-from ekiden.core.errors import EkidenError
+from typing import Any
+
+from ekiden.access.texts import TEXTS
+from ekiden.core.texts import TranslatedError
 
 
-class AccessError(EkidenError):
-    """The change was refused; nothing was written."""
+class AccessError(TranslatedError):
+    """The change was refused; nothing was written. The text is one of ``access.texts``."""
+
+    def __init__(self, template: str, **values: Any) -> None:
+        super().__init__(TEXTS, template, **values)
 
 
 class BadName(AccessError, ValueError):
-    """A name, user name or password that cannot be used."""
+    """A name, user name, password, scope or network that cannot be used."""
 
 
 class NameTaken(AccessError):
