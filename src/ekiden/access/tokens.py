@@ -1,0 +1,111 @@
+"""Bearer tokens: JSON Web Tokens (RFC 7519, HS256) that stand for an API key for up to an hour.
+
+The claims are those of IBM's IAM (IBM contract §1.3), with two of ours: the API key that the token was given for,
+and what it may do. A token dies with its API key: whoever reads one asks the directory, hardly a second old.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import jwt
+
+from ekiden.access.errors import AccessError
+from ekiden.core.clock import SECOND
+
+if TYPE_CHECKING:
+    from ekiden.access.directory import AccountFacts, CredentialFacts
+    from ekiden.access.vault import Vault
+    from ekiden.core.clock import Clock
+
+SCOPES: Final = frozenset({"send", "read", "manage"})
+"""What API keys and tokens may be good for; a key without scopes is good for everything."""
+GRANT_TYPE: Final = "urn:ibm:params:oauth:grant-type:apikey"
+ISSUER: Final = "ekiden"
+_ALGORITHM = "HS256"
+_NEEDED = ["account", "credential", "exp", "iat", "iss", "scopes"]
+
+
+class BadToken(AccessError):
+    """Not a token of ours, or one whose time is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """``text`` is what the bearer shows, a secret; ``issued_at`` and ``expires_at`` are seconds since the epoch."""
+
+    text: str
+    issued_at: int
+    expires_at: int
+
+    def __repr__(self) -> str:
+        return f"Token(expires_at={self.expires_at})"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenClaims:
+    """Who the bearer is. ``scopes`` names everything it may do: empty means nothing."""
+
+    account_id: int
+    credential_id: int
+    scopes: frozenset[str]
+    expires_at: int
+
+
+def granted(scopes: Iterable[str]) -> frozenset[str]:
+    """What a credential with these ``scopes`` may do: with none it may do everything."""
+    return frozenset(scopes) or SCOPES
+
+
+class Tokens:
+    """Gives tokens out and reads them; every worker with the same instance key reads all."""
+
+    def __init__(self, vault: Vault, clock: Clock) -> None:
+        self._key = vault.derive("token")
+        self._clock = clock
+
+    def issue(self, credential: CredentialFacts, account: AccountFacts, scopes: Iterable[str], ttl: float) -> Token:
+        """A token for an API key that has just been shown, good for ``ttl`` seconds."""
+        now = self._clock.now() // SECOND
+        name = f"iam-ApiKey-{credential.id}"
+        claims = {
+            "iss": ISSUER,
+            "iam_id": name,
+            "id": name,
+            "sub": f"ApiKey-{credential.id}",
+            "jti": str(uuid.uuid4()),
+            "account": {"valid": True, "bss": format(account.id, "032x")},
+            "grant_type": GRANT_TYPE,
+            "scope": "ibm openid",
+            "iat": now,
+            "exp": now + max(1, int(ttl)),
+            "credential": credential.id,
+            "scopes": sorted(scopes),
+        }
+        return Token(jwt.encode(claims, self._key, _ALGORITHM), now, now + max(1, int(ttl)))
+
+    def read(self, text: str) -> TokenClaims:
+        """Who shows it. Raises ``BadToken``; whether the API key still stands is for the directory to say."""
+        try:
+            # The time is compared here: PyJWT would read a clock of its own.
+            claims: dict[str, Any] = jwt.decode(
+                text,
+                self._key,
+                [_ALGORITHM],
+                options={"require": _NEEDED, "verify_exp": False, "verify_iat": False, "verify_nbf": False},
+                issuer=ISSUER,
+            )
+            found = TokenClaims(
+                int(claims["account"]["bss"], 16),
+                int(claims["credential"]),
+                frozenset(claims["scopes"]),
+                int(claims["exp"]),
+            )
+        except (jwt.InvalidTokenError, LookupError, TypeError, ValueError):
+            raise BadToken("the token is not valid") from None
+        if self._clock.now() >= found.expires_at * SECOND:
+            raise BadToken("the token has expired")
+        return found

@@ -1,0 +1,1 @@
+"""The wire languages of other services. A dialect translates, and touches neither the store nor another one."""

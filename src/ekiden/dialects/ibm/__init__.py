@@ -1,0 +1,1 @@
+"""IBM Cloud: the SMTP part of Event Notifications, IAM tokens, context-based restrictions."""

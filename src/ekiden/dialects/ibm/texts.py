@@ -1,0 +1,43 @@
+"""What this dialect's errors say, in Japanese. Clients ask for it with ``Accept-Language: ja``."""
+
+from __future__ import annotations
+
+from ekiden.core.texts import Texts
+
+TEXTS = Texts(
+    {
+        # any request
+        "there is no such resource: {path}": "そのようなリソースはありません: {path}",
+        "{method} is not possible here": "ここでは {method} を使えません",
+        "the body must be JSON, with Content-Type: application/json": (
+            "本文は JSON でなければなりません (Content-Type: application/json)"
+        ),
+        "the body is encoded in a way that is not known: {encoding}": (
+            "未知の方法で符号化された本文です: {encoding}"
+        ),
+        "the body is not what its Content-Encoding says": "本文が Content-Encoding のとおりではありません",
+        "the body is too large: {limit} octets are the most": ("本文が大きすぎます。上限は {limit} オクテットです"),
+        "the body is not JSON: {why}": "本文が JSON ではありません: {why}",
+        "the body does not have the expected form: {why}": "本文の形が正しくありません: {why}",
+        "the request cannot be understood: {why}": "リクエストを理解できません: {why}",
+        "something went wrong here; the log has it under this trace": (
+            "こちらで問題が起きました。ログにはこの trace で記録されています"
+        ),
+        "the database cannot be reached; try again later": (
+            "データベースに接続できません。しばらくしてからやり直してください"
+        ),
+        # who asks
+        "a bearer token is needed: POST /identity/token gives one": (
+            "ベアラートークンが必要です。POST /identity/token で取得できます"
+        ),
+        "the token is not valid, or has expired, or its API key was revoked": (
+            "トークンが無効か、期限切れか、API キーが失効しています"
+        ),
+        "the account is suspended": "アカウントは停止中です",
+        "the API key may not do this: it has no scope {scope!r}": (
+            "この API キーには許されていません: スコープ {scope!r} がありません"
+        ),
+        "the API key may not be used from this address": "この API キーはこのアドレスからは使えません",
+        "an access rule refuses requests from this address": "アクセスルールがこのアドレスからの要求を拒否しました",
+    }
+)
