@@ -148,9 +148,9 @@ async def test_logging_in_on_either_engine(store: Store) -> None:
     key = await create_api_key(store, account.id, "billing", NOW)
     authenticator = Authenticator(store, clock)
     principal = await authenticator.verify("mailer", "correct horse", "192.0.2.1")
-    assert principal == Principal(account.id, password.id, "acme")
+    assert principal == Principal(account.id, password.id, "acme", kind="password")
     assert await authenticator.verify("App", key.key, "192.0.2.1") == Principal(
-        account.id, key.credential.id, "acme"
+        account.id, key.credential.id, "acme", kind="api_key"
     )
     assert await authenticator.verify("mailer", "\0", "192.0.2.1") is Refusal.BAD_CREDENTIALS
     clock.advance(5_000)

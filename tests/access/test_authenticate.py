@@ -46,11 +46,11 @@ class World:
 
     @property
     def mailer(self) -> Principal:
-        return Principal(self.account_id, self.password_id, "acme", Priority.HIGH)
+        return Principal(self.account_id, self.password_id, "acme", Priority.HIGH, "password")
 
     @property
     def app(self) -> Principal:
-        return Principal(self.account_id, self.key_id, "acme", Priority.HIGH)
+        return Principal(self.account_id, self.key_id, "acme", Priority.HIGH, "api_key")
 
     async def verify(self, username: str, password: str, address: str = HERE) -> Principal | Refusal:
         return await self.authenticator.verify(username, password, address)

@@ -1,9 +1,12 @@
-"""Proving to be an account: user name and password, or an API key.
+"""Proving to be an account: user name and password (of the account or of an SMTP user), or an API key.
 
 A right password is computed once a minute, not once per connection: what was right is remembered under a keyed
 hash, and each use of the memory asks the directory whether the credential still stands. Guessing is slowed and
 then refused, per address and per user name. Nobody can lock an account out that way: a login that is right and
 remembered, or comes from where a right one came from lately, is not touched by failures from elsewhere.
+
+A credential may be bound to source networks. Elsewhere a right secret is answered exactly as a wrong one is: the
+same reply, as late, and counted as a failure, so that a stolen secret cannot even be tried.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from argon2.exceptions import Argon2Error, InvalidHashError
 from sqlalchemy import bindparam, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
+from ekiden.access.bounds import allows
 from ekiden.access.config import AccessConfig
 from ekiden.access.credentials import (
     API_KEY,
@@ -31,6 +35,7 @@ from ekiden.access.credentials import (
     MAX_PASSWORD,
     MAX_USERNAME,
     PASSWORD,
+    SMTP_USER,
     api_key_lookup,
     hasher,
 )
@@ -56,12 +61,18 @@ _FLUSH_EVERY = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who it is. ``credential_id`` 0: none was needed (a trusted network). ``priority`` is the account's."""
+    """Who it is. ``credential_id`` 0 and ``kind`` empty: none was needed (a trusted network).
+
+    ``priority`` is the account's. ``kind`` and ``scopes`` are the credential's (``access.credentials``,
+    ``access.bounds``); scopes empty: everything the kind may.
+    """
 
     account_id: int
     credential_id: int
     account_name: str
     priority: Priority = Priority.STANDARD
+    kind: str = ""
+    scopes: frozenset[str] = frozenset()
 
 
 class Refusal(Enum):
@@ -69,6 +80,10 @@ class Refusal(Enum):
 
     BAD_CREDENTIALS = "bad_credentials"
     TOO_MANY = "too_many"
+    NETWORK = "network"
+    """Right, but not from there."""
+    SCOPE = "scope"
+    """Right, but not for this."""
     SUSPENDED = "suspended"
     UNAVAILABLE = "unavailable"
 
@@ -81,6 +96,9 @@ class Refusal(Enum):
 _REPLIES = {
     Refusal.BAD_CREDENTIALS: Reply.of(535, "5.7.8", "Error: authentication failed"),
     Refusal.TOO_MANY: Reply.of(454, "4.7.0", "Too many failed attempts, try again later"),
+    # Word for word as for a wrong password: whoever tries from elsewhere must not learn that it is right.
+    Refusal.NETWORK: Reply.of(535, "5.7.8", "Error: authentication failed"),
+    Refusal.SCOPE: Reply.of(535, "5.7.8", "Error: this credential is not for submitting mail"),
     Refusal.SUSPENDED: Reply.of(535, "5.7.13", "This account is suspended"),
     Refusal.UNAVAILABLE: Reply.of(454, "4.7.0", "Temporary authentication failure"),
 }
@@ -130,13 +148,23 @@ class Authenticator:
         self._flushed = clock.monotonic()
         self._flushing: asyncio.Task[None] | None = None
 
-    async def verify(self, username: str, password: str, client_ip: str) -> Principal | Refusal:
-        """Who ``username`` and ``password`` are; may take seconds when there were failures before. Never raises."""
+    async def verify(self, username: str, password: str, client_ip: str, scope: str = "") -> Principal | Refusal:
+        """Who ``username`` and ``password`` are; may take seconds when there were failures before. Never raises.
+
+        ``scope``: what the credential must be good for (``access.bounds``); empty: the caller looks at the
+        principal's scopes by itself.
+        """
         try:
-            return await self._verify(username, password, address_key(client_ip))
+            answer = await self._verify(username, password, client_ip)
         except (StoreError, SQLAlchemyError, OSError) as error:
             log.warning("authentication is not possible: %s", type(error).__name__)
             return Refusal.UNAVAILABLE
+        if scope and isinstance(answer, Principal) and not allows(answer.scopes, scope):
+            log.info(
+                "credential %d is refused to %s: it lacks the scope %s", answer.credential_id, client_ip, scope
+            )
+            return Refusal.SCOPE
+        return answer
 
     def known_valid(self, principal: Principal) -> bool | None:
         """``still_valid`` from memory; ``None``: not known well enough, ask ``still_valid``."""
@@ -163,8 +191,9 @@ class Authenticator:
         await self.directory.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _verify(self, username: str, password: str, address: str) -> Principal | Refusal:
+    async def _verify(self, username: str, password: str, client_ip: str) -> Principal | Refusal:
         config = self._config
+        address = address_key(client_ip)
         user_key = _user_key(username)
         digest = self._digest(username, password)
         # Guesses that are being computed count as failures until they are not: none slips past the limit.
@@ -178,11 +207,13 @@ class Authenticator:
             return Refusal.TOO_MANY
 
         verified = self._cache.get(digest)
-        if verified is not None and now < verified.until:
-            principal = await self._confirm(verified)
-            if principal is not None:
-                return principal
-        self._cache.pop(digest, None)
+        if verified is not None:
+            answer = await self._confirm(verified, client_ip) if now < verified.until else None
+            if answer is None:
+                self._cache.pop(digest, None)
+            elif answer is not Refusal.NETWORK:
+                return answer
+            # From a network that it is not for it costs what a wrong password costs.
 
         if (
             user_key is not None
@@ -192,16 +223,19 @@ class Authenticator:
             await asyncio.sleep(config.delay)
             return Refusal.TOO_MANY
         verified = await self._check(digest, username, password, address)
-        principal = None if verified is None else await self._confirm(verified)
-        if principal is None:
+        answer = None if verified is None else await self._confirm(verified, client_ip)
+        if verified is not None and answer is Refusal.NETWORK:
+            log.warning("credential %d is refused to %s: not from its networks", verified.credential_id, client_ip)
+            self._count_failure(user_key, address)
+        if answer is None or answer is Refusal.NETWORK:
             await asyncio.sleep(self._delay(user_key, address))
-            return Refusal.BAD_CREDENTIALS
+            return answer or Refusal.BAD_CREDENTIALS
         if user_key is not None:
             self._known_good[user_key, address] = now
             self._known_good.move_to_end((user_key, address))
             if len(self._known_good) > _MAX_CACHED:
                 self._known_good.popitem(last=False)
-        return principal
+        return answer
 
     def _delay(self, user_key: str | None, address: str) -> float:
         config = self._config
@@ -213,7 +247,7 @@ class Authenticator:
             delay = max(delay, delay_for(failures, config.account_delay_after, config.delay, config.max_delay))
         return delay
 
-    async def _confirm(self, verified: _Verified) -> Principal | Refusal | None:
+    async def _confirm(self, verified: _Verified, client_ip: str) -> Principal | Refusal | None:
         """Whether what was right is right now. ``None``: the credential is gone or has another secret."""
         directory = self.directory
         credential = directory.fresh_credential(verified.credential_id)
@@ -226,10 +260,14 @@ class Authenticator:
             return None
         if not hmac.compare_digest(credential.secret, verified.secret):
             return None
+        if credential.networks and client_ip not in credential.networks:
+            return Refusal.NETWORK
         if account.suspended:
             return Refusal.SUSPENDED
         self._note_use(credential.id)
-        return Principal(account.id, credential.id, account.name, account.priority)
+        return Principal(
+            account.id, credential.id, account.name, account.priority, credential.kind, credential.scopes
+        )
 
     async def _check(self, digest: bytes, username: str, password: str, address: str) -> _Verified | None:
         """Look it up and compute. The same login asked for at the same time is computed once."""
@@ -264,14 +302,14 @@ class Authenticator:
         if len(username) > MAX_USERNAME or len(password) > MAX_PASSWORD or not _is_text(username + password):
             return None
         if username.lower() == API_KEY_USERNAME:
-            kind, lookup = API_KEY, api_key_lookup(password)
+            kinds, lookup = [API_KEY], api_key_lookup(password)
         else:
-            kind, lookup = PASSWORD, username
+            kinds, lookup = [PASSWORD, SMTP_USER], username
         began = self._clock.monotonic()
-        query = select(table).where(table.c.lookup == lookup, table.c.kind == kind, table.c.revoked_at.is_(None))
+        query = select(table).where(table.c.lookup == lookup, table.c.kind.in_(kinds), table.c.revoked_at.is_(None))
         async with self._store.read() as connection:
             row = (await connection.execute(query)).one_or_none()
-        if kind == PASSWORD:
+        if API_KEY not in kinds:
             loop = asyncio.get_running_loop()
             self.computed += 1
             right = await loop.run_in_executor(

@@ -1,7 +1,7 @@
-"""Passwords and API keys of accounts.
+"""Credentials of accounts: passwords and API keys are made here, every kind is listed, bounded and revoked here.
 
 A password is kept as argon2id. An API key has 256 random bits, so SHA-256 of it is as good a lock and needs no
-stretching; the key itself is shown once, when it is made.
+stretching; the key itself is shown once, when it is made. Access keys are made in ``access_keys``.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +18,23 @@ from sqlalchemy import Row, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ekiden.access.accounts import check_name
+from ekiden.access.audit import SYSTEM, Actor, changed
+from ekiden.access.bounds import networks_text, scopes_text
 from ekiden.access.errors import BadName, NameTaken, NotFound
 from ekiden.core.clock import Millis
 from ekiden.store.tables import credential as table
 
 if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
     from ekiden.store.api import Store
 
 PASSWORD = "password"  # noqa: S105
+SMTP_USER = "smtp_user"
+"""A user of an SMTP configuration: logs in as a password does, and sends for its configurations only."""
 API_KEY = "api_key"
+ACCESS_KEY = "access_key"
+KINDS = (PASSWORD, SMTP_USER, API_KEY, ACCESS_KEY)
 API_KEY_USERNAME = "app"
 """Whoever logs in as ``App``, in any case, gives an API key as password (Infobip SMTP API)."""
 API_KEY_PREFIX = "ek_"
@@ -42,7 +51,11 @@ _KEY_LENGTH = 43  # of 32 octets in base 62
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """``name`` is the user name of a password, or the label of an API key."""
+    """``name`` is the user name of a password or SMTP user, the label of an API key or access key.
+
+    ``access_key`` is the public id of an access key, empty for the other kinds. ``scopes`` empty: everything its
+    kind may. ``networks`` empty: from anywhere.
+    """
 
     id: int
     account_id: int
@@ -51,6 +64,9 @@ class Credential:
     created_at: Millis
     revoked_at: Millis | None
     last_used_at: Millis | None
+    scopes: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    access_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,27 +101,52 @@ def _generate_api_key() -> str:
     return API_KEY_PREFIX + "".join(digits)
 
 
-async def set_password(store: Store, account_id: int, username: str, password: str, now: Millis) -> Credential:
-    """Give the account this user name and password, or the user name another password.
-
-    A revoked user name of the same account comes back to life. Raises ``BadName``, and ``NameTaken`` when the user
-    name belongs to another account.
-    """
+def check_username(username: str) -> str:
+    """``username`` if somebody can log in with it. Raises ``BadName``."""
     check_name(username, "a user name", MAX_USERNAME)
     if username.lower() == API_KEY_USERNAME:
-        raise BadName(f"the user name {username!r} stands for API keys")
+        raise BadName("the user name {name!r} stands for API keys", name=username)
+    return username
+
+
+async def hash_password(password: str) -> str:
+    """argon2id of a password, computed in a thread. Raises ``BadName`` when it is too short or too long."""
     if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD or "\0" in password:
-        raise BadName(f"a password has {MIN_PASSWORD} to {MAX_PASSWORD} characters")
-    secret_hash = await asyncio.to_thread(hasher.hash, password)
+        raise BadName(
+            "a password has {shortest} to {longest} characters", shortest=MIN_PASSWORD, longest=MAX_PASSWORD
+        )
+    return await asyncio.to_thread(hasher.hash, password)
+
+
+async def set_password(
+    store: Store,
+    account_id: int,
+    username: str,
+    password: str,
+    now: Millis,
+    *,
+    scopes: Iterable[str] | None = None,
+    networks: Iterable[str] | None = None,
+    actor: Actor = SYSTEM,
+) -> Credential:
+    """Give the account this user name and password, or the user name another password.
+
+    A revoked user name of the same account comes back to life. Bounds that are ``None`` stay as they are. Raises
+    ``BadName``, and ``NameTaken`` when the user name belongs to another account or to an SMTP user.
+    """
+    check_username(username)
+    bounds = _bounds(scopes, networks)
+    secret_hash = await hash_password(password)
     try:
         async with store.write() as connection:
             change = (
                 update(table)
                 .where(table.c.lookup == username, table.c.account_id == account_id, table.c.kind == PASSWORD)
-                .values(secret_hash=secret_hash, revoked_at=None)
+                .values(secret_hash=secret_hash, revoked_at=None, **bounds)
                 .returning(*table.c)
             )
             row = (await connection.execute(change)).one_or_none()
+            action = "credential.password"
             if row is None:
                 values = {
                     "account_id": account_id,
@@ -116,41 +157,88 @@ async def set_password(store: Store, account_id: int, username: str, password: s
                     "scopes": "",
                     "networks": "",
                     "created_at": now,
+                    **bounds,
                 }
                 row = (await connection.execute(insert(table).values(values).returning(*table.c))).one()
+                action = "credential.create"
+            await _changed(connection, row, now, actor, action)
     except IntegrityError:
-        raise NameTaken(f"the user name {username!r} belongs to another account") from None
-    return _credential(row)
+        raise await _taken(store, account_id, username) from None
+    return credential_of(row)
 
 
-async def create_api_key(store: Store, account_id: int, name: str, now: Millis) -> NewApiKey:
+async def _taken(store: Store, account_id: int, username: str) -> NameTaken:
+    async with store.read() as connection:
+        query = select(table.c.id).where(table.c.lookup == username, table.c.account_id == account_id)
+        ours = (await connection.execute(query)).first() is not None
+    if ours:
+        return NameTaken("the user name {name!r} is the one of an SMTP user", name=username)
+    return NameTaken("the user name {name!r} belongs to another account", name=username)
+
+
+async def create_api_key(
+    store: Store,
+    account_id: int,
+    name: str,
+    now: Millis,
+    *,
+    scopes: Iterable[str] = (),
+    networks: Iterable[str] = (),
+    actor: Actor = SYSTEM,
+) -> NewApiKey:
     """A new API key; ``name`` is its label for people. Raises ``BadName``."""
     check_name(name, "an API key's label")
+    bounds = _bounds(scopes, networks)
     key = _generate_api_key()
     values = {
         "account_id": account_id,
         "kind": API_KEY,
         "name": name,
         "lookup": api_key_lookup(key),
-        "scopes": "",
-        "networks": "",
         "created_at": now,
+        **bounds,
     }
     async with store.write() as connection:
         row = (await connection.execute(insert(table).values(values).returning(*table.c))).one()
-    return NewApiKey(_credential(row), key)
+        await _changed(connection, row, now, actor, "credential.create")
+    return NewApiKey(credential_of(row), key)
 
 
-async def revoke_credential(store: Store, credential_id: int, now: Millis) -> Credential:
+async def bound_credential(
+    store: Store,
+    credential_id: int,
+    now: Millis,
+    *,
+    scopes: Iterable[str],
+    networks: Iterable[str],
+    actor: Actor = SYSTEM,
+) -> Credential:
+    """Change what it is good for and from where; the next login goes by it within two seconds on every worker.
+
+    Raises ``BadName``, ``NotFound``.
+    """
+    bounds = _bounds(scopes, networks)
+    async with store.write() as connection:
+        change = update(table).where(table.c.id == credential_id).values(bounds).returning(*table.c)
+        row = (await connection.execute(change)).one_or_none()
+        if row is None:
+            raise NotFound("there is no credential {id}", id=credential_id)
+        await _changed(connection, row, now, actor, "credential.bound")
+    return credential_of(row)
+
+
+async def revoke_credential(store: Store, credential_id: int, now: Millis, *, actor: Actor = SYSTEM) -> Credential:
     """Nobody can use it any more, within two seconds on every worker. Revoking twice is no error."""
     async with store.write() as connection:
-        row = (await connection.execute(select(table).where(table.c.id == credential_id))).one_or_none()
+        change = update(table).where(table.c.id == credential_id, table.c.revoked_at.is_(None))
+        row = (await connection.execute(change.values(revoked_at=now).returning(*table.c))).one_or_none()
+        if row is not None:
+            await _changed(connection, row, now, actor, "credential.revoke")
+        else:
+            row = (await connection.execute(select(table).where(table.c.id == credential_id))).one_or_none()
         if row is None:
-            raise NotFound(f"there is no credential {credential_id}")
-        if row.revoked_at is None:
-            change = update(table).where(table.c.id == credential_id).values(revoked_at=now)
-            row = (await connection.execute(change.returning(*table.c))).one()
-    return _credential(row)
+            raise NotFound("there is no credential {id}", id=credential_id)
+    return credential_of(row)
 
 
 async def list_credentials(
@@ -164,8 +252,34 @@ async def list_credentials(
         query = query.where(table.c.revoked_at.is_(None))
     async with store.read() as connection:
         rows = (await connection.execute(query)).all()
-    return [_credential(row) for row in rows]
+    return [credential_of(row) for row in rows]
 
 
-def _credential(row: Row[Any]) -> Credential:
-    return Credential(row.id, row.account_id, row.kind, row.name, row.created_at, row.revoked_at, row.last_used_at)
+def _bounds(scopes: Iterable[str] | None, networks: Iterable[str] | None) -> dict[str, str]:
+    bounds = {}
+    if scopes is not None:
+        bounds["scopes"] = scopes_text(scopes)
+    if networks is not None:
+        bounds["networks"] = networks_text(networks)
+    return bounds
+
+
+async def _changed(connection: AsyncConnection, row: Row[Any], now: Millis, actor: Actor, action: str) -> None:
+    bounds = {name: text.split() for name in ("scopes", "networks") if (text := getattr(row, name))}
+    await changed(connection, row.account_id, now, actor, action, row.name, id=row.id, kind=row.kind, **bounds)
+
+
+def credential_of(row: Row[Any]) -> Credential:
+    """From a row of the table ``credential``."""
+    return Credential(
+        row.id,
+        row.account_id,
+        row.kind,
+        row.name,
+        row.created_at,
+        row.revoked_at,
+        row.last_used_at,
+        tuple(row.scopes.split()),
+        tuple(row.networks.split()),
+        row.lookup if row.kind == ACCESS_KEY else "",
+    )
