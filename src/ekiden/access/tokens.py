@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import jwt
 
-from ekiden.access.errors import AccessError
+from ekiden.access.bounds import SCOPES
+from ekiden.access.smtp_errors import BadToken
 from ekiden.core.clock import SECOND
 
 if TYPE_CHECKING:
@@ -21,16 +22,10 @@ if TYPE_CHECKING:
     from ekiden.access.vault import Vault
     from ekiden.core.clock import Clock
 
-SCOPES: Final = frozenset({"send", "read", "manage"})
-"""What API keys and tokens may be good for; a key without scopes is good for everything."""
 GRANT_TYPE: Final = "urn:ibm:params:oauth:grant-type:apikey"
 ISSUER: Final = "ekiden"
 _ALGORITHM = "HS256"
 _NEEDED = ["account", "credential", "exp", "iat", "iss", "scopes"]
-
-
-class BadToken(AccessError):
-    """Not a token of ours, or one whose time is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +52,7 @@ class TokenClaims:
 
 def granted(scopes: Iterable[str]) -> frozenset[str]:
     """What a credential with these ``scopes`` may do: with none it may do everything."""
-    return frozenset(scopes) or SCOPES
+    return frozenset(scopes) or frozenset(SCOPES)
 
 
 class Tokens:

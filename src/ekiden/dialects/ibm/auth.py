@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from ekiden.access.audit import Actor
-from ekiden.access.tokens import BadToken, granted
+from ekiden.access.smtp_errors import BadToken
+from ekiden.access.tokens import granted
 from ekiden.dialects.ibm.errors import AnyRequest, ApiError
 
 if TYPE_CHECKING:
