@@ -14,9 +14,8 @@ SERVICE = "service:"
 
 
 class ServiceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """``[[networks.services]]``: what users read about a service that has a group."""
+    """``[networks.services.NAME]``: what users read about a service that has a group."""
 
-    name: str
     display_name: str = ""
     type: str = ""
     """Such as ``platform_service``."""
@@ -30,7 +29,8 @@ class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
     A network is an address, ``first-last`` or ``address/length``.
     """
-    services: tuple[ServiceConfig, ...] = ()
+    services: dict[str, ServiceConfig] = {}
+    """By the names that groups have after ``service:``."""
 
     def __post_init__(self) -> None:
         for group, networks in self.groups.items():
@@ -41,8 +41,8 @@ class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
                     raise ValueError(f"groups: {network!r} in {group!r} is no address, range or subnet") from None
         known = {name for name, _ in self.service_locations()}
         for service in self.services:
-            if service.name not in known:
-                raise ValueError(f"services: there is no group {SERVICE}{service.name}")
+            if service not in known:
+                raise ValueError(f"services: there is no group {SERVICE}{service}")
 
     def service_locations(self) -> list[tuple[str, str]]:
         """(service, location) of each group that stands for a service; location empty: wherever it is."""

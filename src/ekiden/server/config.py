@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from ekiden.access.config import AccessConfig
+from ekiden.access.network_config import NetworkConfig
 from ekiden.core.duration import Duration
 from ekiden.delivery.config import DeliveryConfig
 from ekiden.dns.config import DnsConfig
@@ -82,6 +83,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     intake: IntakeSection = IntakeSection()
     http: HttpConfig = HttpConfig()
     access: AccessConfig = AccessConfig()
+    networks: NetworkConfig = NetworkConfig()
     delivery: DeliveryConfig = DeliveryConfig()
     dns: DnsConfig = DnsConfig()
     retention: RetentionConfig = RetentionConfig()

@@ -41,6 +41,10 @@ SECTIONS: dict[str, Help] = {
         "How logins are remembered, and how guessing is slowed. Each worker counts for itself.",
         "認証結果の記憶と、総当たり攻撃の抑制。ワーカーごとに数えます。",
     ),
+    "networks": Help(
+        "What stands for private clouds and services of others in network zones.",
+        "ネットワークゾーンに書かれた VPC や他のサービスに当たるネットワーク。",
+    ),
     "delivery": Help("How mail goes out.", "メールの送出。"),
     "delivery.routes": Help(
         "Fixed next hops instead of a look-up of MX records. Any number of these tables.",
@@ -194,6 +198,16 @@ KEYS: dict[str, Help] = {
         "The first delay; it doubles with each failure.", "最初の遅延。失敗のたびに倍になります。"
     ),
     "access.max_delay": Help("The longest delay.", "遅延の上限。"),
+    "networks.groups": Help(
+        "Networks (addresses, ranges, subnets) by what a zone may name: the CRN of a VPC or an instance, "
+        '"service:NAME" or "service:NAME:LOCATION". What has none matches nothing.',
+        'ゾーンが指し得るもの (VPC やインスタンスの CRN、"service:名前"、"service:名前:場所") ごとのネットワーク '
+        "(アドレス、範囲、サブネット)。ここにないものはどのアドレスにも一致しません。",
+    ),
+    "networks.services": Help(
+        "Tables with display_name and type of services that have a group, for people who look for them.",
+        "グループを持つサービスの display_name と type のテーブル。サービス参照を探す人に表示されます。",
+    ),
     "delivery.smtp_port": Help("The port of other mail servers.", "他のメールサーバーのポート。"),
     "delivery.helo": Help("The name in EHLO; empty: hostname.", "EHLO で名乗る名前。空なら hostname です。"),
     "delivery.source_address": Help(
@@ -293,6 +307,13 @@ KEYS: dict[str, Help] = {
     ),
     "retention.workers": Help(
         "Workers that have ended, and duties that nobody renews.", "終了したワーカーと、更新されなくなった当番。"
+    ),
+    "retention.checks": Help(
+        "Checks of domains; the last ones of each domain stay.",
+        "ドメインの検査の記録。各ドメインの最後の検査は残ります。",
+    ),
+    "retention.audit": Help(
+        "The audit log: who changed what, and from where.", "監査ログ。誰が、何を、どこから変更したか。"
     ),
     "lab.enabled": Help(
         "Nothing outside loopback is ever contacted. For the lab and for tests.",

@@ -46,10 +46,14 @@ def keys(struct: type[msgspec.Struct] = Config, section: str = "") -> Iterator[K
         if nested is not None:
             inner.append((name, nested))
         else:
-            default = "" if info.required else to_toml(annotation, info.default)
+            default = "" if info.required else to_toml(annotation, _default(info))
             yield Key(section, info.name, default, _kind(annotation))
     for name, nested in inner:
         yield from keys(nested, name)
+
+
+def _default(info: msgspec.structs.FieldInfo) -> Any:
+    return info.default_factory() if info.default is msgspec.NODEFAULT else info.default
 
 
 def to_toml(annotation: Any, value: Any) -> str:
@@ -91,6 +95,8 @@ def _kind(annotation: Any) -> str:
         return " \\| ".join(show(value) for value in get_args(kind))
     if get_origin(kind) in (list, tuple):
         return f"list of: {_kind(get_args(kind)[0])}"
+    if get_origin(kind) is dict:
+        return "table"
     return _KINDS.get(kind, "value")
 
 
