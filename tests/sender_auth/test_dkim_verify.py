@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 from dkim_shapes import (
     FORMS,
@@ -23,7 +26,7 @@ from dkim_shapes import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ekiden.sender_auth.canonical import Canonicalization
+from ekiden.sender_auth.canonical import Canonicalization, canonical_field
 from ekiden.sender_auth.dkim_key import public_record
 from ekiden.sender_auth.dkim_sign import sign
 from ekiden.sender_auth.dkim_texts import TEXTS
@@ -113,6 +116,43 @@ async def test_a_from_that_nobody_signed() -> None:
     assert await results_of(b"Subject: more\r\n" + message, published(key)) == [("pass", "ok")]
 
 
+def by_hand(tags: bytes, body: bytes, *covered: bytes, form: Canonicalization = "relaxed") -> bytes:
+    """A signature with other tags than ours over the canonical ``body`` and the fields ``covered``."""
+    private = ed25519_key().private
+    assert isinstance(private, Ed25519PrivateKey)
+    field = b"DKIM-Signature: v=1; a=ed25519-sha256; d=example.com; s=ed; %b; bh=%b; b=" % (
+        tags,
+        b64encode(sha256(body).digest()),
+    )
+    parts = b"\r\n".join(canonical_field(part, form) for part in (*covered, field))
+    return field + b64encode(private.sign(sha256(parts).digest())) + b"\r\n"
+
+
+async def test_canonical_forms_that_are_not_named_are_simple() -> None:
+    start, body = b"From:  a@example.com", b"one  \r\n\r\n"
+    content = start + b"\r\n\r\n" + body
+    records = published(ed25519_key())
+    assert await results_of(by_hand(b"h=From", b"one  \r\n", start, form="simple") + content, records) == [
+        ("pass", "ok")
+    ]
+    assert await results_of(by_hand(b"h=From; c=relaxed", b"one  \r\n", start) + content, records) == [
+        ("pass", "ok")
+    ]
+    assert await results_of(by_hand(b"h=From; c=relaxed", b"one\r\n", start) + content, records) == [
+        ("fail", "body")
+    ]
+
+
+async def test_a_signature_may_cover_others_but_not_itself() -> None:
+    content = b"DKIM-Signature: v=1; a=old\r\nFrom: a@example.com\r\n\r\n"
+    covered = (b"From: a@example.com", b"DKIM-Signature: v=1; a=old")
+    message = by_hand(b"c=relaxed/relaxed; h=from:dkim-signature:dkim-signature", b"", *covered) + content
+    records = published(ed25519_key())
+    assert await results_of(message, records) == [("pass", "ok"), ("neutral", "missing_tag")]
+    changed = message.replace(b"a=old", b"a=new")
+    assert (await results_of(changed, records))[0] == ("fail", "signature")
+
+
 def edited(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
     def edit(field: bytes) -> bytes:
         assert old in field
@@ -145,6 +185,7 @@ def edited(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
         (edited(b"h=from:", b"h=fr om:"), ("neutral", "syntax")),
         (edited(b"t=1763", b"t=x1763"), ("neutral", "syntax")),
         (edited(b"t=1763", b"x=1; t=1763"), ("neutral", "syntax")),
+        (edited(b"t=1763", b"x=1763000000; t=1763"), ("neutral", "syntax")),
         (edited(b"t=1763", b"l=-1; t=1763"), ("neutral", "syntax")),
         (edited(b"a=ed25519-sha256", b"a=rsa-sha512"), ("neutral", "algorithm")),
         (edited(b"a=ed25519-sha256", b"a=rsa-sha1"), ("policy", "algorithm")),
@@ -156,6 +197,7 @@ def edited(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
         (edited(b"q=dns/txt", b"q=finger:dns/txt"), ("fail", "signature")),
         (edited(b"h=from:from:", b"h="), ("permerror", "from_not_signed")),
         (edited(b"h=from:from:", b"h=from:"), ("fail", "signature")),
+        (edited(b"h=from:", b"h=from:" + b"x:" * MAX_NAMES), ("policy", "too_many")),
         (edited(b"t=1763", b"i=@example.org; t=1763"), ("permerror", "identity")),
         (edited(b"t=1763", b"i=example.com; t=1763"), ("permerror", "identity")),
         (edited(b"t=1763", b"i=a@badexample.com; t=1763"), ("permerror", "identity")),
@@ -293,8 +335,8 @@ async def test_only_some_signatures_are_looked_at() -> None:
 
 # Parts of signatures and of key records; the body hash is that of an empty body.
 PARTS = (
-    "v=1 a=rsa-sha256 a=ed25519-sha256 c=relaxed d=example.com s=ed s=rsa h=from h=from:dkim-signature:to i=@ l=0 l=9 "
-    "x=1 t=1 q= = b b=AAAA bh=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU= v=DKIM1 k=ed25519 p=AAAA p= é"
+    "v=1 a=rsa-sha256 a=ed25519-sha256 c=relaxed d=example.com s=ed s=rsa h=from h=from:dkim-signature:to i=@ l=0 "
+    "l=9 x=1 t=1 q= = b b=AAAA bh=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU= v=DKIM1 k=ed25519 p=AAAA p= é"
 )
 TAGS = st.lists(st.sampled_from(PARTS.split(" ")), max_size=12).map(lambda parts: "; ".join(parts).encode())
 

@@ -6,7 +6,7 @@
 - ``permerror``: the key cannot be had or does not allow this use, From is not signed, the signature has expired
 - ``temperror``: the DNS gave no answer
 - ``policy``: not accepted here whatever it says: rsa-sha1, short or huge RSA keys, a From that nobody signed, more
-  signatures than are looked at
+  signatures or signed fields than are looked at
 """
 
 from __future__ import annotations
@@ -64,6 +64,8 @@ Reason = Literal[
 
 MAX_SIGNATURES = 10
 """Signatures looked at per message, from the top; each costs a DNS question and a computation."""
+MAX_NAMES = 1000
+"""Names in ``h=``; more are no signature of anybody who sends mail, but work for us."""
 _MAX_KEYS = 3
 _REQUIRED = ("v", "a", "b", "bh", "d", "h", "s")  # RFC 6376 §3.5
 _NUMBER = re.compile(rb"[0-9]{1,76}\Z")
@@ -212,6 +214,10 @@ def _read(raw: bytes, facts: dict[str, Any]) -> _Signature:
         raise _Verdict("neutral", "canonicalization", "the canonical form (c=) is not known")
     if "q" in tags and "dns/txt" not in words(tags["q"]):
         raise _Verdict("neutral", "query", "the key is to be asked for in a way (q=) that is not known")
+    if tags["h"].count(b":") >= MAX_NAMES:
+        raise _Verdict(
+            "policy", "too_many", "signatures of more than {count} fields are not looked at", count=MAX_NAMES
+        )
     names = words(tags["h"])
     if not all(_NAME.match(name) for name in names):
         raise _Verdict("neutral", "syntax", "the list of fields (h=) is not right")
