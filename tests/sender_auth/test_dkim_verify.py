@@ -30,7 +30,7 @@ from ekiden.sender_auth.canonical import Canonicalization, canonical_field
 from ekiden.sender_auth.dkim_key import public_record
 from ekiden.sender_auth.dkim_sign import sign
 from ekiden.sender_auth.dkim_texts import TEXTS
-from ekiden.sender_auth.dkim_verify import MAX_SIGNATURES, DkimResult, verify
+from ekiden.sender_auth.dkim_verify import MAX_NAMES, MAX_SIGNATURES, DkimResult, verify
 
 Forms = tuple[Canonicalization, Canonicalization]
 Records = dict[str, Sequence[bytes] | None]

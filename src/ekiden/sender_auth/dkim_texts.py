@@ -49,7 +49,9 @@ TEXTS = Texts(
         # Verifying
         "the signature is right": "署名は正しいものです",
         "only {count} signatures are looked at": "検証する署名は {count} 個までです",
-        "signatures of more than {count} fields are not looked at": "{count} 個を超えるフィールドの署名は検証しません",
+        "signatures of more than {count} fields are not looked at": (
+            "{count} 個を超えるフィールドの署名は検証しません"
+        ),
         "the signature has no {tag}=": "署名に {tag}= がありません",
         "the signature is of another version than 1": "署名のバージョンが 1 ではありません",
         "the identity (i=) does not belong to the domain (d=)": "識別子 (i=) がドメイン (d=) のものではありません",

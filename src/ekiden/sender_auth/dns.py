@@ -19,7 +19,7 @@ class Lookup(Protocol):
 
     ``name`` is a domain in A-labels, with or without the final dot. The answers, in any order, by type:
 
-    - ``TXT``: ``bytes`` per record, the strings of one record joined without a blank (RFC 7208 §3.3, RFC 6376 §3.6.2.2)
+    - ``TXT``: ``bytes`` per record, its strings joined without a blank (RFC 7208 §3.3, RFC 6376 §3.6.2.2)
     - ``A``, ``AAAA``: ``str``, an address as text
     - ``MX``: ``tuple[int, str]``, preference and host; a null MX (RFC 7505) has the host ``.`` or an empty one
     - ``PTR``: ``str``, a host; the question is asked with the ``in-addr.arpa`` or ``ip6.arpa`` name
