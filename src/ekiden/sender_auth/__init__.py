@@ -1,1 +1,1 @@
-"""DKIM, SPF and DMARC, evaluated over values: no network, no clock; whoever calls brings DNS answers and the time."""
+"""DKIM, SPF and DMARC, evaluated over values: whoever calls brings the DNS answers and the time."""

@@ -1,4 +1,4 @@
-"""What SPF, DKIM and DMARC ask of the DNS, as one call. Whoever has a resolver brings it; tests bring a dictionary."""
+"""What SPF, DKIM and DMARC ask of the DNS, as one call: a resolver in the server, a dictionary in tests."""
 
 from __future__ import annotations
 
