@@ -205,7 +205,7 @@ def _prefix(digits: str | None, longest: int) -> int:
 
 def _unknown(name: str, term: str) -> SpfSyntaxError:
     code: Literal["unknown_mechanism"] = "unknown_mechanism"
-    if term.endswith(","):
+    if "," in name:
         return SpfSyntaxError(code, "terms are separated by blanks, not by commas")
     if name.startswith(("redirect", "exp=")):
         return SpfSyntaxError(code, "redirect and exp are modifiers: no qualifier, and = before the domain")
