@@ -74,7 +74,8 @@ SIGNED = (
 )
 
 _SIGNABLE = frozenset(OVERSIGNED + SIGNED)
-_SELECTOR = re.compile(r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?)*\Z", re.IGNORECASE)
+_LABEL = "[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
+_SELECTOR = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\Z")
 _MAX_LINE = 78  # RFC 5322 §2.1.1
 _B64_LINE = 72
 _CACHED_NAMES = 100
