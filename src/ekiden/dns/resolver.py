@@ -154,6 +154,17 @@ class DnsResolver:
     async def txt(self, name: str) -> list[str]:
         return list(await self._records(name, "TXT", _txt_of))
 
+    async def fresh(self, name: str, kind: str) -> list[Any]:
+        """Records as the name servers answer now; what we remember is neither used nor changed.
+
+        ``TXT``: octets, the strings of each joined; ``MX``: ``MxHost``; other kinds: texts, names without their
+        final dot. Empty when there are none, and when there is no such name. Raises ``DnsTemporary``.
+        """
+        known = await self._answer(name, kind, _FRESH.get(kind, _text_of))
+        if known.failure is DnsTemporary:
+            raise DnsTemporary(name, known.message)
+        return list(known.records)
+
     def forget(self) -> None:
         """Empty the cache."""
         self._cache.clear()
@@ -176,6 +187,11 @@ class DnsResolver:
         return known.records
 
     async def _ask(self, name: str, kind: str, read: Callable[[Any], Any]) -> _Known:
+        known = await self._answer(name, kind, read)
+        self._keep((name, kind), known)
+        return known
+
+    async def _answer(self, name: str, kind: str, read: Callable[[Any], Any]) -> _Known:
         ttl: float
         records: tuple[Any, ...] = ()
         failure: type[DnsError] | None = None
@@ -206,9 +222,7 @@ class DnsResolver:
             ttl = config.failure_ttl
         if failure is not DnsTemporary:
             ttl = max(config.min_ttl, min(ttl, config.max_ttl))
-        known = _Known(self._clock.monotonic() + ttl, records, failure, message)
-        self._keep((name, kind), known)
-        return known
+        return _Known(self._clock.monotonic() + ttl, records, failure, message)
 
     def _keep(self, key: tuple[str, str], known: _Known) -> None:
         cache = self._cache
@@ -243,7 +257,18 @@ def _address_of(record: Any) -> str:
 
 
 def _txt_of(record: Any) -> str:
-    return b"".join(record.strings).decode("utf-8", "replace")
+    return _octets_of(record).decode("utf-8", "replace")
+
+
+def _octets_of(record: Any) -> bytes:
+    return b"".join(record.strings)
+
+
+def _text_of(record: Any) -> str:
+    return str(record.to_text()).removesuffix(".").lower()
+
+
+_FRESH: dict[str, Callable[[Any], Any]] = {"TXT": _octets_of, "MX": _mx_of}
 
 
 def _negative_ttl(error: dns.resolver.NXDOMAIN) -> float:

@@ -1,0 +1,1 @@
+"""Sending domains: the records they publish, the checks of them, and the keys they sign with."""

@@ -1,0 +1,210 @@
+"""One look at each of a domain's records. No database here: questions to the DNS in, checks out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from ekiden.domains.model import Check, Key, Result
+from ekiden.domains.reasons import Fault
+from ekiden.sender_auth.dkim_key import check_published, parse_key_record
+from ekiden.sender_auth.dmarc import discover
+from ekiden.sender_auth.dmarc_advice import advise
+from ekiden.sender_auth.dns import RecordType, TemporaryDnsError
+from ekiden.sender_auth.recorded_lookup import RecordedLookup
+from ekiden.sender_auth.spf_record import is_spf_record
+
+if TYPE_CHECKING:
+    from ekiden.domains.outgoing import Outgoing
+    from ekiden.sender_auth.dns import Lookup
+    from ekiden.sender_auth.spf_result import SpfResult
+
+_LIMITS: Final = frozenset({"lookup_limit", "void_limit", "mx_limit"})
+_KEY_CODES: Final[dict[str, Fault]] = {
+    "several": "several_records",
+    "revoked": "revoked",
+    "wrong_type": "wrong_type",
+    "key_type": "wrong_type",
+    "differs": "key_differs",
+    "not_for_mail": "key_restricted",
+    "wrong_hash": "key_restricted",
+}
+
+
+class Examination:
+    """The checks of one domain at one time; no question is asked twice."""
+
+    def __init__(self, domain: str, lookup: Lookup, ours: Outgoing) -> None:
+        self._domain = domain
+        self._lookup = RecordedLookup(lookup)
+        self._ours = ours
+
+    # SPF
+
+    async def spf(self) -> Check:
+        """Whether SPF passes for each of our outgoing addresses."""
+        try:
+            addresses = await self._ours.resolve(self._lookup)
+        except TemporaryDnsError as error:
+            return await self._spf("temporary", "our_record", problem=_both(str(error)))
+        for address in addresses:
+            result = await self._ours.evaluate(address, self._domain, self._lookup)
+            if result.word != "pass":
+                return await self._not_passed(address, result, addresses)
+            if not self._leads_to_us(result):
+                return await self._spf("pass", "without_include", address=address)
+        if not addresses:
+            return await self._spf("temporary", "our_record", problem=await self._ours.fault((), self._lookup))
+        return await self._spf("pass", "")
+
+    async def _not_passed(self, address: str, result: SpfResult, addresses: Sequence[str]) -> Check:
+        problem = {"en": result.text("en"), "ja": result.text("ja")}
+        if result.reason == "no_record" and result.domain == self._domain:
+            found = await self._misplaced_spf()
+            return await self._spf("fail", "wrong_host" if found else "missing", found=found)
+        if result.reason == "several_records" and not result.path:
+            records = [record for record in await self._texts(self._domain) if is_spf_record(record)]
+            return await self._spf("fail", "several_records", count=len(records))
+        includes = self._includes_us(result.record or "")
+        if includes or result.domain == self._ours.include:
+            fault = await self._ours.fault(addresses, self._lookup)
+            if fault is not None:
+                return await self._spf("temporary", "our_record", problem=fault)
+        if result.word == "temperror":
+            return await self._spf("temporary", "dns_failure", problem=problem)
+        if result.reason in _LIMITS:
+            return await self._spf("fail", "lookup_limit", problem=problem)
+        if result.reason in ("include_none", "redirect_none"):
+            return await self._spf("fail", "broken_include", problem=problem)
+        if result.word == "permerror":
+            return await self._spf("fail", "syntax", problem=problem)
+        code: Fault = "fails_for_address" if includes else "not_included"
+        return await self._spf("fail", code, address=address, word=result.word, problem=problem)
+
+    def _leads_to_us(self, result: SpfResult) -> bool:
+        return self._domain == self._ours.include or any(step.domain == self._ours.include for step in result.path)
+
+    def _includes_us(self, record: str) -> bool:
+        wanted = f"include:{self._ours.include}"
+        return any(term.lstrip("+-~?").rstrip(".") == wanted for term in record.lower().split())
+
+    async def _misplaced_spf(self) -> str:
+        """A wrong name that has the record which was meant for the domain; empty: none was found."""
+        for name in (f"{self._domain}.{self._domain}", f"www.{self._domain}", f"_spf.{self._domain}"):
+            for record in await self._texts(name):
+                if is_spf_record(record) and self._includes_us(record.decode("ascii", "replace")):
+                    return name
+        return ""
+
+    async def _spf(self, result: Result, code: Fault, **values: Any) -> Check:
+        include = self._ours.include
+        records = [text for text in _shown(await self._texts(self._domain)) if text.lower().startswith("v=spf1")]
+        suggestion = spf_suggestion(records[0] if len(records) == 1 else "", include)
+        values = {"include": include, "suggestion": suggestion, **values}
+        asked = (self._domain, "TXT")
+        return Check("spf", result, code, asked, spf_suggestion("", include), tuple(records), values)
+
+    # the address
+
+    async def address(self) -> Check:
+        """Whether the domain has an A record, or an AAAA record, which is as good."""
+        answers: list[str] = []
+        problem = ""
+        kinds: tuple[RecordType, ...] = ("A", "AAAA")
+        for rdtype in kinds:
+            try:
+                answers += await self._lookup(self._domain, rdtype)
+            except TemporaryDnsError as error:
+                problem = str(error)
+        asked = (self._domain, "A")
+        if answers:
+            return Check("address", "pass", "", asked, "", tuple(answers))
+        if problem:
+            return Check("address", "temporary", "dns_failure", asked, "", (), {"problem": _both(problem)})
+        return Check("address", "fail", "no_address", asked, "")
+
+    # DKIM
+
+    async def key(self, key: Key) -> Check:
+        """Whether the record of a key is published as it is to be."""
+        try:
+            records = await self._lookup(key.name, "TXT")
+        except TemporaryDnsError as error:
+            return self._key(key, (), "temporary", "dns_failure", problem=_both(str(error)))
+        public = parse_key_record(key.record.encode()).public
+        assert public is not None  # we made the record
+        check = check_published(records, public)
+        if check.ok:
+            return self._key(key, records, "pass", "key_testing" if check.testing else "")
+        if check.verdict == "missing":
+            for name in self._wrong_names(key):
+                if any(check_published([record], public).ok for record in await self._texts(name)):
+                    return self._key(key, records, "fail", "wrong_host", found=name)
+            return self._key(key, records, "fail", "missing")
+        problem = {"en": check.text("en"), "ja": check.text("ja")}
+        code = _KEY_CODES.get(check.verdict, "syntax")
+        return self._key(key, records, "fail", code, problem=problem, count=len(records))
+
+    def _wrong_names(self, key: Key) -> tuple[str, ...]:
+        """Where the record lands when the domain is added twice, or when a part of the name was left out."""
+        return (
+            f"{key.name}.{self._domain}",
+            f"{key.selector}.{self._domain}",
+            f"_domainkey.{self._domain}",
+            f"{key.selector}.domainkey.{self._domain}",
+            self._domain,
+        )
+
+    def _key(self, key: Key, records: Sequence[bytes], result: Result, code: Fault, **values: Any) -> Check:
+        asked = (key.name, "TXT")
+        return Check(key.kind, result, code, asked, key.record, _shown(records), values)
+
+    # DMARC
+
+    async def dmarc(self) -> Check:
+        """Which DMARC record applies, and what could be better; it decides nothing."""
+        found = await discover(self._domain, self._lookup)
+        name = f"_dmarc.{found.policy_domain or self._domain}"
+        asked = (name, "TXT")
+        expected = dmarc_suggestion(self._domain)
+        answers = _shown(await self._texts(name))
+        if found.record is None:
+            if found.reason == "dns":
+                problem = next((asked.error for asked in found.trace if asked.error), "")
+                return Check("dmarc", "temporary", "dns_failure", asked, expected, (), {"problem": _both(problem)})
+            code: Fault = "dmarc_several" if found.reason == "several_records" else "dmarc_missing"
+            return Check("dmarc", "advice", code, asked, expected, answers)
+        worth = [advice for advice in advise(found.record, self._domain) if advice.severity != "info"]
+        if not worth:
+            return Check("dmarc", "pass", "", asked, expected, answers)
+        problem_texts = {"en": worth[0].text("en"), "ja": worth[0].text("ja")}
+        return Check("dmarc", "advice", "dmarc_advice", asked, expected, answers, {"problem": problem_texts})
+
+    async def _texts(self, name: str) -> Sequence[bytes]:
+        """TXT records of a name that it is only good to know of."""
+        try:
+            return await self._lookup(name, "TXT")
+        except TemporaryDnsError:
+            return ()
+
+
+def spf_suggestion(record: str, include: str) -> str:
+    """The SPF record to publish: a new one, or ``record`` with us in it."""
+    if not record:
+        return f"v=spf1 include:{include} ~all"
+    terms = [term for term in record.split()[1:] if term.lower().lstrip("+-~?") != f"include:{include}"]
+    return " ".join([record.split(maxsplit=1)[0], f"include:{include}", *terms])
+
+
+def dmarc_suggestion(domain: str) -> str:
+    """A DMARC record to begin with."""
+    return f"v=DMARC1; p=none; rua=mailto:dmarc@{domain}"
+
+
+def _shown(records: Sequence[bytes]) -> tuple[str, ...]:
+    return tuple(record.decode("ascii", "backslashreplace") for record in records)
+
+
+def _both(problem: str) -> dict[str, str]:
+    """What a library says, which speaks English only."""
+    return {"en": problem, "ja": problem}

@@ -1,0 +1,65 @@
+"""Our outgoing addresses, as SPF has to permit them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import ip_network
+from typing import TYPE_CHECKING, Any, Final
+
+from ekiden.domains.reason_texts import TEXTS
+from ekiden.sender_auth.spf import check_host
+
+if TYPE_CHECKING:
+    from ekiden.domains.config import DomainsConfig
+    from ekiden.sender_auth.dns import Lookup
+    from ekiden.sender_auth.spf_result import SpfResult
+
+SAMPLE: Final = 16
+"""Of a larger network so many addresses are looked at, its first and its last among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """``include``: the host whose SPF record lists our addresses; ``helo``: the name in our EHLO."""
+
+    include: str
+    helo: str
+    addresses: tuple[str, ...]
+    """Those of the configuration, networks spread out; empty: those of ``helo`` in DNS."""
+
+    async def resolve(self, lookup: Lookup) -> tuple[str, ...]:
+        """The addresses to check. Raises ``TemporaryDnsError``."""
+        if self.addresses:
+            return self.addresses
+        return (*await lookup(self.helo, "A"), *await lookup(self.helo, "AAAA"))
+
+    async def evaluate(self, address: str, domain: str, lookup: Lookup) -> SpfResult:
+        """SPF for mail of ``domain`` from one of our addresses."""
+        return await check_host(address, domain, f"postmaster@{domain}", self.helo, lookup)
+
+    async def fault(self, addresses: Sequence[str], lookup: Lookup) -> dict[str, Any] | None:
+        """What is wrong with our own record, in both languages; ``None``: it passes for all our addresses."""
+        for address in addresses:
+            result = await self.evaluate(address, self.include, lookup)
+            if result.word != "pass":
+                return {"en": result.text("en"), "ja": result.text("ja")}
+        if not addresses:
+            template = "no outgoing address is known"
+            return {"en": template, "ja": TEXTS(template, "ja")}
+        return None
+
+
+def outgoing(config: DomainsConfig, hostname: str) -> Outgoing:
+    """From the configuration. ``ValueError`` when an address in it is none; the configuration is checked before."""
+    addresses = tuple(address for network in config.addresses for address in spread(network))
+    return Outgoing((config.spf_include or hostname).lower().rstrip("."), hostname, addresses)
+
+
+def spread(network: str) -> list[str]:
+    """Every address of a network; of a large one ``SAMPLE`` at even distances."""
+    found = ip_network(network, strict=False)
+    count = found.num_addresses
+    if count <= SAMPLE:
+        return [str(address) for address in found]
+    return [str(found[position * (count - 1) // (SAMPLE - 1)]) for position in range(SAMPLE)]

@@ -1,0 +1,62 @@
+"""The records that the owner of a domain is to publish, with what was seen of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final, Literal
+
+from ekiden.core.clock import SECOND
+from ekiden.domains.config import DomainsConfig
+from ekiden.domains.examine import dmarc_suggestion, spf_suggestion
+from ekiden.domains.model import Check, Domain, Key, Kind, Record
+
+_ORDER: Final = {"pending": 0, "active": 1, "retired": 2}
+_STATUS: Final[Mapping[str, Literal["pending", "successful", "failed"]]] = {
+    "pass": "successful",
+    "fail": "failed",
+    "temporary": "pending",
+    "advice": "failed",
+}
+
+
+def records_of(
+    domain: Domain,
+    keys: Iterable[Key],
+    checks: Mapping[tuple[Kind, str], Check],
+    config: DomainsConfig,
+    include: str,
+) -> list[Record]:
+    """SPF, DKIM (new keys before old ones), DMARC and the address, in this order."""
+    records = [_spf(domain, checks.get(("spf", domain.name)), include)]
+    for key in sorted(keys, key=lambda key: (_ORDER[key.status], key.id)):
+        check = checks.get((key.kind, key.name))
+        required = key.kind == "dkim"
+        if key.status == "retired":
+            until = (key.retired_at or 0) + round(config.overlap * SECOND)
+            records.append(Record(key.kind, key.name, "TXT", key.record, required, "retired", check, until))
+        else:
+            records.append(Record(key.kind, key.name, "TXT", key.record, required, _status(check), check))
+    dmarc = next((check for (kind, _), check in reversed(list(checks.items())) if kind == "dmarc"), None)
+    name = f"_dmarc.{domain.name}"
+    value = dmarc.answered[0] if dmarc is not None and _published(dmarc) else dmarc_suggestion(domain.name)
+    records.append(Record("dmarc", name, "TXT", value, False, _status(dmarc), dmarc))
+    address = checks.get(("address", domain.name))
+    records.append(Record("address", domain.name, "A", "", config.require_address, _status(address), address))
+    return records
+
+
+def _spf(domain: Domain, check: Check | None, include: str) -> Record:
+    """Of a domain that has an SPF record already, that one with us in it: a second one would break both."""
+    value = spf_suggestion("", include)
+    if check is not None and len(check.answered) == 1:
+        (record,) = check.answered
+        value = record if check.code in ("", "without_include") else check.values.get("suggestion", value)
+    return Record("spf", domain.name, "TXT", value, True, _status(check), check)
+
+
+def _published(dmarc: Check) -> bool:
+    return dmarc.code in ("", "dmarc_advice") and len(dmarc.answered) == 1
+
+
+def _status(check: Check | None) -> Literal["pending", "successful", "failed"]:
+    return "pending" if check is None else _STATUS[check.result]

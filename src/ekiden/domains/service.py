@@ -1,0 +1,419 @@
+"""Domains of accounts: add, show what to publish, check, rotate keys, decide, remove.
+
+Questions to the DNS are asked outside of any transaction; what they came to is then applied to the domain as it is
+by that time, in one transaction with its event and its entry in the audit log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from sqlalchemy import delete, exists, insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from ekiden.access.audit import SYSTEM, Actor, changed
+from ekiden.core.clock import SECOND, Millis
+from ekiden.core.ids import MAX_NODE, IdFactory
+from ekiden.domains import queries
+from ekiden.domains.errors import DomainInUse, DomainsError, DomainTaken
+from ekiden.domains.examine import Examination
+from ekiden.domains.keys import after_checks, decisive, make_keys
+from ekiden.domains.model import Check, Domain, Key, Kind, Record, Status, answered_json, asked_json, domain_of
+from ekiden.domains.names import check_domain_name
+from ekiden.domains.outgoing import outgoing
+from ekiden.domains.questionnaire import validate
+from ekiden.domains.reasons import short
+from ekiden.domains.records import records_of
+from ekiden.domains.schedule import SHORTEST, next_check
+from ekiden.domains.verdict import event_of, judge, proofs
+from ekiden.store.tables import dkim_key, domain_check, event, smtp_configuration
+from ekiden.store.tables import domain as table
+
+if TYPE_CHECKING:
+    from ekiden.access.vault import Vault
+    from ekiden.core.clock import Clock
+    from ekiden.domains.config import DomainsConfig
+    from ekiden.sender_auth.dns import Lookup
+    from ekiden.store.api import Store
+
+ALL_KINDS: Final[frozenset[Kind]] = frozenset({"spf", "dkim", "ed25519", "dmarc", "address"})
+CONCURRENCY: Final = 8
+"""Domains that the periodic duty looks at, at the same time."""
+_STATE: Final = ("status", "spf", "dkim", "reason", "approval", "approval_reason", "failing_since")
+
+
+@dataclass(frozen=True, slots=True)
+class Rechecked:
+    """What the periodic duty did. ``failed``: domains by id that could not be looked at, and why."""
+
+    done: int
+    failed: Mapping[int, Exception]
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """Checks of one time, with the key that each is of; 0: of no key."""
+
+    checks: tuple[tuple[Check, int], ...] = ()
+
+    @property
+    def of_keys(self) -> dict[int, Check]:
+        return {key: check for check, key in self.checks if key}
+
+
+class Domains:
+    """One per process. Every change is made by an ``Actor`` and reaches all workers within two seconds."""
+
+    def __init__(
+        self, store: Store, clock: Clock, vault: Vault, lookup: Lookup, config: DomainsConfig, hostname: str
+    ) -> None:
+        """``hostname``: that of the installation, as in EHLO."""
+        self._store = store
+        self._clock = clock
+        self._vault = vault
+        self._lookup = lookup
+        self._config = config
+        self._outgoing = outgoing(config, hostname)
+        # Ids need only be unique within a domain's checks, or an account's events.
+        self._ids = IdFactory(random.SystemRandom().randint(0, MAX_NODE))
+
+    @property
+    def include(self) -> str:
+        """The host that the SPF records of domains have to include."""
+        return self._outgoing.include
+
+    # --- reading --------------------------------------------------------------------------------------------
+
+    async def get(self, account_id: int, name: str) -> Domain:
+        """The account's domain of that name. Raises ``NoSuchDomain``, ``BadDomain``."""
+        return await queries.get_domain(self._store, account_id, name)
+
+    async def by_id(self, domain_id: int) -> Domain:
+        """Raises ``NoSuchDomain``."""
+        async with self._store.read() as connection:
+            return await queries.find_domain(connection, domain_id)
+
+    async def list_domains(self, account_id: int | None = None, *, status: Status | None = None) -> list[Domain]:
+        """Domains of one account or of all, by name; ``status``: only those."""
+        return await queries.list_domains(self._store, account_id, status=status)
+
+    async def keys(self, domain: Domain) -> list[Key]:
+        """Its keys without their private halves, the oldest first."""
+        async with self._store.read() as connection:
+            return await queries.list_keys(connection, domain)
+
+    async def records(self, domain: Domain) -> list[Record]:
+        """What its owner is to publish: SPF, DKIM, DMARC, the address; with the last check of each."""
+        async with self._store.read() as connection:
+            keys = await queries.list_keys(connection, domain)
+            checks = await queries.last_checks(connection, domain)
+        return records_of(domain, keys, checks, self._config, self.include)
+
+    async def checks(self, domain_id: int, limit: int = 50) -> list[Check]:
+        """The history, the newest check first. Raises ``NoSuchDomain``."""
+        async with self._store.read() as connection:
+            return await queries.list_checks(connection, await queries.find_domain(connection, domain_id), limit)
+
+    # --- adding and removing --------------------------------------------------------------------------------
+
+    async def add(
+        self, account_id: int, name: str, *, approval: bool = False, vouched: bool = False, actor: Actor = SYSTEM
+    ) -> Domain:
+        """Give the account a domain, with keys of its own. Raises ``BadDomain``, ``DomainTaken``.
+
+        ``approval``: an administrator has to agree, too. ``vouched``: an operator vouches for it: it may be sent
+        from at once, and its keys sign whether their records are published or not. Other accounts may have the
+        same domain; each proves it by its own keys.
+        """
+        ascii_name = check_domain_name(name)
+        keys = await asyncio.to_thread(make_keys, self._vault, ed25519=self._config.ed25519)
+        now = self._clock.now()
+        values = {
+            "account_id": account_id,
+            "name": ascii_name,
+            "created_at": now,
+            "verified_at": now if vouched else None,
+            "status": "verified" if vouched else "pending",
+            "vouched": vouched,
+            "spf": "pending",
+            "dkim": "pending",
+            "approval": "pending" if approval else "none",
+            "approval_reason": "",
+            "approved_by": "",
+            "questionnaire": "{}",
+            "reason": "" if vouched else "not_checked",
+            "check_at": now + SHORTEST,
+        }
+        try:
+            async with self._store.write() as connection:
+                row = (await connection.execute(insert(table).values(values).returning(*table.c))).one()
+                domain = domain_of(row)
+                await self._insert_keys(connection, domain, keys, active=vouched)
+                data = {"domain_id": domain.id, "approval": domain.approval, "vouched": vouched}
+                await changed(connection, account_id, now, actor, "domain.add", ascii_name, **data)
+                if vouched:
+                    await self._tell(connection, replace(domain, status="pending", verified_at=None), domain, ())
+        except IntegrityError:
+            raise DomainTaken("the account has the domain {name} already", name=ascii_name) from None
+        return domain
+
+    async def remove(self, domain_id: int, actor: Actor = SYSTEM) -> None:
+        """Take a domain away with its keys and checks. Raises ``NoSuchDomain``, ``DomainInUse``."""
+        async with self._store.write() as connection:
+            domain = await queries.find_domain(connection, domain_id, lock=True)
+            used = select(exists().where(smtp_configuration.c.domain_id == domain_id))
+            if await connection.scalar(used):
+                raise DomainInUse(
+                    "the domain {name} is used by an SMTP configuration; remove that first", name=domain.name
+                )
+            await connection.execute(delete(dkim_key).where(dkim_key.c.domain_id == domain_id))
+            of_domain = (domain_check.c.account_id == domain.account_id, domain_check.c.domain_id == domain_id)
+            await connection.execute(delete(domain_check).where(*of_domain))
+            await connection.execute(delete(table).where(table.c.id == domain_id))
+            await changed(connection, domain.account_id, self._clock.now(), actor, "domain.remove", domain.name)
+
+    async def _insert_keys(
+        self, connection: AsyncConnection, domain: Domain, keys: Sequence[Mapping[str, Any]], *, active: bool
+    ) -> None:
+        now = self._clock.now()
+        for key in keys:
+            values = {
+                **key,
+                "account_id": domain.account_id,
+                "domain_id": domain.id,
+                "status": "active" if active else "pending",
+                "created_at": now,
+                "active_at": now if active else None,
+            }
+            await connection.execute(insert(dkim_key).values(values))
+
+    # --- checking -------------------------------------------------------------------------------------------
+
+    async def verify(self, domain_id: int, actor: Actor = SYSTEM, kinds: Collection[Kind] | None = None) -> Domain:
+        """Look at the records now, and draw the consequences. ``kinds``: only at those. Raises ``NoSuchDomain``."""
+        async with self._store.read() as connection:
+            domain = await queries.find_domain(connection, domain_id)
+            keys = await queries.list_keys(connection, domain)
+        looked = await self._look(domain, keys, frozenset(ALL_KINDS if kinds is None else kinds))
+        async with self._store.write() as connection:
+            return await self._apply(connection, domain_id, actor, looked)
+
+    async def recheck_due(self, now: Millis, limit: int = 200) -> Rechecked:
+        """The periodic duty: ``verify`` up to ``limit`` domains whose time has come, the most overdue first."""
+        query = select(table.c.id).where(table.c.check_at <= now).order_by(table.c.check_at).limit(limit)
+        async with self._store.read() as connection:
+            due = list(await connection.scalars(query))
+        slots = asyncio.Semaphore(CONCURRENCY)
+        failed: dict[int, Exception] = {}
+
+        async def one(domain_id: int) -> None:
+            async with slots:
+                try:
+                    await self.verify(domain_id)
+                except Exception as error:
+                    # Whatever it is: one domain must not keep the others from being looked at.
+                    failed[domain_id] = error
+
+        await asyncio.gather(*(one(domain_id) for domain_id in due))
+        if failed:
+            await self._postpone(failed, now)
+        return Rechecked(len(due) - len(failed), failed)
+
+    async def _postpone(self, domain_ids: Collection[int], now: Millis) -> None:
+        """So that those that cannot be looked at are not the first again and again."""
+        later = now + round(self._config.check_every * SECOND)
+        async with self._store.write() as connection:
+            await connection.execute(update(table).where(table.c.id.in_(domain_ids)).values(check_at=later))
+
+    async def _look(self, domain: Domain, keys: Sequence[Key], kinds: frozenset[Kind]) -> _Looked:
+        look = Examination(domain.name, self._lookup, self._outgoing)
+        questions = []
+        if "dmarc" in kinds:
+            questions.append((look.dmarc(), 0))
+        if kinds & {"address", "spf"}:
+            questions.append((look.address(), 0))
+        questions += [(look.key(key), key.id) for key in keys if key.kind in kinds and key.status != "retired"]
+        if "spf" in kinds:
+            questions.append((look.spf(), 0))
+        answers = await asyncio.gather(*(question for question, _ in questions))
+        return _Looked(tuple(zip(answers, (key for _, key in questions), strict=True)))
+
+    async def _apply(self, connection: AsyncConnection, domain_id: int, actor: Actor, looked: _Looked) -> Domain:
+        """What was seen, and whatever else was changed in this transaction, becomes the domain's state."""
+        now = self._clock.now()
+        before = await queries.find_domain(connection, domain_id, lock=True)
+        keys = await queries.list_keys(connection, before)
+        of_keys = looked.of_keys
+        dkim = decisive(keys, of_keys)
+        # The check of another key than the one that counts is kept, but it decides nothing.
+        checks = [
+            replace(check, result="advice") if check.kind == "dkim" and check is not dkim else check
+            for check, key in looked.checks
+            if not key or any(known.id == key for known in keys)
+        ]
+        await self._keep(connection, before, checks, now)
+        moved = await self._move_keys(connection, keys, after_checks(keys, of_keys, now, vouched=before.vouched))
+        gone = await self._drop_keys(connection, keys, now)
+        proved = proofs(before, checks, require_address=self._config.require_address)
+        faults = await queries.last_faults(connection, before)
+        after = judge(proved, checks, faults, now, round(self._config.grace * SECOND))
+        if checks:
+            current = await queries.list_keys(connection, before)
+            at = next_check(after, current, checks, now, self._config)
+            after = replace(after, checked_at=now, check_at=at)
+        await self._save(connection, before, after, checks, actor, moved | gone)
+        return after
+
+    async def _keep(
+        self, connection: AsyncConnection, domain: Domain, checks: Sequence[Check], now: Millis
+    ) -> None:
+        for check in checks:
+            values = {
+                "account_id": domain.account_id,
+                "domain_id": domain.id,
+                "id": self._ids.next(now),
+                "at": now,
+                "kind": check.kind,
+                "result": check.result,
+                "code": check.code,
+                "asked": asked_json(*check.asked),
+                "expected": check.expected,
+                "answered": answered_json(check),
+            }
+            await connection.execute(insert(domain_check).values(values))
+
+    async def _move_keys(
+        self, connection: AsyncConnection, before: Sequence[Key], after: Sequence[Key]
+    ) -> dict[str, str]:
+        """Save keys whose status is another now; returns the new status by selector."""
+        moved = {}
+        for old, new in zip(before, after, strict=True):
+            if new != old:
+                values = {"status": new.status, "active_at": new.active_at, "retired_at": new.retired_at}
+                await connection.execute(update(dkim_key).where(dkim_key.c.id == new.id).values(values))
+                moved[new.selector] = str(new.status)
+        return moved
+
+    async def _drop_keys(self, connection: AsyncConnection, keys: Sequence[Key], now: Millis) -> dict[str, str]:
+        """Remove retired keys when nothing that they signed can be on its way any more."""
+        over = now - round(self._config.overlap * SECOND)
+        gone = [key for key in keys if key.retired_at is not None and key.retired_at <= over]
+        if gone:
+            await connection.execute(delete(dkim_key).where(dkim_key.c.id.in_([key.id for key in gone])))
+        return {key.selector: "removed" for key in gone}
+
+    async def _save(
+        self,
+        connection: AsyncConnection,
+        before: Domain,
+        after: Domain,
+        checks: Sequence[Check],
+        actor: Actor,
+        keys: Mapping[str, str],
+    ) -> None:
+        names = [item.name for item in fields(Domain) if item.name not in ("id", "questionnaire")]
+        values = {name: getattr(after, name) for name in names if getattr(after, name) != getattr(before, name)}
+        if values:
+            await connection.execute(update(table).where(table.c.id == after.id).values(values))
+        state = {name: values[name] for name in _STATE if name in values}
+        if not state and not keys:
+            return
+        action = f"domain.{after.status}" if "status" in state else "domain.check"
+        data: dict[str, Any] = {**state, **({"keys": dict(keys)} if keys else {})}
+        await changed(connection, after.account_id, self._clock.now(), actor, action, after.name, **data)
+        await self._tell(connection, before, after, checks)
+
+    async def _tell(
+        self, connection: AsyncConnection, before: Domain, after: Domain, checks: Sequence[Check]
+    ) -> None:
+        """The event of this change, if it is one that somebody waits for."""
+        kind = event_of(before, after)
+        if kind is None:
+            return
+        text = next((check.text("en") for check in checks if check.code == after.reason), short(after.reason, "en"))
+        if after.reason == "approval_refused":
+            text = after.approval_reason
+        now = self._clock.now()
+        values = {
+            "account_id": after.account_id,
+            "message_id": 0,
+            "id": self._ids.next(now),
+            "recipient_number": 0,
+            "type": int(kind),
+            "at": now,
+            "data": msgspec.json.encode({"domain": after.name, "reason": after.reason, "text": text}).decode(),
+        }
+        await connection.execute(insert(event).values(values))
+
+    # --- keys -----------------------------------------------------------------------------------------------
+
+    async def rotate(self, domain_id: int, actor: Actor = SYSTEM) -> Domain:
+        """New keys, which begin to sign when their records are seen in DNS. Raises ``NoSuchDomain``.
+
+        Keys that wait for their record give way to the new ones: nothing was signed with them. Those that sign
+        retire when a new one takes over; their records stay needed for the overlap.
+        """
+        made = await asyncio.to_thread(make_keys, self._vault, ed25519=self._config.ed25519)
+        now = self._clock.now()
+        async with self._store.write() as connection:
+            domain = await queries.find_domain(connection, domain_id, lock=True)
+            waiting = (dkim_key.c.domain_id == domain_id, dkim_key.c.status == "pending")
+            await connection.execute(delete(dkim_key).where(*waiting, dkim_key.c.active_at.is_(None)))
+            retired = {"status": "retired", "retired_at": now}
+            await connection.execute(update(dkim_key).where(*waiting).values(retired))
+            await self._insert_keys(connection, domain, made, active=False)
+            after = replace(domain, check_at=now + SHORTEST)
+            await connection.execute(update(table).where(table.c.id == domain_id).values(check_at=after.check_at))
+            selectors = [key["selector"] for key in made]
+            await changed(
+                connection, domain.account_id, now, actor, "domain.rotate", domain.name, selectors=selectors
+            )
+        return after
+
+    # --- approval -------------------------------------------------------------------------------------------
+
+    async def answer(self, domain_id: int, answers: Mapping[str, Any], actor: Actor = SYSTEM) -> Domain:
+        """Keep the answers to the questionnaire; one that was refused waits for a decision again.
+
+        Raises ``BadAnswer``, ``NoSuchDomain``.
+        """
+        kept = validate(answers)
+        async with self._store.write() as connection:
+            domain = await queries.find_domain(connection, domain_id, lock=True)
+            values: dict[str, Any] = {"questionnaire": msgspec.json.encode(kept).decode()}
+            if domain.approval == "refused":
+                values |= {"approval": "pending", "approval_reason": ""}
+            await connection.execute(update(table).where(table.c.id == domain_id).values(values))
+            await changed(connection, domain.account_id, self._clock.now(), actor, "domain.answer", domain.name)
+            return await self._apply(connection, domain_id, actor, _Looked())
+
+    async def approve(self, domain_id: int, actor: Actor) -> Domain:
+        """An administrator agrees. Raises ``NoSuchDomain``."""
+        return await self._decide(domain_id, actor, "approved", "")
+
+    async def refuse(self, domain_id: int, reason: str, actor: Actor) -> Domain:
+        """An administrator refuses: nothing is accepted from the domain any more. Raises ``NoSuchDomain``."""
+        if not reason.strip():
+            raise DomainsError("a refusal needs a reason")
+        return await self._decide(domain_id, actor, "refused", reason.strip())
+
+    async def _decide(self, domain_id: int, actor: Actor, approval: str, reason: str) -> Domain:
+        now = self._clock.now()
+        async with self._store.write() as connection:
+            domain = await queries.find_domain(connection, domain_id, lock=True)
+            values = {
+                "approval": approval,
+                "approval_reason": reason,
+                "approved_by": actor.name,
+                "approved_at": now,
+            }
+            await connection.execute(update(table).where(table.c.id == domain_id).values(values))
+            action = f"domain.{'approve' if approval == 'approved' else 'refuse'}"
+            await changed(connection, domain.account_id, now, actor, action, domain.name, reason=reason)
+            return await self._apply(connection, domain_id, actor, _Looked())

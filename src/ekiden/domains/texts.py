@@ -1,0 +1,43 @@
+"""What changes to domains say when they are refused, in Japanese."""
+
+from __future__ import annotations
+
+from ekiden.core.texts import Texts
+
+TEXTS = Texts(
+    {
+        "{name} is not a domain name: {why}": "{name} はドメイン名ではありません: {why}",
+        "{name} is an address, not a domain": "{name} はドメインではなくアドレスです",
+        "{name} is not a domain that mail can come from: it needs at least two labels": (
+            "{name} は送信元のドメインにできません。少なくとも 2 つのラベルが必要です"
+        ),
+        "{name} is not a domain that mail can come from: it has an underscore": (
+            "{name} は送信元のドメインにできません。アンダースコアが含まれています"
+        ),
+        "{name} is too long: a domain with DKIM records has at most {longest} characters": (
+            "{name} は長すぎます。DKIM レコードを持つドメインは {longest} 文字までです"
+        ),
+        "the account has the domain {name} already": "アカウントには既にドメイン {name} があります",
+        "there is no domain {name}": "ドメイン {name} はありません",
+        "the domain {name} is used by an SMTP configuration; remove that first": (
+            "ドメイン {name} は SMTP 構成で使われています。先に構成を削除してください"
+        ),
+        "{question}: there is no such question": "{question}: そのような質問はありません",
+        "{question}: an answer is missing": "{question}: 回答がありません",
+        "{question}: the answer is a text": "{question}: 回答は文字列です",
+        "{question}: the answer is one of {allowed}": "{question}: 回答は {allowed} のどれかです",
+        "{question}: the answer is yes or no (true or false)": (
+            "{question}: 回答は「はい」か「いいえ」(true か false) です"
+        ),
+        "{question}: an answer has at most {longest} characters": "{question}: 回答は {longest} 文字までです",
+        "{question}: {value} is not the URL of a website": (
+            "{question}: {value} はウェブサイトの URL ではありません"
+        ),
+        "{question}: one to {most} e-mail addresses are wanted": (
+            "{question}: メールアドレスを 1 件から {most} 件指定してください"
+        ),
+        "{question}: {value} is not an e-mail address": "{question}: {value} はメールアドレスではありません",
+        "{question}: this has to be affirmed": "{question}: 同意が必要です",
+        "a refusal needs a reason": "拒否には理由が必要です",
+    }
+)
