@@ -6,7 +6,7 @@ import string
 from base64 import b64encode
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from ekiden.access.accounts import (
     create_account,
@@ -16,8 +16,11 @@ from ekiden.access.accounts import (
     set_priority,
     suspend_account,
 )
+from ekiden.access.audit import Actor, list_entries
 from ekiden.access.authenticate import Authenticator, Principal, Refusal
+from ekiden.access.bounds import allows, networks_text, scopes_text
 from ekiden.access.credentials import (
+    bound_credential,
     create_api_key,
     generate_password,
     hasher,
@@ -33,6 +36,20 @@ from ekiden.store.api import Store
 from ekiden.store.tables import credential as table
 
 NOW = 1_800_000_000_000
+
+
+def smtp_user(account_id: int, username: str, secret_hash: str) -> dict[str, object]:
+    """The row of an SMTP user's credential."""
+    return {
+        "account_id": account_id,
+        "kind": "smtp_user",
+        "name": username,
+        "lookup": username,
+        "secret_hash": secret_hash,
+        "scopes": "",
+        "networks": "",
+        "created_at": NOW,
+    }
 
 
 async def test_accounts(store: Store) -> None:
@@ -126,6 +143,77 @@ async def test_revoking_and_listing(store: Store) -> None:
     assert await list_credentials(store, account.id, revoked=False) == [password]
 
 
+async def test_bounds_of_credentials(store: Store) -> None:
+    account = await create_account(store, "acme", NOW)
+    password = await set_password(
+        store, account.id, "mailer", "correct horse", NOW, scopes=["read", "send", "send"], networks=["10.0.0.0/8"]
+    )
+    assert (password.scopes, password.networks) == (("send", "read"), ("10.0.0.0/8",))
+    again = await set_password(store, account.id, "mailer", "battery staple", NOW)
+    assert (again.scopes, again.networks) == (password.scopes, password.networks), "they stay"
+    again = await set_password(store, account.id, "mailer", "battery staple", NOW, scopes=(), networks=["::1/128"])
+    assert (again.scopes, again.networks) == ((), ("::1",))
+    key = (await create_api_key(store, account.id, "k", NOW, scopes=["manage"], networks=["192.0.2.1"])).credential
+    assert (key.scopes, key.networks) == (("manage",), ("192.0.2.1",))
+    assert await list_credentials(store) == [again, key]
+
+    bound = await bound_credential(store, key.id, NOW, scopes=["read"], networks=[])
+    assert (bound.scopes, bound.networks) == (("read",), ())
+    with pytest.raises(NotFound):
+        await bound_credential(store, 999_999, NOW, scopes=[], networks=[])
+    for wrong in ({"scopes": ["everything"]}, {"networks": ["10.0.0.1/8"]}, {"networks": ["host.example"]}):
+        with pytest.raises(BadName):
+            await create_api_key(store, account.id, "k", NOW, **wrong)
+    assert len(await list_credentials(store)) == 2
+
+
+def test_texts_of_bounds() -> None:
+    assert networks_text(["10.0.0.0/8", "10.0.0.0/255.0.0.0", "2001:DB8::/32", "192.0.2.7/32"]) == (
+        "10.0.0.0/8 2001:db8::/32 192.0.2.7"
+    )
+    assert (networks_text([]), scopes_text([])) == ("", "")
+    assert scopes_text(["manage", "send"]) == "send manage"
+    for wrong in ("", "10.0.0.0/8 ::1", "10.0.0.0/33", "10.0.0.1/8", "fe80::1%eth0/64", "localhost"):
+        with pytest.raises(BadName):
+            networks_text([wrong])
+    assert allows((), "send")
+    assert allows(("send",), "send")
+    assert not allows(("send",), "manage")
+
+
+async def test_every_change_is_in_the_audit_log(store: Store) -> None:
+    actor = Actor("cli:root@host", "192.0.2.1")
+    account = await create_account(store, "acme", NOW, actor=actor)
+    await set_password(store, account.id, "mailer", "correct horse", NOW + 1, networks=["::1"], actor=actor)
+    await set_password(store, account.id, "mailer", "battery staple", NOW + 2, actor=actor)
+    made = await create_api_key(store, account.id, "billing", NOW + 3, actor=actor)
+    await bound_credential(store, made.credential.id, NOW + 4, scopes=["send"], networks=[], actor=actor)
+    await revoke_credential(store, made.credential.id, NOW + 5, actor=actor)
+    await revoke_credential(store, made.credential.id, NOW + 6, actor=actor)
+    entries = await list_entries(store, account.id)
+    assert {(entry.actor, entry.source) for entry in entries} == {("cli:root@host", "192.0.2.1")}
+    assert [(entry.at - NOW, entry.action, entry.target) for entry in reversed(entries)] == [
+        (0, "account.create", "acme"),
+        (1, "credential.create", "mailer"),
+        (2, "credential.password", "mailer"),
+        (3, "credential.create", "billing"),
+        (4, "credential.bound", "billing"),
+        (5, "credential.revoke", "billing"),
+    ]
+    assert entries[1].data == {"id": made.credential.id, "kind": "api_key", "scopes": ["send"]}
+    assert entries[-2].data["networks"] == ["::1"]
+    written = str(entries)
+    assert not [secret for secret in ("correct horse", "argon2", made.key) if secret in written]
+
+
+async def test_a_user_name_of_an_smtp_user_is_taken(store: Store) -> None:
+    account = await create_account(store, "acme", NOW)
+    async with store.write() as connection:
+        await connection.execute(insert(table).values(smtp_user(account.id, "abcdef", "-")))
+    with pytest.raises(NameTaken, match="SMTP user"):
+        await set_password(store, account.id, "abcdef", "correct horse", NOW)
+
+
 async def test_domains(store: Store) -> None:
     account = await create_account(store, "acme", NOW)
     made = await add_domain(store, account.id, "Example.COM", NOW, verified=True)
@@ -152,11 +240,16 @@ async def test_logging_in_on_either_engine(store: Store) -> None:
     assert await authenticator.verify("App", key.key, "192.0.2.1") == Principal(
         account.id, key.credential.id, "acme", kind="api_key"
     )
+    async with store.write() as connection:
+        await connection.execute(insert(table).values(smtp_user(account.id, "abcdef", hasher.hash("staple"))))
+    found = await authenticator.verify("abcdef", "staple", "192.0.2.1", "send")
+    assert isinstance(found, Principal)
+    assert (found.account_id, found.kind) == (account.id, "smtp_user")
     assert await authenticator.verify("mailer", "\0", "192.0.2.1") is Refusal.BAD_CREDENTIALS
     clock.advance(5_000)
     assert await authenticator.still_valid(principal)
     await authenticator.close()
-    assert [made.last_used_at for made in await list_credentials(store)] == [clock.now() - 5_000] * 2
+    assert [made.last_used_at for made in await list_credentials(store)] == [clock.now() - 5_000] * 3
 
 
 def test_generated_passwords_are_long_and_differ() -> None:

@@ -16,6 +16,7 @@ from ekiden.access.authenticate import Authenticator, Principal, Refusal
 from ekiden.access.config import AccessConfig
 from ekiden.access.credentials import (
     api_key_lookup,
+    bound_credential,
     create_api_key,
     list_credentials,
     revoke_credential,
@@ -182,6 +183,55 @@ async def test_open_sessions_hear_of_it_too(world: World) -> None:
     assert await world.authenticator.still_valid(trusted)
 
 
+async def bound(world: World, credential_id: int, scopes: list[str], networks: list[str]) -> None:
+    await bound_credential(world.store, credential_id, world.clock.now(), scopes=scopes, networks=networks)
+    world.clock.advance(2 * SECOND)
+
+
+async def test_source_networks(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    await world.verify("mailer", PASSWORD)
+    await bound(world, world.password_id, [], ["10.0.0.0/8", "2001:db8::/32"])
+    for address in ("10.1.2.3", "::ffff:10.1.2.3", "2001:db8::7"):
+        assert await world.verify("mailer", PASSWORD, address) == world.mailer
+    assert caplog.text == ""
+    for address in (HERE, "2001:db9::7", "11.0.0.1", ""):
+        assert await world.verify("mailer", PASSWORD, address) is Refusal.NETWORK
+    assert f"credential {world.password_id} is refused to 192.0.2.1: not from its networks" in caplog.text
+    assert await world.verify("App", world.key) == world.app
+
+
+async def test_from_elsewhere_a_right_password_looks_like_a_wrong_one(world: World) -> None:
+    await bound(world, world.password_id, [], ["10.0.0.0/8"])
+    assert Refusal.NETWORK.reply == Refusal.BAD_CREDENTIALS.reply
+    assert await world.verify("mailer", PASSWORD, "10.0.0.1") == world.mailer
+    before = world.hashes()
+    for number in range(20):
+        assert await world.verify("mailer", PASSWORD) is Refusal.NETWORK
+        assert world.hashes() == before + number + 1, "as much work as for a wrong one, though it is remembered"
+    assert await world.verify("mailer", PASSWORD) is Refusal.TOO_MANY, "counted as a wrong one"
+    before = world.hashes()
+    assert await world.verify("mailer", PASSWORD, "10.0.0.1") == world.mailer
+    assert world.hashes() == before, "and still remembered for where it is right"
+    await suspend_account(world.store, "acme", world.clock.now())
+    world.clock.advance(2 * SECOND)
+    assert await world.verify("mailer", PASSWORD, "192.0.2.2") is Refusal.NETWORK
+
+
+async def test_scopes(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    verify = world.authenticator.verify
+    assert await verify("App", world.key, HERE, "send") == world.app
+    await bound(world, world.key_id, ["read", "manage"], [])
+    assert await verify("App", world.key, HERE, "send") is Refusal.SCOPE
+    assert "lacks the scope send" in caplog.text
+    principal = await verify("App", world.key, HERE, "manage")
+    assert isinstance(principal, Principal)
+    assert (principal.kind, principal.scopes) == ("api_key", {"read", "manage"})
+    assert await world.verify("App", world.key) == principal, "nothing is asked for"
+    assert await verify("App", "ek_wrong", HERE, "send") is Refusal.BAD_CREDENTIALS
+
+
 async def test_guessing_from_one_address_is_refused_after_a_while(world: World) -> None:
     answers = [await world.verify("mailer", f"guess {n}") for n in range(25)]
     assert answers == [Refusal.BAD_CREDENTIALS] * 20 + [Refusal.TOO_MANY] * 5
@@ -276,6 +326,8 @@ async def test_nothing_secret_is_shown(world: World, caplog: pytest.LogCaptureFi
     [
         (Refusal.BAD_CREDENTIALS, "535 5.7.8"),
         (Refusal.TOO_MANY, "454 4.7.0 Too many failed attempts"),
+        (Refusal.NETWORK, "535 5.7.8 Error: authentication failed"),
+        (Refusal.SCOPE, "535 5.7.8 Error: this credential is not for submitting mail"),
         (Refusal.SUSPENDED, "535 5.7.13"),
         (Refusal.UNAVAILABLE, "454 4.7.0"),
     ],

@@ -161,7 +161,7 @@ async def set_password(
                 }
                 row = (await connection.execute(insert(table).values(values).returning(*table.c))).one()
                 action = "credential.create"
-            await _changed(connection, row, now, actor, action)
+            await credential_changed(connection, row, now, actor, action)
     except IntegrityError:
         raise await _taken(store, account_id, username) from None
     return credential_of(row)
@@ -200,7 +200,7 @@ async def create_api_key(
     }
     async with store.write() as connection:
         row = (await connection.execute(insert(table).values(values).returning(*table.c))).one()
-        await _changed(connection, row, now, actor, "credential.create")
+        await credential_changed(connection, row, now, actor, "credential.create")
     return NewApiKey(credential_of(row), key)
 
 
@@ -223,7 +223,7 @@ async def bound_credential(
         row = (await connection.execute(change)).one_or_none()
         if row is None:
             raise NotFound("there is no credential {id}", id=credential_id)
-        await _changed(connection, row, now, actor, "credential.bound")
+        await credential_changed(connection, row, now, actor, "credential.bound")
     return credential_of(row)
 
 
@@ -233,7 +233,7 @@ async def revoke_credential(store: Store, credential_id: int, now: Millis, *, ac
         change = update(table).where(table.c.id == credential_id, table.c.revoked_at.is_(None))
         row = (await connection.execute(change.values(revoked_at=now).returning(*table.c))).one_or_none()
         if row is not None:
-            await _changed(connection, row, now, actor, "credential.revoke")
+            await credential_changed(connection, row, now, actor, "credential.revoke")
         else:
             row = (await connection.execute(select(table).where(table.c.id == credential_id))).one_or_none()
         if row is None:
@@ -264,7 +264,10 @@ def _bounds(scopes: Iterable[str] | None, networks: Iterable[str] | None) -> dic
     return bounds
 
 
-async def _changed(connection: AsyncConnection, row: Row[Any], now: Millis, actor: Actor, action: str) -> None:
+async def credential_changed(
+    connection: AsyncConnection, row: Row[Any], now: Millis, actor: Actor, action: str
+) -> None:
+    """``audit.changed`` for a row of the table ``credential``, as it is after the change."""
     bounds = {name: text.split() for name in ("scopes", "networks") if (text := getattr(row, name))}
     await changed(connection, row.account_id, now, actor, action, row.name, id=row.id, kind=row.kind, **bounds)
 

@@ -19,16 +19,13 @@ TEXTS = Texts(
         "an access key's label has 1 to {longest} printable characters, and none of them is a blank at an end": (
             "アクセスキーのラベルは 1～{longest} 文字の表示できる文字で、前後に空白を置けません"
         ),
-        "a region has 1 to {longest} printable characters, and none of them is a blank at an end": (
-            "リージョンは 1～{longest} 文字の表示できる文字で、前後に空白を置けません"
-        ),
+        "an address literal is no domain": "アドレスリテラルはドメインではありません",
         # accounts
         "there is no account {name!r}": "アカウント {name!r} はありません",
         "there is an account {name!r} already": "アカウント {name!r} はすでにあります",
         "a quota is at least 1": "上限は 1 以上です",
         # credentials
         "there is no credential {id}": "認証情報 {id} はありません",
-        "credential {id} is revoked": "認証情報 {id} は失効しています",
         "the user name {name!r} stands for API keys": "ユーザー名 {name!r} は API キー用です",
         "the user name {name!r} belongs to another account": "ユーザー名 {name!r} は別のアカウントのものです",
         "the user name {name!r} is the one of an SMTP user": "ユーザー名 {name!r} は SMTP ユーザーのものです",
