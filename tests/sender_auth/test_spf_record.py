@@ -121,6 +121,14 @@ def test_any_record_is_read_or_refused(record: bytes) -> None:
         assert sorted(terms) == sorted(record[6:].decode().split())
 
 
+def test_text_is_read_like_octets() -> None:
+    assert parse_spf_record("v=spf1 -all").text == "v=spf1 -all"
+    for text in ("v=spf1 a:é.example", "v=spf1 \ud800"):
+        with pytest.raises(SpfSyntaxError) as raised:
+            parse_spf_record(text)
+        assert (raised.value.code, raised.value.position) == ("not_ascii", 8)
+
+
 def test_every_text_is_translated() -> None:
     """Each template of the modules is in the catalogue, and the catalogue has no others."""
     said = set()

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ekiden.sender_auth.dns import Lookup, RecordType, TemporaryDnsError
 
-_MAX_NAME = 253  # characters of a domain name as text, RFC 7208 §7.3
+MAX_NAME = 253  # characters of a domain name as text, RFC 7208 §7.3
 _MAX_LABEL = 63  # octets, RFC 1035 §2.3.4
 
 
@@ -59,7 +59,7 @@ def is_dns_name(name: str) -> bool:
     """Whether ``name`` (without the final dot) can be asked for: ASCII, labels of 1 to 63 octets, 253 in all."""
     return (
         name.isascii()
-        and 0 < len(name) <= _MAX_NAME
+        and 0 < len(name) <= MAX_NAME
         and all(0 < len(label) <= _MAX_LABEL for label in name.split("."))
     )
 

@@ -7,9 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from ekiden.sender_auth.recorded_lookup import MAX_NAME
 from ekiden.sender_auth.spf_errors import SpfSyntaxError
-
-MAX_NAME = 253  # characters of an expanded domain name, §7.3
 
 _LETTERS = "slodiphv"
 _EXPLANATION_LETTERS = "crt"  # only in the text that exp= leads to, §7.2
@@ -34,7 +33,7 @@ class Macro:
             if self.reverse:
                 parts.reverse()
             value = ".".join(parts[-self.keep :] if self.keep else parts)
-        return quote(value, safe="~") if self.escape else value
+        return quote(value, safe="~", errors="replace") if self.escape else value
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from typing import Literal, cast
 
-from ekiden.sender_auth.spf_errors import SpfSyntaxError
+from ekiden.sender_auth.spf_errors import SpfSyntaxCode, SpfSyntaxError
 from ekiden.sender_auth.spf_macro import MacroString, parse_domain_spec, parse_macro_string
 
 Qualifier = Literal["+", "-", "~", "?"]
@@ -46,11 +46,6 @@ class Mechanism:
     prefix4: int = 32
     prefix6: int = 128
 
-    @property
-    def asks_dns(self) -> bool:
-        """Whether it counts towards the limit of ten terms (§4.6.4)."""
-        return self.name not in {"all", "ip4", "ip6"}
-
 
 @dataclass(frozen=True, slots=True)
 class Modifier:
@@ -80,7 +75,7 @@ def is_spf_record(record: bytes) -> bool:
 
 def parse_spf_record(record: bytes | str) -> SpfRecord:
     """The terms of a record. Raises ``SpfSyntaxError`` for the first fault, wherever in the record it is (§4.6)."""
-    octets = record if isinstance(record, bytes) else record.encode("utf-8", "surrogateescape")
+    octets = record if isinstance(record, bytes) else record.encode("utf-8", "surrogatepass")
     if not is_spf_record(octets):
         raise SpfSyntaxError("not_spf", "an SPF record begins with v=spf1 and a blank")
     try:
@@ -117,8 +112,6 @@ def parse_spf_record(record: bytes | str) -> SpfRecord:
 def _parse_modifier(name: str, value: str, term: str, position: int) -> Modifier:
     if name in {"redirect", "exp"}:
         return Modifier(name, parse_domain_spec(value), term, position)
-    if name == "v":
-        raise SpfSyntaxError("unknown_mechanism", "a second record begins here; a domain has one SPF record")
     return Modifier(name, parse_macro_string(value), term, position)
 
 
@@ -148,10 +141,10 @@ def _parse_directive(term: str, position: int) -> Mechanism:
     if rest.startswith(":"):
         domain = parse_domain_spec(rest[1:])
     elif rest:
-        code: Literal["bad_prefix", "unexpected_argument"] = (
-            "bad_prefix" if mechanism in {"a", "mx"} else "unexpected_argument"
-        )
-        raise SpfSyntaxError(code, "{rest} is not a prefix length that {name} can have", rest=rest, name=name)
+        template = "{rest} is not a prefix length that {name} can have"
+        if mechanism in {"a", "mx"}:
+            raise SpfSyntaxError("bad_prefix", template, rest=rest, name=name)
+        raise SpfSyntaxError("unexpected_argument", template, rest=rest, name=name)
     elif mechanism in {"include", "exists"}:
         raise SpfSyntaxError("missing_domain", "{name} needs a domain name, as in {name}:example.com", name=name)
     return Mechanism(mechanism, qualifier, term, position, domain=domain, prefix4=prefix4, prefix6=prefix6)
@@ -204,7 +197,7 @@ def _prefix(digits: str | None, longest: int) -> int:
 
 
 def _unknown(name: str, term: str) -> SpfSyntaxError:
-    code: Literal["unknown_mechanism"] = "unknown_mechanism"
+    code: SpfSyntaxCode = "unknown_mechanism"
     if "," in name:
         return SpfSyntaxError(code, "terms are separated by blanks, not by commas")
     if name.startswith(("redirect", "exp=")):

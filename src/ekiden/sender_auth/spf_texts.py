@@ -27,9 +27,6 @@ TEXTS = Texts(
             "使えるのは ASCII だけです。それ以外の名前は A ラベルで書きます"
         ),
         "{name}= may stand only once in a record": "{name}= は 1 つのレコードに 1 回だけ書けます",
-        "a second record begins here; a domain has one SPF record": (
-            "ここから 2 つ目のレコードが始まっています。ドメインの SPF レコードは 1 つだけです"
-        ),
         "nothing may follow all": "all の後には何も書けません",
         "{rest} is not a prefix length that {name} can have": (
             "{rest} は {name} に付けられるプレフィックス長ではありません"
