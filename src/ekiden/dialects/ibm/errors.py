@@ -15,10 +15,13 @@ import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
 
+from ekiden.access.errors import AccessError, NameTaken, NotFound
 from ekiden.access.unavailable import UNAVAILABLE
+from ekiden.access.vault import VaultError
 from ekiden.core.errors import EkidenError
 from ekiden.core.texts import Language, Texts, TranslatedError
 from ekiden.dialects.ibm.texts import TEXTS
+from ekiden.domains.errors import DomainInUse, DomainsError, DomainTaken, NoSuchDomain
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +41,11 @@ _CODES = {
     429: "too_many_requests",
     503: "service_unavailable",
 }
+_STATUSES: tuple[tuple[tuple[type[Exception], ...], int], ...] = (
+    ((NotFound, NoSuchDomain), 404),
+    ((NameTaken, DomainTaken, DomainInUse), 409),
+    ((AccessError, DomainsError), 400),
+)
 
 
 class ApiError(TranslatedError):
@@ -59,6 +67,13 @@ class ApiError(TranslatedError):
         self.more_info = more_info
         self.headers = headers or {}
         super().__init__(texts, template, **values)
+
+    @classmethod
+    def of(cls, status: int, error: TranslatedError) -> ApiError:
+        """With the text of another error."""
+        made = cls(status, error.template, texts=error.texts)
+        made.values = error.values
+        return made
 
 
 def transaction_id(request: AnyRequest) -> str:
@@ -110,6 +125,8 @@ def as_api_error(request: AnyRequest, error: Exception) -> ApiError:
     if isinstance(error, MethodNotAllowedException):
         allow = {"Allow": (error.headers or {}).get("allow", "")}
         return ApiError(405, "{method} is not possible here", method=request.method, headers=allow)
+    if isinstance(error, TranslatedError) and (status := _status_of(error)):
+        return ApiError.of(status, error)
     if isinstance(error, HTTPException) and error.status_code < 500:
         return ApiError(error.status_code, "the request cannot be understood: {why}", why=error.detail)
     if isinstance(error, UNAVAILABLE):
@@ -117,6 +134,16 @@ def as_api_error(request: AnyRequest, error: Exception) -> ApiError:
         return ApiError(503, "the database cannot be reached; try again later")
     log.error("request %s failed", transaction_id(request), exc_info=error)
     return ApiError(500, "something went wrong here; the log has it under this trace")
+
+
+def _status_of(error: TranslatedError) -> int:
+    """For errors of the services; 0: not the caller's fault."""
+    if isinstance(error, VaultError):
+        return 0
+    for kinds, status in _STATUSES:
+        if isinstance(error, kinds):
+            return status
+    return 0
 
 
 def handle_error(request: AnyRequest, error: Exception) -> Response[bytes]:

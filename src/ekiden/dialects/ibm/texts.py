@@ -26,6 +26,17 @@ TEXTS = Texts(
         "the database cannot be reached; try again later": (
             "データベースに接続できません。しばらくしてからやり直してください"
         ),
+        "the query needs {name}": "クエリに {name} が必要です",
+        "{name} in the query has up to {longest} printable characters": (
+            "クエリの {name} は {longest} 文字までの表示できる文字です"
+        ),
+        "{name} in the query is a whole number from {lowest} to {highest}": (
+            "クエリの {name} は {lowest} から {highest} までの整数です"
+        ),
+        "{name} in the query is a time such as 2026-01-02T03:04:05Z": (
+            "クエリの {name} は 2026-01-02T03:04:05Z のような時刻です"
+        ),
+        "gte in the query is later than lte": "クエリの gte が lte より後です",
         # who asks
         "a bearer token is needed: POST /identity/token gives one": (
             "ベアラートークンが必要です。POST /identity/token で取得できます"
@@ -38,6 +49,20 @@ TEXTS = Texts(
             "この API キーには許されていません: スコープ {scope!r} がありません"
         ),
         "the API key may not be used from this address": "この API キーはこのアドレスからは使えません",
-        "an access rule refuses requests from this address": "アクセスルールがこのアドレスからの要求を拒否しました",
+        "an access rule refuses requests from this address": (
+            "アクセスルールがこのアドレスからの要求を拒否しました"
+        ),
+        # instances
+        "there is no instance {id!r}": "インスタンス {id!r} はありません",
+        "type in the query names any of {known}, with commas between": (
+            "クエリの type は {known} のいくつかをコンマで区切ったものです"
+        ),
+        "allowed subnets are not honoured any more: use access rules": (
+            "許可サブネットはもう使われません。アクセスルールを使ってください"
+        ),
+        "{name}: only mail submitted over SMTP is measured here": (
+            "{name}: ここで計測するのは SMTP で投函されたメールだけです"
+        ),
+        "there is no message {id!r} of this instance": "このインスタンスにメール {id!r} はありません",
     }
 )

@@ -1,0 +1,152 @@
+"""Reading requests and writing answers, in the ways of IBM's APIs (contract §1.4, §2.3)."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+from urllib.parse import urlencode
+
+import msgspec
+from litestar import Response
+
+from ekiden.core.clock import SECOND, Millis
+from ekiden.dialects.ibm.errors import JSON, AnyRequest, ApiError, trace_headers
+
+T = TypeVar("T")
+
+MAX_BODY: Final = 1_048_576
+"""Octets of a body, as sent and as unpacked."""
+MAX_LIMIT: Final = 100
+DEFAULT_LIMIT: Final = 10
+_GZIP = 16 + zlib.MAX_WBITS
+
+
+async def read_body(request: AnyRequest) -> bytes:
+    """The body, unpacked if it came as gzip. Raises ``ApiError``: 400, 413, 415."""
+    received = bytearray()
+    async for chunk in request.stream():
+        received += chunk
+        if len(received) > MAX_BODY:
+            raise _too_large()
+    encoding = request.headers.get("content-encoding", "").strip().lower()
+    if encoding in ("", "identity"):
+        return bytes(received)
+    if encoding not in ("gzip", "x-gzip"):
+        raise ApiError(415, "the body is encoded in a way that is not known: {encoding}", encoding=encoding)
+    unpacker = zlib.decompressobj(_GZIP)
+    try:
+        body = unpacker.decompress(bytes(received), MAX_BODY + 1)
+    except zlib.error:
+        raise ApiError(400, "the body is not what its Content-Encoding says") from None
+    if len(body) > MAX_BODY:
+        raise _too_large()
+    if not unpacker.eof:
+        raise ApiError(400, "the body is not what its Content-Encoding says")
+    return body
+
+
+def _too_large() -> ApiError:
+    return ApiError(413, "the body is too large: {limit} octets are the most", limit=MAX_BODY)
+
+
+async def read_json(request: AnyRequest, kind: type[T]) -> T:
+    """The body as ``kind``; no body at all is an empty object. Raises ``ApiError``: 400, 413, 415."""
+    body = await read_body(request)
+    if body:
+        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media_type != JSON and not (media_type.startswith("application/") and media_type.endswith("+json")):
+            raise ApiError(415, "the body must be JSON, with Content-Type: application/json")
+    try:
+        return msgspec.json.decode(body or b"{}", type=kind)
+    except msgspec.ValidationError as error:
+        raise ApiError(400, "the body does not have the expected form: {why}", why=str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ApiError(400, "the body is not JSON: {why}", why=str(error)) from None
+
+
+def answer(
+    request: AnyRequest, value: Any, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response[bytes]:
+    """A JSON answer, with the ids that the caller may quote."""
+    return Response(
+        msgspec.json.encode(value),
+        status_code=status,
+        media_type=JSON,
+        headers={**trace_headers(request), **(headers or {})},
+    )
+
+
+def no_content(request: AnyRequest) -> Response[None]:
+    """204."""
+    return Response(None, status_code=204, headers=trace_headers(request))
+
+
+def text_parameter(request: AnyRequest, name: str, longest: int, *, required: bool = False) -> str | None:
+    """A parameter of the query; ``None``: not given, or empty. Raises the 400 of one that cannot be."""
+    value: str | None = request.query_params.get(name)
+    if not value:
+        if required:
+            raise ApiError(400, "the query needs {name}", name=name)
+        return None
+    if len(value) > longest or not value.isprintable():
+        raise ApiError(
+            400, "{name} in the query has up to {longest} printable characters", name=name, longest=longest
+        )
+    return value
+
+
+def number_parameter(request: AnyRequest, name: str, default: int, lowest: int, highest: int) -> int:
+    """A whole number of the query. Raises the 400 of one that is none, or out of bounds."""
+    value: str | None = request.query_params.get(name)
+    if value is None or value == "":
+        return default
+    if len(value) <= 18 and value.isascii() and value.isdigit() and lowest <= int(value) <= highest:
+        return int(value)
+    raise ApiError(
+        400,
+        "{name} in the query is a whole number from {lowest} to {highest}",
+        name=name,
+        lowest=lowest,
+        highest=highest,
+    )
+
+
+def time_parameter(request: AnyRequest, name: str) -> Millis:
+    """A required time of the query, ``2026-01-02T03:04:05Z``; without an offset it is UTC. Raises its 400."""
+    text = text_parameter(request, name, 28, required=True) or ""
+    try:
+        at = datetime.fromisoformat(text)
+        if at.tzinfo is None:
+            at = at.replace(tzinfo=UTC)
+        return int(at.timestamp() * SECOND)
+    except (ValueError, OverflowError):
+        raise ApiError(400, "{name} in the query is a time such as 2026-01-02T03:04:05Z", name=name) from None
+
+
+def timestamp(at: Millis) -> str:
+    """``2026-01-02T03:04:05.678Z``"""
+    return datetime.fromtimestamp(at / SECOND, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def paging(request: AnyRequest) -> tuple[int, int]:
+    """``(offset, limit)`` of the query. Raises ``ApiError``: 400."""
+    limit = number_parameter(request, "limit", DEFAULT_LIMIT, 1, MAX_LIMIT)
+    return number_parameter(request, "offset", 0, 0, 2**31 - 1), limit
+
+
+def page_links(request: AnyRequest, offset: int, limit: int, total: int) -> dict[str, dict[str, str]]:
+    """``first``, ``previous`` and ``next``, as far as there are such pages; the rest of the query stays."""
+    kept = [(name, value) for name, value in request.query_params.multi_items() if name not in ("limit", "offset")]
+    base = str(request.url.with_replacements(query=""))
+
+    def link(to: int) -> dict[str, str]:
+        return {"href": f"{base}?{urlencode([*kept, ('limit', limit), ('offset', to)])}"}
+
+    links = {"first": link(0)}
+    if offset > 0:
+        links["previous"] = link(max(0, offset - limit))
+    if offset + limit < total:
+        links["next"] = link(offset + limit)
+    return links
