@@ -1,24 +1,35 @@
-"""The HTTP listener of a worker: ``/healthz`` (alive), ``/readyz`` (may be given work), ``/metrics``."""
+"""The HTTP listener of a worker: health, metrics, and the APIs of the dialects."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
-from litestar import Litestar, MediaType, Response, get
+from litestar import Litestar, MediaType, Request, Response, Router, get
+from litestar.exceptions import HTTPException
+from litestar.exceptions.responses import create_exception_response
 
 from ekiden.server.metrics import CONTENT_TYPE
 
+ErrorAnswer = Callable[[Request[Any, Any, Any], Exception], Response[Any]]
 Readiness = Callable[[], Awaitable[list[str]]]
 """What is missing before this worker can be given work; empty: nothing."""
 
 
-def make_app(readiness: Readiness, metrics_text: Callable[[], Awaitable[bytes]]) -> Litestar:
-    """The application. Later issues mount their own routes beside these."""
+def make_app(
+    readiness: Readiness,
+    metrics_text: Callable[[], Awaitable[bytes]],
+    handlers: Sequence[Router] = (),
+) -> Litestar:
+    """``/healthz`` (alive), ``/readyz`` (may be given work), ``/metrics``, and the routers of dialects beside them.
+
+    What no route takes (404, 405) is answered as the router whose path is nearest answers any ``Exception``, so that
+    a client gets errors in the language that it speaks.
+    """
 
     @get("/healthz", media_type=MediaType.TEXT)
     async def healthz() -> str:
@@ -33,7 +44,22 @@ def make_app(readiness: Readiness, metrics_text: Callable[[], Awaitable[bytes]])
     async def metrics() -> Response[bytes]:
         return Response(await metrics_text(), headers={"content-type": CONTENT_TYPE})
 
-    return Litestar([healthz, readyz, metrics], openapi_config=None, logging_config=None)
+    by_path = sorted(handlers, key=lambda router: len(router.path), reverse=True)
+
+    def no_route(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
+        path = request.scope["path"]
+        for router in by_path:
+            answer: ErrorAnswer | None = router.exception_handlers.get(Exception)
+            if answer is not None and f"{path}/".startswith(router.path.rstrip("/") + "/"):
+                return answer(request, error)
+        return create_exception_response(request, error)
+
+    return Litestar(
+        [healthz, readyz, metrics, *handlers],
+        openapi_config=None,
+        logging_config=None,
+        exception_handlers={HTTPException: no_route},
+    )
 
 
 class _Server(uvicorn.Server):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ekiden.access.audit import Actor
 from ekiden.access.smtp_errors import BadToken
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from ekiden.access.directory import AccountFacts, CredentialFacts, Directory
     from ekiden.access.tokens import Tokens
 
-CONTROL_PLANE: Final = "crn:v1:bluemix:public:context-based-restrictions::::api-type:control-plane"
-"""The API type under which rules protect these APIs themselves (contract §4.5)."""
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 

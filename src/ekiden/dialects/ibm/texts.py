@@ -52,6 +52,15 @@ TEXTS = Texts(
         "an access rule refuses requests from this address": (
             "アクセスルールがこのアドレスからの要求を拒否しました"
         ),
+        # tokens
+        "the body must be a form, with Content-Type: application/x-www-form-urlencoded": (
+            "本文はフォームでなければなりません (Content-Type: application/x-www-form-urlencoded)"
+        ),
+        "the body is not a form": "本文がフォームではありません",
+        "the form needs grant_type {wanted}": "フォームには grant_type {wanted} が必要です",
+        "the form needs apikey": "フォームには apikey が必要です",
+        "too many failed attempts, try again later": ("失敗が続いています。しばらくしてからやり直してください"),
+        "Provided API key could not be found.": "API キーが見つかりません。",
         # instances
         "there is no instance {id!r}": "インスタンス {id!r} はありません",
         "type in the query names any of {known}, with commas between": (

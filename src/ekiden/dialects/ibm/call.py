@@ -1,0 +1,77 @@
+"""A request to an instance: who sends it, which instance it is about, and what may refuse it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from ekiden.access.api_types import CONTROL_PLANE
+from ekiden.access.restrictions import smtp_resource
+from ekiden.dialects.ibm.auth import Caller, authenticate
+from ekiden.dialects.ibm.errors import AnyRequest, ApiError
+
+if TYPE_CHECKING:
+    from ekiden.access.authenticate import Authenticator
+    from ekiden.access.projects import Project, Projects
+    from ekiden.access.smtp_configurations import SmtpConfigurations
+    from ekiden.access.smtp_users import SmtpUsers
+    from ekiden.access.tokens import Tokens
+    from ekiden.core.clock import Clock
+    from ekiden.delivery.statistics import Statistics
+    from ekiden.dialects.ibm.auth import Guard
+    from ekiden.dialects.ibm.config import IbmConfig, RegionConfig
+    from ekiden.domains.service import Domains
+
+ENDPOINT: Final = "public"
+"""What the HTTP listener counts as for access rules."""
+
+
+@dataclass(frozen=True, slots=True)
+class IbmServices:
+    """What the dialect is made of."""
+
+    clock: Clock
+    authenticator: Authenticator
+    tokens: Tokens
+    guard: Guard
+    projects: Projects
+    configurations: SmtpConfigurations
+    users: SmtpUsers
+    domains: Domains
+    statistics: Statistics
+    config: IbmConfig
+    regions: tuple[RegionConfig, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request that may be answered."""
+
+    request: AnyRequest
+    services: IbmServices
+    caller: Caller
+    project: Project
+
+    def parameter(self, name: str) -> str:
+        """A part of the path."""
+        return str(self.request.path_params[name])
+
+
+async def open_call(request: AnyRequest, services: IbmServices, scope: str) -> Call:
+    """``scope``: what the API key must be good for.
+
+    Raises ``ApiError``: 401 for a stranger, 404 for an instance that is not the caller's, 403 for what is refused.
+    """
+    caller = await authenticate(request, services.tokens, services.authenticator.directory)
+    uid = str(request.path_params["instance_id"])
+    project = await services.projects.find(uid)
+    if project is None or project.account_id != caller.account_id:
+        raise ApiError(404, "there is no instance {id!r}", id=uid)
+    caller.need(scope)
+    resource = smtp_resource(caller.uid, project.uid, project.region or caller.region)
+    decision = await services.guard.decide(
+        caller.account_id, resource, (CONTROL_PLANE,), caller.address, ENDPOINT, default=True
+    )
+    if not decision.allowed:
+        raise ApiError(403, "an access rule refuses requests from this address")
+    return Call(request, services, caller, project)

@@ -1,0 +1,106 @@
+"""IAM: ``POST /identity/token`` gives a token for an API key (contract §1.3). Errors have a shape of their own."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+import msgspec
+from litestar import Response
+
+from ekiden.access.authenticate import Refusal
+from ekiden.access.bounds import SCOPES
+from ekiden.access.credentials import API_KEY_USERNAME
+from ekiden.access.tokens import GRANT_TYPE, granted
+from ekiden.dialects.ibm.auth import client_address
+from ekiden.dialects.ibm.call import IbmServices
+from ekiden.dialects.ibm.errors import (
+    JSON,
+    AnyRequest,
+    ApiError,
+    as_api_error,
+    error_text,
+    trace_headers,
+    transaction_id,
+)
+from ekiden.dialects.ibm.http import answer, read_body
+
+FORM: Final = "application/x-www-form-urlencoded"
+UNKNOWN_KEY: Final = "BXNIM0415E"
+MISSING: Final = "BXNIM0109E"
+_NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+_FIELDS = 20
+
+
+async def give_token(request: AnyRequest, services: IbmServices) -> Response[bytes]:
+    """A token for the API key. Raises ``ApiError``; nothing that is logged or told holds the key."""
+    form = await _form(request)
+    if form.get("grant_type") != GRANT_TYPE:
+        raise ApiError(400, "the form needs grant_type {wanted}", code=MISSING, wanted=GRANT_TYPE)
+    key = form.get("apikey", "")
+    if not key:
+        raise ApiError(400, "the form needs apikey", code=MISSING)
+    address = client_address(request)
+    principal = await services.authenticator.verify(API_KEY_USERNAME, key, address)
+    if isinstance(principal, Refusal):
+        raise _refused(principal)
+    directory = services.authenticator.directory
+    credential = await directory.credential(principal.credential_id)
+    account = await directory.account(principal.account_id)
+    if credential is None or credential.revoked or account is None:
+        raise _refused(Refusal.BAD_CREDENTIALS)
+    scopes = granted(principal.scopes)
+    # Words that are not ours are somebody else's scopes: they bound nothing.
+    narrowed = set(form.get("scope", "").split()).intersection(SCOPES)
+    if narrowed:
+        scopes &= narrowed
+    token = services.tokens.issue(credential, account, scopes, services.config.token_ttl)
+    shape = {
+        "access_token": token.text,
+        "refresh_token": "not_supported",
+        "token_type": "Bearer",
+        "expires_in": token.expires_at - token.issued_at,
+        "expiration": token.expires_at,
+        "scope": "ibm openid",
+    }
+    return answer(request, shape, headers=_NO_STORE)
+
+
+async def _form(request: AnyRequest) -> dict[str, str]:
+    """The fields, the first of each name. Raises ``ApiError``."""
+    body = await read_body(request)
+    if body and request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
+        raise ApiError(415, "the body must be a form, with Content-Type: application/x-www-form-urlencoded")
+    try:
+        fields = parse_qs(body.decode("utf-8"), max_num_fields=_FIELDS)
+    except (ValueError, UnicodeDecodeError):
+        raise ApiError(400, "the body is not a form") from None
+    return {name: values[0] for name, values in fields.items()}
+
+
+def _refused(refusal: Refusal) -> ApiError:
+    if refusal is Refusal.TOO_MANY:
+        return ApiError(429, "too many failed attempts, try again later", headers={"Retry-After": "60"})
+    if refusal is Refusal.SUSPENDED:
+        return ApiError(403, "the account is suspended")
+    if refusal is Refusal.UNAVAILABLE:
+        return ApiError(503, "the database cannot be reached; try again later")
+    # Also for a key that is right, but not from there.
+    return ApiError(400, "Provided API key could not be found.", code=UNKNOWN_KEY)
+
+
+def handle_iam_error(request: AnyRequest, error: Exception) -> Response[bytes]:
+    """For ``exception_handlers``: ``{errorCode, errorMessage, context}``."""
+    known = as_api_error(request, error)
+    context: dict[str, Any] = {
+        "requestId": transaction_id(request),
+        "requestType": "incoming.Identity_Token",
+        "url": str(request.url.with_replacements(query="")),
+    }
+    body = {"errorCode": known.code, "errorMessage": error_text(request, known), "context": context}
+    return Response(
+        msgspec.json.encode(body),
+        status_code=known.status,
+        media_type=JSON,
+        headers={**trace_headers(request), **_NO_STORE, **known.headers},
+    )
