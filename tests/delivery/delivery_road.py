@@ -21,7 +21,6 @@ from ekiden.core.states import Priority, State
 from ekiden.core.submission import Notify
 from ekiden.delivery.config import DeliveryConfig
 from ekiden.delivery.dispatcher import Dispatcher
-from ekiden.delivery.signing import Signer
 from ekiden.dns.config import DnsConfig
 from ekiden.dns.resolver import DnsResolver
 from ekiden.lab import Lab
@@ -225,7 +224,6 @@ async def road(
     store: Store,
     lab: Lab | None = None,
     *,
-    signer: Signer | None = None,
     network: Any = None,
     resolver: Any = None,
     share: int = 1,
@@ -263,7 +261,6 @@ async def road(
         metrics,
         hostname="mx.ekiden.test",
         share=share,
-        signer=signer,
         rng=random.Random(7),
     )
     task = asyncio.create_task(dispatcher.run())

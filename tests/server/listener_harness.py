@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import uvloop
+from door_parts import door_parts
 
 from ekiden.access.accounts import create_account
 from ekiden.access.authenticate import Authenticator, Principal
@@ -175,21 +176,25 @@ class Harness:
         self.store = await open_store(f"sqlite:///{self.database}")
         clock = SystemClock()
         now = clock.now()
-        account = await create_account(self.store, "acme", now)
+        account = await create_account(self.store, "acme", now, senders="any")
         self.account_id = account.id
         self.password = await set_password(self.store, account.id, "mailer", PASSWORD, now)
         self.api_key = (await create_api_key(self.store, account.id, "key", now)).key
         me = await self.store.register_worker("here", 1, now, DAY)
         config = AccessConfig(delay=0, max_delay=0, recheck=0.05, address_limit=1000)
         authenticator = Authenticator(self.store, clock, config)
+        ids = IdFactory(me.node)
+        self.parts = parts = door_parts(self.store, clock, ids, authenticator.directory)
         door = Door(
             self.store,
             clock,
-            IdFactory(me.node),
+            ids,
             me.id,
             IntakeConfig(hostname=HOST, max_size=self._smtp.max_size),
             self.mailbox,
             directory=authenticator.directory,
+            policy=parts.policy,
+            signer=parts.signer,
         )
         spec = ListenerSpec(
             tls=None if self._spec["mode"] == "plain" else ServerTls([self.files]),
@@ -203,6 +208,7 @@ class Harness:
         await self.listener.drain(2)
         assert self.listener.sessions == 0
         await authenticator.close()
+        await parts.close()
         await self.store.close()
 
 

@@ -37,6 +37,10 @@ class Quota:
     action: OverQuota = "delay"
 
     @property
+    def limited(self) -> bool:
+        return self.minute is not None or self.hour is not None or self.day is not None
+
+    @property
     def limits(self) -> tuple[tuple[int, int], ...]:
         """(seconds of the window, limit) for each that there is."""
         found = zip(WINDOWS, (self.minute, self.hour, self.day), strict=True)
@@ -59,7 +63,12 @@ class Account:
     @property
     def uid(self) -> str:
         """What other services' clients take for an account id: 32 hexadecimal digits."""
-        return format(self.id, "032x")
+        return account_uid(self.id)
+
+
+def account_uid(account_id: int) -> str:
+    """``Account.uid`` of an account's id."""
+    return format(account_id, "032x")
 
 
 def check_name(name: str, what: str, longest: int = MAX_NAME) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from sqlalchemy import select
 
-from ekiden.access.accounts import Quota, Senders, quota_of
+from ekiden.access.accounts import Quota, Senders, account_uid, quota_of
 from ekiden.core.states import Priority
 from ekiden.net.listen import Networks
 from ekiden.store import tables
@@ -40,6 +40,11 @@ class AccountFacts(NamedTuple):
     senders: Senders = "verified"
     region: str = ""
     quota: Quota = Quota()
+
+    @property
+    def uid(self) -> str:
+        """``access.accounts.Account.uid``."""
+        return account_uid(self.id)
 
 
 class CredentialFacts(NamedTuple):
@@ -138,6 +143,11 @@ class Directory:
         """What is known and recent enough; ``None``: ask ``account``."""
         entry = self._accounts.fresh(account_id, self._clock.monotonic())
         return None if entry is None else entry.facts
+
+    def known_missing(self, account_id: int) -> bool:
+        """Whether it is known, and recently enough, that there is no such account."""
+        entry = self._accounts.fresh(account_id, self._clock.monotonic())
+        return entry is not None and entry.facts is None
 
     def fresh_credential(self, credential_id: int) -> CredentialFacts | None:
         """What is known and recent enough; ``None``: ask ``credential``."""

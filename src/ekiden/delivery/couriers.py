@@ -276,7 +276,7 @@ class Couriers:
         if large:
             await self._letters.reserve(size)
         try:
-            content = letter.content if letter.signed else None
+            content = letter.content
             if content is None:
                 content = await self._letters.content(letter)
             if content is None:

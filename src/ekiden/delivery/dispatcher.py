@@ -31,7 +31,6 @@ from ekiden.delivery.notification import Notifier
 from ekiden.delivery.reporter import Reporter
 from ekiden.delivery.routing import Route, Router, Unroutable
 from ekiden.delivery.session import Connector
-from ekiden.delivery.signing import NoSigner, Signer
 from ekiden.delivery.site import Site
 from ekiden.dns.resolver import Resolver
 from ekiden.net.network import Network
@@ -65,7 +64,6 @@ class Dispatcher:
         *,
         hostname: str = "",
         share: int = 1,
-        signer: Signer | None = None,
         tls: ssl.SSLContext | None = None,
         rng: random.Random | None = None,
     ) -> None:
@@ -84,7 +82,7 @@ class Dispatcher:
         self._rng = rng or random.Random()  # noqa: S311 - spreading load is no secret
         self._most = max(1, config.site_concurrency // share)
         self._router = Router(resolver, clock, config, own_names=frozenset({hostname}), rng=self._rng)
-        self._letters = Letters(store, signer or NoSigner(), config.memory_limit // max(1, share))
+        self._letters = Letters(store, config.memory_limit // max(1, share))
         notifier = Notifier(store, clock, ids, config, hostname)
         self._wake = asyncio.Event()
         self._reporter = Reporter(store, self._worker, clock, self._metrics, notifier, self._wake.set)

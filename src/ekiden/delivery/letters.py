@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-from ekiden.delivery.signing import NoSigner, Signer
 from ekiden.store.api import Store
 from ekiden.store.records import Delivery, Message
 
@@ -15,13 +14,11 @@ LARGE = 262_144
 class Letter:
     """A message that this worker has deliveries of in memory."""
 
-    __slots__ = ("content", "held", "loading", "message", "open", "signed")
+    __slots__ = ("content", "held", "loading", "message", "open")
 
     def __init__(self, message: Message) -> None:
         self.message = message
         self.content: bytes | None = None
-        self.signed = False
-        """``content`` is what goes on the wire."""
         self.held = 0
         """Octets of ``content`` as counted against the limit."""
         self.open = 0
@@ -42,10 +39,8 @@ class Parcel:
 
 
 class Letters:
-    def __init__(self, store: Store, signer: Signer, memory_limit: int) -> None:
+    def __init__(self, store: Store, memory_limit: int) -> None:
         self._store = store
-        self._signer = signer
-        self._as_it_is = isinstance(signer, NoSigner)
         self._limit = memory_limit
         self._letters: dict[tuple[int, int], Letter] = {}
         self._large = 0
@@ -67,8 +62,6 @@ class Letters:
             message.content = None
             if letter.content is None:
                 self._hold(letter, content)
-                # Spares the hot path a task when there is nothing to sign.
-                letter.signed = self._as_it_is and letter.content is not None
         letter.open += 1
         self.deliveries += 1
         return letter
@@ -101,11 +94,11 @@ class Letters:
             self.held += size
 
     async def content(self, letter: Letter) -> bytes | None:
-        """What goes on the wire: loaded and signed once, even when several connections want it. ``None``: gone.
+        """What goes on the wire: loaded once, even when several connections want it. ``None``: gone.
 
         Raises ``StoreError``.
         """
-        if letter.signed and letter.content is not None:
+        if letter.content is not None:
             return letter.content
         if letter.loading is None:
             letter.loading = asyncio.create_task(self._load(letter))
@@ -117,18 +110,9 @@ class Letters:
 
     async def _load(self, letter: Letter) -> bytes | None:
         message = letter.message
-        content = letter.content
-        if content is None:
-            content = await self._store.content(message.account_id, message.id)
-            if content is None:
-                return None
-        content = await self._signer.sign(message, content)
-        self.held -= letter.held
-        letter.held = 0
-        letter.content = None
-        if letter.open:
+        content = await self._store.content(message.account_id, message.id)
+        if content is not None and letter.open and letter.content is None:
             self._hold(letter, content)
-            letter.signed = letter.content is not None
         return content
 
     async def reserve(self, size: int) -> None:

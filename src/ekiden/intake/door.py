@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 
-from ekiden.access.directory import Directory
 from ekiden.core.clock import SECOND
 from ekiden.core.events import Event, EventType
 from ekiden.core.ids import IdFactory, format_id
@@ -23,13 +22,16 @@ from ekiden.intake.errors import (
     TemporarilyUnavailable,
     TooManyRecipients,
 )
+from ekiden.intake.policy import Policy
 from ekiden.intake.received import received_field
+from ekiden.intake.signer import Signer
 from ekiden.mime.header import format_date, make_message_id
 from ekiden.mime.scan import Header, scan
 from ekiden.store.api import StoreError
 from ekiden.store.records import Delivery, Message, NewMessage
 
 if TYPE_CHECKING:
+    from ekiden.access.directory import AccountFacts, Directory
     from ekiden.core.clock import Clock, Millis
     from ekiden.store.api import Store
 
@@ -70,7 +72,9 @@ class Door:
         config: IntakeConfig,
         handover: Handover,
         *,
-        directory: Directory | None = None,
+        directory: Directory,
+        policy: Policy,
+        signer: Signer,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -78,7 +82,9 @@ class Door:
         self._worker_id = worker_id
         self._config = config
         self._handover = handover
-        self._directory = directory or Directory(store, clock)
+        self._directory = directory
+        self.policy = policy
+        self._signer = signer
         self.waiting = 0
         """Messages whose commit is under way: clients that wait for their 250."""
         self._hostname = config.hostname
@@ -94,7 +100,7 @@ class Door:
             raise TemporarilyUnavailable from error
         if account is None or account.suspended:
             raise AccountSuspended
-        message = self._admit(submission)
+        message = await self._admit(account, submission)
         self.waiting += 1
         try:
             await self._store.accept(self._worker_id, message)
@@ -107,7 +113,7 @@ class Door:
             self._handover.offer(list(deliveries))
         return Receipt(message.message.id, format_id(message.message.id))
 
-    def _admit(self, submission: Submission) -> NewMessage:
+    async def _admit(self, account: AccountFacts, submission: Submission) -> NewMessage:
         """Check the submission and build what goes into the store."""
         config = self._config
         now = self._clock.now()
@@ -127,9 +133,14 @@ class Door:
         header = scan(submission.content)
         if header.count(b"received") > config.max_received:
             raise MailLoop
+        keys, starts = await self.policy.clear(account, submission, header, len(recipients), starts)
 
         message_id = self._ids.next(now)
-        content, header_id = self._finish_content(submission, header, recipients, format_id(message_id), now)
+        fields = self._new_fields(submission, header, recipients, format_id(message_id), now)
+        content = _composed(fields.text, header)
+        if keys:
+            submitted = submission.content if fields.received_only else None
+            content = await self._signer.sign(content, keys, now, submitted=submitted) + content
         if starts > now:
             state = State.SCHEDULED
         elif self._handover.capacity(len(recipients), len(content)):
@@ -151,7 +162,7 @@ class Door:
             eight_bit=not content.isascii(),
             accepted_at=now,
             expires_at=starts + lives,
-            header_id=header_id,
+            header_id=fields.header_id,
             subject=_text(header.get(b"subject"), MAX_SUBJECT),
             origin=_encode_json(submission.origin).decode(),
             labels=_encode_json(submission.labels).decode() if submission.labels else "{}",
@@ -174,10 +185,10 @@ class Door:
         event = Event(submission.account_id, message_id, 0, EventType.ACCEPTED, now)
         return NewMessage(message=message, content=content, deliveries=deliveries, events=(event,))
 
-    def _finish_content(
+    def _new_fields(
         self, submission: Submission, header: Header, recipients: list[Recipient], queue_id: str, now: Millis
-    ) -> tuple[bytes, str]:
-        """The message with its new fields on top, and its Message-ID. Everything else keeps its octets."""
+    ) -> _NewFields:
+        """What a submission server adds (RFC 6409 §8)."""
         date = format_date(now)
         only = recipients[0].address.text if len(recipients) == 1 else ""
         added = received_field(
@@ -188,20 +199,35 @@ class Door:
             only if only.isascii() else "",
             show_client=self._config.show_client,
         )
+        received_only = True
         if not header.has(b"date"):
             added += f"Date: {date}\r\n"
+            received_only = False
         header_id = _text(header.get(b"message-id"), MAX_HEADER_ID)
         if not header_id and not header.has(b"message-id"):
             header_id = make_message_id(queue_id, self._hostname)
             added += f"Message-ID: {header_id}\r\n"
-        content = submission.content
-        # A message that is all body gets the empty line that it lacks.
-        separator = b"\r\n" if header.body == 0 else b""
-        for name in _REMOVED:
-            if header.has(name):
-                block = header.header_without(_REMOVED)
-                return b"".join((added.encode(), block, separator, content[header.end :])), header_id
-        return b"".join((added.encode(), separator, content)), header_id
+            received_only = False
+        return _NewFields(added.encode(), header_id, received_only)
+
+
+class _NewFields(NamedTuple):
+    text: bytes
+    header_id: str
+    """The Message-ID, given or made."""
+    received_only: bool
+    """Nothing was added that a signature covers."""
+
+
+def _composed(added: bytes, header: Header) -> bytes:
+    """The message with new fields on top, without what must not be passed on. Everything else keeps its octets."""
+    content = header.content
+    # A message that is all body gets the empty line that it lacks.
+    separator = b"\r\n" if header.body == 0 else b""
+    for name in _REMOVED:
+        if header.has(name):
+            return b"".join((added, header.header_without(_REMOVED), separator, content[header.end :]))
+    return b"".join((added, separator, content))
 
 
 def _without_duplicates(recipients: list[Recipient]) -> list[Recipient]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from ekiden.core.clock import Millis
 from ekiden.core.errors import EkidenError
+from ekiden.mime.header import format_date
 from ekiden.smtp.reply import Reply
 
 
@@ -40,6 +42,26 @@ class MessageTooLarge(IntakeError):
     """The content is larger than allowed (RFC 1870 §6.3)."""
 
     default = Reply.of(552, "5.3.4", "Message size exceeds the fixed limit")
+
+
+class SenderRefused(IntakeError):
+    """The sender or the author is not the account's to use; the reply says which, and why (contract IBM §5.3)."""
+
+    default = Reply.of(553, "5.7.1", "Sender address rejected")
+
+
+class AttachmentRefused(IntakeError):
+    """The SMTP configuration takes no attachments; ``what`` is the first one's name or type."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(Reply.of(554, "5.6.1", f"Attachments are not accepted by your SMTP configuration: {what}"))
+
+
+class QuotaReached(IntakeError):
+    """The account has sent what it may, and does not want delays. There is room again at ``until``."""
+
+    def __init__(self, until: Millis) -> None:
+        super().__init__(Reply.of(452, "4.7.1", f"Quota reached, try again after {format_date(until)}"))
 
 
 class AlreadyExpired(IntakeError):

@@ -51,6 +51,7 @@ class ListenerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     proxy_from: tuple[str, ...] = ()
     trusted_networks: tuple[str, ...] = ()
     trusted_account: str = ""
+    restricted: bool = False
 
 
 class IntakeSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

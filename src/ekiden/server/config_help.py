@@ -111,6 +111,10 @@ KEYS: dict[str, Help] = {
         "The account that mail from trusted_networks belongs to.",
         "trusted_networks からのメールが属するアカウント。",
     ),
+    "listeners.restricted": Help(
+        "Turn clients away at once that no network rule lets in; for SMTP users of the IBM dialect only.",
+        "どのネットワークルールでも許可されないクライアントを接続時に断ります。IBM 方言の SMTP ユーザー専用です。",
+    ),
     "listeners.certificates.certificate": Help(
         "A PEM file with the certificate and its chain; relative to this file.",
         "証明書とチェーンの PEM ファイル。このファイルからの相対パスです。",

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from ekiden.access.authenticate import Authenticator, Principal
+from ekiden.access.doorstep import Doorstep
 from ekiden.access.failures import address_key
 from ekiden.net.listen import ListenAddress, Networks, open_listener, parse_listen_address
 from ekiden.net.proxy_protocol import BadProxyHeader, read_proxy_header
@@ -69,9 +70,13 @@ class SmtpListener:
         metrics: SmtpMetrics | None = None,
         *,
         admission: Admission | None = None,
+        doorstep: Doorstep | None = None,
         sweep: float = 1.0,
     ) -> None:
-        """``sweep``: seconds between two looks at all sessions for slow clients; there is no timer per session."""
+        """``doorstep``: for listeners that only serve SMTP users of configurations with network rules.
+
+        ``sweep``: seconds between two looks at all sessions for slow clients; there is no timer per session.
+        """
         self.spec = spec
         self._sweep_every = sweep
         self._config = smtp_config
@@ -95,6 +100,9 @@ class SmtpListener:
             trusted=spec.trusted,
             door=door,
             authenticator=authenticator,
+            gate=door.policy.gate,
+            refusals=door.policy.refusals,
+            doorstep=doorstep,
             clock=clock,
             config=smtp_config,
             protocol=common,

@@ -12,12 +12,13 @@ import ssl
 from collections.abc import Coroutine
 from typing import Any, cast
 
-from ekiden.access.authenticate import Principal
+from ekiden.access.authenticate import Principal, Refusal
 from ekiden.access.failures import address_key
+from ekiden.access.gate import Allowed, Refused
 from ekiden.core.submission import Origin, Submission
 from ekiden.intake.errors import IntakeError
 from ekiden.net.tls import describe_tls
-from ekiden.server.smtp_shared import NOT_TRUSTED, TOO_MANY_CONNECTIONS, ContentPace, SessionContext
+from ekiden.server.smtp_shared import NOT_ADMITTED, NOT_TRUSTED, TOO_MANY_CONNECTIONS, ContentPace, SessionContext
 from ekiden.smtp.events import (
     Authenticate,
     ConnectionClosing,
@@ -49,6 +50,7 @@ OVERLOADED = Reply.of(421, "4.3.1", "Too much mail is being received at this mom
 REVOKED = Reply.of(421, "4.7.0", "Your credential is not valid any more")
 CANNOT_CHECK = Reply.of(451, "4.3.0", "Temporary failure, try again later")
 INTERNAL_ERROR = Reply.of(421, "4.3.0", "Internal error, the connection is closed")
+TOO_MANY_RECIPIENTS = Reply.of(452, "4.5.3", "Error: too many recipients")
 TOO_MUCH_HELP = Reply.of(421, "4.7.0", "Error: too many commands at once")
 
 
@@ -75,6 +77,7 @@ class SmtpSession(asyncio.Protocol):
         self._eof = False
         self._lost = False
         self._in_transaction = False
+        self._recipients_left: int | None = None
         self._counted_as = counted_as
         self._reading_paused = False
         self._writing_paused_at = 0.0
@@ -109,6 +112,11 @@ class SmtpSession(asyncio.Protocol):
         shared.metrics.connection_opened()
         if shared.plain and not trusted:
             self._connection.refuse(NOT_TRUSTED)
+        elif shared.doorstep is not None and not trusted and not shared.doorstep.admits(self.peer, shared.endpoint):
+            facts = {"listener": shared.listener, "endpoint": shared.endpoint}
+            self._connection.refuse(
+                shared.refusals.note("connect", "network_rule", NOT_ADMITTED, client=self.peer, facts=facts)
+            )
         elif self._counted_as is None:
             key = address_key(self.peer)
             if shared.admission.enter(key, trusted=trusted):
@@ -242,7 +250,7 @@ class SmtpSession(asyncio.Protocol):
         try:
             while (event := connection.next_event()) is not None:
                 if type(event) is RcptTo:
-                    connection.accept()
+                    self._rcpt()
                 else:
                     self._handle(event)
             out = connection.data_to_send()
@@ -303,20 +311,34 @@ class SmtpSession(asyncio.Protocol):
             # The machine asks for AUTH first; this is the lock behind that lock.
             self._connection.reject(Reply.of(530, "5.7.0", "Authentication required"))
             return
-        valid = self._shared.authenticator.known_valid(principal)
-        if valid is None:
-            self._start(self._check_credential(principal))
-        elif valid:
-            self._in_transaction = True
-            self._connection.accept()
-        else:
+        shared = self._shared
+        valid = shared.authenticator.known_valid(principal)
+        verdict = None
+        if valid:
+            verdict = shared.gate.known_mail(principal, self.peer, shared.endpoint, _domain(event))
+        elif valid is False:
             self._connection.reject(REVOKED)
+            return
+        if verdict is None:
+            self._start(self._ask_mail(principal, event))
+        else:
+            self._answer_mail(principal, event, verdict)
 
-    async def _check_credential(self, principal: Principal) -> None:
+    def _answer_mail(self, principal: Principal, event: MailFrom, verdict: Allowed | Refused) -> None:
+        if isinstance(verdict, Refused):
+            self._connection.reject(self._note("mail", principal, verdict, event))
+            return
+        self._in_transaction = True
+        limits = [item.max_recipients for item in verdict.configurations]
+        self._recipients_left = min(limits) if limits else None
+        self._connection.accept()
+
+    async def _ask_mail(self, principal: Principal, event: MailFrom) -> None:
+        shared = self._shared
         try:
-            if await self._shared.authenticator.still_valid(principal):
-                self._in_transaction = True
-                self._connection.accept()
+            if await shared.authenticator.still_valid(principal):
+                verdict = await shared.gate.mail(principal, self.peer, shared.endpoint, _domain(event))
+                self._answer_mail(principal, event, verdict)
             else:
                 self._connection.reject(REVOKED)
         except Exception as error:
@@ -324,10 +346,40 @@ class SmtpSession(asyncio.Protocol):
             self._connection.reject(CANNOT_CHECK)
         self._done()
 
+    def _rcpt(self) -> None:
+        left = self._recipients_left
+        if left is None:
+            self._connection.accept()
+        elif left:
+            self._recipients_left = left - 1
+            self._connection.accept()
+        else:
+            self._connection.reject(TOO_MANY_RECIPIENTS)
+
+    def _note(self, stage: str, principal: Principal, refused: Refused, event: MailFrom | None = None) -> Reply:
+        """Keep the refusal; the reply with its id."""
+        return self._shared.refusals.note(
+            stage,
+            refused.reason,
+            refused.reply,
+            account_id=principal.account_id,
+            credential_id=principal.credential_id,
+            client=self.peer,
+            sender="" if event is None or event.sender is None else event.sender.text,
+            facts={"listener": self._shared.listener, "endpoint": self._shared.endpoint, **refused.facts},
+        )
+
     async def _authenticate(self, event: Authenticate) -> None:
         shared = self._shared
         try:
             answer = await shared.authenticator.verify(event.username, event.password, self.peer)
+            refused = None
+            if isinstance(answer, Principal):
+                refused = await shared.gate.enter(answer, self.peer, shared.endpoint)
+            if refused is not None and isinstance(answer, Principal):
+                # What the client hears is what a wrong password gets: nobody learns more from a foreign network.
+                self._note("auth", answer, refused)
+                answer = Refusal.BAD_CREDENTIALS
             if isinstance(answer, Principal):
                 self._principal = answer
                 self._origins.clear()
@@ -498,3 +550,7 @@ class SmtpSession(asyncio.Protocol):
         # MAIL is put off beyond the budget; what was begun before may take half as much again.
         if held and admission.memory > admission.max_memory * 3 // 2 and not self._storing:
             self._say_and_close(OVERLOADED)
+
+
+def _domain(event: MailFrom) -> str | None:
+    return None if event.sender is None else event.sender.domain

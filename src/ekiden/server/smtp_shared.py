@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from ekiden.access.authenticate import Authenticator, Principal
+from ekiden.access.doorstep import Doorstep
+from ekiden.access.gate import Gate
+from ekiden.access.refusals import Refusals
 from ekiden.net.listen import Networks
 from ekiden.net.tls import ServerTls
 from ekiden.server.smtp_config import SmtpConfig
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 
 
 TOO_MANY_CONNECTIONS = Reply.of(421, "4.7.0", "Too many connections")
+NOT_ADMITTED = Reply.of(554, "5.7.1", "No service for your network: no rule allows it")
 NOT_TRUSTED = Reply.of(554, "5.7.1", "No service for your network here")
 
 _RATE_GRACE = 60.0
@@ -122,6 +126,10 @@ class SessionContext:
     trusted: Principal | None
     door: Door
     authenticator: Authenticator
+    gate: Gate
+    refusals: Refusals
+    doorstep: Doorstep | None
+    """Set: clients that no network rule could let in are turned away when they connect."""
     clock: Clock
     config: SmtpConfig
     protocol: ServerConfig

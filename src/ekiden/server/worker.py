@@ -16,7 +16,7 @@ import msgspec
 import uvloop
 
 from ekiden.access.accounts import get_account
-from ekiden.access.authenticate import Authenticator, Principal
+from ekiden.access.authenticate import Principal
 from ekiden.access.errors import NotFound
 from ekiden.core.clock import SECOND
 from ekiden.core.errors import EkidenError
@@ -37,6 +37,7 @@ from ekiden.server.http import HttpServer, make_app
 from ekiden.server.logging import get_logger
 from ekiden.server.metrics import Exposition, Metrics
 from ekiden.server.ports import Ports
+from ekiden.server.services import Services
 from ekiden.server.smtp_listener import ListenerSpec, SmtpListener
 from ekiden.server.smtp_shared import Admission
 from ekiden.server.texts import TEXTS
@@ -158,8 +159,10 @@ class _Worker:
             dispatcher = self._dispatcher(store, me) if "delivery" in roles else None
             if dispatcher is not None:
                 self._start(dispatcher.run(), _DELIVERY)
+            services = Services(self.config, store, self.clock, self.ids)
+            stack.push_async_callback(services.close)
             if "smtp" in roles:
-                await self._listen(store, me, dispatcher, stack)
+                await self._listen(store, me, services, dispatcher)
             if "http" in roles:
                 await self._serve_http(store, sampler, stack)
             if "housekeeping" in roles:
@@ -225,11 +228,9 @@ class _Worker:
         )
 
     async def _listen(
-        self, store: Store, me: Registration, dispatcher: Dispatcher | None, stack: AsyncExitStack
+        self, store: Store, me: Registration, services: Services, dispatcher: Dispatcher | None
     ) -> None:
         config = self.config
-        authenticator = Authenticator(store, self.clock, config.access)
-        stack.push_async_callback(authenticator.close)
         intake = IntakeConfig(
             hostname=config.hostname,
             max_size=config.smtp.max_size,
@@ -245,7 +246,9 @@ class _Worker:
             me.id,
             intake,
             dispatcher or NoDelivery(),
-            directory=authenticator.directory,
+            directory=services.directory,
+            policy=services.policy,
+            signer=services.signer,
         )
         if dispatcher is not None:
             dispatcher.yield_to(lambda: door.waiting >= RUSH)
@@ -265,7 +268,15 @@ class _Worker:
                 trusted=await self._trusted(store, listener),
             )
             made = SmtpListener(
-                spec, door, authenticator, self.clock, config.smtp, config.hostname, counts, admission=admission
+                spec,
+                door,
+                services.authenticator,
+                self.clock,
+                config.smtp,
+                config.hostname,
+                counts,
+                admission=admission,
+                doorstep=services.doorstep if listener.restricted else None,
             )
             await made.start()
             self.listeners.append(made)

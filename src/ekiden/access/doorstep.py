@@ -1,0 +1,86 @@
+"""The coarse check when a client connects: could any rule of any account let it in at all?
+
+Only for listeners that serve nobody but SMTP users, whose networks are closed until a rule opens them. Which
+account a client belongs to shows at AUTH only; the exact check is made there (``access.gate``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
+from ekiden.access.grants import LEGACY_PERIOD
+from ekiden.access.restrictions import AddressUnion, load_union
+from ekiden.net.listen import Networks
+from ekiden.store.api import StoreError
+from ekiden.store.tables import smtp_configuration
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from ekiden.core.clock import Clock, Millis
+    from ekiden.store.api import Store
+
+log = logging.getLogger(__name__)
+
+
+class Doorstep:
+    """One per worker. Knows what it knows for ``max_age`` seconds; after that it lets everybody on to AUTH."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        *,
+        groups: Mapping[str, Sequence[str]] | None = None,
+        legacy_period: Millis = LEGACY_PERIOD,
+        max_age: float = 1.0,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._groups = groups or {}
+        self._legacy_period = legacy_period
+        self._max_age = max_age
+        self._union: AddressUnion | None = None
+        self._listed = Networks()
+        self._read_at = 0.0
+        self._task: asyncio.Task[None] | None = None
+
+    def admits(self, client: str, endpoint: str) -> bool:
+        """False: no rule of anybody lets this address in."""
+        now = self._clock.monotonic()
+        fresh = self._union is not None and now - self._read_at <= self._max_age
+        if not fresh and self._task is None:
+            self._task = asyncio.create_task(self._read(now))
+        if not fresh or self._union is None:
+            return True
+        return (client, endpoint) in self._union or client in self._listed
+
+    async def close(self) -> None:
+        """Wait for a query that is on its way."""
+        if self._task is not None:
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _read(self, began: float) -> None:
+        try:
+            async with self._store.read() as connection:
+                self._union = await load_union(connection, self._groups)
+                self._listed = await self._deprecated(connection)
+            self._read_at = began
+        except (StoreError, SQLAlchemyError, OSError) as error:
+            log.warning("network rules cannot be read: %s", type(error).__name__)
+        finally:
+            self._task = None
+
+    async def _deprecated(self, connection: AsyncConnection) -> Networks:
+        since = self._clock.now() - self._legacy_period
+        lists = await connection.scalars(
+            select(smtp_configuration.c.allowed_subnets).where(smtp_configuration.c.allowed_at > since)
+        )
+        return Networks(network for text in lists for network in msgspec.json.decode(text))

@@ -1,0 +1,313 @@
+"""May this principal come in from this address, and send as this sender?
+
+Asked at AUTH, at MAIL and for every message, so answers come from memory: what an account has is remembered by
+its revision (``access.remembered``), which the directory looks at every second. A synchronous answer ``None`` means
+that something has to be read first: then the coroutine of the same question has the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+
+from ekiden.access.api_types import SMTP
+from ekiden.access.grants import (
+    LEGACY_PERIOD,
+    WHOLE_ACCOUNT,
+    ConfigurationFacts,
+    Grant,
+    SenderFacts,
+    load_grant,
+    load_sender,
+)
+from ekiden.access.remembered import Remembered
+from ekiden.access.restrictions import Decision, RuleBook, Why, load_rulebook, smtp_resource
+from ekiden.smtp.reply import Reply
+
+if TYPE_CHECKING:
+    from ekiden.access.authenticate import Principal
+    from ekiden.access.directory import AccountFacts, Directory
+    from ekiden.core.clock import Clock, Millis
+    from ekiden.store.api import Store
+
+_MAX_ROUNDS = 20
+_MAX_DECISIONS = 20_000
+_Answer = TypeVar("_Answer")
+
+
+class Refused(NamedTuple):
+    """Why not: what an SMTP client is told, a word for logs and traces, and the facts behind it."""
+
+    reply: Reply
+    reason: str
+    facts: Mapping[str, str]
+
+
+class Allowed(NamedTuple):
+    """``configurations`` are the SMTP configurations whose limits hold; ``signing`` is the domain that signs."""
+
+    configurations: tuple[ConfigurationFacts, ...] = ()
+    signing: SenderFacts | None = None
+
+
+_ALLOWED: Final = Allowed()
+_LISTED: Final = Decision(True, "", Why.PASSED)
+_SUSPENDED = Refused(Reply.of(550, "5.7.1", "This account is suspended"), "account_suspended", {})
+
+
+_AUTHOR_UNKNOWN: Final = Refused(
+    Reply.of(
+        554, "5.6.0", "The message needs one From field, with addresses that can be read, to check its author"
+    ),
+    "author_unknown",
+    {},
+)
+
+
+class _Unknown(Exception):
+    """Something has to be read first."""
+
+    def __init__(self, load: Callable[[], Awaitable[object]]) -> None:
+        self.load = load
+
+
+class Gate:
+    """One per worker. Coroutines raise what the store raises."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        directory: Directory,
+        *,
+        groups: Mapping[str, Sequence[str]] | None = None,
+        legacy_period: Millis = LEGACY_PERIOD,
+    ) -> None:
+        """``groups``: the networks that names in zones stand for. ``legacy_period``: of the deprecated lists."""
+        named = groups or {}
+        self._clock = clock
+        self._directory = directory
+        self._legacy_period = legacy_period
+        self._senders: Remembered[str, SenderFacts] = Remembered(store, load_sender)
+        self._grants: Remembered[int, Grant] = Remembered(store, load_grant)
+        self._books: Remembered[str, RuleBook] = Remembered(
+            store, lambda connection, account_id, _: load_rulebook(connection, account_id, named)
+        )
+        self._decisions: dict[tuple[str, str, str, int], Decision] = {}
+
+    # --- the questions --------------------------------------------------------------------------------------
+
+    async def enter(self, principal: Principal, client: str, endpoint: str) -> Refused | None:
+        """At AUTH: an SMTP user must come from where a rule allows it. ``None``: come in."""
+        return (await self._settle(lambda: (self._enter(principal, client, endpoint),)))[0]
+
+    def known_mail(
+        self, principal: Principal, client: str, endpoint: str, sender: str | None
+    ) -> Allowed | Refused | None:
+        """At MAIL, for the sender's domain (``None``: the null sender): from memory, or ``None``."""
+        try:
+            return self._mail(principal, client, endpoint, sender)
+        except _Unknown:
+            return None
+
+    async def mail(self, principal: Principal, client: str, endpoint: str, sender: str | None) -> Allowed | Refused:
+        """``known_mail``, read if need be."""
+        return await self._settle(lambda: self._mail(principal, client, endpoint, sender))
+
+    def known_message(
+        self, account: AccountFacts, credential_id: int, sender: str | None, authors: Sequence[str] | None
+    ) -> Allowed | Refused | None:
+        """For a message: domains of its envelope sender and of its From field; from memory, or ``None``.
+
+        ``authors`` is ``None`` when there is not exactly one From field, or nobody can tell what it says.
+        """
+        try:
+            return self._message(account, credential_id, sender, authors)
+        except _Unknown:
+            return None
+
+    async def message(
+        self, account: AccountFacts, credential_id: int, sender: str | None, authors: Sequence[str] | None
+    ) -> Allowed | Refused:
+        """``known_message``, read if need be."""
+        return await self._settle(lambda: self._message(account, credential_id, sender, authors))
+
+    async def guard(
+        self,
+        account_id: int,
+        resource: Mapping[str, str],
+        api_types: Sequence[str],
+        client: str,
+        endpoint: str,
+    ) -> Decision:
+        """For HTTP APIs: whether the account's rules let this request pass; with no rule it does."""
+
+        def question() -> Decision:
+            account = self._account(account_id)
+            if account is None:
+                return Decision(False, "", Why.NO_RULE)
+            return self._book(account).decide(resource, api_types, client, endpoint, default=True)
+
+        return await self._settle(question)
+
+    async def _settle(self, question: Callable[[], _Answer]) -> _Answer:
+        for _ in range(_MAX_ROUNDS):
+            try:
+                return question()
+            except _Unknown as unknown:
+                await unknown.load()
+        raise OSError("an account changes faster than it can be read")
+
+    # --- the answers ----------------------------------------------------------------------------------------
+
+    def _enter(self, principal: Principal, client: str, endpoint: str) -> Refused | None:
+        if not principal.credential_id:
+            return None
+        account = self._account(principal.account_id)
+        if account is None:
+            return _SUSPENDED
+        grant = self._grant(account, principal.credential_id)
+        return self._from_nowhere(account, grant, client, endpoint) if grant.restricted else None
+
+    def _mail(self, principal: Principal, client: str, endpoint: str, sender: str | None) -> Allowed | Refused:
+        account = self._account(principal.account_id)
+        if account is None or account.suspended:
+            return _SUSPENDED
+        grant = self._grant(account, principal.credential_id)
+        if not grant.restricted:
+            return self._whole(account, sender)
+        refused = self._from_nowhere(account, grant, client, endpoint)
+        if refused is not None:
+            return refused
+        if sender is None:
+            return Allowed(grant.configurations)
+        configuration = grant.of(sender)
+        if configuration is None:
+            return _not_owned(sender, grant)
+        decision = self._admits(account, configuration, client, endpoint)
+        if not decision.allowed:
+            return _network(configuration, decision, client)
+        facts = self._sender(account, sender)
+        return Allowed((configuration,)) if facts.usable else _not_usable(facts)
+
+    def _message(
+        self, account: AccountFacts, credential_id: int, sender: str | None, authors: Sequence[str] | None
+    ) -> Allowed | Refused:
+        grant = self._grant(account, credential_id)
+        checked = grant.restricted or account.senders == "verified"
+        if authors is None and checked:
+            return _AUTHOR_UNKNOWN
+        signing: SenderFacts | None = None
+        configurations: list[ConfigurationFacts] = []
+        for domain in dict.fromkeys((*(authors or ()), *(() if sender is None else (sender,)))):
+            facts = self._sender(account, domain)
+            if grant.restricted:
+                configuration = grant.of(domain)
+                if configuration is None:
+                    return _not_owned(domain, grant)
+                configurations.append(configuration)
+            if facts.usable:
+                # The author's domain comes first: DMARC asks for a signature of it (RFC 7489 §3.1).
+                signing = signing or facts
+            elif checked:
+                return _not_usable(facts) if facts.id else _not_owned(domain, grant)
+        return Allowed(tuple(configurations), signing)
+
+    def _whole(self, account: AccountFacts, sender: str | None) -> Allowed | Refused:
+        if sender is None or account.senders == "any":
+            return _ALLOWED
+        facts = self._sender(account, sender)
+        if facts.usable:
+            return _ALLOWED
+        return _not_usable(facts) if facts.id else _not_owned(sender, WHOLE_ACCOUNT)
+
+    def _from_nowhere(self, account: AccountFacts, grant: Grant, client: str, endpoint: str) -> Refused | None:
+        """The refusal when no configuration of the grant admits the client."""
+        refused = Refused(_NETWORK_REPLY, "no_configuration", {"client": client})
+        for configuration in grant.configurations:
+            decision = self._admits(account, configuration, client, endpoint)
+            if decision.allowed:
+                return None
+            refused = _network(configuration, decision, client)
+        return refused
+
+    def _admits(
+        self, account: AccountFacts, configuration: ConfigurationFacts, client: str, endpoint: str
+    ) -> Decision:
+        """Whether the rules let the client use the configuration."""
+        if configuration.subnets and configuration.lists(client, self._clock.now(), self._legacy_period):
+            return _LISTED
+        key = (configuration.id, client, endpoint, account.revision)
+        decision = self._decisions.get(key)
+        if decision is None:
+            book = self._book(account)
+            resource = smtp_resource(account.uid, configuration.project, configuration.region)
+            decision = book.decide(resource, (SMTP,), client, endpoint, default=False)
+            if len(self._decisions) >= _MAX_DECISIONS:
+                self._decisions.clear()
+            self._decisions[key] = decision
+        return decision
+
+    # --- what is remembered ---------------------------------------------------------------------------------
+
+    def _account(self, account_id: int) -> AccountFacts | None:
+        account = self._directory.fresh_account(account_id)
+        if account is None and not self._directory.known_missing(account_id):
+            raise _Unknown(lambda: self._directory.account(account_id))
+        return account
+
+    def _grant(self, account: AccountFacts, credential_id: int) -> Grant:
+        if not credential_id:
+            return WHOLE_ACCOUNT
+        grant = self._grants.get(account, credential_id)
+        if grant is None:
+            raise _Unknown(lambda: self._grants.load(account, credential_id))
+        return grant
+
+    def _book(self, account: AccountFacts) -> RuleBook:
+        book = self._books.get(account, "")
+        if book is None:
+            raise _Unknown(lambda: self._books.load(account, ""))
+        return book
+
+    def _sender(self, account: AccountFacts, domain: str) -> SenderFacts:
+        facts = self._senders.get(account, domain)
+        if facts is None:
+            raise _Unknown(lambda: self._senders.load(account, domain))
+        return facts
+
+
+_NETWORK_REPLY = Reply.of(554, "5.7.1", "Access from your network is not allowed by any rule")
+
+
+def _network(configuration: ConfigurationFacts, decision: Decision, client: str) -> Refused:
+    facts = {
+        "client": client,
+        "rule": decision.rule,
+        "why": decision.why.value,
+        "configuration": configuration.id,
+    }
+    return Refused(_NETWORK_REPLY, "network_rule", facts)
+
+
+def _not_owned(domain: str, grant: Grant) -> Refused:
+    if grant.restricted:
+        own = ", ".join(sorted({item.domain for item in grant.configurations})[:3])
+        text = f"Sender address rejected: {domain} is not the domain of your SMTP configuration ({own})"
+    else:
+        text = f"Sender address rejected: {domain} is not a verified domain of your account"
+    return Refused(Reply.of(553, "5.7.1", text), "sender_not_owned", {"domain": domain})
+
+
+def _not_usable(facts: SenderFacts) -> Refused:
+    state = {
+        "pending": "is not verified yet",
+        "failed": "is not verified: its records failed the checks",
+        "suspended": "is suspended: its records fail the periodic checks",
+    }.get(facts.status, "is not verified")
+    why = f" ({facts.reason})" if facts.reason else ""
+    return Refused(
+        Reply.of(554, "5.7.1", f"The domain {facts.name} {state}{why}"),
+        "domain_suspended" if facts.status == "suspended" else "domain_not_verified",
+        {"domain": facts.name, "status": facts.status, "why": facts.reason},
+    )

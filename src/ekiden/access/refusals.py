@@ -1,0 +1,155 @@
+"""What was refused, and why: kept, so that ``ekiden trace`` can tell whoever quotes the reply.
+
+A refusal has an id like a message, which stands at the end of the reply. Rows are written once a second and not one
+by one; whoever is refused very often fills the log of the process, not the database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from sqlalchemy import insert, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from ekiden.core.ids import IdFactory, format_id
+from ekiden.smtp.reply import Reply
+from ekiden.store.api import StoreError
+from ekiden.store.tables import refusal as table
+
+if TYPE_CHECKING:
+    from ekiden.core.clock import Clock, Millis
+    from ekiden.store.api import Store
+
+log = logging.getLogger(__name__)
+
+_EVERY = 1.0
+_MOST = 200
+"""Kept per second; what is beyond is only logged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One refusal. ``account_id`` 0: nobody had logged in. ``facts``: listener, domain, rule, …"""
+
+    account_id: int
+    id: int
+    at: Millis
+    stage: str
+    reason: str
+    reply: str
+    credential_id: int
+    client: str
+    sender: str
+    facts: dict[str, Any]
+
+
+class Refusals:
+    """One per worker; close it at the end."""
+
+    def __init__(self, store: Store, clock: Clock, ids: IdFactory) -> None:
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+        self._waiting: list[dict[str, Any]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    def note(
+        self,
+        stage: str,
+        reason: str,
+        reply: Reply,
+        *,
+        account_id: int = 0,
+        credential_id: int = 0,
+        client: str = "",
+        sender: str = "",
+        facts: Mapping[str, str] | None = None,
+    ) -> Reply:
+        """Keep and log a refusal; returns the reply with its id at the end."""
+        now = self._clock.now()
+        number = self._ids.next(now)
+        log.info(
+            "refused %s at %s: %s (account %d, client %s, %s)",
+            format_id(number),
+            stage,
+            reason,
+            account_id,
+            client,
+            ", ".join(f"{name} {value or 'none'}" for name, value in (facts or {}).items()),
+        )
+        if len(self._waiting) < _MOST:
+            self._waiting.append(
+                {
+                    "account_id": account_id,
+                    "id": number,
+                    "at": now,
+                    "stage": stage,
+                    "reason": reason,
+                    "reply": f"{reply.code} {reply.enhanced} {reply.text}",
+                    "credential_id": credential_id,
+                    "client": client,
+                    "sender": sender,
+                    "data": msgspec.json.encode(dict(facts or {})).decode(),
+                }
+            )
+            if self._task is None:
+                self._task = asyncio.create_task(self._write_soon())
+        return replace(reply, lines=(*reply.lines[:-1], f"{reply.lines[-1]} [{format_id(number)}]"))
+
+    async def close(self) -> None:
+        """Write what is not written yet."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self._write()
+
+    async def _write_soon(self) -> None:
+        await asyncio.sleep(_EVERY)
+        self._task = None
+        await self._write()
+
+    async def _write(self) -> None:
+        rows, self._waiting = self._waiting, []
+        if not rows:
+            return
+        try:
+            async with self._store.write() as connection:
+                await connection.execute(insert(table), rows)
+        except (StoreError, SQLAlchemyError, OSError) as error:
+            log.warning("%d refusals are not kept: %s", len(rows), type(error).__name__)
+
+
+async def find_refusal(store: Store, number: int) -> Refusal | None:
+    """The refusal of that id."""
+    async with store.read() as connection:
+        row = (await connection.execute(select(table).where(table.c.id == number))).one_or_none()
+    return None if row is None else _refusal(row)
+
+
+async def list_refusals(store: Store, account_id: int | None = None, limit: int = 100) -> list[Refusal]:
+    """The latest refusals of one account or of all, newest first."""
+    query = select(table).order_by(table.c.id.desc()).limit(limit)
+    if account_id is not None:
+        query = query.where(table.c.account_id == account_id)
+    async with store.read() as connection:
+        return [_refusal(row) for row in await connection.execute(query)]
+
+
+def _refusal(row: Any) -> Refusal:
+    return Refusal(
+        row.account_id,
+        row.id,
+        row.at,
+        row.stage,
+        row.reason,
+        row.reply,
+        row.credential_id,
+        row.client,
+        row.sender,
+        msgspec.json.decode(row.data),
+    )

@@ -1,0 +1,127 @@
+"""What a message must satisfy before it is taken: its sender, its author, its parts, the account's quota.
+
+Everything is asked of what this worker remembers; the store is read only for what is new or has changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from ekiden.access.gate import Allowed, Gate, Refused
+from ekiden.access.quotas import OverQuota, Quotas
+from ekiden.access.refusals import Refusals
+from ekiden.access.remembered import Remembered
+from ekiden.intake.errors import (
+    AttachmentRefused,
+    IntakeError,
+    QuotaReached,
+    SenderRefused,
+    TemporarilyUnavailable,
+    TooManyRecipients,
+)
+from ekiden.mime.attachments import find_attachment
+from ekiden.mime.mailboxes import mailbox_domains
+from ekiden.store.api import StoreError
+
+if TYPE_CHECKING:
+    from ekiden.access.directory import AccountFacts
+    from ekiden.core.clock import Millis
+    from ekiden.core.submission import Submission
+    from ekiden.mime.scan import Header
+    from ekiden.sender_auth.dkim_sign import SigningKey
+
+
+class Clearance(NamedTuple):
+    """``keys`` sign the message; ``due_at``: not to be sent before (a quota); equal to "now" when at once."""
+
+    keys: tuple[SigningKey, ...]
+    due_at: Millis
+
+
+class Policy:
+    """One per worker. ``keys`` are those that sign for a domain, by its id."""
+
+    def __init__(
+        self,
+        gate: Gate,
+        quotas: Quotas,
+        refusals: Refusals,
+        keys: Remembered[int, tuple[SigningKey, ...]],
+    ) -> None:
+        self.gate = gate
+        self.refusals = refusals
+        self._quotas = quotas
+        self._keys = keys
+
+    async def clear(
+        self, account: AccountFacts, submission: Submission, header: Header, recipients: int, starts: Millis
+    ) -> Clearance:
+        """Raises ``IntakeError``; each refusal is kept (``access.refusals``). ``starts``: when it may be sent."""
+        try:
+            return await self._clear(account, submission, header, recipients, starts)
+        except (StoreError, SQLAlchemyError, OSError) as error:
+            raise TemporarilyUnavailable from error
+
+    async def _clear(
+        self, account: AccountFacts, submission: Submission, header: Header, recipients: int, starts: Millis
+    ) -> Clearance:
+        credential_id = submission.credential_id
+        value = header.get(b"from")
+        authors = None if value is None or header.count(b"from") > 1 else mailbox_domains(value)
+        sender = None if submission.sender is None else submission.sender.domain
+        allowed = self.gate.known_message(account, credential_id, sender, authors)
+        if allowed is None:
+            allowed = await self.gate.message(account, credential_id, sender, authors)
+        if isinstance(allowed, Refused):
+            raise self._refused(submission, SenderRefused(allowed.reply), allowed.reason, allowed.facts)
+        self._check_configurations(submission, header, recipients, allowed)
+        keys: tuple[SigningKey, ...] = ()
+        if allowed.signing is not None and authors:
+            known = self._keys.get(account, allowed.signing.id)
+            keys = await self._keys.load(account, allowed.signing.id) if known is None else known
+        due_at = starts
+        if account.quota.limited:
+            due_at = max(starts, await self._take(account, submission, recipients))
+        return Clearance(keys, due_at)
+
+    def _check_configurations(
+        self, submission: Submission, header: Header, recipients: int, allowed: Allowed
+    ) -> None:
+        for configuration in allowed.configurations:
+            if recipients > configuration.max_recipients:
+                raise TooManyRecipients
+            if configuration.attachments:
+                continue
+            found = find_attachment(header)
+            if found is not None:
+                facts = {"attachment": found, "configuration": configuration.id}
+                raise self._refused(submission, AttachmentRefused(found), "attachment", facts)
+
+    async def _take(self, account: AccountFacts, submission: Submission, recipients: int) -> Millis:
+        due_at = self._quotas.take(account, recipients)
+        if due_at is not None:
+            return due_at
+        try:
+            return await self._quotas.reserve(account, recipients)
+        except OverQuota as error:
+            raise self._refused(submission, QuotaReached(error.until), "quota", {}) from None
+
+    def _refused(
+        self, submission: Submission, error: IntakeError, reason: str, facts: Mapping[str, str] | None = None
+    ) -> IntakeError:
+        """The same error, its reply with the id under which the refusal is kept."""
+        origin = submission.origin
+        error.reply = self.refusals.note(
+            "data",
+            reason,
+            error.reply,
+            account_id=submission.account_id,
+            credential_id=submission.credential_id,
+            client=origin.client,
+            sender="" if submission.sender is None else submission.sender.text,
+            facts={"listener": origin.listener, **(facts or {})},
+        )
+        return error

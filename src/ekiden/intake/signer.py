@@ -1,0 +1,112 @@
+"""DKIM signatures for accepted messages, computed in a thread beside the event loop.
+
+A message is signed once, before it is stored: what is stored is what goes on the wire, so no retry signs again. The
+same content submitted again within an hour gets the signature it had (a sender who submits one message for each
+recipient). RSA is computed without the interpreter lock; contents that wait at the same time go to the thread
+together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, NamedTuple
+
+from ekiden.core.clock import HOUR
+from ekiden.sender_auth.dkim_sign import SigningKey, sign
+
+if TYPE_CHECKING:
+    from ekiden.core.clock import Millis
+
+_BATCH = 16
+_REMEMBERED = 512
+_REUSED_FOR: Millis = HOUR
+
+
+class _Job(NamedTuple):
+    content: bytes
+    keys: Sequence[SigningKey]
+    at: Millis
+    done: asyncio.Future[bytes]
+
+
+class Signer:
+    """One per worker; close it at the end."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(1, thread_name_prefix="dkim")
+        self._waiting: list[_Job] = []
+        self._running = False
+        self._known: OrderedDict[tuple[bytes, tuple[str, ...]], tuple[Millis, bytes]] = OrderedDict()
+        self.computed = 0
+        """Messages signed so far, those from memory not among them; for metrics."""
+
+    async def sign(
+        self, content: bytes, keys: Sequence[SigningKey], at: Millis, *, submitted: bytes | None = None
+    ) -> bytes:
+        """The ``DKIM-Signature`` fields to put before ``content``. Raises ``DkimError``.
+
+        ``submitted`` is what the client sent, when nothing that is signed was added to it: the same may come again.
+        """
+        if submitted is None:
+            return await self._compute(content, keys, at)
+        key = (hashlib.blake2b(submitted, digest_size=32).digest(), tuple(item.selector for item in keys))
+        known = self._known.get(key)
+        if known is not None and at - known[0] < _REUSED_FOR:
+            return known[1]
+        fields = await self._compute(content, keys, at)
+        self._known[key] = (at, fields)
+        self._known.move_to_end(key)
+        if len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
+        return fields
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _compute(self, content: bytes, keys: Sequence[SigningKey], at: Millis) -> bytes:
+        loop = asyncio.get_running_loop()
+        job = _Job(content, keys, at, loop.create_future())
+        self._waiting.append(job)
+        if not self._running:
+            self._running = True
+            # Whoever comes within this turn of the loop goes along.
+            loop.call_soon(self._next)
+        return await job.done
+
+    def _next(self) -> None:
+        batch = self._waiting[:_BATCH]
+        del self._waiting[:_BATCH]
+        if not batch:
+            self._running = False
+            return
+        work = asyncio.get_running_loop().run_in_executor(self._threads, _sign_all, batch)
+        work.add_done_callback(lambda done: self._finished(batch, done))
+
+    def _finished(self, batch: list[_Job], done: asyncio.Future[list[bytes | Exception]]) -> None:
+        self._next()
+        if done.cancelled():
+            for job in batch:
+                job.done.cancel()
+            return
+        for job, result in zip(batch, done.result(), strict=True):
+            if job.done.done():
+                continue  # whoever wanted it has gone
+            if isinstance(result, Exception):
+                job.done.set_exception(result)
+            else:
+                self.computed += 1
+                job.done.set_result(result)
+
+
+def _sign_all(batch: list[_Job]) -> list[bytes | Exception]:
+    results: list[bytes | Exception] = []
+    for job in batch:
+        try:
+            results.append(sign(job.content, job.keys, job.at))
+        except Exception as error:  # one content must not cost the others theirs
+            results.append(error)
+    return results
