@@ -47,15 +47,15 @@ class Examination:
             addresses = await self._ours.resolve(self._lookup)
         except TemporaryDnsError as error:
             return await self._spf("temporary", "our_record", problem=_both(str(error)))
+        included = True
         for address in addresses:
             result = await self._ours.evaluate(address, self._domain, self._lookup)
             if result.word != "pass":
                 return await self._not_passed(address, result, addresses)
-            if not self._leads_to_us(result):
-                return await self._spf("pass", "without_include", address=address)
+            included = included and self._leads_to_us(result)
         if not addresses:
             return await self._spf("temporary", "our_record", problem=await self._ours.fault((), self._lookup))
-        return await self._spf("pass", "")
+        return await self._spf("pass", "" if included else "without_include")
 
     async def _not_passed(self, address: str, result: SpfResult, addresses: Sequence[str]) -> Check:
         problem = {"en": result.text("en"), "ja": result.text("ja")}

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 ALL_KINDS: Final[frozenset[Kind]] = frozenset({"spf", "dkim", "ed25519", "dmarc", "address"})
 CONCURRENCY: Final = 8
 """Domains that the periodic duty looks at, at the same time."""
-_STATE: Final = ("status", "spf", "dkim", "reason", "approval", "approval_reason", "failing_since")
+_STATE: Final[tuple[str, ...]] = ("status", "spf", "dkim", "reason", "approval", "approval_reason", "failing_since")
 
 
 @dataclass(frozen=True, slots=True)
