@@ -57,7 +57,7 @@ _SUSPENDED = Refused(Reply.of(550, "5.7.1", "This account is suspended"), "accou
 
 _AUTHOR_UNKNOWN: Final = Refused(
     Reply.of(
-        554, "5.6.0", "The message needs one From field, with addresses that can be read, to check its author"
+        554, "5.6.0", "The message needs one From field with addresses that can be read: its author is checked"
     ),
     "author_unknown",
     {},

@@ -12,13 +12,12 @@ import ssl
 from collections.abc import Coroutine
 from typing import Any, cast
 
-from ekiden.access.authenticate import Principal, Refusal
 from ekiden.access.failures import address_key
-from ekiden.access.gate import Allowed, Refused
 from ekiden.core.submission import Origin, Submission
 from ekiden.intake.errors import IntakeError
 from ekiden.net.tls import describe_tls
-from ekiden.server.smtp_shared import NOT_ADMITTED, NOT_TRUSTED, TOO_MANY_CONNECTIONS, ContentPace, SessionContext
+from ekiden.server.smtp_shared import NOT_TRUSTED, TOO_MANY_CONNECTIONS, ContentPace, SessionContext
+from ekiden.server.smtp_visitor import Pending, Visitor
 from ekiden.smtp.events import (
     Authenticate,
     ConnectionClosing,
@@ -47,10 +46,7 @@ _DRAIN_GRACE = 5.0
 
 OUT_OF_MEMORY = Reply.of(452, "4.3.1", "Too much mail is being received at this moment, try again later")
 OVERLOADED = Reply.of(421, "4.3.1", "Too much mail is being received at this moment, try again later")
-REVOKED = Reply.of(421, "4.7.0", "Your credential is not valid any more")
-CANNOT_CHECK = Reply.of(451, "4.3.0", "Temporary failure, try again later")
 INTERNAL_ERROR = Reply.of(421, "4.3.0", "Internal error, the connection is closed")
-TOO_MANY_RECIPIENTS = Reply.of(452, "4.5.3", "Error: too many recipients")
 TOO_MUCH_HELP = Reply.of(421, "4.7.0", "Error: too many commands at once")
 
 
@@ -67,7 +63,7 @@ class SmtpSession(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
         self._connection: ServerConnection
-        self._principal: Principal | None = None
+        self._visitor: Visitor
         self._trusted = False
         self._origins: dict[bool, Origin] = {}
         self._task: asyncio.Task[None] | None = None
@@ -77,7 +73,6 @@ class SmtpSession(asyncio.Protocol):
         self._eof = False
         self._lost = False
         self._in_transaction = False
-        self._recipients_left: int | None = None
         self._counted_as = counted_as
         self._reading_paused = False
         self._writing_paused_at = 0.0
@@ -100,8 +95,9 @@ class SmtpSession(asyncio.Protocol):
             name = transport.get_extra_info("peername")
             self.peer = name[0] if name else ""
         self._trusted = trusted = self.peer in shared.trusted_networks
+        self._visitor = Visitor(shared, self.peer)
         if trusted:
-            self._principal = shared.trusted
+            self._visitor.principal = shared.trusted
         tls = ""
         secured = transport.get_extra_info("ssl_object")
         if secured is not None:
@@ -112,11 +108,8 @@ class SmtpSession(asyncio.Protocol):
         shared.metrics.connection_opened()
         if shared.plain and not trusted:
             self._connection.refuse(NOT_TRUSTED)
-        elif shared.doorstep is not None and not trusted and not shared.doorstep.admits(self.peer, shared.endpoint):
-            facts = {"listener": shared.listener, "endpoint": shared.endpoint}
-            self._connection.refuse(
-                shared.refusals.note("connect", "network_rule", NOT_ADMITTED, client=self.peer, facts=facts)
-            )
+        elif not trusted and (refusal := self._visitor.connect()) is not None:
+            self._connection.refuse(refusal)
         elif self._counted_as is None:
             key = address_key(self.peer)
             if shared.admission.enter(key, trusted=trusted):
@@ -231,7 +224,7 @@ class SmtpSession(asyncio.Protocol):
             self._pace = None
             late = (
                 now - self._progress > config.command_timeout
-                or (self._principal is None and now - self._opened > config.login_timeout)
+                or (self._visitor.principal is None and now - self._opened > config.login_timeout)
                 or now - self._last_message > config.session_timeout
             )
             # Somebody who said RSET looks as if in a transaction, too.
@@ -306,94 +299,44 @@ class SmtpSession(asyncio.Protocol):
         if admission.memory + (event.params.size or 0) > admission.max_memory:
             self._connection.reject(OUT_OF_MEMORY)
             return
-        principal = self._principal
-        if principal is None:
-            # The machine asks for AUTH first; this is the lock behind that lock.
-            self._connection.reject(Reply.of(530, "5.7.0", "Authentication required"))
-            return
-        shared = self._shared
-        valid = shared.authenticator.known_valid(principal)
-        verdict = None
-        if valid:
-            verdict = shared.gate.known_mail(principal, self.peer, shared.endpoint, _domain(event))
-        elif valid is False:
-            self._connection.reject(REVOKED)
-            return
-        if verdict is None:
-            self._start(self._ask_mail(principal, event))
+        answer = self._visitor.known_mail(event)
+        if isinstance(answer, Pending):
+            self._start(self._ask_mail(event))
         else:
-            self._answer_mail(principal, event, verdict)
+            self._answer_mail(answer)
 
-    def _answer_mail(self, principal: Principal, event: MailFrom, verdict: Allowed | Refused) -> None:
-        if isinstance(verdict, Refused):
-            self._connection.reject(self._note("mail", principal, verdict, event))
-            return
-        self._in_transaction = True
-        limits = [item.max_recipients for item in verdict.configurations]
-        self._recipients_left = min(limits) if limits else None
-        self._connection.accept()
+    def _answer_mail(self, refusal: Reply | None) -> None:
+        if refusal is None:
+            self._in_transaction = True
+            self._connection.accept()
+        else:
+            self._connection.reject(refusal)
 
-    async def _ask_mail(self, principal: Principal, event: MailFrom) -> None:
-        shared = self._shared
-        try:
-            if await shared.authenticator.still_valid(principal):
-                verdict = await shared.gate.mail(principal, self.peer, shared.endpoint, _domain(event))
-                self._answer_mail(principal, event, verdict)
-            else:
-                self._connection.reject(REVOKED)
-        except Exception as error:
-            log.warning("a credential could not be checked: %s", type(error).__name__)
-            self._connection.reject(CANNOT_CHECK)
+    async def _ask_mail(self, event: MailFrom) -> None:
+        self._answer_mail(await self._visitor.mail(event))
         self._done()
 
     def _rcpt(self) -> None:
-        left = self._recipients_left
-        if left is None:
-            self._connection.accept()
-        elif left:
-            self._recipients_left = left - 1
+        refusal = self._visitor.rcpt()
+        if refusal is None:
             self._connection.accept()
         else:
-            self._connection.reject(TOO_MANY_RECIPIENTS)
-
-    def _note(self, stage: str, principal: Principal, refused: Refused, event: MailFrom | None = None) -> Reply:
-        """Keep the refusal; the reply with its id."""
-        return self._shared.refusals.note(
-            stage,
-            refused.reason,
-            refused.reply,
-            account_id=principal.account_id,
-            credential_id=principal.credential_id,
-            client=self.peer,
-            sender="" if event is None or event.sender is None else event.sender.text,
-            facts={"listener": self._shared.listener, "endpoint": self._shared.endpoint, **refused.facts},
-        )
+            self._connection.reject(refusal)
 
     async def _authenticate(self, event: Authenticate) -> None:
-        shared = self._shared
         try:
-            answer = await shared.authenticator.verify(event.username, event.password, self.peer)
-            refused = None
-            if isinstance(answer, Principal):
-                refused = await shared.gate.enter(answer, self.peer, shared.endpoint)
-            if refused is not None and isinstance(answer, Principal):
-                # What the client hears is what a wrong password gets: nobody learns more from a foreign network.
-                self._note("auth", answer, refused)
-                answer = Refusal.BAD_CREDENTIALS
-            if isinstance(answer, Principal):
-                self._principal = answer
+            refusal = await self._visitor.authenticate(event)
+            if refusal is None:
                 self._origins.clear()
-                shared.metrics.authenticated("accepted")
                 self._connection.accept_auth()
             else:
-                shared.metrics.authenticated(answer.value)
-                self._connection.reject_auth(answer.reply)
+                self._connection.reject_auth(refusal)
         except Exception:
             self._fail()
         self._done()
 
     def _message(self, event: MessageReceived) -> None:
-        principal = self._principal
+        principal = self._visitor.principal
         assert principal is not None, "MAIL was accepted from nobody"
         params = event.params
         submission = Submission(
@@ -489,7 +432,7 @@ class SmtpSession(asyncio.Protocol):
         self._tls = True
         self._progress = self._loop.time()
         self._connection.tls_established(describe_tls(upgraded.get_extra_info("ssl_object")))
-        self._principal = shared.trusted if self._trusted else None
+        self._visitor.principal = shared.trusted if self._trusted else None
         self._origins.clear()
         early, self._early = self._early, b""
         if early:
@@ -550,7 +493,3 @@ class SmtpSession(asyncio.Protocol):
         # MAIL is put off beyond the budget; what was begun before may take half as much again.
         if held and admission.memory > admission.max_memory * 3 // 2 and not self._storing:
             self._say_and_close(OVERLOADED)
-
-
-def _domain(event: MailFrom) -> str | None:
-    return None if event.sender is None else event.sender.domain

@@ -1,0 +1,134 @@
+"""Who the client of a session is, and what it may do: answers to AUTH, MAIL and RCPT."""
+
+from __future__ import annotations
+
+import logging
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from ekiden.access.authenticate import Principal, Refusal
+from ekiden.access.gate import Allowed, Refused
+from ekiden.server.smtp_shared import NOT_ADMITTED, SessionContext
+from ekiden.smtp.reply import Reply
+
+if TYPE_CHECKING:
+    from ekiden.smtp.events import Authenticate, MailFrom
+
+log = logging.getLogger(__name__)
+
+AUTH_NEEDED = Reply.of(530, "5.7.0", "Authentication required")
+REVOKED = Reply.of(421, "4.7.0", "Your credential is not valid any more")
+CANNOT_CHECK = Reply.of(451, "4.3.0", "Temporary failure, try again later")
+TOO_MANY_RECIPIENTS = Reply.of(452, "4.5.3", "Error: too many recipients")
+
+
+class Pending(Enum):
+    """Not known from memory: ask the coroutine."""
+
+    ASK = 1
+
+
+class Visitor:
+    """One per session. Answers are the reply of a refusal, or ``None``: accepted."""
+
+    __slots__ = ("_recipients_left", "_shared", "peer", "principal")
+
+    def __init__(self, shared: SessionContext, peer: str) -> None:
+        self._shared = shared
+        self.peer = peer
+        """Its IP address."""
+        self.principal: Principal | None = None
+        self._recipients_left: int | None = None
+
+    def connect(self) -> Reply | None:
+        """Whether any network rule could let it in, where that is asked."""
+        shared = self._shared
+        if shared.doorstep is None or shared.doorstep.admits(self.peer, shared.endpoint):
+            return None
+        return shared.refusals.note(
+            "connect",
+            "network_rule",
+            NOT_ADMITTED,
+            client=self.peer,
+            facts={"listener": shared.listener, "endpoint": shared.endpoint},
+        )
+
+    async def authenticate(self, event: Authenticate) -> Reply | None:
+        """Check user name and password, and the network rules of an SMTP user."""
+        shared = self._shared
+        answer = await shared.authenticator.verify(event.username, event.password, self.peer)
+        if isinstance(answer, Principal):
+            refused = await shared.gate.enter(answer, self.peer, shared.endpoint)
+            if refused is None:
+                self.principal = answer
+                shared.metrics.authenticated("accepted")
+                return None
+            # What the client hears is what a wrong password gets: nobody learns more from a foreign network.
+            self._note("auth", answer, refused)
+            answer = Refusal.BAD_CREDENTIALS
+        shared.metrics.authenticated(answer.value)
+        return answer.reply
+
+    def known_mail(self, event: MailFrom) -> Reply | Pending | None:
+        """The answer to MAIL from memory."""
+        principal = self.principal
+        if principal is None:
+            # The machine asks for AUTH first; this is the lock behind that lock.
+            return AUTH_NEEDED
+        shared = self._shared
+        valid = shared.authenticator.known_valid(principal)
+        if valid is None:
+            return Pending.ASK
+        if not valid:
+            return REVOKED
+        verdict = shared.gate.known_mail(principal, self.peer, shared.endpoint, _domain(event))
+        return Pending.ASK if verdict is None else self._mail(principal, event, verdict)
+
+    async def mail(self, event: MailFrom) -> Reply | None:
+        """The answer to MAIL; never raises."""
+        principal, shared = self.principal, self._shared
+        if principal is None:
+            return AUTH_NEEDED
+        try:
+            if not await shared.authenticator.still_valid(principal):
+                return REVOKED
+            verdict = await shared.gate.mail(principal, self.peer, shared.endpoint, _domain(event))
+        except Exception as error:
+            log.warning("a credential could not be checked: %s", type(error).__name__)
+            return CANNOT_CHECK
+        return self._mail(principal, event, verdict)
+
+    def rcpt(self) -> Reply | None:
+        """The answer to RCPT, as far as an SMTP configuration limits recipients."""
+        left = self._recipients_left
+        if left is None:
+            return None
+        if not left:
+            return TOO_MANY_RECIPIENTS
+        self._recipients_left = left - 1
+        return None
+
+    def _mail(self, principal: Principal, event: MailFrom, verdict: Allowed | Refused) -> Reply | None:
+        if isinstance(verdict, Refused):
+            return self._note("mail", principal, verdict, event)
+        limits = [item.max_recipients for item in verdict.configurations]
+        self._recipients_left = min(limits) if limits else None
+        return None
+
+    def _note(self, stage: str, principal: Principal, refused: Refused, event: MailFrom | None = None) -> Reply:
+        """Keep the refusal; the reply with its id."""
+        shared = self._shared
+        return shared.refusals.note(
+            stage,
+            refused.reason,
+            refused.reply,
+            account_id=principal.account_id,
+            credential_id=principal.credential_id,
+            client=self.peer,
+            sender="" if event is None or event.sender is None else event.sender.text,
+            facts={"listener": shared.listener, "endpoint": shared.endpoint, **refused.facts},
+        )
+
+
+def _domain(event: MailFrom) -> str | None:
+    return None if event.sender is None else event.sender.domain
