@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ekiden.core.address import to_ascii_domain
 from ekiden.mime.mailboxes import mailbox_domains
 
 GOOD = ("good.example",)
@@ -208,7 +209,10 @@ PIECES = st.sampled_from(
 def witnesses(value: str) -> list[list[str]]:
     """The domains that each parser of the standard library finds."""
     with_utils = [address.rpartition("@")[2] for _, address in getaddresses([value]) if address]
-    header = HeaderRegistry()("From", value)
+    try:
+        header = HeaderRegistry()("From", value)
+    except (AttributeError, TypeError, IndexError):  # slips of the library on some obsolete forms
+        return [with_utils]
     return [with_utils, [address.domain for address in header.addresses]]  # type: ignore[attr-defined]
 
 
@@ -231,7 +235,7 @@ def test_nobody_finds_an_author_that_we_did_not(value: str) -> None:
     if domains is None:
         return
     for found in witnesses(value):
-        assert {domain.lower() for domain in found if domain} <= set(domains)
+        assert {to_ascii_domain(domain) for domain in found if domain} <= set(domains)
 
 
 @given(st.binary(max_size=60))

@@ -46,7 +46,6 @@ _FIELD = re.compile(
 _IRREGULAR = re.compile(rb"\A[ \t]|^(?:[ \t]+\r?$|(?![!-9;-~]+:|[ \t\r\n]|>?From |\Z))", re.MULTILINE)
 _COMMENT = re.compile(rb"\([^()]*\)")
 _TYPE = re.compile(rb'["\s]*([^\s;/"]*)\s*(?:/\s*([^\s;,"]*))?')
-_TOKEN = re.compile(rb'["\s]*([^\s;"]*)')
 _PARAMETERS = {
     name: re.compile(
         rb"""(?<![^\s;,)"'])%b(?:\*([0-9]{1,4}))?(\*)?\s*=\s*(?:"((?:[^"\\]|\\.)*+)|([^;\s"]*+))""" % name,
@@ -140,7 +139,7 @@ class _Part:
             return True
         main = kind.partition("/")[0]
         if main == "multipart":
-            return any(_token(value) in (b"base64", b"quoted-printable") for value in self._encodings)
+            return any(_token(value).strip(b'"') in (b"base64", b"quoted-printable") for value in self._encodings)
         if main == "text":
             return False
         if main == "message":
@@ -187,8 +186,8 @@ class _Walk:
 
     def message(self, header: Header) -> str | None:
         try:
-            # The delimiters' search begins at the last line end of the header.
-            self._part(header.raw, max(header.end - 1, 0), len(self._content), "", 0)
+            # Delimiters are looked for in the header, too: some readers end it at the first line that is no field.
+            self._part(header.raw, 0, len(self._content), "", 0)
             self._loose_parts()
         except _Found as found:
             return found.shown
@@ -204,6 +203,8 @@ class _Walk:
         if not multiparts:
             return
         multipart = multiparts.pop() if len(multiparts) == 1 else "multipart/mixed"
+        if "multipart/digest" in multiparts:
+            multipart = "multipart/digest"
         if depth >= _MAX_DEPTH:
             raise _Found(_TOO_MANY)
         for boundary in part.boundaries():
@@ -257,8 +258,6 @@ class _Walk:
         if empty is None and limit < end:
             raise _Found(_TOO_MANY)
         stop = limit if empty is None else empty.end()
-        # Delimiters of an inner multipart are looked for from the header on: without an empty line some readers
-        # let the body begin at the first line that is no field.
         self._part(self._content[start:stop], start - 1, end, parent, depth)
 
     def _loose_parts(self) -> None:
@@ -290,9 +289,10 @@ def _kind(value: bytes) -> str:
 
 
 def _token(value: bytes) -> bytes:
-    match = _TOKEN.match(_without_comments(value) if b"(" in value else value)
-    assert match is not None
-    return match[1].lower()
+    """What stands before the parameters, in lower case and without comments."""
+    if b"(" in value:
+        value = _without_comments(value)
+    return value.partition(b";")[0].strip(_BLANKS).lower()
 
 
 def _boundaries(value: bytes) -> Iterator[bytes]:
