@@ -10,8 +10,15 @@ from pathlib import Path
 import pytest
 from installation import Installation, write_config
 
+from ekiden.access.access_keys import secret_of
+from ekiden.access.accounts import get_account
+from ekiden.access.audit import local_actor
 from ekiden.access.authenticate import Authenticator
 from ekiden.access.config import AccessConfig
+from ekiden.access.console_users import verify_console_user
+from ekiden.access.directory import AccountFacts
+from ekiden.access.quotas import Quotas
+from ekiden.access.vault import Vault
 from ekiden.core.states import State
 from ekiden.net.clock import SystemClock
 from ekiden.store.open import head_revision, open_store
@@ -36,7 +43,18 @@ def log_in(ekiden: Installation, username: str, password: str) -> str:
 def test_the_life_of_an_account(ekiden_everywhere: Installation) -> None:
     ekiden = ekiden_everywhere
     made = ekiden.json("account", "create", "acme", "--priority", "high")
-    assert set(made) == {"id", "name", "priority", "created_at", "suspended_at"}
+    assert set(made) == {
+        "id",
+        "uid",
+        "name",
+        "priority",
+        "region",
+        "senders",
+        "quota",
+        "created_at",
+        "suspended_at",
+    }
+    assert made["uid"] == format(made["id"], "032x")
     assert (made["name"], made["priority"], made["suspended_at"]) == ("acme", "high", None)
     assert ekiden.run("account", "create", "beta").out == "account beta created\n"
     assert [account["name"] for account in ekiden.json("account", "list")] == ["acme", "beta"]
@@ -104,13 +122,181 @@ def test_an_api_key_is_shown_once_and_works(ekiden: Installation) -> None:
     assert made["username"] == "App"
     assert log_in(ekiden, "App", made["api_key"]) == "acme"
     (listed,) = ekiden.json("credential", "api-key", "list", "acme")
-    assert set(listed) == {"id", "account", "kind", "name", "created_at", "last_used_at", "revoked_at"}
+    assert set(listed) == {
+        "id",
+        "account",
+        "kind",
+        "name",
+        "scopes",
+        "networks",
+        "created_at",
+        "last_used_at",
+        "revoked_at",
+    }
     assert listed["name"] == "web shop"
     assert ekiden.json("credential", "password", "list") == []
     wrong = ekiden.run("credential", "password", "revoke", str(made["id"]))
     assert wrong.err == f"ekiden: credential {made['id']} is no password\n"
     assert "revoked API key 'web shop' of acme" in ekiden.run("credential", "revoke", str(made["id"])).out
     assert ekiden.run("credential", "list").err == "nothing found\n"
+
+
+def test_bounds_of_a_credential(ekiden: Installation) -> None:
+    ekiden.run("account", "create", "acme")
+    made = ekiden.json(
+        "credential", "api-key", "create", "acme", "--scope", "read", "--scope", "send", "--network", "10.0.0.0/8"
+    )
+    assert (made["scopes"], made["networks"]) == (["send", "read"], ["10.0.0.0/8"])
+    assert log_in(ekiden, "App", made["api_key"]) == "Refusal"
+    listed = ekiden.run("credential", "list").out.splitlines()
+    assert listed[0].rstrip().endswith("only for")
+    assert listed[1].rstrip().endswith("send, read, 10.0.0.0/8")
+    id = str(made["id"])
+    told = ekiden.run("credential", "bound", id, "--network", "192.0.2.1").out
+    assert told == "API key 'default' of acme is now only for: 192.0.2.1\n"
+    assert log_in(ekiden, "App", made["api_key"]) == "acme"
+    assert ekiden.run("credential", "bound", id).out == "API key 'default' of acme has no bounds now\n"
+    assert "only for" not in ekiden.run("credential", "list").out
+    for wrong in (("--scope", "all"), ("--network", "home")):
+        assert ekiden.run("credential", "bound", id, *wrong).status == 1
+    assert ekiden.run("credential", "bound", "999").err == "ekiden: there is no credential 999\n"
+
+
+def test_an_access_key_is_shown_once_and_can_be_had_back(ekiden: Installation) -> None:
+    ekiden.run("account", "create", "acme")
+    key = ekiden.config.parent / "instance.key"
+    key.unlink(missing_ok=True)
+    without = ekiden.run("credential", "access-key", "create", "acme")
+    assert (without.status, "instance key" in without.err) == (1, True)
+    key.write_text("00" * 32 + "\n", "ascii")
+    made = ekiden.json("credential", "access-key", "create", "acme", "batch")
+    assert (made["kind"], made["name"]) == ("access_key", "batch")
+
+    async def secret() -> str:
+        store = await open_store(ekiden.url)
+        try:
+            return (await secret_of(store, Vault(bytes(32)), made["access_key"])).secret
+        finally:
+            await store.close()
+
+    assert asyncio.run(secret()) == made["secret"]
+    (listed,) = ekiden.json("credential", "access-key", "list", "acme")
+    assert listed["access_key"] == made["access_key"]
+    everything = ekiden.run("credential", "list").out + ekiden.run("audit", "list", "--json").out
+    assert f"batch ({made['access_key']})" in everything
+    assert made["secret"] not in everything
+    shown = ekiden.run("credential", "access-key", "create", "acme")
+    assert [line.split()[0] for line in shown.out.splitlines()] == ["access", "secret"]
+    wrong = ekiden.run("credential", "api-key", "revoke", str(made["id"]))
+    assert wrong.err == f"ekiden: credential {made['id']} is no API key\n"
+    revoked = ekiden.run("credential", "access-key", "revoke", str(made["id"])).out
+    assert revoked == "revoked access key 'batch' of acme\n"
+
+
+# quotas, senders, regions
+
+
+def test_the_quota_of_an_account(ekiden_everywhere: Installation) -> None:
+    ekiden = ekiden_everywhere
+    ekiden.run("account", "create", "acme")
+    empty = {"account": "acme", "minute": None, "hour": None, "day": None, "action": "delay"}
+    nothing = {"minute": 0, "hour": 0, "day": 0}
+    assert ekiden.json("account", "quota", "acme") == {**empty, "used": nothing}
+    assert ekiden.run("account", "quota", "acme").out == "account acme: no quota\n"
+    changed = ekiden.json("account", "quota", "acme", "--minute", "100", "--day", "5000")
+    assert changed == {**empty, "minute": 100, "day": 5000, "used": nothing}
+
+    async def send(rows: Rows) -> None:
+        account = await get_account(rows.store, "acme")
+        quotas = Quotas(rows.store, SystemClock())
+        await quotas.reserve(
+            AccountFacts(account.id, account.name, account.priority, False, quota=account.quota), 40
+        )
+        await quotas.close()
+
+    ekiden.fill(send)
+    told = ekiden.run("account", "quota", "acme", "--minute", "none", "--action", "reject").out
+    assert told == "account acme: what is over the quota is rejected\n  this day (UTC): 40 of 5,000\n"
+    assert ekiden.json("account", "show", "acme")["quota"] == {
+        "minute": None,
+        "hour": None,
+        "day": 5000,
+        "action": "reject",
+    }
+    for wrong in (("--minute", "0"), ("--hour", "-1"), ("--day", "many"), ("--action", "hold")):
+        assert ekiden.run("account", "quota", "acme", *wrong).status == 2
+    assert ekiden.run("account", "quota", "nobody").status == 1
+    changes = [item for item in ekiden.json("audit", "list", "-a", "acme") if item["action"] == "account.quota"]
+    assert len(changes) == 2, "looking is no change"
+
+
+def test_senders_and_region(ekiden: Installation) -> None:
+    made = ekiden.json("account", "create", "relay", "--senders", "any", "--region", "jp-tok")
+    assert (made["senders"], made["region"]) == ("any", "jp-tok")
+    shown = ekiden.run("account", "show", "relay").out
+    assert "region: jp-tok\n" in shown
+    assert "it may send from any domain\n" in shown
+    assert ekiden.json("account", "set-senders", "relay", "verified")["senders"] == "verified"
+    assert ekiden.json("account", "set-region", "relay", "eu-de")["region"] == "eu-de"
+    assert ekiden.run("account", "set-senders", "relay", "all").status == 2
+    assert ekiden.json("account", "create", "other")["senders"] == "verified"
+
+
+# audit and console users
+
+
+def test_the_audit_log(ekiden: Installation) -> None:
+    assert ekiden.run("audit", "list").err == "nothing found\n"
+    assert ekiden.json("audit", "list") == []
+    ekiden.run("account", "create", "acme")
+    ekiden.run("account", "create", "beta")
+    ekiden.run("credential", "password", "create", "acme")
+    ekiden.run("account", "suspend", "acme")
+    ekiden.run("account", "resume", "acme")
+    ekiden.run("account", "set-priority", "acme", "low")
+    everything = ekiden.json("audit", "list")
+    assert {entry["actor"] for entry in everything} == {local_actor().name}
+    assert [entry["action"] for entry in everything if entry["account"] == "acme"] == [
+        "account.priority",
+        "account.resume",
+        "account.suspend",
+        "credential.create",
+        "account.create",
+    ]
+    assert [entry["target"] for entry in ekiden.json("audit", "list", "--account", "beta")] == ["beta"]
+    assert len(ekiden.json("audit", "list", "--limit", "2")) == 2
+    lines = ekiden.run("audit", "list").out.splitlines()
+    assert lines[0].split() == ["time", "account", "who", "from", "what", "target", "details"]
+    assert "account.priority" in lines[1]
+
+
+def test_console_users(ekiden: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    ekiden.run("account", "create", "acme")
+    assert ekiden.json("user", "list") == []
+    made = ekiden.json("user", "add", "Ann@acme.example", "--account", "acme", "--role", "owner")
+    assert (made["login"], made["role"], made["account"]) == ("ann@acme.example", "owner", "acme")
+    monkeypatch.setattr("sys.stdin", io.StringIO("correct horse\n"))
+    told = ekiden.run("user", "add", "bob@acme.example", "-a", "acme", "--ask")
+    assert told.out == "bob@acme.example is now viewer of the account acme\n"
+    assert ekiden.run("user", "remove", "ann@acme.example").err.startswith("ekiden: 'ann@acme.example' is the last")
+    assert ekiden.json("user", "set-role", "bob@acme.example", "admin")["role"] == "admin"
+    new = ekiden.json("user", "set-password", "bob@acme.example")["password"]
+
+    async def verify(password: str) -> bool:
+        store = await open_store(ekiden.url)
+        try:
+            return await verify_console_user(store, "bob@acme.example", password, 1) is not None
+        finally:
+            await store.close()
+
+    assert asyncio.run(verify(new))
+    assert not asyncio.run(verify("correct horse"))
+    assert new not in ekiden.run("user", "list", "--json").out + ekiden.run("audit", "list", "--json").out
+    removed = ekiden.run("user", "remove", "bob@acme.example").out
+    assert removed == "bob@acme.example is no longer a user of the account acme\n"
+    assert [user["login"] for user in ekiden.json("user", "list")] == ["ann@acme.example"]
+    assert len(ekiden.json("user", "list", "-a", "acme", "--revoked")) == 2
+    assert "removed" in ekiden.run("user", "list", "--revoked").out
 
 
 # db

@@ -63,6 +63,10 @@ def test_every_key_of_every_document(ekiden: Installation) -> None:
     documents = [
         ekiden.json("credential", "password", "create", "acme"),
         ekiden.json("credential", "api-key", "create", "acme"),
+        ekiden.json("credential", "list", "acme"),
+        ekiden.json("account", "quota", "acme", "--hour", "5"),
+        ekiden.json("user", "add", "ann@acme.example", "--account", "acme", "--role", "owner"),
+        ekiden.json("audit", "list"),
         ekiden.json("account", "add-domain", "acme", "x.example"),
         ekiden.json("account", "show", "acme"),
         row,

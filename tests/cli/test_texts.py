@@ -16,6 +16,7 @@ from installation import Installation
 
 from ekiden.cli import (
     account,
+    audit,
     credential,
     db,
     demo,
@@ -27,6 +28,7 @@ from ekiden.cli import (
     submission,
     tables,
     trace,
+    user,
 )
 from ekiden.cli.texts import TEXTS
 from ekiden.core.clock import HOUR
@@ -67,6 +69,8 @@ def test_accounts(ekiden: Installation) -> None:
 @pytest.mark.usefixtures("japanese")
 def test_credentials(ekiden: Installation) -> None:
     ekiden.run("account", "create", "acme")
+    with_quota = ekiden.run("account", "quota", "acme", "--minute", "5", "--action", "reject").out
+    assert with_quota == "アカウント acme: 上限を超えた分は拒否します\n  この 1 分: 0 / 5\n"
     made = ekiden.run("credential", "password", "create", "acme")
     assert made.out.startswith("ユーザー名  acme\nパスワード  ")
     assert made.err == "表示されるのは今回限りです。\n"
@@ -76,9 +80,26 @@ def test_credentials(ekiden: Installation) -> None:
     assert listed[0].split() == ["ID", "アカウント", "種類", "名前", "作成日時", "最終使用日時", "状態"]
     assert listed[1].split()[-2:] == ["未使用", "有効"]
     wrong = ekiden.run("credential", "api-key", "revoke", str(row["id"])).err
-    assert wrong == f"ekiden: 認証情報 {row['id']} は API キーではありません\n"
+    assert wrong == f"ekiden: 認証情報 {row['id']} は「API キー」ではありません\n"
     revoked = ekiden.run("credential", "revoke", str(row["id"])).out
     assert revoked == "acme のパスワード 'acme' を失効させました\n"
+    bad = ekiden.run("credential", "api-key", "create", "acme", "--network", "10.0.0.1/8").err
+    assert bad.startswith("ekiden: '10.0.0.1/8' はプレフィックスより後ろにビットがあります")
+    assert ekiden.run("account", "show", "nobody").err == "ekiden: アカウント 'nobody' はありません\n"
+
+
+@pytest.mark.usefixtures("japanese")
+def test_console_users_and_the_audit_log(ekiden: Installation) -> None:
+    ekiden.run("account", "create", "acme")
+    refused = ekiden.run("user", "add", "ann@acme.example", "--account", "acme").err
+    assert refused == "ekiden: アカウントの最初のコンソールユーザーは所有者です: 役割 owner\n"
+    made = ekiden.run("user", "add", "ann@acme.example", "--account", "acme", "--role", "owner")
+    assert made.out.startswith("ann@acme.example をアカウント acme の owner にしました\nパスワード  ")
+    listed = ekiden.run("user", "list").out.splitlines()
+    assert listed[0].split() == ["ログイン名", "アカウント", "役割", "作成日時", "最終使用日時", "状態"]
+    logged = ekiden.run("audit", "list").out.splitlines()
+    assert logged[0].split() == ["日時", "アカウント", "誰が", "どこから", "操作", "対象", "詳細"]
+    assert "user.add" in logged[1]
 
 
 @pytest.mark.usefixtures("japanese")
@@ -169,7 +190,22 @@ def test_the_password_comes_before_the_remark_in_one_pipe(ekiden: Installation) 
 
 # completeness
 
-MODULES = (account, credential, db, demo, init, queue, queue_filter, send, serve, submission, tables, trace)
+MODULES = (
+    account,
+    audit,
+    credential,
+    db,
+    demo,
+    init,
+    queue,
+    queue_filter,
+    send,
+    serve,
+    submission,
+    tables,
+    trace,
+    user,
+)
 
 
 def calls(module: ModuleType) -> list[tuple[str, ast.Call]]:

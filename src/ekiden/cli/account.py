@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast, get_args
 
 import typer
 
 from ekiden.access.accounts import (
+    WINDOWS,
     Account,
+    OverQuota,
+    Quota,
+    Senders,
     create_account,
     get_account,
     list_accounts,
@@ -17,9 +21,14 @@ from ekiden.access.accounts import (
     suspend_account,
 )
 from ekiden.access.accounts import set_priority as change_priority
+from ekiden.access.accounts import set_quota as change_quota
+from ekiden.access.accounts import set_region as change_region
+from ekiden.access.accounts import set_senders as change_senders
+from ekiden.access.audit import local_actor
 from ekiden.access.credentials import list_credentials
 from ekiden.access.domains import add_domain as give_domain
 from ekiden.access.domains import list_domains
+from ekiden.access.quotas import usage
 from ekiden.cli.common import (
     ConfigOption,
     JsonOption,
@@ -64,12 +73,31 @@ PriorityOption = Annotated[
 ]
 
 
+SENDERS: tuple[Senders, ...] = get_args(Senders)
+ACTIONS: tuple[OverQuota, ...] = get_args(OverQuota)
+
+
+def _senders(value: str) -> str:
+    if value not in SENDERS:
+        raise typer.BadParameter(f"{value!r} is neither verified nor any")
+    return value
+
+
+def quota_json(quota: Quota) -> dict[str, Any]:
+    """A quota; a window without a limit has null."""
+    return {"minute": quota.minute, "hour": quota.hour, "day": quota.day, "action": quota.action}
+
+
 def account_json(account: Account) -> dict[str, Any]:
     """One account; the keys are documented in docs/cli.md."""
     return {
         "id": account.id,
+        "uid": account.uid,
         "name": account.name,
         "priority": account.priority.name.lower(),
+        "region": account.region,
+        "senders": account.senders,
+        "quota": quota_json(account.quota),
         "created_at": iso(account.created_at),
         "suspended_at": iso(account.suspended_at),
     }
@@ -95,6 +123,16 @@ def _change(
 def create(
     name: NameArgument,
     priority: PriorityOption = Priority.STANDARD,
+    region: Annotated[str, typer.Option("--region", help="The region that serves it.", show_default=False)] = "",
+    senders: Annotated[
+        str,
+        typer.Option(
+            "--senders",
+            parser=_senders,
+            metavar="verified|any",
+            help="verified: it sends from its verified domains only; any: it relays for others.",
+        ),
+    ] = "verified",
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -104,7 +142,15 @@ def create(
         config,
         as_json,
         tr("account {name} created"),
-        lambda store: create_account(store, name, now, priority=priority),
+        lambda store: create_account(
+            store,
+            name,
+            now,
+            priority=priority,
+            region=region,
+            senders=cast(Senders, senders),
+            actor=local_actor(),
+        ),
     )
 
 
@@ -168,6 +214,10 @@ def show(name: NameArgument, config: ConfigOption = None, as_json: JsonOption = 
     created = local_time(account.created_at)
     out.print(tr("{name}: {state}, created {time}", name=account.name, state=_state(account), time=created))
     out.print(tr("priority of its messages: {priority}", priority=account.priority.name.lower()))
+    if account.region:
+        out.print(tr("region: {region}", region=account.region))
+    if account.senders == "any":
+        out.print(tr("it may send from any domain"))
     for item in domains:
         text = tr("domain {name}: verified") if item.verified_at else tr("domain {name}: not verified")
         out.print(text.format(name=item.name))
@@ -182,7 +232,12 @@ def show(name: NameArgument, config: ConfigOption = None, as_json: JsonOption = 
 def suspend(name: NameArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Accept nothing more from an account. What is in the queue is still delivered."""
     now = SystemClock().now()
-    _change(config, as_json, tr("account {name} suspended"), lambda store: suspend_account(store, name, now))
+    _change(
+        config,
+        as_json,
+        tr("account {name} suspended"),
+        lambda store: suspend_account(store, name, now, actor=local_actor()),
+    )
 
 
 @app.command()
@@ -192,7 +247,7 @@ def resume(name: NameArgument, config: ConfigOption = None, as_json: JsonOption 
         config,
         as_json,
         tr("account {name} resumed"),
-        lambda store: resume_account(store, name, SystemClock().now()),
+        lambda store: resume_account(store, name, SystemClock().now(), actor=local_actor()),
     )
 
 
@@ -210,8 +265,130 @@ def set_priority(
         config,
         as_json,
         tr("account {name} changed"),
-        lambda store: change_priority(store, name, priority, SystemClock().now()),
+        lambda store: change_priority(store, name, priority, SystemClock().now(), actor=local_actor()),
     )
+
+
+@app.command("set-senders")
+def set_senders(
+    name: NameArgument,
+    senders: Annotated[
+        str,
+        typer.Argument(
+            parser=_senders, metavar="verified|any", help="verified: its verified domains only; any: a relay."
+        ),
+    ],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Change which senders the messages of an account may have."""
+    _change(
+        config,
+        as_json,
+        tr("account {name} changed"),
+        lambda store: change_senders(store, name, cast(Senders, senders), SystemClock().now(), actor=local_actor()),
+    )
+
+
+@app.command("set-region")
+def set_region(
+    name: NameArgument,
+    region: Annotated[str, typer.Argument(help="The region's name; empty: none.", metavar="REGION")],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Change the region that serves an account."""
+    _change(
+        config,
+        as_json,
+        tr("account {name} changed"),
+        lambda store: change_region(store, name, region, SystemClock().now(), actor=local_actor()),
+    )
+
+
+NO_LIMIT = 0
+
+
+def _limit(value: str | int) -> int:
+    if value == "none":
+        return NO_LIMIT
+    text = str(value)
+    if not (text.isascii() and text.isdigit() and int(text) >= 1):
+        raise typer.BadParameter(f"{value!r} is neither a number from 1 nor none")
+    return int(text)
+
+
+def _action(value: str) -> str:
+    if value not in ACTIONS:
+        raise typer.BadParameter(f"{value!r} is neither delay nor reject")
+    return value
+
+
+def _limit_option(window: str) -> Any:
+    return typer.Option(
+        f"--{window}",
+        parser=_limit,
+        metavar="N|none",
+        help=f"Recipients in each {window}; none: no limit.",
+        show_default=False,
+    )
+
+
+@app.command("quota")
+def quota(
+    name: NameArgument,
+    minute: Annotated[int | None, _limit_option("minute")] = None,
+    hour: Annotated[int | None, _limit_option("hour")] = None,
+    day: Annotated[int | None, _limit_option("day")] = None,
+    action: Annotated[
+        str | None,
+        typer.Option(
+            "--action",
+            parser=_action,
+            metavar="delay|reject",
+            help="Over the quota: delay to the next window that has room, or reject.",
+            show_default=False,
+        ),
+    ] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show how much an account may send, and how much it has sent; with options, change it."""
+
+    async def main() -> tuple[Account, dict[int, int]]:
+        async with opened_store(load(config)) as store:
+            account = await get_account(store, name)
+            now = SystemClock().now()
+            before = account.quota
+            wanted = Quota(
+                before.minute if minute is None else minute or None,
+                before.hour if hour is None else hour or None,
+                before.day if day is None else day or None,
+                before.action if action is None else cast(OverQuota, action),
+            )
+            if wanted != before:
+                account = await change_quota(store, name, wanted, now, actor=local_actor())
+            return account, await usage(store, account.id, now)
+
+    account, used = run_async(main())
+    counts = dict(zip(("minute", "hour", "day"), (used[seconds] for seconds in WINDOWS), strict=True))
+    if as_json:
+        print_json({"account": account.name, **quota_json(account.quota), "used": counts})
+        return
+    out = output()
+    out.print(tr("account {name}: {quota}", name=account.name, quota=_quota_text(account.quota)))
+    limits = dict(account.quota.limits)
+    names = {60: tr("this minute"), 3_600: tr("this hour"), 86_400: tr("this day (UTC)")}
+    for seconds, limit in limits.items():
+        out.print(tr("  {window}: {used:,} of {limit:,}", window=names[seconds], used=used[seconds], limit=limit))
+
+
+def _quota_text(quota: Quota) -> str:
+    if not quota.limits:
+        return tr("no quota")
+    if quota.action == "reject":
+        return tr("what is over the quota is rejected")
+    return tr("what is over the quota is delayed")
 
 
 @app.command("add-domain")

@@ -1,24 +1,32 @@
-"""``ekiden credential``: passwords and API keys. A secret is printed once, when it is made."""
+"""``ekiden credential``: passwords, API keys and access keys. A secret is printed once, when it is made."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
+from ekiden.access.access_keys import AccessKey, create_access_key
 from ekiden.access.accounts import get_account, list_accounts
+from ekiden.access.audit import local_actor
 from ekiden.access.credentials import (
+    ACCESS_KEY,
+    API_KEY,
     PASSWORD,
+    SMTP_USER,
     Credential,
+    bound_credential,
     create_api_key,
     generate_password,
     list_credentials,
     revoke_credential,
     set_password,
 )
+from ekiden.access.vault import Vault
 from ekiden.cli.common import (
     CliError,
     ConfigOption,
@@ -34,52 +42,96 @@ from ekiden.cli.tables import iso, local_time, make_table, output
 from ekiden.net.clock import SystemClock
 from ekiden.store.api import Store
 
-app = typer.Typer(no_args_is_help=True, help="Passwords and API keys of accounts.")
+app = typer.Typer(no_args_is_help=True, help="Passwords, API keys and access keys of accounts.")
 password_app = typer.Typer(no_args_is_help=True, help="User names with passwords.")
 api_key_app = typer.Typer(no_args_is_help=True, help="API keys, used with the user name App.")
+access_key_app = typer.Typer(no_args_is_help=True, help="Access keys, whose secrets sign requests.")
 app.add_typer(password_app, name="password")
 app.add_typer(api_key_app, name="api-key")
+app.add_typer(access_key_app, name="access-key")
 
 AccountArgument = Annotated[str, typer.Argument(help="The account's name.", metavar="ACCOUNT")]
+LabelArgument = Annotated[str, typer.Argument(help="A label, for people.", metavar="[LABEL]")]
+ScopesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--scope",
+        help="What it is good for: send, read or manage; several times for several. Else for everything.",
+        show_default=False,
+    ),
+]
+NetworksOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--network",
+        help="Where it may be used from: an address or a network; several times for several. Else from anywhere.",
+        show_default=False,
+    ),
+]
+
+
+def kind_name(kind: str) -> str:
+    """What a kind of credential is called."""
+    names = {
+        PASSWORD: tr("password"),
+        SMTP_USER: tr("SMTP user"),
+        API_KEY: tr("API key"),
+        ACCESS_KEY: tr("access key"),
+    }
+    return names[kind]
 
 
 def credential_json(credential: Credential, account: str) -> dict[str, Any]:
     """One credential, never with its secret; the keys are documented in docs/cli.md."""
-    return {
+    value = {
         "id": credential.id,
         "account": account,
         "kind": credential.kind,
         "name": credential.name,
+        "scopes": list(credential.scopes),
+        "networks": list(credential.networks),
         "created_at": iso(credential.created_at),
         "last_used_at": iso(credential.last_used_at),
         "revoked_at": iso(credential.revoked_at),
     }
+    return {**value, "access_key": credential.access_key} if credential.access_key else value
 
 
 def credential_table(credentials: Sequence[Credential], accounts: Mapping[int, str]) -> Table:
-    """For people."""
+    """For people. A column tells of scopes and networks when anything is bound to some."""
     table = make_table(
         "id", "account", "kind", "name", "created", "last used", "state", right=("id",), translate=tr
     )
+    bounds = any(item.scopes or item.networks for item in credentials)
+    if bounds:
+        table.add_column(tr("only for"), overflow="fold")
     for item in credentials:
-        table.add_row(
+        row = [
             str(item.id),
             accounts.get(item.account_id, str(item.account_id)),
-            tr("password") if item.kind == PASSWORD else tr("API key"),
-            item.name,
+            kind_name(item.kind),
+            f"{item.name} ({item.access_key})" if item.access_key else item.name,
             local_time(item.created_at),
             local_time(item.last_used_at) if item.last_used_at else tr("never"),
             tr("revoked {time}", time=local_time(item.revoked_at)) if item.revoked_at else tr("active"),
-        )
+        ]
+        table.add_row(*row, *([", ".join((*item.scopes, *item.networks))] if bounds else []))
     return table
 
 
-def _read_password() -> str:
+def read_password() -> str:
+    """Asked for at a terminal; else a line of standard input."""
     if sys.stdin.isatty():
         return str(
             typer.prompt(tr("Password"), hide_input=True, confirmation_prompt=tr("Password again"), err=True)
         )
     return sys.stdin.readline().rstrip("\r\n")
+
+
+AskOption = Annotated[
+    bool, typer.Option("--ask", help="Ask for the password (or read a line of standard input), not invent one.")
+]
+"""With ``read_password`` when it is given, ``generate_password`` when not."""
 
 
 @password_app.command("create")
@@ -88,29 +140,38 @@ def create_password(
     username: Annotated[
         str | None, typer.Argument(help="Else the account's name.", metavar="[USERNAME]", show_default=False)
     ] = None,
-    ask: Annotated[
-        bool, typer.Option("--ask", help="Ask for the password (or read a line of standard input), not invent one.")
-    ] = False,
+    ask: AskOption = False,
+    scope: ScopesOption = None,
+    network: NetworksOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Create a user name with a password, or give a user name a new password."""
-    password = _read_password() if ask else generate_password()
+    password = read_password() if ask else generate_password()
     user = username if username is not None else account
 
     async def main() -> Credential:
         async with opened_store(load(config)) as store:
             found = await get_account(store, account)
-            return await set_password(store, found.id, user, password, SystemClock().now())
+            now = SystemClock().now()
+            return await set_password(
+                store, found.id, user, password, now, scopes=scope, networks=network, actor=local_actor()
+            )
 
-    credential = run_async(main())
-    _show_secret(credential, account, "username", user, "password", "" if ask else password, as_json)
+    value = credential_json(run_async(main()), account)
+    shown = "" if ask else password
+    if as_json:
+        print_json({**value, "username": user, **({"password": shown} if shown else {})})
+    else:
+        _show_login(user, shown)
 
 
 @api_key_app.command("create")
 def create_key(
     account: AccountArgument,
-    name: Annotated[str, typer.Argument(help="A label, for people.", metavar="[LABEL]")] = "default",
+    name: LabelArgument = "default",
+    scope: ScopesOption = None,
+    network: NetworksOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -119,20 +180,51 @@ def create_key(
     async def main() -> tuple[Credential, str]:
         async with opened_store(load(config)) as store:
             found = await get_account(store, account)
-            made = await create_api_key(store, found.id, name, SystemClock().now())
+            now = SystemClock().now()
+            made = await create_api_key(
+                store, found.id, name, now, scopes=scope or (), networks=network or (), actor=local_actor()
+            )
             return made.credential, made.key
 
     credential, key = run_async(main())
-    _show_secret(credential, account, "username", "App", "api_key", key, as_json)
-
-
-def _show_secret(
-    credential: Credential, account: str, user_key: str, user: str, secret_key: str, secret: str, as_json: bool
-) -> None:
     if as_json:
-        value = {**credential_json(credential, account), user_key: user}
-        print_json({**value, secret_key: secret} if secret else value)
+        print_json({**credential_json(credential, account), "username": "App", "api_key": key})
+    else:
+        _show_login("App", key)
+
+
+@access_key_app.command("create")
+def create_pair(
+    account: AccountArgument,
+    name: LabelArgument = "default",
+    scope: ScopesOption = None,
+    network: NetworksOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Create an access key: an id, and a secret to sign requests with."""
+
+    async def main() -> AccessKey:
+        settings = load(config)
+        vault = Vault.from_file(Path(settings.data_dir) / "instance.key")
+        async with opened_store(settings) as store:
+            found = await get_account(store, account)
+            now = SystemClock().now()
+            return await create_access_key(
+                store, vault, found.id, name, now, scopes=scope or (), networks=network or (), actor=local_actor()
+            )
+
+    made = run_async(main())
+    if as_json:
+        print_json({**credential_json(made.credential, account), "secret": made.secret})
         return
+    out = output()
+    out.print(tr("access key  {id}", id=made.id))
+    out.print(tr("secret      {secret}", secret=made.secret))
+    error_console().print(tr("This is the only time it is shown."))
+
+
+def _show_login(user: str, secret: str) -> None:
     out = output()
     out.print(tr("user name  {name}", name=user))
     if secret:
@@ -170,7 +262,7 @@ def list_all(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List passwords and API keys."""
+    """List credentials of every kind, with those of SMTP users."""
     _list("", account, revoked, config, as_json)
 
 
@@ -182,7 +274,7 @@ def list_passwords(
     as_json: JsonOption = False,
 ) -> None:
     """List user names with passwords."""
-    _list("password", account, revoked, config, as_json)
+    _list(PASSWORD, account, revoked, config, as_json)
 
 
 @api_key_app.command("list")
@@ -193,52 +285,96 @@ def list_keys(
     as_json: JsonOption = False,
 ) -> None:
     """List API keys."""
-    _list("api_key", account, revoked, config, as_json)
+    _list(API_KEY, account, revoked, config, as_json)
+
+
+@access_key_app.command("list")
+def list_pairs(
+    account: ForAccount = None,
+    revoked: RevokedOption = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List access keys."""
+    _list(ACCESS_KEY, account, revoked, config, as_json)
+
+
+async def _name_of(store: Store, account_id: int) -> str:
+    return next((item.name for item in await list_accounts(store) if item.id == account_id), "")
 
 
 def _revoke(id: int, kind: str, config: Any, as_json: bool) -> None:
     async def main() -> tuple[Credential, str]:
         async with opened_store(load(config)) as store:
             await _check_kind(store, id, kind)
-            credential = await revoke_credential(store, id, SystemClock().now())
-            names = {item.id: item.name for item in await list_accounts(store)}
-            return credential, names.get(credential.account_id, "")
+            credential = await revoke_credential(store, id, SystemClock().now(), actor=local_actor())
+            return credential, await _name_of(store, credential.account_id)
 
     credential, account = run_async(main())
     if as_json:
         print_json(credential_json(credential, account))
     else:
-        is_password = credential.kind == PASSWORD
-        text = tr(
-            "revoked password {name!r} of {account}" if is_password else "revoked API key {name!r} of {account}"
-        )
-        output().print(text.format(name=credential.name, account=account))
+        text = tr("revoked {kind} {name!r} of {account}")
+        output().print(text.format(kind=kind_name(credential.kind), name=credential.name, account=account))
 
 
 async def _check_kind(store: Store, id: int, kind: str) -> None:
     found = next((item for item in await list_credentials(store) if item.id == id), None)
     if kind and found is not None and found.kind != kind:
-        raise CliError(
-            "credential {id} is no password" if kind == PASSWORD else "credential {id} is no API key", id=id
-        )
+        raise CliError("credential {id} is no {kind}", id=id, kind=kind_name(kind))
 
 
 IdArgument = Annotated[int, typer.Argument(help="The number in the list.", metavar="ID")]
 
 
+@app.command("bound")
+def bound(
+    id: IdArgument,
+    scope: ScopesOption = None,
+    network: NetworksOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Change what a credential is good for, and where it may be used from; without options: no bounds."""
+
+    async def main() -> tuple[Credential, str]:
+        async with opened_store(load(config)) as store:
+            credential = await bound_credential(
+                store, id, SystemClock().now(), scopes=scope or (), networks=network or (), actor=local_actor()
+            )
+            return credential, await _name_of(store, credential.account_id)
+
+    credential, account = run_async(main())
+    if as_json:
+        print_json(credential_json(credential, account))
+        return
+    kind, only = kind_name(credential.kind), ", ".join((*credential.scopes, *credential.networks))
+    if only:
+        text = tr("{kind} {name!r} of {account} is now only for: {only}")
+    else:
+        text = tr("{kind} {name!r} of {account} has no bounds now")
+    output().print(text.format(kind=kind, name=credential.name, account=account, only=only))
+
+
 @app.command("revoke")
 def revoke(id: IdArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Revoke a password or an API key: nobody can log in with it any more."""
+    """Revoke a credential of any kind: nobody can use it any more."""
     _revoke(id, "", config, as_json)
 
 
 @password_app.command("revoke")
 def revoke_password(id: IdArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Revoke a user name and its password."""
-    _revoke(id, "password", config, as_json)
+    _revoke(id, PASSWORD, config, as_json)
 
 
 @api_key_app.command("revoke")
 def revoke_key(id: IdArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Revoke an API key."""
-    _revoke(id, "api_key", config, as_json)
+    _revoke(id, API_KEY, config, as_json)
+
+
+@access_key_app.command("revoke")
+def revoke_pair(id: IdArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Revoke an access key."""
+    _revoke(id, ACCESS_KEY, config, as_json)

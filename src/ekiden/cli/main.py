@@ -25,10 +25,12 @@ COMMANDS: dict[str, str] = {
     "demo": "ekiden.cli.demo",
     "account": "ekiden.cli.account",
     "credential": "ekiden.cli.credential",
+    "user": "ekiden.cli.user",
     "send": "ekiden.cli.send",
     "queue": "ekiden.cli.queue",
     "trace": "ekiden.cli.trace",
     "doctor": "ekiden.cli.doctor",
+    "audit": "ekiden.cli.audit",
     "db": "ekiden.cli.db",
 }
 

@@ -35,6 +35,16 @@ TEXTS = Texts(
         "in the queue: {counts}": "キュー内: {counts}",
         "nothing": "なし",
         "no credentials": "認証情報はありません",
+        "region: {region}": "リージョン: {region}",
+        "it may send from any domain": "どのドメインからでも送信できます",
+        "account {name}: {quota}": "アカウント {name}: {quota}",
+        "no quota": "送信数の上限はありません",
+        "what is over the quota is delayed": "上限を超えた分は遅らせます",
+        "what is over the quota is rejected": "上限を超えた分は拒否します",
+        "this minute": "この 1 分",
+        "this hour": "この 1 時間",
+        "this day (UTC)": "この 1 日（UTC）",
+        "  {window}: {used:,} of {limit:,}": "  {window}: {used:,} / {limit:,}",
         # credential
         "kind": "種類",
         "last used": "最終使用日時",
@@ -45,10 +55,33 @@ TEXTS = Texts(
         "user name  {name}": "ユーザー名  {name}",
         "password   {secret}": "パスワード  {secret}",
         "This is the only time it is shown.": "表示されるのは今回限りです。",
-        "revoked password {name!r} of {account}": "{account} のパスワード {name!r} を失効させました",
-        "revoked API key {name!r} of {account}": "{account} の API キー {name!r} を失効させました",
-        "credential {id} is no password": "認証情報 {id} はパスワードではありません",
-        "credential {id} is no API key": "認証情報 {id} は API キーではありません",
+        "SMTP user": "SMTP ユーザー",
+        "access key": "アクセスキー",
+        "access key  {id}": "アクセスキー  {id}",
+        "secret      {secret}": "シークレット  {secret}",
+        "only for": "限定",
+        "revoked {kind} {name!r} of {account}": "{account} の{kind} {name!r} を失効させました",
+        "credential {id} is no {kind}": "認証情報 {id} は「{kind}」ではありません",
+        "{kind} {name!r} of {account} is now only for: {only}": (
+            "{account} の{kind} {name!r} を次に限定しました: {only}"
+        ),
+        "{kind} {name!r} of {account} has no bounds now": "{account} の{kind} {name!r} の限定を解除しました",
+        # user
+        "login": "ログイン名",
+        "role": "役割",
+        "removed {time}": "{time} に削除",
+        "{login} is now {role} of the account {account}": ("{login} をアカウント {account} の {role} にしました"),
+        "{login} has a new password": "{login} のパスワードを変更しました",
+        "{login} is no longer a user of the account {account}": (
+            "{login} をアカウント {account} のユーザーから外しました"
+        ),
+        # audit
+        "time": "日時",
+        "who": "誰が",
+        "from": "どこから",
+        "what": "操作",
+        "target": "対象",
+        "details": "詳細",
         # db
         "it has no tables yet; create them with: ekiden db upgrade": (
             "テーブルがまだありません。作成するには: ekiden db upgrade"
