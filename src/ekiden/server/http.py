@@ -27,8 +27,8 @@ def make_app(
 ) -> Litestar:
     """``/healthz`` (alive), ``/readyz`` (may be given work), ``/metrics``, and the routers of dialects beside them.
 
-    What no route takes (404, 405) is answered as the router whose path is nearest answers any ``Exception``, so that
-    a client gets errors in the language that it speaks.
+    What no route takes (404, 405) is answered as the router whose path is nearest answers any ``Exception``, so
+    that a client gets errors in the language that it speaks.
     """
 
     @get("/healthz", media_type=MediaType.TEXT)

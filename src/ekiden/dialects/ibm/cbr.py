@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from litestar import Response, Router, delete, get, post, put
 from litestar.types import ControllerRouterHandler
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from ekiden.access.tokens import Tokens
     from ekiden.access.zones import Zones
 
+Operation = Callable[[AnyRequest], Awaitable[Response[Any]]]
 _ACCOUNT_ID = re.compile(r"[a-zA-Z0-9\-]{1,128}")
 _MAX_VALUE: Final = 1_000
 _TARGET_TYPES: Final = ("all", "platform_service")
@@ -82,80 +83,32 @@ class CbrServices:
 def cbr_handlers(services: CbrServices) -> list[ControllerRouterHandler]:
     """The routes, ``/v1/…``, for Litestar."""
     api = _Api(services)
-
-    @post("/zones")
-    async def create_zone(request: AnyRequest) -> Response[Any]:
-        return await api.create_zone(request)
-
-    @get("/zones")
-    async def list_zones(request: AnyRequest) -> Response[Any]:
-        return await api.list_zones(request)
-
-    @get("/zones/serviceref_targets")
-    async def list_targets(request: AnyRequest) -> Response[Any]:
-        return await api.list_targets(request)
-
-    @get("/zones/serviceref_targets/{service_name:str}")
-    async def get_target(request: AnyRequest, service_name: str) -> Response[Any]:
-        return await api.get_target(request, service_name)
-
-    @get("/zones/{zone_id:str}")
-    async def get_zone(request: AnyRequest, zone_id: str) -> Response[Any]:
-        return await api.get_zone(request, zone_id)
-
-    @put("/zones/{zone_id:str}")
-    async def replace_zone(request: AnyRequest, zone_id: str) -> Response[Any]:
-        return await api.replace_zone(request, zone_id)
-
-    @delete("/zones/{zone_id:str}", status_code=204)
-    async def delete_zone(request: AnyRequest, zone_id: str) -> Response[None]:
-        return await api.delete(request, services.zones.delete, zone_id)
-
-    @post("/rules")
-    async def create_rule(request: AnyRequest) -> Response[Any]:
-        return await api.create_rule(request)
-
-    @get("/rules")
-    async def list_rules(request: AnyRequest) -> Response[Any]:
-        return await api.list_rules(request)
-
-    @get("/rules/{rule_id:str}")
-    async def get_rule(request: AnyRequest, rule_id: str) -> Response[Any]:
-        return await api.get_rule(request, rule_id)
-
-    @put("/rules/{rule_id:str}")
-    async def replace_rule(request: AnyRequest, rule_id: str) -> Response[Any]:
-        return await api.replace_rule(request, rule_id)
-
-    @delete("/rules/{rule_id:str}", status_code=204)
-    async def delete_rule(request: AnyRequest, rule_id: str) -> Response[None]:
-        return await api.delete(request, services.rules.delete, rule_id)
-
-    @get("/account_settings/{account_id:str}")
-    async def get_settings(request: AnyRequest, account_id: str) -> Response[Any]:
-        return await api.get_settings(request, account_id)
-
-    @get("/operations")
-    async def list_operations(request: AnyRequest) -> Response[Any]:
-        return await api.list_operations(request)
-
-    handlers: list[ControllerRouterHandler] = [
-        create_zone,
-        list_zones,
-        list_targets,
-        get_target,
-        get_zone,
-        replace_zone,
-        delete_zone,
-        create_rule,
-        list_rules,
-        get_rule,
-        replace_rule,
-        delete_rule,
-        get_settings,
-        list_operations,
+    handlers = [
+        _route(post, "/zones", api.create_zone),
+        _route(get, "/zones", api.list_zones),
+        _route(get, "/zones/serviceref_targets", api.list_targets),
+        _route(get, "/zones/serviceref_targets/{id:str}", api.get_target),
+        _route(get, "/zones/{id:str}", api.get_zone),
+        _route(put, "/zones/{id:str}", api.replace_zone),
+        _route(delete, "/zones/{id:str}", api.delete_zone),
+        _route(post, "/rules", api.create_rule),
+        _route(get, "/rules", api.list_rules),
+        _route(get, "/rules/{id:str}", api.get_rule),
+        _route(put, "/rules/{id:str}", api.replace_rule),
+        _route(delete, "/rules/{id:str}", api.delete_rule),
+        _route(get, "/account_settings/{id:str}", api.get_settings),
+        _route(get, "/operations", api.list_operations),
     ]
     return [Router("/v1", route_handlers=handlers, exception_handlers={Exception: handle_cbr_error})]
+
+
+def _route(method: Any, path: str, operation: Operation) -> ControllerRouterHandler:
+    # The status that counts is that of each response; the one here only must allow a body.
+    @method(path, status_code=200)  # type: ignore[untyped-decorator]
+    async def handle(request: AnyRequest) -> Response[Any]:
+        return await operation(request)
+
+    return cast(ControllerRouterHandler, handle)
 
 
 def handle_cbr_error(request: AnyRequest, error: Exception) -> Response[bytes]:
@@ -194,22 +147,30 @@ class _Api:
         zones = [zone_summary(zone, caller.uid, _base(request)) for zone in found]
         return answer(request, {"count": len(zones), "zones": zones})
 
-    async def get_zone(self, request: AnyRequest, zone_id: str) -> Response[Any]:
+    async def get_zone(self, request: AnyRequest) -> Response[Any]:
         """GET /v1/zones/{zone_id}"""
         caller = await self._caller(request, "read")
-        zone = await self._zones.get(caller.account_id, zone_id)
+        zone = await self._zones.get(caller.account_id, _id(request))
         return _versioned(request, zone_shape(zone, caller.uid, _base(request)), zone.version)
 
-    async def replace_zone(self, request: AnyRequest, zone_id: str) -> Response[Any]:
+    async def replace_zone(self, request: AnyRequest) -> Response[Any]:
         """PUT /v1/zones/{zone_id}"""
         caller = await self._caller(request, "manage")
         body = await read_json(request, ZoneBody)
         # A zone that is not there is told before anything else that may be wrong.
-        await self._zones.get(caller.account_id, zone_id)
+        await self._zones.get(caller.account_id, _id(request))
         version = _wanted_version(request)
         _own(caller, body.account_id)
-        zone = await self._zones.replace(caller.account_id, zone_id, version, body.values(), actor=caller.actor)
+        zone = await self._zones.replace(
+            caller.account_id, _id(request), version, body.values(), actor=caller.actor
+        )
         return _versioned(request, zone_shape(zone, caller.uid, _base(request)), zone.version)
+
+    async def delete_zone(self, request: AnyRequest) -> Response[Any]:
+        """DELETE /v1/zones/{zone_id}"""
+        caller = await self._caller(request, "manage")
+        await self._zones.delete(caller.account_id, _id(request), actor=caller.actor)
+        return no_content(request)
 
     async def create_rule(self, request: AnyRequest) -> Response[Any]:
         """POST /v1/rules"""
@@ -238,33 +199,33 @@ class _Api:
         rules = [rule_shape(rule, caller.uid, _base(request)) for rule in found]
         return answer(request, {"count": len(rules), "rules": rules})
 
-    async def get_rule(self, request: AnyRequest, rule_id: str) -> Response[Any]:
+    async def get_rule(self, request: AnyRequest) -> Response[Any]:
         """GET /v1/rules/{rule_id}"""
         caller = await self._caller(request, "read")
-        rule = await self._rules.get(caller.account_id, rule_id)
+        rule = await self._rules.get(caller.account_id, _id(request))
         return _versioned(request, rule_shape(rule, caller.uid, _base(request)), rule.version)
 
-    async def replace_rule(self, request: AnyRequest, rule_id: str) -> Response[Any]:
+    async def replace_rule(self, request: AnyRequest) -> Response[Any]:
         """PUT /v1/rules/{rule_id}"""
         caller = await self._caller(request, "manage")
         body = await read_json(request, RuleBody)
-        await self._rules.get(caller.account_id, rule_id)
+        await self._rules.get(caller.account_id, _id(request))
         version = _wanted_version(request)
         values = body.values()
         _own_resource(caller, body)
-        rule = await self._rules.replace(caller.account_id, rule_id, version, values, actor=caller.actor)
+        rule = await self._rules.replace(caller.account_id, _id(request), version, values, actor=caller.actor)
         return _versioned(request, rule_shape(rule, caller.uid, _base(request)), rule.version)
 
-    async def delete(self, request: AnyRequest, remove: Callable[..., Awaitable[None]], id_: str) -> Response[None]:
-        """DELETE /v1/zones/{zone_id} and /v1/rules/{rule_id}"""
+    async def delete_rule(self, request: AnyRequest) -> Response[Any]:
+        """DELETE /v1/rules/{rule_id}"""
         caller = await self._caller(request, "manage")
-        await remove(caller.account_id, id_, actor=caller.actor)
+        await self._rules.delete(caller.account_id, _id(request), actor=caller.actor)
         return no_content(request)
 
-    async def get_settings(self, request: AnyRequest, account_id: str) -> Response[Any]:
+    async def get_settings(self, request: AnyRequest) -> Response[Any]:
         """GET /v1/account_settings/{account_id}"""
         caller = await self._caller(request, "read")
-        _own(caller, account_id)
+        _own(caller, _id(request))
         rules = await self._rules.list(caller.account_id)
         zones = await self._zones.count(caller.account_id)
         return answer(request, settings_shape(caller.uid, rules, zones, _base(request)))
@@ -278,13 +239,14 @@ class _Api:
             targets = [target for target in targets if target.get("service_type") == wanted]
         return answer(request, {"count": len(targets), "targets": targets})
 
-    async def get_target(self, request: AnyRequest, service_name: str) -> Response[Any]:
+    async def get_target(self, request: AnyRequest) -> Response[Any]:
         """GET /v1/zones/serviceref_targets/{service_name}"""
         await self._caller(request, "read")
+        name = _id(request)
         for target in service_targets(self._services.networks):
-            if target["service_name"] == service_name:
+            if target["service_name"] == name:
                 return answer(request, target)
-        raise ApiError(404, "there is no service reference target {name!r}", texts=TEXTS, name=service_name)
+        raise ApiError(404, "there is no service reference target {name!r}", texts=TEXTS, name=name)
 
     async def list_operations(self, request: AnyRequest) -> Response[Any]:
         """GET /v1/operations: of one service or of all. There are no groups of services or types of resources."""
@@ -301,6 +263,10 @@ class _Api:
         caller = await authenticate(request, self._services.tokens, self._services.directory)
         caller.need(scope)
         return caller
+
+
+def _id(request: AnyRequest) -> str:
+    return str(request.path_params["id"])
 
 
 def _own(caller: Caller, account_id: str | None) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from ekiden.access.api_types import ApiType, Mode, modes_of
+from ekiden.access.api_types import ApiType, Mode
 from ekiden.access.network_config import NetworkConfig
 from ekiden.access.rules import (
     MAX_RULES,
@@ -152,7 +152,7 @@ def settings_shape(account: str, rules: list[Rule], zones: int, base: str) -> di
 
 
 def operations_shape(api_types: tuple[ApiType, ...]) -> dict[str, Any]:
-    """OperationsList. Each API type tells its own modes; the list, those that a rule for all of them could have."""
+    """OperationsList."""
     return {
         "api_types": [
             {
@@ -164,8 +164,7 @@ def operations_shape(api_types: tuple[ApiType, ...]) -> dict[str, Any]:
                 "enforcement_modes": item.modes,
             }
             for item in api_types
-        ],
-        "enforcement_modes": modes_of(api_types),
+        ]
     }
 
 

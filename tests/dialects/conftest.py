@@ -1,0 +1,18 @@
+"""The IBM dialect, on either engine."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from ibm_cloud import Cloud, running_cloud
+
+from ekiden.lab import Lab
+from ekiden.store.api import Store
+
+
+@pytest.fixture
+async def cloud(store: Store) -> AsyncIterator[Cloud]:
+    """A running server with an account and an instance."""
+    async with Lab() as lab, running_cloud(store, lab) as running:
+        yield running
