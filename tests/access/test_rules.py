@@ -9,7 +9,7 @@ from network_values import INSTANCE, context, resource, rule_values, zone_values
 
 from ekiden.access import rules as module
 from ekiden.access.accounts import Account, create_account
-from ekiden.access.api_types import CONTROL_PLANE, MODES, SMTP, find_api_type, modes_of
+from ekiden.access.api_types import CONTROL_PLANE, MODES, SMTP, find_api_type
 from ekiden.access.audit import Actor, list_entries
 from ekiden.access.network_errors import (
     BadValue,
@@ -225,5 +225,5 @@ def test_api_types() -> None:
     assert control is not None
     assert find_api_type("event-notifications", SMTP.replace("-dev", "")) is smtp
     assert find_api_type("cos", SMTP) is None
-    assert modes_of([control]) == MODES
-    assert modes_of([smtp, control]) == ("enabled", "disabled")
+    assert control.modes == MODES
+    assert smtp.modes == ("enabled", "disabled")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -64,8 +63,3 @@ def find_api_type(service: str, api_type: str) -> ApiType | None:
     """The API type of that service in any of its spellings."""
     wanted = canonical(api_type)
     return next((item for item in SERVICES.get(service, ()) if item.id == wanted), None)
-
-
-def modes_of(api_types: Collection[ApiType]) -> tuple[Mode, ...]:
-    """The modes that all of them have."""
-    return tuple(mode for mode in MODES if all(mode in item.modes for item in api_types))

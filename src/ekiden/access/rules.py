@@ -13,6 +13,7 @@ import msgspec
 from sqlalchemy import Row, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ekiden.access.accounts import account_uid
 from ekiden.access.api_types import MODES, SERVICES, SMTP, Mode, find_api_type
 from ekiden.access.audit import Actor, changed
 from ekiden.access.network_errors import (
@@ -366,7 +367,7 @@ class Rules:
 
 async def _of_account(connection: AsyncConnection, account_id: int, resource: Resource) -> Resource:
     """The resource with the account's id where its name stood. Raises ``BadValue`` if it is another account's."""
-    uid = format(account_id, "032x")
+    uid = account_uid(account_id)
     given = resource.value(ACCOUNT)
     if given.lower() != uid:
         name = await connection.scalar(select(account_table.c.name).where(account_table.c.id == account_id))

@@ -1,0 +1,127 @@
+"""The API of context-based restrictions on a loopback port, as a worker serves it, and IBM's own client for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import httpx
+from ibm_cloud_sdk_core.authenticators import BearerTokenAuthenticator
+from ibm_platform_services.context_based_restrictions_v1 import ContextBasedRestrictionsV1
+from litestar import Litestar
+
+from ekiden.access.accounts import Account, create_account
+from ekiden.access.credentials import create_api_key
+from ekiden.access.directory import Directory
+from ekiden.access.network_config import NetworkConfig
+from ekiden.access.rules import Rules
+from ekiden.access.tokens import Tokens
+from ekiden.access.vault import Vault
+from ekiden.access.zones import Zones
+from ekiden.dialects.ibm.cbr import CbrServices, cbr_handlers
+from ekiden.dialects.ibm.errors import handle_error
+from ekiden.net.clock import SystemClock
+from ekiden.net.listen import open_listener
+from ekiden.server.http import HttpServer
+from ekiden.store.api import Store
+
+T = TypeVar("T")
+SMTP_API = "crn:v1:bluemix:public:event-notifications-dev::::api-type:smtp-configuration"
+INSTANCE = "11111111-2222-4333-8444-555555555555"
+
+
+@dataclass
+class CbrServer:
+    """``account`` is who calls; each ``client`` has an API key of it, unless another account is named."""
+
+    store: Store
+    base: str
+    account: Account
+    tokens: Tokens
+    directory: Directory
+    clock: SystemClock
+    services: CbrServices
+    _http: HttpServer = field(repr=False)
+
+    @classmethod
+    async def start(cls, store: Store, networks: NetworkConfig | None = None) -> CbrServer:
+        clock = SystemClock()
+        directory = Directory(store, clock)
+        tokens = Tokens(Vault(bytes(32)), clock)
+        services = CbrServices(
+            tokens, directory, Zones(store, clock), Rules(store, clock), networks or NetworkConfig()
+        )
+        app = Litestar(
+            cbr_handlers(services),
+            openapi_config=None,
+            logging_config=None,
+            exception_handlers={Exception: handle_error},
+        )
+        listener = open_listener("127.0.0.1", 0)
+        base = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        http = HttpServer(app, [listener])
+        await http.start()
+        account = await create_account(store, "acme", clock.now())
+        return cls(store, base, account, tokens, directory, clock, services, http)
+
+    async def stop(self) -> None:
+        await self._http.stop()
+        await self.directory.close()
+
+    async def token(self, account: Account | None = None, scopes: tuple[str, ...] = ()) -> str:
+        owner = account or self.account
+        made = await create_api_key(self.store, owner.id, "test", self.clock.now(), scopes=scopes)
+        credential = await self.directory.credential(made.credential.id)
+        facts = await self.directory.account(owner.id)
+        assert credential is not None
+        assert facts is not None
+        return self.tokens.issue(credential, facts, scopes or ("send", "read", "manage"), 600).text
+
+    async def client(
+        self, account: Account | None = None, scopes: tuple[str, ...] = ()
+    ) -> ContextBasedRestrictionsV1:
+        """IBM's client; its calls block, so they go through ``apart``."""
+        service = ContextBasedRestrictionsV1(BearerTokenAuthenticator(await self.token(account, scopes)))
+        service.set_service_url(self.base)
+        service.set_http_config({"timeout": 30})
+        return service
+
+
+async def apart(call: Callable[..., T], *args: Any, **options: Any) -> T:
+    """A blocking call, in a thread."""
+    return await asyncio.to_thread(call, *args, **options)
+
+
+def raw(server: CbrServer, token: str) -> Callable[..., Awaitable[httpx.Response]]:
+    """Requests that IBM's client would not send."""
+
+    async def send(method: str, path: str, **options: Any) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {token}", **options.pop("headers", {})}
+        async with httpx.AsyncClient(base_url=server.base, trust_env=False) as client:
+            return await client.request(method, path, headers=headers, **options)
+
+    return send
+
+
+def rule_body(account: str, *zones: str, endpoint: str = "", **others: Any) -> dict[str, Any]:
+    """The body of a rule for SMTP."""
+    attributes = [{"name": "networkZoneId", "value": ", ".join(zones)}] if zones else []
+    if endpoint:
+        attributes.append({"name": "endpointType", "value": endpoint})
+    return {
+        "contexts": [{"attributes": attributes}] if attributes else [],
+        "resources": [
+            {
+                "attributes": [
+                    {"name": "accountId", "value": account},
+                    {"name": "serviceName", "value": "event-notifications"},
+                    {"name": "serviceInstance", "value": INSTANCE},
+                ]
+            }
+        ],
+        "operations": {"api_types": [{"api_type_id": SMTP_API}]},
+        "enforcement_mode": "enabled",
+        **others,
+    }
