@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import fnmatch
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ekiden.access.accounts import find_account, list_accounts
+from ekiden.access.refusals import Refusal, find_refusal, list_refusals
 from ekiden.cli.common import (
     CliError,
     ConfigOption,
@@ -18,6 +21,7 @@ from ekiden.cli.common import (
     run_async,
 )
 from ekiden.cli.queue_filter import now_ms, parse_target
+from ekiden.cli.refusal_view import print_refusal, print_refusals, refusal_json
 from ekiden.cli.tables import output
 from ekiden.cli.trace_view import print_trace, trace_json
 from ekiden.core.ids import format_id
@@ -28,6 +32,14 @@ from ekiden.store.trace_queries import MessageTrace, TracedDelivery, find_messag
 app = typer.Typer()
 
 _LOCALES = {"en": "en", "ja": "ja"}
+
+
+class _Refused(Exception):
+    """The id is that of a refused submission."""
+
+    def __init__(self, refusal: Refusal, account: str) -> None:
+        self.refusal = refusal
+        self.account = account
 
 
 async def find(store: Store, wanted: str) -> tuple[MessageTrace, int | None]:
@@ -43,6 +55,11 @@ async def find(store: Store, wanted: str) -> tuple[MessageTrace, int | None]:
         number = target.number
         found = await find_messages(store, id=target.message_id)
     trace = await load_trace(store, *found[0]) if found else None
+    if trace is None and "@" not in wanted:
+        refusal = await find_refusal(store, parse_target(wanted).message_id)
+        if refusal is not None:
+            account = await find_account(store, refusal.account_id)
+            raise _Refused(refusal, "" if account is None else account.name)
     if trace is None:
         raise CliError(
             "there is no message {id}; it may have been removed by retention, or be another server's", id=wanted
@@ -66,14 +83,35 @@ def _chosen(trace: MessageTrace, number: int | None, recipient: str | None) -> l
     return chosen
 
 
+def _list_refused(config: Path | None, language: Language, as_json: bool) -> None:
+    async def main() -> tuple[list[Refusal], dict[int, str]]:
+        async with opened_store(load(config)) as store:
+            accounts = {account.id: account.name for account in await list_accounts(store)}
+            return await list_refusals(store), accounts
+
+    refusals, accounts = run_async(main())
+    if as_json:
+        print_json([refusal_json(item, accounts.get(item.account_id, ""), language) for item in refusals])
+    else:
+        print_refusals(output(), refusals, accounts, language)
+
+
 @app.command()
 def trace(
     id: Annotated[
-        str, typer.Argument(help="A queue id, ID/2 for its second recipient, or a Message-ID.", metavar="ID")
-    ],
+        str | None,
+        typer.Argument(
+            help="A queue id, ID/2 for its second recipient, a Message-ID, or the id at the end of a refusal.",
+            metavar="ID",
+            show_default=False,
+        ),
+    ] = None,
     recipient: Annotated[
         str | None, typer.Option("--recipient", "-r", help="Only this recipient; * stands for any characters.")
     ] = None,
+    refused: Annotated[
+        bool, typer.Option("--refused", help="Instead of one message: list what was refused lately.")
+    ] = False,
     brief: Annotated[bool, typer.Option("--brief", help="Without the SMTP dialogues.")] = False,
     language_name: Annotated[
         str | None, typer.Option("--lang", help="en or ja; else the locale.", show_default=False, metavar="LANG")
@@ -86,11 +124,25 @@ def trace(
     if language_name and language_name not in _LOCALES:
         raise typer.BadParameter("en and ja are known", param_hint="--lang")
 
+    if (id is None) != refused:
+        raise typer.BadParameter("give an id, or --refused", param_hint="ID")
+    if id is None:
+        _list_refused(config, chosen_language, as_json)
+        return
+    wanted = id
+
     async def main() -> tuple[MessageTrace, int | None]:
         async with opened_store(load(config)) as store:
-            return await find(store, id)
+            return await find(store, wanted)
 
-    found, number = run_async(main())
+    try:
+        found, number = run_async(main())
+    except _Refused as error:
+        if as_json:
+            print_json(refusal_json(error.refusal, error.account, chosen_language))
+        else:
+            print_refusal(output(), error.refusal, error.account, chosen_language)
+        return
     deliveries = _chosen(found, number, recipient)
     if as_json:
         found.deliveries = deliveries

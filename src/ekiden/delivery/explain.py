@@ -12,7 +12,15 @@ from typing import NamedTuple
 
 from ekiden.core.states import Cause, State
 from ekiden.core.texts import Language
-from ekiden.delivery.explain_texts import CAUSE_NAMES, HEADLINES, NOTHING, REASONS, STATE_ADVICE, STATE_NAMES
+from ekiden.delivery.explain_texts import (
+    CAUSE_NAMES,
+    DELAYED_BY_QUOTA,
+    HEADLINES,
+    NOTHING,
+    REASONS,
+    STATE_ADVICE,
+    STATE_NAMES,
+)
 
 
 class Explanation(NamedTuple):
@@ -158,6 +166,8 @@ def explain(state: State, cause: Cause, code: int, enhanced: str, reply: str, la
     known more closely is told by its cause.
     """
     headline = HEADLINES[state].get(lang)
+    if state is State.SCHEDULED and cause is Cause.RATE:
+        return Explanation(DELAYED_BY_QUOTA.reason.get(lang), "", DELAYED_BY_QUOTA.advice.get(lang))
     if state not in _ASKS_WHY:
         return Explanation(headline, "", STATE_ADVICE.get(state, NOTHING).get(lang))
     found = REASONS[_key(cause, code, enhanced, reply)]

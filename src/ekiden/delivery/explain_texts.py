@@ -67,6 +67,17 @@ HEADLINES: dict[State, Text] = {
     ),
 }
 
+DELAYED_BY_QUOTA = Reason(
+    Text(
+        "Scheduled: the quota of its account is used up, and it waits for the next window with room.",
+        "予約済みです。アカウントの送信上限に達したため、空きのある次の時間枠まで待っています。",
+    ),
+    Text(
+        "Nothing to do. `ekiden account quota` shows and changes the quota.",
+        "対応は不要です。上限は `ekiden account quota` で確認・変更できます。",
+    ),
+)
+
 STATE_ADVICE: dict[State, Text] = {
     State.HELD: Text(
         "Let it go with `ekiden queue release`, or take it back with `ekiden queue cancel`.",

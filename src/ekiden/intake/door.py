@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from ekiden.core.clock import SECOND
 from ekiden.core.events import Event, EventType
 from ekiden.core.ids import IdFactory, format_id
-from ekiden.core.states import State
+from ekiden.core.states import Cause, State
 from ekiden.core.submission import Recipient, Submission
 from ekiden.intake.config import IntakeConfig
 from ekiden.intake.errors import (
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ekiden.core.clock import Clock, Millis
     from ekiden.store.api import Store
 
+OVER_QUOTA = "the account's quota is used up: waits for the next window with room"
 MAX_SUBJECT = 500  # characters kept for lists and traces
 MAX_HEADER_ID = 998
 _REMOVED = (b"bcc", b"resent-bcc", b"return-path")
@@ -133,7 +134,9 @@ class Door:
         header = scan(submission.content)
         if header.count(b"received") > config.max_received:
             raise MailLoop
+        wanted = starts
         keys, starts = await self.policy.clear(account, submission, header, len(recipients), starts)
+        cause, reason = (Cause.RATE, OVER_QUOTA) if starts > wanted else (Cause.NONE, "")
 
         message_id = self._ids.next(now)
         fields = self._new_fields(submission, header, recipients, format_id(message_id), now)
@@ -179,6 +182,8 @@ class Door:
                 state=state,
                 due_at=starts,
                 attempts=1 if sending else 0,
+                cause=cause,
+                reason=reason,
             )
             for number, recipient in enumerate(recipients, 1)
         ]

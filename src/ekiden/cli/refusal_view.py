@@ -1,0 +1,155 @@
+"""Refused submissions for people and as JSON: what was refused, what the client heard, why, and what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from ekiden.access.refusals import Refusal
+from ekiden.cli.tables import iso, local_time, make_table
+from ekiden.core.ids import format_id
+from ekiden.core.texts import Language, Texts
+from ekiden.domains.reasons import REASONS, short
+
+_TEXTS = Texts(
+    {
+        "refused": "拒否",
+        "{id}  refused at {stage}": "{id}  {stage} で拒否",
+        "time": "時刻",
+        "account": "アカウント",
+        "client": "接続元",
+        "sender": "送信者",
+        "reply": "応答",
+        "why": "理由",
+        "advice": "対処",
+        "detail": "詳細",
+        "nothing was refused": "拒否されたものはありません",
+        "the account is suspended": "アカウントが停止されています",
+        "an operator resumes it with `ekiden account resume`": "運用者が `ekiden account resume` で再開できます",
+        "the domain does not belong to the account or SMTP configuration that logged in": (
+            "ドメインが、ログインしたアカウントまたは SMTP 構成のものではありません"
+        ),
+        "send from a domain of the account, or add it with `ekiden domain add`": (
+            "アカウントのドメインから送るか、`ekiden domain add` でドメインを追加してください"
+        ),
+        "the domain is not verified": "ドメインが検証されていません",
+        "the domain is suspended, because its records fail the periodic checks": (
+            "定期的な確認でレコードに問題が見つかったため、ドメインが停止されています"
+        ),
+        "`ekiden domain show` tells what each record should be and what was found": (
+            "`ekiden domain show` で、あるべきレコードと実際のレコードを確認できます"
+        ),
+        "no network rule lets this address use the SMTP configuration": (
+            "この接続元から SMTP 構成を使うことを許すネットワークルールがありません"
+        ),
+        "`ekiden rule test` tells which rule allows or refuses an address": (
+            "`ekiden rule test` で、接続元を許可または拒否するルールを確認できます"
+        ),
+        "the SMTP user belongs to no configuration any more": "SMTP ユーザーが属する構成がありません",
+        "make a new user": "新しいユーザーを作成してください",
+        "the SMTP configuration takes no attachments": "SMTP 構成は添付ファイルを受け付けません",
+        "send it without attachments, or let the configuration take them": (
+            "添付ファイルなしで送るか、構成で添付ファイルを許可してください"
+        ),
+        "the quota of the account is used up": "アカウントの送信上限に達しました",
+        "`ekiden account quota` shows it, and changes it": "`ekiden account quota` で上限の確認と変更ができます",
+        "the message has no From field that can be read, so its author cannot be checked": (
+            "差出人 (From) が読み取れないため、送信者を確認できません"
+        ),
+        "give it exactly one From field with an address": "From フィールドを一つだけ付け、アドレスを書いてください",
+    }
+)
+_DOMAIN_ADVICE = "`ekiden domain show` tells what each record should be and what was found"
+_WHY = {
+    "account_suspended": ("the account is suspended", "an operator resumes it with `ekiden account resume`"),
+    "sender_not_owned": (
+        "the domain does not belong to the account or SMTP configuration that logged in",
+        "send from a domain of the account, or add it with `ekiden domain add`",
+    ),
+    "domain_not_verified": ("the domain is not verified", _DOMAIN_ADVICE),
+    "domain_suspended": ("the domain is suspended, because its records fail the periodic checks", _DOMAIN_ADVICE),
+    "network_rule": (
+        "no network rule lets this address use the SMTP configuration",
+        "`ekiden rule test` tells which rule allows or refuses an address",
+    ),
+    "no_configuration": ("the SMTP user belongs to no configuration any more", "make a new user"),
+    "attachment": (
+        "the SMTP configuration takes no attachments",
+        "send it without attachments, or let the configuration take them",
+    ),
+    "quota": ("the quota of the account is used up", "`ekiden account quota` shows it, and changes it"),
+    "author_unknown": (
+        "the message has no From field that can be read, so its author cannot be checked",
+        "give it exactly one From field with an address",
+    ),
+}
+"""By ``Refusal.reason``: why, and what to do."""
+
+
+def refusal_json(refusal: Refusal, account: str, lang: Language) -> dict[str, Any]:
+    """For ``--json``; ``account`` is its name."""
+    why, advice = _explained(refusal, lang)
+    return {
+        "refused": format_id(refusal.id),
+        "at": iso(refusal.at),
+        "stage": refusal.stage,
+        "reason": refusal.reason,
+        "why": why,
+        "advice": advice,
+        "reply": refusal.reply,
+        "account": account,
+        "client": refusal.client,
+        "sender": refusal.sender,
+        "facts": refusal.facts,
+    }
+
+
+def print_refusal(out: Console, refusal: Refusal, account: str, lang: Language) -> None:
+    """The whole story of one."""
+    stage = refusal.stage.upper()
+    out.print(Text(_TEXTS("{id}  refused at {stage}", lang, id=format_id(refusal.id), stage=stage), "bold red"))
+    why, advice = _explained(refusal, lang)
+    facts = ", ".join(f"{name} {value}" for name, value in refusal.facts.items() if value)
+    for name, value in (
+        ("time", local_time(refusal.at)),
+        ("account", account),
+        ("client", refusal.client),
+        ("sender", refusal.sender),
+        ("reply", refusal.reply),
+        ("why", why),
+        ("advice", advice),
+        ("detail", facts),
+    ):
+        if value:
+            line = Text("  ")
+            line.append(_TEXTS(name, lang), "dim")
+            out.print(line.append("  " + value))
+
+
+def print_refusals(out: Console, refusals: list[Refusal], accounts: dict[int, str], lang: Language) -> None:
+    """One line for each."""
+    if not refusals:
+        out.print(_TEXTS("nothing was refused", lang))
+        return
+    table = make_table(*(_TEXTS(name, lang) for name in ("refused", "time", "account", "client", "sender", "why")))
+    for item in refusals:
+        table.add_row(
+            format_id(item.id),
+            local_time(item.at),
+            accounts.get(item.account_id, ""),
+            item.client,
+            item.sender,
+            _explained(item, lang)[0],
+        )
+    out.print(table)
+
+
+def _explained(refusal: Refusal, lang: Language) -> tuple[str, str]:
+    why, advice = _WHY.get(refusal.reason, (refusal.reason, ""))
+    text = _TEXTS(why, lang) if refusal.reason in _WHY else why
+    code = refusal.facts.get("why", "") if refusal.reason.startswith("domain_") else ""
+    if code in REASONS and code:
+        text += f": {short(code, lang)}"
+    return text, _TEXTS(advice, lang) if advice else ""
