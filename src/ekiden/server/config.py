@@ -15,6 +15,7 @@ from ekiden.access.network_config import NetworkConfig
 from ekiden.core.duration import Duration
 from ekiden.delivery.config import DeliveryConfig
 from ekiden.dns.config import DnsConfig
+from ekiden.domains.config import DomainsConfig
 from ekiden.server.smtp_config import SmtpConfig
 from ekiden.store.retention import RetentionConfig
 
@@ -85,6 +86,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     http: HttpConfig = HttpConfig()
     access: AccessConfig = AccessConfig()
     networks: NetworkConfig = NetworkConfig()
+    domains: DomainsConfig = DomainsConfig()
     delivery: DeliveryConfig = DeliveryConfig()
     dns: DnsConfig = DnsConfig()
     retention: RetentionConfig = RetentionConfig()

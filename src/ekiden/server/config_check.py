@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from ekiden.core.address import to_ascii_domain
+from ekiden.core.duration import format_duration
 from ekiden.core.errors import BadAddress
 from ekiden.net.listen import parse_listen_address
 from ekiden.server.config import Config, ListenerConfig
@@ -59,6 +60,7 @@ def check_config(config: Config, raw: Mapping[str, Any], problems: Problems) -> 
     if isinstance(given, list | tuple) and len(config.listeners) == len(given):
         for index, listener in enumerate(config.listeners):
             _check_listener(listener, ("listeners", index), taken, names, problems)
+    _check_domains(config, problems)
     _check_delivery(config, problems)
     _check_lab(config, problems)
 
@@ -156,6 +158,20 @@ def _check_listener(
         )
     if listener.mode != "plain" and not listener.certificates:
         problems.add((*key, "certificates"), "is missing: mode {mode} needs at least one", mode=show(listener.mode))
+
+
+def _check_domains(config: Config, problems: Problems) -> None:
+    domains = config.domains
+    if domains.spf_include and not _is_domain(domains.spf_include):
+        problems.add(("domains", "spf_include"), "{value} is not a domain name", value=show(domains.spf_include))
+    _networks(domains.addresses, ("domains", "addresses"), problems, lambda *_: None)
+    if domains.overlap < config.delivery.expire_after:
+        # A message that waits is verified with the key that signed it when it came.
+        problems.add(
+            ("domains", "overlap"),
+            "must be at least as long as delivery.expire_after ({bound})",
+            bound=format_duration(config.delivery.expire_after),
+        )
 
 
 def _check_delivery(config: Config, problems: Problems) -> None:

@@ -45,6 +45,10 @@ SECTIONS: dict[str, Help] = {
         "What stands for private clouds and services of others in network zones.",
         "ネットワークゾーンに書かれた VPC や他のサービスに当たるネットワーク。",
     ),
+    "domains": Help(
+        "What accounts' domains have to publish, and how often that is looked at.",
+        "アカウントのドメインに求める DNS レコードと、確認の頻度。",
+    ),
     "delivery": Help("How mail goes out.", "メールの送出。"),
     "delivery.routes": Help(
         "Fixed next hops instead of a look-up of MX records. Any number of these tables.",
@@ -211,6 +215,36 @@ KEYS: dict[str, Help] = {
     "networks.services": Help(
         "Tables with display_name and type of services that have a group, for people who look for them.",
         "グループを持つサービスの display_name と type のテーブル。サービス参照を探す人に表示されます。",
+    ),
+    "domains.spf_include": Help(
+        "The host whose SPF record lists our outgoing addresses, for include:; empty: hostname.",
+        "送信元アドレスを SPF レコードに挙げているホスト (include: に使います)。空なら hostname です。",
+    ),
+    "domains.addresses": Help(
+        "Our outgoing IP addresses and networks, which the SPF records must permit; "
+        "empty: the addresses of hostname in DNS.",
+        "送信元の IP アドレスとネットワーク。SPF レコードで許可されている必要があります。"
+        "空なら hostname の DNS 上のアドレスです。",
+    ),
+    "domains.check_every": Help(
+        "Between the checks of a verified domain, and the most between those of another.",
+        "確認済みドメインを確認する間隔。未確認のドメインでもこれより長くは空けません。",
+    ),
+    "domains.grace": Help(
+        "How long the checks of a verified domain may fail before nothing is accepted from it any more.",
+        "確認済みドメインの確認が失敗し続けてから、送信を停止するまでの猶予。",
+    ),
+    "domains.require_address": Help(
+        "Whether a domain needs an address record (A or AAAA) before it is verified.",
+        "確認にアドレスレコード (A か AAAA) を必須とするかどうか。",
+    ),
+    "domains.ed25519": Help(
+        "Offer every domain a second DKIM key, for Ed25519 signatures (RFC 8463).",
+        "二つ目の DKIM 鍵として Ed25519 の鍵 (RFC 8463) を用意します。",
+    ),
+    "domains.overlap": Help(
+        "How long the record of a key stays needed after its last signature; at least delivery.expire_after.",
+        "鍵の交代後、古い鍵のレコードを残しておく期間。delivery.expire_after 以上にします。",
     ),
     "delivery.smtp_port": Help("The port of other mail servers.", "他のメールサーバーのポート。"),
     "delivery.helo": Help("The name in EHLO; empty: hostname.", "EHLO で名乗る名前。空なら hostname です。"),

@@ -33,6 +33,9 @@ TEXTS = Texts(
         "there are only {count} entries before it": "その前の要素は {count} 個しかありません",
         "there is no such setting": "そのような設定はありません",
         "{value} is not a domain name": "{value} はドメイン名ではありません",
+        "must be at least as long as delivery.expire_after ({bound})": (
+            "delivery.expire_after ({bound}) 以上でなければなりません"
+        ),
         'a path follows sqlite:///, as in "sqlite:///ekiden.db"': (
             'sqlite:/// の後にはパスを書きます (例: "sqlite:///ekiden.db")'
         ),
