@@ -14,6 +14,7 @@ from ekiden.access.config import AccessConfig
 from ekiden.access.network_config import NetworkConfig
 from ekiden.core.duration import Duration
 from ekiden.delivery.config import DeliveryConfig
+from ekiden.dialects.ibm.config import IbmConfig, RegionConfig
 from ekiden.dns.config import DnsConfig
 from ekiden.domains.config import DomainsConfig
 from ekiden.server.smtp_config import SmtpConfig
@@ -86,6 +87,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     http: HttpConfig = HttpConfig()
     access: AccessConfig = AccessConfig()
     networks: NetworkConfig = NetworkConfig()
+    ibm: IbmConfig = IbmConfig()
+    regions: tuple[RegionConfig, ...] = ()
     domains: DomainsConfig = DomainsConfig()
     delivery: DeliveryConfig = DeliveryConfig()
     dns: DnsConfig = DnsConfig()

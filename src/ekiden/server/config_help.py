@@ -49,6 +49,14 @@ SECTIONS: dict[str, Help] = {
         "What accounts' domains have to publish, and how often that is looked at.",
         "アカウントのドメインに求める DNS レコードと、確認の頻度。",
     ),
+    "ibm": Help(
+        "The APIs of IBM Cloud Event Notifications: SMTP configurations, their users, tokens.",
+        "IBM Cloud Event Notifications の API: SMTP 構成、そのユーザー、トークン。",
+    ),
+    "regions": Help(
+        "Where instances of a region submit mail, as GET /regions tells. Any number of these tables.",
+        "リージョンごとの投函先。GET /regions で公開されます。このテーブルはいくつでも書けます。",
+    ),
     "delivery": Help("How mail goes out.", "メールの送出。"),
     "delivery.routes": Help(
         "Fixed next hops instead of a look-up of MX records. Any number of these tables.",
@@ -245,6 +253,35 @@ KEYS: dict[str, Help] = {
     "domains.overlap": Help(
         "How long the record of a key stays needed after its last signature; at least delivery.expire_after.",
         "鍵の交代後、古い鍵のレコードを残しておく期間。delivery.expire_after 以上にします。",
+    ),
+    "ibm.max_recipients": Help(
+        "Recipients of a message, in new SMTP configurations.", "新しい SMTP 構成での、メール一通の宛先の上限。"
+    ),
+    "ibm.attachments": Help(
+        "Whether messages may have attachments, in new SMTP configurations.",
+        "新しい SMTP 構成で添付ファイルを許すかどうか。",
+    ),
+    "ibm.users_per_configuration": Help(
+        "Users of one SMTP configuration, clones included.", "一つの SMTP 構成のユーザーの上限 (クローンを含む)。"
+    ),
+    "ibm.legacy_allowlist": Help(
+        "How long the deprecated list of allowed subnets is honoured after its last change; 0s: not any more.",
+        "非推奨の許可サブネット一覧を、最後の変更からどれだけ有効とするか。0s なら使いません。",
+    ),
+    "ibm.token_ttl": Help(
+        "How long a token from POST /identity/token is good.", "POST /identity/token が返すトークンの有効期間。"
+    ),
+    "regions.name": Help("The region of instances.", "インスタンスのリージョン。"),
+    "regions.smtp_public": Help(
+        "The host name of the SMTP endpoint that serves it.", "そのリージョンが使う SMTP エンドポイントのホスト名。"
+    ),
+    "regions.smtp_private": Help(
+        "The same within private networks; empty: there is none.",
+        "プライベートネットワーク用のホスト名。空ならありません。",
+    ),
+    "regions.ports": Help("The ports of both.", "両方のポート。"),
+    "regions.addresses": Help(
+        "The IP addresses that mail of the region goes out from.", "そのリージョンのメールを送出する IP アドレス。"
     ),
     "delivery.smtp_port": Help("The port of other mail servers.", "他のメールサーバーのポート。"),
     "delivery.helo": Help("The name in EHLO; empty: hostname.", "EHLO で名乗る名前。空なら hostname です。"),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
 
 from ekiden.core.duration import format_duration
 from ekiden.core.texts import Language
+from ekiden.dialects.ibm.config import EXAMPLE_REGIONS
 from ekiden.server.config import Config
 from ekiden.server.config_help import KEYS, SECTIONS
 from ekiden.server.config_reader import field_types, is_duration, is_struct, show, unwrap
@@ -19,6 +20,12 @@ _EXAMPLES = {
     "listeners.addresses": '["0.0.0.0:587", "[::]:587"]',
     "delivery.routes.domain": '"example.com"',
     "delivery.routes.hosts": '["192.0.2.1:25"]',
+    "regions.name": '"us-south"',
+    "regions.smtp_public": '"smtp.example.com"',
+}
+_EXAMPLE_TABLES: Mapping[str, Sequence[Mapping[str, Any]]] = {
+    # What stands in comments where there is no table.
+    "regions": EXAMPLE_REGIONS,
 }
 
 
@@ -127,8 +134,10 @@ def write_toml(given: Mapping[str, Any], lang: Language = "en") -> str:
                     lines += ["", f"[[{section}]]"] if number else [f"[[{section}]]"]
                     lines += _members(members, item, lang, explain=number == 0)
             else:
-                lines.append(f"#[[{section}]]")
-                lines += _members(members, {}, lang)
+                for number, item in enumerate(_EXAMPLE_TABLES.get(section, ({},))):
+                    lines.append(f"#[[{section}]]")
+                    example = _members(members, item, lang, explain=number == 0)
+                    lines += [line if line.startswith("#") else f"#{line}" for line in example]
         else:
             lines.append(f"[{section}]")
             lines += _members(members, values, lang)

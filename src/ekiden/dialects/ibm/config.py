@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -36,6 +37,8 @@ class RegionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     def __post_init__(self) -> None:
         if not self.name or not self.smtp_public or not self.ports:
             raise ValueError("each of regions needs a name, smtp_public and at least one of ports")
+        for address in self.addresses:
+            ipaddress.ip_address(address)  # its ValueError names the text
 
 
 _US_SOUTH = (
