@@ -269,6 +269,19 @@ async def test_a_change_reaches_workers_through_the_directory(store: Store) -> N
     await quotas.close()
 
 
+async def test_a_store_that_fails_does_not_stop_the_end_of_a_worker(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    quotas = Quotas(store, ManualClock())
+    await send(quotas, await an_account(store, Quota(minute=640)))
+    async with store.write() as connection:
+        await connection.execute(DropTable(quota_usage))
+    await quotas.close()
+    assert "not given back" in caplog.text
+    async with store.write() as connection:
+        await connection.run_sync(quota_usage.create)
+
+
 async def test_a_store_that_fails_counts_nothing_and_is_told(store: Store) -> None:
     quotas = Quotas(store, ManualClock())
     account = await an_account(store, Quota(minute=64))

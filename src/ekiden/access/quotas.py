@@ -13,17 +13,20 @@ nothing waits for somebody to release it.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from sqlalchemy import and_, bindparam, insert, or_, select, update
+from sqlalchemy.exc import SQLAlchemyError
 
 from ekiden.access.accounts import WINDOWS, Quota
 from ekiden.access.errors import AccessError
 from ekiden.access.quota_windows import Ledger, Window, window_start
 from ekiden.core.clock import DAY, SECOND, Millis
+from ekiden.store.api import StoreError
 from ekiden.store.tables import account as account_table
 from ekiden.store.tables import quota_usage as table
 
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
     from ekiden.access.directory import AccountFacts
     from ekiden.core.clock import Clock
     from ekiden.store.api import Store
+
+log = logging.getLogger(__name__)
 
 HORIZON: Millis = 3 * DAY
 """How far a message may be delayed: it must be delivered, with retries, before it expires."""
@@ -99,7 +104,7 @@ class Quotas:
         """
         quota = account.quota
         now = self._clock.now()
-        if quota.minute is None and quota.hour is None and quota.day is None:
+        if not quota.limited:
             return now
         block = self._blocks.get(account.id)
         if block is None or count > block.left or now >= block.end or block.quota != quota:
@@ -122,7 +127,7 @@ class Quotas:
         return await answer
 
     async def close(self) -> None:
-        """Finish what is under way, and give back what is left. Raises what the store raises."""
+        """Finish what is under way, and give back what is left; if that fails it stays counted."""
         await asyncio.gather(*self._tasks.values())
         now = self._clock.now()
         returned: dict[tuple[int, Window], int] = {}
@@ -131,9 +136,13 @@ class Quotas:
             ledger.give_back(block.left, block.start, now, WINDOWS)
             returned.update({(account_id, window): count for window, count in ledger.added.items() if count})
         self._blocks.clear()
-        if returned:
+        if not returned:
+            return
+        try:
             async with self._store.write() as connection:
                 await _add(connection, returned)
+        except (StoreError, SQLAlchemyError, OSError) as error:
+            log.warning("what is left of quotas is not given back: %s", type(error).__name__)
 
     async def _serve(self, account_id: int) -> None:
         try:

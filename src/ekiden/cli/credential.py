@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -26,7 +25,6 @@ from ekiden.access.credentials import (
     revoke_credential,
     set_password,
 )
-from ekiden.access.vault import Vault
 from ekiden.cli.common import (
     CliError,
     ConfigOption,
@@ -204,9 +202,11 @@ def create_pair(
 ) -> None:
     """Create an access key: an id, and a secret to sign requests with."""
 
+    from ekiden.server.services import open_vault
+
     async def main() -> AccessKey:
         settings = load(config)
-        vault = Vault.from_file(Path(settings.data_dir) / "instance.key")
+        vault = open_vault(settings)
         async with opened_store(settings) as store:
             found = await get_account(store, account)
             now = SystemClock().now()

@@ -7,6 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from ekiden.access.authenticate import Principal, Refusal
+from ekiden.access.bounds import SEND
 from ekiden.access.gate import Allowed, Refused
 from ekiden.server.smtp_shared import NOT_ADMITTED, SessionContext
 from ekiden.smtp.reply import Reply
@@ -56,7 +57,7 @@ class Visitor:
     async def authenticate(self, event: Authenticate) -> Reply | None:
         """Check user name and password, and the network rules of an SMTP user."""
         shared = self._shared
-        answer = await shared.authenticator.verify(event.username, event.password, self.peer)
+        answer = await shared.authenticator.verify(event.username, event.password, self.peer, SEND)
         if isinstance(answer, Principal):
             refused = await shared.gate.enter(answer, self.peer, shared.endpoint)
             if refused is None:
