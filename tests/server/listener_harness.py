@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import uvloop
-from door_parts import door_parts
 
+from door_parts import door_parts
 from ekiden.access.accounts import create_account
 from ekiden.access.authenticate import Authenticator, Principal
 from ekiden.access.config import AccessConfig
 from ekiden.access.credentials import create_api_key, set_password
+from ekiden.access.doorstep import Doorstep
 from ekiden.core.clock import DAY
 from ekiden.core.ids import IdFactory
 from ekiden.intake.config import IntakeConfig
@@ -106,6 +107,7 @@ class Harness:
         *,
         smtp: dict[str, Any] | None = None,
         trusted: bool = False,
+        restricted: bool = False,
         addresses: tuple[str, ...] = ("127.0.0.1:0",),
         **spec: Any,
     ) -> None:
@@ -119,6 +121,7 @@ class Harness:
         self._smtp = SmtpConfig(**(smtp or {}))
         self._spec = {"name": "test", "mode": "starttls", "region": "eu", "addresses": addresses} | spec
         self._trusted = trusted
+        self._restricted = restricted
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._failed: BaseException | None = None
@@ -201,12 +204,25 @@ class Harness:
             trusted=Principal(account.id, 0, "acme") if self._trusted else None,
             **self._spec,
         )
-        self.listener = SmtpListener(spec, door, authenticator, clock, self._smtp, HOST, self.counts, sweep=0.02)
+        doorstep = Doorstep(self.store, clock) if self._restricted else None
+        self.listener = SmtpListener(
+            spec,
+            door,
+            authenticator,
+            clock,
+            self._smtp,
+            HOST,
+            self.counts,
+            doorstep=doorstep,
+            sweep=0.02,
+        )
         await self.listener.start()
         self._ready.set()
         await self._stop.wait()
         await self.listener.drain(2)
         assert self.listener.sessions == 0
+        if doorstep is not None:
+            await doorstep.close()
         await authenticator.close()
         await parts.close()
         await self.store.close()
