@@ -188,6 +188,10 @@ class RuleBook:
             return Decision(default, "", Why.NO_RULE, tuple(reports))
         return Decision(True, "", Why.PASSED, tuple(reports))
 
+    def enforced(self, resource: Mapping[str, str], api_types: Collection[str]) -> tuple[str, ...]:
+        """The ids of the enabled rules that such a request has to pass."""
+        return tuple(rule.id for rule in self._applicable(resource, api_types) if not rule.reports)
+
     def _applicable(self, resource: Mapping[str, str], api_types: Collection[str]) -> tuple[_Rule, ...]:
         """Few resources are asked for again and again, so what applies to them is remembered."""
         question = (*resource.items(), *api_types)

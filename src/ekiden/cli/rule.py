@@ -1,0 +1,355 @@
+"""``ekiden rule``: network rules, from where which instance may be used."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import typer
+
+from ekiden.access.accounts import Account, find_account, get_account, list_accounts
+from ekiden.access.address_set import address_key
+from ekiden.access.api_types import CONTROL_PLANE, EVENT_NOTIFICATIONS, SMTP, Mode, find_api_type
+from ekiden.access.audit import local_actor
+from ekiden.access.projects import Projects
+from ekiden.access.restrictions import Decision, Why, load_rulebook, smtp_resource
+from ekiden.access.rules import (
+    ACCOUNT,
+    ENDPOINT,
+    REGION,
+    SERVICE_INSTANCE,
+    SERVICE_NAME,
+    ZONE,
+    Attribute,
+    Context,
+    Resource,
+    ResourceAttribute,
+    Rule,
+    Rules,
+    RuleValues,
+    load_rules,
+)
+from ekiden.access.zones import load_zones
+from ekiden.cli.common import ConfigOption, JsonOption, error_console, load, opened_store, print_json, run_async
+from ekiden.cli.network_texts import NetworkCliError, tr
+from ekiden.cli.tables import iso, make_table, output
+from ekiden.cli.zone import AccountOption, choose, history
+from ekiden.net.clock import SystemClock
+from ekiden.store.api import Store
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Network rules: SMTP for an instance refuses every address until a rule lets it pass.",
+)
+
+RuleArgument = Annotated[str, typer.Argument(help="The rule's id.", metavar="RULE")]
+EndpointChoice = Literal["public", "private"]
+ModeChoice = Literal["enabled", "disabled", "report"]
+Operation = Literal["smtp", "control-plane", "all"]
+_API_TYPES: dict[str, tuple[str, ...]] = {"smtp": (SMTP,), "control-plane": (CONTROL_PLANE,), "all": ()}
+_REFUSALS = {
+    Why.NO_CONTEXT: "refused by rule {rule}; it has no context and lets nobody pass",
+    Why.ADDRESS: "refused by rule {rule}; the address is in none of its zones",
+    Why.ENDPOINT: "refused by rule {rule}; the address is in one of its zones, but not for this endpoint",
+    Why.MFA: "refused by rule {rule}; it demands several factors, which nobody proves here",
+}
+
+
+def rule_json(rule: Rule, account: str) -> dict[str, Any]:
+    """One rule; the keys are documented in docs/cli.md."""
+    return {
+        "id": rule.id,
+        "account": account,
+        "description": rule.description,
+        "mode": rule.mode,
+        "contexts": [{item.name: item.value for item in context.attributes} for context in rule.contexts],
+        "resource": {item.name: item.value for item in rule.resource.attributes},
+        "tags": {item.name: item.value for item in rule.resource.tags},
+        "api_types": rule.api_types,
+        "created_at": iso(rule.created_at),
+        "created_by": rule.created_by,
+        "updated_at": iso(rule.updated_at),
+        "updated_by": rule.updated_by,
+    }
+
+
+@app.command()
+def add(
+    account: Annotated[str, typer.Option("--account", "-a", help="The account's name.")],
+    zones: Annotated[
+        list[str] | None,
+        typer.Option("--zone", "-z", help="Id or name of a zone; several are alternatives.", show_default=False),
+    ] = None,
+    endpoint: Annotated[
+        EndpointChoice | None, typer.Option("--endpoint", help="Only this endpoint.", show_default=False)
+    ] = None,
+    nobody: Annotated[bool, typer.Option("--nobody", help="Let nobody pass.")] = False,
+    instance: Annotated[
+        str, typer.Option("--instance", help="Only this instance, by its UUID.", show_default=False)
+    ] = "",
+    region: Annotated[str, typer.Option("--region", help="Only this region.", show_default=False)] = "",
+    operation: Annotated[Operation, typer.Option("--api", help="What it protects.")] = "smtp",
+    mode: Annotated[ModeChoice, typer.Option("--mode", help="report is not for SMTP.")] = "enabled",
+    description: Annotated[str, typer.Option("--description", help="For people.", show_default=False)] = "",
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Add a rule. Where several rules apply, all of them must let a request pass."""
+    if bool(zones or endpoint) == nobody:
+        raise NetworkCliError("name a zone with --zone or an endpoint with --endpoint, or say --nobody")
+
+    async def main() -> Rule:
+        async with opened_store(load(config)) as store:
+            owner = await get_account(store, account)
+            async with store.read() as connection:
+                known = await load_zones(connection, owner.id)
+            ids = [choose(known, zone).id for zone in zones or ()]
+            conditions = {ZONE: ", ".join(ids), ENDPOINT: endpoint or ""}
+            attributes = tuple(Attribute(name, value) for name, value in conditions.items() if value)
+            target = {
+                ACCOUNT: owner.uid,
+                SERVICE_NAME: EVENT_NOTIFICATIONS,
+                SERVICE_INSTANCE: instance,
+                REGION: region,
+            }
+            values = RuleValues(
+                () if nobody else (Context(attributes),),
+                Resource(tuple(ResourceAttribute(name, value) for name, value in target.items() if value)),
+                description,
+                _API_TYPES[operation],
+                mode,
+            )
+            return await Rules(store, SystemClock()).create(owner.id, values, actor=local_actor())
+
+    rule = run_async(main())
+    if as_json:
+        print_json(rule_json(rule, account))
+    else:
+        output().print(tr("rule {id} added", id=rule.id))
+
+
+@app.command("list")
+def list_(account: AccountOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """List rules."""
+
+    async def main() -> tuple[list[Rule], dict[int, str], dict[str, str]]:
+        async with opened_store(load(config)) as store:
+            names = {item.id: item.name for item in await list_accounts(store)}
+            account_id = None if account is None else (await get_account(store, account)).id
+            async with store.read() as connection:
+                zones = {zone.id: zone.name for zone in await load_zones(connection, account_id)}
+                return await load_rules(connection, account_id), names, zones
+
+    rules, names, zones = run_async(main())
+    if as_json:
+        print_json([rule_json(rule, names.get(rule.account_id, "")) for rule in rules])
+        return
+    if not rules:
+        error_console().print(tr("nothing found"))
+        return
+    table = make_table("id", "account", "mode", "instance", "operations", "from", "description", translate=tr)
+    for rule in rules:
+        table.add_row(
+            rule.id,
+            names.get(rule.account_id, ""),
+            rule.mode,
+            rule.resource.value(SERVICE_INSTANCE) or tr("all"),
+            _operations(rule),
+            " | ".join(_context(context, zones) for context in rule.contexts) or tr("nobody"),
+            rule.description,
+        )
+    output().print(table)
+
+
+def _operations(rule: Rule) -> str:
+    known = (find_api_type(EVENT_NOTIFICATIONS, item) for item in rule.api_types)
+    return ", ".join(item.display_name for item in known if item is not None) or tr("all")
+
+
+def _context(context: Context, zones: dict[str, str]) -> str:
+    words = []
+    for attribute in context.attributes:
+        if attribute.name == ZONE:
+            words.append(", ".join(zones.get(id_, id_) for id_ in attribute.zone_ids()))
+        else:
+            words.append(f"{attribute.name}={attribute.value}")
+    if not any(attribute.name == ZONE for attribute in context.attributes):
+        words.insert(0, tr("anywhere"))
+    return "; ".join(words)
+
+
+async def _find(store: Store, wanted: str, account: str | None) -> tuple[Rule, str]:
+    names = {item.id: item.name for item in await list_accounts(store)}
+    account_id = None if account is None else (await get_account(store, account)).id
+    async with store.read() as connection:
+        for rule in await load_rules(connection, account_id):
+            if rule.id == wanted:
+                return rule, names.get(rule.account_id, "")
+    raise NetworkCliError("there is no rule {rule!r}", rule=wanted)
+
+
+@app.command()
+def show(
+    rule: RuleArgument, account: AccountOption = None, config: ConfigOption = None, as_json: JsonOption = False
+) -> None:
+    """Show a rule: what it protects, and whom it lets pass."""
+
+    async def main() -> tuple[Rule, str, dict[str, str]]:
+        async with opened_store(load(config)) as store:
+            found, owner = await _find(store, rule, account)
+            async with store.read() as connection:
+                zones = {zone.id: zone.name for zone in await load_zones(connection, found.account_id)}
+            return found, owner, zones
+
+    found, owner, zones = run_async(main())
+    if as_json:
+        print_json(rule_json(found, owner))
+        return
+    out = output()
+    out.print(tr("rule {id} of {account}: {mode}", id=found.id, account=owner, mode=found.mode))
+    if found.description:
+        out.print(found.description)
+    named = [f"{item.name}={item.value}" for item in found.resource.attributes if item.name != ACCOUNT]
+    named += [f"tag:{item.name}={item.value}" for item in found.resource.tags]
+    out.print(tr("protects: {resource}", resource=", ".join(named)))
+    out.print(tr("operations: {operations}", operations=_operations(found)))
+    for context in found.contexts:
+        out.print(tr("lets pass: {context}", context=_context(context, zones)))
+    if not found.contexts:
+        out.print(tr("lets pass: {context}", context=tr("nobody")))
+    out.print(history(found))
+
+
+def _change(
+    config: Path | None,
+    as_json: bool,
+    wanted: str,
+    account: str | None,
+    change: Callable[[Rules, Rule], Awaitable[Rule]],
+    done: str,
+) -> None:
+    """``done`` is what to say then; ``{id}`` in it is the rule's."""
+
+    async def main() -> tuple[Rule, str]:
+        async with opened_store(load(config)) as store:
+            found, owner = await _find(store, wanted, account)
+            return await change(Rules(store, SystemClock()), found), owner
+
+    rule, owner = run_async(main())
+    if as_json:
+        print_json(rule_json(rule, owner))
+    else:
+        output().print(done.format(id=rule.id))
+
+
+@app.command()
+def remove(
+    rule: RuleArgument, account: AccountOption = None, config: ConfigOption = None, as_json: JsonOption = False
+) -> None:
+    """Remove a rule. What only this rule let pass is refused then."""
+
+    async def change(rules: Rules, found: Rule) -> Rule:
+        await rules.delete(found.account_id, found.id, actor=local_actor())
+        return found
+
+    _change(config, as_json, rule, account, change, tr("rule {id} removed"))
+
+
+def _to(mode: Mode) -> Callable[[Rules, Rule], Awaitable[Rule]]:
+    async def change(rules: Rules, found: Rule) -> Rule:
+        values = msgspec.structs.replace(found.values(), mode=mode)
+        return await rules.replace(found.account_id, found.id, found.version, values, actor=local_actor())
+
+    return change
+
+
+@app.command()
+def enable(
+    rule: RuleArgument, account: AccountOption = None, config: ConfigOption = None, as_json: JsonOption = False
+) -> None:
+    """Enforce a rule."""
+    _change(
+        config, as_json, rule, account, _to("enabled"), tr("rule {id} is now {mode}", id="{id}", mode="enabled")
+    )
+
+
+@app.command()
+def disable(
+    rule: RuleArgument, account: AccountOption = None, config: ConfigOption = None, as_json: JsonOption = False
+) -> None:
+    """Do not look at a rule any more: it neither allows nor refuses."""
+    _change(
+        config, as_json, rule, account, _to("disabled"), tr("rule {id} is now {mode}", id="{id}", mode="disabled")
+    )
+
+
+async def _owner(store: Store, account_id: int) -> Account:
+    found = await find_account(store, account_id)
+    if found is None:
+        raise NetworkCliError("there is no account {name!r}", name=str(account_id))
+    return found
+
+
+@app.command("test")
+def try_(
+    address: Annotated[str, typer.Argument(help="The IP address that a client has.", metavar="ADDRESS")],
+    instance: Annotated[str, typer.Option("--instance", help="The UUID of the instance it uses.")],
+    endpoint: Annotated[EndpointChoice, typer.Option("--endpoint", help="Where it connects to.")] = "public",
+    operation: Annotated[
+        Literal["smtp", "control-plane"], typer.Option("--api", help="What it wants to do.")
+    ] = "smtp",
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell which rule allows or refuses an address; exit status 1 when it is refused.
+
+    Only rules are looked at, not the deprecated lists of allowed subnets that SMTP configurations may have.
+    """
+
+    if address_key(address) is None:
+        raise NetworkCliError("{address!r} is no IP address", address=address)
+
+    async def main() -> tuple[Decision, tuple[str, ...]]:
+        loaded = load(config)
+        async with opened_store(loaded) as store:
+            project = await Projects(store, SystemClock()).find(instance)
+            if project is None:
+                raise NetworkCliError("there is no instance {instance!r}", instance=instance)
+            owner = await _owner(store, project.account_id)
+            async with store.read() as connection:
+                book = await load_rulebook(connection, owner.id, loaded.networks.groups)
+        resource = smtp_resource(owner.uid, project.uid, project.region or owner.region)
+        api_types = _API_TYPES[operation]
+        decision = book.decide(resource, api_types, address, endpoint, default=operation != "smtp")
+        return decision, book.enforced(resource, api_types)
+
+    decision, enforced = run_async(main())
+    if as_json:
+        print_json(
+            {
+                "address": address,
+                "instance": instance,
+                "endpoint": endpoint,
+                "allowed": decision.allowed,
+                "rule": decision.rule or None,
+                "why": decision.why.value,
+                "rules": enforced,
+                "reports": [{"rule": item.rule, "why": item.why.value} for item in decision.reports],
+            }
+        )
+    else:
+        output().print(_verdict(decision, enforced))
+        for item in decision.reports:
+            output().print(tr("rule {rule} (report) would refuse it", rule=item.rule))
+    if not decision.allowed:
+        raise typer.Exit(1)
+
+
+def _verdict(decision: Decision, enforced: tuple[str, ...]) -> str:
+    if decision.why is Why.PASSED:
+        return tr("allowed; rules that let it pass: {rules}", rules=", ".join(enforced))
+    if decision.why is Why.NO_RULE:
+        return tr("allowed; no rule applies") if decision.allowed else tr("refused; no rule applies")
+    return tr(_REFUSALS[decision.why], rule=decision.rule)
