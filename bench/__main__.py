@@ -17,11 +17,14 @@ from bench.figures import Sample
 from bench.haraka import Haraka
 from bench.load import DEFAULT_SCENARIOS, SCENARIOS, Scenario
 from bench.measure import measure
+from bench.opendkim import PostfixOpenDkim
 from bench.opensmtpd import OpenSmtpd
 from bench.peers import Aiosmtpd, Postfix, Server
 from bench.tools import BenchError, need_program, output_of
 
 _DEFAULT_SERVERS = ("postfix", "ekiden", "ekiden1", "ekiden-pg", "aiosmtpd")
+_SIGNING_SERVERS = ("postfix", "postfix-opendkim", "ekiden-dkim", "ekiden-dkim1", "ekiden-pg-dkim", "ekiden-dkim2")
+"""The default ones of scenarios about signing."""
 
 
 def known_servers() -> dict[str, Server]:
@@ -31,8 +34,13 @@ def known_servers() -> dict[str, Server]:
         Ekiden("ekiden", workers=2),
         Ekiden("ekiden1", workers=1),
         Ekiden("ekiden-pg", workers=2, postgresql=True),
+        Ekiden("ekiden-dkim", workers=2, signing="rsa"),
+        Ekiden("ekiden-dkim1", workers=1, signing="rsa"),
+        Ekiden("ekiden-pg-dkim", workers=2, postgresql=True, signing="rsa"),
+        Ekiden("ekiden-dkim2", workers=2, signing="both"),
         Aiosmtpd(),
         Postfix(log=True),
+        PostfixOpenDkim(),
         Haraka(),
         OpenSmtpd(),
     )
@@ -77,34 +85,44 @@ def _scenarios(names: Sequence[str], options: argparse.Namespace) -> list[Scenar
     return [SCENARIOS[name].quick() if options.quick else SCENARIOS[name] for name in names]
 
 
-def _chosen(options: argparse.Namespace) -> tuple[list[Server], list[Scenario], int]:
+def plan(options: argparse.Namespace) -> list[tuple[Scenario, list[Server]]]:
+    """The scenarios, and who runs in each; says on standard output who is left out, and why.
+
+    Servers that are named run in every scenario they can. Otherwise those that sign run where signing is compared,
+    the others elsewhere, and Postfix, which every ratio is to, everywhere.
+    """
     servers = known_servers()
-    wanted = options.servers or [*_DEFAULT_SERVERS, *options.also]
-    names = options.scenarios or list(DEFAULT_SCENARIOS)
-    for name in wanted:
+    for name in (*(options.servers or ()), *options.also):
         if name not in servers:
             raise BenchError(f"{name} is no server; there are {', '.join(servers)}")
-    chosen = []
-    for name in dict.fromkeys(wanted):
-        reason = servers[name].missing()
-        if reason is None:
-            chosen.append(servers[name])
+    planned = []
+    for scenario in _scenarios(options.scenarios or DEFAULT_SCENARIOS, options):
+        if options.servers:
+            names = options.servers
         else:
-            print(f"{name} is left out: {reason}", flush=True)
-    return chosen, _scenarios(names, options), options.rounds or (1 if options.quick else 3)
+            fitting = [name for name in options.also if bool(servers[name].signatures) == scenario.signed]
+            names = [*(_SIGNING_SERVERS if scenario.signed else _DEFAULT_SERVERS), *fitting]
+        able = [servers[name] for name in dict.fromkeys(names) if servers[name].secure or not scenario.secure]
+        planned.append((scenario, able))
+    missing: dict[str, str] = {}
+    for server in {server.name: server for _, able in planned for server in able}.values():
+        reason = server.missing()
+        if reason is not None:
+            missing[server.name] = reason
+            print(f"{server.name} is left out: {reason}", flush=True)
+    return [(scenario, [server for server in able if server.name not in missing]) for scenario, able in planned]
 
 
 def compare(options: argparse.Namespace, base: Path) -> list[Sample]:
     """Every scenario, every round, every server in turn: A B C, A B C, ..."""
     for program in ("smtp-source", "smtp-sink"):
         need_program(program)
-    servers, scenarios, rounds = _chosen(options)
+    planned = plan(options)
+    rounds = options.rounds or (1 if options.quick else 3)
     samples: list[Sample] = []
-    for scenario in scenarios:
+    for scenario, servers in planned:
         for number in range(1, rounds + 1):
             for server in servers:
-                if scenario.secure and not server.secure:
-                    continue
                 sample = measure(server, scenario, number, base, options.keep)
                 samples.append(sample)
                 seen = (
@@ -114,7 +132,8 @@ def compare(options: argparse.Namespace, base: Path) -> list[Sample]:
                     f"PSS {sample.pss >> 20} MiB in {sample.processes} processes"
                 )
                 print(f"{scenario.name} round {number} {server.name}: {seen}", flush=True)
-    facts = {server.name: {"title": server.title, "version": server.version()} for server in servers}
+    ran = {server.name: server for _, servers in planned for server in servers}
+    facts = {name: {"title": server.title, "version": server.version()} for name, server in ran.items()}
     path = report.save("compare", {"servers": facts, "samples": [sample.as_json() for sample in samples]})
     report.print_report(samples, options.markdown)
     print(f"written to {path}")

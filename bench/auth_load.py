@@ -26,15 +26,24 @@ _HELLO = b"EHLO src.test\r\n"
 
 
 def make_content(length: int) -> bytes:
-    """A message of about ``length`` octets: a header and lines of 78 characters, CRLF, final dot included."""
+    """A message of about ``length`` octets: a header and lines of 78 characters, CRLF, final dot included.
+
+    The Message-ID lacks its number, see ``numbered``.
+    """
     header = (
-        b"From: <a@src.test>\r\nTo: <b@dst.test>\r\nDate: Thu, 1 Jan 2026 00:00:00 +0000\r\n"
-        b"Message-ID: <bench@src.test>\r\nSubject: bench\r\n\r\n"
+        b"Message-ID: <bench@src.test>\r\nFrom: <a@src.test>\r\nTo: <b@dst.test>\r\n"
+        b"Date: Thu, 1 Jan 2026 00:00:00 +0000\r\nSubject: bench\r\n\r\n"
     )
     line = b"X" * 78 + b"\r\n"
     room = max(length - len(header), 0)
     body = line * (room // len(line)) + (b"X" * (room % len(line) - 2) + b"\r\n" if room % len(line) > 2 else b"")
     return header + body + b".\r\n"
+
+
+def numbered(content: bytes, number: int) -> bytes:
+    """``content`` with a Message-ID of its own: who signs must not find a message that it has signed already."""
+    head, mark, rest = content.partition(b"@")
+    return b"%b.%d%b%b" % (head, number, mark, rest)
 
 
 class ReplyReader:
@@ -97,6 +106,7 @@ class Client(asyncio.Protocol):
         self._next: Callable[[bytes], None] = self._greeted
         self._begin = time.perf_counter()
         self._message_begin = 0.0
+        self._number = 0
         self._upgrading = False
         self._over = False
 
@@ -178,6 +188,7 @@ class Client(asyncio.Protocol):
         if not number:
             self._quit()
             return
+        self._number = number
         self._message_begin = time.perf_counter()
         mail = b"MAIL FROM:<%da@src.test>\r\n" % number
         self._rcpt = b"RCPT TO:<%db@dst.test>\r\n" % number
@@ -199,7 +210,7 @@ class Client(asyncio.Protocol):
     def _content(self, line: bytes) -> None:
         if self._expect(line, b"354"):
             self._next = self._sent
-            self._write(self._job.content)
+            self._write(numbered(self._job.content, self._number))
 
     def _sent(self, line: bytes) -> None:
         if not self._expect(line, b"250"):

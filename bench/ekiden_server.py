@@ -3,27 +3,43 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import sys
 import time
 import urllib.request
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, Literal
 
-from bench.load import Endpoint
+from bench.load import SENDER_DOMAIN, Endpoint
 from bench.peers import Run, Server, write_certificate
 from bench.tools import BenchError, free_ports, output_of, tail
 from ekiden.access.accounts import create_account
 from ekiden.access.credentials import set_password
+from ekiden.access.vault import Vault
+from ekiden.domains.config import DomainsConfig
+from ekiden.domains.service import Domains
 from ekiden.net.clock import SystemClock
+from ekiden.sender_auth.dns import RecordType, TemporaryDnsError
+from ekiden.server.setup import KEY_NAME
 from ekiden.store.api import StoreError
 from ekiden.store.embedded import EmbeddedPostgres, find_binaries
 from ekiden.store.open import open_store
 
+HOSTNAME = "mail.example.test"
 ACCOUNT = "bench"
 PASSWORD = "not-a-secret-of-anybody"
+Signing = Literal["no", "rsa", "both"]
+"""What the account's messages are signed with: nothing, RSA-2048, RSA-2048 and Ed25519."""
+_SIGNATURES: Mapping[Signing, tuple[str, ...]] = {
+    "no": (),
+    "rsa": ("rsa-sha256",),
+    "both": ("rsa-sha256", "ed25519-sha256"),
+}
 _READY_TIMEOUT = 30.0
 
 _CONFIGURATION = """
-hostname = "mail.example.test"
+hostname = "{hostname}"
 data_dir = "."
 
 [store]
@@ -48,6 +64,11 @@ certificates = [{{ certificate = "{certificate}", key = "{key}" }}]
 [http]
 addresses = ["127.0.0.1:{http_port}"]
 
+# Nobody answers there: no question leaves this machine.
+[dns]
+nameservers = ["127.0.0.1"]
+port = {http_port}
+
 [delivery]
 starttls = false
 
@@ -67,16 +88,25 @@ def command() -> str:
 
 
 class Ekiden(Server):
-    """``workers`` processes on SQLite or on an embedded PostgreSQL, whose processes are measured as well."""
+    """``workers`` processes on SQLite or on an embedded PostgreSQL, whose processes are measured as well.
+
+    Unless it signs, its account may use any sender, as a relay for others does; if it does, the senders' domain is
+    the account's, somebody vouched for it, and each message is checked for it.
+    """
 
     secure = True
 
-    def __init__(self, name: str, workers: int, postgresql: bool = False) -> None:
+    def __init__(self, name: str, workers: int, postgresql: bool = False, signing: Signing = "no") -> None:
         self.name = name
         self._workers = workers
         self._postgresql = postgresql
+        self._signing = signing
+        self.signatures = _SIGNATURES[signing]
         engine = "PostgreSQL" if postgresql else "SQLite"
         self.title = f"Ekiden, {engine}, {workers} {'worker' if workers == 1 else 'workers'}"
+        if signing != "no":
+            self.title += ", signing with " + " and ".join(self.signatures)
+        self._records: dict[Path, Mapping[str, bytes]] = {}
         self._databases: dict[Path, EmbeddedPostgres] = {}
         self._endpoints: dict[Path, tuple[Endpoint, int]] = {}
 
@@ -94,12 +124,13 @@ class Ekiden(Server):
         return output_of(command(), "--version").removeprefix("ekiden").strip()
 
     def configure(self, run: Run) -> str:
-        """Write the configuration, make database and account. Returns the URL of the store."""
+        """Write configuration and instance key, make database, account and domain. Returns the store's URL."""
         port, tls_port, http_port = free_ports(3)
         certificate, key = write_certificate(run.directory)
         url = self._database(run)
         (run.directory / "ekiden.toml").write_text(
             _CONFIGURATION.format(
+                hostname=HOSTNAME,
                 store=url,
                 workers=self._workers,
                 port=port,
@@ -111,7 +142,10 @@ class Ekiden(Server):
                 sink=run.sink_port,
             )
         )
-        asyncio.run(_make_account(url))
+        instance_key = run.directory / KEY_NAME
+        instance_key.touch(0o600)
+        instance_key.write_text(secrets.token_hex(32) + "\n")
+        self._records[run.directory] = asyncio.run(_make_account(url, self._signing, instance_key))
         self._endpoints[run.directory] = Endpoint(port, tls_port, (ACCOUNT, PASSWORD)), http_port
         return url
 
@@ -132,6 +166,9 @@ class Ekiden(Server):
         """What ``ekiden serve`` gets beside the environment of the bench."""
         return {}
 
+    def key_records(self, run: Run) -> Mapping[str, bytes]:
+        return self._records[run.directory]
+
     def start(self, run: Run) -> Endpoint:
         self.configure(run)
         return self.serve(run)
@@ -142,6 +179,7 @@ class Ekiden(Server):
             run.group.end()
         finally:
             self._endpoints.pop(run.directory, None)
+            self._records.pop(run.directory, None)
             database = self._databases.pop(run.directory, None)
             if database is not None:
                 database.stop()
@@ -162,14 +200,26 @@ class Ekiden(Server):
         return database.url()
 
 
-async def _make_account(url: str) -> None:
-    now = SystemClock().now()
+async def _make_account(url: str, signing: Signing, instance_key: Path) -> Mapping[str, bytes]:
+    """The bench's account, with its domain if it signs. Returns the records of the domain's keys."""
+    clock = SystemClock()
+    now = clock.now()
     store = await open_store(url, migrate=True)
     try:
-        account = await create_account(store, ACCOUNT, now)
+        account = await create_account(store, ACCOUNT, now, senders="any" if signing == "no" else "verified")
         await set_password(store, account.id, ACCOUNT, PASSWORD, now)
+        if signing == "no":
+            return {}
+        config = DomainsConfig(ed25519=signing == "both")
+        domains = Domains(store, clock, Vault.from_file(instance_key), _no_dns, config, HOSTNAME)
+        domain = await domains.add(account.id, SENDER_DOMAIN, vouched=True)
+        return {key.name: key.record.encode() for key in await domains.keys(domain)}
     finally:
         await store.close()
+
+
+async def _no_dns(name: str, _rdtype: RecordType, /) -> Sequence[Any]:
+    raise TemporaryDnsError(f"the bench asks no DNS for {name}")
 
 
 def _ready(port: int) -> bool:

@@ -90,6 +90,8 @@ class Target:
     limit: float
     at_least: bool
     ratio: bool = True
+    base: str = "postfix"
+    """The server that a ratio is to."""
     unit: str = "× Postfix"
 
 
@@ -106,6 +108,25 @@ TARGETS = (
     Target("memory of all processes, 4 KiB", "ekiden", "4k", _pss, 200, False, ratio=False, unit="MiB PSS"),
     Target("memory of all processes, 50 KiB", "ekiden", "50k", _pss, 200, False, ratio=False, unit="MiB PSS"),
     Target("end to end on PostgreSQL, 4 KiB", "ekiden-pg", "4k", lambda s: s.e2e, 2.0, True),
+    Target(
+        "end to end, 4 KiB, DKIM RSA-2048",
+        "ekiden-dkim",
+        "dkim",
+        lambda s: s.e2e,
+        2.5,
+        True,
+        unit="× Postfix without DKIM",
+    ),
+    Target(
+        "end to end, 4 KiB, DKIM RSA-2048, both signing",
+        "ekiden-dkim",
+        "dkim",
+        lambda s: s.e2e,
+        4.0,
+        True,
+        base="postfix-opendkim",
+        unit="× Postfix with OpenDKIM",
+    ),
 )
 
 
@@ -117,12 +138,12 @@ class Verdict(NamedTuple):
     met: bool | None
 
 
-def judge(samples: Sequence[Sample], base: str = "postfix") -> list[Verdict]:
+def judge(samples: Sequence[Sample]) -> list[Verdict]:
     """Every target against ``samples``. A target is met when the middle of the rounds meets it."""
     verdicts = []
     for target in TARGETS:
         if target.ratio:
-            measured = paired(samples, target.server, base, target.scenario, target.value)
+            measured = paired(samples, target.server, target.base, target.scenario, target.value)
         else:
             measured = spread([target.value(s) for s in of(samples, target.server, target.scenario)])
         met: bool | None = None

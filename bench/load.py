@@ -12,12 +12,16 @@ from typing import Any
 
 from bench.tools import BenchError, need_program
 
+SENDER_DOMAIN = "src.test"
+"""Of the envelope sender and the From field of every message."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """``sessions`` at a time send ``messages`` of ``length`` octets; ``reuse``: more than one by connection.
 
-    ``secure``: STARTTLS and AUTH PLAIN by our own generator, ``pipelining`` as RFC 2920 allows it.
+    ``secure``: STARTTLS and AUTH PLAIN by our own generator, ``pipelining`` as RFC 2920 allows it. ``signed``: run
+    on the servers that sign with DKIM, and on Postfix, which does not.
     """
 
     name: str
@@ -28,6 +32,7 @@ class Scenario:
     reuse: bool
     secure: bool = False
     pipelining: bool = False
+    signed: bool = False
 
     def quick(self) -> Scenario:
         """The same with a tenth of the messages, for a first look."""
@@ -42,10 +47,11 @@ SCENARIOS = {
         Scenario("50k", "50 KiB, 50 reused connections", 50, 3_000, 51_200, True),
         Scenario("tls", "4 KiB, TLS + AUTH, 50 reused connections", 50, 10_000, 4096, True, True),
         Scenario("tlspipe", "4 KiB, TLS + AUTH, 50 reused, pipelining", 50, 10_000, 4096, True, True, True),
+        Scenario("dkim", "4 KiB, DKIM, 50 reused connections", 50, 10_000, 4096, True, signed=True),
         Scenario("tls1", "4 KiB, TLS + AUTH, a connection each", 50, 3_000, 4096, False, True),
     )
 }
-DEFAULT_SCENARIOS = ("4k", "4k1", "50k", "tls", "tls1")
+DEFAULT_SCENARIOS = ("4k", "4k1", "50k", "dkim", "tls", "tls1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +117,8 @@ def start(scenario: Scenario, endpoint: Endpoint, messages: int) -> Generator:
 def source_command(scenario: Scenario, port: int, messages: int) -> list[str]:
     """The call of ``smtp-source`` (smtp-source(1)): IPv4, numbered addresses, ``-d`` keeps the connections."""
     argv = [need_program("smtp-source"), "-4", "-N", "-s", str(min(scenario.sessions, messages))]
-    argv += ["-m", str(messages), "-l", str(scenario.length), "-M", "src.test"]
-    argv += ["-f", "a@src.test", "-t", "b@dst.test"]
+    argv += ["-m", str(messages), "-l", str(scenario.length), "-M", SENDER_DOMAIN]
+    argv += ["-f", f"a@{SENDER_DOMAIN}", "-t", "b@dst.test"]
     if scenario.reuse:
         argv.append("-d")
     return [*argv, f"127.0.0.1:{port}"]

@@ -8,9 +8,9 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from bench import load
+from bench import load, proof
 from bench.figures import Sample
 from bench.load import Endpoint, Scenario
 from bench.peers import Run, Server
@@ -64,9 +64,12 @@ def measure(server: Server, scenario: Scenario, round_number: int, base: Path, k
     sample = Sample(server.name, scenario.name, round_number, scenario.messages)
     (sink_port,) = free_ports(1)
     try:
-        with Sink(sink_port) as sink, started(server, base, sink_port, keep) as (run, endpoint):
+        with started(server, base, sink_port, keep) as (run, endpoint):
             try:
-                _load(sample, scenario, sink, run, endpoint)
+                if server.signatures:
+                    _prove(server, scenario, run, endpoint)
+                with Sink(sink_port) as sink:
+                    _load(sample, scenario, sink, run, endpoint)
             except BenchError as error:
                 raise BenchError(f"{error}\n{tail(run.log)}") from None
     except BenchError as error:
@@ -74,7 +77,20 @@ def measure(server: Server, scenario: Scenario, round_number: int, base: Path, k
     return sample
 
 
-def _send(scenario: Scenario, endpoint: Endpoint, messages: int, sink: Sink) -> tuple[float, float, dict[str, Any]]:
+class _Counter(Protocol):
+    def count(self) -> int: ...
+
+
+def _prove(server: Server, scenario: Scenario, run: Run, endpoint: Endpoint) -> None:
+    """Raises ``BenchError`` unless what ``server`` sends on is signed as it is said to be."""
+    with proof.Receiver(run.sink_port) as receiver:
+        _send(scenario, endpoint, proof.MESSAGES, receiver)
+        proof.check(receiver.messages, server.signatures, server.key_records(run))
+
+
+def _send(
+    scenario: Scenario, endpoint: Endpoint, messages: int, sink: _Counter
+) -> tuple[float, float, dict[str, Any]]:
     """Send ``messages``; returns the seconds until all were accepted, until the sink had all, and the rest."""
     wanted = sink.count() + messages
     limit = 30 + messages / _SLOWEST

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,8 @@ class Server(ABC):
     durable = True
     secure = False
     """Can take the scenarios with TLS."""
+    signatures: tuple[str, ...] = ()
+    """The algorithms (RFC 6376 §3.5, ``a=``) that each message is signed with; checked before the clock starts."""
 
     def missing(self) -> str | None:
         """Why this server cannot be measured here, or ``None``."""
@@ -50,6 +53,10 @@ class Server(ABC):
     @abstractmethod
     def start(self, run: Run) -> Endpoint:
         """Start it inside ``run.group``; returns once it greets, or raises ``BenchError``."""
+
+    def key_records(self, run: Run) -> Mapping[str, bytes]:
+        """The TXT record of each key that signs in ``run``, by its name in the DNS."""
+        return {}
 
     def stop(self, run: Run) -> None:
         """End it, and everything it started."""
@@ -143,7 +150,7 @@ smtp_connection_cache_destinations = [127.0.0.1]
 smtp_connection_reuse_count_limit = 0
 biff = no
 fast_flush_domains =
-{log}
+{more}
 """
 
 _MASTER_CF = """
@@ -193,6 +200,12 @@ class Postfix(Server):
     def version(self) -> str:
         return output_of(find_program("postconf") or "postconf", "-d", "-h", "mail_version")
 
+    def settings(self, run: Run) -> str:
+        """What ``main.cf`` has beside the lines of every run."""
+        if not self._log:
+            return ""
+        return f"maillog_file = {run.directory}/mail.log\nmaillog_file_prefixes = {run.directory}\n"
+
     def start(self, run: Run) -> Endpoint:
         postconf = find_program("postconf") or "postconf"
         configuration = run.directory / "etc"
@@ -210,9 +223,7 @@ class Postfix(Server):
                 sink=run.sink_port,
                 certificate=certificate,
                 key=key,
-                log=f"maillog_file = {run.directory}/mail.log\nmaillog_file_prefixes = {run.directory}"
-                if self._log
-                else "",
+                more=self.settings(run),
             )
         )
         (configuration / "master.cf").write_text(_MASTER_CF.format(port=port, tls_port=tls_port))
