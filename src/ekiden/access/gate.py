@@ -7,7 +7,7 @@ that something has to be read first: then the coroutine of the same question has
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from ekiden.access.api_types import SMTP
@@ -132,21 +132,23 @@ class Gate:
         """``known_message``, read if need be."""
         return await self._settle(lambda: self._message(account, credential_id, sender, authors))
 
-    async def guard(
+    async def decide(
         self,
         account_id: int,
         resource: Mapping[str, str],
-        api_types: Sequence[str],
-        client: str,
+        api_types: Collection[str],
+        address: str,
         endpoint: str,
+        *,
+        default: bool,
     ) -> Decision:
-        """For HTTP APIs: whether the account's rules let this request pass; with no rule it does."""
+        """For any API: whether the account's rules let a request pass; ``default``: when none applies."""
 
         def question() -> Decision:
             account = self._account(account_id)
             if account is None:
                 return Decision(False, "", Why.NO_RULE)
-            return self._book(account).decide(resource, api_types, client, endpoint, default=True)
+            return self._book(account).decide(resource, api_types, address, endpoint, default=default)
 
         return await self._settle(question)
 
@@ -241,7 +243,7 @@ class Gate:
         decision = self._decisions.get(key)
         if decision is None:
             book = self._book(account)
-            resource = smtp_resource(account.uid, configuration.project, configuration.region)
+            resource = smtp_resource(account.uid, configuration.project, configuration.region or account.region)
             decision = book.decide(resource, (SMTP,), client, endpoint, default=False)
             if len(self._decisions) >= _MAX_DECISIONS:
                 self._decisions.clear()

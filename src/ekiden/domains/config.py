@@ -16,7 +16,7 @@ class DomainsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """The host whose SPF record lists our outgoing addresses, for ``include:``; empty: the configured hostname."""
     addresses: tuple[str, ...] = ()
     """Our outgoing IP addresses and networks; empty: the addresses of the hostname in DNS."""
-    check_every: Annotated[Duration, msgspec.Meta(ge=60, extra={"unit": "duration"})] = 6 * 3_600.0
+    check_every: Annotated[Duration, msgspec.Meta(ge=1, extra={"unit": "duration"})] = 6 * 3_600.0
     """Between the checks of a verified domain, and the most between those of another."""
     grace: Duration = 24 * 3_600.0
     """How long the checks of a verified domain may fail before nothing is accepted from it any more."""

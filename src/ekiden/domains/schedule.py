@@ -33,7 +33,7 @@ def next_check(
         open_since.append(domain.created_at)
     wait = longest
     if open_since:
-        wait = max(SHORTEST, min(longest, (now - max(open_since)) // 8))
+        wait = min(longest, max(SHORTEST, (now - max(open_since)) // 8))
     if domain.status == "suspended":
         wait = min(wait, SUSPENDED)
     if any(check.result == "temporary" for check in checks):

@@ -54,6 +54,7 @@ class ServerError(TranslatedError):
 
 RUSH = 4  # clients of this worker that wait for a commit: from here on submissions go before deliveries
 _PRUNE_EVERY = 600.0  # seconds
+_CHECK_EVERY = 2.0  # for domains whose check is due
 _DELIVERY = "delivery"
 LOST = 75  # exit status (EX_TEMPFAIL): the lease was lost, another worker takes over
 
@@ -164,9 +165,9 @@ class _Worker:
             if "smtp" in roles:
                 await self._listen(store, me, services, dispatcher)
             if "http" in roles:
-                await self._serve_http(store, sampler, stack)
+                await self._serve_http(store, services, sampler, stack)
             if "housekeeping" in roles:
-                self._keep_house(store, me)
+                self._keep_house(store, me, services)
             self.spec.report.send(ready=True)
             self.log.debug("worker ready", registration=me.id)
             await self.stop.wait()
@@ -311,7 +312,7 @@ class _Worker:
             # Its run ends when the last outcome is on stable storage: what is not would be sent again.
             await asyncio.wait([task for task in self._tasks if task.get_name() == _DELIVERY], timeout=left() + 1)
 
-    async def _serve_http(self, store: Store, sampler: Sampler, stack: AsyncExitStack) -> None:
+    async def _serve_http(self, store: Store, services: Services, sampler: Sampler, stack: AsyncExitStack) -> None:
         exposition = Exposition(self.spec.metrics, store, self.clock)
 
         async def metrics_text() -> bytes:
@@ -319,7 +320,7 @@ class _Worker:
             return await exposition.text()
 
         sockets = [open_listener(address.host, address.port) for address in self.spec.ports.http]
-        server = HttpServer(make_app(self._missing, metrics_text), sockets)
+        server = HttpServer(make_app(self._missing, metrics_text, services.routers()), sockets)
         await server.start()
         stack.push_async_callback(server.stop)
 
@@ -331,7 +332,7 @@ class _Worker:
             missing.append("store")
         return missing
 
-    def _keep_house(self, store: Store, me: Registration) -> None:
+    def _keep_house(self, store: Store, me: Registration, services: Services) -> None:
         duties = Duties(store, self.clock, me.id)
         self._start(duties.every(max(0.5, self.config.workers.lease / 3), "reap", duties.reap), "reap")
         retention = self.config.retention
@@ -342,6 +343,13 @@ class _Worker:
                 self.log.info("removed what is old", **removed)
 
         self._start(duties.every(_PRUNE_EVERY, "prune", prune_old), "prune")
+
+        async def check_domains() -> None:
+            done = await services.domains.recheck_due(self.clock.now())
+            for domain_id, error in done.failed.items():
+                self.log.warning("a domain cannot be checked", domain=domain_id, why=str(error), exc_info=error)
+
+        self._start(duties.every(_CHECK_EVERY, "check domains", check_domains), "check domains")
 
     async def _sample(self, sampler: Sampler) -> None:
         while True:
