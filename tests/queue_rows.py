@@ -65,6 +65,7 @@ class Rows:
         origin: dict[str, str] | None = None,
         reason: str = "",
         subject: str = "hello",
+        credential_id: int = 0,
     ) -> NewMessage:
         """A message whose deliveries are all in the same state, not final."""
         account_id = await self.account(account)
@@ -72,7 +73,7 @@ class Rows:
         message = Message(
             account_id,
             self._id(accepted),
-            0,
+            credential_id,
             sender,
             len(CONTENT),
             priority,
@@ -117,9 +118,12 @@ class Rows:
         account: str = "acme",
         sender: str = "sender@example.com",
         only: Sequence[int] = (),
+        credential_id: int = 0,
     ) -> NewMessage:
         """A message whose deliveries (or only those numbers) were attempted once, with this outcome."""
-        new = await self.message(*recipients, state=State.SENDING, age=age, account=account, sender=sender)
+        new = await self.message(
+            *recipients, state=State.SENDING, age=age, account=account, sender=sender, credential_id=credential_id
+        )
         code, enhanced = int(reply[:3]), reply.split()[1]
         outcomes = [
             Outcome(

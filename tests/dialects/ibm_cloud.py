@@ -18,14 +18,18 @@ from ekiden.access.audit import Actor
 from ekiden.access.authenticate import Authenticator
 from ekiden.access.config import AccessConfig
 from ekiden.access.credentials import create_api_key
+from ekiden.access.network_config import NetworkConfig
 from ekiden.access.projects import Project, Projects
 from ekiden.access.restrictions import Decision, load_rulebook
+from ekiden.access.rules import Rules
 from ekiden.access.smtp_configurations import SmtpConfigurations
 from ekiden.access.smtp_users import SmtpUsers
 from ekiden.access.tokens import Tokens
 from ekiden.access.vault import Vault
+from ekiden.access.zones import Zones
 from ekiden.delivery.statistics import Statistics
 from ekiden.dialects.ibm.call import IbmServices
+from ekiden.dialects.ibm.cbr import CbrServices
 from ekiden.dialects.ibm.config import IbmConfig, RegionConfig
 from ekiden.dialects.ibm.routes import ibm_handlers
 from ekiden.dns.config import DnsConfig
@@ -198,6 +202,9 @@ async def running_cloud(
             HOST,
         ),
         statistics=Statistics(store),
+        cbr=CbrServices(
+            Tokens(vault, clock), authenticator.directory, Zones(store, clock), Rules(store, clock), NetworkConfig()
+        ),
         config=config,
         regions=(REGION,),
     )

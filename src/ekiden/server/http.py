@@ -12,6 +12,7 @@ import uvicorn
 from litestar import Litestar, MediaType, Request, Response, Router, get
 from litestar.exceptions import HTTPException
 from litestar.exceptions.responses import create_exception_response
+from litestar.types import ControllerRouterHandler
 
 from ekiden.server.metrics import CONTENT_TYPE
 
@@ -23,7 +24,7 @@ Readiness = Callable[[], Awaitable[list[str]]]
 def make_app(
     readiness: Readiness,
     metrics_text: Callable[[], Awaitable[bytes]],
-    handlers: Sequence[Router] = (),
+    handlers: Sequence[ControllerRouterHandler] = (),
 ) -> Litestar:
     """``/healthz`` (alive), ``/readyz`` (may be given work), ``/metrics``, and the routers of dialects beside them.
 
@@ -44,7 +45,8 @@ def make_app(
     async def metrics() -> Response[bytes]:
         return Response(await metrics_text(), headers={"content-type": CONTENT_TYPE})
 
-    by_path = sorted(handlers, key=lambda router: len(router.path), reverse=True)
+    routers = [handler for handler in handlers if isinstance(handler, Router)]
+    by_path = sorted(routers, key=lambda router: len(router.path), reverse=True)
 
     def no_route(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
         path = request.scope["path"]

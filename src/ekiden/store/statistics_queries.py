@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, exists, false, func, literal_column, or_, select
+from sqlalchemy import BigInteger, ColumnElement, Select, and_, exists, false, func, literal_column, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ekiden.core.clock import Millis
@@ -100,7 +100,7 @@ async def count_recipients(connection: AsyncConnection, wanted: MessageFilter, w
     # A table of its own, so that GROUP BY names columns: PostgreSQL takes two equal parameters for different ones.
     each = (
         select(
-            (message.c.accepted_at / literal_column(str(int(width)))).label("period"),
+            (message.c.accepted_at // literal_column(str(int(width)), BigInteger)).label("period"),
             delivery.c.state,
             deferred.label("deferred"),
         )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ekiden.core.clock import Clock
     from ekiden.delivery.statistics import Statistics
     from ekiden.dialects.ibm.auth import Guard
+    from ekiden.dialects.ibm.cbr import CbrServices
     from ekiden.dialects.ibm.config import IbmConfig, RegionConfig
     from ekiden.domains.service import Domains
 
@@ -39,6 +40,7 @@ class IbmServices:
     users: SmtpUsers
     domains: Domains
     statistics: Statistics
+    cbr: CbrServices
     config: IbmConfig
     regions: tuple[RegionConfig, ...] = ()
 

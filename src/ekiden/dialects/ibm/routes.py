@@ -7,10 +7,12 @@ from typing import Any, Final, NamedTuple
 
 from litestar import Response, Router, get, post, route
 from litestar.handlers import HTTPRouteHandler
+from litestar.types import ControllerRouterHandler
 
 from ekiden.access.bounds import MANAGE, READ
 from ekiden.dialects.ibm import smtp_api, status_api
 from ekiden.dialects.ibm.call import Call, IbmServices, open_call
+from ekiden.dialects.ibm.cbr import cbr_handlers
 from ekiden.dialects.ibm.errors import AnyRequest, handle_error
 from ekiden.dialects.ibm.http import answer
 from ekiden.dialects.ibm.iam import give_token, handle_iam_error
@@ -57,8 +59,11 @@ OPERATIONS: Final = (
 )
 
 
-def ibm_handlers(services: IbmServices) -> list[Router]:
-    """Routers for ``server.http.make_app``; each brings the error shape of everything below its path."""
+def ibm_handlers(services: IbmServices) -> list[ControllerRouterHandler]:
+    """Event Notifications, IAM, context-based restrictions and regions: routers for ``server.http.make_app``.
+
+    Each brings the error shape of everything below its path.
+    """
 
     @post("/token")
     async def token(request: AnyRequest) -> Response[bytes]:
@@ -80,6 +85,7 @@ def ibm_handlers(services: IbmServices) -> list[Router]:
         Router("/identity", route_handlers=[token], exception_handlers={Exception: handle_iam_error}),
         Router("/regions", route_handlers=[regions], exception_handlers={Exception: handle_error}),
         *instances,
+        *cbr_handlers(services.cbr),
     ]
 
 
