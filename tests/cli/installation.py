@@ -106,6 +106,7 @@ def loop_apart() -> Iterator[Callable[[Coroutine[Any, Any, T]], T]]:
 def write_config(folder: Path, url: str, dns_port: int = 9) -> Path:
     make_self_signed(["mail.test.example"]).write(folder / "cert.pem", folder / "key.pem")
     (folder / "instance.key").write_text("0f" * 32)
+    (folder / "instance.key").chmod(0o600)
     config = folder / "ekiden.toml"
     config.write_text(CONFIG.format(url=url, dns_port=dns_port), "utf-8")
     return config

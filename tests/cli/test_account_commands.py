@@ -62,7 +62,7 @@ def test_the_life_of_an_account(ekiden_everywhere: Installation) -> None:
     assert "suspended since" in ekiden.run("account", "list").out
     assert ekiden.json("account", "resume", "acme")["suspended_at"] is None
     assert ekiden.json("account", "set-priority", "acme", "low")["priority"] == "low"
-    assert ekiden.run("account", "add-domain", "acme", "例え.example", "--verified").status == 0
+    assert ekiden.run("domain", "add", "例え.example", "--account", "acme", "--vouch").status == 0
     shown = ekiden.json("account", "show", "acme")
     assert [(item["name"], item["verified_at"] is None) for item in shown["domains"]] == [
         ("xn--r8jz45g.example", False)
@@ -240,6 +240,17 @@ def test_senders_and_region(ekiden: Installation) -> None:
     assert ekiden.json("account", "set-region", "relay", "eu-de")["region"] == "eu-de"
     assert ekiden.run("account", "set-senders", "relay", "all").status == 2
     assert ekiden.json("account", "create", "other")["senders"] == "verified"
+
+
+def test_a_region_is_one_of_the_configuration(ekiden: Installation) -> None:
+    with ekiden.config.open("a", encoding="utf-8") as config:
+        config.write('[[regions]]\nname = "us-south"\nsmtp_public = "smtp.example.com"\n')
+    assert ekiden.json("account", "create", "acme", "--region", "us-south")["region"] == "us-south"
+    for words in (("create", "other", "--region", "mars"), ("set-region", "acme", "mars")):
+        refused = ekiden.run("account", *words).err
+        assert refused == "ekiden: there is no region 'mars'; there are us-south\n"
+    assert ekiden.json("account", "set-region", "acme", "")["region"] == ""
+    assert [item["name"] for item in ekiden.json("account", "list")] == ["acme"]
 
 
 # audit and console users

@@ -18,7 +18,7 @@ from types import ModuleType
 import pytest
 from installation import Installation, loop_apart
 
-from ekiden.cli import doctor, doctor_checks, doctor_dns
+from ekiden.cli import doctor, doctor_checks, doctor_dns, doctor_domains
 from ekiden.cli.doctor_texts import TEXTS
 from ekiden.core.clock import DAY, HOUR, MINUTE
 from ekiden.core.states import State
@@ -40,6 +40,7 @@ async def _start() -> Lab:
     made = Lab()
     await made.start()
     made.set_dns("mail.test.example", "A", ["127.0.0.1"])
+    made.set_dns("mail.test.example", "TXT", ["v=spf1 a -all"])
     return made
 
 
@@ -234,27 +235,106 @@ def test_a_host_name_that_nobody_knows(healthy: Installation, lab: Lab) -> None:
     ]
 
 
+def publish(healthy: Installation, lab: Lab, domain: str, kinds: str = "spf dkim ed25519 address") -> None:
+    """What ``ekiden domain show`` asks for, and a mail host."""
+    lab.set_dns(domain, "MX", ["10 mail.test.example."])
+    for record in healthy.json("domain", "show", domain)["records"]:
+        if record["kind"] in kinds.split() and record["status"] != "retired":
+            lab.set_dns(record["name"], record["type"], [record["value"] or "127.0.0.1"])
+
+
 def test_domains_of_accounts(healthy: Installation, lab: Lab) -> None:
     healthy.run("account", "create", "acme")
-    records: dict[str, dict[str, list[str]]] = {
-        "good.example": {"MX": ["10 mail.test.example."], "TXT": ["v=spf1 mx -all", "other"]},
-        "bare.example": {"A": ["127.0.0.1"]},
-        "double.example": {"MX": ["10 mail.test.example."], "TXT": ["v=spf1 -all", "v=spf1 mx -all"]},
-        "missing.example": {},
-    }
-    for domain, kinds in records.items():
-        healthy.run("account", "add-domain", "acme", domain)
-        for kind, values in kinds.items():
-            lab.set_dns(domain, kind, values)
+    for domain in ("fine.example", "bare.example", "broken.example", "null.example"):
+        healthy.run("domain", "add", domain, "--account", "acme")
+    lab.set_dns("bare.example", "A", ["127.0.0.1"])
+    publish(healthy, lab, "fine.example")
+    publish(healthy, lab, "broken.example")
+    lab.set_dns("null.example", "MX", ["0 ."])
+    for domain in ("fine.example", "broken.example"):
+        assert healthy.run("domain", "verify", domain).status == 0
+    lab.set_dns("broken.example", "TXT", ["v=spf1 -all"])
     _, found = examined(healthy)
-    levels = [(level, what.split()[0], what.split()[1:3]) for level, what in found["domains"]]
-    assert levels == [
-        ("warn", "bare.example", ["has", "no"]),
-        ("warn", "double.example", ["has", "several"]),
-        ("ok", "good.example", ["has", "MX"]),
-        ("warn", "missing.example", ["cannot", "receive"]),
-        ("warn", "missing.example", ["has", "no"]),
+    told = [(level, *what.split(":")[0].split()[:3]) for level, what in found["domains"]]
+    assert sorted(told) == [
+        ("ok", "fine.example", "is", "verified,"),
+        ("warn", "bare.example"),
+        ("warn", "bare.example"),
+        ("warn", "broken.example"),
+        ("warn", "null.example"),
+        ("warn", "null.example"),
+        ("warn", "null.example", "says", "that"),
     ]
+    healthy.run("domain", "verify", "broken.example")
+    _, found = examined(healthy)
+    assert "broken.example will be suspended at" in found["domains"][0][1]
+
+
+def test_a_suspended_domain_is_told(healthy: Installation, lab: Lab) -> None:
+    healthy.run("account", "create", "acme")
+    healthy.run("domain", "add", "shop.example", "--account", "acme", "--vouch")
+    healthy.run("domain", "refuse", "shop.example", "--reason", "complaints")
+    _, found = examined(healthy)
+    assert found["domains"][0] == (
+        "warn",
+        "shop.example is suspended, nothing is accepted from it: an administrator refused it",
+    )
+
+
+def test_keys_on_their_way_in_and_out(healthy: Installation, lab: Lab) -> None:
+    healthy.run("account", "create", "acme")
+    healthy.run("domain", "add", "shop.example", "--account", "acme")
+    publish(healthy, lab, "shop.example")
+    healthy.run("domain", "verify", "shop.example")
+    healthy.run("domain", "rotate", "shop.example")
+    _, found = examined(healthy)
+    assert [(level, what.rpartition(" ")[0]) for level, what in found["domains"]] == [
+        ("warn", "shop.example has a new key that waits for its record")
+    ]
+    publish(healthy, lab, "shop.example")
+    healthy.run("domain", "verify", "shop.example")
+    _, found = examined(healthy)
+    assert [level for level, _ in found["domains"]] == ["ok"]
+    old = next(item for item in healthy.json("domain", "show", "shop.example")["records"] if item["until"])
+    lab.remove_dns(old["name"], "TXT")
+    _, found = examined(healthy)
+    assert found["domains"] == [
+        (
+            "warn",
+            f"shop.example: the record {old['name']} of a retired key is not right, "
+            "though mail signed with it may still wait",
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("address", "record", "words"),
+    [
+        ("192.0.2.1", "v=spf1 ip4:192.0.2.2 -all", "forbids 192.0.2.1"),
+        ("192.0.2.1", "other", "has no SPF record"),
+        ("", "v=spf1 -all", "forbids 127.0.0.1"),
+    ],
+)
+def test_our_own_spf_record(healthy: Installation, lab: Lab, address: str, record: str, words: str) -> None:
+    if address:
+        edit(healthy, "[lab]", f'[domains]\naddresses = ["{address}"]\n[lab]')
+    lab.set_dns("mail.test.example", "TXT", [record])
+    _, found = examined(healthy)
+    ((level, what),) = found["sender"]
+    assert level == "warn"
+    assert words in what
+    wanted = f"v=spf1 ip4:{address or '127.0.0.1'} -all"
+    assert wanted in next(
+        item["fix"]
+        for item in json.loads(healthy.run("doctor", "--json").out)["findings"]
+        if item["check"] == "sender"
+    )
+
+
+def test_outgoing_addresses_that_nobody_knows(healthy: Installation, lab: Lab) -> None:
+    lab.remove_dns("mail.test.example", "A")
+    _, found = examined(healthy)
+    assert found["sender"] == [("warn", "domains cannot be verified: no outgoing address is known")]
 
 
 def test_a_queue_that_nobody_works_on(healthy: Installation) -> None:
@@ -341,7 +421,7 @@ def test_a_check_that_fails_does_not_keep_the_others_from_running(
     assert "workers" in found
 
 
-@pytest.mark.parametrize("module", [doctor, doctor_checks, doctor_dns])
+@pytest.mark.parametrize("module", [doctor, doctor_checks, doctor_dns, doctor_domains])
 def test_every_sentence_is_translated(module: ModuleType) -> None:
     missing = [text for text in sentences(module) if text not in TEXTS.japanese]
     assert missing == []

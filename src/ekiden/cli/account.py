@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
@@ -26,10 +26,9 @@ from ekiden.access.accounts import set_region as change_region
 from ekiden.access.accounts import set_senders as change_senders
 from ekiden.access.audit import local_actor
 from ekiden.access.credentials import list_credentials
-from ekiden.access.domains import add_domain as give_domain
-from ekiden.access.domains import list_domains
 from ekiden.access.quotas import usage
 from ekiden.cli.common import (
+    CliError,
     ConfigOption,
     JsonOption,
     error_console,
@@ -43,9 +42,13 @@ from ekiden.cli.common import (
 from ekiden.cli.credential import credential_json, credential_table
 from ekiden.cli.tables import iso, local_time, make_table, output, state_counts
 from ekiden.core.states import Priority
+from ekiden.domains.queries import list_domains
 from ekiden.net.clock import SystemClock
 from ekiden.store.api import Store
 from ekiden.store.queue_queries import QueueFilter, count_deliveries
+
+if TYPE_CHECKING:
+    from ekiden.server.config import Config
 
 app = typer.Typer(no_args_is_help=True, help="Accounts: whose mail it is.")
 
@@ -81,6 +84,14 @@ def _senders(value: str) -> str:
     if value not in SENDERS:
         raise typer.BadParameter(f"{value!r} is neither verified nor any")
     return value
+
+
+def check_region(config: Config, region: str) -> str:
+    """``region`` if the configuration has it, or names no regions at all. Raises ``CliError``."""
+    known = [item.name for item in config.regions]
+    if region and known and region not in known:
+        raise CliError("there is no region {region!r}; there are {known}", region=region, known=", ".join(known))
+    return region
 
 
 def quota_json(quota: Quota) -> dict[str, Any]:
@@ -147,7 +158,7 @@ def create(
             name,
             now,
             priority=priority,
-            region=region,
+            region=check_region(load(config), region),
             senders=cast(Senders, senders),
             actor=local_actor(),
         ),
@@ -201,6 +212,7 @@ def show(name: NameArgument, config: ConfigOption = None, as_json: JsonOption = 
                 "domains": [
                     {
                         "name": item.name,
+                        "status": item.status,
                         "created_at": iso(item.created_at),
                         "verified_at": iso(item.verified_at),
                     }
@@ -219,7 +231,7 @@ def show(name: NameArgument, config: ConfigOption = None, as_json: JsonOption = 
     if account.senders == "any":
         out.print(tr("it may send from any domain"))
     for item in domains:
-        text = tr("domain {name}: verified") if item.verified_at else tr("domain {name}: not verified")
+        text = tr("domain {name}: verified") if item.usable else tr("domain {name}: not verified")
         out.print(text.format(name=item.name))
     out.print(tr("in the queue: {counts}", counts=state_counts(queue, lang()) or tr("nothing")))
     if credentials:
@@ -302,7 +314,9 @@ def set_region(
         config,
         as_json,
         tr("account {name} changed"),
-        lambda store: change_region(store, name, region, SystemClock().now(), actor=local_actor()),
+        lambda store: change_region(
+            store, name, check_region(load(config), region), SystemClock().now(), actor=local_actor()
+        ),
     )
 
 
@@ -389,21 +403,3 @@ def _quota_text(quota: Quota) -> str:
     if quota.action == "reject":
         return tr("what is over the quota is rejected")
     return tr("what is over the quota is delayed")
-
-
-@app.command("add-domain")
-def add_domain(
-    name: NameArgument,
-    domain: Annotated[str, typer.Argument(help="The domain it sends from.", metavar="DOMAIN")],
-    verified: Annotated[bool, typer.Option("--verified", help="Vouch for it.")] = False,
-    config: ConfigOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Give an account a sending domain."""
-
-    async def change(store: Store) -> Account:
-        account = await get_account(store, name)
-        await give_domain(store, account.id, domain, SystemClock().now(), verified=verified)
-        return account
-
-    _change(config, as_json, tr("account {name} has the domain {domain}"), change, domain=domain)

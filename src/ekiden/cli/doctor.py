@@ -25,7 +25,8 @@ from ekiden.cli.doctor_checks import (
     check_workers,
     find,
 )
-from ekiden.cli.doctor_dns import check_domains, check_hostname, check_outbound, check_resolver
+from ekiden.cli.doctor_dns import check_hostname, check_outbound, check_resolver
+from ekiden.cli.doctor_domains import check_domains, check_sender_record
 from ekiden.cli.doctor_texts import TEXTS
 from ekiden.cli.tables import make_table, output
 from ekiden.core.errors import EkidenError
@@ -48,6 +49,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     check_ports,
     check_resolver,
     check_hostname,
+    check_sender_record,
     check_domains,
     check_outbound,
     check_queue,

@@ -16,7 +16,7 @@ import ssl
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -57,12 +57,10 @@ class Finding:
     values: dict[str, Any]
 
     def told(self, lang: Language) -> tuple[str, str, str]:
-        """Title, what was found and what to do, in the language."""
-
-        def tell(template: str) -> str:
-            return TEXTS(template, lang, **self.values) if template else ""
-
-        return tell(self.title), tell(self.what), tell(self.fix)
+        """Title, what was found and what to do, in the language; a value may be a text for each."""
+        values = {name: item[lang] if isinstance(item, Mapping) else item for name, item in self.values.items()}
+        title, what, fix = (TEXTS(template, lang, **values) for template in (self.title, self.what, self.fix))
+        return title, what, fix
 
 
 @dataclass(slots=True)

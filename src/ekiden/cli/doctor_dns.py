@@ -11,14 +11,12 @@ import dns.exception
 import dns.resolver
 import dns.reversename
 
-from ekiden.access.domains import list_domains
 from ekiden.cli.doctor_checks import Finding, Patient, find
 from ekiden.core.errors import EkidenError
 from ekiden.dns.config import DnsConfig
-from ekiden.dns.resolver import DnsError, DnsResolver, DnsTemporary, NoSuchDomain, NullMx
+from ekiden.dns.resolver import DnsResolver, DnsTemporary, NoSuchDomain
 from ekiden.net.network import LoopbackOnlyNetwork
 
-MAX_DOMAINS = 50
 LAB_DOMAIN = "accept.lab.test"
 _ATTEMPT_TIMEOUT = 5.0
 
@@ -105,49 +103,6 @@ async def _reverse(patient: Patient, name: str, address: str) -> list[Finding]:
         what = "{address} has no reverse name (PTR): large providers refuse mail from it"
     fix = "have whoever gave you the address set its PTR record to {name}"
     return [find("hostname", "warn", "Host name", what, fix, address=address, name=name, names=", ".join(names))]
-
-
-async def check_domains(patient: Patient) -> list[Finding]:
-    """Accounts' domains: SPF, for acceptance; MX, for answers and notifications."""
-    if patient.store is None:
-        return []
-    resolver = make_resolver(patient)
-    domains = await list_domains(patient.store)
-    found = []
-    for domain in domains[:MAX_DOMAINS]:
-        found += await _domain(resolver, domain.name)
-    if len(domains) > MAX_DOMAINS:
-        what = "only the first {count} of {total} domains were looked at"
-        found.append(find("domains", "ok", "Domains", what, count=MAX_DOMAINS, total=len(domains)))
-    return found
-
-
-async def _domain(resolver: DnsResolver, name: str) -> list[Finding]:
-    values: dict[str, Any] = {"domain": name}
-    found: list[Finding] = []
-    try:
-        await resolver.mx(name)
-    except DnsTemporary as error:
-        return [find("domains", "warn", "Domains", "{domain}: {why}", **values, why=error)]
-    except NullMx:
-        what = "{domain} says that it takes no mail (null MX): servers refuse mail from it"
-        fix = "publish MX records for it"
-        found.append(find("domains", "warn", "Domains", what, fix, **values))
-    except DnsError:
-        what = "{domain} cannot receive mail: no answers, no notifications, and servers refuse mail from it"
-        fix = "publish MX records for it"
-        found.append(find("domains", "warn", "Domains", what, fix, **values))
-    try:
-        records = [text for text in await resolver.txt(name) if text.lower().split(" ")[0] == "v=spf1"]
-    except DnsError:
-        records = []
-    if len(records) != 1:
-        what = "{domain} has several SPF records, which counts as an error (RFC 7208 §4.5)"
-        if not records:
-            what = "{domain} has no SPF record: its mail is likely to be taken for forged"
-        fix = "publish one TXT record that names this server's addresses, such as: v=spf1 mx ip4:192.0.2.1 -all"
-        found.append(find("domains", "warn", "Domains", what, fix, **values))
-    return found or [find("domains", "ok", "Domains", "{domain} has MX and SPF records", **values)]
 
 
 async def check_outbound(patient: Patient) -> list[Finding]:

@@ -27,6 +27,7 @@ TEXTS = Texts(
         "Queue": "キュー",
         "Workers": "ワーカー",
         "DNS": "DNS",
+        "Sender record": "送信元レコード",
         "Host name": "ホスト名",
         "Domains": "ドメイン",
         "Outbound": "外向き接続",
@@ -210,16 +211,40 @@ TEXTS = Texts(
             "{domain} はメールを受信できません。返信も通知も届かず、このドメインからのメールは拒否されます"
         ),
         "publish MX records for it": "MX レコードを公開してください",
-        "{domain} has several SPF records, which counts as an error (RFC 7208 §4.5)": (
-            "{domain} に SPF レコードが複数あり、エラーとして扱われます（RFC 7208 §4.5）"
+        "{domain} is verified, and its records are right": "{domain} は確認済みで、レコードにも問題はありません",
+        "{domain} waits: {why}": "{domain} は確認待ちです: {why}",
+        "{domain} is suspended, nothing is accepted from it: {why}": (
+            "{domain} は停止中で、このドメインからの送信を受け付けていません: {why}"
         ),
-        "{domain} has no SPF record: its mail is likely to be taken for forged": (
-            "{domain} に SPF レコードがありません。なりすましと判定されるおそれがあります"
+        "{domain} will be suspended at {time}: {why}": "{domain} は {time} に停止されます: {why}",
+        "see: ekiden domain show {domain}": "確認するには: ekiden domain show {domain}",
+        "{domain} was to be checked at {time}, and was not": (
+            "{domain} は {time} に確認されるはずでしたが、確認されていません"
         ),
-        "publish one TXT record that names this server's addresses, such as: v=spf1 mx ip4:192.0.2.1 -all": (
-            "このサーバーのアドレスを示す TXT レコードを1つ公開してください。例: v=spf1 mx ip4:192.0.2.1 -all"
+        "let a worker with the role housekeeping run": "housekeeping の役割を持つワーカーを動かしてください",
+        "{advice}": "{advice}",
+        "{domain} has a new key that waits for its record {name}": (
+            "{domain} の新しい鍵がレコード {name} の公開を待っています"
         ),
-        "{domain} has MX and SPF records": "{domain} には MX と SPF レコードがあります",
+        "publish it: ekiden domain show {domain}": "公開してください: ekiden domain show {domain}",
+        "{domain}: the record {name} of a retired key is not right, though mail signed with it may still wait": (
+            "{domain}: 引退した鍵のレコード {name} に不備がありますが、署名済みのメールが残っている可能性があります"
+        ),
+        "publish it until {time}: ekiden domain show {domain}": (
+            "{time} まで公開してください: ekiden domain show {domain}"
+        ),
+        "{domain}: the record {name} of a retired key may be removed after {time}": (
+            "{domain}: 引退した鍵のレコード {name} は {time} を過ぎたら削除できます"
+        ),
+        # our own SPF record
+        "the SPF record of {include} permits our addresses ({addresses})": (
+            "{include} の SPF レコードは送信元アドレス ({addresses}) を許可しています"
+        ),
+        "domains cannot be verified: {why}": "ドメインの確認ができません: {why}",
+        "set domains.addresses to the addresses that mail leaves from, or publish an address of the hostname": (
+            "domains.addresses に送信元アドレスを設定するか、hostname のアドレスを公開してください"
+        ),
+        "publish at {include} the TXT record: {record}": "{include} に TXT レコードを公開してください: {record}",
         # outbound
         "port {port} of other servers was not tried; a first message shows it (ekiden send, ekiden trace)": (
             "他のサーバーのポート {port} への接続は試していません。"

@@ -22,7 +22,6 @@ TEXTS = Texts(
         "account {name} suspended": "アカウント {name} を停止しました",
         "account {name} resumed": "アカウント {name} の停止を解除しました",
         "account {name} changed": "アカウント {name} を変更しました",
-        "account {name} has the domain {domain}": "アカウント {name} にドメイン {domain} を追加しました",
         "no accounts yet; create one with: ekiden account create NAME": (
             "アカウントはまだありません。作成するには: ekiden account create 名前"
         ),
@@ -35,6 +34,9 @@ TEXTS = Texts(
         "in the queue: {counts}": "キュー内: {counts}",
         "nothing": "なし",
         "no credentials": "認証情報はありません",
+        "there is no region {region!r}; there are {known}": (
+            "リージョン {region!r} はありません。使えるもの: {known}"
+        ),
         "region: {region}": "リージョン: {region}",
         "it may send from any domain": "どのドメインからでも送信できます",
         "account {name}: {quota}": "アカウント {name}: {quota}",

@@ -1,0 +1,367 @@
+"""``ekiden domain``: sending domains, the records they publish, the checks of them, keys and approvals."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import msgspec
+import typer
+
+from ekiden.access.accounts import get_account, list_accounts
+from ekiden.access.audit import local_actor
+from ekiden.cli.common import (
+    ConfigOption,
+    JsonOption,
+    error_console,
+    lang,
+    load,
+    opened_store,
+    print_json,
+    run_async,
+)
+from ekiden.cli.domain_texts import TEXTS
+from ekiden.cli.domain_view import (
+    check_json,
+    domain_json,
+    domain_table,
+    print_answers,
+    print_checks,
+    print_domain,
+    print_records,
+    record_json,
+    say,
+)
+from ekiden.cli.tables import output
+from ekiden.core.texts import TranslatedError
+from ekiden.dns.resolver import DnsResolver
+from ekiden.domains.lookup import DnsLookup
+from ekiden.domains.model import Check, Domain, Kind, Record, Status
+from ekiden.domains.names import check_domain_name
+from ekiden.domains.queries import list_domains
+from ekiden.domains.questionnaire import QUESTIONS, Question
+from ekiden.domains.service import Domains
+from ekiden.net.clock import SystemClock
+from ekiden.server.config import Config
+from ekiden.server.services import open_vault
+from ekiden.store.api import Store
+
+app = typer.Typer(no_args_is_help=True, help="Domains that accounts send from.")
+
+NameArgument = Annotated[str, typer.Argument(help="The domain.", metavar="DOMAIN")]
+AccountOption = Annotated[
+    str | None,
+    typer.Option(
+        "--account", "-a", help="The account's name; needed when several have the domain.", show_default=False
+    ),
+]
+
+
+class DomainCommandError(TranslatedError):
+    """A command about a domain cannot do what it was asked to."""
+
+    def __init__(self, template: str, **values: Any) -> None:
+        super().__init__(TEXTS, template, **values)
+
+
+@asynccontextmanager
+async def opened_domains(config: Config) -> AsyncIterator[tuple[Store, Domains]]:
+    """The service on the store of the configuration, asking its name servers."""
+    async with opened_store(config) as store:
+        clock = SystemClock()
+        resolver = DnsResolver(config.dns, clock, loopback_only=config.lab.enabled)
+        lookup = DnsLookup(resolver)
+        yield store, Domains(store, clock, open_vault(config), lookup, config.domains, config.hostname)
+
+
+async def _find(store: Store, name: str, account: str | None) -> tuple[Domain, str]:
+    """The domain of that name, and its account's."""
+    wanted = check_domain_name(name)
+    account_id = None if account is None else (await get_account(store, account)).id
+    found = [item for item in await list_domains(store, account_id) if item.name == wanted]
+    accounts = {item.id: item.name for item in await list_accounts(store)}
+    if not found:
+        raise DomainCommandError("there is no domain {name}", name=wanted)
+    if len(found) > 1:
+        raise DomainCommandError(
+            "{name} belongs to several accounts ({accounts}); choose one with --account",
+            name=wanted,
+            accounts=", ".join(accounts.get(item.account_id, str(item.account_id)) for item in found),
+        )
+    return found[0], accounts.get(found[0].account_id, "")
+
+
+Told = tuple[Domain, str, list[Record], list[Check]]
+
+
+async def _tell(domains: Domains, domain: Domain, account: str, checks: int) -> Told:
+    history = await domains.checks(domain.id, checks) if checks else []
+    return domain, account, await domains.records(domain), history
+
+
+def _show(config: Config, told: Told, as_json: bool, done: str = "", *, answers: bool = False) -> None:
+    domain, account, records, checks = told
+    if as_json:
+        print_json(
+            {
+                **domain_json(domain, account),
+                "questionnaire": domain.questionnaire,
+                "records": [record_json(record) for record in records],
+                "checks": [check_json(check) for check in checks],
+            }
+        )
+        return
+    out = output()
+    if done:
+        out.print(done)
+    print_domain(out, domain, account, config.domains)
+    print_records(out, records)
+    print_checks(out, checks)
+    if answers:
+        print_answers(out, domain.questionnaire)
+
+
+def _change(
+    name: str,
+    account: str | None,
+    config: Path | None,
+    as_json: bool,
+    change: Callable[[Domains, Domain], Awaitable[Domain]],
+    done: str,
+) -> None:
+    """``done``: what to say then, of ``domain_texts``; ``{name}`` in it is the domain's."""
+    loaded = load(config)
+
+    async def main() -> Told:
+        async with opened_domains(loaded) as (store, domains):
+            domain, owner = await _find(store, name, account)
+            return await _tell(domains, await change(domains, domain), owner, 0)
+
+    told = run_async(main())
+    _show(loaded, told, as_json, say(done, name=told[0].name))
+
+
+@app.command()
+def add(
+    name: NameArgument,
+    account: Annotated[str, typer.Option("--account", "-a", help="The account's name.")],
+    approval: Annotated[
+        bool, typer.Option("--approval", help="An administrator has to approve it, too: ekiden domain approve.")
+    ] = False,
+    vouch: Annotated[
+        bool, typer.Option("--vouch", help="Vouch for it: it may be sent from at once, whatever its records are.")
+    ] = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Give an account a sending domain, and print the records to publish."""
+    loaded = load(config)
+
+    async def main() -> Told:
+        async with opened_domains(loaded) as (store, domains):
+            owner = await get_account(store, account)
+            made = await domains.add(owner.id, name, approval=approval, vouched=vouch, actor=local_actor())
+            return await _tell(domains, made, owner.name, 0)
+
+    told = run_async(main())
+    done = say("domain {name} added; publish these records, then: ekiden domain verify {name}", name=told[0].name)
+    _show(loaded, told, as_json, done)
+
+
+def _status(value: str) -> str:
+    if value not in get_args(Status):
+        raise typer.BadParameter(f"{value!r} is no status; there are {', '.join(get_args(Status))}")
+    return value
+
+
+@app.command("list")
+def list_(
+    account: Annotated[
+        str | None, typer.Option("--account", "-a", help="Of this account only.", show_default=False)
+    ] = None,
+    status: Annotated[
+        str | None,
+        typer.Option(
+            "--status",
+            callback=lambda value: value and _status(value),
+            help="Only these: pending, verified, failed or suspended.",
+            show_default=False,
+        ),
+    ] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List domains."""
+
+    async def main() -> tuple[list[Domain], dict[int, str]]:
+        async with opened_store(load(config)) as store:
+            account_id = None if account is None else (await get_account(store, account)).id
+            found = await list_domains(store, account_id, status=status)  # type: ignore[arg-type]
+            return found, {item.id: item.name for item in await list_accounts(store)}
+
+    found, accounts = run_async(main())
+    if as_json:
+        print_json([domain_json(item, accounts.get(item.account_id, "")) for item in found])
+    elif found:
+        output().print(domain_table(found, accounts))
+    else:
+        error_console().print(say("no domains; add one with: ekiden domain add DOMAIN --account NAME"))
+
+
+@app.command()
+def show(
+    name: NameArgument,
+    account: AccountOption = None,
+    checks: Annotated[int, typer.Option("--checks", min=0, max=1000, help="So many of the last checks.")] = 10,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a domain: its state, the records to publish, what is wrong with each, and the last checks."""
+    loaded = load(config)
+
+    async def main() -> Told:
+        async with opened_domains(loaded) as (store, domains):
+            return await _tell(domains, *await _find(store, name, account), checks)
+
+    _show(loaded, run_async(main()), as_json, answers=True)
+
+
+@app.command()
+def verify(
+    name: NameArgument,
+    account: AccountOption = None,
+    only: Annotated[
+        str | None,
+        typer.Option("--only", help="Only these records: spf,dkim,ed25519,dmarc,address.", show_default=False),
+    ] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Look at the records of a domain now. Exits with 1 when it may not be sent from after that."""
+    loaded = load(config)
+    kinds = None if only is None else [_kind(kind.strip()) for kind in only.split(",")]
+
+    async def main() -> Told:
+        async with opened_domains(loaded) as (store, domains):
+            domain, owner = await _find(store, name, account)
+            return await _tell(domains, await domains.verify(domain.id, local_actor(), kinds), owner, 0)
+
+    told = run_async(main())
+    _show(loaded, told, as_json)
+    if not told[0].usable:
+        raise typer.Exit(1)
+
+
+def _kind(text: str) -> Kind:
+    for kind in get_args(Kind):
+        if kind == text:
+            found: Kind = kind
+            return found
+    kinds = ", ".join(get_args(Kind))
+    raise DomainCommandError("there is no record of the kind {kind}; there are {kinds}", kind=text, kinds=kinds)
+
+
+@app.command()
+def rotate(
+    name: NameArgument, account: AccountOption = None, config: ConfigOption = None, as_json: JsonOption = False
+) -> None:
+    """Make new DKIM keys. The old ones sign until the records of the new ones are seen."""
+    done = "domain {name} has new keys; they begin to sign when their records are seen"
+    actor = local_actor()
+    _change(name, account, config, as_json, lambda domains, item: domains.rotate(item.id, actor), done)
+
+
+@app.command()
+def remove(
+    name: NameArgument, account: AccountOption = None, config: ConfigOption = None, as_json: JsonOption = False
+) -> None:
+    """Take a domain away from its account, with its keys. Nothing more is accepted from it."""
+    loaded = load(config)
+
+    async def main() -> tuple[Domain, str]:
+        async with opened_domains(loaded) as (store, domains):
+            domain, owner = await _find(store, name, account)
+            await domains.remove(domain.id, local_actor())
+            return domain, owner
+
+    domain, owner = run_async(main())
+    if as_json:
+        print_json(domain_json(domain, owner))
+    else:
+        output().print(say("domain {name} removed", name=domain.name))
+
+
+@app.command()
+def answer(
+    name: NameArgument,
+    account: AccountOption = None,
+    file: Annotated[
+        str | None,
+        typer.Option(
+            "--file",
+            "-f",
+            help="A JSON object of answers; -: standard input. Else you are asked.",
+            show_default=False,
+        ),
+    ] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Answer the questionnaire that an administrator decides by."""
+    answers = _read_answers(file) if file is not None else _ask_answers()
+    done = "the answers for {name} are kept; an administrator decides: ekiden domain approve {name}"
+    actor = local_actor()
+    _change(name, account, config, as_json, lambda domains, item: domains.answer(item.id, answers, actor), done)
+
+
+def _read_answers(file: str) -> dict[str, Any]:
+    try:
+        octets = sys.stdin.read().encode() if file == "-" else Path(file).read_bytes()
+    except OSError as error:
+        raise DomainCommandError("{path} cannot be read: {why}", path=file, why=error.strerror) from None
+    try:
+        return msgspec.json.decode(octets, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise DomainCommandError("the answers are not a JSON object: {why}", why=error) from None
+
+
+def _ask_answers() -> dict[str, Any]:
+    if not sys.stdin.isatty():
+        raise DomainCommandError("the answers are wanted: --file FILE, or a terminal to ask them at")
+    return {question.id: _ask(question) for question in QUESTIONS}
+
+
+def _ask(question: Question) -> Any:
+    text = f"{question.part}. {question.text(lang())}"
+    if question.kind in ("yes_no", "affirmation"):
+        return typer.confirm(text, err=True)
+    if question.choices:
+        text = say("{question} (one of {choices})", question=text, choices=", ".join(question.choices))
+    return typer.prompt(text, err=True)
+
+
+@app.command()
+def approve(
+    name: NameArgument, account: AccountOption = None, config: ConfigOption = None, as_json: JsonOption = False
+) -> None:
+    """Approve a domain, having read its answers: ekiden domain show."""
+    done = "domain {name} approved"
+    actor = local_actor()
+    _change(name, account, config, as_json, lambda domains, item: domains.approve(item.id, actor), done)
+
+
+@app.command()
+def refuse(
+    name: NameArgument,
+    reason: Annotated[str, typer.Option("--reason", "-r", help="Why; its account reads this.")],
+    account: AccountOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Refuse a domain: nothing is accepted from it, until it is approved."""
+    done = "domain {name} refused"
+    actor = local_actor()
+    _change(name, account, config, as_json, lambda domains, item: domains.refuse(item.id, reason, actor), done)
