@@ -27,6 +27,7 @@ COMMANDS: dict[str, str] = {
     "credential": "ekiden.cli.credential",
     "user": "ekiden.cli.user",
     "domain": "ekiden.cli.domain",
+    "project": "ekiden.cli.project",
     "zone": "ekiden.cli.zone",
     "rule": "ekiden.cli.rule",
     "send": "ekiden.cli.send",

@@ -47,6 +47,9 @@ TEXTS = Texts(
         "this hour": "この 1 時間",
         "this day (UTC)": "この 1 日（UTC）",
         "  {window}: {used:,} of {limit:,}": "  {window}: {used:,} / {limit:,}",
+        # project
+        "region": "リージョン",
+        "project {name} added: {id}": "プロジェクト {name} を追加しました: {id}",
         # credential
         "kind": "種類",
         "last used": "最終使用日時",
