@@ -28,7 +28,6 @@ from ekiden.access.credentials import (
     revoke_credential,
     set_password,
 )
-from ekiden.access.domains import add_domain, list_domains
 from ekiden.access.errors import BadName, NameTaken, NotFound
 from ekiden.core.clock import ManualClock
 from ekiden.core.states import Priority
@@ -212,21 +211,6 @@ async def test_a_user_name_of_an_smtp_user_is_taken(store: Store) -> None:
         await connection.execute(insert(table).values(smtp_user(account.id, "abcdef", "-")))
     with pytest.raises(NameTaken, match="SMTP user"):
         await set_password(store, account.id, "abcdef", "correct horse", NOW)
-
-
-async def test_domains(store: Store) -> None:
-    account = await create_account(store, "acme", NOW)
-    made = await add_domain(store, account.id, "Example.COM", NOW, verified=True)
-    other = await add_domain(store, account.id, "bücher.example", NOW)
-    assert (made.name, made.verified_at) == ("example.com", NOW)
-    assert (other.name, other.verified_at) == ("xn--bcher-kva.example", None)
-    assert await list_domains(store) == await list_domains(store, account.id) == [made, other]
-    assert await list_domains(store, 999_999) == []
-    with pytest.raises(NameTaken):
-        await add_domain(store, account.id, "example.com", NOW)
-    for name in ("", "no domain", "[192.0.2.1]"):
-        with pytest.raises(BadName):
-            await add_domain(store, account.id, name, NOW)
 
 
 async def test_logging_in_on_either_engine(store: Store) -> None:

@@ -130,6 +130,22 @@ class Demo:
         with urllib.request.urlopen(request, timeout=PATIENCE) as response:
             response.read()
 
+    def publish(self, name: str, rdtype: str, *values: str) -> None:
+        """Put records into the lab's DNS; without values the records are taken away."""
+        if values:
+            self.put(f"/dns/{name}/{rdtype}", list(values))
+            return
+        request = urllib.request.Request(f"{self.facts['lab']}/dns/{name}/{rdtype}", method="DELETE")
+        with urllib.request.urlopen(request, timeout=PATIENCE) as response:
+            response.read()
+
+    def run(self, *arguments: str, check: bool = True) -> Any:
+        """An ``ekiden`` command on the demo's configuration: what its ``--json`` printed."""
+        command = [sys.executable, "-m", "ekiden.cli.main", *arguments, "--config", self.facts["config"], "--json"]
+        done = subprocess.run(command, capture_output=True, check=False, env=ENVIRONMENT)
+        assert not check or done.returncode == 0, (arguments, done.stderr.decode())
+        return json.loads(done.stdout) if done.stdout else done.stderr.decode()
+
     def trace(self, queue_id: str) -> dict[str, Any]:
         command = shlex.split(self.facts["trace"].replace("{id}", queue_id))
         done = subprocess.run([*command, "--json"], capture_output=True, check=True, env=ENVIRONMENT)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 from sqlalchemy import select
 
+from ekiden.access.credentials import SMTP_USER
 from ekiden.core.clock import DAY, Millis
 from ekiden.net.listen import Networks
 from ekiden.store import tables
@@ -14,7 +15,6 @@ from ekiden.store import tables
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-SMTP_USER = "smtp_user"
 LEGACY_PERIOD: Millis = 180 * DAY
 """How long the deprecated list of allowed subnets is honoured by default: the six months of IBM's seed."""
 

@@ -19,7 +19,6 @@ TEXTS = Texts(
         "an access key's label has 1 to {longest} printable characters, and none of them is a blank at an end": (
             "アクセスキーのラベルは 1～{longest} 文字の表示できる文字で、前後に空白を置けません"
         ),
-        "an address literal is no domain": "アドレスリテラルはドメインではありません",
         # accounts
         "there is no account {name!r}": "アカウント {name!r} はありません",
         "there is an account {name!r} already": "アカウント {name!r} はすでにあります",

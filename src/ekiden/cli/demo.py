@@ -89,9 +89,10 @@ def demo(
 
     Everything lives in a temporary folder and ends with Ctrl-C.
 
-    The line of --json has: smtp.starttls and smtp.tls ([host, port]), http (health and metrics), lab (its API),
-    lab_http (its receiver of callbacks), ca (certificate to trust), account (name, username, password, api_key,
-    domain), trace (command line; put an id for {id}), config and log (files).
+    The line of --json has: smtp.starttls, smtp.tls and smtp.private ([host, port]; the last with STARTTLS), http
+    (APIs, health, metrics), lab (its API), lab_http (its receiver of callbacks), ca (certificate to trust), account
+    (name, username, password, api_key, domain, instance_id, iam_apikey), trace (command line; put an id for {id}),
+    config and log (files).
     """
     from ekiden.server.demo import Demo
 
@@ -182,6 +183,9 @@ def _explain(facts: dict[str, Any]) -> None:
         ("User name", account["username"]),
         ("Password", account["password"]),
         ("API key (user name: App)", account["api_key"]),
+        ("IBM clients: base URL", f"{facts['http']}/event-notifications"),
+        ("IBM clients: instance id", account["instance_id"]),
+        ("IBM clients: IAM API key", account["iam_apikey"]),
         ("Certificate to trust", facts["ca"]),
         ("Log", facts["log"]),
     ]

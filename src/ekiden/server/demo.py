@@ -25,11 +25,13 @@ import msgspec
 
 from ekiden.access.accounts import create_account
 from ekiden.access.credentials import create_api_key, generate_password, set_password
-from ekiden.access.domains import add_domain
+from ekiden.access.projects import Projects
 from ekiden.core.texts import Language, TranslatedError
 from ekiden.net.clock import SystemClock
+from ekiden.server.config import Config
 from ekiden.server.config_load import load_config
 from ekiden.server.config_write import write_toml
+from ekiden.server.services import make_domains, open_vault
 from ekiden.server.setup import CERTIFICATE, CERTIFICATE_KEY, CONFIG_NAME, prepare_store, write_files
 from ekiden.server.texts import TEXTS
 from ekiden.store.open import open_store
@@ -53,13 +55,15 @@ class DemoError(TranslatedError):
 
 
 class Account(msgspec.Struct):
-    """The demo's account and its secrets."""
+    """The demo's account and its secrets. ``instance_id`` and ``iam_apikey`` are for clients of IBM's services."""
 
     name: str
     username: str
     password: str
     api_key: str
     domain: str
+    instance_id: str
+    iam_apikey: str
 
 
 class State(msgspec.Struct):
@@ -69,6 +73,7 @@ class State(msgspec.Struct):
     account: Account | None = None
     starttls: int = 0
     tls: int = 0
+    private: int = 0
     http: int = 0
 
 
@@ -133,10 +138,10 @@ class Demo:
         self._write_config()
         loaded = load_config(self.config, self.environment())
         asyncio.run(prepare_store(loaded))
-        if self.state.account is None:
-            self.state.account = asyncio.run(_make_account(loaded.store_url()))
-            self._save_state()
         self._add_records()
+        if self.state.account is None:
+            self.state.account = asyncio.run(self._make_account(loaded))
+            self._save_state()
         self._start_platform()
         return self.facts()
 
@@ -146,7 +151,11 @@ class Demo:
         assert account is not None
         smtp = {name: addresses[0] for name, addresses in self.platform["smtp"].items()}
         return {
-            "smtp": {"starttls": smtp["submission"], "tls": smtp["submissions"]},
+            "smtp": {
+                "starttls": smtp["submission"],
+                "tls": smtp["submissions"],
+                "private": smtp["private"],
+            },
             "http": self.platform["http"][0],
             "lab": self.lab["api"],
             "lab_http": self.lab["http"],
@@ -218,12 +227,13 @@ class Demo:
         state = self.state
         url = "sqlite:///ekiden.db" if self._postgres is None else self._postgres.url()
 
-        def listener(name: str, port: int, mode: str) -> dict[str, Any]:
+        def listener(name: str, port: int, mode: str, endpoint: str = "public") -> dict[str, Any]:
             return {
                 "name": name,
                 "addresses": [f"127.0.0.1:{port}"],
                 "mode": mode,
                 "region": "demo",
+                "endpoint": endpoint,
                 "certificates": certificates,
             }
 
@@ -238,7 +248,10 @@ class Demo:
             "listeners": [
                 listener("submission", state.starttls, "starttls"),
                 listener("submissions", state.tls, "tls"),
+                listener("private", state.private, "starttls", "private"),
             ],
+            # So that publishing, breaking and repairing a record of the lab shows at once.
+            "domains": {"check_every": "3s", "grace": "10s"},
             "http": {"addresses": [f"127.0.0.1:{state.http}"]},
             "delivery": {"smtp_port": self.lab["smtp"][1], "retry": ["5s", "15s", "1m", "5m"]},
             "dns": {"nameservers": [self.lab["dns"][0]], "port": self.lab["dns"][1]},
@@ -275,13 +288,17 @@ class Demo:
                     raise
                 if not again and self.state.starttls:
                     # Somebody else has a port of last time.
-                    self.state = msgspec.structs.replace(self.state, starttls=0, tls=0, http=0)
+                    self.state = msgspec.structs.replace(self.state, starttls=0, tls=0, private=0, http=0)
                     self._write_config()
                 time.sleep(0.5)
         ports = {name: addresses[0][1] for name, addresses in self.platform["smtp"].items()}
         http = int(self.platform["http"][0].rpartition(":")[2])
         self.state = msgspec.structs.replace(
-            self.state, starttls=ports["submission"], tls=ports["submissions"], http=http
+            self.state,
+            starttls=ports["submission"],
+            tls=ports["submissions"],
+            private=ports["private"],
+            http=http,
         )
         self._save_state()
         self._write_config()
@@ -295,8 +312,32 @@ class Demo:
         """The demo's domain as a real one would be set up; its mail host is one of the lab's."""
         self._put(f"/behaviour/{DOMAIN}", "accept")
         self._put(f"/dns/{HOSTNAME}/A", ["127.0.0.1"])
-        self._put(f"/dns/{DOMAIN}/TXT", [f"v=spf1 a:{HOSTNAME} -all"])
+        self._put(f"/dns/{HOSTNAME}/TXT", ["v=spf1 a -all"])
+        self._put(f"/dns/{DOMAIN}/A", ["127.0.0.1"])
         self._put(f"/dns/_dmarc.{DOMAIN}/TXT", [f"v=DMARC1; p=reject; rua=mailto:dmarc@{DOMAIN}"])
+
+    async def _make_account(self, config: Config) -> Account:
+        """An account whose domain proves itself: its records are published in the lab, and then checked."""
+        clock = SystemClock()
+        password = generate_password()
+        store = await open_store(config.store_url())
+        try:
+            account = await create_account(store, "demo", clock.now(), region="demo")
+            await set_password(store, account.id, "demo", password, clock.now())
+            key = await create_api_key(store, account.id, "demo", clock.now())
+            iam = await create_api_key(store, account.id, "iam", clock.now())
+            project = await Projects(store, clock).create(account.id, "demo", region="demo")
+            domains = make_domains(config, store, clock, open_vault(config))
+            domain = await domains.add(account.id, DOMAIN)
+            for record in await domains.records(domain):
+                if record.type == "TXT" and record.kind != "dmarc":
+                    self._put(f"/dns/{record.name}/TXT", [record.value])
+            domain = await domains.verify(domain.id)
+        finally:
+            await store.close()
+        if domain.status != "verified":
+            raise DemoError(TEXTS, "the domain of the demo is not verified: {why}", why=domain.reason)
+        return Account(account.name, "demo", password, key.key, DOMAIN, project.uid, iam.key)
 
     def _put(self, path: str, value: str | list[str]) -> None:
         request = urllib.request.Request(  # noqa: S310 (the lab on loopback)
@@ -356,20 +397,6 @@ def ekiden_command() -> str:
     if script.exists():
         return shlex.quote(str(script))
     return f"{shlex.quote(sys.executable)} -m ekiden.cli.main"
-
-
-async def _make_account(url: str) -> Account:
-    clock = SystemClock()
-    password = generate_password()
-    store = await open_store(url)
-    try:
-        account = await create_account(store, "demo", clock.now())
-        await set_password(store, account.id, "demo", password, clock.now())
-        key = await create_api_key(store, account.id, "demo", clock.now())
-        await add_domain(store, account.id, DOMAIN, clock.now(), verified=True)
-    finally:
-        await store.close()
-    return Account(account.name, "demo", password, key.key, DOMAIN)
 
 
 def _remove_leftovers() -> None:

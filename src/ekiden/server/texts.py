@@ -20,6 +20,7 @@ TEXTS = Texts(
         "{path} cannot be read: {why}": "{path} を読めません: {why}",
         "{directory} has a demo on {store}": "{directory} のデモは {store} を使っています",
         "{what} did not start: {why}": "{what} が起動しませんでした: {why}",
+        "the domain of the demo is not verified: {why}": "デモ用ドメインを検証できませんでした: {why}",
         "the lab ended (see {log})": "実験環境が終了しました ({log} を見てください)",
         "the platform ended, starting it again": "プラットフォームが終了したので、もう一度起動します",
         "workers end as soon as they start ({how}); the log says why": (

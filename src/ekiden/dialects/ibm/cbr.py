@@ -80,7 +80,7 @@ class CbrServices:
     networks: NetworkConfig
 
 
-def cbr_handlers(services: CbrServices) -> list[ControllerRouterHandler]:
+def cbr_handlers(services: CbrServices) -> list[Router]:
     """The routes, ``/v1/…``, for Litestar."""
     api = _Api(services)
     handlers = [
