@@ -89,6 +89,7 @@ def test_an_installation_that_is_well(healthy: Installation) -> None:
         "ports",
         "dns",
         "hostname",
+        "sender",
         "outbound",
         "queue",
         "workers",

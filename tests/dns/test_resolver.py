@@ -251,3 +251,32 @@ async def test_the_cache_is_bounded(peer: DnsPeer, clock: ManualClock) -> None:
 async def test_the_switch_of_the_lab_refuses_other_name_servers(clock: ManualClock) -> None:
     with pytest.raises(OutsideLab):
         DnsResolver(DnsConfig(nameservers=("192.0.2.53",)), clock, loopback_only=True)
+
+
+async def test_fresh_answers_pass_the_cache_by(peer: DnsPeer, resolver: DnsResolver) -> None:
+    peer.records["a.test", "TXT"] = ['"one"']
+    assert await resolver.txt("a.test") == ["one"]
+    peer.records["a.test", "TXT"] = [r'"two \255" "joined"']
+    assert await resolver.fresh("a.test", "TXT") == [b"two \xffjoined"]
+    assert await resolver.txt("a.test") == ["one"]  # what is remembered stays as it is
+
+
+async def test_fresh_answers_of_every_kind(peer: DnsPeer, resolver: DnsResolver) -> None:
+    peer.records["a.test", "A"] = ["192.0.2.1"]
+    peer.records["a.test", "AAAA"] = ["2001:db8::1"]
+    peer.records["a.test", "MX"] = ["10 MX.test.", "0 ."]
+    peer.records["1.2.0.192.in-addr.arpa", "PTR"] = ["Mail.Test."]
+    assert await resolver.fresh("a.test", "A") == ["192.0.2.1"]
+    assert await resolver.fresh("A.test", "AAAA") == ["2001:db8::1"]
+    assert sorted(await resolver.fresh("a.test", "MX")) == [MxHost(0, ""), MxHost(10, "mx.test")]
+    assert await resolver.fresh("1.2.0.192.in-addr.arpa", "PTR") == ["mail.test"]
+
+
+async def test_fresh_answers_that_there_are_not(peer: DnsPeer, resolver: DnsResolver) -> None:
+    peer.records["a.test", "A"] = ["192.0.2.1"]
+    assert await resolver.fresh("a.test", "TXT") == []
+    assert await resolver.fresh("none.test", "TXT") == []
+    assert await resolver.fresh("x" * 64 + ".test", "TXT") == []
+    peer.rcodes["broken.test"] = dns.rcode.SERVFAIL
+    with pytest.raises(DnsTemporary, match="SERVFAIL"):
+        await resolver.fresh("broken.test", "TXT")

@@ -6,13 +6,18 @@ import asyncio
 
 import pytest
 from domain_owner import ADMIN, INCLUDE, Owner
+from sqlalchemy import update
 
 from ekiden.access.audit import list_entries
+from ekiden.access.vault import Vault
 from ekiden.core.clock import DAY, HOUR, MINUTE
+from ekiden.domains.config import DomainsConfig
 from ekiden.domains.errors import DomainTaken, NoSuchDomain
+from ekiden.domains.lookup import DnsLookup
 from ekiden.domains.service import Domains
 from ekiden.lab.records import Trouble
 from ekiden.store.api import Store
+from ekiden.store.tables import dkim_key
 
 
 async def test_what_is_to_be_published(owner: Owner) -> None:
@@ -288,3 +293,32 @@ async def test_waits_grow_while_nothing_is_published(owner: Owner) -> None:
     assert waits[-1] == 6 * HOUR
     assert len(waits) < 80
     assert await owner.told() == ["FAILED"]
+
+
+async def test_one_that_cannot_be_looked_at_does_not_keep_the_others(owner: Owner, store: Store) -> None:
+    broken = await owner.add("broken.example")
+    fine = await owner.add("fine.example")
+    async with store.write() as connection:
+        await connection.execute(
+            update(dkim_key).where(dkim_key.c.domain_id == broken.id).values(record="not a record")
+        )
+    owner.clock.advance(MINUTE)
+    rechecked = await owner.domains.recheck_due(owner.clock.now())
+    assert (rechecked.done, list(rechecked.failed)) == (1, [broken.id])
+    assert (await owner.domains.by_id(fine.id)).checked_at == owner.clock.now()
+    assert (await owner.domains.by_id(broken.id)).check_at == owner.clock.now() + 6 * HOUR
+
+
+async def test_our_addresses_are_those_of_the_hostname_unless_configured(
+    owner: Owner, store: Store, vault: Vault, lookup: DnsLookup
+) -> None:
+    plain = Domains(store, owner.clock, vault, lookup, DomainsConfig(), "mail.sender.example")
+    owner.domains = plain
+    domain = await owner.add()
+    await owner.publish(domain)
+    assert (await owner.record(domain, "spf")).value == "v=spf1 include:mail.sender.example ~all"
+    assert (await plain.verify(domain.id)).reason == "our_record"
+    owner.lab.set_dns("mail.sender.example", "A", ["192.0.2.99"])
+    assert (await plain.verify(domain.id)).reason == "our_record"
+    owner.lab.set_dns("mail.sender.example", "TXT", ["v=spf1 a -all"])
+    assert (await plain.verify(domain.id)).status == "verified"
