@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import re
@@ -107,6 +108,21 @@ async def test_gzip(cloud: Cloud) -> None:
     path = f"/v1/instances/{cloud.instance}/smtp/config"
     body = gzip.compress(b'{"name": "n", "domain": "x.example"}')
     assert (await cloud.request("POST", path, body, {**JSON, "Content-Encoding": "gzip"})).status == 201
+
+
+async def test_a_client_that_goes_away_is_no_error_of_ours(cloud: Cloud, caplog: pytest.LogCaptureFixture) -> None:
+    token = await cloud.token()
+    _, writer = await asyncio.open_connection("127.0.0.1", cloud.port)
+    head = (
+        f"POST /v1/instances/{cloud.instance}/smtp/config HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+        "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+    )
+    writer.write(head.encode())
+    await writer.drain()
+    await asyncio.sleep(0.2)
+    writer.close()
+    assert (await cloud.request("GET", "/regions", token="")).status == 200
+    assert "failed" not in caplog.text
 
 
 async def test_ids_come_back(cloud: Cloud) -> None:

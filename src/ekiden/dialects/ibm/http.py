@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 import msgspec
 from litestar import Response
+from litestar.exceptions import InternalServerException
 
 from ekiden.core.clock import SECOND, Millis
 from ekiden.dialects.ibm.errors import JSON, AnyRequest, ApiError, trace_headers
@@ -26,10 +27,13 @@ _GZIP = 16 + zlib.MAX_WBITS
 async def read_body(request: AnyRequest) -> bytes:
     """The body, unpacked if it came as gzip. Raises ``ApiError``: 400, 413, 415."""
     received = bytearray()
-    async for chunk in request.stream():
-        received += chunk
-        if len(received) > MAX_BODY:
-            raise _too_large()
+    try:
+        async for chunk in request.stream():
+            received += chunk
+            if len(received) > MAX_BODY:
+                raise _too_large()
+    except InternalServerException:  # what Litestar makes of a client that goes away
+        raise ApiError(400, "the body is not complete") from None
     encoding = request.headers.get("content-encoding", "").strip().lower()
     if encoding in ("", "identity"):
         return bytes(received)

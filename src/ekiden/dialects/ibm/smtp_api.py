@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any, Final
@@ -15,7 +16,7 @@ from ekiden.dialects.ibm import models
 from ekiden.dialects.ibm.call import Call
 from ekiden.dialects.ibm.errors import ApiError, reader_language
 from ekiden.dialects.ibm.http import answer, no_content, page_links, paging, read_json, text_parameter
-from ekiden.domains.errors import DomainTaken
+from ekiden.domains.errors import DomainInUse, DomainTaken, NoSuchDomain
 from ekiden.domains.model import Domain, Kind
 
 MAX_SEARCH: Final = 100
@@ -45,7 +46,8 @@ async def create_configuration(call: Call) -> Response[Any]:
         )
     except Exception:
         if added:
-            await services.domains.remove(domain.id, call.caller.actor)
+            with suppress(DomainInUse, NoSuchDomain):  # another request was quicker, either way
+                await services.domains.remove(domain.id, call.caller.actor)
         raise
     return answer(call.request, models.created(made, await _config(call, domain)), 201)
 

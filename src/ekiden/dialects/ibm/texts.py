@@ -16,6 +16,7 @@ TEXTS = Texts(
             "未知の方法で符号化された本文です: {encoding}"
         ),
         "the body is not what its Content-Encoding says": "本文が Content-Encoding のとおりではありません",
+        "the body is not complete": "本文が途中で終わっています",
         "the body is too large: {limit} octets are the most": ("本文が大きすぎます。上限は {limit} オクテットです"),
         "the body is not JSON: {why}": "本文が JSON ではありません: {why}",
         "the body does not have the expected form: {why}": "本文の形が正しくありません: {why}",

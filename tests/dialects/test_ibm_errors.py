@@ -1,0 +1,41 @@
+"""What becomes of errors that nobody foresaw."""
+
+from __future__ import annotations
+
+import pytest
+from ibm_cloud import Cloud
+from litestar import Request
+from sqlalchemy import insert
+from sqlalchemy.exc import IntegrityError
+
+from ekiden.dialects.ibm.errors import as_api_error
+from ekiden.store.api import Store
+from ekiden.store.tables import credential, smtp_configuration
+
+
+async def test_a_broken_row_is_a_500_that_tells_nothing(cloud: Cloud, caplog: pytest.LogCaptureFixture) -> None:
+    """A configuration whose list of subnets is no JSON, as only damage could make it."""
+    made = await cloud.call(cloud.client().create_smtp_configuration, cloud.instance, "n", "x.example")
+    async with cloud.store.write() as connection:
+        await connection.execute(smtp_configuration.update().values(allowed_subnets="{secret"))
+    reply = await cloud.request("GET", f"/v1/instances/{cloud.instance}/smtp/config/{made['id']}")
+    assert reply.status == 500
+    assert reply.json["errors"][0]["code"] == "internal_error"
+    assert b"secret" not in reply.body
+    assert reply.json["trace"] in caplog.text
+
+
+async def test_hashes_stay_out_of_the_log(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    values = {"account_id": 1, "kind": "smtp_user", "name": "u", "lookup": "u", "scopes": "", "networks": ""}
+    request = Request({"type": "http", "state": {}, "headers": [], "path": "/", "method": "GET"})
+
+    async def add() -> None:
+        async with store.write() as connection:
+            await connection.execute(insert(credential).values(**values, secret_hash="$argon2", created_at=1))
+
+    await add()
+    with pytest.raises(IntegrityError) as broken:
+        await add()
+    assert as_api_error(request, broken.value).status == 500
+    assert "failed" in caplog.text
+    assert "$argon2" not in caplog.text
