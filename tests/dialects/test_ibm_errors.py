@@ -27,11 +27,12 @@ async def test_a_broken_row_is_a_500_that_tells_nothing(cloud: Cloud, caplog: py
 
 async def test_hashes_stay_out_of_the_log(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     values = {"account_id": 1, "kind": "smtp_user", "name": "u", "lookup": "u", "scopes": "", "networks": ""}
+    values |= {"secret_hash": "$argon2", "created_at": 1}
     request = Request({"type": "http", "state": {}, "headers": [], "path": "/", "method": "GET"})
 
     async def add() -> None:
         async with store.write() as connection:
-            await connection.execute(insert(credential).values(**values, secret_hash="$argon2", created_at=1))
+            await connection.execute(insert(credential).values(**values))
 
     await add()
     with pytest.raises(IntegrityError) as broken:
