@@ -44,6 +44,7 @@ format: setup
 
 bench: setup
 	@tools/debian-packages postfix
+	@tools/debian-packages opendkim || echo "Without opendkim, Postfix has nothing to sign with: that row will be missing." >&2
 	@$(BIN)/python -m bench $(ARGS)
 
 # Needs uv (pip install uv). The locks carry names and versions only, never an address.

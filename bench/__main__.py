@@ -113,6 +113,14 @@ def plan(options: argparse.Namespace) -> list[tuple[Scenario, list[Server]]]:
     return [(scenario, [server for server in able if server.name not in missing]) for scenario, able in planned]
 
 
+def profiled(names: Sequence[str]) -> Ekiden:
+    """The one server that ``profile`` was asked for. Raises ``BenchError`` when it is none of Ekiden's."""
+    servers = {name: server for name, server in known_servers().items() if isinstance(server, Ekiden)}
+    if len(names) != 1 or names[0] not in servers:
+        raise BenchError(f"one of {', '.join(servers)} can be profiled, not {', '.join(names)}")
+    return servers[names[0]]
+
+
 def compare(options: argparse.Namespace, base: Path) -> list[Sample]:
     """Every scenario, every round, every server in turn: A B C, A B C, ..."""
     for program in ("smtp-source", "smtp-sink"):
@@ -171,8 +179,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 good = not any(sample.error for sample in compare(options, base))
             if options.what == "profile":
                 names = options.scenarios or ["4k"]
-                on_postgresql = "ekiden-pg" in (options.servers or ())
-                good = profile.run(_scenarios(names, options)[0], base, on_postgresql, options.markdown)
+                server = profiled(options.servers or ["ekiden"])
+                good = profile.run(_scenarios(names, options)[0], base, server, options.markdown)
             if options.what in {"all", "queue"}:
                 good = queue_depth.run(options, base) and good
         finally:

@@ -99,8 +99,8 @@ class Ekiden(Server):
     def __init__(self, name: str, workers: int, postgresql: bool = False, signing: Signing = "no") -> None:
         self.name = name
         self._workers = workers
-        self._postgresql = postgresql
-        self._signing = signing
+        self.postgresql = postgresql
+        self.signing = signing
         self.signatures = _SIGNATURES[signing]
         engine = "PostgreSQL" if postgresql else "SQLite"
         self.title = f"Ekiden, {engine}, {workers} {'worker' if workers == 1 else 'workers'}"
@@ -113,7 +113,7 @@ class Ekiden(Server):
     def missing(self) -> str | None:
         if not Path(command()).exists():
             return "the command ekiden is not installed; make setup does it"
-        if self._postgresql:
+        if self.postgresql:
             try:
                 find_binaries()
             except StoreError as error:
@@ -145,7 +145,7 @@ class Ekiden(Server):
         instance_key = run.directory / KEY_NAME
         instance_key.touch(0o600)
         instance_key.write_text(secrets.token_hex(32) + "\n")
-        self._records[run.directory] = asyncio.run(_make_account(url, self._signing, instance_key))
+        self._records[run.directory] = asyncio.run(_make_account(url, self.signing, instance_key))
         self._endpoints[run.directory] = Endpoint(port, tls_port, (ACCOUNT, PASSWORD)), http_port
         return url
 
@@ -191,7 +191,7 @@ class Ekiden(Server):
             run.group.adopt(int((database.directory / "data" / "postmaster.pid").read_text().split()[0]))
 
     def _database(self, run: Run) -> str:
-        if not self._postgresql:
+        if not self.postgresql:
             return f"sqlite:///{run.directory}/ekiden.db"
         # Its own settings: fsync and synchronous_commit are on.
         database = self._databases[run.directory] = EmbeddedPostgres(run.directory / "postgresql")

@@ -18,10 +18,10 @@ _HEADER = ("function", "itself %", "with callees %")
 
 
 class ProfiledEkiden(Ekiden):
-    """Ekiden whose workers write profiles into ``directory``."""
+    """As ``of``, with one worker, which writes profiles into ``directory``."""
 
-    def __init__(self, directory: Path, postgresql: bool = False) -> None:
-        super().__init__("ekiden-profiled", workers=1, postgresql=postgresql)
+    def __init__(self, directory: Path, of: Ekiden) -> None:
+        super().__init__("ekiden-profiled", workers=1, postgresql=of.postgresql, signing=of.signing)
         self._profiles = directory
 
     def environment(self) -> dict[str, str]:
@@ -50,11 +50,11 @@ def rows(own: Counter[str], below: Counter[str], order: Counter[str], top: int =
     ]
 
 
-def run(scenario: Scenario, base: Path, postgresql: bool, as_markdown: bool) -> bool:
-    """Measure once and print. False: the run failed."""
+def run(scenario: Scenario, base: Path, server: Ekiden, as_markdown: bool) -> bool:
+    """Measure ``server`` once and print. False: the run failed."""
     directory = base / "profiles"
     directory.mkdir()
-    sample = measure(ProfiledEkiden(directory, postgresql), scenario, 1, base)
+    sample = measure(ProfiledEkiden(directory, server), scenario, 1, base)
     own: Counter[str] = Counter()
     below: Counter[str] = Counter()
     for path in directory.glob("*.json"):

@@ -30,6 +30,8 @@ _COLUMNS = (
     "CPU ×",
     "runs",
 )
+_SIGNED_COLUMNS = ("e2e × OpenDKIM",)
+"""Beside the others where signing is compared: the ratio to Postfix with OpenDKIM."""
 VERDICT_HEADER = ("target", "wanted", "measured", "verdict")
 
 
@@ -103,7 +105,13 @@ def tables(samples: Sequence[Sample]) -> list[tuple[str, Sequence[str], list[lis
     for scenario in dict.fromkeys(sample.scenario for sample in samples):
         known = SCENARIOS[scenario]
         count = max(s.messages for s in samples if s.scenario == scenario)
-        found.append((f"{scenario}: {known.title}, {count} messages", _COLUMNS, rows(samples, scenario)))
+        header: tuple[str, ...] = _COLUMNS
+        body = rows(samples, scenario)
+        if known.signed:
+            header += _SIGNED_COLUMNS
+            for row in body:
+                row.append(show(paired(samples, row[0], "postfix-opendkim", scenario, lambda s: s.e2e), 2))
+        found.append((f"{scenario}: {known.title}, {count} messages", header, body))
     latencies = []
     for scenario in dict.fromkeys(sample.scenario for sample in samples):
         for server in dict.fromkeys(sample.server for sample in samples if sample.scenario == scenario):
