@@ -268,6 +268,28 @@ async def test_no_answer_about_new_domains(owner: Owner) -> None:
     assert await owner.told() == []
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        r'"v=spf1 \000 -all"',
+        r'"v=spf1 \255\128 -all"',
+        " ".join(['"v=spf1 "', *['"' + "x" * 255 + '"'] * 100]),
+        " ".join(['"v=spf1"', *['" a:host.example"'] * 300]),
+    ],
+)
+async def test_what_strangers_write_is_kept_within_bounds(owner: Owner, text: str) -> None:
+    domain = await owner.verified()
+    record = await owner.record(domain, "dkim")
+    for name in (NAME, record.name, f"_dmarc.{NAME}"):
+        owner.lab.set_dns(name, "TXT", [text])
+    domain = await owner.domains.verify(domain.id)
+    assert (domain.spf, domain.dkim) == ("failed", "failed")
+    for check in await owner.domains.checks(domain.id):
+        assert all(len(answer) <= 2_000 for answer in check.answered)
+        assert len(check.text("ja")) < 1_000
+    assert await owner.domains.records(domain)
+
+
 async def test_the_first_check_finds_records_of_another(owner: Owner) -> None:
     domain: Domain = await owner.add("sub.shop.example")
     owner.lab.set_dns("*.shop.example", "TXT", ["v=spf1 -all"])

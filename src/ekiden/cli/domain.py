@@ -6,7 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import msgspec
 import typer
@@ -37,17 +37,17 @@ from ekiden.cli.domain_view import (
 )
 from ekiden.cli.tables import output
 from ekiden.core.texts import TranslatedError
-from ekiden.dns.resolver import DnsResolver
-from ekiden.domains.lookup import DnsLookup
 from ekiden.domains.model import Check, Domain, Kind, Record, Status
 from ekiden.domains.names import check_domain_name
 from ekiden.domains.queries import list_domains
 from ekiden.domains.questionnaire import QUESTIONS, Question
-from ekiden.domains.service import Domains
 from ekiden.net.clock import SystemClock
-from ekiden.server.config import Config
-from ekiden.server.services import open_vault
-from ekiden.store.api import Store
+from ekiden.server.services import make_domains, open_vault
+
+if TYPE_CHECKING:
+    from ekiden.domains.service import Domains
+    from ekiden.server.config import Config
+    from ekiden.store.api import Store
 
 app = typer.Typer(no_args_is_help=True, help="Domains that accounts send from.")
 
@@ -71,10 +71,7 @@ class DomainCommandError(TranslatedError):
 async def opened_domains(config: Config) -> AsyncIterator[tuple[Store, Domains]]:
     """The service on the store of the configuration, asking its name servers."""
     async with opened_store(config) as store:
-        clock = SystemClock()
-        resolver = DnsResolver(config.dns, clock, loopback_only=config.lab.enabled)
-        lookup = DnsLookup(resolver)
-        yield store, Domains(store, clock, open_vault(config), lookup, config.domains, config.hostname)
+        yield store, make_domains(config, store, SystemClock(), open_vault(config))
 
 
 async def _find(store: Store, name: str, account: str | None) -> tuple[Domain, str]:

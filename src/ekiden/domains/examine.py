@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from ekiden.core.texts import Language
 from ekiden.domains.model import Check, Key, Result
 from ekiden.domains.reasons import Fault
 from ekiden.sender_auth.dkim_key import check_published, parse_key_record
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from ekiden.sender_auth.dns import Lookup
     from ekiden.sender_auth.spf_result import SpfResult
 
+MAX_ANSWERS: Final = 10
+"""Of one question, those that are kept."""
+MAX_ANSWER: Final = 2_000
+"""Characters of an answer that are kept."""
+MAX_PROBLEM: Final = 500
 _LIMITS: Final = frozenset({"lookup_limit", "void_limit", "mx_limit"})
 _KEY_CODES: Final[dict[str, Fault]] = {
     "several": "several_records",
@@ -58,7 +64,7 @@ class Examination:
         return await self._spf("pass", "" if included else "without_include")
 
     async def _not_passed(self, address: str, result: SpfResult, addresses: Sequence[str]) -> Check:
-        problem = {"en": result.text("en"), "ja": result.text("ja")}
+        problem = _in_both(result)
         if result.reason == "no_record" and result.domain == self._domain:
             found = await self._misplaced_spf()
             return await self._spf("fail", "wrong_host" if found else "missing", found=found)
@@ -98,11 +104,13 @@ class Examination:
 
     async def _spf(self, result: Result, code: Fault, **values: Any) -> Check:
         include = self._ours.include
-        records = [text for text in _shown(await self._texts(self._domain)) if text.lower().startswith("v=spf1")]
-        suggestion = spf_suggestion(records[0] if len(records) == 1 else "", include)
+        found = [record for record in await self._texts(self._domain) if record[:6].lower() == b"v=spf1"]
+        records = _shown(found)
+        usable = len(found) == 1 and len(found[0]) <= MAX_ANSWER
+        suggestion = spf_suggestion(records[0] if usable else "", include)
         values = {"include": include, "suggestion": suggestion, **values}
         asked = (self._domain, "TXT")
-        return Check("spf", result, code, asked, spf_suggestion("", include), tuple(records), values)
+        return Check("spf", result, code, asked, spf_suggestion("", include), records, values)
 
     # the address
 
@@ -118,7 +126,7 @@ class Examination:
                 problem = str(error)
         asked = (self._domain, "A")
         if answers:
-            return Check("address", "pass", "", asked, "", tuple(answers))
+            return Check("address", "pass", "", asked, "", tuple(answers[:MAX_ANSWERS]))
         if problem:
             return Check("address", "temporary", "dns_failure", asked, "", (), {"problem": _both(problem)})
         return Check("address", "fail", "no_address", asked, "")
@@ -141,7 +149,7 @@ class Examination:
                 if any(check_published([record], public).ok for record in await self._texts(name)):
                     return self._key(key, records, "fail", "wrong_host", found=name)
             return self._key(key, records, "fail", "missing")
-        problem = {"en": check.text("en"), "ja": check.text("ja")}
+        problem = _in_both(check)
         code = _KEY_CODES.get(check.verdict, "syntax")
         return self._key(key, records, "fail", code, problem=problem, count=len(records))
 
@@ -177,8 +185,7 @@ class Examination:
         worth = [advice for advice in advise(found.record, self._domain) if advice.severity != "info"]
         if not worth:
             return Check("dmarc", "pass", "", asked, expected, answers)
-        problem_texts = {"en": worth[0].text("en"), "ja": worth[0].text("ja")}
-        return Check("dmarc", "advice", "dmarc_advice", asked, expected, answers, {"problem": problem_texts})
+        return Check("dmarc", "advice", "dmarc_advice", asked, expected, answers, {"problem": _in_both(worth[0])})
 
     async def _texts(self, name: str) -> Sequence[bytes]:
         """TXT records of a name that it is only good to know of."""
@@ -202,9 +209,24 @@ def dmarc_suggestion(domain: str) -> str:
 
 
 def _shown(records: Sequence[bytes]) -> tuple[str, ...]:
-    return tuple(record.decode("ascii", "backslashreplace") for record in records)
+    """Answers as they are kept: strangers write them, so not more than anybody would read."""
+    shown = (record[: MAX_ANSWER + 1].decode("ascii", "backslashreplace") for record in records[:MAX_ANSWERS])
+    return tuple(_cut(text, MAX_ANSWER) for text in shown)
+
+
+class _Telling(Protocol):
+    def text(self, lang: Language) -> str: ...
+
+
+def _in_both(told: _Telling) -> dict[str, str]:
+    """A sentence in both languages; it may quote what strangers wrote."""
+    return {"en": _cut(told.text("en"), MAX_PROBLEM), "ja": _cut(told.text("ja"), MAX_PROBLEM)}
 
 
 def _both(problem: str) -> dict[str, str]:
     """What a library says, which speaks English only."""
-    return {"en": problem, "ja": problem}
+    return {"en": _cut(problem, MAX_PROBLEM), "ja": _cut(problem, MAX_PROBLEM)}
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[: longest - 1] + "…"
