@@ -21,21 +21,24 @@ CONTENT = b"Subject: demo\r\n\r\nHello\r\n"
 
 def test_the_line(demo: Any) -> None:
     facts = demo.facts
-    assert set(facts["smtp"]) == {"starttls", "tls"}
+    assert set(facts["smtp"]) == {"starttls", "tls", "private"}
     for host, port in facts["smtp"].values():
         assert host == "127.0.0.1"
         assert 0 < port < 65_536
     assert facts["http"].startswith("http://127.0.0.1:")
     assert facts["lab"].startswith("http://127.0.0.1:")
     assert Path(facts["ca"]).read_text().startswith("-----BEGIN CERTIFICATE-----")
-    assert set(facts["account"]) >= {"name", "username", "password", "api_key", "domain"}
+    assert set(facts["account"]) >= {
+        *("name", "username", "password", "api_key", "domain"),
+        *("instance_id", "iam_apikey"),
+    }
     assert "{id}" in facts["trace"]
     assert len(demo.workers()) == 2
 
 
 def test_the_domain_is_real_in_the_lab(demo: Any) -> None:
     records = demo.get(f"{demo.facts['lab']}/dns")[demo.account["domain"]]
-    assert records["TXT"] == ['"v=spf1 a:mail.demo.lab.test -all"']
+    assert records["TXT"] == ['"v=spf1 include:mail.demo.lab.test ~all"']
     assert records["MX"]
 
 

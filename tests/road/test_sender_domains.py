@@ -127,8 +127,7 @@ def test_a_retry_sends_the_same_signature(demo: Any, eventually: Any) -> None:
     verifier = dkim.DKIM(mail["data"])
     assert verifier.verify(dnsfunc=LabDns(demo).txt)
     trace = demo.trace_of(recipient)
-    attempts = trace["recipients"][0]["attempts"]
-    assert len(attempts) >= 2
+    assert trace["recipients"][0]["attempts"] >= 2
     signed = int(verifier.signature_fields[b"t"])
     assert abs(signed - _epoch(trace["accepted_at"])) <= 2
 

@@ -135,7 +135,9 @@ def test_envelope_and_author_must_be_of_a_verified_domain(make: Make) -> None:
         assert reply.startswith("553 5.7.1 ")
         assert "bank.example" in reply
         assert send(client, "a@own.example", mail("a@own.example, b@bank.example")).startswith("553 ")
-        assert send(client, "a@own.example", "Subject: no author\r\n\r\n").startswith("554 5.6.0 ")
+        # Without an author it is the envelope sender; the null sender is nobody.
+        assert send(client, "a@own.example", "Subject: x\r\n\r\n", "x@made.example").startswith("250 ")
+        assert send(client, "", "Subject: no author\r\n\r\n").startswith("554 5.6.0 ")
         twice = "From: a@own.example\r\nFrom: b@bank.example\r\n\r\n"
         assert send(client, "a@own.example", twice).startswith("554 5.6.0 ")
         reply = send(client, "a@pending.example", mail("a@pending.example"))
@@ -143,7 +145,8 @@ def test_envelope_and_author_must_be_of_a_verified_domain(make: Make) -> None:
         # The null sender is nobody's, its author is somebody's.
         assert send(client, "", mail("a@own.example")).startswith("250 ")
         assert send(client, "", mail("a@bank.example")).startswith("553 ")
-    assert len(harness.mailbox.deliveries) == 3
+    assert len(harness.mailbox.deliveries) == 4
+    assert b"\r\nFrom: a@own.example\r\n" in harness.mailbox.contents["x@made.example"][0]
 
 
 def test_a_suspended_domain_is_refused_on_an_open_connection_and_comes_back(make: Make) -> None:

@@ -193,7 +193,7 @@ class Door:
     def _new_fields(
         self, submission: Submission, header: Header, recipients: list[Recipient], queue_id: str, now: Millis
     ) -> _NewFields:
-        """What a submission server adds (RFC 6409 §8)."""
+        """What a submission server adds (RFC 6409 §8), and the author when nobody is named (RFC 5322 §3.6)."""
         date = format_date(now)
         only = recipients[0].address.text if len(recipients) == 1 else ""
         added = received_field(
@@ -205,6 +205,9 @@ class Door:
             show_client=self._config.show_client,
         )
         received_only = True
+        if submission.sender is not None and not header.has(b"from"):
+            added += f"From: {submission.sender.text}\r\n"
+            received_only = False
         if not header.has(b"date"):
             added += f"Date: {date}\r\n"
             received_only = False

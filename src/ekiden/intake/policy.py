@@ -41,6 +41,14 @@ class Clearance(NamedTuple):
     due_at: Millis
 
 
+def _authors(header: Header, sender: str | None) -> tuple[str, ...] | None:
+    """Domains of the From field; without one the door makes it of the envelope sender."""
+    value = header.get(b"from")
+    if value is None:
+        return None if sender is None else (sender,)
+    return None if header.count(b"from") > 1 else mailbox_domains(value)
+
+
 class Policy:
     """One per worker. ``keys`` are those that sign for a domain, by its id."""
 
@@ -69,9 +77,8 @@ class Policy:
         self, account: AccountFacts, submission: Submission, header: Header, recipients: int, starts: Millis
     ) -> Clearance:
         credential_id = submission.credential_id
-        value = header.get(b"from")
-        authors = None if value is None or header.count(b"from") > 1 else mailbox_domains(value)
         sender = None if submission.sender is None else submission.sender.domain
+        authors = _authors(header, sender)
         allowed = self.gate.known_message(account, credential_id, sender, authors)
         if allowed is None:
             allowed = await self.gate.message(account, credential_id, sender, authors)
