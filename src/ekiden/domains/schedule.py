@@ -16,6 +16,11 @@ UNANSWERED: Final = 10 * MINUTE
 """At the most after a check that the DNS did not answer."""
 
 
+def first_check(now: Millis, config: DomainsConfig) -> Millis:
+    """The time of the first check after keys were made: nobody can have published them yet."""
+    return now + min(SHORTEST, round(config.check_every * SECOND))
+
+
 def next_check(
     domain: Domain, keys: Iterable[Key], checks: Iterable[Check], now: Millis, config: DomainsConfig
 ) -> Millis:

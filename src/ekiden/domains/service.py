@@ -30,7 +30,7 @@ from ekiden.domains.outgoing import outgoing
 from ekiden.domains.questionnaire import validate
 from ekiden.domains.reasons import short
 from ekiden.domains.records import records_of
-from ekiden.domains.schedule import SHORTEST, next_check
+from ekiden.domains.schedule import first_check, next_check
 from ekiden.domains.verdict import event_of, judge, proofs
 from ekiden.store.tables import dkim_key, domain_check, event, smtp_configuration
 from ekiden.store.tables import domain as table
@@ -148,7 +148,7 @@ class Domains:
             "approved_by": "",
             "questionnaire": "{}",
             "reason": "" if vouched else "not_checked",
-            "check_at": now + SHORTEST,
+            "check_at": first_check(now, self._config),
         }
         try:
             async with self._store.write() as connection:
@@ -368,7 +368,7 @@ class Domains:
             retired = {"status": "retired", "retired_at": now}
             await connection.execute(update(dkim_key).where(*waiting).values(retired))
             await self._insert_keys(connection, domain, made, active=False)
-            after = replace(domain, check_at=now + SHORTEST)
+            after = replace(domain, check_at=first_check(now, self._config))
             await connection.execute(update(table).where(table.c.id == domain_id).values(check_at=after.check_at))
             selectors = [key["selector"] for key in made]
             await changed(
