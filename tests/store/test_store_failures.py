@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import insert, select, text
+from sqlalchemy.exc import IntegrityError
 from store_rows import NOW, TTL, Maker, outcome
 
 from ekiden.core.states import State
@@ -211,3 +212,15 @@ def test_without_the_wheel_the_error_names_the_extra(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(StoreError, match="embedded-postgresql"):
         find_binaries()
+
+
+async def test_errors_quote_no_parameters(store: Store) -> None:
+    values = {"account_id": 1, "kind": "password", "name": "a", "scopes": "", "networks": "", "created_at": NOW}
+    values |= {"lookup": "twice", "secret_hash": "$argon2id$secret"}
+    async with store.write() as connection:
+        await connection.execute(insert(t.credential).values(values))
+    with pytest.raises(IntegrityError) as caught:
+        async with store.write() as connection:
+            await connection.execute(insert(t.credential).values(values))
+    assert "lookup" in str(caught.value)
+    assert "argon2id" not in str(caught.value)

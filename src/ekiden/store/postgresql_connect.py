@@ -55,7 +55,12 @@ def cold_engine(dsn: str) -> AsyncEngine:
         return await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT)
 
     return create_async_engine(
-        "postgresql+asyncpg://", async_creator=connect, pool_size=2, max_overflow=2, pool_pre_ping=True
+        "postgresql+asyncpg://",
+        async_creator=connect,
+        pool_size=2,
+        max_overflow=2,
+        pool_pre_ping=True,
+        hide_parameters=True,  # hashes and sealed keys are among them; errors end in logs
     )
 
 

@@ -93,7 +93,11 @@ _CONTENT = "SELECT data FROM content WHERE account_id = ? AND message_id = ?"
 def cold_engine(path: str, *, write: bool) -> AsyncEngine:
     """SQLAlchemy over aiosqlite, for what is rare. Transactions begin as we say, not as the driver guesses."""
     engine = create_async_engine(
-        f"sqlite+aiosqlite:///{path}", pool_size=2, max_overflow=2, connect_args={"timeout": BUSY_TIMEOUT}
+        f"sqlite+aiosqlite:///{path}",
+        pool_size=2,
+        max_overflow=2,
+        connect_args={"timeout": BUSY_TIMEOUT},
+        hide_parameters=True,  # hashes and sealed keys are among them; errors end in logs
     )
 
     @event.listens_for(engine.sync_engine, "connect")

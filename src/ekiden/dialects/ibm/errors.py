@@ -14,7 +14,6 @@ from typing import Any
 import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
-from sqlalchemy.exc import StatementError
 
 from ekiden.access.errors import AccessError, NameTaken, NotFound
 from ekiden.access.unavailable import UNAVAILABLE
@@ -133,8 +132,6 @@ def as_api_error(request: AnyRequest, error: Exception) -> ApiError:
     if isinstance(error, UNAVAILABLE):
         log.warning("request %s: %s", transaction_id(request), type(error).__name__)
         return ApiError(503, "the database cannot be reached; try again later")
-    if isinstance(error, StatementError):
-        error.hide_parameters = True  # hashes may be among them
     log.error("request %s failed", transaction_id(request), exc_info=error)
     return ApiError(500, "something went wrong here; the log has it under this trace")
 
