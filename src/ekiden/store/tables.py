@@ -180,7 +180,7 @@ domain_check = Table(
     Column("code", Text, nullable=False, comment="domains.reasons; empty: nothing is wrong"),
     Column("asked", Text, nullable=False, comment="JSON: [name, type] of the question"),
     Column("expected", Text, nullable=False),
-    Column("answered", Text, nullable=False, comment="JSON: the answers, texts"),
+    Column("answered", Text, nullable=False, comment='JSON: {"answers": texts, "values": of the explanation}'),
     PrimaryKeyConstraint("account_id", "domain_id", "id"),
     sqlite_with_rowid=False,
 )

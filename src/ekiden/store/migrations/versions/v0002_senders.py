@@ -109,7 +109,9 @@ def _create() -> None:
         sa.Column("code", sa.Text(), nullable=False, comment="domains.reasons; empty: nothing is wrong"),
         sa.Column("asked", sa.Text(), nullable=False, comment="JSON: [name, type] of the question"),
         sa.Column("expected", sa.Text(), nullable=False),
-        sa.Column("answered", sa.Text(), nullable=False, comment="JSON: the answers, texts"),
+        sa.Column(
+            "answered", sa.Text(), nullable=False, comment='JSON: {"answers": texts, "values": of the explanation}'
+        ),
         sa.PrimaryKeyConstraint("account_id", "domain_id", "id", name=op.f("pk_domain_check")),
         sqlite_with_rowid=False,
     )
