@@ -15,6 +15,8 @@ STATUSES = {"met", "partly", "not offered"}
 WANTED = {
     *(1870, 2034, 2308, 2920, 3030, 3207, 3461, 3463, 3464, 3848, 4954, 5321, 5322, 6152, 6409, 6531, 7505, 8314),
     *(9422, "PROXY protocol"),
+    # What a sender has to prove, and how it is checked.
+    *(6376, 7208, 7489, 8301, 8463, 8601, 9989),
 }
 
 
