@@ -89,7 +89,7 @@ def demo(
 
     Everything lives in a temporary folder and ends with Ctrl-C.
 
-    The line of --json has: smtp.starttls, smtp.tls and smtp.private ([host, port]; the last with STARTTLS), http
+    The line of --json has: smtp.starttls, smtp.tls and smtp.private (host and port; the last with STARTTLS), http
     (APIs, health, metrics), lab (its API), lab_http (its receiver of callbacks), ca (certificate to trust), account
     (name, username, password, api_key, domain, instance_id, iam_apikey), trace (command line; put an id for {id}),
     config and log (files).
