@@ -24,6 +24,7 @@ from ekiden.domains import queries
 from ekiden.domains.errors import DomainInUse, DomainsError, DomainTaken
 from ekiden.domains.examine import Examination
 from ekiden.domains.keys import after_checks, decisive, make_keys
+from ekiden.domains.lookup import PatientLookup
 from ekiden.domains.model import Check, Domain, Key, Kind, Record, Status, answered_json, asked_json, domain_of
 from ekiden.domains.names import check_domain_name
 from ekiden.domains.outgoing import outgoing
@@ -232,7 +233,7 @@ class Domains:
             await connection.execute(update(table).where(table.c.id.in_(domain_ids)).values(check_at=later))
 
     async def _look(self, domain: Domain, keys: Sequence[Key], kinds: frozenset[Kind]) -> _Looked:
-        look = Examination(domain.name, self._lookup, self._outgoing)
+        look = Examination(domain.name, PatientLookup(self._lookup, self._clock), self._outgoing)
         questions = []
         if "dmarc" in kinds:
             questions.append((look.dmarc(), 0))
