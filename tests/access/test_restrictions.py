@@ -313,6 +313,12 @@ def test_many_resources_do_not_fill_the_memory() -> None:
     assert len(book._applying) <= 1_024
 
 
+def test_a_zone_is_compiled_once_however_many_contexts_list_it() -> None:
+    contexts = [context(f"office,{name}") for name in ("home", "cloud", "kube")]
+    (made,) = RuleBook.compile(ZONES, [stored_rule(rule(*contexts))], GROUPS)._rules
+    assert len({id(item.zones[0][0]) for item in made.contexts}) == 1
+
+
 async def test_from_the_store(store: Store) -> None:
     clock = ManualClock()
     accounts = [await create_account(store, name, clock.now()) for name in ("acme", "beta", "none")]

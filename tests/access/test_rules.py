@@ -153,6 +153,20 @@ async def test_there_is_an_end(rules: Rules, acme: Account, zone: str, monkeypat
         await rules.create(acme.id, rule_values(acme.uid), actor=ANN)
 
 
+async def test_conditions_are_bounded_over_all_rules(
+    rules: Rules, acme: Account, zone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_CONDITIONS", 6)
+    # An attribute and each zone that it lists.
+    made = await rules.create(acme.id, rule_values(acme.uid, context(f"{zone},{zone}", "public")), actor=ANN)
+    with pytest.raises(TooMany, match="6 conditions together"):
+        await rules.create(acme.id, rule_values(acme.uid, context(zone), context("", "public")), actor=ANN)
+    await rules.create(acme.id, rule_values(acme.uid, context(zone)), actor=ANN)
+    await rules.replace(acme.id, made.id, None, made.values(), actor=ANN)
+    with pytest.raises(TooMany):
+        await rules.replace(acme.id, made.id, None, rule_values(acme.uid, *[context(zone)] * 3), actor=ANN)
+
+
 def attributes(*pairs: tuple[str, str] | tuple[str, str, str]) -> Resource:
     return Resource(tuple(ResourceAttribute(*pair) for pair in pairs))
 

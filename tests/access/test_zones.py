@@ -163,6 +163,22 @@ async def test_there_is_an_end(zones: Zones, acme: Account, monkeypatch: pytest.
         await zones.create(acme.id, zone_values("two"), actor=ANN)
 
 
+async def test_addresses_are_bounded_over_all_zones(
+    zones: Zones, acme: Account, clock: ManualClock, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_ALL_ADDRESSES", 3)
+    two = zone_values("two", "192.0.2.1", "192.0.2.0/24", excluded=())
+    made = await zones.create(acme.id, two, actor=ANN)
+    with pytest.raises(TooMany, match="3 addresses together"):
+        await zones.create(acme.id, zone_values("more", "192.0.2.1", excluded=("192.0.2.1",)), actor=ANN)
+    other = await create_account(store, "other", clock.now())
+    await zones.create(other.id, two, actor=ANN)
+    small = await zones.create(acme.id, zone_values("small", "192.0.2.1"), actor=ANN)
+    await zones.replace(acme.id, made.id, None, two, actor=ANN)
+    with pytest.raises(TooMany):
+        await zones.replace(acme.id, small.id, None, zone_values("small", "::1", "::2"), actor=ANN)
+
+
 @pytest.mark.parametrize(
     ("values", "field"),
     [

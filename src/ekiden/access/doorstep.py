@@ -9,17 +9,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from ekiden.access.grants import LEGACY_PERIOD
 from ekiden.access.restrictions import AddressUnion, load_union
 from ekiden.net.listen import Networks
 from ekiden.store.api import StoreError
-from ekiden.store.tables import smtp_configuration
+from ekiden.store.tables import account, smtp_configuration
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from ekiden.store.api import Store
 
 log = logging.getLogger(__name__)
+
+_READ_AGAIN: Final = 60.0
+"""Seconds: deprecated lists end by themselves."""
 
 
 class Doorstep:
@@ -49,13 +52,15 @@ class Doorstep:
         self._max_age = max_age
         self._union: AddressUnion | None = None
         self._listed = Networks()
+        self._checked_at = 0.0
         self._read_at = 0.0
+        self._state: tuple[int, int] | None = None
         self._task: asyncio.Task[None] | None = None
 
     def admits(self, client: str, endpoint: str) -> bool:
         """False: no rule of anybody lets this address in."""
         now = self._clock.monotonic()
-        fresh = self._union is not None and now - self._read_at <= self._max_age
+        fresh = self._union is not None and now - self._checked_at <= self._max_age
         if not fresh and self._task is None:
             self._task = asyncio.create_task(self._read(now))
         if not fresh or self._union is None:
@@ -70,9 +75,17 @@ class Doorstep:
     async def _read(self, began: float) -> None:
         try:
             async with self._store.read() as connection:
-                self._union = await load_union(connection, self._groups)
-                self._listed = await self._deprecated(connection)
-            self._read_at = began
+                # Each change to anything of an account counts its revision up, so the sum tells whether all is
+                # as it was: then the rules of everybody need not be read and compiled again.
+                query = select(func.count(), func.coalesce(func.sum(account.c.revision), 0)).select_from(account)
+                number, revisions = (await connection.execute(query)).one()
+                state = (int(number), int(revisions))
+                if state != self._state or began - self._read_at > _READ_AGAIN:
+                    self._union = await load_union(connection, self._groups)
+                    self._listed = await self._deprecated(connection)
+                    self._state = state
+                    self._read_at = began
+            self._checked_at = began
         except (StoreError, SQLAlchemyError, OSError) as error:
             log.warning("network rules cannot be read: %s", type(error).__name__)
         finally:

@@ -11,6 +11,9 @@ TEXTS = Texts(
         "there is no zone {zone!r}": "ゾーン {zone!r} はありません",
         "zone {zone} is named by rules: {rules}": "ゾーン {zone} はルールで使われています: {rules}",
         "an account has at most {limit} zones": "一つのアカウントのゾーンは {limit} 個までです",
+        "the zones of an account have at most {limit} addresses together": (
+            "一つのアカウントのゾーンのアドレスは合わせて {limit} 個までです"
+        ),
         "{id} was changed in the meantime: its version is another one": (
             "{id} はその間に変更され、バージョンが異なります"
         ),
@@ -40,6 +43,9 @@ TEXTS = Texts(
         "there is no rule {rule!r}": "ルール {rule!r} はありません",
         "an account has at most {limit} rules": "一つのアカウントのルールは {limit} 個までです",
         "an account has at most {limit} rules with tags": "一つのアカウントのタグ付きルールは {limit} 個までです",
+        "the rules of an account have at most {limit} conditions together": (
+            "一つのアカウントのルールの条件は合わせて {limit} 個までです"
+        ),
         "{field}: ids of zones, separated by commas": "{field}: ゾーンの ID をコンマ区切りで指定してください",
         "{field}: {value!r} is none of {allowed}": "{field}: {value!r} は使えません。使えるのは {allowed} です",
         "{field}: {value!r} is there twice": "{field}: {value!r} が重複しています",

@@ -7,6 +7,7 @@ happens when none applies the caller says: HTTP APIs are open then, SMTP of an S
 
 from __future__ import annotations
 
+import asyncio
 import fnmatch
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -87,11 +88,17 @@ def smtp_resource(account_uid: str, instance: str, region: str = "") -> dict[str
 
 
 class _Context(NamedTuple):
-    """All must hold; ``mfa``: several factors are demanded."""
+    """All must hold; ``mfa``: several factors are demanded.
 
-    addresses: AddressSet
+    ``zones``: an address must be in one set of each tuple. They are not merged: many contexts may list many zones.
+    """
+
+    zones: tuple[tuple[AddressSet, ...], ...]
     endpoints: frozenset[str]
     mfa: bool
+
+    def holds(self, key: int | None) -> bool:
+        return all(any(key in zone for zone in listed) for listed in self.zones)
 
 
 class _Rule(NamedTuple):
@@ -122,7 +129,7 @@ class _Rule(NamedTuple):
             return Why.NO_CONTEXT
         why = Why.ADDRESS
         for context in self.contexts:
-            if key not in context.addresses:
+            if key is None or not context.holds(key):
                 continue
             if endpoint not in context.endpoints:
                 why = Why.ENDPOINT
@@ -220,7 +227,7 @@ class AddressUnion:
     def compile(cls, zones: Iterable[Zone], rules: Iterable[Rule], groups: Groups) -> AddressUnion:
         """From the zones and rules of all accounts."""
         compiler = _Compiler(zones, groups)
-        found: dict[str, list[Interval]] = {"public": [], "private": []}
+        found: dict[str, dict[int, AddressSet]] = {"public": {}, "private": {}}  # each set once
         for stored in rules:
             if stored.mode != "enabled" or stored.resource.value(SERVICE_NAME) != EVENT_NOTIFICATIONS:
                 continue
@@ -228,10 +235,17 @@ class AddressUnion:
             if rule.api_types and SMTP not in rule.api_types:
                 continue
             for context in rule.contexts:
-                for endpoint, intervals in found.items():
+                for endpoint, sets in found.items():
                     if endpoint in context.endpoints and not context.mfa:
-                        intervals.extend(context.addresses)
-        return cls({endpoint: AddressSet(intervals) for endpoint, intervals in found.items()})
+                        # What else the context demands would only take some away again.
+                        listed = context.zones[0] if context.zones else (EVERYWHERE,)
+                        sets.update((id(item), item) for item in listed)
+        return cls(
+            {
+                endpoint: AddressSet(interval for item in sets.values() for interval in item)
+                for endpoint, sets in found.items()
+            }
+        )
 
     def __contains__(self, where: object) -> bool:
         if not isinstance(where, tuple) or len(where) != 2:
@@ -241,12 +255,12 @@ class AddressUnion:
 
 
 class _Compiler:
-    """Compiles zones once, however many rules name them."""
+    """Compiles zones once, however many contexts name them."""
 
     def __init__(self, zones: Iterable[Zone], groups: Groups) -> None:
         self._zones = {(zone.account_id, zone.id): zone for zone in zones}
         self._groups = groups
-        self._unions: dict[tuple[int, frozenset[str]], AddressSet] = {}
+        self._sets: dict[tuple[int, str], AddressSet] = {}
 
     def rule(self, rule: Rule) -> _Rule:
         attributes = [(item.name, _wanted(item)) for item in rule.resource.attributes]
@@ -256,23 +270,24 @@ class _Compiler:
         return _Rule(rule.id, rule.mode == "report", contexts, tuple(attributes), api_types)
 
     def _context(self, context: Context, account_id: int) -> _Context:
-        addresses, endpoints, mfa = EVERYWHERE, frozenset({"public", "private"}), False
+        zones: list[tuple[AddressSet, ...]] = []
+        endpoints, mfa = frozenset({"public", "private"}), False
         for attribute in context.attributes:
             if attribute.name == ZONE:
-                listed = self._union(account_id, frozenset(attribute.zone_ids()))
-                addresses = listed if addresses is EVERYWHERE else addresses & listed
+                listed = dict.fromkeys(attribute.zone_ids())
+                zones.append(tuple(self._set(account_id, zone_id) for zone_id in listed))
             elif attribute.name == ENDPOINT:
                 endpoints &= {attribute.value}
             elif attribute.name == MFA:
                 mfa = mfa or attribute.value != "NONE"
-        return _Context(addresses, endpoints, mfa)
+        return _Context(tuple(zones), endpoints, mfa)
 
-    def _union(self, account_id: int, zone_ids: frozenset[str]) -> AddressSet:
-        found = self._unions.get((account_id, zone_ids))
+    def _set(self, account_id: int, zone_id: str) -> AddressSet:
+        key = (account_id, zone_id)
+        found = self._sets.get(key)
         if found is None:
-            zones = [self._zones.get((account_id, zone_id)) for zone_id in zone_ids]
-            found = AddressSet(interval for zone in zones if zone is not None for interval in self._zone(zone))
-            self._unions[account_id, zone_ids] = found
+            zone = self._zones.get(key)
+            found = self._sets[key] = NOWHERE if zone is None else self._zone(zone)
         return found
 
     def _zone(self, zone: Zone) -> AddressSet:
@@ -308,12 +323,15 @@ def _wanted(attribute: ResourceAttribute) -> re.Pattern[str] | str:
 async def load_rulebook(connection: AsyncConnection, account_id: int, groups: Groups) -> RuleBook:
     """The rules of one account, in two queries."""
     rules = await load_rules(connection, account_id)
-    zones = await load_zones(connection, account_id) if rules else []
-    return RuleBook.compile(zones, rules, groups)
+    if not rules:
+        return RuleBook(())
+    zones = await load_zones(connection, account_id)
+    # In a thread: thousands of addresses would keep everybody else waiting.
+    return await asyncio.to_thread(RuleBook.compile, zones, rules, groups)
 
 
 async def load_union(connection: AsyncConnection, groups: Groups) -> AddressUnion:
     """What the rules of all accounts together could let in, in two queries."""
     rules = await load_rules(connection)
     zones = await load_zones(connection) if rules else []
-    return AddressUnion.compile(zones, rules, groups)
+    return await asyncio.to_thread(AddressUnion.compile, zones, rules, groups)

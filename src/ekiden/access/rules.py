@@ -37,6 +37,8 @@ MAX_RULES: Final = 500
 MAX_TAGGED_RULES: Final = 200
 """Those of them that name tags."""
 MAX_CONTEXTS: Final = 1_000
+MAX_CONDITIONS: Final = 10_000
+"""Attributes of the contexts of all rules of one account, and zones that they list: what one request may cost."""
 MAX_TAGS: Final = 10
 MAX_API_TYPES: Final = 100
 
@@ -273,7 +275,7 @@ class Rules:
             others = await load_rules(connection, account_id)
             if len(others) >= MAX_RULES:
                 raise TooMany("an account has at most {limit} rules", limit=MAX_RULES)
-            self._check_tagged(values, others)
+            self._check_others(values, others)
             row = {
                 "id": uuid.uuid4().hex,
                 "account_id": account_id,
@@ -316,7 +318,7 @@ class Rules:
                 raise VersionMismatch(rule_id)
             check_rule(values)
             others = await load_rules(connection, account_id)
-            self._check_tagged(values, [other for other in others if other.id != rule_id])
+            self._check_others(values, [other for other in others if other.id != rule_id])
             changes = await self._changes(connection, account_id, values, now, actor)
             change = update(table).where(table.c.id == rule_id).values(changes)
             made = (await connection.execute(change.returning(*table.c))).one()
@@ -341,7 +343,10 @@ class Rules:
         return row
 
     @staticmethod
-    def _check_tagged(values: RuleValues, others: Sequence[Rule]) -> None:
+    def _check_others(values: RuleValues, others: Sequence[Rule]) -> None:
+        count = _conditions(values.contexts) + sum(_conditions(other.contexts) for other in others)
+        if count > MAX_CONDITIONS:
+            raise TooMany("the rules of an account have at most {limit} conditions together", limit=MAX_CONDITIONS)
         if values.resource.tags and sum(bool(other.resource.tags) for other in others) >= MAX_TAGGED_RULES:
             raise TooMany("an account has at most {limit} rules with tags", limit=MAX_TAGGED_RULES)
 
@@ -395,6 +400,11 @@ def _zone_ids(contexts: Iterable[Context]) -> set[str]:
         if attribute.name == ZONE
         for zone in attribute.zone_ids()
     }
+
+
+def _conditions(contexts: Iterable[Context]) -> int:
+    attributes = [attribute for context in contexts for attribute in context.attributes]
+    return len(attributes) + sum(len(item.zone_ids()) for item in attributes if item.name == ZONE)
 
 
 _decode_contexts = msgspec.json.Decoder(tuple[Context, ...]).decode

@@ -29,6 +29,8 @@ MAX_ZONES: Final = 500
 """Zones of one account."""
 MAX_ADDRESSES: Final = 1_000
 """Addresses of one zone, and as many excluded ones."""
+MAX_ALL_ADDRESSES: Final = 20_000
+"""Addresses of all zones of one account, excluded ones too: each worker has them in memory, ready to be asked."""
 MAX_DESCRIPTION: Final = 300
 
 _NAME = re.compile(r"[a-zA-Z0-9 \-_]{1,128}")
@@ -188,8 +190,10 @@ class Zones:
         async with self._store.write() as connection:
             await lock_account(connection, account_id)
             await self._check_name(connection, account_id, values.name)
-            if await count_zones(connection, account_id) >= MAX_ZONES:
+            others = await load_zones(connection, account_id)
+            if len(others) >= MAX_ZONES:
                 raise TooMany("an account has at most {limit} zones", limit=MAX_ZONES)
+            _check_sum(values, others)
             made = (await connection.execute(insert(table).values(row).returning(*table.c))).one()
             await changed(connection, account_id, now, actor, "zone.create", made.id, **_audited(values))
         return _zone(made)
@@ -219,7 +223,7 @@ class Zones:
     ) -> Zone:
         """Give the zone other values if it still has that version; ``None``: whichever it has.
 
-        Raises ``ZoneNotFound``, ``VersionMismatch``, ``BadValue``, ``ZoneNameTaken``.
+        Raises ``ZoneNotFound``, ``VersionMismatch``, ``BadValue``, ``ZoneNameTaken``, ``TooMany``.
         """
         now = self._clock.now()
         async with self._store.write() as connection:
@@ -230,6 +234,8 @@ class Zones:
             check_zone(values)
             if values.name != row.name:
                 await self._check_name(connection, account_id, values.name)
+            others = await load_zones(connection, account_id)
+            _check_sum(values, [other for other in others if other.id != zone_id])
             change = update(table).where(table.c.id == zone_id).values(self._changes(values, now, actor))
             made = (await connection.execute(change.returning(*table.c))).one()
             await changed(connection, account_id, now, actor, "zone.replace", zone_id, **_audited(values))
@@ -278,6 +284,13 @@ class Zones:
             "updated_at": now,
             "updated_by": actor.name,
         }
+
+
+def _check_sum(values: ZoneValues, others: Iterable[Zone]) -> None:
+    count = len(values.addresses) + len(values.excluded)
+    count += sum(len(zone.addresses) + len(zone.excluded) for zone in others)
+    if count > MAX_ALL_ADDRESSES:
+        raise TooMany("the zones of an account have at most {limit} addresses together", limit=MAX_ALL_ADDRESSES)
 
 
 async def lock_account(connection: AsyncConnection, account_id: int) -> None:
