@@ -6,7 +6,7 @@ import asyncio
 import re
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Table, func, select
 
 from ekiden.access.accounts import create_account
 from ekiden.access.audit import Actor, list_entries
@@ -18,16 +18,18 @@ from ekiden.access.errors import AccessError, BadName
 from ekiden.access.projects import Project, Projects
 from ekiden.access.smtp_configurations import SmtpConfiguration, SmtpConfigurations
 from ekiden.access.smtp_errors import BadValue, InUse, NoSuch, TooManyUsers
-from ekiden.access.smtp_users import SmtpUser, SmtpUsers, generate_username
+from ekiden.access.smtp_users import NewSmtpUser, SmtpUser, SmtpUsers, generate_username
 from ekiden.access.vault import Vault
 from ekiden.core.clock import SECOND, ManualClock
 from ekiden.dns.config import DnsConfig
 from ekiden.dns.resolver import DnsResolver
 from ekiden.domains.config import DomainsConfig
+from ekiden.domains.errors import DomainInUse
 from ekiden.domains.lookup import DnsLookup
 from ekiden.domains.service import Domains
 from ekiden.store.api import Store
 from ekiden.store.tables import account as account_table
+from ekiden.store.tables import smtp_configuration, smtp_user
 
 ME = Actor("test", "192.0.2.1")
 
@@ -201,3 +203,65 @@ async def test_texts_have_bounds(shop: Shop, values: dict[str, str]) -> None:
     configuration = await shop.configuration("one")
     with pytest.raises(AccessError):
         await shop.configurations.update(shop.project.id, configuration.id, **values)  # type: ignore[arg-type]
+
+
+async def _rows(shop: Shop, table: Table) -> int:
+    async with shop.store.read() as connection:
+        return int(await connection.scalar(select(func.count()).select_from(table)) or 0)
+
+
+async def test_a_user_given_up_everywhere_at_once_is_revoked(shop: Shop) -> None:
+    one, two = await shop.configuration("one"), await shop.configuration("two")
+    for _ in range(8):
+        user = (await shop.users.create(one)).user
+        clone = await shop.users.clone(two, user.username)
+        await asyncio.gather(shop.users.delete(one.id, user.id), shop.users.delete(two.id, clone.id))
+    assert all(item.revoked_at is not None for item in await list_credentials(shop.store))
+
+
+async def test_a_user_cloned_while_it_is_given_up_is_one_or_none(shop: Shop) -> None:
+    one, two = await shop.configuration("one"), await shop.configuration("two")
+    for _ in range(8):
+        user = (await shop.users.create(one)).user
+        answers = await asyncio.gather(
+            shop.users.delete(one.id, user.id), shop.users.clone(two, user.username), return_exceptions=True
+        )
+        (credential,) = [item for item in await list_credentials(shop.store) if item.name == user.username]
+        assert (credential.revoked_at is None) == isinstance(answers[1], SmtpUser)
+        if isinstance(answers[1], SmtpUser):
+            await shop.users.delete(two.id, answers[1].id)
+        else:
+            assert isinstance(answers[1], NoSuch)
+
+
+async def test_no_users_are_left_of_a_configuration_that_goes(shop: Shop) -> None:
+    for number in range(6):
+        made = await shop.configuration(f"n{number}")
+        await shop.users.create(made)
+        answers = await asyncio.gather(
+            shop.users.create(made),
+            shop.configurations.delete(shop.project.id, made.id),
+            shop.users.create(made),
+            return_exceptions=True,
+        )
+        assert answers[1] is None
+        assert all(isinstance(answer, NewSmtpUser | NoSuch) for answer in (answers[0], answers[2]))
+    assert await _rows(shop, smtp_user) == 0
+    assert all(item.revoked_at is not None for item in await list_credentials(shop.store))
+
+
+async def test_a_configuration_has_a_domain_of_its_account(shop: Shop) -> None:
+    for number in range(6):
+        domain = await shop.domains.add(shop.project.account_id, f"n{number}.example", vouched=True)
+        making = shop.configurations.create(
+            shop.project, domain.id, f"n{number}", attachments=False, max_recipients=1
+        )
+        made, removed = await asyncio.gather(making, shop.domains.remove(domain.id), return_exceptions=True)
+        assert isinstance(made, NoSuch) == (removed is None)
+        assert isinstance(made, SmtpConfiguration) == isinstance(removed, DomainInUse)
+    page = await shop.configurations.list(shop.project.id, offset=0, limit=100)
+    assert await _rows(shop, smtp_configuration) == page.total == len(page.items)
+    other = await create_account(shop.store, "other", shop.clock.now())
+    foreign = await shop.domains.add(other.id, "foreign.example")
+    with pytest.raises(NoSuch, match="domain"):
+        await shop.configurations.create(shop.project, foreign.id, "x", attachments=False, max_recipients=1)

@@ -71,7 +71,8 @@ class SmtpConfigurations:
     ) -> SmtpConfiguration:
         """A new configuration for a domain of the project's account.
 
-        Raises ``BadValue``, and ``InUse`` when the project has one of that name, or for that domain.
+        Raises ``BadValue``, ``NoSuch`` when the account does not have that domain, and ``InUse`` when the project
+        has one of that name, or for that domain.
         """
         now = self._clock.now()
         id_ = str(uuid.uuid4())
@@ -90,6 +91,7 @@ class SmtpConfigurations:
         }
         try:
             async with self._store.write() as connection:
+                await _keep_domain(connection, project.account_id, domain_id)
                 await connection.execute(insert(table).values(values))
                 made = await _one(connection, project.id, id_)
                 await changed(
@@ -167,7 +169,7 @@ class SmtpConfigurations:
     ) -> SmtpConfiguration:
         now = self._clock.now()
         async with self._store.write() as connection:
-            found = await _one(connection, project_id, id_)
+            found = await _one(connection, project_id, id_, lock=True)
             await connection.execute(update(table).where(table.c.id == found.id).values(**values, updated_at=now))
             await changed(connection, found.account_id, now, actor, action, found.name, id=found.id, **values)
             return await _one(connection, project_id, id_)
@@ -176,7 +178,7 @@ class SmtpConfigurations:
         """It goes with its users; the domain stays the account's. Raises ``NoSuch``."""
         now = self._clock.now()
         async with self._store.write() as connection:
-            found = await _one(connection, project_id, id_)
+            found = await _one(connection, project_id, id_, lock=True)
             await remove_users(connection, found.account_id, found.id, now, actor)
             await connection.execute(delete(table).where(table.c.id == found.id))
             await changed(
@@ -191,9 +193,17 @@ class SmtpConfigurations:
             )
 
 
-async def _one(connection: AsyncConnection, project_id: int, id_: str) -> SmtpConfiguration:
+async def _keep_domain(connection: AsyncConnection, account_id: int, domain_id: int) -> None:
+    """The domain stays until the transaction ends. Raises ``NoSuch`` when the account does not have it."""
+    query = select(domain_table.c.id).where(domain_table.c.id == domain_id, domain_table.c.account_id == account_id)
+    if (await connection.execute(query.with_for_update())).one_or_none() is None:
+        raise NoSuch("the account has no such domain")
+
+
+async def _one(connection: AsyncConnection, project_id: int, id_: str, *, lock: bool = False) -> SmtpConfiguration:
+    """``lock``: until the transaction ends nobody else changes it or its users."""
     query = _query().where(table.c.project_id == project_id, table.c.id == canonical_uid(id_))
-    row = (await connection.execute(query)).one_or_none()
+    row = (await connection.execute(query.with_for_update(of=table) if lock else query)).one_or_none()
     if row is None:
         raise NoSuch("there is no SMTP configuration {id!r}", id=id_)
     return _configuration(row)

@@ -11,6 +11,7 @@ TEXTS = Texts(
         ),
         "there is no project {project!r}": "プロジェクト {project!r} はありません",
         "the account has a project {name!r} already": "このアカウントにはプロジェクト {name!r} がすでにあります",
+        "the account has no such domain": "アカウントにそのドメインはありません",
         "there is no SMTP configuration {id!r}": "SMTP 構成 {id!r} はありません",
         "there is an SMTP configuration {name!r} in this instance already": (
             "このインスタンスには SMTP 構成 {name!r} がすでにあります"

@@ -2,6 +2,9 @@
 
 A clone is the same user name and password in another configuration of the same project: one credential, shared. It
 is revoked when the last configuration gives it up.
+
+What changes users locks the configuration first, then credentials in the order of their ids, then the account
+(``audit.changed``): so what is checked stays true, and two changes never wait for each other.
 """
 
 from __future__ import annotations
@@ -117,6 +120,7 @@ class SmtpUsers:
                 smtp_configuration.c.project_id == configuration.project_id,
             )
             .limit(1)
+            .with_for_update(of=credential)
         )
         try:
             async with self._store.write() as connection:
@@ -154,6 +158,7 @@ class SmtpUsers:
             values["description"] = check_text("description", description, 0, MAX_DESCRIPTION)
         now = self._clock.now()
         async with self._store.write() as connection:
+            await _lock(connection, configuration_id)
             found = await _one(connection, configuration_id, id_)
             change = update(table).where(table.c.id == found.id).values(**values, updated_at=now)
             account_id = (await connection.execute(change.returning(table.c.account_id))).scalar_one()
@@ -166,6 +171,7 @@ class SmtpUsers:
         """Nobody can log in with it for this configuration any more, within two seconds. Raises ``NoSuch``."""
         now = self._clock.now()
         async with self._store.write() as connection:
+            await _lock(connection, configuration_id)
             found = await _one(connection, configuration_id, id_)
             gone = delete(table).where(table.c.id == found.id).returning(table.c.account_id)
             account_id = (await connection.execute(gone)).scalar_one()
@@ -183,8 +189,7 @@ class SmtpUsers:
 
     async def _make_room(self, connection: AsyncConnection, configuration: SmtpConfiguration) -> None:
         """Raises ``TooManyUsers``, and ``NoSuch`` for a configuration that is gone; one caller at a time."""
-        locked = select(smtp_configuration.c.id).where(smtp_configuration.c.id == configuration.id)
-        if (await connection.execute(locked.with_for_update())).one_or_none() is None:
+        if not await _lock(connection, configuration.id):
             raise NoSuch("there is no SMTP configuration {id!r}", id=configuration.id)
         counted = select(func.count()).select_from(table).where(table.c.configuration_id == configuration.id)
         if (await connection.scalar(counted) or 0) >= self._limit:
@@ -244,7 +249,16 @@ async def remove_users(
         )
 
 
+async def _lock(connection: AsyncConnection, configuration_id: str) -> bool:
+    """Whether there is that configuration; until the transaction ends nobody else changes its users."""
+    query = select(smtp_configuration.c.id).where(smtp_configuration.c.id == configuration_id)
+    return (await connection.execute(query.with_for_update())).one_or_none() is not None
+
+
 async def _revoke_unused(connection: AsyncConnection, ids: list[int], now: Millis) -> None:
+    """Whoever else gives them up, or clones them, waits here, and then sees what was done in this transaction."""
+    order = select(credential.c.id).where(credential.c.id.in_(ids)).order_by(credential.c.id)
+    await connection.execute(order.with_for_update())
     used = select(table.c.credential_id)
     change = update(credential).where(
         credential.c.id.in_(ids), credential.c.id.not_in(used), credential.c.revoked_at.is_(None)
