@@ -204,6 +204,8 @@ def list_(
         print_json([domain_json(item, accounts.get(item.account_id, "")) for item in found])
     elif found:
         output().print(domain_table(found, accounts))
+    elif account or status:
+        error_console().print(say("no such domains"))
     else:
         error_console().print(say("no domains; add one with: ekiden domain add DOMAIN --account NAME"))
 

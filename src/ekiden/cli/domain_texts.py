@@ -69,6 +69,7 @@ TEXTS = Texts(
         ),
         "domain {name} approved": "ドメイン {name} を承認しました",
         "domain {name} refused": "ドメイン {name} を拒否しました",
+        "no such domains": "該当するドメインはありません",
         "no domains; add one with: ekiden domain add DOMAIN --account NAME": (
             "ドメインはありません。追加するには: ekiden domain add ドメイン --account 名前"
         ),

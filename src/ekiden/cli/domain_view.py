@@ -143,7 +143,7 @@ def print_domain(out: Console, domain: Domain, account: str, config: DomainsConf
         if domain.usable:
             end = local_time(domain.failing_since + round(config.grace * SECOND))
             out.print(say("if that stays so, nothing is accepted from it from {time} on", time=end))
-    elif domain.reason:
+    elif domain.reason and domain.checked_at is not None:
         out.print(short(domain.reason, lang()))
     if domain.approval == "pending":
         answered = "approval: pending; the questionnaire is answered"

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ekiden.access.accounts import find_account, list_accounts
+from ekiden.access.accounts import find_account, get_account, list_accounts
 from ekiden.access.refusals import Refusal, find_refusal, list_refusals
 from ekiden.cli.common import (
     CliError,
@@ -83,11 +83,12 @@ def _chosen(trace: MessageTrace, number: int | None, recipient: str | None) -> l
     return chosen
 
 
-def _list_refused(config: Path | None, language: Language, as_json: bool) -> None:
+def _list_refused(config: Path | None, language: Language, as_json: bool, account: str | None, limit: int) -> None:
     async def main() -> tuple[list[Refusal], dict[int, str]]:
         async with opened_store(load(config)) as store:
             accounts = {account.id: account.name for account in await list_accounts(store)}
-            return await list_refusals(store), accounts
+            account_id = None if account is None else (await get_account(store, account)).id
+            return await list_refusals(store, account_id, limit), accounts
 
     refusals, accounts = run_async(main())
     if as_json:
@@ -112,6 +113,13 @@ def trace(
     refused: Annotated[
         bool, typer.Option("--refused", help="Instead of one message: list what was refused lately.")
     ] = False,
+    account: Annotated[
+        str | None,
+        typer.Option("--account", "-a", help="With --refused: only of this account.", show_default=False),
+    ] = None,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, max=10_000, help="With --refused: at most so many.")
+    ] = 100,
     brief: Annotated[bool, typer.Option("--brief", help="Without the SMTP dialogues.")] = False,
     language_name: Annotated[
         str | None, typer.Option("--lang", help="en or ja; else the locale.", show_default=False, metavar="LANG")
@@ -127,7 +135,7 @@ def trace(
     if (id is None) != refused:
         raise typer.BadParameter("give an id, or --refused", param_hint="ID")
     if id is None:
-        _list_refused(config, chosen_language, as_json)
+        _list_refused(config, chosen_language, as_json, account, limit)
         return
     wanted = id
 

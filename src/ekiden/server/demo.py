@@ -24,6 +24,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 import msgspec
 
 from ekiden.access.accounts import create_account
+from ekiden.access.bounds import MANAGE, READ
 from ekiden.access.credentials import create_api_key, generate_password, set_password
 from ekiden.access.projects import Projects
 from ekiden.core.texts import Language, TranslatedError
@@ -325,7 +326,7 @@ class Demo:
             account = await create_account(store, "demo", clock.now(), region="demo")
             await set_password(store, account.id, "demo", password, clock.now())
             key = await create_api_key(store, account.id, "demo", clock.now())
-            iam = await create_api_key(store, account.id, "iam", clock.now())
+            iam = await create_api_key(store, account.id, "iam", clock.now(), scopes=(READ, MANAGE))
             project = await Projects(store, clock).create(account.id, "demo", region="demo")
             domains = make_domains(config, store, clock, open_vault(config))
             domain = await domains.add(account.id, DOMAIN)

@@ -65,7 +65,9 @@ class Visitor:
                 shared.metrics.authenticated("accepted")
                 return None
             # What the client hears is what a wrong password gets: nobody learns more from a foreign network.
-            self._note("auth", answer, refused)
+            facts = {"user": event.username, **refused.facts}
+            heard = Refusal.BAD_CREDENTIALS.reply
+            self._note("auth", answer, refused._replace(reply=heard, facts=facts))
             answer = Refusal.BAD_CREDENTIALS
         shared.metrics.authenticated(answer.value)
         return answer.reply
