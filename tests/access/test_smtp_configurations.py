@@ -194,7 +194,11 @@ async def test_lists_are_in_order_and_searched(shop: Shop) -> None:
     assert ([item.name for item in page.items], page.total) == (names[1:3], 4)
     page = await shop.configurations.list(shop.project.id, offset=0, limit=9, search="N2")
     assert ([item.name for item in page.items], page.total) == (["n2"], 1)
-    for pattern in ("%", "_", "n_"):
+    await shop.configurations.update(shop.project.id, page.items[0].id, name="Été\\_100%")
+    for part in ("Été", "\\_1", "0%", "\\"):
+        found = await shop.configurations.list(shop.project.id, offset=0, limit=9, search=part)
+        assert found.total == 1, part
+    for pattern in ("n%", "N_", "n_"):
         assert (await shop.configurations.list(shop.project.id, offset=0, limit=9, search=pattern)).total == 0
 
 

@@ -13,6 +13,7 @@ from ekiden.access.accounts import Account, create_account
 from ekiden.access.audit import Actor, list_entries
 from ekiden.access.network_errors import (
     BadValue,
+    RuleNotFound,
     TooMany,
     VersionMismatch,
     ZoneInUse,
@@ -37,6 +38,11 @@ def clock() -> ManualClock:
 @pytest.fixture
 def zones(store: Store, clock: ManualClock) -> Zones:
     return Zones(store, clock)
+
+
+@pytest.fixture
+def rules(store: Store, clock: ManualClock) -> Rules:
+    return Rules(store, clock)
 
 
 @pytest.fixture
@@ -91,6 +97,16 @@ async def test_the_life_of_a_zone(store: Store, zones: Zones, clock: ManualClock
     ]
     assert {entry.target for entry in entries[:3]} == {made.id}
     assert await revision(store, acme) == before + 3
+
+
+@pytest.mark.parametrize("id_", ["", "\0", "f" * 32, "F" * 33, "\ud800", "%"])
+async def test_what_cannot_be_an_id_is_nowhere(zones: Zones, rules: Rules, acme: Account, id_: str) -> None:
+    for ask in (zones.get(acme.id, id_), zones.delete(acme.id, id_, actor=ANN)):
+        with pytest.raises(ZoneNotFound):
+            await ask
+    for change in (rules.get(acme.id, id_), rules.delete(acme.id, id_, actor=ANN)):
+        with pytest.raises(RuleNotFound):
+            await change
 
 
 async def test_only_the_version_that_was_read_is_replaced(zones: Zones, acme: Account) -> None:

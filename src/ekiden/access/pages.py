@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Generic, NamedTuple, TypeVar
 
 from sqlalchemy import ColumnElement, func, or_
@@ -17,5 +18,9 @@ class Page(NamedTuple, Generic[Item]):
 
 
 def contains(search: str, *columns: ColumnElement[str]) -> ColumnElement[bool]:
-    """Whether one of the columns contains the text, in upper or lower case."""
-    return or_(*(func.lower(column).contains(search.lower(), autoescape=True) for column in columns))
+    """Whether one of the columns contains the text, in upper or lower case as the database knows them.
+
+    SQLite knows those of ASCII only, so both sides must be its own work.
+    """
+    pattern = "%" + re.sub(r"([%_\\])", r"\\\1", search) + "%"
+    return or_(*(func.lower(column).like(func.lower(pattern), escape="\\") for column in columns))

@@ -24,7 +24,7 @@ from ekiden.access.network_errors import (
     TooMany,
     VersionMismatch,
 )
-from ekiden.access.zones import SORTS, check_description, lock_account, missing_zones, parse_sort
+from ekiden.access.zones import SORTS, check_description, is_id, lock_account, missing_zones, parse_sort
 from ekiden.core.clock import Clock, Millis
 from ekiden.store.tables import access_rule as table
 from ekiden.store.tables import account as account_table
@@ -337,7 +337,7 @@ class Rules:
     @staticmethod
     async def _row(connection: AsyncConnection, account_id: int, rule_id: str) -> Row[Any]:
         query = select(table).where(table.c.id == rule_id, table.c.account_id == account_id)
-        row = (await connection.execute(query)).one_or_none()
+        row = (await connection.execute(query)).one_or_none() if is_id(rule_id) else None
         if row is None:
             raise RuleNotFound(rule_id)
         return row

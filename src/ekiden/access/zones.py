@@ -33,6 +33,7 @@ MAX_ALL_ADDRESSES: Final = 20_000
 """Addresses of all zones of one account, excluded ones too: each worker has them in memory, ready to be asked."""
 MAX_DESCRIPTION: Final = 300
 
+_ID = re.compile("[0-9a-f]{32}")
 _NAME = re.compile(r"[a-zA-Z0-9 \-_]{1,128}")
 _DESCRIPTION = re.compile(rf"[\x20-\xFE]{{0,{MAX_DESCRIPTION}}}")
 _CRN = re.compile(r"crn:[!-~]{1,996}")
@@ -262,7 +263,7 @@ class Zones:
     @staticmethod
     async def _row(connection: AsyncConnection, account_id: int, zone_id: str) -> Row[Any]:
         query = select(table).where(table.c.id == zone_id, table.c.account_id == account_id)
-        row = (await connection.execute(query)).one_or_none()
+        row = (await connection.execute(query)).one_or_none() if is_id(zone_id) else None
         if row is None:
             raise ZoneNotFound(zone_id)
         return row
@@ -284,6 +285,11 @@ class Zones:
             "updated_at": now,
             "updated_by": actor.name,
         }
+
+
+def is_id(text: str) -> bool:
+    """Whether a zone or a rule could have it; a database must not be asked for just any text (NUL)."""
+    return _ID.fullmatch(text) is not None
 
 
 def _check_sum(values: ZoneValues, others: Iterable[Zone]) -> None:
