@@ -218,6 +218,15 @@ async def test_from_elsewhere_a_right_password_looks_like_a_wrong_one(world: Wor
     assert await world.verify("mailer", PASSWORD, "192.0.2.2") is Refusal.NETWORK
 
 
+async def test_a_right_login_that_is_turned_away_costs_what_a_wrong_one_does(world: World) -> None:
+    for number in range(20):
+        assert await world.verify("mailer", PASSWORD) == world.mailer
+        assert world.hashes() == number + 1, "computed each time"
+        await world.authenticator.turn_away("mailer", PASSWORD, HERE)
+    assert await world.verify("mailer", PASSWORD) is Refusal.TOO_MANY
+    assert await world.verify("mailer", PASSWORD, "192.0.2.2") == world.mailer
+
+
 async def test_scopes(world: World, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     verify = world.authenticator.verify

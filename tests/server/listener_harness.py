@@ -185,7 +185,7 @@ class Harness:
         self.api_key = (await create_api_key(self.store, account.id, "key", now)).key
         me = await self.store.register_worker("here", 1, now, DAY)
         config = AccessConfig(delay=0, max_delay=0, recheck=0.05, address_limit=1000)
-        authenticator = Authenticator(self.store, clock, config)
+        self.authenticator = authenticator = Authenticator(self.store, clock, config)
         ids = IdFactory(me.node)
         self.parts = parts = door_parts(self.store, clock, ids, authenticator.directory)
         door = Door(

@@ -299,6 +299,9 @@ def test_an_smtp_user_is_refused_until_a_rule_allows_it_and_again_when_the_rule_
     soon(attempt, "235 ")
     assert attempt("127.0.0.7").startswith("535 ")
     assert harness.call(list_refusals(harness.store)) is not None
+    computed = harness.authenticator.computed
+    assert attempt("127.0.0.7").startswith("535 ")
+    assert harness.authenticator.computed == computed + 1, "as for a wrong password"
     with Client(harness.port) as client:
         login(client, harness, tenant.user.user.username, secret)
         assert send(client, "a@own.example", mail("a@own.example")).startswith("250 ")

@@ -166,6 +166,18 @@ class Authenticator:
             return Refusal.SCOPE
         return answer
 
+    async def turn_away(self, username: str, password: str, client_ip: str) -> None:
+        """For a login that is right and yet refused as a wrong one (network rules): let it look like one.
+
+        It counts as a failure, waits as long, and has to be computed again the next time.
+        """
+        user_key, address = _user_key(username), address_key(client_ip)
+        self._cache.pop(self._digest(username, password), None)
+        if user_key is not None:
+            self._known_good.pop((user_key, address), None)
+        self._count_failure(user_key, address)
+        await asyncio.sleep(self._delay(user_key, address))
+
     def known_valid(self, principal: Principal) -> bool | None:
         """``still_valid`` from memory; ``None``: not known well enough, ask ``still_valid``."""
         if not principal.credential_id:

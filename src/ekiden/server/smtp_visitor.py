@@ -68,6 +68,7 @@ class Visitor:
             facts = {"user": event.username, **refused.facts}
             heard = Refusal.BAD_CREDENTIALS.reply
             self._note("auth", answer, refused._replace(reply=heard, facts=facts))
+            await shared.authenticator.turn_away(event.username, event.password, self.peer)
             answer = Refusal.BAD_CREDENTIALS
         shared.metrics.authenticated(answer.value)
         return answer.reply
