@@ -18,12 +18,18 @@ from sqlalchemy.schema import DropTable
 
 from ekiden.access.accounts import create_account, resume_account, suspend_account
 from ekiden.access.directory import Directory
+from ekiden.access.vault import Vault
 from ekiden.core.address import parse_address
 from ekiden.core.clock import DAY, HOUR, SECOND, ManualClock
 from ekiden.core.events import EventType
 from ekiden.core.ids import IdFactory, parse_id
 from ekiden.core.states import Priority, State
 from ekiden.core.submission import Notify, Origin, Recipient, Ret, Submission
+from ekiden.dns.config import DnsConfig
+from ekiden.dns.resolver import DnsResolver
+from ekiden.domains.config import DomainsConfig
+from ekiden.domains.lookup import DnsLookup
+from ekiden.domains.service import Domains
 from ekiden.intake.config import IntakeConfig
 from ekiden.intake.door import Door
 from ekiden.intake.errors import (
@@ -362,6 +368,21 @@ async def test_what_is_just_taken(sqlite_store: Store, change: dict[str, Any]) -
     world = await make_world(sqlite_store, max_size=70_000, max_recipients=100)
     await world.door.submit(world.submission(**change))
     assert len(await world.rows(tables.message)) == 1
+
+
+async def test_keys_that_cannot_be_opened_are_a_temporary_failure(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As after a restore with another instance key."""
+    nowhere = DnsLookup(DnsResolver(DnsConfig(nameservers=("127.0.0.1",), port=9), world.clock))
+    other = Vault(bytes(32))
+    await Domains(world.store, world.clock, other, nowhere, DomainsConfig(), "mail.example.com").add(
+        world.account_id, "example.com", vouched=True
+    )
+    with pytest.raises(TemporarilyUnavailable):
+        await world.door.submit(world.submission())
+    assert "cannot be signed" in caplog.text
+    assert await world.rows(tables.message) == []
 
 
 async def test_a_suspended_account_within_two_seconds(world: World) -> None:

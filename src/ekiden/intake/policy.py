@@ -5,6 +5,7 @@ Everything is asked of what this worker remembers; the store is read only for wh
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,6 +15,7 @@ from ekiden.access.gate import Allowed, Gate, Refused
 from ekiden.access.quotas import OverQuota, Quotas
 from ekiden.access.refusals import Refusals
 from ekiden.access.remembered import Remembered
+from ekiden.access.vault import VaultError
 from ekiden.intake.errors import (
     AttachmentRefused,
     IntakeError,
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
     from ekiden.core.submission import Submission
     from ekiden.mime.scan import Header
     from ekiden.sender_auth.dkim_sign import SigningKey
+
+
+log = logging.getLogger(__name__)
 
 
 class Clearance(NamedTuple):
@@ -71,6 +76,10 @@ class Policy:
         try:
             return await self._clear(account, submission, header, recipients, starts)
         except (StoreError, SQLAlchemyError, OSError) as error:
+            raise TemporarilyUnavailable from error
+        except VaultError as error:
+            # Unsigned it must not go; with the right key the sender's next try will do.
+            log.error("messages of account %d cannot be signed: %s", account.id, error)
             raise TemporarilyUnavailable from error
 
     async def _clear(
