@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from door_parts import door_parts
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 from sqlalchemy.schema import DropTable
 
+from door_parts import door_parts
 from ekiden.access.accounts import create_account, resume_account, suspend_account
 from ekiden.access.directory import Directory
 from ekiden.access.vault import Vault
