@@ -178,3 +178,16 @@ def test_no_answer_breaks_anything(question: str, answer: Any) -> None:
     except BadAnswer:
         return
     assert validate(kept) == kept
+
+
+async def test_a_refusal_ends_the_vouching(owner: Owner) -> None:
+    domain = await owner.add(vouched=True)
+    assert domain.status == "verified"
+    domain = await owner.domains.refuse(domain.id, "abused", ADMIN)
+    assert (domain.status, domain.vouched) == ("suspended", False)
+    # Its owner may ask again, but not let itself in.
+    domain = await owner.domains.answer(domain.id, ANSWERS, ADMIN)
+    assert (domain.status, domain.approval) == ("suspended", "pending")
+    await owner.publish(domain)
+    assert (await owner.domains.verify(domain.id)).status == "suspended"
+    assert (await owner.domains.approve(domain.id, ADMIN)).status == "verified"

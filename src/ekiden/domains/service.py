@@ -399,7 +399,10 @@ class Domains:
         return await self._decide(domain_id, actor, "approved", "")
 
     async def refuse(self, domain_id: int, reason: str, actor: Actor) -> Domain:
-        """An administrator refuses: nothing is accepted from the domain any more. Raises ``NoSuchDomain``."""
+        """An administrator refuses: nothing is accepted from the domain any more. Raises ``NoSuchDomain``.
+
+        Nobody vouches for it any more, either: else its owner could answer the questionnaire and be let in again.
+        """
         if not reason.strip():
             raise DomainsError("a refusal needs a reason")
         return await self._decide(domain_id, actor, "refused", reason.strip())
@@ -408,12 +411,14 @@ class Domains:
         now = self._clock.now()
         async with self._store.write() as connection:
             domain = await queries.find_domain(connection, domain_id, lock=True)
-            values = {
+            values: dict[str, Any] = {
                 "approval": approval,
                 "approval_reason": reason,
                 "approved_by": actor.name,
                 "approved_at": now,
             }
+            if approval == "refused":
+                values["vouched"] = False
             await connection.execute(update(table).where(table.c.id == domain_id).values(values))
             action = f"domain.{'approve' if approval == 'approved' else 'refuse'}"
             await changed(connection, domain.account_id, now, actor, action, domain.name, reason=reason)
