@@ -153,3 +153,37 @@ def test_nothing_that_a_delivery_needs_ever_goes(
             await store.close()
 
     asyncio.run(check())
+
+
+async def test_records_that_belong_to_no_message(store: Store) -> None:
+    """Refusals, checks, the audit log, events of the account and quotas, each just before and behind its time."""
+
+    def at(when: int, number: int = 0) -> int:
+        return retention.first_id(when) + number
+
+    refusal = {"account_id": 0, "stage": "mail", "reason": "r", "reply": "", "credential_id": 0, "client": ""}
+    check = {"account_id": 1, "domain_id": 1, "result": "pass", "code": "", "asked": "[]", "expected": ""}
+    entry = {"account_id": 1, "actor": "a", "source": "", "action": "x.y", "target": "", "data": "{}"}
+    event = {"account_id": 1, "message_id": 0, "recipient_number": 0, "type": 1, "data": "{}"}
+    usage = {"account_id": 1, "seconds": 86_400, "used": 1}
+    rows = {
+        t.refusal: [{**refusal, "sender": "", "data": "{}", "id": at(day), "at": day} for day in (OLD, YOUNG)],
+        t.domain_check: [
+            {**check, "answered": "{}", "kind": kind, "id": at(day, number), "at": day}
+            for number, (kind, day) in enumerate(
+                [("spf", OLD - DAY), ("spf", OLD), ("dkim", OLD), ("dkim", YOUNG), ("spf", OLD - 2 * DAY)]
+            )
+        ],
+        t.audit: [{**entry, "at": NOW - days * DAY} for days in (401, 399)],
+        t.event: [{**event, "id": at(day), "at": day} for day in (OLD, YOUNG)],
+        t.quota_usage: [{**usage, "starts_at": NOW - days * DAY} for days in (9, 7)],
+    }
+    async with store.write() as connection:
+        for table, values in rows.items():
+            await connection.execute(insert(table), values)
+    removed = {"refusal": 1, "domain_check": 3, "audit": 1, "event": 1, "quota_usage": 1}
+    assert await prune(store, NOW, CONFIG) == removed
+    assert await prune(store, NOW, CONFIG) == {}
+    async with store.read() as connection:
+        kept = (await connection.execute(select(t.domain_check.c.kind, t.domain_check.c.at))).all()
+    assert {tuple(row) for row in kept} == {("spf", OLD), ("dkim", YOUNG)}
