@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
@@ -175,7 +175,12 @@ class Cloud:
 
 @asynccontextmanager
 async def running_cloud(
-    store: Store, lab: Lab, *, config: IbmConfig | None = None, clock: Any = None
+    store: Store,
+    lab: Lab,
+    *,
+    config: IbmConfig | None = None,
+    clock: Any = None,
+    proxy_from: Sequence[str] = (),
 ) -> AsyncIterator[Cloud]:
     """The server, until the end of the block."""
     clock = clock or SystemClock()
@@ -221,7 +226,7 @@ async def running_cloud(
 
     listener = open_listener("127.0.0.1", 0)
     cloud.port = listener.getsockname()[1]
-    server = HttpServer(make_app(ready, metrics, ibm_handlers(services)), [listener])
+    server = HttpServer(make_app(ready, metrics, ibm_handlers(services)), [listener], proxy_from=proxy_from)
     await server.start()
     try:
         yield cloud

@@ -13,14 +13,17 @@ from urllib.parse import quote
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from ibm_cloud import ADMIN, Cloud, Reply
+from ibm_cloud import ADMIN, Cloud, Reply, running_cloud
 
 from ekiden.access.accounts import create_account, suspend_account
+from ekiden.access.audit import list_entries
 from ekiden.access.credentials import create_api_key, revoke_credential
 from ekiden.access.smtp_texts import TEXTS as SMTP_TEXTS
 from ekiden.core.texts import Texts
 from ekiden.dialects.ibm.routes import OPERATIONS
 from ekiden.dialects.ibm.texts import TEXTS
+from ekiden.lab import Lab
+from ekiden.store.api import Store
 
 JSON = {"Content-Type": "application/json"}
 
@@ -322,3 +325,22 @@ async def test_nothing_that_is_sent_makes_a_500(cloud: Cloud, data: st.DataObjec
 def test_translations_name_the_same_values(texts: Texts) -> None:
     for english, japanese in texts.japanese.items():
         assert sorted(re.findall(r"\{\w+", english)) == sorted(re.findall(r"\{\w+", japanese)), english
+
+
+@pytest.mark.parametrize(
+    ("proxy_from", "source", "scheme"),
+    [((), "127.0.0.1", "http"), (("192.0.2.0/24",), "127.0.0.1", "http"), (("127.0.0.0/8",), "10.9.8.7", "https")],
+)
+async def test_only_a_proxy_of_the_configuration_says_where_a_request_comes_from(
+    store: Store, monkeypatch: pytest.MonkeyPatch, proxy_from: tuple[str, ...], source: str, scheme: str
+) -> None:
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")  # uvicorn's own way to be told
+    forwarded = {"X-Forwarded-For": "10.9.8.7", "X-Forwarded-Proto": "https"}
+    async with Lab() as lab, running_cloud(store, lab, proxy_from=proxy_from) as cloud:
+        path = f"/v1/instances/{cloud.instance}/smtp/config"
+        made = await cloud.request("POST", path, b'{"name":"a","domain":"a.example"}', JSON | forwarded)
+        assert made.status == 201
+        entry, *_ = await list_entries(store, cloud.account.id)
+        assert (entry.action, entry.source) == ("smtp_configuration.create", source)
+        listed = (await cloud.request("GET", path, headers=forwarded)).json
+        assert listed["first"]["href"].startswith(f"{scheme}://")

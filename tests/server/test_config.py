@@ -129,6 +129,7 @@ LISTENER = '[[listeners]]\nname = "a"\naddresses = ["127.0.0.1:0"]\n'
             LISTENER + 'proxy_from = ["balancer"]\ncertificates = ' + CERTIFICATES,
             'listeners[0].proxy_from[0]: "balancer" is not a network; allowed are texts such as ',
         ),
+        ('[http]\nproxy_from = ["*"]', 'http.proxy_from[0]: "*" is not a network; allowed are texts such as '),
         (GOOD + GOOD.replace("587", "588").replace('hostname = "mail.example.com"', ""), "another listener"),
         ("[delivery]\njitter = 0.9", "delivery.jitter: 0.9 is too large; the most allowed is 0.5"),
         ("[delivery]\nretry = []", "delivery: retry needs at least one wait"),

@@ -63,6 +63,7 @@ class IntakeSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 class HttpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     addresses: tuple[str, ...] = ("127.0.0.1:8080",)
+    proxy_from: tuple[str, ...] = ()
 
 
 class LabConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

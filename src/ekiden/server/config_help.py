@@ -36,7 +36,7 @@ SECTIONS: dict[str, Help] = {
         "SMTP リスナーの制限。接続数とメモリはワーカーごとの値です。",
     ),
     "intake": Help("What is done to a message when it is accepted.", "受け付け時の処理。"),
-    "http": Help("Health and metrics.", "ヘルスチェックとメトリクス。"),
+    "http": Help("Health, metrics and the HTTP APIs.", "ヘルスチェック、メトリクス、HTTP API。"),
     "access": Help(
         "How logins are remembered, and how guessing is slowed. Each worker counts for itself.",
         "認証結果の記憶と、総当たり攻撃の抑制。ワーカーごとに数えます。",
@@ -179,7 +179,12 @@ KEYS: dict[str, Help] = {
         "Received フィールドがこれより多いメッセージはループと見なします (RFC 5321 §6.3)。",
     ),
     "http.addresses": Help(
-        "Where /healthz, /readyz and /metrics are served.", "/healthz、/readyz、/metrics を提供するアドレス。"
+        "Where /healthz, /readyz, /metrics and the HTTP APIs are served.",
+        "/healthz、/readyz、/metrics と HTTP API を提供するアドレス。",
+    ),
+    "http.proxy_from": Help(
+        "Networks of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are believed; nobody else's are.",
+        "リバースプロキシのネットワーク。そこからの X-Forwarded-For と X-Forwarded-Proto だけを信用します。",
     ),
     "access.cache_time": Help(
         "A user name and password that were right are not computed again for so long.",

@@ -82,7 +82,8 @@ class _Server(uvicorn.Server):
 class HttpServer:
     """Serves ``app`` on listening sockets until it is stopped."""
 
-    def __init__(self, app: Litestar, sockets: list[socket.socket]) -> None:
+    def __init__(self, app: Litestar, sockets: list[socket.socket], *, proxy_from: Sequence[str] = ()) -> None:
+        """``proxy_from``: networks of proxies that say truly where a request comes from (``X-Forwarded-For``)."""
         config = uvicorn.Config(
             app,
             loop="none",
@@ -92,6 +93,9 @@ class HttpServer:
             log_config=None,
             access_log=False,
             server_header=False,
+            # Else uvicorn believes whoever comes from 127.0.0.1, or whom an environment variable names.
+            proxy_headers=bool(proxy_from),
+            forwarded_allow_ips=list(proxy_from),
             timeout_graceful_shutdown=2,
         )
         self._server = _Server(config)

@@ -320,7 +320,11 @@ class _Worker:
             return await exposition.text()
 
         sockets = [open_listener(address.host, address.port) for address in self.spec.ports.http]
-        server = HttpServer(make_app(self._missing, metrics_text, services.routers()), sockets)
+        server = HttpServer(
+            make_app(self._missing, metrics_text, services.routers()),
+            sockets,
+            proxy_from=self.config.http.proxy_from,
+        )
         await server.start()
         stack.push_async_callback(server.stop)
 
