@@ -21,7 +21,7 @@ class BadValue(SmtpError, ValueError):
 
 
 class NoSuch(SmtpError, NotFound):
-    """There is no such project, configuration or user, or none that the caller may know of."""
+    """There is no such domain, configuration or user, or none that the caller may know of."""
 
 
 class InUse(SmtpError, NameTaken):

@@ -9,7 +9,6 @@ TEXTS = Texts(
         "{field} has {shortest} to {longest} printable characters": (
             "{field} は {shortest}～{longest} 文字の表示できる文字です"
         ),
-        "there is no project {project!r}": "プロジェクト {project!r} はありません",
         "the account has a project {name!r} already": "このアカウントにはプロジェクト {name!r} がすでにあります",
         "the account has no such domain": "アカウントにそのドメインはありません",
         "there is no SMTP configuration {id!r}": "SMTP 構成 {id!r} はありません",
