@@ -35,13 +35,13 @@ async def _reply(reader: asyncio.StreamReader) -> bytes:
 
 
 async def _forward(queue: asyncio.Queue[Envelope], port: int) -> None:
-    """One connection to the sink, used again for message after message."""
+    """One connection to the sink, used again for message after message; the sink may start after us."""
+    envelope = await queue.get()
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     await _reply(reader)
     writer.write(b"EHLO relay.test\r\n")
     await _reply(reader)
     while True:
-        envelope = await queue.get()
         content = envelope.content
         assert isinstance(content, bytes)
         commands = [f"MAIL FROM:<{envelope.mail_from}>", *(f"RCPT TO:<{to}>" for to in envelope.rcpt_tos), "DATA"]
@@ -50,6 +50,7 @@ async def _forward(queue: asyncio.Queue[Envelope], port: int) -> None:
             await _reply(reader)
         writer.write(_LEADING_DOT.sub(b"..", content) + b".\r\n")
         await _reply(reader)
+        envelope = await queue.get()
 
 
 async def main(port: int, sink_port: int) -> None:
