@@ -64,6 +64,16 @@ def make_app(
     )
 
 
+def preload() -> None:
+    """Load what Litestar loads for its first application, before the fork, so that workers share it."""
+
+    @get("/")
+    async def nothing() -> None:
+        return None
+
+    Litestar([Router("/", route_handlers=[nothing])], openapi_config=None, logging_config=None)
+
+
 class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)

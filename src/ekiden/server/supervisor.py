@@ -26,6 +26,7 @@ from ekiden.core.errors import EkidenError
 from ekiden.core.texts import TranslatedError
 from ekiden.server.config import Config
 from ekiden.server.config_load import load_config
+from ekiden.server.http import preload
 from ekiden.server.logging import configure_logging, get_logger
 from ekiden.server.metrics import Metrics
 from ekiden.server.ports import Ports, reserve_ports
@@ -113,6 +114,8 @@ class Supervisor:
             listeners=[str(address) for address in self._ports.all()],
         )
         _share_one_heap()
+        if "http" in self.config.workers.roles:
+            preload()
         gc.collect()
         gc.freeze()  # the collector would write into every page it shares with the workers
         wake_read, wake_write = os.pipe()
