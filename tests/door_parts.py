@@ -45,5 +45,5 @@ def door_parts(
         return await ring.load(connection, domain_id)
 
     quotas, refusals = Quotas(store, clock), Refusals(store, clock, ids)
-    policy = Policy(Gate(store, clock, directory), quotas, refusals, Remembered(store, keys))
+    policy = Policy(directory, Gate(store, clock, directory), quotas, refusals, Remembered(store, keys))
     return DoorParts(policy, Signer(), vault, quotas, refusals)

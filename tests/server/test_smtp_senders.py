@@ -15,6 +15,7 @@ from sqlalchemy import update
 
 from ekiden.access.accounts import Quota, set_quota, set_senders
 from ekiden.access.audit import SYSTEM, changed
+from ekiden.access.credentials import create_api_key, revoke_credential
 from ekiden.access.projects import Project, Projects
 from ekiden.access.refusals import Refusal, list_refusals
 from ekiden.access.rules import Attribute, Context, Resource, ResourceAttribute, Rules, RuleValues
@@ -395,6 +396,21 @@ def test_deleting_a_user_ends_its_open_sessions(make: Make) -> None:
         harness.call(users.delete(tenant.configuration.id, tenant.user.user.id))
         time.sleep(0.3)
         assert client.ask("MAIL FROM:<a@own.example>") == "421 4.7.0 Your credential is not valid any more"
+
+
+def test_a_credential_revoked_between_mail_and_the_end_of_the_message(make: Make) -> None:
+    harness = make()
+    harness.call(give(harness, "own.example"))
+    made = harness.call(create_api_key(harness.store, harness.account_id, "key", CLOCK.now()))
+    with Client(harness.port) as client:
+        login(client, harness, "App", made.key)
+        assert client.ask("MAIL FROM:<a@own.example>").startswith("250 ")
+        assert client.ask(f"RCPT TO:<{TO}>").startswith("250 ")
+        assert client.ask("DATA").startswith("354 ")
+        harness.call(revoke_credential(harness.store, made.credential.id, CLOCK.now()))
+        time.sleep(0.2)
+        assert client.ask(mail("a@own.example") + "\r\n.").startswith("550 5.7.1 Your credential is not valid")
+    assert harness.mailbox.deliveries == []
 
 
 def test_a_restricted_listener_turns_strangers_away_at_once(make: Make) -> None:

@@ -49,6 +49,10 @@ _TEXTS = Texts(
         ),
         "the SMTP user belongs to no configuration any more": "SMTP ユーザーが属する構成がありません",
         "make a new user": "新しいユーザーを作成してください",
+        "the credential was revoked while the message was being sent": (
+            "メッセージの送信中に認証情報が失効しました"
+        ),
+        "log in with another one": "別の認証情報でログインしてください",
         "the SMTP configuration takes no attachments": "SMTP 構成は添付ファイルを受け付けません",
         "send it without attachments, or let the configuration take them": (
             "添付ファイルなしで送るか、構成で添付ファイルを許可してください"
@@ -75,6 +79,10 @@ _WHY = {
         "`ekiden rule test` tells which rule allows or refuses an address",
     ),
     "no_configuration": ("the SMTP user belongs to no configuration any more", "make a new user"),
+    "credential_revoked": (
+        "the credential was revoked while the message was being sent",
+        "log in with another one",
+    ),
     "attachment": (
         "the SMTP configuration takes no attachments",
         "send it without attachments, or let the configuration take them",

@@ -44,6 +44,12 @@ class MessageTooLarge(IntakeError):
     default = Reply.of(552, "5.3.4", "Message size exceeds the fixed limit")
 
 
+class CredentialRevoked(IntakeError):
+    """Who submits it may not log in any more."""
+
+    default = Reply.of(550, "5.7.1", "Your credential is not valid any more")
+
+
 class SenderRefused(IntakeError):
     """The sender or the author is not the account's to use; the reply says which, and why (contract IBM §5.3)."""
 

@@ -18,6 +18,7 @@ from ekiden.access.remembered import Remembered
 from ekiden.access.vault import VaultError
 from ekiden.intake.errors import (
     AttachmentRefused,
+    CredentialRevoked,
     IntakeError,
     QuotaReached,
     SenderRefused,
@@ -29,7 +30,7 @@ from ekiden.mime.mailboxes import mailbox_domains
 from ekiden.store.api import StoreError
 
 if TYPE_CHECKING:
-    from ekiden.access.directory import AccountFacts
+    from ekiden.access.directory import AccountFacts, Directory
     from ekiden.core.clock import Millis
     from ekiden.core.submission import Submission
     from ekiden.mime.scan import Header
@@ -59,11 +60,13 @@ class Policy:
 
     def __init__(
         self,
+        directory: Directory,
         gate: Gate,
         quotas: Quotas,
         refusals: Refusals,
         keys: Remembered[int, tuple[SigningKey, ...]],
     ) -> None:
+        self._directory = directory
         self.gate = gate
         self.refusals = refusals
         self._quotas = quotas
@@ -86,6 +89,13 @@ class Policy:
         self, account: AccountFacts, submission: Submission, header: Header, recipients: int, starts: Millis
     ) -> Clearance:
         credential_id = submission.credential_id
+        if credential_id:
+            credential = self._directory.fresh_credential(credential_id)
+            if credential is None:
+                credential = await self._directory.credential(credential_id)
+            if credential is not None and credential.revoked:
+                # Since MAIL: that one message has a long way from there to its end, at the client's pace.
+                raise self._refused(submission, CredentialRevoked(), "credential_revoked")
         sender = None if submission.sender is None else submission.sender.domain
         authors = _authors(header, sender)
         allowed = self.gate.known_message(account, credential_id, sender, authors)

@@ -72,7 +72,7 @@ class Services:
         self.keyring = KeyRing(store, self.vault)
         self.signer = Signer()
         self.domains = make_domains(config, store, clock, self.vault)
-        self.policy = Policy(self.gate, self.quotas, self.refusals, Remembered(store, self._keys))
+        self.policy = Policy(self.directory, self.gate, self.quotas, self.refusals, Remembered(store, self._keys))
 
     def routers(self) -> list[ControllerRouterHandler]:
         """The HTTP APIs of the dialects."""
