@@ -27,6 +27,16 @@ class EventType(IntEnum):
     """The worker that had it ended before it reported; it is due again."""
     NOTIFIED = 11
     """A delivery status notification was queued for the sender; ``data.dsn`` is its id."""
+    OPENED = 12
+    """The recipient's reader loaded the picture that counts opens; ``data`` as ``landing`` writes it."""
+    CLICKED = 13
+    """The recipient followed a link; ``data.url``."""
+    UNSUBSCRIBED = 14
+    """The recipient wants no more of it; ``data.how``: ``page``, ``one-click``."""
+    COMPLAINED = 15
+    """The recipient's provider reported a complaint (RFC 5965)."""
+    LATE_BOUNCE = 16
+    """A bounce came after the recipient's server had accepted the message."""
     DOMAIN_VERIFIED = 20
     """A domain may be sent from. Belongs to the account (``message_id`` 0), as the next three; ``data.domain``."""
     DOMAIN_FAILED = 21

@@ -7,6 +7,7 @@ from enum import Enum, IntFlag
 
 from ekiden.core.address import Address
 from ekiden.core.clock import Millis
+from ekiden.core.notices import Route
 from ekiden.core.states import Priority
 
 
@@ -65,6 +66,40 @@ class Origin:
     listener: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """How the sender refers to a message, and finds it again in logs and reports. Empty: not at all.
+
+    ``bulk`` is the id of the request, ``reference`` the sender's own id of the message (all its recipients have it).
+    """
+
+    bulk: str = ""
+    reference: str = ""
+    application: str = ""
+    entity: str = ""
+    campaign: str = ""
+
+
+NO_MARKS = Marks()
+
+
+@dataclass(frozen=True, slots=True)
+class SharedContent:
+    """The end of several messages: attachments, mostly. Stored once, in pieces, and never joined to be stored.
+
+    It begins at the begin of a line, ends with CRLF, and is canonical as RFC 6376 §3.4.4 ("relaxed") has it: no blank
+    before a line end, no two blanks together, no empty line at the end. ``id`` is one of ``core.ids``.
+    """
+
+    id: int
+    pieces: tuple[bytes, ...] = field(repr=False)
+
+    @property
+    def size(self) -> int:
+        """Octets."""
+        return sum(map(len, self.pieces))
+
+
 @dataclass(slots=True)
 class Submission:
     """Who sends, envelope, recipients, content, options. ``content`` is RFC 5322 bytes with CRLF line ends."""
@@ -86,3 +121,10 @@ class Submission:
     """How long delivery may be tried; ``None`` is the configured time."""
     labels: dict[str, str] = field(default_factory=dict)
     """Free facts a dialect wants back in events."""
+    marks: Marks = NO_MARKS
+    routes: tuple[Route, ...] = ()
+    """Who is told what becomes of it, besides its account's own report (``core.notices``)."""
+    message_id: int | None = None
+    """An id made by the door before (``Door.new_id``), for links that have to name it; ``None``: a new one."""
+    shared: SharedContent | None = None
+    """What follows ``content``: the part that the messages of one request have in common."""
