@@ -68,8 +68,8 @@ def parse_routes(text: str) -> tuple[Route, ...]:
 class Happening:
     """An event with all that somebody who is told of it may want to know.
 
-    ``attempts``, ``first_attempt_at`` and ``code`` to ``reason`` are as of the event where it says so, else as of now.
-    ``reason`` is the text of the reply, or of our own verdict.
+    ``attempts``, ``first_attempt_at`` and ``code`` to ``reason`` are as of the event where it says so, else as of
+    now. ``reason`` is the text of the reply, or of our own verdict.
     """
 
     event_id: int
@@ -107,7 +107,8 @@ class Happening:
 
 
 def external_id(message_id: int, number: int, reference: str) -> str:
-    """What the sender calls a delivery: its own reference, else the queue id; ``-2`` and so on for further recipients."""
+    """What the sender calls a delivery: its own reference, else the queue id; with ``-2`` and so on for further
+    recipients of the message."""
     if reference:
         return reference
     text = format_id(message_id)

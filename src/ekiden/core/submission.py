@@ -70,7 +70,7 @@ class Origin:
 class Marks:
     """How the sender refers to a message, and finds it again in logs and reports. Empty: not at all.
 
-    ``bulk`` is the id of the request, ``reference`` the sender's own id of the message (all its recipients have it).
+    ``bulk`` is the id of the request, ``reference`` the sender's own id of the message, whoever its recipients.
     """
 
     bulk: str = ""
@@ -87,7 +87,7 @@ NO_MARKS = Marks()
 class SharedContent:
     """The end of several messages: attachments, mostly. Stored once, in pieces, and never joined to be stored.
 
-    It begins at the begin of a line, ends with CRLF, and is canonical as RFC 6376 §3.4.4 ("relaxed") has it: no blank
+    It begins where a line begins, ends with CRLF, and is canonical as RFC 6376 §3.4.4 ("relaxed") has it: no blank
     before a line end, no two blanks together, no empty line at the end. ``id`` is one of ``core.ids``.
     """
 
