@@ -13,6 +13,7 @@ from sqlalchemy import func, select
 from sqlalchemy.schema import DropTable
 
 from ekiden.access.accounts import WINDOWS, Quota, create_account, set_quota
+from ekiden.access.accounts import OverQuota as WhenOver
 from ekiden.access.directory import AccountFacts, Directory
 from ekiden.access.quota_windows import Ledger, window_start
 from ekiden.access.quotas import HORIZON, OverQuota, Quotas, usage
@@ -31,9 +32,9 @@ async def an_account(store: Store, quota: Quota) -> AccountFacts:
     return AccountFacts(made.id, made.name, Priority.STANDARD, False, quota=quota)
 
 
-async def send(quotas: Quotas, account: AccountFacts, count: int = 1) -> Millis:
-    at = quotas.take(account, count)
-    return await quotas.reserve(account, count) if at is None else at
+async def send(quotas: Quotas, account: AccountFacts, now: Millis, count: int = 1) -> Millis:
+    at = quotas.take(account, count, now)
+    return await quotas.reserve(account, count, now) if at is None else at
 
 
 def by_window(sent: Sequence[tuple[Millis, int]], seconds: int) -> dict[Millis, list[int]]:
@@ -122,8 +123,8 @@ async def test_without_a_quota_nothing_is_counted(store: Store) -> None:
     clock = ManualClock()
     quotas = Quotas(store, clock)
     account = await an_account(store, Quota())
-    assert quotas.take(account, 1_000_000) == clock.now()
-    assert await quotas.reserve(account, 5) == clock.now()
+    assert quotas.take(account, 1_000_000, clock.now()) == clock.now()
+    assert await quotas.reserve(account, 5, clock.now()) == clock.now()
     await quotas.close()
     assert await stored(store, account, 60) == {}
 
@@ -133,12 +134,12 @@ async def test_over_the_quota_messages_go_to_the_next_windows(store: Store) -> N
     clock.advance(1234)
     quotas = Quotas(store, clock)
     account = await an_account(store, Quota(minute=2, hour=5))
-    times = [await send(quotas, account) - MIDNIGHT for _ in range(8)]
+    times = [await send(quotas, account, clock.now()) - MIDNIGHT for _ in range(8)]
     assert times == [1234, 1234, MINUTE, MINUTE, 2 * MINUTE, HOUR, HOUR, HOUR + MINUTE]
     clock.advance(MINUTE)
-    assert await send(quotas, account) == MIDNIGHT + HOUR + MINUTE
+    assert await send(quotas, account, clock.now()) == MIDNIGHT + HOUR + MINUTE
     clock.advance(HOUR)
-    assert await send(quotas, account) == MIDNIGHT + HOUR + 2 * MINUTE
+    assert await send(quotas, account, clock.now()) == MIDNIGHT + HOUR + 2 * MINUTE
     await quotas.close()
 
 
@@ -146,18 +147,18 @@ async def test_a_refusal_says_when_there_is_room(store: Store) -> None:
     clock = ManualClock()
     quotas = Quotas(store, clock)
     account = await an_account(store, Quota(minute=2, hour=3, action="reject"))
-    assert await send(quotas, account, 2) == MIDNIGHT
+    assert await send(quotas, account, clock.now(), 2) == MIDNIGHT
     for count in (1, 2, 1):
         with pytest.raises(OverQuota) as refused:
-            await send(quotas, account, count)
+            await send(quotas, account, clock.now(), count)
         assert refused.value.until == MIDNIGHT + (MINUTE if count == 1 else HOUR)
     assert "2026-01-01 00:01:00+00:00" in str(refused.value)
     assert "に空きます" in refused.value.text("ja")
     assert await stored(store, account, 60) == {MIDNIGHT: 2}
     clock.advance(MINUTE)
-    assert await send(quotas, account) == clock.now()
+    assert await send(quotas, account, clock.now()) == clock.now()
     with pytest.raises(OverQuota):
-        await send(quotas, account)
+        await send(quotas, account, clock.now())
     await quotas.close()
 
 
@@ -165,16 +166,16 @@ async def test_a_refusal_is_repeated_from_memory_for_a_second(store: Store) -> N
     clock = ManualClock()
     quotas = Quotas(store, clock)
     account = await an_account(store, Quota(minute=1, action="reject"))
-    await send(quotas, account)
+    await send(quotas, account, clock.now())
     with pytest.raises(OverQuota):
-        await send(quotas, account)
+        await send(quotas, account, clock.now())
     async with store.write() as connection:
         await connection.execute(DropTable(quota_usage))
     with pytest.raises(OverQuota):
-        await send(quotas, account)
+        await send(quotas, account, clock.now())
     clock.advance(SECOND)
     with pytest.raises(Exception) as error:
-        await send(quotas, account)
+        await send(quotas, account, clock.now())
     assert not isinstance(error.value, OverQuota), "the store was asked"
     async with store.write() as connection:
         await connection.run_sync(quota_usage.create)
@@ -184,9 +185,12 @@ async def test_beyond_the_horizon_even_delaying_ends(store: Store) -> None:
     clock = ManualClock()
     quotas = Quotas(store, clock, horizon=2 * DAY)
     account = await an_account(store, Quota(day=1))
-    assert [await send(quotas, account), await send(quotas, account)] == [MIDNIGHT, MIDNIGHT + DAY]
+    assert [await send(quotas, account, clock.now()), await send(quotas, account, clock.now())] == [
+        MIDNIGHT,
+        MIDNIGHT + DAY,
+    ]
     with pytest.raises(OverQuota) as refused:
-        await send(quotas, account)
+        await send(quotas, account, clock.now())
     assert refused.value.until == MIDNIGHT + 2 * DAY
     await quotas.close()
 
@@ -195,10 +199,10 @@ async def test_a_message_larger_than_the_limit_takes_a_whole_window(store: Store
     clock = ManualClock()
     quotas = Quotas(store, clock)
     account = await an_account(store, Quota(minute=10))
-    assert await send(quotas, account, 3) == MIDNIGHT
-    assert await send(quotas, account, 50) == MIDNIGHT + MINUTE
-    assert await send(quotas, account, 7) == MIDNIGHT
-    assert await send(quotas, account, 1) == MIDNIGHT + 2 * MINUTE
+    assert await send(quotas, account, clock.now(), 3) == MIDNIGHT
+    assert await send(quotas, account, clock.now(), 50) == MIDNIGHT + MINUTE
+    assert await send(quotas, account, clock.now(), 7) == MIDNIGHT
+    assert await send(quotas, account, clock.now(), 1) == MIDNIGHT + 2 * MINUTE
     await quotas.close()
 
 
@@ -208,22 +212,42 @@ async def test_the_steady_state_asks_the_store_for_blocks_only(store: Store) -> 
     account = await an_account(store, Quota(hour=32_000))
     asked = 0
     for _ in range(5_000):
-        if quotas.take(account, 1) is None:
+        if quotas.take(account, 1, clock.now()) is None:
             asked += 1
-            assert await quotas.reserve(account, 1) == clock.now()
+            assert await quotas.reserve(account, 1, clock.now()) == clock.now()
     assert asked <= 15
     await quotas.close()
     assert await stored(store, account, 3600) == {MIDNIGHT: 5_000}, "closing gives back what is left"
+
+
+async def test_time_that_passes_meanwhile_delays_nothing(store: Store) -> None:
+    """The door asks for a message of a moment that is over when the answer comes: it is that moment."""
+    clock = ManualClock()
+    quotas = Quotas(store, clock)
+    account = await an_account(store, Quota(minute=640))
+    came = clock.now()
+    clock.advance(3)
+    assert await quotas.reserve(account, 1, came) == came
+    clock.advance(3)
+    assert quotas.take(account, 1, came) == came
+    # Together, each with a time of its own.
+    times = [came + number for number in range(5)]
+    assert await asyncio.gather(*(quotas.reserve(account, 1, at) for at in times)) == times
+    # Others have gone on to the next window: it counts there, and waits for no more than its beginning.
+    clock.advance(MINUTE)
+    await quotas.reserve(account, 1, clock.now())
+    assert await send(quotas, account, came) == MIDNIGHT + MINUTE
+    await quotas.close()
 
 
 async def test_what_is_left_goes_back_to_the_longer_windows(store: Store) -> None:
     clock = ManualClock()
     quotas = Quotas(store, clock)
     account = await an_account(store, Quota(minute=640, hour=6400))
-    await send(quotas, account)
+    await send(quotas, account, clock.now())
     assert await stored(store, account, 3600) == {MIDNIGHT: 20}
     clock.advance(MINUTE)
-    await send(quotas, account)
+    await send(quotas, account, clock.now())
     assert await stored(store, account, 60) == {MIDNIGHT: 20, MIDNIGHT + MINUTE: 20}
     assert await stored(store, account, 3600) == {MIDNIGHT: 21}
     assert await usage(store, account.id, clock.now()) == {60: 20, 3600: 21, 86_400: 0}
@@ -235,19 +259,19 @@ async def test_a_change_of_the_quota_takes_effect_at_once(store: Store) -> None:
     clock = ManualClock()
     quotas = Quotas(store, clock)
     wide = await an_account(store, Quota(minute=3200))
-    await send(quotas, wide)
+    await send(quotas, wide, clock.now())
     narrow = wide._replace(quota=Quota(minute=2))
-    assert quotas.take(narrow, 1) is None, "the block is not for this quota"
-    assert await send(quotas, narrow) == MIDNIGHT
-    assert await send(quotas, narrow) == MIDNIGHT + MINUTE
+    assert quotas.take(narrow, 1, clock.now()) is None, "the block is not for this quota"
+    assert await send(quotas, narrow, clock.now()) == MIDNIGHT
+    assert await send(quotas, narrow, clock.now()) == MIDNIGHT + MINUTE
     free = wide._replace(quota=Quota())
-    assert quotas.take(free, 10_000) == MIDNIGHT
+    assert quotas.take(free, 10_000, clock.now()) == MIDNIGHT
     refusing = wide._replace(quota=Quota(minute=2, action="reject"))
     with pytest.raises(OverQuota):
-        await send(quotas, refusing)
-    assert await send(quotas, wide) == MIDNIGHT
+        await send(quotas, refusing, clock.now())
+    assert await send(quotas, wide, clock.now()) == MIDNIGHT
     added = wide._replace(quota=Quota(minute=3200, hour=3200))
-    await send(quotas, added)
+    await send(quotas, added, clock.now())
     await quotas.close()
     assert await stored(store, wide, 3600) == {MIDNIGHT: 1}, "never less than was counted there"
 
@@ -258,13 +282,13 @@ async def test_a_change_reaches_workers_through_the_directory(store: Store) -> N
     directory, quotas = Directory(store, clock), Quotas(store, clock)
     before = await directory.account(made.id)
     assert before is not None
-    assert await send(quotas, before, 100) == clock.now()
+    assert await send(quotas, before, clock.now(), 100) == clock.now()
     await set_quota(store, "acme", Quota(minute=1), clock.now())
     clock.advance(2 * SECOND)
     after = await directory.account(made.id)
     assert after is not None
-    assert await send(quotas, after) == clock.now()
-    assert await send(quotas, after) == MIDNIGHT + MINUTE
+    assert await send(quotas, after, clock.now()) == clock.now()
+    assert await send(quotas, after, clock.now()) == MIDNIGHT + MINUTE
     await directory.close()
     await quotas.close()
 
@@ -272,8 +296,9 @@ async def test_a_change_reaches_workers_through_the_directory(store: Store) -> N
 async def test_a_store_that_fails_does_not_stop_the_end_of_a_worker(
     store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
-    quotas = Quotas(store, ManualClock())
-    await send(quotas, await an_account(store, Quota(minute=640)))
+    clock = ManualClock()
+    quotas = Quotas(store, clock)
+    await send(quotas, await an_account(store, Quota(minute=640)), clock.now())
     async with store.write() as connection:
         await connection.execute(DropTable(quota_usage))
     await quotas.close()
@@ -283,26 +308,28 @@ async def test_a_store_that_fails_does_not_stop_the_end_of_a_worker(
 
 
 async def test_a_store_that_fails_counts_nothing_and_is_told(store: Store) -> None:
-    quotas = Quotas(store, ManualClock())
+    clock = ManualClock()
+    quotas = Quotas(store, clock)
     account = await an_account(store, Quota(minute=64))
-    await send(quotas, account)
+    await send(quotas, account, clock.now())
     async with store.write() as connection:
         await connection.execute(DropTable(quota_usage))
-    await send(quotas, account)
-    failed = await asyncio.gather(*(send(quotas, account) for _ in range(5)), return_exceptions=True)
+    await send(quotas, account, clock.now())
+    failed = await asyncio.gather(*(send(quotas, account, clock.now()) for _ in range(5)), return_exceptions=True)
     assert all(isinstance(error, Exception) for error in failed)
     async with store.write() as connection:
         await connection.run_sync(quota_usage.create)
-    assert await send(quotas, account) == MIDNIGHT
+    assert await send(quotas, account, clock.now()) == MIDNIGHT
     await quotas.close()
 
 
 async def test_a_client_that_has_gone_stops_nobody(store: Store) -> None:
-    quotas = Quotas(store, ManualClock())
+    clock = ManualClock()
+    quotas = Quotas(store, clock)
     account = await an_account(store, Quota(minute=5))
-    gone = asyncio.create_task(quotas.reserve(account, 1))
+    gone = asyncio.create_task(quotas.reserve(account, 1, clock.now()))
     await asyncio.sleep(0)
-    others = [asyncio.create_task(quotas.reserve(account, 1)) for _ in range(4)]
+    others = [asyncio.create_task(quotas.reserve(account, 1, clock.now())) for _ in range(4)]
     gone.cancel()
     assert await asyncio.gather(*others) == [MIDNIGHT] * 4
     await quotas.close()
@@ -316,7 +343,7 @@ async def test_workers_together_keep_the_limit_exactly(store: Store) -> None:
     quota = Quota(minute=100, hour=250)
     account = await an_account(store, quota)
     workers = [Quotas(store, clock) for _ in range(4)]
-    times = await asyncio.gather(*(send(workers[number % 4], account) for number in range(400)))
+    times = await asyncio.gather(*(send(workers[number % 4], account, clock.now()) for number in range(400)))
     sent = [(at, 1) for at in times]
     check_limits(sent, quota)
     filled = Counter(window_start(at, 60) - MIDNIGHT for at in times)
@@ -348,15 +375,17 @@ STEP = st.tuples(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(quota=QUOTA, steps=st.lists(STEP, max_size=12))
-async def test_never_more_than_the_limit(store: Store, action: str, quota: Quota, steps: list[object]) -> None:
-    quota = Quota(quota.minute, quota.hour, quota.day, action)  # type: ignore[arg-type]
+async def test_never_more_than_the_limit(
+    store: Store, action: WhenOver, quota: Quota, steps: list[tuple[int, list[int], int]]
+) -> None:
+    quota = Quota(quota.minute, quota.hour, quota.day, action)
     clock = ManualClock()
     account = await an_account(store, quota)
     workers = [Quotas(store, clock, horizon=400 * DAY) for _ in range(3)]
     sent: list[tuple[Millis, int]] = []
-    for number, counts, seconds in steps:  # type: ignore[misc]
+    for number, counts, seconds in steps:
         answers = await asyncio.gather(
-            *(send(workers[number], account, count) for count in counts), return_exceptions=True
+            *(send(workers[number], account, clock.now(), count) for count in counts), return_exceptions=True
         )
         for count, at in zip(counts, answers, strict=True):
             if isinstance(at, OverQuota):

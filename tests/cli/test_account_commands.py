@@ -208,10 +208,10 @@ def test_the_quota_of_an_account(ekiden_everywhere: Installation) -> None:
 
     async def send(rows: Rows) -> None:
         account = await get_account(rows.store, "acme")
-        quotas = Quotas(rows.store, SystemClock())
-        await quotas.reserve(
-            AccountFacts(account.id, account.name, account.priority, False, quota=account.quota), 40
-        )
+        clock = SystemClock()
+        quotas = Quotas(rows.store, clock)
+        facts = AccountFacts(account.id, account.name, account.priority, False, quota=account.quota)
+        await quotas.reserve(facts, 40, clock.now())
         await quotas.close()
 
     ekiden.fill(send)

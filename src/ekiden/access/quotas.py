@@ -82,6 +82,7 @@ class _Refused:
 class _Waiting:
     account: AccountFacts
     count: int
+    now: Millis
     answer: asyncio.Future[Millis]
 
 
@@ -97,13 +98,12 @@ class Quotas:
         self._waiting: dict[int, list[_Waiting]] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
 
-    def take(self, account: AccountFacts, count: int) -> Millis | None:
-        """Count a message to ``count`` recipients; returns the time from which it may be sent.
+    def take(self, account: AccountFacts, count: int, now: Millis) -> Millis | None:
+        """Count a message of ``now`` to ``count`` recipients; returns the time from which it may be sent.
 
-        ``None``: nothing was counted, ask ``reserve``.
+        That is ``now`` itself when it may be sent at once. ``None``: nothing was counted, ask ``reserve``.
         """
         quota = account.quota
-        now = self._clock.now()
         if not quota.limited:
             return now
         block = self._blocks.get(account.id)
@@ -112,7 +112,7 @@ class Quotas:
         block.left -= count
         return max(now, block.start)
 
-    async def reserve(self, account: AccountFacts, count: int) -> Millis:
+    async def reserve(self, account: AccountFacts, count: int, now: Millis) -> Millis:
         """What ``take`` could not tell. Raises ``OverQuota`` or what the store raises; nothing was counted then."""
         refused = self._refused.get(account.id)
         if refused is not None:
@@ -121,7 +121,7 @@ class Quotas:
                 raise OverQuota(refused.until)
         answer: asyncio.Future[Millis] = asyncio.get_running_loop().create_future()
         # Who asks while a transaction runs shares the next one.
-        self._waiting.setdefault(account.id, []).append(_Waiting(account, count, answer))
+        self._waiting.setdefault(account.id, []).append(_Waiting(account, count, now, answer))
         if account.id not in self._tasks:
             self._tasks[account.id] = asyncio.create_task(self._serve(account.id))
         return await answer
@@ -160,7 +160,7 @@ class Quotas:
         waiting = []
         for item in asked:
             # The transaction before this one may have left enough.
-            at = self.take(item.account, item.count)
+            at = self.take(item.account, item.count, item.now)
             if at is None:
                 waiting.append(item)
             else:
@@ -195,7 +195,7 @@ class Quotas:
                 if not item.answer.done():
                     item.answer.set_exception(OverQuota(refused.until))
             elif not item.answer.done():
-                item.answer.set_result(max(now, start))
+                item.answer.set_result(max(item.now, start))
 
     def _forget(self, now: Millis) -> None:
         """Bound the memory: what is over goes, if there are many."""

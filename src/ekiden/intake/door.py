@@ -134,9 +134,10 @@ class Door:
         header = scan(submission.content)
         if header.count(b"received") > config.max_received:
             raise MailLoop
-        wanted = starts
-        keys, starts = await self.policy.clear(account, submission, header, len(recipients), starts)
-        cause, reason = (Cause.RATE, OVER_QUOTA) if starts > wanted else (Cause.NONE, "")
+        keys, due_at = await self.policy.clear(account, submission, header, len(recipients), now)
+        delayed = due_at > starts
+        cause, reason = (Cause.RATE, OVER_QUOTA) if delayed else (Cause.NONE, "")
+        starts = max(starts, due_at)
 
         message_id = self._ids.next(now)
         fields = self._new_fields(submission, header, recipients, format_id(message_id), now)

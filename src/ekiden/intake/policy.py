@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 
 class Clearance(NamedTuple):
-    """``keys`` sign the message; ``due_at``: not to be sent before (a quota); equal to "now" when at once."""
+    """``keys`` sign the message; ``due_at``: not to be sent before (a quota); the message's ``now``: at once."""
 
     keys: tuple[SigningKey, ...]
     due_at: Millis
@@ -73,11 +73,11 @@ class Policy:
         self._keys = keys
 
     async def clear(
-        self, account: AccountFacts, submission: Submission, header: Header, recipients: int, starts: Millis
+        self, account: AccountFacts, submission: Submission, header: Header, recipients: int, now: Millis
     ) -> Clearance:
-        """Raises ``IntakeError``; each refusal is kept (``access.refusals``). ``starts``: when it may be sent."""
+        """Raises ``IntakeError``; each refusal is kept (``access.refusals``). ``now``: when the message came."""
         try:
-            return await self._clear(account, submission, header, recipients, starts)
+            return await self._clear(account, submission, header, recipients, now)
         except (StoreError, SQLAlchemyError, OSError) as error:
             raise TemporarilyUnavailable from error
         except VaultError as error:
@@ -86,7 +86,7 @@ class Policy:
             raise TemporarilyUnavailable from error
 
     async def _clear(
-        self, account: AccountFacts, submission: Submission, header: Header, recipients: int, starts: Millis
+        self, account: AccountFacts, submission: Submission, header: Header, recipients: int, now: Millis
     ) -> Clearance:
         credential_id = submission.credential_id
         if credential_id:
@@ -108,9 +108,9 @@ class Policy:
         if allowed.signing is not None and authors:
             known = self._keys.get(account, allowed.signing.id)
             keys = await self._keys.load(account, allowed.signing.id) if known is None else known
-        due_at = starts
+        due_at = now
         if account.quota.limited:
-            due_at = max(starts, await self._take(account, submission, recipients))
+            due_at = await self._take(account, submission, recipients, now)
         return Clearance(keys, due_at)
 
     def _check_configurations(
@@ -126,12 +126,12 @@ class Policy:
                 facts = {"attachment": found, "configuration": configuration.id}
                 raise self._refused(submission, AttachmentRefused(found), "attachment", facts)
 
-    async def _take(self, account: AccountFacts, submission: Submission, recipients: int) -> Millis:
-        due_at = self._quotas.take(account, recipients)
+    async def _take(self, account: AccountFacts, submission: Submission, recipients: int, now: Millis) -> Millis:
+        due_at = self._quotas.take(account, recipients, now)
         if due_at is not None:
             return due_at
         try:
-            return await self._quotas.reserve(account, recipients)
+            return await self._quotas.reserve(account, recipients, now)
         except OverQuota as error:
             raise self._refused(submission, QuotaReached(error.until), "quota", {}) from None
 
