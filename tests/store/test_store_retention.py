@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 from store_rows import NOW, TTL, Maker, outcome
 
 from ekiden.core.clock import DAY
@@ -155,7 +155,8 @@ def test_nothing_that_a_delivery_needs_ever_goes(
     asyncio.run(check())
 
 
-async def test_records_that_belong_to_no_message(store: Store) -> None:
+@pytest.mark.parametrize("batch", [1, 2, 500])
+async def test_records_that_belong_to_no_message(store: Store, batch: int) -> None:
     """Refusals, checks, the audit log, events of the account and quotas, each just before and behind its time."""
 
     def at(when: int, number: int = 0) -> int:
@@ -182,8 +183,41 @@ async def test_records_that_belong_to_no_message(store: Store) -> None:
         for table, values in rows.items():
             await connection.execute(insert(table), values)
     removed = {"refusal": 1, "domain_check": 3, "audit": 1, "event": 1, "quota_usage": 1}
-    assert await prune(store, NOW, CONFIG) == removed
-    assert await prune(store, NOW, CONFIG) == {}
+    assert await prune(store, NOW, CONFIG, batch) == removed
+    assert await prune(store, NOW, CONFIG, batch) == {}
     async with store.read() as connection:
         kept = (await connection.execute(select(t.domain_check.c.kind, t.domain_check.c.at))).all()
     assert {tuple(row) for row in kept} == {("spf", OLD), ("dkim", YOUNG)}
+
+
+async def test_many_records_go_a_few_at_a_time(store: Store) -> None:
+    """No transaction removes more than a batch, so that nobody who writes mail waits for long."""
+    refusal = {"stage": "mail", "reason": "r", "reply": "", "credential_id": 0, "client": "", "sender": ""}
+    old, young = retention.first_id(OLD), retention.first_id(YOUNG)
+    rows = [
+        {**refusal, "data": "{}", "at": OLD, "account_id": account, "id": start + number}
+        for account in (0, 7)
+        for start in (old, young)
+        for number in range(10)
+    ]
+    async with store.write() as connection:
+        await connection.execute(insert(t.refusal), rows)
+    left: list[int] = []
+    watched = select(func.count()).select_from(t.refusal)
+
+    async def watch() -> None:
+        while True:
+            async with store.read() as connection:
+                left.append(await connection.scalar(watched) or 0)
+
+    watcher = asyncio.create_task(watch())
+    try:
+        assert await prune(store, NOW, CONFIG, batch=3) == {"refusal": 20}
+    finally:
+        watcher.cancel()
+        await asyncio.gather(watcher, return_exceptions=True)
+    assert left == sorted(left, reverse=True)
+    # What is left after each transaction, as far as somebody looked: three, three, three and one of each account.
+    assert set(left) <= {40, 37, 34, 31, 30, 27, 24, 21, 20}
+    async with store.read() as connection:
+        assert set(await connection.scalars(select(t.refusal.c.id))) == {young + number for number in range(10)}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, Table, and_, delete, exists, func, or_, select, text
+from sqlalchemy import ColumnElement, Select, Table, and_, delete, exists, func, or_, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ekiden.core.clock import SECOND, Millis
@@ -88,7 +88,7 @@ async def prune(store: Store, now: Millis, config: RetentionConfig, batch: int =
             await _prune_range(store, table, (table,), before, None, batch, removed)
     await _prune_range(store, t.delivery, _OF_A_MESSAGE, messages, messages, batch, removed)
     await _prune_workers(store, now - round(config.workers * SECOND), removed)
-    await _prune_records(store, now, config, removed)
+    await _prune_records(store, now, config, batch, removed)
     return dict(removed)
 
 
@@ -158,8 +158,10 @@ async def _prune_workers(store: Store, before: Millis, removed: Counter[str]) ->
         await _delete(connection, t.lease, t.lease.c.expires_at < before, removed)
 
 
-async def _prune_records(store: Store, now: Millis, config: RetentionConfig, removed: Counter[str]) -> None:
-    """What belongs to no message."""
+async def _prune_records(
+    store: Store, now: Millis, config: RetentionConfig, batch: int, removed: Counter[str]
+) -> None:
+    """What belongs to no message: found without holding up a writer, removed by its key, ``batch`` rows at once."""
     checks, newer = t.domain_check, t.domain_check.alias()
     superseded = exists().where(
         newer.c.account_id == checks.c.account_id,
@@ -176,8 +178,17 @@ async def _prune_records(store: Store, now: Millis, config: RetentionConfig, rem
         (t.audit, t.audit.c.at < now - round(config.audit * SECOND)),
         (t.quota_usage, t.quota_usage.c.starts_at + t.quota_usage.c.seconds * SECOND < usage),
     ):
-        async with store.write() as connection:
-            await _delete(connection, table, old, removed)
+        key = tuple_(*table.primary_key)
+        for account in await _accounts(store, table):
+            some = select(*table.primary_key).where(table.c.account_id == account, old).limit(batch)
+            while True:
+                async with store.read() as connection:
+                    keys = [tuple(row) for row in await connection.execute(some)]
+                if keys:
+                    async with store.write() as connection:
+                        await _delete(connection, table, key.in_(keys), removed)
+                if len(keys) < batch:
+                    break
 
 
 async def _delete(
