@@ -28,6 +28,7 @@ _REUSED_FOR: Millis = HOUR
 
 class _Job(NamedTuple):
     content: bytes
+    submitted: bytes | None
     keys: Sequence[SigningKey]
     at: Millis
     done: asyncio.Future[bytes]
@@ -40,9 +41,8 @@ class Signer:
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="dkim")
         self._waiting: list[_Job] = []
         self._running = False
-        self._known: OrderedDict[tuple[bytes, tuple[str, ...]], tuple[Millis, bytes]] = OrderedDict()
-        self.computed = 0
-        """Messages signed so far, those from memory not among them; for metrics."""
+        self._known: OrderedDict[tuple[bytes, tuple[tuple[str, str], ...]], tuple[Millis, bytes]] = OrderedDict()
+        """Only the thread looks at it."""
 
     async def sign(
         self, content: bytes, keys: Sequence[SigningKey], at: Millis, *, submitted: bytes | None = None
@@ -51,25 +51,8 @@ class Signer:
 
         ``submitted`` is what the client sent, when nothing that is signed was added to it: the same may come again.
         """
-        if submitted is None:
-            return await self._compute(content, keys, at)
-        key = (hashlib.blake2b(submitted, digest_size=32).digest(), tuple(item.selector for item in keys))
-        known = self._known.get(key)
-        if known is not None and at - known[0] < _REUSED_FOR:
-            return known[1]
-        fields = await self._compute(content, keys, at)
-        self._known[key] = (at, fields)
-        self._known.move_to_end(key)
-        if len(self._known) > _REMEMBERED:
-            self._known.popitem(last=False)
-        return fields
-
-    def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
-    async def _compute(self, content: bytes, keys: Sequence[SigningKey], at: Millis) -> bytes:
         loop = asyncio.get_running_loop()
-        job = _Job(content, keys, at, loop.create_future())
+        job = _Job(content, submitted, keys, at, loop.create_future())
         self._waiting.append(job)
         if not self._running:
             self._running = True
@@ -77,13 +60,20 @@ class Signer:
             loop.call_soon(self._next)
         return await job.done
 
+    def close(self) -> None:
+        """What waits is not signed any more: it is cancelled."""
+        waiting, self._waiting = self._waiting, []
+        for job in waiting:
+            job.done.cancel()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
     def _next(self) -> None:
         batch = self._waiting[:_BATCH]
         del self._waiting[:_BATCH]
         if not batch:
             self._running = False
             return
-        work = asyncio.get_running_loop().run_in_executor(self._threads, _sign_all, batch)
+        work = asyncio.get_running_loop().run_in_executor(self._threads, self._sign_all, batch)
         work.add_done_callback(lambda done: self._finished(batch, done))
 
     def _finished(self, batch: list[_Job], done: asyncio.Future[list[bytes | Exception]]) -> None:
@@ -98,15 +88,30 @@ class Signer:
             if isinstance(result, Exception):
                 job.done.set_exception(result)
             else:
-                self.computed += 1
                 job.done.set_result(result)
 
+    # --- in the thread --------------------------------------------------------------------------------------
 
-def _sign_all(batch: list[_Job]) -> list[bytes | Exception]:
-    results: list[bytes | Exception] = []
-    for job in batch:
-        try:
-            results.append(sign(job.content, job.keys, job.at))
-        except Exception as error:  # one content must not cost the others theirs
-            results.append(error)
-    return results
+    def _sign_all(self, batch: list[_Job]) -> list[bytes | Exception]:
+        results: list[bytes | Exception] = []
+        for job in batch:
+            try:
+                results.append(self._sign(job))
+            except Exception as error:  # one content must not cost the others theirs
+                results.append(error)
+        return results
+
+    def _sign(self, job: _Job) -> bytes:
+        if job.submitted is None:
+            return sign(job.content, job.keys, job.at)
+        digest = hashlib.blake2b(job.submitted, digest_size=32).digest()
+        key = (digest, tuple((item.domain, item.selector) for item in job.keys))
+        known = self._known.get(key)
+        if known is not None and job.at - known[0] < _REUSED_FOR:
+            return known[1]
+        fields = sign(job.content, job.keys, job.at)
+        self._known[key] = (job.at, fields)
+        self._known.move_to_end(key)
+        if len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
+        return fields
