@@ -1,7 +1,8 @@
 """What was refused, and why: kept, so that ``ekiden trace`` can tell whoever quotes the reply.
 
-A refusal has an id like a message, which stands at the end of the reply. Rows are written once a second and not one
-by one; whoever is refused very often fills the log of the process, not the database.
+A refusal has an id like a message, which stands at the end of the reply. Who is refused the same thing again within
+the same minute is told the same id. Rows are written once a second and not one by one, and so many each minute at
+most: whoever is refused very often, and for ever other things, fills the log of the process, not the database.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import msgspec
 from sqlalchemy import insert, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from ekiden.core.clock import MINUTE
 from ekiden.core.ids import IdFactory, format_id
 from ekiden.smtp.reply import Reply
 from ekiden.store.api import StoreError
@@ -28,8 +30,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _EVERY = 1.0
-_MOST = 200
-"""Kept per second; what is beyond is only logged."""
+_SAME_FOR: Millis = MINUTE
+_MOST = 300
+"""Kept in each ``_SAME_FOR``; what is beyond is only logged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,9 @@ class Refusals:
         self._clock = clock
         self._ids = ids
         self._waiting: list[dict[str, Any]] = []
+        self._minute: Millis = 0
+        self._kept: dict[tuple[object, ...], int] = {}
+        """Ids of this minute, by everything that one says of a refusal."""
         self._task: asyncio.Task[None] | None = None
 
     def note(
@@ -72,7 +78,33 @@ class Refusals:
     ) -> Reply:
         """Keep and log a refusal; returns the reply with its id at the end."""
         now = self._clock.now()
-        number = self._ids.next(now)
+        said = f"{reply.code} {reply.enhanced} {reply.text}"
+        data = msgspec.json.encode(dict(facts or {})).decode()
+        minute = now - now % _SAME_FOR
+        if minute != self._minute:
+            self._minute = minute
+            self._kept.clear()
+        same = (stage, reason, said, account_id, credential_id, client, sender, data)
+        number = self._kept.get(same)
+        if number is None:
+            number = self._ids.next(now)
+            if len(self._kept) < _MOST:
+                self._kept[same] = number
+                row = {
+                    "account_id": account_id,
+                    "id": number,
+                    "at": now,
+                    "stage": stage,
+                    "reason": reason,
+                    "reply": said,
+                    "credential_id": credential_id,
+                    "client": client,
+                    "sender": sender,
+                    "data": data,
+                }
+                self._waiting.append(row)
+                if self._task is None:
+                    self._task = asyncio.create_task(self._write_soon())
         log.info(
             "refused %s at %s: %s (account %d, client %s, %s)",
             format_id(number),
@@ -80,25 +112,8 @@ class Refusals:
             reason,
             account_id,
             client,
-            ", ".join(f"{name} {value or 'none'}" for name, value in (facts or {}).items()),
+            data,
         )
-        if len(self._waiting) < _MOST:
-            self._waiting.append(
-                {
-                    "account_id": account_id,
-                    "id": number,
-                    "at": now,
-                    "stage": stage,
-                    "reason": reason,
-                    "reply": f"{reply.code} {reply.enhanced} {reply.text}",
-                    "credential_id": credential_id,
-                    "client": client,
-                    "sender": sender,
-                    "data": msgspec.json.encode(dict(facts or {})).decode(),
-                }
-            )
-            if self._task is None:
-                self._task = asyncio.create_task(self._write_soon())
         return replace(reply, lines=(*reply.lines[:-1], f"{reply.lines[-1]} [{format_id(number)}]"))
 
     async def close(self) -> None:
@@ -122,6 +137,9 @@ class Refusals:
                 await connection.execute(insert(table), rows)
         except (StoreError, SQLAlchemyError, OSError) as error:
             log.warning("%d refusals are not kept: %s", len(rows), type(error).__name__)
+            # Who comes again gets an id that somebody will know.
+            lost = {row["id"] for row in rows}
+            self._kept = {same: number for same, number in self._kept.items() if number not in lost}
 
 
 async def find_refusal(store: Store, number: int) -> Refusal | None:

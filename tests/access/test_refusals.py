@@ -1,0 +1,99 @@
+"""Refusals: one id for the same thing, and a bound to what knocking at the door can write."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy.schema import DropTable
+
+from ekiden.access.refusals import Refusals, find_refusal, list_refusals
+from ekiden.core.clock import MINUTE, SECOND, ManualClock
+from ekiden.core.ids import IdFactory, format_id, parse_id
+from ekiden.smtp.reply import Reply
+from ekiden.store import tables
+from ekiden.store.api import Store
+
+REPLY = Reply.of(553, "5.7.1", "Sender address rejected")
+
+
+def number_of(reply: Reply) -> int:
+    assert reply.text.startswith(f"{REPLY.text} [")
+    return parse_id(reply.text.rpartition("[")[2].rstrip("]"))
+
+
+def refused(refusals: Refusals, client: str = "192.0.2.1", **others: Any) -> int:
+    """The id that the client is told."""
+    values: dict[str, Any] = {"account_id": 7, "sender": "a@b.example", "facts": {"domain": "b.example"}} | others
+    return number_of(refusals.note("mail", "sender_not_owned", REPLY, client=client, **values))
+
+
+async def test_the_same_refusal_within_a_minute_has_the_same_id(store: Store) -> None:
+    clock = ManualClock()
+    refusals = Refusals(store, clock, IdFactory(1))
+    first = refused(refusals)
+    clock.advance(MINUTE - 1)
+    assert refused(refusals) == first
+    others = [
+        refused(refusals, "192.0.2.2"),
+        refused(refusals, account_id=8),
+        refused(refusals, credential_id=1),
+        refused(refusals, sender="c@b.example"),
+        refused(refusals, facts={"domain": "c.example"}),
+        number_of(refusals.note("data", "sender_not_owned", REPLY, account_id=7)),
+    ]
+    clock.advance(1)
+    later = refused(refusals)
+    ids = {first, later, *others}
+    assert len(ids) == 8, "everything that is said counts, and another minute"
+    await refusals.close()
+    kept = await list_refusals(store)
+    assert {refusal.id for refusal in kept} == ids
+    assert len(kept) == 8, "each once"
+    found = await find_refusal(store, first)
+    assert found is not None
+    assert (found.at, found.reply, found.facts) == (
+        clock.now() - MINUTE,
+        "553 5.7.1 Sender address rejected",
+        {"domain": "b.example"},
+    )
+
+
+async def test_knocking_at_the_door_fills_the_log_and_not_the_database(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "ekiden.access.refusals")
+    clock = ManualClock()
+    refusals = Refusals(store, clock, IdFactory(1))
+    told = [refused(refusals, f"2001:db8::{number}") for number in range(1_000)]
+    assert len(set(told)) == 1_000
+    await refusals.close()
+    assert {refusal.id for refusal in await list_refusals(store, limit=2_000)} == set(told[:300])
+    assert all(format_id(number) in caplog.text for number in told)
+    # Not more after a second, and again some in the next minute.
+    clock.advance(SECOND)
+    refused(refusals, "192.0.2.9")
+    await refusals.close()
+    assert len(await list_refusals(store, limit=2_000)) == 300
+    clock.advance(MINUTE)
+    later = refused(refusals, "192.0.2.9")
+    await refusals.close()
+    assert await find_refusal(store, later) is not None
+
+
+async def test_what_the_store_did_not_take_gets_another_id(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    refusals = Refusals(store, ManualClock(), IdFactory(1))
+    kept = refused(refusals)
+    await refusals.close()
+    async with store.write() as connection:
+        await connection.execute(DropTable(tables.refusal))
+    lost = refused(refusals, "192.0.2.2")
+    await refusals.close()
+    assert "1 refusals are not kept" in caplog.text
+    async with store.write() as connection:
+        await connection.run_sync(tables.refusal.create)
+    assert refused(refusals) == kept
+    again = refused(refusals, "192.0.2.2")
+    assert again != lost
+    await refusals.close()
+    assert [refusal.id for refusal in await list_refusals(store)] == [again]
