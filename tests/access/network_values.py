@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ekiden.access.api_types import Mode
 from ekiden.access.rules import (
     ACCOUNT,
     ENDPOINT,
@@ -27,8 +28,10 @@ def address(text: str) -> Address:
     if kind == "service":
         name, _, location = rest.partition(":")
         return Address("serviceRef", ref=ServiceRef("acme", service_name=name, location=location))
-    if kind in ("vpc", "instance"):
-        return Address(kind, rest)  # type: ignore[arg-type]
+    if kind == "vpc":
+        return Address("vpc", rest)
+    if kind == "instance":
+        return Address("instance", rest)
     return Address("subnet" if "/" in text else "ipRange" if "-" in text else "ipAddress", text)
 
 
@@ -51,9 +54,11 @@ def rule_values(
     account: str,
     *contexts: Context,
     api_types: tuple[str, ...] = SMTP_API_TYPES,
-    mode: str = "enabled",
+    mode: Mode = "enabled",
     description: str = "",
-    **of_resource: str,
+    instance: str = INSTANCE,
+    tags: tuple[str, ...] = (),
+    **others: str,
 ) -> RuleValues:
-    made = resource(account, **of_resource)  # type: ignore[arg-type]
-    return RuleValues(contexts, made, description, api_types, mode)  # type: ignore[arg-type]
+    made = resource(account, instance, tags=tags, **others)
+    return RuleValues(contexts, made, description, api_types, mode)

@@ -60,7 +60,7 @@ async def zone(store: Store, clock: ManualClock, acme: Account) -> str:
 
 
 async def test_the_life_of_a_rule(store: Store, rules: Rules, clock: ManualClock, acme: Account, zone: str) -> None:
-    values = rule_values(acme.uid, context(zone, "public"), context(f"{zone},{zone}"), description="d", tags=("t",))  # type: ignore[arg-type]
+    values = rule_values(acme.uid, context(zone, "public"), context(f"{zone},{zone}"), description="d", tags=("t",))
     made = await rules.create(acme.id, values, actor=ANN)
     assert re.fullmatch("[0-9a-f]{32}", made.id)
     assert made.values() == values

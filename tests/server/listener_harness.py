@@ -108,6 +108,7 @@ class Harness:
         smtp: dict[str, Any] | None = None,
         trusted: bool = False,
         restricted: bool = False,
+        recheck: float = 0.05,
         addresses: tuple[str, ...] = ("127.0.0.1:0",),
         **spec: Any,
     ) -> None:
@@ -122,6 +123,7 @@ class Harness:
         self._spec = {"name": "test", "mode": "starttls", "region": "eu", "addresses": addresses} | spec
         self._trusted = trusted
         self._restricted = restricted
+        self._recheck = recheck
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._failed: BaseException | None = None
@@ -184,7 +186,7 @@ class Harness:
         self.password = await set_password(self.store, account.id, "mailer", PASSWORD, now)
         self.api_key = (await create_api_key(self.store, account.id, "key", now)).key
         me = await self.store.register_worker("here", 1, now, DAY)
-        config = AccessConfig(delay=0, max_delay=0, recheck=0.05, address_limit=1000)
+        config = AccessConfig(delay=0, max_delay=0, recheck=self._recheck, address_limit=1000)
         self.authenticator = authenticator = Authenticator(self.store, clock, config)
         ids = IdFactory(me.node)
         self.parts = parts = door_parts(self.store, clock, ids, authenticator.directory)

@@ -13,6 +13,7 @@ import pytest
 from listener_harness import PASSWORD, Client, Harness
 from sqlalchemy import update
 
+from ekiden.access.accounts import OverQuota as WhenOver
 from ekiden.access.accounts import Quota, set_quota, set_senders
 from ekiden.access.audit import SYSTEM, changed
 from ekiden.access.credentials import create_api_key, revoke_credential
@@ -207,6 +208,49 @@ def test_every_message_of_a_verified_domain_is_signed_by_both_keys(make: Make) -
     assert content.count(b"DKIM-Signature:") == 2
 
 
+def test_an_author_field_may_name_many_domains(make: Make) -> None:
+    """More than anybody remembers, each read for this one message."""
+    harness = make()
+    harness.call(give(harness, "own.example"))
+    others = ",\r\n ".join(f"x@d{number}.example" for number in range(40))
+    with Client(harness.port) as client:
+        login(client, harness)
+        reply = send(client, "a@own.example", mail(f"a@own.example,\r\n {others}"))
+        assert reply.startswith("553 5.7.1 Sender address rejected: d0.example ")
+        harness.call(set_senders(harness.store, "acme", "any", CLOCK.now()))
+        time.sleep(0.2)
+        assert send(client, "a@own.example", mail(f"{others},\r\n a@own.example")).startswith("250 ")
+    [content] = harness.mailbox.contents[TO]
+    assert b" d=own.example;" in content
+
+
+def test_with_a_recheck_of_nothing_every_change_is_seen_at_once(make: Make) -> None:
+    """``access.recheck = 0s``: nothing is believed twice, and everything still has an answer."""
+    harness = make(recheck=0)
+    tenant = harness.call(make_tenant(harness))
+
+    def attempt(client: Client) -> str:
+        client.secure(harness.context())
+        return client.ask(plain(tenant.user.user.username, tenant.user.password))
+
+    def one() -> str:
+        return send(client, "a@own.example", mail("a@own.example"))
+
+    with Client(harness.port) as client:
+        assert attempt(client).startswith("535 ")
+    rule = harness.call(allow(harness, tenant, "127.0.0.0/8"))
+    with Client(harness.port) as client:
+        assert attempt(client).startswith("235 ")
+        assert one().startswith("250 ")
+        harness.call(set_quota(harness.store, "acme", Quota(day=1, action="reject"), CLOCK.now()))
+        assert [one()[:3], one()[:3]] == ["250", "452"]
+        harness.call(Rules(harness.store, CLOCK).delete(harness.account_id, rule, actor=SYSTEM))
+        assert one().startswith("554 5.7.1 Access from your network")
+    with Client(harness.port) as client:
+        login(client, harness)
+        assert client.ask("MAIL FROM:<a@own.example>").startswith("250 ")
+
+
 # --- quotas ------------------------------------------------------------------------------------------------------
 
 
@@ -235,6 +279,23 @@ def test_over_quota_is_delayed_or_refused_and_takes_effect_on_open_connections(m
     assert (State(row.state), Cause(row.cause)) == (State.SCHEDULED, Cause.RATE)
     assert row.due_at % 86_400_000 == 0
     assert row.due_at > CLOCK.now()
+
+
+@pytest.mark.parametrize("action", ["delay", "reject"])
+def test_within_the_quota_messages_are_handed_over_at_once(make: Make, action: WhenOver) -> None:
+    """However the clock goes on between a message's time and the answer of the quota."""
+    harness = make()
+    harness.call(give(harness, "own.example"))
+    # A small quota has small blocks: most messages ask the store.
+    harness.call(set_quota(harness.store, "acme", Quota(day=100, action=action), CLOCK.now()))
+    today = time.time() // 86_400
+    with Client(harness.port) as client:
+        login(client, harness)
+        soon(lambda: send(client, "a@own.example", mail("a@own.example")), "250 ")
+        for _ in range(60):
+            assert send(client, "a@own.example", mail("a@own.example")).startswith("250 ")
+        # But for one that a new day began for.
+        assert len(harness.mailbox.deliveries) >= 61 - (time.time() // 86_400 > today)
 
 
 async def _delivery(harness: Harness, message_id: int) -> Any:

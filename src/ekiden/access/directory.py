@@ -144,11 +144,6 @@ class Directory:
         entry = self._accounts.fresh(account_id, self._clock.monotonic())
         return None if entry is None else entry.facts
 
-    def known_missing(self, account_id: int) -> bool:
-        """Whether it is known, and recently enough, that there is no such account."""
-        entry = self._accounts.fresh(account_id, self._clock.monotonic())
-        return entry is not None and entry.facts is None
-
     def fresh_credential(self, credential_id: int) -> CredentialFacts | None:
         """What is known and recent enough; ``None``: ask ``credential``."""
         entry = self._credentials.fresh(credential_id, self._clock.monotonic())

@@ -7,6 +7,7 @@ that something has to be read first: then the coroutine of the same question has
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
     from ekiden.core.clock import Clock, Millis
     from ekiden.store.api import Store
 
-_MAX_ROUNDS = 20
+log = logging.getLogger(__name__)
+
+_MAX_ROUNDS = 1_000
 _MAX_DECISIONS = 20_000
 _Answer = TypeVar("_Answer")
 
@@ -52,9 +55,7 @@ class Allowed(NamedTuple):
 
 _ALLOWED: Final = Allowed()
 _LISTED: Final = Decision(True, "", Why.PASSED)
-_SUSPENDED = Refused(Reply.of(550, "5.7.1", "This account is suspended"), "account_suspended", {})
-
-
+SUSPENDED: Final = Refused(Reply.of(550, "5.7.1", "This account is suspended"), "account_suspended", {})
 _AUTHOR_UNKNOWN: Final = Refused(
     Reply.of(
         554, "5.6.0", "The message needs one From field with addresses that can be read: its author is checked"
@@ -99,20 +100,31 @@ class Gate:
 
     async def enter(self, principal: Principal, client: str, endpoint: str) -> Refused | None:
         """At AUTH: an SMTP user must come from where a rule allows it. ``None``: come in."""
-        return (await self._settle(lambda: (self._enter(principal, client, endpoint),)))[0]
+        if not principal.credential_id:
+            return None
+        account = await self._directory.account(principal.account_id)
+        if account is None:
+            return SUSPENDED
+        return await self._settle(lambda: self._enter(account, principal.credential_id, client, endpoint))
 
     def known_mail(
         self, principal: Principal, client: str, endpoint: str, sender: str | None
     ) -> Allowed | Refused | None:
         """At MAIL, for the sender's domain (``None``: the null sender): from memory, or ``None``."""
+        account = self._directory.fresh_account(principal.account_id)
+        if account is None:
+            return None
         try:
-            return self._mail(principal, client, endpoint, sender)
+            return self._mail(account, principal.credential_id, client, endpoint, sender)
         except _Unknown:
             return None
 
     async def mail(self, principal: Principal, client: str, endpoint: str, sender: str | None) -> Allowed | Refused:
         """``known_mail``, read if need be."""
-        return await self._settle(lambda: self._mail(principal, client, endpoint, sender))
+        account = await self._directory.account(principal.account_id)
+        if account is None:
+            return SUSPENDED
+        return await self._settle(lambda: self._mail(account, principal.credential_id, client, endpoint, sender))
 
     def known_message(
         self, account: AccountFacts, credential_id: int, sender: str | None, authors: Sequence[str] | None
@@ -143,39 +155,38 @@ class Gate:
         default: bool,
     ) -> Decision:
         """For any API: whether the account's rules let a request pass; ``default``: when none applies."""
-
-        def question() -> Decision:
-            account = self._account(account_id)
-            if account is None:
-                return Decision(False, "", Why.NO_RULE)
-            return self._book(account).decide(resource, api_types, address, endpoint, default=default)
-
-        return await self._settle(question)
+        account = await self._directory.account(account_id)
+        if account is None:
+            return Decision(False, "", Why.NO_RULE)
+        book = await self._settle(lambda: self._book(account))
+        decision = book.decide(resource, api_types, address, endpoint, default=default)
+        _report(decision, account, address, endpoint)
+        if not decision.allowed:
+            rule, why = decision.rule or "none", decision.why.value
+            log.info("rule %s of account %d refuses %s at %s: %s", rule, account.id, address, endpoint, why)
+        return decision
 
     async def _settle(self, question: Callable[[], _Answer]) -> _Answer:
+        """Ask until everything that it takes has been read; each round reads one more thing."""
         for _ in range(_MAX_ROUNDS):
             try:
                 return question()
             except _Unknown as unknown:
                 await unknown.load()
-        raise OSError("an account changes faster than it can be read")
+        raise OSError("more has to be read for an answer than anybody may ask for")
 
     # --- the answers ----------------------------------------------------------------------------------------
 
-    def _enter(self, principal: Principal, client: str, endpoint: str) -> Refused | None:
-        if not principal.credential_id:
-            return None
-        account = self._account(principal.account_id)
-        if account is None:
-            return _SUSPENDED
-        grant = self._grant(account, principal.credential_id)
+    def _enter(self, account: AccountFacts, credential_id: int, client: str, endpoint: str) -> Refused | None:
+        grant = self._grant(account, credential_id)
         return self._from_nowhere(account, grant, client, endpoint) if grant.restricted else None
 
-    def _mail(self, principal: Principal, client: str, endpoint: str, sender: str | None) -> Allowed | Refused:
-        account = self._account(principal.account_id)
-        if account is None or account.suspended:
-            return _SUSPENDED
-        grant = self._grant(account, principal.credential_id)
+    def _mail(
+        self, account: AccountFacts, credential_id: int, client: str, endpoint: str, sender: str | None
+    ) -> Allowed | Refused:
+        if account.suspended:
+            return SUSPENDED
+        grant = self._grant(account, credential_id)
         if not grant.restricted:
             return self._whole(account, sender)
         refused = self._from_nowhere(account, grant, client, endpoint)
@@ -211,6 +222,8 @@ class Gate:
             if facts.usable:
                 # The author's domain comes first: DMARC asks for a signature of it (RFC 7489 §3.1).
                 signing = signing or facts
+                if not checked:
+                    break
             elif checked:
                 return _not_usable(facts) if facts.id else _not_owned(domain, grant)
         return Allowed(tuple(configurations), signing)
@@ -245,18 +258,13 @@ class Gate:
             book = self._book(account)
             resource = smtp_resource(account.uid, configuration.project, configuration.region or account.region)
             decision = book.decide(resource, (SMTP,), client, endpoint, default=False)
+            _report(decision, account, client, endpoint)
             if len(self._decisions) >= _MAX_DECISIONS:
                 self._decisions.clear()
             self._decisions[key] = decision
         return decision
 
     # --- what is remembered ---------------------------------------------------------------------------------
-
-    def _account(self, account_id: int) -> AccountFacts | None:
-        account = self._directory.fresh_account(account_id)
-        if account is None and not self._directory.known_missing(account_id):
-            raise _Unknown(lambda: self._directory.account(account_id))
-        return account
 
     def _grant(self, account: AccountFacts, credential_id: int) -> Grant:
         if not credential_id:
@@ -277,6 +285,12 @@ class Gate:
         if facts is None:
             raise _Unknown(lambda: self._senders.load(account, domain))
         return facts
+
+
+def _report(decision: Decision, account: AccountFacts, address: str, endpoint: str) -> None:
+    """Log what rules in report mode would have refused."""
+    for rule, why in decision.reports:
+        log.info("rule %s of account %d would refuse %s at %s: %s", rule, account.id, address, endpoint, why.value)
 
 
 _NETWORK_REPLY = Reply.of(554, "5.7.1", "Access from your network is not allowed by any rule")

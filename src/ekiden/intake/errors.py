@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from ekiden.access.gate import SUSPENDED
 from ekiden.core.clock import Millis
 from ekiden.core.errors import EkidenError
 from ekiden.mime.header import format_date
@@ -23,7 +24,7 @@ class IntakeError(EkidenError):
 class AccountSuspended(IntakeError):
     """Nothing is accepted from the account."""
 
-    default = Reply.of(550, "5.7.1", "This account is suspended")
+    default = SUSPENDED.reply
 
 
 class NoRecipients(IntakeError):
