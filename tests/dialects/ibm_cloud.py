@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
@@ -18,9 +18,9 @@ from ekiden.access.audit import Actor
 from ekiden.access.authenticate import Authenticator
 from ekiden.access.config import AccessConfig
 from ekiden.access.credentials import create_api_key
+from ekiden.access.gate import Gate
 from ekiden.access.network_config import NetworkConfig
 from ekiden.access.projects import Project, Projects
-from ekiden.access.restrictions import Decision, load_rulebook
 from ekiden.access.rules import Rules
 from ekiden.access.smtp_configurations import SmtpConfigurations
 from ekiden.access.smtp_users import SmtpUsers
@@ -53,27 +53,6 @@ REGION = RegionConfig(
     smtp_private="private.smtp.sender.example",
     addresses=(ADDRESS,),
 )
-
-
-class RuleGuard:
-    """Reads the rules for each request, as they are right now."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    async def decide(
-        self,
-        account_id: int,
-        resource: Mapping[str, str],
-        api_types: Collection[str],
-        address: str,
-        endpoint: str,
-        *,
-        default: bool,
-    ) -> Decision:
-        async with self._store.read() as connection:
-            book = await load_rulebook(connection, account_id, {})
-        return book.decide(resource, api_types, address, endpoint, default=default)
 
 
 class Reply(NamedTuple):
@@ -194,7 +173,7 @@ async def running_cloud(
         clock=clock,
         authenticator=authenticator,
         tokens=Tokens(vault, clock),
-        guard=RuleGuard(store),
+        gate=Gate(store, clock, authenticator.directory),
         projects=Projects(store, clock),
         configurations=SmtpConfigurations(store, clock),
         users=SmtpUsers(store, clock, limit=config.users_per_configuration),

@@ -72,7 +72,7 @@ class Tokens:
             "id": name,
             "sub": f"ApiKey-{credential.id}",
             "jti": str(uuid.uuid4()),
-            "account": {"valid": True, "bss": format(account.id, "032x")},
+            "account": {"valid": True, "bss": account.uid},
             "grant_type": GRANT_TYPE,
             "scope": "ibm openid",
             "iat": now,

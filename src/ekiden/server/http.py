@@ -12,7 +12,6 @@ import uvicorn
 from litestar import Litestar, MediaType, Request, Response, Router, get
 from litestar.exceptions import HTTPException
 from litestar.exceptions.responses import create_exception_response
-from litestar.types import ControllerRouterHandler
 
 from ekiden.server.metrics import CONTENT_TYPE
 
@@ -24,7 +23,7 @@ Readiness = Callable[[], Awaitable[list[str]]]
 def make_app(
     readiness: Readiness,
     metrics_text: Callable[[], Awaitable[bytes]],
-    handlers: Sequence[ControllerRouterHandler] = (),
+    routers: Sequence[Router] = (),
 ) -> Litestar:
     """``/healthz`` (alive), ``/readyz`` (may be given work), ``/metrics``, and the routers of dialects beside them.
 
@@ -45,7 +44,6 @@ def make_app(
     async def metrics() -> Response[bytes]:
         return Response(await metrics_text(), headers={"content-type": CONTENT_TYPE})
 
-    routers = [handler for handler in handlers if isinstance(handler, Router)]
     by_path = sorted(routers, key=lambda router: len(router.path), reverse=True)
 
     def no_route(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
@@ -57,7 +55,7 @@ def make_app(
         return create_exception_response(request, error)
 
     return Litestar(
-        [healthz, readyz, metrics, *handlers],
+        [healthz, readyz, metrics, *routers],
         openapi_config=None,
         logging_config=None,
         exception_handlers={HTTPException: no_route},

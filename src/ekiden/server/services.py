@@ -33,7 +33,7 @@ from ekiden.sender_auth.dkim_sign import SigningKey
 from ekiden.server.setup import KEY_NAME
 
 if TYPE_CHECKING:
-    from litestar.types import ControllerRouterHandler
+    from litestar import Router
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from ekiden.core.clock import Clock
@@ -74,7 +74,7 @@ class Services:
         self.domains = make_domains(config, store, clock, self.vault)
         self.policy = Policy(self.directory, self.gate, self.quotas, self.refusals, Remembered(store, self._keys))
 
-    def routers(self) -> list[ControllerRouterHandler]:
+    def routers(self) -> list[Router]:
         """The HTTP APIs of the dialects."""
         config, store, clock = self._config, self._store, self._clock
         tokens = Tokens(self.vault, clock)
@@ -90,7 +90,7 @@ class Services:
                 clock=clock,
                 authenticator=self.authenticator,
                 tokens=tokens,
-                guard=self.gate,
+                gate=self.gate,
                 projects=Projects(store, clock),
                 configurations=SmtpConfigurations(store, clock),
                 users=SmtpUsers(store, clock, limit=config.ibm.users_per_configuration),

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from ekiden.access.audit import Actor
 from ekiden.access.smtp_errors import BadToken
@@ -16,28 +15,6 @@ if TYPE_CHECKING:
     from ekiden.access.tokens import Tokens
 
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
-
-
-class Decision(Protocol):
-    """``access.restrictions.Decision``, as far as it is needed here."""
-
-    @property
-    def allowed(self) -> bool: ...
-
-
-class Guard(Protocol):
-    """Asks the access rules of an account (``access.restrictions``) about a request."""
-
-    async def decide(
-        self,
-        account_id: int,
-        resource: Mapping[str, str],
-        api_types: Collection[str],
-        address: str,
-        endpoint: str,
-        *,
-        default: bool,
-    ) -> Decision: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +76,7 @@ async def authenticate(request: AnyRequest, tokens: Tokens, directory: Directory
     if found is None or credential is None:
         raise _bad_token()
     scopes = claims.scopes & granted(credential.scopes)
-    return Caller(
-        found.id, format(found.id, "032x"), found.name, claims.credential_id, scopes, address, found.region
-    )
+    return Caller(found.id, found.uid, found.name, claims.credential_id, scopes, address, found.region)
 
 
 def _bad_token() -> ApiError:

@@ -12,13 +12,13 @@ from ekiden.dialects.ibm.errors import AnyRequest, ApiError
 
 if TYPE_CHECKING:
     from ekiden.access.authenticate import Authenticator
+    from ekiden.access.gate import Gate
     from ekiden.access.projects import Project, Projects
     from ekiden.access.smtp_configurations import SmtpConfigurations
     from ekiden.access.smtp_users import SmtpUsers
     from ekiden.access.tokens import Tokens
     from ekiden.core.clock import Clock
     from ekiden.delivery.statistics import Statistics
-    from ekiden.dialects.ibm.auth import Guard
     from ekiden.dialects.ibm.cbr import CbrServices
     from ekiden.dialects.ibm.config import IbmConfig, RegionConfig
     from ekiden.domains.service import Domains
@@ -34,7 +34,7 @@ class IbmServices:
     clock: Clock
     authenticator: Authenticator
     tokens: Tokens
-    guard: Guard
+    gate: Gate
     projects: Projects
     configurations: SmtpConfigurations
     users: SmtpUsers
@@ -71,7 +71,7 @@ async def open_call(request: AnyRequest, services: IbmServices, scope: str) -> C
         raise ApiError(404, "there is no instance {id!r}", id=uid)
     caller.need(scope)
     resource = smtp_resource(caller.uid, project.uid, project.region or caller.region)
-    decision = await services.guard.decide(
+    decision = await services.gate.decide(
         caller.account_id, resource, (CONTROL_PLANE,), caller.address, ENDPOINT, default=True
     )
     if not decision.allowed:

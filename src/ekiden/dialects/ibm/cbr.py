@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
-from litestar import Response, Router, delete, get, post, put
-from litestar.types import ControllerRouterHandler
+from litestar import Response, Router, route
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import Method
 
 from ekiden.access.api_types import MODES, SERVICES
 from ekiden.access.network_errors import (
@@ -84,31 +85,31 @@ def cbr_handlers(services: CbrServices) -> list[Router]:
     """The routes, ``/v1/…``, for Litestar."""
     api = _Api(services)
     handlers = [
-        _route(post, "/zones", api.create_zone),
-        _route(get, "/zones", api.list_zones),
-        _route(get, "/zones/serviceref_targets", api.list_targets),
-        _route(get, "/zones/serviceref_targets/{id:str}", api.get_target),
-        _route(get, "/zones/{id:str}", api.get_zone),
-        _route(put, "/zones/{id:str}", api.replace_zone),
-        _route(delete, "/zones/{id:str}", api.delete_zone),
-        _route(post, "/rules", api.create_rule),
-        _route(get, "/rules", api.list_rules),
-        _route(get, "/rules/{id:str}", api.get_rule),
-        _route(put, "/rules/{id:str}", api.replace_rule),
-        _route(delete, "/rules/{id:str}", api.delete_rule),
-        _route(get, "/account_settings/{id:str}", api.get_settings),
-        _route(get, "/operations", api.list_operations),
+        _route("POST", "/zones", api.create_zone),
+        _route("GET", "/zones", api.list_zones),
+        _route("GET", "/zones/serviceref_targets", api.list_targets),
+        _route("GET", "/zones/serviceref_targets/{id:str}", api.get_target),
+        _route("GET", "/zones/{id:str}", api.get_zone),
+        _route("PUT", "/zones/{id:str}", api.replace_zone),
+        _route("DELETE", "/zones/{id:str}", api.delete_zone),
+        _route("POST", "/rules", api.create_rule),
+        _route("GET", "/rules", api.list_rules),
+        _route("GET", "/rules/{id:str}", api.get_rule),
+        _route("PUT", "/rules/{id:str}", api.replace_rule),
+        _route("DELETE", "/rules/{id:str}", api.delete_rule),
+        _route("GET", "/account_settings/{id:str}", api.get_settings),
+        _route("GET", "/operations", api.list_operations),
     ]
     return [Router("/v1", route_handlers=handlers, exception_handlers={Exception: handle_cbr_error})]
 
 
-def _route(method: Any, path: str, operation: Operation) -> ControllerRouterHandler:
+def _route(method: Method, path: str, operation: Operation) -> HTTPRouteHandler:
     # The status that counts is that of each response; the one here only must allow a body.
-    @method(path, status_code=200)  # type: ignore[untyped-decorator]
+    @route(path, http_method=[method], status_code=200)
     async def handle(request: AnyRequest) -> Response[Any]:
         return await operation(request)
 
-    return cast(ControllerRouterHandler, handle)
+    return handle
 
 
 def handle_cbr_error(request: AnyRequest, error: Exception) -> Response[bytes]:

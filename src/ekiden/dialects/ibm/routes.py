@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from litestar import Response, Router, get, post, route
 from litestar.handlers import HTTPRouteHandler
-from litestar.types import ControllerRouterHandler
+from litestar.types import Method
 
 from ekiden.access.bounds import MANAGE, READ
 from ekiden.dialects.ibm import smtp_api, status_api
@@ -25,7 +25,7 @@ BASES: Final = ("/v1/instances", "/event-notifications/v1/instances")
 class Operation(NamedTuple):
     """GET needs the scope ``read``, everything else ``manage``."""
 
-    method: str
+    method: Method
     path: str
     answer: Callable[[Call], Awaitable[Response[Any]]]
 
@@ -59,7 +59,7 @@ OPERATIONS: Final = (
 )
 
 
-def ibm_handlers(services: IbmServices) -> list[ControllerRouterHandler]:
+def ibm_handlers(services: IbmServices) -> list[Router]:
     """Event Notifications, IAM, context-based restrictions and regions: routers for ``server.http.make_app``.
 
     Each brings the error shape of everything below its path.
@@ -91,7 +91,7 @@ def ibm_handlers(services: IbmServices) -> list[ControllerRouterHandler]:
 
 def _handler(services: IbmServices, operation: Operation) -> HTTPRouteHandler:
     # The answer says its own status; without a word about it Litestar takes DELETE for one that never has a body.
-    @route("/{instance_id:str}" + operation.path, http_method=[operation.method], status_code=200)  # type: ignore[list-item]
+    @route("/{instance_id:str}" + operation.path, http_method=[operation.method], status_code=200)
     async def handle(request: AnyRequest) -> Response[Any]:
         return await operation.answer(await open_call(request, services, operation.scope))
 
