@@ -94,6 +94,10 @@ def test_what_is_printed_can_be_published(acme: Installation, lab: Lab) -> None:
     assert "verified" in acme.run("domain", "list").out
     assert [item["name"] for item in acme.json("domain", "list", "--account", "acme")] == ["shop.example"]
     assert acme.json("domain", "list", "--status", "suspended") == []
+    assert [item["name"] for item in acme.json("domain", "list", "--status", "verified")] == ["shop.example"]
+    wrong = acme.run("domain", "list", "--status", "lost")
+    assert wrong.status == 2
+    assert "'lost' is no status" in wrong.err
     assert acme.json("audit", "list")[0]["actor"].startswith("cli:")
 
 

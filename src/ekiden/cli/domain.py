@@ -168,10 +168,14 @@ def add(
     _show(loaded, told, as_json, done)
 
 
-def _status(value: str) -> str:
-    if value not in get_args(Status):
-        raise typer.BadParameter(f"{value!r} is no status; there are {', '.join(get_args(Status))}")
-    return value
+STATUSES: tuple[Status, ...] = get_args(Status)
+
+
+def _status(value: str) -> Status:
+    for status in STATUSES:
+        if value == status:
+            return status
+    raise typer.BadParameter(f"{value!r} is no status; there are {', '.join(STATUSES)}")
 
 
 @app.command("list")
@@ -180,10 +184,11 @@ def list_(
         str | None, typer.Option("--account", "-a", help="Of this account only.", show_default=False)
     ] = None,
     status: Annotated[
-        str | None,
+        Status | None,
         typer.Option(
             "--status",
-            callback=lambda value: value and _status(value),
+            parser=_status,
+            metavar="STATUS",
             help="Only these: pending, verified, failed or suspended.",
             show_default=False,
         ),
@@ -196,7 +201,7 @@ def list_(
     async def main() -> tuple[list[Domain], dict[int, str]]:
         async with opened_store(load(config)) as store:
             account_id = None if account is None else (await get_account(store, account)).id
-            found = await list_domains(store, account_id, status=status)  # type: ignore[arg-type]
+            found = await list_domains(store, account_id, status=status)
             return found, {item.id: item.name for item in await list_accounts(store)}
 
     found, accounts = run_async(main())

@@ -21,7 +21,9 @@ def make_keys(vault: Vault, *, ed25519: bool) -> list[dict[str, Any]]:
 
     To be called in a thread: an RSA key takes about 100 ms of a core.
     """
-    algorithms: list[Algorithm] = ["rsa-sha256", *(["ed25519-sha256"] if ed25519 else [])]  # type: ignore[list-item]
+    algorithms: list[Algorithm] = ["rsa-sha256"]
+    if ed25519:
+        algorithms.append("ed25519-sha256")
     made = []
     for algorithm in algorithms:
         private = generate(algorithm)
