@@ -13,7 +13,7 @@ from ekiden.core.events import EventType
 from ekiden.domains.config import DomainsConfig
 from ekiden.domains.errors import BadDomain
 from ekiden.domains.examine import spf_suggestion
-from ekiden.domains.model import Check, Domain, Kind, Result
+from ekiden.domains.model import Check, Domain, Kind, Result, Tracking
 from ekiden.domains.names import MAX_NAME, check_domain_name
 from ekiden.domains.outgoing import outgoing, spread
 from ekiden.domains.reasons import Fault
@@ -123,6 +123,8 @@ def make(**values: object) -> Domain:
         "checked_at": None,
         "check_at": 0,
         "failing_since": None,
+        "tracking": Tracking(),
+        "return_path": "",
     }
     return Domain(**{**fresh, **values})  # type: ignore[arg-type]
 

@@ -12,7 +12,9 @@ from sqlalchemy import func, insert, select, update
 from store_rows import NOW, TTL, Maker, outcome
 
 from ekiden.core.events import EventType
+from ekiden.core.notices import News, Route
 from ekiden.core.states import Cause, Priority, State
+from ekiden.core.submission import Marks
 from ekiden.store import tables as t
 from ekiden.store.api import Store, StoreError
 from ekiden.store.records import Delivery, NewMessage, Registration, Release
@@ -51,6 +53,8 @@ async def one_delivery(store: Store, delivery: Delivery) -> Any:
 
 async def test_accept_writes_every_column(store: Store, worker: Registration, maker: Maker) -> None:
     new = maker.message(2, state=State.SENDING, content=bytes(range(256)) * 300)
+    new.message.marks = Marks("b-1", "r-1", "shop", "tokyo", "spring")
+    new.message.routes = (Route(3, News.FINAL), Route(4, News.INTERMEDIATE | News.TRACKING))
     await store.accept(worker.id, new)
     (message,) = await rows(store, t.message)
     assert dict(message) == {
@@ -70,6 +74,12 @@ async def test_accept_writes_every_column(store: Store, worker: Registration, ma
         "subject": "hello",
         "origin": '{"via":"ESMTPSA"}',
         "labels": '{"campaign":"spring"}',
+        "bulk": "b-1",
+        "reference": "r-1",
+        "application": "shop",
+        "entity": "tokyo",
+        "campaign": "spring",
+        "routes": "[[3,1],[4,6]]",
     }
     assert await store.content(1, new.message.id) == new.content
     first, second = await rows(store, t.delivery)
@@ -632,7 +642,7 @@ async def test_write_commits_or_rolls_back(store: Store) -> None:
 
 def _account(name: str) -> dict[str, object]:
     values = {"name": name, "priority": 1, "created_at": NOW, "region": "", "senders": "any"}
-    return {**values, "quota_action": "delay", "revision": 0}
+    return {**values, "quota_action": "delay", "suppress_bounces": False, "revision": 0}
 
 
 async def _rename_and_fail(store: Store) -> None:

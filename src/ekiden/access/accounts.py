@@ -59,6 +59,10 @@ class Account:
     region: str = ""
     senders: Senders = "verified"
     quota: Quota = Quota()
+    reports_endpoint: int | None = None
+    """Keeps its delivery reports to be fetched; ``None``: none are kept."""
+    suppress_bounces: bool = False
+    """Addresses that bounce for good are not mailed again."""
 
     @property
     def uid(self) -> str:
@@ -97,6 +101,7 @@ async def create_account(
         "region": region,
         "senders": senders,
         "quota_action": "delay",
+        "suppress_bounces": False,
         "revision": 0,
     }
     try:
@@ -171,6 +176,20 @@ async def set_quota(store: Store, name: str, quota: Quota, now: Millis, *, actor
     return await _change(store, name, now, actor, "account.quota", values)
 
 
+async def set_reporting(
+    store: Store,
+    name: str,
+    now: Millis,
+    *,
+    reports_endpoint: int | None,
+    suppress_bounces: bool,
+    actor: Actor = SYSTEM,
+) -> Account:
+    """Change where reports of its coming messages are kept, and whether addresses that bounce are suppressed."""
+    values = {"reports_endpoint": reports_endpoint, "suppress_bounces": suppress_bounces}
+    return await _change(store, name, now, actor, "account.reporting", values)
+
+
 async def _change(
     store: Store, name: str, now: Millis, actor: Actor, action: str, values: Mapping[str, int | str | None]
 ) -> Account:
@@ -193,6 +212,8 @@ def _account(row: Row[Any]) -> Account:
         row.region,
         cast(Senders, row.senders),
         quota_of(row),
+        row.reports_endpoint,
+        row.suppress_bounces,
     )
 
 

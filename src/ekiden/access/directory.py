@@ -40,6 +40,8 @@ class AccountFacts(NamedTuple):
     senders: Senders = "verified"
     region: str = ""
     quota: Quota = Quota()
+    reports_endpoint: int | None = None
+    suppress_bounces: bool = False
 
     @property
     def uid(self) -> str:
@@ -219,6 +221,8 @@ class Directory:
                         row.senders,
                         row.region,
                         quota_of(row),
+                        row.reports_endpoint,
+                        row.suppress_bounces,
                     )
             if credentials:
                 query = select(credential).where(credential.c.id.in_(credentials))

@@ -33,6 +33,20 @@ KIND_OF: Final[Mapping[str, Kind]] = {"rsa-sha256": "dkim", "ed25519-sha256": "e
 
 
 @dataclass(frozen=True, slots=True)
+class Tracking:
+    """What is counted of messages that are composed here, unless a request says otherwise.
+
+    ``unsubscribes``: they offer a page of ours (RFC 8058). ``host`` is that of all their links; empty: that of the
+    installation.
+    """
+
+    opens: bool = True
+    clicks: bool = True
+    unsubscribes: bool = False
+    host: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Domain:
     """``name`` is in lower-case A-labels. ``reason`` is the code of what is wrong; empty: nothing.
 
@@ -58,6 +72,9 @@ class Domain:
     checked_at: Millis | None
     check_at: Millis | None
     failing_since: Millis | None
+    tracking: Tracking
+    return_path: str
+    """Envelope sender of what is composed here; empty: the author."""
 
     @property
     def usable(self) -> bool:
@@ -164,6 +181,8 @@ def domain_of(row: Row[Any]) -> Domain:
         checked_at=row.checked_at,
         check_at=row.check_at,
         failing_since=row.failing_since,
+        tracking=Tracking(row.track_opens, row.track_clicks, row.track_unsubscribes, row.tracking_host),
+        return_path=row.return_path,
     )
 
 

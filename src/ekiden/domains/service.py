@@ -150,6 +150,11 @@ class Domains:
             "questionnaire": "{}",
             "reason": "" if vouched else "not_checked",
             "check_at": first_check(now, self._config),
+            "track_opens": True,
+            "track_clicks": True,
+            "track_unsubscribes": False,
+            "tracking_host": "",
+            "return_path": "",
         }
         try:
             async with self._store.write() as connection:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -15,6 +15,7 @@ from ekiden.store.records import (
     Delivery,
     DeliveryKey,
     NewMessage,
+    Noted,
     Outcome,
     QueueStats,
     Registration,
@@ -37,10 +38,11 @@ class SchemaOutdated(StoreError):
 class Store(Protocol):
     """Hot-path operations, written for the raw driver; everything rare goes through ``read`` and ``write``.
 
-    ``accept``, ``claim``, ``finish`` and ``release`` called at the same time share one transaction and one fsync
-    (group commit); each returns after its rows are on stable storage, or raises and none of its rows are (with one
-    exception: when a connection to PostgreSQL breaks during the commit, nobody knows; that counts as failed). Being
-    cancelled does not take back what was called: shield calls whose result must not get lost.
+    ``accept``, ``accept_all``, ``note``, ``claim``, ``finish`` and ``release`` called at the same time share one
+    transaction and one fsync (group commit); each returns after its rows are on stable storage, or raises and none
+    of its rows are (with one exception: when a connection to PostgreSQL breaks during the commit, nobody knows;
+    that counts as failed). Being cancelled does not take back what was called: shield calls whose result must not
+    get lost.
 
     Texts that a database cannot hold (NUL, halves of surrogate pairs) are kept with U+FFFD in their place.
     """
@@ -53,6 +55,10 @@ class Store(Protocol):
     @property
     def counters(self) -> Counters:
         """What was written so far, for metrics."""
+        ...
+
+    def on_notices(self, call: Callable[[], None]) -> None:
+        """``call`` is called after every commit of this process that wrote notices on the hot path."""
         ...
 
     async def close(self) -> None:
@@ -93,6 +99,14 @@ class Store(Protocol):
         """
         ...
 
+    async def accept_all(self, worker: int, messages: Sequence[NewMessage]) -> None:
+        """``accept`` for all messages of one request: either all of them are on stable storage, or none is."""
+        ...
+
+    async def note(self, worker: int, events: Sequence[Noted]) -> None:
+        """Write events that belong to no attempt, such as opens, and the notices of them."""
+        ...
+
     async def claim(self, worker: int, now: Millis, limit: int) -> list[Delivery]:
         """Own up to ``limit`` due deliveries: higher priorities first, but each priority gets a share.
 
@@ -102,7 +116,7 @@ class Store(Protocol):
         ...
 
     async def content(self, account_id: int, message_id: int) -> bytes | None:
-        """The content, or ``None`` when retention or a final state has removed it."""
+        """The whole content with what it shares, or ``None`` when retention or a final state has removed it."""
         ...
 
     async def finish(

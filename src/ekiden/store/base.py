@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
@@ -19,12 +19,13 @@ from ekiden.store.records import (
     Delivery,
     DeliveryKey,
     NewMessage,
+    Noted,
     Outcome,
     QueueStats,
     Registration,
     Release,
 )
-from ekiden.store.rows import Accept, Claim, EventIds, Finish, Free, Unit
+from ekiden.store.rows import Accept, AcceptAll, Claim, EventIds, Finish, Free, Note, Unit
 
 _BATCH = 1000
 
@@ -44,6 +45,10 @@ class UnitWriter(Protocol):
         ...
 
 
+def _nobody() -> None:
+    """Nobody wants to know."""
+
+
 class BaseStore(ABC):
     """See ``store.api.Store``. An engine adds its connections, its ``_writer``, and how contents are read."""
 
@@ -51,6 +56,7 @@ class BaseStore(ABC):
 
     def __init__(self) -> None:
         self.ids = EventIds()
+        self._noticed: Callable[[], None] = _nobody
 
     @abstractmethod
     def read(self) -> AbstractAsyncContextManager[AsyncConnection]: ...
@@ -64,8 +70,27 @@ class BaseStore(ABC):
 
     # --- the road -------------------------------------------------------------------------------------------
 
+    def on_notices(self, call: Callable[[], None]) -> None:
+        self._noticed = call
+
     async def accept(self, worker: int, message: NewMessage) -> None:
         await self._writer.submit(Accept(worker, message))
+        if message.message.routes:
+            self._noticed()
+
+    async def accept_all(self, worker: int, messages: Sequence[NewMessage]) -> None:
+        if not messages:
+            return
+        await self._writer.submit(AcceptAll(worker, messages))
+        if any(new.message.routes for new in messages):
+            self._noticed()
+
+    async def note(self, worker: int, events: Sequence[Noted]) -> None:
+        if not events:
+            return
+        await self._writer.submit(Note(worker, events))
+        if any(noted.routes for noted in events):
+            self._noticed()
 
     async def claim(self, worker: int, now: Millis, limit: int) -> list[Delivery]:
         claimed: list[Delivery] = await self._writer.submit(Claim(worker, now, limit))
@@ -77,6 +102,8 @@ class BaseStore(ABC):
         if not outcomes and not messages:
             return []
         applied: list[bool] = await self._writer.submit(Finish(worker, outcomes, messages))
+        if any(outcome.delivery.message.routes for outcome in outcomes):
+            self._noticed()
         return applied
 
     async def release(self, worker: int, releases: Sequence[Release]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
+from io import SEEK_END, BytesIO
 from typing import Any
 
 import asyncpg
@@ -51,8 +52,18 @@ class PostgresStore(BaseStore):
 
     async def content(self, account_id: int, message_id: int) -> bytes | None:
         with translating():
-            data: bytes | None = await self._readers.fetchval(_CONTENT, account_id, message_id)
-        return data
+            row = await self._readers.fetchrow(_CONTENT, account_id, message_id)
+            if row is None:
+                return None
+            data: bytes = row[0]
+            if row[1] is None:
+                return data
+            whole = BytesIO(data)
+            whole.seek(0, SEEK_END)
+            async with self._readers.acquire() as connection, connection.transaction(readonly=True):
+                async for (piece,) in connection.cursor(_PIECES, account_id, row[1], prefetch=1):
+                    whole.write(piece)
+            return whole.getvalue()
 
     def read(self) -> AbstractAsyncContextManager[AsyncConnection]:
         return reading(self._cold)
@@ -61,4 +72,5 @@ class PostgresStore(BaseStore):
         return writing(self._cold)
 
 
-_CONTENT = "SELECT data FROM content WHERE account_id = $1 AND message_id = $2"
+_CONTENT = "SELECT data, shared_id FROM content WHERE account_id = $1 AND message_id = $2"
+_PIECES = "SELECT data FROM shared_content WHERE account_id = $1 AND id = $2 ORDER BY number"

@@ -31,7 +31,7 @@ from ekiden.store.rows import (
 async def apply(connection: Any, units: Sequence[Unit], ids: EventIds, mend: bool) -> list[Any]:
     """Write ``units`` in one transaction; the results are in their order. Raises what the driver raises."""
     group = Group(units, ids, mend)
-    if not (group.finishes or group.frees or group.claims):
+    if not (group.finishes or group.frees or group.claims or group.rows.shared):
         await _insert(connection, group.rows)  # one statement is a transaction of its own
         return group.results
     async with connection.transaction():
@@ -71,7 +71,7 @@ async def _finish(connection: Any, group: Group, ids: EventIds) -> list[Row]:
         flags.append(ours)
         if ours:
             rows.add_attempt(worker, outcome)
-            rows.add_events(outcome.events, ids.of(worker))
+            rows.add_events(outcome.events, outcome.delivery.message.routes, ids.of(worker))
     group.finished(flags)
     return final
 
@@ -84,7 +84,10 @@ async def _claim(connection: Any, unit: Claim) -> list[Delivery]:
 
 
 async def _insert(connection: Any, rows: Rows) -> None:
-    """All tables in one statement, hence one round trip."""
+    """All tables in one statement, hence one round trip, after the pieces of shared contents."""
+    for pieces in rows.shared.values():
+        for piece in pieces:
+            await connection.execute(_INSERT_PIECE, *piece)
     filled = rows.tables()
     if filled:
         values = [column for _, found in filled for column in zip(*found, strict=True)]
@@ -120,6 +123,8 @@ def _insert_sql(names: tuple[str, ...]) -> str:
         return last
     return "WITH " + ", ".join(f"i{n} AS ({sql})" for n, sql in enumerate(others)) + " " + last
 
+
+_INSERT_PIECE = "INSERT INTO shared_content VALUES ($1, $2, $3, $4)"
 
 _KEY = ("account_id", "message_id", "number")
 _SAME = "d.account_id = v.account_id AND d.message_id = v.message_id AND d.number = v.number"

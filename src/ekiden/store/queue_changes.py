@@ -22,10 +22,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ekiden.core.clock import Millis
 from ekiden.core.events import EventType
 from ekiden.core.ids import IdFactory
+from ekiden.core.notices import NEWS, parse_routes
 from ekiden.core.states import FIRST_FINAL, WAITING, Cause, State
 from ekiden.store.api import Store
 from ekiden.store.queue_queries import QUEUE_STATES, QueueFilter, count_deliveries, index_parts
-from ekiden.store.tables import content, delivery, event
+from ekiden.store.tables import content, delivery, event, notice
 
 BATCH: Final = 500
 """Deliveries changed in one transaction."""
@@ -175,7 +176,11 @@ async def _apply_batch(
         .values(state=bindparam("to_state"), due_at=bindparam("to_due"), **fixed),
         changes,
     )
-    await connection.execute(insert_rows(event), _events(action, rows, ids, now, by, reason))
+    events = _events(action, rows, ids, now, by, reason)
+    await connection.execute(insert_rows(event), events)
+    notices = _notices(action, rows, events, now)
+    if notices:
+        await connection.execute(insert_rows(notice), notices)
     if action is Action.CANCEL:
         await _remove_contents(connection, sorted({(row.account_id, row.message_id) for row in rows}))
     return len(rows)
@@ -203,8 +208,10 @@ def _lock(keys: Sequence[tuple[int, int, int]], states: frozenset[State], *, row
     )
     return (
         f"WITH wanted (account_id, message_id, number) AS (VALUES {wanted}) "  # noqa: S608 (numbers only)
-        "SELECT d.account_id, d.message_id, d.number, d.due_at, d.attempts FROM wanted JOIN delivery AS d "
-        "ON d.account_id = wanted.account_id AND d.message_id = wanted.message_id AND d.number = wanted.number "
+        "SELECT d.account_id, d.message_id, d.number, d.due_at, d.attempts, m.routes "
+        "FROM wanted JOIN delivery AS d ON d.account_id = wanted.account_id "
+        "AND d.message_id = wanted.message_id AND d.number = wanted.number "
+        "JOIN message AS m ON m.account_id = wanted.account_id AND m.id = wanted.message_id "
         f"WHERE d.state IN ({', '.join(str(int(state)) for state in sorted(states))}) "
         f"ORDER BY d.account_id, d.message_id, d.number{' FOR UPDATE OF d' if rows else ''}"
     )
@@ -260,6 +267,28 @@ def _events(
             "data": encoded,
         }
         for row in rows
+    ]
+
+
+def _notices(
+    action: Action, rows: Sequence[Any], events: Sequence[dict[str, Any]], now: Millis
+) -> list[dict[str, Any]]:
+    """One for each endpoint that wants to hear of it."""
+    news = NEWS[_EVENT_TYPES[action]]
+    return [
+        {
+            "account_id": row.account_id,
+            "endpoint_id": route.endpoint_id,
+            "id": told["id"],
+            "message_id": row.message_id,
+            "recipient_number": row.number,
+            "due_at": now,
+            "attempts": 0,
+            "dead_at": None,
+        }
+        for row, told in zip(rows, events, strict=True)
+        for route in parse_routes(row.routes)
+        if route.news & news
     ]
 
 

@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 from ekiden.core.clock import Millis
 from ekiden.core.events import Event
+from ekiden.core.notices import Route
 from ekiden.core.states import Cause, Priority, State
+from ekiden.core.submission import NO_MARKS, Marks, SharedContent
 
 
 @dataclass(slots=True)
@@ -34,6 +36,8 @@ class Message:
     subject: str = ""
     origin: str = "{}"
     labels: str = "{}"
+    marks: Marks = NO_MARKS
+    routes: tuple[Route, ...] = ()
     content: bytes | None = field(default=None, repr=False)
 
 
@@ -79,6 +83,8 @@ class NewMessage:
     content: bytes
     deliveries: Sequence[Delivery]
     events: Sequence[Event]
+    shared: SharedContent | None = None
+    """What follows ``content``; those that have the same one are given to one ``accept_all``."""
 
 
 @dataclass(slots=True)
@@ -111,6 +117,13 @@ class Outcome:
     """Next time when ``state`` is ``DEFERRED``, else the time of the change."""
     attempt: Attempt
     events: Sequence[Event]
+
+
+class Noted(NamedTuple):
+    """An event that comes from elsewhere than the queue, and the routes of its message."""
+
+    event: Event
+    routes: tuple[Route, ...]
 
 
 @dataclass(slots=True)

@@ -34,6 +34,10 @@ class RetentionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Events, since acceptance; at most as long as the message."""
     workers: Duration = 7 * 86_400.0
     """Workers that have ended, and duties that nobody renews."""
+    callbacks: Duration = 30 * 86_400.0
+    """The log of requests to the endpoints of accounts, and what had to be given up."""
+    reports: Duration = 2 * 86_400.0
+    """Delivery reports that nobody has fetched."""
     checks: Duration = 30 * 86_400.0
     """Checks of domains; the last ones of each domain stay."""
     audit: Duration = 400 * 86_400.0
@@ -55,6 +59,12 @@ PLAN: Final[dict[str, Rule]] = {
     "attempt": Rule("attempts", "once all deliveries of its message are final; at the latest with its message"),
     "event": Rule("events", "once all deliveries of its message are final; at the latest with its message"),
     "worker": Rule("workers", "once it has ended and owns nothing"),
+    "shared_content": Rule("messages", "once no content needs it"),
+    "notice": Rule("reports", "those that are fetched; those that are sent go when they were, or with the dead"),
+    "callback": Rule("callbacks", "since the request"),
+    "address_check": Rule("events", "since it was asked for"),
+    "upload": Rule("workers", "once it has expired; an attachment with its template"),
+    "upload_piece": Rule("workers", "with its upload"),
     "lease": Rule("workers", "once it has expired"),
     "refusal": Rule("events", "since the refusal"),
     "domain_check": Rule("checks", "since the check, but never the last one of its kind for a domain"),
@@ -68,6 +78,10 @@ PLAN: Final[dict[str, Rule]] = {
     "dkim_key": Rule("", "with its domain; a retired one goes when nothing that it signed can be in the queue"),
     "smtp_configuration": Rule("", "until its account removes it"),
     "smtp_user": Rule("", "until its account removes it"),
+    "endpoint": Rule("", "what is sent to it and logged names it"),
+    "suppression": Rule("", "until its account removes it"),
+    "template": Rule("", "until its account removes it"),
+    "landing_page": Rule("", "until its account removes it"),
     "network_zone": Rule("", "until its account removes it"),
     "access_rule": Rule("", "until its account removes it"),
 }

@@ -13,10 +13,12 @@ import msgspec
 from ekiden.core.clock import MINUTE, SECOND, Millis
 from ekiden.core.events import Event, EventType
 from ekiden.core.ids import MAX_NODE, IdFactory
+from ekiden.core.notices import NEWS, Route, parse_routes, routes_text
 from ekiden.core.states import Cause, Priority, State
+from ekiden.core.submission import NO_MARKS, Marks
 from ekiden.store import tables
 from ekiden.store.api import StoreError
-from ekiden.store.records import Delivery, Message, NewMessage, Outcome, Release
+from ekiden.store.records import Delivery, Message, NewMessage, Noted, Outcome, Release
 
 Row = tuple[Any, ...]
 
@@ -25,6 +27,8 @@ _PRIORITIES = {int(p): p for p in Priority}
 _STATES = {int(s): s for s in State}
 _CAUSES = {int(c): c for c in Cause}
 _to_json = msgspec.json.Encoder().encode
+
+_NEWS = {event: int(news) for event, news in NEWS.items()}
 
 MESSAGE_COLUMNS = tuple(column.name for column in tables.message.columns)
 DELIVERY_COLUMNS = tuple(column.name for column in tables.delivery.columns)
@@ -48,6 +52,28 @@ class Accept(Unit):
     @property
     def weight(self) -> int:
         return len(self.message.content) + 512 * (1 + len(self.message.deliveries))
+
+
+@dataclass(slots=True)
+class AcceptAll(Unit):
+    worker: int
+    messages: Sequence[NewMessage]
+
+    @property
+    def weight(self) -> int:
+        shared = {new.shared.id: new.shared.size for new in self.messages if new.shared is not None}
+        own = sum(len(new.content) + 512 * (1 + len(new.deliveries)) for new in self.messages)
+        return own + sum(shared.values())
+
+
+@dataclass(slots=True)
+class Note(Unit):
+    worker: int
+    events: Sequence[Noted]
+
+    @property
+    def weight(self) -> int:
+        return 512 * len(self.events)
 
 
 @dataclass(slots=True)
@@ -128,7 +154,7 @@ def _mended_text(text: str) -> str:
 class Rows:
     """What a group of units inserts, by table, in the column order of ``store.tables``."""
 
-    __slots__ = ("attempts", "contents", "deliveries", "events", "mend", "messages")
+    __slots__ = ("attempts", "contents", "deliveries", "events", "mend", "messages", "notices", "shared")
 
     def __init__(self, mend: bool) -> None:
         self.mend = mend
@@ -137,6 +163,9 @@ class Rows:
         self.deliveries: list[Row] = []
         self.attempts: list[Row] = []
         self.events: list[Row] = []
+        self.notices: list[Row] = []
+        self.shared: dict[int, list[Row]] = {}
+        """Pieces of shared contents by id. They are large: each is written by itself, before all others."""
 
     def tables(self) -> list[tuple[str, list[Row]]]:
         """The tables that get rows, and their rows."""
@@ -146,6 +175,7 @@ class Rows:
             ("delivery", self.deliveries),
             ("attempt", self.attempts),
             ("event", self.events),
+            ("notice", self.notices),
         ]
         return [(name, [mended(row) for row in rows] if self.mend else rows) for name, rows in found if rows]
 
@@ -170,9 +200,20 @@ class Rows:
                 m.subject,
                 m.origin,
                 m.labels,
+                m.marks.bulk,
+                m.marks.reference,
+                m.marks.application,
+                m.marks.entity,
+                m.marks.campaign,
+                routes_text(m.routes),
             )
         )
-        self.contents.append((account, message, new.content))
+        shared = new.shared
+        self.contents.append((account, message, new.content, None if shared is None else shared.id))
+        if shared is not None and shared.id not in self.shared:
+            self.shared[shared.id] = [
+                (account, shared.id, number, piece) for number, piece in enumerate(shared.pieces)
+            ]
         for d in new.deliveries:
             sending = d.state is State.SENDING
             if sending and d.attempts == 0:
@@ -198,7 +239,7 @@ class Rows:
                     at,
                 )
             )
-        self.add_events(new.events, next_id)
+        self.add_events(new.events, m.routes, next_id)
 
     def add_attempt(self, worker: int, outcome: Outcome) -> None:
         d, a = outcome.delivery, outcome.attempt
@@ -223,19 +264,30 @@ class Rows:
             )
         )
 
-    def add_events(self, events: Sequence[Event], next_id: Callable[[Millis], int]) -> None:
-        self.events.extend(
-            (
-                e.account_id,
-                e.message_id,
-                next_id(e.at),
-                e.recipient_number,
-                int(e.type),
-                e.at,
-                self._json(e.data),
+    def add_events(
+        self, events: Sequence[Event], routes: tuple[Route, ...], next_id: Callable[[Millis], int]
+    ) -> None:
+        """With a notice for each endpoint that wants to hear of it."""
+        for e in events:
+            event_id = next_id(e.at)
+            self.events.append(
+                (
+                    e.account_id,
+                    e.message_id,
+                    event_id,
+                    e.recipient_number,
+                    int(e.type),
+                    e.at,
+                    self._json(e.data),
+                )
             )
-            for e in events
-        )
+            if routes:
+                news = _NEWS.get(e.type, 0)
+                self.notices += [
+                    (e.account_id, route.endpoint_id, event_id, e.message_id, e.recipient_number, e.at, 0, None)
+                    for route in routes
+                    if route.news & news
+                ]
 
     def _json(self, data: dict[str, Any]) -> str:
         if not data:
@@ -263,6 +315,13 @@ class Group:
             match unit:
                 case Accept():
                     rows.add_message(unit.worker, unit.message, ids.of(unit.worker))
+                case AcceptAll():
+                    next_id = ids.of(unit.worker)
+                    for new in unit.messages:
+                        rows.add_message(unit.worker, new, next_id)
+                case Note():
+                    for noted in unit.events:
+                        rows.add_events((noted.event,), noted.routes, ids.of(unit.worker))
                 case Finish():
                     self.finishes.append((position, unit))
                     for new in unit.messages:
@@ -347,6 +406,8 @@ def message_from(row: Sequence[Any]) -> Message:
         subject=row[13],
         origin=row[14],
         labels=row[15],
+        marks=Marks(*row[16:21]) if any(row[16:21]) else NO_MARKS,
+        routes=parse_routes(row[21]),
     )
 
 

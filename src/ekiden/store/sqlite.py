@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from functools import partial
+from io import SEEK_END, BytesIO
 from typing import Any
 
 from sqlalchemy import event
@@ -74,6 +75,12 @@ class SqliteStore(BaseStore):
                 connection = self._local.connection = connect(self._path, write=False)
                 self._read_connections.append(connection)
             row = connection.execute(_CONTENT, (account_id, message_id)).fetchone()
+            if row is not None and row[1] is not None:
+                whole = BytesIO(row[0])
+                whole.seek(0, SEEK_END)
+                for (piece,) in connection.execute(_PIECES, (account_id, row[1])):
+                    whole.write(piece)
+                return whole.getvalue()
         except (sqlite3.Error, OSError) as error:
             self._local.connection = None
             raise translated(error) from error
@@ -87,7 +94,8 @@ class SqliteStore(BaseStore):
         return writing(self._write_engine, self._path)
 
 
-_CONTENT = "SELECT data FROM content WHERE account_id = ? AND message_id = ?"
+_CONTENT = "SELECT data, shared_id FROM content WHERE account_id = ? AND message_id = ?"
+_PIECES = "SELECT data FROM shared_content WHERE account_id = ? AND id = ? ORDER BY number"
 
 
 def cold_engine(path: str, *, write: bool) -> AsyncEngine:

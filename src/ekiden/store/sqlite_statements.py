@@ -41,6 +41,9 @@ def apply(connection: sqlite3.Connection, units: Sequence[Unit], ids: EventIds, 
     ended = _finish(connection, group, ids) if group.finishes else None
     if group.frees:
         _each_chunk(connection, _free_sql, group.frees)
+    for pieces in group.rows.shared.values():
+        for piece in pieces:
+            connection.execute(_insert_sql("shared_content", 1), piece)
     for table, inserted in group.rows.tables():
         _each_chunk(connection, partial(_insert_sql, table), inserted)
     if ended:
@@ -67,7 +70,7 @@ def _finish(connection: sqlite3.Connection, group: Group, ids: EventIds) -> dict
     for (worker, outcome), ours in zip(outcomes, owned, strict=True):
         if ours:
             rows.add_attempt(worker, outcome)
-            rows.add_events(outcome.events, ids.of(worker))
+            rows.add_events(outcome.events, outcome.delivery.message.routes, ids.of(worker))
             if outcome.state >= FIRST_FINAL:
                 ended[_message_key(outcome)] = None
     return ended

@@ -36,12 +36,17 @@ metadata = MetaData(
     }
 )
 
+# Columns that hot tables got later keep their default: so no long table had to be written anew.
+_EMPTY = text("''")
 # Ids made by the database: BIGINT, except that only INTEGER counts upwards by itself on SQLite.
 _Serial = BigInteger().with_variant(Integer, "sqlite")
 # Word for word what a query must say for SQLite to see that a partial index fits (sqlite.org/partialindex.html).
 WAITING_SQL = f"state IN ({int(State.SCHEDULED)}, {int(State.QUEUED)}, {int(State.DEFERRED)})"
 SENDING_SQL = f"state = {int(State.SENDING)}"
 HELD_SQL = f"state = {int(State.HELD)}"
+BULK_SQL = "bulk <> ''"
+REFERENCE_SQL = "reference <> ''"
+LIVE_SQL = "dead_at IS NULL"
 
 
 def _where(condition: str) -> dict[str, Any]:
@@ -64,6 +69,8 @@ account = Table(
     Column("quota_hour", BigInteger),
     Column("quota_day", BigInteger),
     Column("quota_action", Text, nullable=False, comment="'delay' to the next window, or 'reject'"),
+    Column("reports_endpoint", BigInteger, comment="keeps its delivery reports to be fetched; NULL: none are kept"),
+    Column("suppress_bounces", Boolean, nullable=False, comment="addresses that bounce hard are not mailed again"),
     Column(
         "revision",
         BigInteger,
@@ -145,6 +152,11 @@ domain = Table(
     Column("checked_at", BigInteger),
     Column("check_at", BigInteger, comment="next periodic check; NULL: none"),
     Column("failing_since", BigInteger, comment="first of the failed checks in a row since it was verified"),
+    Column("track_opens", Boolean, nullable=False, comment="unless a request says otherwise, as the next two"),
+    Column("track_clicks", Boolean, nullable=False),
+    Column("track_unsubscribes", Boolean, nullable=False, comment="offer List-Unsubscribe with a page of ours"),
+    Column("tracking_host", Text, nullable=False, comment="host of its links; empty: that of the installation"),
+    Column("return_path", Text, nullable=False, comment="envelope sender of what we compose; empty: the author"),
     UniqueConstraint("account_id", "name"),
     Index("ix_domain_check_at", "check_at", **_where("check_at IS NOT NULL")),
 )
@@ -313,7 +325,39 @@ message = Table(
     Column("subject", Text, nullable=False),
     Column("origin", Text, nullable=False, comment="JSON of core.submission.Origin"),
     Column("labels", Text, nullable=False, comment="JSON object"),
+    Column(
+        "bulk",
+        Text,
+        nullable=False,
+        server_default=_EMPTY,
+        comment="id of the request it came with; empty: none was given or made",
+    ),
+    Column(
+        "reference",
+        Text,
+        nullable=False,
+        server_default=_EMPTY,
+        comment="its id as its sender gave it; empty: the queue id",
+    ),
+    Column(
+        "application",
+        Text,
+        nullable=False,
+        server_default=_EMPTY,
+        comment="application, entity and campaign are the sender's words",
+    ),
+    Column("entity", Text, nullable=False, server_default=_EMPTY),
+    Column("campaign", Text, nullable=False, server_default=_EMPTY),
+    Column(
+        "routes",
+        Text,
+        nullable=False,
+        server_default=_EMPTY,
+        comment="JSON array of [endpoint id, core.notices mask]; empty: nobody is told",
+    ),
     PrimaryKeyConstraint("account_id", "id"),
+    Index("ix_message_bulk", "account_id", "bulk", "id", **_where(BULK_SQL)),
+    Index("ix_message_reference", "account_id", "reference", **_where(REFERENCE_SQL)),
     sqlite_with_rowid=False,
 )
 
@@ -322,8 +366,22 @@ content = Table(
     metadata,
     Column("account_id", BigInteger, nullable=False),
     Column("message_id", BigInteger, nullable=False),
-    Column("data", LargeBinary, nullable=False, comment="the message as it will be sent, signed"),
+    Column("data", LargeBinary, nullable=False, comment="the message as it will be sent, signed; see shared_id"),
+    Column("shared_id", BigInteger, comment="shared_content whose data follow; NULL: data are the whole message"),
     PrimaryKeyConstraint("account_id", "message_id"),
+    Index("ix_content_shared_id", "shared_id", **_where("shared_id IS NOT NULL")),
+)
+
+shared_content = Table(
+    "shared_content",
+    metadata,
+    Column("account_id", BigInteger, nullable=False),
+    Column("id", BigInteger, nullable=False, comment="core.ids"),
+    Column("number", Integer, nullable=False, comment="counts the pieces from 0"),
+    Column(
+        "data", LargeBinary, nullable=False, comment="a piece of what the messages of one request have in common"
+    ),
+    PrimaryKeyConstraint("account_id", "id", "number"),
 )
 
 delivery = Table(
@@ -351,6 +409,7 @@ delivery = Table(
     Index("ix_delivery_due", "priority", "due_at", "state", **_where(WAITING_SQL)),
     Index("ix_delivery_owner", "owner", **_where(SENDING_SQL)),
     Index("ix_delivery_held", "account_id", **_where(HELD_SQL)),
+    Index("ix_delivery_recipient", "account_id", "recipient", "message_id"),
     sqlite_with_rowid=False,
 )
 
@@ -393,6 +452,143 @@ event = Table(
     Column("at", BigInteger, nullable=False),
     Column("data", Text, nullable=False, comment="JSON object"),
     PrimaryKeyConstraint("account_id", "message_id", "id"),
+    sqlite_with_rowid=False,
+)
+
+endpoint = Table(
+    "endpoint",
+    metadata,
+    Column("id", _Serial, primary_key=True),
+    Column("account_id", BigInteger, nullable=False),
+    Column(
+        "format", Text, nullable=False, comment="what is sent there, and how: notify.formats; 'pull': it is fetched"
+    ),
+    Column("url", Text, nullable=False, comment="empty for 'pull'"),
+    Column("sealed", LargeBinary, comment="how to authenticate there: JSON, encrypted; NULL: not at all"),
+    Column("digest", Text, nullable=False, comment="SHA-256 of format, URL and authentication, hex"),
+    Column("created_at", BigInteger, nullable=False),
+    Column("failures", Integer, nullable=False, comment="in a row; 0: the last request went well"),
+    Column("failing_since", BigInteger),
+    Column("retry_at", BigInteger, nullable=False, comment="the breaker: nothing is sent before"),
+    Column("owner", BigInteger, comment="worker.id of who sends to it now"),
+    UniqueConstraint("account_id", "digest"),
+)
+
+notice = Table(
+    "notice",
+    metadata,
+    Column("account_id", BigInteger, nullable=False),
+    Column("endpoint_id", BigInteger, nullable=False),
+    Column("id", BigInteger, nullable=False, comment="of the event"),
+    Column("message_id", BigInteger, nullable=False),
+    Column("recipient_number", Integer, nullable=False),
+    Column("due_at", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False, comment="requests that failed for its own sake"),
+    Column("dead_at", BigInteger, comment="given up: the dead letters of the endpoint"),
+    PrimaryKeyConstraint("account_id", "endpoint_id", "id"),
+    Index("ix_notice_live", "endpoint_id", "id", "due_at", **_where(LIVE_SQL)),
+    sqlite_with_rowid=False,
+)
+
+callback = Table(
+    "callback",
+    metadata,
+    Column("account_id", BigInteger, nullable=False),
+    Column("endpoint_id", BigInteger, nullable=False),
+    Column("id", BigInteger, nullable=False, comment="core.ids"),
+    Column("at", BigInteger, nullable=False),
+    Column("millis", Integer, nullable=False, comment="until the answer, or until it was given up"),
+    Column("status", SmallInteger, nullable=False, comment="of HTTP; 0: there was no answer"),
+    Column("answer", Text, nullable=False, comment="its first characters, or what went wrong"),
+    Column("notices", Text, nullable=False, comment="JSON array of the ids that it carried"),
+    PrimaryKeyConstraint("account_id", "endpoint_id", "id"),
+    sqlite_with_rowid=False,
+)
+
+suppression = Table(
+    "suppression",
+    metadata,
+    Column("id", _Serial, primary_key=True, comment="grows: workers read what is new"),
+    Column("account_id", BigInteger, nullable=False),
+    Column("domain", Text, nullable=False, comment="sending domain, lower-case A-labels"),
+    Column("address", Text, nullable=False, comment="as core.address writes it, lower case"),
+    Column("kind", Text, nullable=False, comment="'bounce', 'complaint', 'over_quota' or 'unsubscribe'"),
+    Column("reason", Text, nullable=False, comment="the reply that led to it, or who asked for it"),
+    Column("created_at", BigInteger, nullable=False),
+    UniqueConstraint("account_id", "domain", "address", "kind"),
+    Index("ix_suppression_account_id", "account_id", "id"),
+    sqlite_autoincrement=True,
+)
+
+template = Table(
+    "template",
+    metadata,
+    Column("id", _Serial, primary_key=True),
+    Column("account_id", BigInteger, nullable=False, index=True),
+    Column("name", Text, nullable=False),
+    Column("sender", Text, nullable=False, comment="From, as it is written in a header"),
+    Column("reply_to", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("preheader", Text, nullable=False),
+    Column("html", Text, nullable=False),
+    Column("landing_page", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+upload = Table(
+    "upload",
+    metadata,
+    Column("id", _Serial, primary_key=True),
+    Column("account_id", BigInteger, nullable=False),
+    Column("uid", Text, nullable=False, comment="what the client calls it"),
+    Column("template_id", BigInteger, comment="it is an attachment of that template"),
+    Column("name", Text, nullable=False, comment="file name"),
+    Column("media_type", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, comment="NULL: with its template"),
+    UniqueConstraint("account_id", "uid"),
+    sqlite_autoincrement=True,
+)
+
+upload_piece = Table(
+    "upload_piece",
+    metadata,
+    Column("upload_id", BigInteger, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("upload_id", "number"),
+)
+
+landing_page = Table(
+    "landing_page",
+    metadata,
+    Column("id", _Serial, primary_key=True),
+    Column("account_id", BigInteger, nullable=False),
+    Column("uid", Text, nullable=False, comment="what requests call it, such as 1_23456"),
+    Column("name", Text, nullable=False),
+    Column("html", Text, nullable=False, comment="with placeholders; {{unsubscribe}} stands for the button"),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    UniqueConstraint("account_id", "uid"),
+)
+
+address_check = Table(
+    "address_check",
+    metadata,
+    Column("account_id", BigInteger, nullable=False),
+    Column("id", BigInteger, nullable=False, comment="core.ids"),
+    Column("request", Text, nullable=False, comment="id of the request it came with"),
+    Column("address", Text, nullable=False),
+    Column("requested_at", BigInteger, nullable=False),
+    Column("checked_at", BigInteger, comment="NULL: it waits"),
+    Column("owner", BigInteger, comment="worker.id of who checks it now"),
+    Column("result", Text, nullable=False, comment="JSON object: delivery.address_check"),
+    PrimaryKeyConstraint("account_id", "id"),
+    Index("ix_address_check_waiting", "id", **_where("checked_at IS NULL")),
+    Index("ix_address_check_request", "account_id", "request", "id"),
     sqlite_with_rowid=False,
 )
 
