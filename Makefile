@@ -5,12 +5,18 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 # Mail clients that the suite sends with; smtp-source and smtp-sink of the bench come with postfix.
 TEST_PACKAGES := swaks libnet-ssleay-perl msmtp postfix libsasl2-modules openssl
+# Clients that come from language registries, each in a place of its own: two of them share an import name.
+CLIENTS := $(VENV)/clients
+CLIENT_STAMPS := $(CLIENTS)/infobip-5/.ready $(CLIENTS)/infobip-6/.ready $(CLIENTS)/node/.ready
+# With letters for Japanese pages, or the screenshots would show boxes.
+BROWSER_PACKAGES := chromium fonts-ipafont-gothic
 
-.PHONY: help setup run test check format bench lock clean
+.PHONY: help setup clients run test check format bench lock clean
 
 help:
 	@echo "make run     set up, start platform and lab, deliver a first message, stay up"
 	@echo "make test    set up, then the whole suite (SQLite and PostgreSQL)"
+	@echo "make clients only the clients that the suite sends with, and its browser"
 	@echo "make check   format, lint, types, floors"
 	@echo "make bench   Ekiden beside Postfix and others (see docs/benchmarks.md)"
 	@echo "make lock    resolve the dependencies again"
@@ -25,10 +31,26 @@ $(STAMP): requirements-dev.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $(STAMP)
 
+clients: setup $(CLIENT_STAMPS)
+	@command -v chromium >/dev/null || tools/debian-packages $(BROWSER_PACKAGES)
+
+$(CLIENTS)/infobip-%/.ready: tests/clients/infobip-%.lock | $(STAMP)
+	@echo "setting up $(@D) ..."
+	@rm -rf $(@D)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(@D) --requirement $<
+	@touch $@
+
+$(CLIENTS)/node/.ready: $(addprefix tests/clients/node/,package.json package-lock.json .npmrc)
+	@{ command -v node && command -v npm; } >/dev/null || tools/debian-packages nodejs npm
+	@echo "setting up $(@D) ..."
+	@rm -rf $(@D) && mkdir -p $(@D) && cp $^ $(@D)
+	@cd $(@D) && npm ci --ignore-scripts --loglevel=error >/dev/null
+	@touch $@
+
 run: setup
 	@$(BIN)/ekiden demo
 
-test: setup
+test: setup clients
 	@tools/debian-packages $(TEST_PACKAGES)
 	@$(BIN)/python -m pytest --numprocesses=auto $(ARGS)
 
@@ -47,10 +69,14 @@ bench: setup
 	@tools/debian-packages opendkim || echo "Without opendkim, Postfix has nothing to sign with: that row will be missing." >&2
 	@$(BIN)/python -m bench $(ARGS)
 
-# Needs uv (pip install uv). The locks carry names and versions only, never an address.
+# Needs uv (pip install uv) and npm. The locks carry names and versions only, never an address.
+LOCK := uv pip compile --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate
 lock:
-	uv pip compile --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate pyproject.toml --output-file requirements.lock
-	uv pip compile --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate --group dev pyproject.toml --output-file requirements-dev.lock
+	$(LOCK) pyproject.toml --output-file requirements.lock
+	$(LOCK) --group dev pyproject.toml --output-file requirements-dev.lock
+	echo infobip-api-python-client==5.1.1 | $(LOCK) - --output-file tests/clients/infobip-5.lock
+	echo infobip-api-python-client==6.0.0 | $(LOCK) - --output-file tests/clients/infobip-6.lock
+	cd tests/clients/node && npm install --package-lock-only --ignore-scripts
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,18 @@
+"""The clients themselves, and a server that only listens."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from browser import page
+from client_stub import Stub, running_stub
+from official_clients import infobip_5, infobip_6, infobip_node, nodemailer
+
+__all__ = ["infobip_5", "infobip_6", "infobip_node", "nodemailer", "page"]
+
+
+@pytest.fixture
+async def stub() -> AsyncIterator[Stub]:
+    async with running_stub() as running:
+        yield running

@@ -1,0 +1,261 @@
+"""Clients that customers really use, unmodified, each in a process of its own: Infobip's for Python (both generations)
+and for Node, and Nodemailer.
+
+``make clients`` sets them up under the virtual environment. A conftest imports the fixtures that its tests need. Every
+method blocks; a test whose server runs on the test's own loop awaits ``…_async`` instead. The processes get no proxy
+and nothing else of the environment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+DRIVERS = Path(__file__).parent / "clients"
+PLACE = Path(sys.prefix) / "clients"
+PATIENCE = 60.0  # seconds for one call; a client that waits longer is ended
+
+
+class ClientError(Exception):
+    """What the client raised or returned as an error. ``body`` is the answer's text, ``data`` what the client made of it;
+    ``headers`` have lower-case names; ``status`` is HTTP's or SMTP's, None when there was no answer."""
+
+    def __init__(self, facts: Mapping[str, Any]) -> None:
+        super().__init__(f"{facts['type']}: {facts['text']}")
+        self.type: str = facts["type"]
+        self.bases: list[str] = facts.get("bases", [])
+        self.text: str = facts["text"]
+        self.code: str | None = facts.get("code")
+        self.command: str | None = facts.get("command")
+        self.status: int | None = facts.get("status")
+        self.reason: str | None = facts.get("reason")
+        self.headers: dict[str, str] = facts.get("headers", {})
+        self.body: str | None = facts.get("body")
+        self.data: Any = facts.get("data")
+
+
+def new(name: str, *args: Any, **fields: Any) -> dict[str, Any]:
+    """An object of a class of ``infobip_api_client.models`` (or ``FileParameter``), made in the driver."""
+    return {"$new": name, "args": args, "fields": fields}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return {"$bytes": base64.b64encode(value).decode("ascii")}
+    if isinstance(value, datetime):
+        return {"$time": value.isoformat()}
+    raise TypeError(f"no word for {type(value).__name__}")
+
+
+def _revived(value: dict[str, Any]) -> Any:
+    match value:
+        case {"$bytes": str(text)}:
+            return base64.b64decode(text)
+        case {"$time": str(text)}:
+            return datetime.fromisoformat(text)
+    return value
+
+
+class Program:
+    """A driver that runs until ``close``: JSON lines in and out. Threads take turns."""
+
+    def __init__(self, command: Sequence[str], **environment: str) -> None:
+        environment |= {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+        self._complaints = tempfile.TemporaryFile()
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._complaints, env=environment
+        )
+        self._turn = threading.Lock()
+        self._read = b""
+
+    def ask(self, request: Mapping[str, Any]) -> Any:
+        """The result. Raises ``ClientError``; ``RuntimeError`` when the driver itself failed or was too slow."""
+        assert self._process.stdin is not None
+        with self._turn:
+            try:
+                self._process.stdin.write(json.dumps(request, default=_plain).encode() + b"\n")
+                self._process.stdin.flush()
+                answer = json.loads(self._line(), object_hook=_revived)
+            except (BrokenPipeError, TimeoutError, EOFError) as error:
+                self._process.kill()
+                raise RuntimeError(f"{type(error).__name__}; the driver said: {self._said()}") from error
+        if "error" in answer:
+            raise ClientError(answer["error"])
+        return answer.get("result")
+
+    def _line(self) -> bytes:
+        assert self._process.stdout is not None
+        file = self._process.stdout.fileno()
+        end = time.monotonic() + PATIENCE
+        while b"\n" not in self._read:
+            if not select.select([file], [], [], max(0.0, end - time.monotonic()))[0]:
+                raise TimeoutError
+            if not (data := os.read(file, 1 << 20)):
+                raise EOFError
+            self._read += data
+        line, _, self._read = self._read.partition(b"\n")
+        return line
+
+    def _said(self) -> str:
+        self._process.wait(PATIENCE)
+        self._complaints.seek(0)
+        return self._complaints.read().decode(errors="replace")[-4000:]
+
+    def close(self) -> None:
+        """End the process; it ends by itself when nothing more can come."""
+        try:
+            self._process.communicate(timeout=PATIENCE)
+        except (BrokenPipeError, subprocess.TimeoutExpired):
+            self._process.kill()
+            self._process.wait()
+        finally:
+            self._complaints.close()
+
+
+def _place(name: str) -> Path:
+    found = PLACE / name
+    if not (found / ".ready").exists():
+        pytest.fail(f"{found} is not set up; run: make clients")
+    return found
+
+
+class InfobipPython(Program):
+    """Infobip's client for Python; ``generation`` 5 (`/email/3/send`) or 6 (`/email/4/messages`)."""
+
+    def __init__(self, generation: int) -> None:
+        self.generation = generation
+        # -S: only what was locked for this client, nothing of our own environment.
+        command = [sys.executable, "-S", str(DRIVERS / "infobip_driver.py")]
+        super().__init__(command, PYTHONPATH=str(_place(f"infobip-{generation}")), PYTHONDONTWRITEBYTECODE="1")
+
+    def client(self, host: str, key: str, *, scheme: str = "App", ca: str | Path | None = None) -> PythonClient:
+        """A configured ``EmailApi`` of the server ``host`` (a URL). ``scheme``: the word before ``key`` in the field
+        Authorization; ``ca``: a file with the certificates to trust."""
+        settings: dict[str, Any] = {"host": host, "api_key": {"APIKeyHeader": key}}
+        settings["api_key_prefix"] = {"APIKeyHeader": scheme}
+        if self.generation == 6 and scheme == "App":
+            # As its users write it.
+            settings = {"host": host, "api_key": key}
+        if ca is not None:
+            settings["ssl_ca_cert"] = str(ca)
+        return PythonClient(self, settings)
+
+
+class PythonClient:
+    """A configured client. ``settings``: the arguments of its ``Configuration``."""
+
+    def __init__(self, program: InfobipPython, settings: Mapping[str, Any]) -> None:
+        self.program = program
+        self.settings = settings
+
+    def call(self, method: str, *args: Any, **fields: Any) -> Any:
+        """Call a method of ``EmailApi``. Results are as the client's ``to_dict`` says, keys as on the wire and times as
+        ``datetime``. ``METHOD_with_http_info`` has ``status_code``, ``headers``, ``data`` and ``raw_data``."""
+        request = {"configuration": self.settings, "call": method, "args": args, "fields": fields}
+        return self.program.ask(request)
+
+    async def call_async(self, method: str, *args: Any, **fields: Any) -> Any:
+        """``call``, in a thread."""
+        return await asyncio.to_thread(self.call, method, *args, **fields)
+
+
+class NodeProgram(Program):
+    """A driver of ``clients/node``; ``ca``: a file with certificates to trust besides the usual ones."""
+
+    def __init__(self, driver: str, ca: str | Path | None = None) -> None:
+        node = shutil.which("node")
+        if node is None:
+            pytest.fail("node is missing; run: make clients")
+        extra = {} if ca is None else {"NODE_EXTRA_CA_CERTS": str(ca)}
+        command = [node, str(DRIVERS / "node" / driver)]
+        super().__init__(command, EKIDEN_TEST_CLIENTS=str(_place("node")), **extra)
+
+
+class InfobipNode(NodeProgram):
+    """Infobip's client for Node."""
+
+    def __init__(self, ca: str | Path | None = None) -> None:
+        super().__init__("infobip_driver.mjs", ca)
+
+    def client(self, host: str, key: str = "", **settings: str) -> NodeClient:
+        """A client of the server ``host`` (a URL); without a key ``settings`` say ``authType`` (Basic, IBSSO, Bearer) and
+        its credential (``username`` and ``password``, ``ibssoToken``, ``oauthToken``)."""
+        given = {"authType": "App", "apiKey": key} if key else {}
+        return NodeClient(self, {"baseUrl": host} | given | settings)
+
+
+class NodeClient:
+    """A configured client."""
+
+    def __init__(self, program: InfobipNode, settings: Mapping[str, str]) -> None:
+        self.program = program
+        self.settings = settings
+
+    def call(self, method: str, *args: Any) -> Any:
+        """Call a method by its path (``channels.email.send``); the result has ``status``, ``headers``, ``data``."""
+        return self.program.ask({"client": self.settings, "call": method, "args": args})
+
+    async def call_async(self, method: str, *args: Any) -> Any:
+        """``call``, in a thread."""
+        return await asyncio.to_thread(self.call, method, *args)
+
+
+class Nodemailer(NodeProgram):
+    """Nodemailer."""
+
+    def __init__(self) -> None:
+        super().__init__("nodemailer_driver.mjs")
+
+    def send(self, transport: Mapping[str, Any], message: Mapping[str, Any]) -> Any:
+        """What ``createTransport(transport).sendMail(message)`` says: ``response``, ``accepted``, ``envelope``, …"""
+        return self.ask({"transport": transport, "message": message})
+
+    async def send_async(self, transport: Mapping[str, Any], message: Mapping[str, Any]) -> Any:
+        """``send``, in a thread."""
+        return await asyncio.to_thread(self.send, transport, message)
+
+
+@pytest.fixture(scope="session")
+def infobip_5() -> Iterator[InfobipPython]:
+    """Version 5.1.1."""
+    program = InfobipPython(5)
+    yield program
+    program.close()
+
+
+@pytest.fixture(scope="session")
+def infobip_6() -> Iterator[InfobipPython]:
+    """Version 6.0.0."""
+    program = InfobipPython(6)
+    yield program
+    program.close()
+
+
+@pytest.fixture(scope="session")
+def infobip_node() -> Iterator[InfobipNode]:
+    """For servers without TLS, or with a certificate that the system trusts."""
+    program = InfobipNode()
+    yield program
+    program.close()
+
+
+@pytest.fixture(scope="session")
+def nodemailer() -> Iterator[Nodemailer]:
+    program = Nodemailer()
+    yield program
+    program.close()
