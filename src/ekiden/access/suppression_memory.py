@@ -1,0 +1,172 @@
+"""What a worker remembers of suppressions: enough to know, without a query, that an address is not suppressed.
+
+For each account in use it keeps the hashes of its rows (``access.hash_set``: 9 octets each), and reads what is new
+once a second, for all accounts in one query: ids are given in the order of the commits (``take_turn`` in
+``suppressions``), so nothing appears behind what was read. A row that was removed is not told to anybody: its hash
+stays, and costs a query that finds nothing; once many did, the account is read again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from ekiden.access.hash_set import HashSet
+from ekiden.store.api import StoreError
+from ekiden.store.tables import suppression as table
+
+if TYPE_CHECKING:
+    from ekiden.core.clock import Clock
+    from ekiden.store.api import Store
+
+log = logging.getLogger(__name__)
+
+MAX_AGE: Final = 1.0
+"""Seconds after which a row of another worker is known here at the latest."""
+_FORGET_AFTER: Final = 600.0  # seconds without use
+_BATCH: Final = 5_000
+_MOST_IN_VAIN: Final = 1_000
+"""Queries for hashes whose rows are gone, until the account is read again."""
+
+Key = tuple[str, str]
+"""Sending domain and address, as the table has them."""
+
+
+class _Known:
+    __slots__ = ("hashes", "in_vain", "ready", "used")
+
+    def __init__(self, used: float) -> None:
+        self.hashes = HashSet()
+        self.ready = False
+        self.used = used
+        self.in_vain = 0
+
+
+class SuppressionMemory:
+    """One per worker. Its coroutines raise what the store raises."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._accounts: dict[int, _Known] = {}
+        self._cursor = 0
+        """The rows up to this id are known, for the accounts that are."""
+        self._checked = float("-inf")
+        self._catching_up: asyncio.Task[None] | None = None
+        self._loading: set[asyncio.Task[None]] = set()
+
+    async def suspects(self, account_id: int, keys: Collection[Key]) -> list[Key]:
+        """Those of ``keys`` that may have a row; the others have none."""
+        if self._clock.monotonic() - self._checked > MAX_AGE:
+            await self._catch_up()
+        known = self._accounts.get(account_id)
+        if known is None:
+            known = self._accounts[account_id] = _Known(self._checked)
+            task = asyncio.create_task(self._load(account_id, known))
+            self._loading.add(task)
+            task.add_done_callback(self._loading.discard)
+        known.used = self._checked
+        if not known.ready:
+            return list(keys)
+        hashes = known.hashes
+        return [key for key in keys if _hash(key) in hashes]
+
+    def in_vain(self, account_id: int, count: int) -> None:
+        """``count`` suspects had no row."""
+        known = self._accounts.get(account_id)
+        if known is not None and known.ready:
+            known.in_vain += count
+            if known.in_vain >= _MOST_IN_VAIN:
+                del self._accounts[account_id]
+
+    def outdated(self) -> None:
+        """This worker has written rows itself: they are to be seen at once."""
+        self._checked = float("-inf")
+
+    def size(self, account_id: int) -> int | None:
+        """How many hashes are kept of an account; ``None``: it is not (yet) remembered."""
+        known = self._accounts.get(account_id)
+        return len(known.hashes) if known is not None and known.ready else None
+
+    async def close(self) -> None:
+        """End what is being read."""
+        tasks = [*self._loading]
+        for task in tasks:
+            task.cancel()
+        if self._catching_up is not None:
+            tasks.append(self._catching_up)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _catch_up(self) -> None:
+        if self._catching_up is None:
+            self._catching_up = asyncio.create_task(self._read_new())
+            self._catching_up.add_done_callback(self._caught_up)
+        # One caller that gives up must not take the answer from the others.
+        await asyncio.shield(self._catching_up)
+
+    def _caught_up(self, task: asyncio.Task[None]) -> None:
+        self._catching_up = None
+        if not task.cancelled():
+            task.exception()  # seen: whoever waited may be gone
+
+    async def _read_new(self) -> None:
+        # The time before the query: what is written while it runs is not known yet.
+        now = self._clock.monotonic()
+        for account_id in [key for key, known in self._accounts.items() if now - known.used > _FORGET_AFTER]:
+            del self._accounts[account_id]
+        if not self._accounts:
+            async with self._store.read() as connection:
+                self._cursor = await connection.scalar(select(func.max(table.c.id))) or 0
+            self._checked = now
+            return
+        while True:
+            query = (
+                select(table.c.id, table.c.account_id, table.c.domain, table.c.address)
+                .where(table.c.id > self._cursor)
+                .order_by(table.c.id)
+                .limit(_BATCH)
+            )
+            async with self._store.read() as connection:
+                rows = (await connection.execute(query)).all()
+            for number, account_id, domain, address in rows:
+                known = self._accounts.get(account_id)
+                if known is not None:
+                    known.hashes.add(_hash((domain, address)))
+                self._cursor = number
+            if len(rows) < _BATCH:
+                self._checked = now
+                return
+
+    async def _load(self, account_id: int, known: _Known) -> None:
+        """All rows of an account, a batch at a time. What is new meanwhile comes by ``_read_new``."""
+        last = 0
+        try:
+            while True:
+                query = (
+                    select(table.c.id, table.c.domain, table.c.address)
+                    .where(table.c.account_id == account_id, table.c.id > last)
+                    .order_by(table.c.id)
+                    .limit(_BATCH)
+                )
+                async with self._store.read() as connection:
+                    rows = (await connection.execute(query)).all()
+                for _, domain, address in rows:
+                    known.hashes.add(_hash((domain, address)))
+                if len(rows) < _BATCH:
+                    known.ready = True
+                    return
+                last = rows[-1][0]
+        except (StoreError, SQLAlchemyError, OSError) as error:
+            log.warning("suppressions of account %d cannot be read: %s", account_id, type(error).__name__)
+            if self._accounts.get(account_id) is known:
+                del self._accounts[account_id]  # whoever asks next tries again
+
+
+def _hash(key: Key) -> int:
+    # Python's own is keyed anew in each process: nobody outside can choose addresses that collide.
+    return hash(key) & 0xFFFF_FFFF_FFFF_FFFF

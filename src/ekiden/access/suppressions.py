@@ -1,0 +1,364 @@
+"""Suppressions: addresses that a sending domain of an account does not mail: they bounced, complained or left.
+
+A row stops mail whatever its kind. Addresses are compared in lower case. RFC 5321 §2.4 lets a local part tell
+cases apart, but hardly any server does, and whoever left as ``Ann@x`` must not be mailed as ``ann@x``.
+
+Rows come from people (the CLI, an API: written into the audit log) and from what happens to messages (bounces,
+complaints, recipients who unsubscribe), which the events of messages tell. They stay until somebody removes them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, get_args
+
+from sqlalchemy import Row, delete, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from ekiden.access.audit import Actor, changed
+from ekiden.access.errors import AccessError
+from ekiden.access.suppression_memory import SuppressionMemory
+from ekiden.access.suppression_texts import TEXTS
+from ekiden.core.address import parse_address, to_ascii_domain
+from ekiden.core.errors import BadAddress
+from ekiden.core.states import Cause
+from ekiden.core.texts import TranslatedError
+from ekiden.store.tables import suppression as table
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from ekiden.core.clock import Clock, Millis
+    from ekiden.store.api import Store
+
+SuppressionKind = Literal["complaint", "unsubscribe", "bounce", "over_quota"]
+KINDS: Final[tuple[SuppressionKind, ...]] = get_args(SuppressionKind)
+"""Where an address has several, the first of these is told."""
+
+Identity = tuple[int, str, str, SuppressionKind]
+"""Account, domain, address and kind: of each there is one row."""
+
+MAX_REASON: Final = 500
+"""Characters of a reason that are kept."""
+_BATCH = 500
+_ADVISORY_LOCK = 0x656B_6964_656E_0002
+
+
+class SuppressionError(AccessError):
+    """A change to suppressions was refused; nothing was written."""
+
+    def __init__(self, template: str, **values: Any) -> None:
+        TranslatedError.__init__(self, TEXTS, template, **values)
+
+
+@dataclass(frozen=True, slots=True)
+class Suppression:
+    """``domain`` does not mail ``address``. ``reason``: the reply that led to it, or who asked for it."""
+
+    id: int
+    account_id: int
+    domain: str
+    address: str
+    kind: SuppressionKind
+    reason: str
+    created_at: Millis
+
+
+class _New(NamedTuple):
+    account_id: int
+    domain: str
+    address: str
+    kind: SuppressionKind
+    reason: str
+
+    @property
+    def identity(self) -> Identity:
+        return self[:4]
+
+
+class _Waiting(NamedTuple):
+    row: _New
+    answer: asyncio.Future[bool]
+
+
+class Suppressions:
+    """One per worker; close it at the end. Its coroutines raise what the store raises."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self.memory = SuppressionMemory(store, clock)
+        self._waiting: list[_Waiting] = []
+        self._task: asyncio.Task[None] | None = None
+
+    # asking
+
+    async def check(self, account_id: int, domain: str, addresses: Sequence[str]) -> dict[str, Suppression]:
+        """Those of ``addresses`` (each as ``core.address`` accepts it) that ``domain`` must not mail, and why.
+
+        Hardly a second behind other workers. No query, but for one a second, unless an address is suppressed.
+        """
+        domain = to_ascii_domain(domain)
+        keys = {address: (domain, _lower(address)) for address in addresses}
+        suspects = await self.memory.suspects(account_id, set(keys.values()))
+        if not suspects:
+            return {}
+        found = await self._find(account_id, domain, {address for _, address in suspects})
+        self.memory.in_vain(account_id, len(suspects) - len(found))
+        return {given: found[key[1]] for given, key in keys.items() if key[1] in found}
+
+    async def find(self, account_id: int, domain: str, address: str, kind: SuppressionKind) -> Suppression | None:
+        """That row, straight from the table. Raises ``SuppressionError``."""
+        name, key = _domain(domain), _address(address)
+        query = select(table).where(
+            table.c.account_id == account_id,
+            table.c.domain == name,
+            table.c.address == key,
+            table.c.kind == kind,
+        )
+        async with self._store.read() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        return None if row is None else _suppression(row)
+
+    async def list(
+        self,
+        account_id: int,
+        *,
+        domain: str = "",
+        kind: str = "",
+        address: str = "",
+        recipient_domain: str = "",
+        since: Millis | None = None,
+        until: Millis | None = None,
+        offset: int = 0,
+        limit: int = 100,
+    ) -> list[Suppression]:
+        """Those to which all of it applies, oldest first. ``until`` is included. Raises ``SuppressionError``."""
+        query = select(table).where(table.c.account_id == account_id)
+        if domain:
+            query = query.where(table.c.domain == _domain(domain))
+        if kind:
+            query = query.where(table.c.kind == check_kind(kind))
+        if address:
+            query = query.where(table.c.address == _address(address))
+        if recipient_domain:
+            query = query.where(table.c.address.endswith(f"@{_domain(recipient_domain)}", autoescape=True))
+        if since is not None:
+            query = query.where(table.c.created_at >= since)
+        if until is not None:
+            query = query.where(table.c.created_at <= until)
+        async with self._store.read() as connection:
+            rows = await connection.execute(query.order_by(table.c.id).offset(offset).limit(limit))
+            return [_suppression(row) for row in rows]
+
+    async def domains(self, account_id: int, *, offset: int = 0, limit: int = 100) -> Sequence[str]:
+        """The sending domains of an account that have any, by name."""
+        query = select(table.c.domain).where(table.c.account_id == account_id).distinct().order_by(table.c.domain)
+        async with self._store.read() as connection:
+            return (await connection.scalars(query.offset(offset).limit(limit))).all()
+
+    # changes by people
+
+    async def add(
+        self,
+        account_id: int,
+        domain: str,
+        addresses: Iterable[str],
+        kind: str,
+        *,
+        actor: Actor,
+        reason: str = "",
+    ) -> int:
+        """Suppress addresses, all or none; returns how many were not yet. Raises ``SuppressionError``."""
+        name, known_kind = _domain(domain), check_kind(kind)
+        keys = list(dict.fromkeys(_address(address) for address in addresses))
+        now = self._clock.now()
+        reason = (reason or actor.name)[:MAX_REASON]
+        async with self._store.write() as connection:
+            await take_turn(connection)
+            rows = [_New(account_id, name, key, known_kind, reason) for key in keys]
+            added = await _insert(connection, rows, now)
+            if added:
+                new = [row.address for row in rows if row.identity in added]
+                await _audit(connection, account_id, now, actor, "suppression.add", name, known_kind, new)
+        self.memory.outdated()
+        return len(added)
+
+    async def remove(
+        self, account_id: int, domain: str, addresses: Iterable[str], kind: str = "", *, actor: Actor
+    ) -> int:
+        """Take suppressions back; of every kind unless one is named. Returns how many rows there were.
+
+        Raises ``SuppressionError``.
+        """
+        name, kinds = _domain(domain), (check_kind(kind),) if kind else KINDS
+        keys = list(dict.fromkeys(_address(address) for address in addresses))
+        now = self._clock.now()
+        removed: list[str] = []
+        async with self._store.write() as connection:
+            for start in range(0, len(keys), _BATCH):
+                statement = delete(table).where(
+                    table.c.account_id == account_id,
+                    table.c.domain == name,
+                    table.c.address.in_(keys[start : start + _BATCH]),
+                    table.c.kind.in_(kinds),
+                )
+                removed += await connection.scalars(statement.returning(table.c.address))
+            if removed:
+                gone = sorted(set(removed))
+                await _audit(connection, account_id, now, actor, "suppression.remove", name, kind, gone)
+        return len(removed)
+
+    # what happens by itself
+
+    async def note(self, account_id: int, domain: str, address: str, kind: SuppressionKind, reason: str) -> bool:
+        """Suppress an address because of something that happened; false: it was already. Not in the audit log.
+
+        Calls at the same time share a transaction. Raises ``SuppressionError``.
+        """
+        row = _New(account_id, _domain(domain), _address(address), kind, reason[:MAX_REASON])
+        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(row, answer))
+        if self._task is None:
+            self._task = asyncio.create_task(self._write())
+        return await answer
+
+    async def note_bounce(self, account_id: int, domain: str, address: str, reason: str) -> bool:
+        """``note`` a bounce that ``is_hard``. ``reason`` is the reply with its codes."""
+        return await self.note(account_id, domain, address, "bounce", reason)
+
+    async def close(self) -> None:
+        """Write what is not written yet."""
+        if self._task is not None:
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self.memory.close()
+
+    async def _write(self) -> None:
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
+                try:
+                    async with self._store.write() as connection:
+                        await take_turn(connection)
+                        added = await _insert(connection, [item.row for item in batch], self._clock.now())
+                except Exception as error:
+                    for item in batch:
+                        if not item.answer.done():
+                            item.answer.set_exception(error)
+                    continue
+                self.memory.outdated()
+                for item in batch:
+                    new = item.row.identity in added
+                    added.discard(item.row.identity)
+                    if not item.answer.done():
+                        item.answer.set_result(new)
+        finally:
+            self._task = None
+
+    async def _find(self, account_id: int, domain: str, addresses: Iterable[str]) -> dict[str, Suppression]:
+        keys = sorted(addresses)
+        found: dict[str, Suppression] = {}
+        for start in range(0, len(keys), _BATCH):
+            query = select(table).where(
+                table.c.account_id == account_id,
+                table.c.domain == domain,
+                table.c.address.in_(keys[start : start + _BATCH]),
+            )
+            async with self._store.read() as connection:
+                rows = [_suppression(row) for row in await connection.execute(query)]
+            # The first of the kinds comes last, and stays.
+            for row in sorted(rows, key=lambda row: KINDS.index(row.kind), reverse=True):
+                found[row.address] = row
+        return found
+
+
+def check_kind(kind: str) -> SuppressionKind:
+    """``kind``, or ``SuppressionError``."""
+    if kind not in KINDS:
+        raise SuppressionError(
+            "{kind!r} is no kind of suppression; there are {known}", kind=kind, known=", ".join(KINDS)
+        )
+    return kind
+
+
+async def take_turn(connection: AsyncConnection) -> None:
+    """To be called before rows are inserted: ids are then in the order of the commits, on PostgreSQL too.
+
+    The lock is kept until the transaction ends, and its rows are seen. SQLite's writers take turns anyway.
+    """
+    if connection.dialect.name == "postgresql":
+        await connection.execute(select(func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
+
+
+# Codes about a mailbox that is not there for good (RFC 3463 §3.2, RFC 7505 §4.2). Not 5.1.2: a domain that is not
+# in the DNS today may be again tomorrow, and it says nothing about the mailbox. Not 5.2.2: a full mailbox is emptied.
+_GONE: Final = frozenset({"5.1.1", "5.1.3", "5.1.6", "5.1.10", "5.2.1"})
+_SAYS_NOTHING: Final = frozenset({"", "5.0.0", "5.1.0", "5.2.0"})
+_UNKNOWN = re.compile(
+    r"(?:user|recipient|mailbox|account|address)\b.{0,50}?"
+    r"\b(?:unknown|not found|doesn'?t exist|does not exist|disabled|inactive|invalid)"
+    r"|(?:unknown|no such|invalid|nonexistent) (?:user|recipient|mailbox|account|address)"
+    r"|no mailbox|not a valid (?:user|mailbox|recipient)",
+    re.IGNORECASE,
+)
+_PASSES = re.compile(r"quota|\bfull\b|storage|\bspace\b|\brate\b|too many|temporar|try again|later", re.IGNORECASE)
+
+
+def is_hard(cause: Cause, code: int, enhanced: str, text: str) -> bool:
+    """Whether a bounce says that there is no such mailbox, for good. ``text`` is the reply without its codes."""
+    if cause is not Cause.RECIPIENT or code < 500 or _PASSES.search(text):
+        return False
+    return enhanced in _GONE or (enhanced in _SAYS_NOTHING and _UNKNOWN.search(text) is not None)
+
+
+def _lower(address: str) -> str:
+    local, _, domain = address.rpartition("@")
+    return f"{local.lower()}@{to_ascii_domain(domain)}"
+
+
+def _address(text: str) -> str:
+    try:
+        return _lower(parse_address(text).text)
+    except BadAddress as error:
+        raise SuppressionError("{address!r} is not an e-mail address: {why}", address=text, why=error) from None
+
+
+def _domain(text: str) -> str:
+    try:
+        return to_ascii_domain(text)
+    except BadAddress as error:
+        raise SuppressionError("{domain!r} is not a domain name: {why}", domain=text, why=error) from None
+
+
+async def _insert(connection: AsyncConnection, rows: Sequence[_New], now: Millis) -> set[Identity]:
+    """Those that were not there."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    added: set[Identity] = set()
+    for start in range(0, len(rows), _BATCH):
+        values = [{**row._asdict(), "created_at": now} for row in rows[start : start + _BATCH]]
+        statement = dialect.insert(table).values(values).on_conflict_do_nothing()
+        columns = (table.c.account_id, table.c.domain, table.c.address, table.c.kind)
+        added.update(tuple(row) for row in await connection.execute(statement.returning(*columns)))
+    return added
+
+
+async def _audit(
+    connection: AsyncConnection,
+    account_id: int,
+    now: Millis,
+    actor: Actor,
+    action: str,
+    domain: str,
+    kind: str,
+    addresses: Sequence[str],
+) -> None:
+    """The audit log tells how many, and the first of them."""
+    data = {"kind": kind, "addresses": list(addresses[:20]), "address_count": len(addresses)}
+    await changed(connection, account_id, now, actor, action, domain, **data)
+
+
+def _suppression(row: Row[Any]) -> Suppression:
+    return Suppression(row.id, row.account_id, row.domain, row.address, row.kind, row.reason, row.created_at)
