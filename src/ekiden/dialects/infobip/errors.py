@@ -1,0 +1,332 @@
+"""The error envelopes of Infobip's two API generations, and the third shape of uploads (contract §1.2).
+
+What a request did wrong is one ``ApiError``, whatever the generation; the router that answers chooses how it is
+written: ``handle_legacy``, ``handle_platform`` or ``handle_content``. Fixed texts are Infobip's, in English; what
+is wrong with a field is said in the reader's language.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
+
+from ekiden.access.errors import AccessError, NameTaken, NotFound
+from ekiden.access.unavailable import UNAVAILABLE
+from ekiden.access.vault import VaultError
+from ekiden.core.texts import Language, Texts, TranslatedError
+from ekiden.dialects.infobip.report_formats import xml_text
+from ekiden.dialects.infobip.texts import TEXTS
+from ekiden.domains.errors import DomainInUse, DomainsError, DomainTaken, NoSuchDomain
+from ekiden.intake.errors import (
+    AccountSuspended,
+    AlreadyExpired,
+    AttachmentRefused,
+    CredentialRevoked,
+    IntakeError,
+    MailLoop,
+    MessageTooLarge,
+    NoRecipients,
+    QuotaReached,
+    SenderRefused,
+    TemporarilyUnavailable,
+    TooManyRecipients,
+)
+
+log = logging.getLogger(__name__)
+
+AnyRequest = Request[Any, Any, Any]
+JSON: Final = "application/json"
+XML: Final = "application/xml"
+REQUEST: Final = "request"
+"""Where a violation that belongs to no field is put."""
+RETRY_AFTER: Final = "5"
+"""Seconds, in the answers that say "later" without knowing when."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Fixed:
+    """The words of a status: legacy ``messageId`` and ``text``, platform ``description`` and ``action``."""
+
+    message_id: str
+    text: str
+    description: str
+    action: str
+
+
+_RESOURCES: Final = ({"name": "API documentation", "url": "https://www.infobip.com/docs/api/channels/email"},)
+_FIXED: Final[dict[int, _Fixed]] = {
+    400: _Fixed(
+        "BAD_REQUEST",
+        "Bad request",
+        "Request cannot be processed.",
+        "Check the syntax, violations and adjust the request.",
+    ),
+    401: _Fixed(
+        "UNAUTHORIZED",
+        "Unauthorized",
+        "The request lacks valid authentication credentials for the requested resource.",
+        "Check the resources and adjust authentication credentials.",
+    ),
+    403: _Fixed(
+        "FORBIDDEN",
+        "Forbidden",
+        "Insufficient permissions to access the requested resource.",
+        "Repeat the request with new or different credentials.",
+    ),
+    404: _Fixed(
+        "NOT_FOUND",
+        "Not found",
+        "Not found - request URL doesn't exist on the API server or resource is not found.",
+        "Check the resources and adjust your request.",
+    ),
+    405: _Fixed(
+        "METHOD_NOT_ALLOWED",
+        "Method not allowed",
+        "The request method is not supported by the requested resource.",
+        "Check the resources and adjust your request.",
+    ),
+    409: _Fixed(
+        "CONFLICT",
+        "Conflict",
+        "Request conflicts with the current state of the resource.",
+        "Check the violations and adjust the request.",
+    ),
+    429: _Fixed(
+        "TOO_MANY_REQUESTS",
+        "Too many requests",
+        "Too many requests sent.",
+        "Check request rate limit specified in the API endpoint documentation resource.",
+    ),
+    500: _Fixed(
+        "GENERAL_ERROR",
+        "Something went wrong. Please contact support.",
+        "Something went wrong.",
+        "Contact the support.",
+    ),
+    503: _Fixed(
+        "SERVICE_UNAVAILABLE",
+        "Service unavailable",
+        "The service is temporarily unavailable.",
+        "Repeat the request later.",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """What is wrong with a field. ``property`` is its path: ``to``, ``messages[0].destinations[0].to[1]``."""
+
+    property: str
+    template: str
+    values: dict[str, Any] = field(default_factory=dict)
+    texts: Texts = TEXTS
+
+    @classmethod
+    def of(cls, property_: str, error: TranslatedError) -> Violation:
+        """With the text of an error."""
+        return cls(property_, error.template, error.values, error.texts)
+
+    def text(self, lang: Language) -> str:
+        """The sentence for a person who reads ``lang``."""
+        return self.texts(self.template, lang, **self.values)
+
+
+class ApiError(TranslatedError):
+    """A request that cannot be answered as asked.
+
+    ``text`` replaces the legacy envelope's text, where the contract knows a better one (``Bulk not found``).
+    """
+
+    def __init__(
+        self,
+        status: int,
+        violations: Sequence[Violation] = (),
+        *,
+        text: str = "",
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        self.status = status if status in _FIXED else 400 if status < 500 else 500
+        self.violations = tuple(violations)
+        self.headers = headers or {}
+        self.fixed_text = text or _FIXED[self.status].text
+        super().__init__(TEXTS, self.fixed_text)
+
+    @classmethod
+    def because(
+        cls, status: int, template: str, *, headers: dict[str, str] | None = None, **values: Any
+    ) -> ApiError:
+        """Of the request as a whole; the template is one of ``texts``."""
+        return cls(status, (Violation(REQUEST, template, values),), headers=headers)
+
+    @classmethod
+    def field(cls, property_: str, template: str, **values: Any) -> ApiError:
+        """400 for one field; the template is one of ``texts``."""
+        return cls(400, (Violation(property_, template, values),))
+
+
+def reader_language(request: AnyRequest) -> Language:
+    """Japanese for those who ask for it first (``Accept-Language``), English for everybody else."""
+    return "ja" if request.headers.get("accept-language", "").strip().lower().startswith("ja") else "en"
+
+
+def wants_xml(request: AnyRequest) -> bool:
+    """Whether the client asks for XML rather than JSON."""
+    accept = request.headers.get("accept", "").lower()
+    return XML in accept and JSON not in accept
+
+
+def legacy_response(request: AnyRequest, error: ApiError) -> Response[bytes]:
+    """``requestError.serviceException``, in JSON or XML. ``validationErrors`` is there when there are any."""
+    message_id = _FIXED[error.status].message_id
+    problems: dict[str, list[str]] = {}
+    lang = reader_language(request)
+    for violation in error.violations:
+        problems.setdefault(violation.property, []).append(violation.text(lang))
+    if wants_xml(request):
+        body = (
+            '<?xml version="1.0" encoding="UTF-8"?>\n<ApiException><requestError><serviceException>'
+            f"<messageId>{message_id}</messageId><text>{xml_text(error.fixed_text)}</text>"
+            f"{_problems_xml(problems)}</serviceException></requestError></ApiException>"
+        ).encode()
+        return _response(error, body, XML)
+    exception: dict[str, Any] = {"messageId": message_id, "text": error.fixed_text}
+    if problems:
+        exception["validationErrors"] = problems
+    return _response(error, msgspec.json.encode({"requestError": {"serviceException": exception}}), JSON)
+
+
+def _problems_xml(problems: dict[str, list[str]]) -> str:
+    # Property paths are no names of elements, so they are written as texts.
+    if not problems:
+        return ""
+    entries = "".join(
+        f"<entry><key>{xml_text(name)}</key>{''.join(f'<value>{xml_text(text)}</value>' for text in texts)}</entry>"
+        for name, texts in problems.items()
+    )
+    return f"<validationErrors>{entries}</validationErrors>"
+
+
+def platform_response(request: AnyRequest, error: ApiError) -> Response[bytes]:
+    """``errorCode`` and the four others, always all."""
+    fixed = _FIXED[error.status]
+    lang = reader_language(request)
+    body = {
+        "errorCode": f"E{error.status}",
+        "description": fixed.description,
+        "action": fixed.action,
+        "violations": [
+            {"property": violation.property, "violation": violation.text(lang)} for violation in error.violations
+        ],
+        "resources": _RESOURCES,
+    }
+    return _response(error, msgspec.json.encode(body), JSON)
+
+
+def content_response(request: AnyRequest, error: ApiError) -> Response[bytes]:
+    """The 400 of ``/email/1/content`` has a shape of its own; everything else is legacy."""
+    if error.status != 400:
+        return legacy_response(request, error)
+    lang = reader_language(request)
+    problems = [f"{violation.property}: {violation.text(lang)}" for violation in error.violations]
+    body = {"bulkId": "", "messages": [], "errorMessage": "; ".join(problems) or error.fixed_text}
+    return _response(error, msgspec.json.encode(body), JSON)
+
+
+def _response(error: ApiError, body: bytes, media_type: str) -> Response[bytes]:
+    return Response(body, status_code=error.status, media_type=media_type, headers=dict(error.headers))
+
+
+_STATUSES: Final[tuple[tuple[tuple[type[Exception], ...], int], ...]] = (
+    ((NotFound, NoSuchDomain), 404),
+    ((NameTaken, DomainTaken, DomainInUse), 409),
+    ((AccessError, DomainsError), 400),
+)
+
+# What the door says in SMTP, said here: status, field (legacy and platform), sentence.
+_DOOR: Final[tuple[tuple[type[IntakeError], int, str, str], ...]] = (
+    (AccountSuspended, 403, REQUEST, "the account is suspended"),
+    (CredentialRevoked, 401, REQUEST, "the credential is not valid any more"),
+    (NoRecipients, 400, "to", "must have at least one recipient"),
+    (TooManyRecipients, 400, "to", "there are more recipients than one message may have"),
+    (MessageTooLarge, 400, REQUEST, "the message is larger than allowed"),
+    (AttachmentRefused, 400, "attachment", "attachments are not accepted from this account"),
+    (SenderRefused, 400, "from", "must be an address that the account may send from: {why}"),
+    (QuotaReached, 429, REQUEST, "the account has sent as much as it may for now"),
+    (AlreadyExpired, 400, "sendAt", "the time to deliver the message in is over already"),
+    (MailLoop, 400, REQUEST, "the message has passed too many servers"),
+    (TemporarilyUnavailable, 503, REQUEST, "the message could not be stored, try again later"),
+)
+
+
+def from_door(error: IntakeError, properties: dict[str, str] | None = None) -> ApiError:
+    """What the door's refusal is for the caller. Nothing was kept.
+
+    ``properties``: paths of the request instead of the names of form fields, ``{"from": "messages[0].sender"}``.
+    """
+    status, name, template = (503, REQUEST, "the message could not be stored, try again later")
+    if error.reply.permanent:
+        status, name, template = (400, REQUEST, "the message is refused: {why}")
+    for entry in _DOOR:
+        if isinstance(error, entry[0]):
+            _, status, name, template = entry
+            break
+    values = {"why": str(error)} if "{why}" in template else {}
+    headers = {"Retry-After": RETRY_AFTER} if status == 503 else {}
+    return ApiError(status, (Violation((properties or {}).get(name, name), template, values),), headers=headers)
+
+
+def as_api_error(error: Exception, path: str, method: str) -> ApiError:
+    """What any exception is for the caller: nothing of ours shows but what was meant for people."""
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, IntakeError):
+        return from_door(error)
+    if isinstance(error, NotFoundException):
+        return ApiError.because(404, "there is no such resource: {path}", path=path)
+    if isinstance(error, MethodNotAllowedException):
+        allow = {"Allow": (error.headers or {}).get("allow", "")}
+        return ApiError.because(405, "{method} is not possible here", method=method, headers=allow)
+    if isinstance(error, TranslatedError) and (status := _status_of(error)):
+        return ApiError(status, (Violation.of(REQUEST, error),))
+    if isinstance(error, HTTPException) and error.status_code < 500:
+        return ApiError.because(error.status_code, "the request cannot be understood: {why}", why=error.detail)
+    if isinstance(error, UNAVAILABLE):
+        log.warning("%s %s: %s", method, path, type(error).__name__)
+        return ApiError.because(
+            503, "the database cannot be reached; try again later", headers={"Retry-After": RETRY_AFTER}
+        )
+    log.error("%s %s failed", method, path, exc_info=error)
+    return ApiError(500)
+
+
+def _status_of(error: TranslatedError) -> int:
+    """For errors of the services; 0: not the caller's fault."""
+    if isinstance(error, VaultError):
+        return 0
+    for kinds, status in _STATUSES:
+        if isinstance(error, kinds):
+            return status
+    return 0
+
+
+def _handler(
+    respond: Callable[[AnyRequest, ApiError], Response[bytes]],
+) -> Callable[[AnyRequest, Exception], Response[bytes]]:
+    def handle(request: AnyRequest, error: Exception) -> Response[bytes]:
+        return respond(request, as_api_error(error, request.scope["path"], str(request.method)))
+
+    return handle
+
+
+handle_legacy: Final = _handler(legacy_response)
+"""For ``exception_handlers`` of Litestar: any exception to the envelope of the first three generations."""
+handle_platform: Final = _handler(platform_response)
+"""The same for the ``/email/4`` generation and what shares its envelope."""
+handle_content: Final = _handler(content_response)
+"""The same for ``/email/1/content``."""

@@ -1,0 +1,361 @@
+"""Values of requests, read and checked: the same rules for form fields, JSON members and X-IB header fields.
+
+Every reader takes what real clients send (a form has texts only, so texts are taken for booleans and numbers
+everywhere) and raises ``BadField``. ``Checks`` gathers what is wrong with a request, so that one answer names all
+of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, NamedTuple, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+
+from ekiden.core.address import Address, parse_address
+from ekiden.core.clock import DAY, HOUR, MINUTE, SECOND, Millis
+from ekiden.core.errors import BadAddress
+from ekiden.core.states import Priority
+from ekiden.core.texts import TranslatedError
+from ekiden.dialects.infobip.errors import ApiError, Violation
+from ekiden.dialects.infobip.report_formats import ReportJson, ReportXml
+from ekiden.dialects.infobip.texts import TEXTS
+from ekiden.dialects.infobip.times import parse_time
+
+T = TypeVar("T")
+
+MAX_BULK_ID: Final = 100  # contract §2.3
+MAX_MESSAGE_ID: Final = 200
+MAX_CAMPAIGN: Final = 255
+MAX_PLATFORM_ID: Final = 255
+MAX_SUBJECT: Final = 1_000
+MAX_CALLBACK_DATA: Final = 4_000
+MAX_URL: Final = 2_048
+MAX_HEADERS: Final = 100
+MAX_HEADER_VALUE: Final = 4_000
+MAX_PLACEHOLDERS: Final = 1_000
+AHEAD_V3: Final = 30
+"""Days that ``sendAt`` may lie ahead (contract §2.2)."""
+AHEAD_V4: Final = 5
+"""The same for ``/email/4/messages`` (contract §2.3)."""
+MAX_VALIDITY: Final = 48 * HOUR
+
+NOT_SETTABLE: Final = frozenset(
+    {
+        "to",
+        "cc",
+        "bcc",
+        "from",
+        "subject",
+        "content-type",
+        "dkim-signature",
+        "content-transfer-encoding",
+        "return-path",
+        "mime-version",
+    }
+)
+"""Header fields that ``headers`` must not have (contract §2.2)."""
+
+_TRUE: Final = frozenset({"true", "1", "yes", "on"})
+_FALSE: Final = frozenset({"false", "0", "no", "off"})
+_WHOLE: Final = re.compile(r"[+-]?[0-9]{1,18}\Z", re.ASCII)
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL_BUT_LINES: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
+_FIELD_NAME: Final = re.compile(r"[!-9;-~]{1,76}\Z")  # RFC 5322 §3.6.8
+_NAMED: Final = re.compile(r"(?P<name>[^<>]*?)\s*<(?P<address>[^<>]*)>\Z", re.DOTALL)
+_HOST: Final = re.compile(
+    r"[a-z0-9_](?:[a-z0-9_.-]{0,252}[a-z0-9_])?\.?\Z|\[[0-9a-f:.]+\]\Z", re.ASCII | re.IGNORECASE
+)
+_UNITS: Final[dict[str, Millis]] = {"SECONDS": SECOND, "MINUTES": MINUTE, "HOURS": HOUR}
+
+
+class BadField(TranslatedError, ValueError):
+    """A value that cannot be as given; who asked knows the name of its field."""
+
+    def __init__(self, template: str, **values: Any) -> None:
+        super().__init__(TEXTS, template, **values)
+
+
+class Checks:
+    """Violations as they are found."""
+
+    def __init__(self) -> None:
+        self.violations: list[Violation] = []
+
+    def take(self, property_: str, reader: Callable[[Any], T], value: Any, default: T) -> T:
+        """``reader(value)``; ``default`` when there is no value, or a bad one, which is then noted."""
+        if value is None:
+            return default
+        try:
+            return reader(value)
+        except BadField as error:
+            self.violations.append(Violation.of(property_, error))
+            return default
+
+    def add(self, property_: str, template: str, **values: Any) -> None:
+        """Something is wrong with the field; the template is one of ``texts``."""
+        self.violations.append(Violation(property_, template, values))
+
+    def done(self) -> None:
+        """Raises the 400 when anything was wrong."""
+        if self.violations:
+            raise ApiError(400, self.violations)
+
+
+def single(values: Sequence[T]) -> T | None:
+    """The one value of a form field that may be given once; ``None``: not given. Equal repetitions are one."""
+    if not values:
+        return None
+    if any(value != values[0] for value in values):
+        raise BadField("must be given once")
+    return values[0]
+
+
+def boolean(value: Any) -> bool:
+    """``true``, ``True``, ``1``, ``yes``, ``on`` and their contraries, in any case."""
+    if isinstance(value, bool):
+        return value
+    word = str(value).strip().lower()
+    if word in _TRUE:
+        return True
+    if word in _FALSE:
+        return False
+    raise BadField("must be true or false")
+
+
+def whole(value: Any, lowest: int, highest: int) -> int:
+    """A whole number within bounds."""
+    if isinstance(value, str) and _WHOLE.match(value.strip()):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise BadField("must be a whole number")
+    if not lowest <= value <= highest:
+        raise BadField("must be between {lowest} and {highest}", lowest=lowest, highest=highest)
+    return value
+
+
+def line(value: Any, longest: int) -> str:
+    """A text that may stand in a header or be shown on one line: not blank, no control characters."""
+    if not isinstance(value, str):
+        raise BadField("must be of another type: {why}", why=f"string, not {type(value).__name__}")
+    if not value.strip():
+        raise BadField("must not be blank")
+    if len(value) > longest:
+        raise BadField("size must be between {lowest} and {highest}", lowest=1, highest=longest)
+    if _CONTROL.search(value) is not None:
+        raise BadField("must not contain line breaks or control characters")
+    _must_be_unicode(value)
+    return value
+
+
+def text(value: Any, longest: int) -> str:
+    """A text of any number of lines, which may be empty."""
+    if not isinstance(value, str):
+        raise BadField("must be of another type: {why}", why=f"string, not {type(value).__name__}")
+    if len(value) > longest:
+        raise BadField("size must be between {lowest} and {highest}", lowest=0, highest=longest)
+    if _CONTROL_BUT_LINES.search(value) is not None:
+        raise BadField("must not contain line breaks or control characters")
+    _must_be_unicode(value)
+    return value
+
+
+def _must_be_unicode(value: str) -> None:
+    # JSON can spell half of a surrogate pair, which no store and no mail can hold.
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise BadField("must be valid Unicode text") from None
+
+
+def identifier(value: Any, longest: int) -> str:
+    """An id of the client's own, as a line without blanks around it."""
+    return line(value, longest).strip()
+
+
+def choice(value: Any, known: Iterable[str]) -> str:
+    """One of a few words, in any case; as spelled in ``known``."""
+    words = {word.upper(): word for word in known}
+    found = words.get(str(value).strip().upper())
+    if found is None:
+        raise BadField("must be one of {known}", known=", ".join(words.values()))
+    return found
+
+
+def priority(value: Any) -> Priority:
+    """``HIGH``, ``STANDARD``, ``LOW``."""
+    return Priority[choice(value, Priority.__members__)]
+
+
+def pixel_position(value: Any) -> str:
+    """``TOP`` or ``BOTTOM``."""
+    return choice(value, ("TOP", "BOTTOM"))
+
+
+def report_format(value: Any) -> str:
+    """``notifyContentType``: the name of the format of pushed reports. Parameters of the type do not matter."""
+    media_type = str(value).partition(";")[0].strip().lower()
+    if media_type == ReportJson.content_type:
+        return ReportJson.name
+    if media_type in (ReportXml.content_type, "text/xml"):
+        return ReportXml.name
+    raise BadField("must be one of {known}", known=f"{ReportJson.content_type}, {ReportXml.content_type}")
+
+
+def url(value: Any) -> str:
+    """Of a callback: http or https, with a host, without user name and password."""
+    found = line(value, MAX_URL).strip()
+    try:
+        parts = urlsplit(found)
+        good = (
+            parts.scheme in ("http", "https")
+            and not any(char.isspace() or char == "\\" for char in found)
+            and "@" not in parts.netloc
+            and parts.port != 0
+            and _is_host(parts.hostname or "", parts.netloc)
+        )
+    except ValueError:  # a port or an address literal that is none
+        good = False
+    if not good:
+        raise BadField("must be a http or https URL without user name and password")
+    return found
+
+
+def _is_host(host: str, netloc: str) -> bool:
+    if netloc.startswith("["):
+        host = f"[{host}]"
+    if not host.isascii():
+        try:
+            host = parse_address(f"x@{host}").domain
+        except BadAddress:
+            return False
+    return _HOST.match(host) is not None
+
+
+def send_at(value: Any, now: Millis, days: int) -> Millis | None:
+    """When to send; ``None``: at once, as for any time that is past."""
+    try:
+        at = parse_time(value) if isinstance(value, str) else None
+    except ValueError:
+        at = None
+    if at is None:
+        raise BadField("must be a time such as 2025-12-01T12:00:00.000Z")
+    # A minute of grace for clocks that are not quite ours.
+    if at > now + days * DAY + MINUTE:
+        raise BadField("must not be more than {days} days ahead", days=days)
+    return at if at > now else None
+
+
+def validity(amount: Any, unit: Any = "MINUTES") -> Millis:
+    """How long delivery may be tried, from ``validityPeriod``; more than 48 hours become 48 (contract §2.3)."""
+    of = _UNITS[choice(unit, _UNITS)]
+    return min(whole(amount, 1, 10**9) * of, MAX_VALIDITY)
+
+
+class Destination(NamedTuple):
+    """One recipient as the request names it. ``placeholders`` are its own; empty: none."""
+
+    address: Address
+    name: str
+    placeholders: dict[str, str]
+
+
+def mailbox(value: Any) -> tuple[str, Address]:
+    """``Name <a@b>`` or a bare address: display name (perhaps empty) and address."""
+    found = line(value, MAX_SUBJECT).strip()
+    name = ""
+    match = _NAMED.match(found)
+    if match is not None:
+        name = match["name"].strip()
+        found = match["address"].strip()
+        if len(name) > 1 and name.startswith('"') and name.endswith('"'):
+            name = re.sub(r"\\(.)", r"\1", name[1:-1]).strip()
+    try:
+        return name, parse_address(found)
+    except BadAddress:
+        raise BadField("must be a well-formed email address") from None
+
+
+def destination(value: Any) -> Destination:
+    """A recipient of a form: as ``mailbox``, or JSON ``{"to": "a@b", "placeholders": {…}}`` (contract §2.2)."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        form = '{"to": "a@b", "placeholders": {}}'
+        try:
+            found = _decode_json(value)
+        except ValueError:
+            raise BadField("must be JSON of the form {form}", form=form) from None
+        if (
+            not isinstance(found, dict)
+            or not isinstance(found.get("to"), str)
+            or set(found) - {"to", "placeholders"}
+        ):
+            raise BadField("must be JSON of the form {form}", form=form)
+        name, address = mailbox(found["to"])
+        given = found.get("placeholders")
+        return Destination(address, name, {} if given is None else placeholders(given))
+    name, address = mailbox(value)
+    return Destination(address, name, {})
+
+
+def placeholders(value: Any) -> dict[str, str]:
+    """Names and texts, from JSON in a string or from an object; numbers and booleans as JSON writes them."""
+    found = _json_object(value)
+    if len(found) > MAX_PLACEHOLDERS:
+        raise BadField("must not have more than {most} entries", most=MAX_PLACEHOLDERS)
+    return {_placeholder_text(name): _placeholder_text(of) for name, of in found.items()}
+
+
+def _placeholder_text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool | int | float):
+        return _json_text(value)
+    if not isinstance(value, str):
+        raise BadField("must be JSON: an object whose values are texts")
+    _must_be_unicode(value)
+    return value
+
+
+def headers(value: Any) -> tuple[tuple[str, str], ...]:
+    """Further header fields, from JSON in a string or from an object; not those that are ``NOT_SETTABLE``."""
+    found = _json_object(value)
+    if len(found) > MAX_HEADERS:
+        raise BadField("must not have more than {most} entries", most=MAX_HEADERS)
+    kept: dict[str, tuple[str, str]] = {}
+    for name, of in found.items():
+        if _FIELD_NAME.match(name) is None:
+            raise BadField("{name} is not the name of a header", name=repr(name[:80]))
+        key = name.lower()
+        if key in NOT_SETTABLE:
+            raise BadField("header {name} cannot be set", name=name)
+        if key in kept:
+            raise BadField("header {name} is given twice", name=name)
+        content = _json_text(of) if isinstance(of, bool | int | float) else of
+        kept[key] = (name, line(content, MAX_HEADER_VALUE))
+    return tuple(kept.values())
+
+
+def _json_text(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _json_object(value: Any) -> dict[str, Any]:
+    if isinstance(value, str) and not value.strip():
+        return {}
+    try:
+        found = _decode_json(value) if isinstance(value, str) else value
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
+        raise BadField("must be JSON: an object whose values are texts")
+    return found
+
+
+def _decode_json(value: str) -> Any:
+    """Raises ``ValueError``."""
+    try:
+        return msgspec.json.decode(value.encode())
+    except RecursionError:
+        raise ValueError("nested too deeply") from None

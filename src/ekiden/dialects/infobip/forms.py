@@ -1,0 +1,256 @@
+"""The forms of ``/email/{1,2,3}/send``: multipart/form-data (RFC 7578) read as it comes, and its urlencoded sister.
+
+Names of fields match in any case and with any of the spellings of lists that clients have: ``to``, ``to[]``,
+``to[0]``, ``to['0']`` (contract §0.5, §0.6). Files lie in temporary files beyond a few hundred kilobytes, so a form
+costs little memory whatever its attachments. Everything is bounded, and everything that is wrong is told as a 400
+with the field's name. A part of another name than a file's is a text even when it has a file name: ``curl -F
+'html=@mail.html'`` means it so.
+
+The bounds are the contract's (§2.2), read as mebibytes: 26 for a request, 25 for attachments together, 20 of them,
+10 for a text. There is none for one attachment but that for all.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from tempfile import SpooledTemporaryFile
+from typing import Final
+from urllib.parse import parse_qsl
+
+from multipart import (  # type: ignore[import-untyped]
+    MultipartError,
+    MultipartSegment,
+    PushMultipartParser,
+    parse_options_header,
+)
+
+from ekiden.dialects.infobip.errors import AnyRequest, ApiError
+from ekiden.dialects.infobip.fields import BadField, Checks, single
+from ekiden.dialects.infobip.http import body_chunks
+
+_MIB: Final = 1_048_576
+MAX_REQUEST: Final = 26 * _MIB
+MAX_FILES_SIZE: Final = 25 * _MIB
+MAX_FILES: Final = 20
+MAX_TEXT: Final = 10 * _MIB
+MAX_FILE_NAME: Final = 255
+MAX_FIELDS: Final = 12_000
+"""Parts, or pairs of an urlencoded form: enough to say that 10,000 recipients are too many."""
+IN_MEMORY: Final = 262_144
+"""Octets of a file before it goes to a temporary file."""
+
+FILE_FIELDS: Final = frozenset({"attachment", "inlineimage"})
+_BLOCKED: Final = (
+    "ade adp apk appx appxbundle bat cab chm cmd com cpl dll dmg ex ex_ exe hta ins isp iso jar js jse lib lnk mde "
+    "msc msi msix msixbundle msp mst nsh pif ps1 scr sct shb sys vb vbe vbs vxd wsc wsf wsh"
+)
+BLOCKED: Final = frozenset(_BLOCKED.split())
+"""Extensions of files that are not sent (contract §2.2)."""
+
+_INDEX: Final = re.compile(r"\[(?:'[^'\]]*'|\"[^\"\]]*\"|[^\]]*)\]\Z")
+_BAD_IN_NAME: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# Other codecs of the library are no character sets of forms, and some take time beyond measure.
+_CHARSETS: Final = re.compile(
+    r"utf-8|utf-16|ascii|iso8859-\d+|cp125\d|cp932|shift_jis|euc_jp|euc_kr|iso2022_jp|gb2312|gbk|gb18030|big5|koi8-r"
+)
+_PLAIN_ENCODINGS: Final = frozenset({"", "7bit", "8bit", "binary"})
+
+
+@dataclass(slots=True)
+class UploadedFile:
+    """``file`` stands at its begin. ``field`` as in ``FILE_FIELDS``; ``filename`` without folders."""
+
+    field: str
+    filename: str
+    content_type: str
+    file: SpooledTemporaryFile[bytes]
+    size: int
+
+
+@dataclass(slots=True)
+class Form:
+    """``texts`` by name in lower case, in their order. Close it when it is no longer needed."""
+
+    texts: dict[str, list[str]] = field(default_factory=dict)
+    files: list[UploadedFile] = field(default_factory=list)
+
+    def one(self, name: str, checks: Checks) -> str | None:
+        """The text of a field that may be given once, by its documented name; blank is not given."""
+        values = [value for value in self.texts.get(name.lower(), ()) if value.strip()]
+        try:
+            return single(values)
+        except BadField as error:
+            checks.add(name, error.template, **error.values)
+            return None
+
+    def many(self, name: str) -> list[str]:
+        """The texts of a field that may be repeated, by its documented name; without blank ones."""
+        return [value for value in self.texts.get(name.lower(), ()) if value.strip()]
+
+    def close(self) -> None:
+        """The files are gone."""
+        for uploaded in self.files:
+            uploaded.file.close()
+
+
+def field_name(name: str) -> str:
+    """``to['0']``, ``to[]`` and ``TO`` are all ``to``."""
+    return _INDEX.sub("", name.strip()).lower()
+
+
+async def read_form(request: AnyRequest, most: int = MAX_REQUEST) -> Form:
+    """The body as a form; the caller closes it. Raises ``ApiError``: 400, with nothing left behind."""
+    media_type, options = parse_options_header(request.headers.get("content-type", ""))
+    chunks = body_chunks(request, most)
+    if media_type == "multipart/form-data":
+        return await _Multipart(options.get("boundary", "")).read(chunks)
+    if media_type == "application/x-www-form-urlencoded":
+        return _urlencoded(b"".join([chunk async for chunk in chunks]))
+    raise ApiError.because(400, "the body must be a form: multipart/form-data or application/x-www-form-urlencoded")
+
+
+def _urlencoded(body: bytes) -> Form:
+    form = Form()
+    try:
+        pairs = parse_qsl(
+            body.decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=bool(body),
+            errors="strict",
+            max_num_fields=MAX_FIELDS,
+        )
+    except ValueError as error:
+        raise _no_form(str(error)) from None
+    for name, value in pairs:
+        form.texts.setdefault(field_name(name), []).append(value)
+    return form
+
+
+def _no_form(why: str) -> ApiError:
+    return ApiError.because(400, "the body is no form as its Content-Type says: {why}", why=why)
+
+
+class _Multipart:
+    """One form on its way in."""
+
+    def __init__(self, boundary: str) -> None:
+        try:
+            self._parser = PushMultipartParser(boundary, max_segment_count=MAX_FIELDS)
+        except MultipartError as error:
+            raise _no_form(str(error)) from None
+        self._form = Form()
+        self._files_size = 0
+        self._name = ""
+        self._given_name = ""
+        self._charset = ""
+        self._text: bytearray | None = None
+        self._file: UploadedFile | None = None
+
+    async def read(self, chunks: AsyncIterator[bytes]) -> Form:
+        try:
+            async for chunk in chunks:
+                if not chunk or self._parser.closed:
+                    continue  # what comes behind the last delimiter is nothing (RFC 2046 §5.1.1)
+                for event in self._parser.parse(chunk):
+                    if isinstance(event, MultipartSegment):
+                        self._begin(event)
+                    elif event is None:
+                        self._end()
+                    else:
+                        self._more(event)
+            self._parser.close()
+        except MultipartError as error:
+            self._drop()
+            raise _no_form(str(error)) from None
+        except BaseException:
+            self._drop()
+            raise
+        return self._form
+
+    def _drop(self) -> None:
+        self._form.close()
+        if self._file is not None:
+            self._file.file.close()
+
+    def _begin(self, part: MultipartSegment) -> None:
+        self._given_name = (part.name or "").strip()
+        self._name = field_name(self._given_name)
+        if not self._name:
+            raise ApiError.because(400, "the form has a field without a name")
+        encoding = part.header("Content-Transfer-Encoding", "").strip().lower()
+        if encoding not in _PLAIN_ENCODINGS:  # RFC 7578 §4.7
+            raise ApiError.field(self._given_name, "must not be encoded as {encoding}", encoding=encoding)
+        if self._name not in FILE_FIELDS:
+            self._charset = part.charset or "utf-8"
+            self._text = bytearray()
+            return
+        filename = self._file_name(part.filename)
+        if len(self._form.files) >= MAX_FILES:
+            raise ApiError.field(self._given_name, "there must not be more than {most} files", most=MAX_FILES)
+        content_type = part.content_type or "application/octet-stream"
+        # It is kept until the form is closed.
+        spooled = SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115
+        self._file = UploadedFile(self._name, filename, content_type, spooled, 0)
+
+    def _file_name(self, given: str | None) -> str:
+        name = re.split(r"[/\\]", given or "")[-1].strip()
+        if not name:
+            raise ApiError.field(self._given_name, "must be a file with a name")
+        if _BAD_IN_NAME.search(name) is not None or len(name) > MAX_FILE_NAME:
+            raise ApiError.field(
+                self._given_name, "{name} cannot be the name of a file", name=repr(name[:MAX_FILE_NAME])
+            )
+        extension = blocked_extension(name)
+        if extension:
+            raise ApiError.field(
+                self._given_name, "files of the type .{extension} are not accepted", extension=extension
+            )
+        return name
+
+    def _more(self, data: bytes) -> None:
+        if self._file is not None:
+            self._files_size += len(data)
+            if self._files_size > MAX_FILES_SIZE:
+                raise ApiError.field(
+                    self._given_name,
+                    "the files must not have more than {most} octets together",
+                    most=MAX_FILES_SIZE,
+                )
+            self._file.size += len(data)
+            self._file.file.write(data)
+        elif self._text is not None:
+            self._text += data
+            if len(self._text) > MAX_TEXT:
+                raise ApiError.field(self._given_name, "must not have more than {most} octets", most=MAX_TEXT)
+
+    def _end(self) -> None:
+        if self._file is not None:
+            self._file.file.seek(0)
+            self._form.files.append(self._file)
+            self._file = None
+        elif self._text is not None:
+            text = _decoded(self._given_name, bytes(self._text), self._charset)
+            self._form.texts.setdefault(self._name, []).append(text)
+            self._text = None
+
+
+def blocked_extension(filename: str) -> str:
+    """The extension that keeps the file from being sent; empty: it may be sent."""
+    extension = filename.rstrip(". ").rpartition(".")[2].lower()
+    return extension if extension in BLOCKED and "." in filename else ""
+
+
+def _decoded(name: str, value: bytes, charset: str) -> str:
+    try:
+        known = codecs.lookup(charset).name
+    except (LookupError, ValueError):
+        known = ""
+    if _CHARSETS.fullmatch(known) is None:
+        raise ApiError.field(name, "{charset} is not supported", charset=repr(charset[:40]))
+    try:
+        return value.decode(known)
+    except UnicodeDecodeError:
+        raise ApiError.field(name, "must be valid Unicode text") from None
