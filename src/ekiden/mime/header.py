@@ -9,7 +9,7 @@ from ekiden.core.clock import SECOND, Millis
 _DAYS = ("Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed")  # 1970-01-01 was a Thursday
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _MAX_WORD = 75  # RFC 2047 §2
-_MAX_LINE = 78  # RFC 5322 §2.1.1
+_MAX_LINE = 76  # RFC 2047 §2, of a line with an encoded word in it
 
 
 def format_date(at: Millis) -> str:
@@ -83,14 +83,17 @@ def encode_words(value: str, *, indent: int = 0) -> str:
     characters become blanks, so no value can start a field of its own.
     """
     clean = "".join(char if char.isprintable() or char == "\t" else " " for char in value)
-    if clean.isascii() and "=?" not in clean:
-        return clean
+    return clean if clean.isascii() and "=?" not in clean else encoded_words(clean, indent=indent)
+
+
+def encoded_words(value: str, *, indent: int = 0) -> str:
+    """All of ``value`` as encoded words, even if it is ASCII; see ``encode_words``. Nothing is made a blank."""
     from base64 import b64encode
 
     words = []
     chunk = b""
     room = _octets(min(_MAX_WORD, _MAX_LINE - indent))
-    for char in clean:
+    for char in value:
         octets = char.encode("utf-8", "replace")
         if chunk and len(chunk) + len(octets) > room:
             words.append(chunk)

@@ -1,0 +1,138 @@
+"""Messages from their parts: subject, text and HTML that an API is given (RFC 5322, 2045, 2046, 2387).
+
+A ``Composer`` is made once for a request and composes one message for each recipient. What it composes ends where
+the content that the messages share begins (``mime.attachment_parts``), and without such content it is the message.
+No deeper than needed, at most: mixed(related(alternative(text, AMP, HTML), inline images), attachments).
+
+Date and Message-ID are the door's to add.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+from ekiden.mime.attachment_parts import SharedParts
+from ekiden.mime.boundaries import ALTERNATIVE, MIXED, RELATED, begin, end
+from ekiden.mime.encodings import encode_text
+from ekiden.mime.fields import extra_field, text_field
+from ekiden.mime.html_links import Html, PixelPosition
+from ekiden.mime.mailbox import Mailbox, mailbox_field
+from ekiden.mime.placeholders import Text
+
+_PLAIN = b"text/plain"
+_AMP = b"text/x-amp-html"
+_HTML = b"text/html"
+
+
+class Composer:
+    """The messages of one request. ``links``: how many tracked links one message has at most."""
+
+    def __init__(
+        self,
+        sender: Mailbox,
+        subject: str,
+        *,
+        text: str | None = None,
+        html: str | None = None,
+        amp: str | None = None,
+        reply_to: Iterable[Mailbox] = (),
+        headers: Iterable[tuple[str, str]] = (),
+        shared: SharedParts | None = None,
+        clicks: bool = False,
+        pixel: PixelPosition | None = None,
+    ) -> None:
+        """Without any body, there is an empty text. ``headers`` are in the order given, and not templates.
+
+        ``clicks`` and ``pixel`` are ``Html.compile``'s. Raises ``BadHeaderName`` and ``BadHeaderValue``.
+        """
+        self._subject = Text(subject)
+        self._html = None if html is None else Html.compile(html, clicks, pixel)
+        self._amp = None if amp is None else Text(amp)
+        self._text = Text(text or "") if text is not None or (html is None and amp is None) else None
+        self._encoded_text = None if self._text is None or self._text.names else _part(_PLAIN, self._text.source)
+        self._from = mailbox_field("From", (sender,))
+        self._reply_to = mailbox_field("Reply-To", reply_to)
+        self._headers = _fields(headers)
+        self._shared = shared
+        self._several = sum(body is not None for body in (self._text, self._amp, self._html)) > 1
+        self._opening = self._open()
+        self._closing = end(ALTERNATIVE) if self._several else b""
+
+    @property
+    def links(self) -> int:
+        return 0 if self._html is None else self._html.links
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The placeholders of all templates."""
+        bodies = (self._subject, self._text, self._amp, self._html)
+        return frozenset[str]().union(*(body.names for body in bodies if body is not None))
+
+    def compose(
+        self,
+        to: Sequence[Mailbox],
+        values: Mapping[str, str],
+        *,
+        cc: Sequence[Mailbox] = (),
+        headers: Iterable[tuple[str, str]] = (),
+        link: Callable[[str], str] | None = None,
+        pixel: str = "",
+        untouched: Collection[str] = (),
+    ) -> bytes:
+        """The message for those who read ``to`` and ``cc`` in its header, up to where shared content begins.
+
+        ``values`` fill the placeholders, in HTML and AMP as they are. ``headers`` are this message's own. The rest
+        is ``Html.render``'s. Raises ``BadHeaderValue``, also for a subject that gets a line break by a value, and
+        ``BadHeaderName``.
+        """
+        pieces = [
+            self._from,
+            mailbox_field("To", to),
+            mailbox_field("Cc", cc),
+            self._reply_to,
+            text_field("Subject", self._subject.render(values)),
+            self._headers,
+            _fields(headers),
+            self._opening,
+        ]
+        if self._text is not None:
+            self._add(pieces, self._encoded_text or _part(_PLAIN, self._text.render(values)))
+        if self._amp is not None:
+            self._add(pieces, _part(_AMP, self._amp.render(values)))
+        if self._html is not None:
+            self._add(pieces, _part(_HTML, self._html.render(values, link, pixel, untouched)))
+        pieces.append(self._closing)
+        return b"".join(pieces)
+
+    def _add(self, pieces: list[bytes], part: bytes) -> None:
+        if self._several:
+            pieces.append(begin(ALTERNATIVE))
+        pieces.append(part)
+
+    def _open(self) -> bytes:
+        """What stands before the first text: MIME-Version, and the beginnings of the multiparts around it."""
+        text_type = b"multipart/alternative" if self._several else _HTML if self._html is not None else _PLAIN
+        opened = b"MIME-Version: 1.0\r\n"
+        if self._shared is not None and self._shared.attached:
+            opened += _multipart(b"mixed", MIXED) + begin(MIXED)
+        if self._shared is not None and self._shared.inline:
+            opened += _multipart(b"related", RELATED, b';\r\n type="' + text_type + b'"') + begin(RELATED)
+        if self._several:
+            opened += _multipart(b"alternative", ALTERNATIVE)
+        return opened
+
+
+def _multipart(kind: bytes, boundary: bytes, more: bytes = b"") -> bytes:
+    return b"Content-Type: multipart/" + kind + b';\r\n boundary="' + boundary + b'"' + more + b"\r\n\r\n"
+
+
+def _part(kind: bytes, text: str) -> bytes:
+    """Header and body of a text."""
+    encoding, body = encode_text(text)
+    return b"".join((
+        b"Content-Type: ", kind, b"; charset=utf-8\r\nContent-Transfer-Encoding: ", encoding, b"\r\n\r\n", body
+    ))  # fmt: skip
+
+
+def _fields(headers: Iterable[tuple[str, str]]) -> bytes:
+    return b"".join(extra_field(name, value) for name, value in headers)

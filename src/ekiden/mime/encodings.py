@@ -1,0 +1,51 @@
+"""Texts and files as bodies of parts: transfer encodings (RFC 2045 §6), lines of at most 76 characters, CRLF."""
+
+from __future__ import annotations
+
+import re
+from binascii import b2a_base64, b2a_qp
+
+from ekiden.mime.boundaries import MARK
+
+BASE64_ROW = 57
+"""Octets that one line of base64 holds."""
+_BASE64_LINE = 76
+# What needs no encoding in any way. Tabs do not, unless a line ends with one.
+_PLAIN = bytes(octet for octet in range(0x20, 0x7F) if octet != 0x3D) + b"\t\r\n"
+_SEVEN_BIT = re.compile(rb"(?:[\t -~]{0,76}+\r\n)*+[\t -~]{0,76}+")
+
+
+def encode_text(text: str) -> tuple[bytes, bytes]:
+    """The name of a transfer encoding, and ``text`` in UTF-8 so encoded: a body that ends with CRLF.
+
+    Line ends of any kind become CRLF. 7bit when that is possible, else the shorter one of quoted-printable and
+    base64. No line can be taken for one of our boundaries. A text that does not end with a line end gets one, which
+    within a multipart belongs to the boundary behind it.
+    """
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    octets = text.replace("\n", "\r\n").encode("utf-8", "replace")
+    if _SEVEN_BIT.fullmatch(octets) is not None and MARK not in octets:
+        return b"7bit", octets if octets.endswith(b"\r\n") else octets + b"\r\n"
+    special = len(octets.translate(None, _PLAIN))
+    if special * 6 > len(octets):  # 3 for 1 against 4 for 3
+        return b"base64", base64_lines(octets)
+    return b"quoted-printable", quoted_printable(octets)
+
+
+def quoted_printable(octets: bytes) -> bytes:
+    """Text whose line ends are CRLF (RFC 2045 §6.7); ends with CRLF."""
+    if not octets.endswith(b"\r\n"):
+        octets += b"\r\n"
+    # The library takes its soft line ends from the first line end it sees: there is one.
+    return b2a_qp(octets, istext=True)
+
+
+def base64_lines(octets: bytes) -> bytes:
+    """``octets`` in lines of 76 characters, each with its CRLF (RFC 2045 §6.8). Nothing for nothing."""
+    encoded = b2a_base64(octets, newline=False)
+    if not encoded:
+        return b""
+    lines = [encoded[at : at + _BASE64_LINE] for at in range(0, len(encoded), _BASE64_LINE)]
+    lines.append(b"")
+    return b"\r\n".join(lines)

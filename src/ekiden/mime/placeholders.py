@@ -1,0 +1,61 @@
+"""Templates: text with ``{{name}}`` where each recipient's own words go.
+
+Compiled once for a request and rendered for each recipient, in one pass: what a value brings along is never looked
+at again, so a value with braces in it names nothing. A name is any text without braces; blanks around it do not
+count. A name without a value stays as it is written: text that only looks like a placeholder survives.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+_PLACEHOLDER = re.compile(r"(\{\{[^{}]*+\}\})")
+_BRACES = 2
+
+
+class Text:
+    """A compiled template. ``names``: the placeholders in it, without their braces."""
+
+    __slots__ = ("_parts", "_slots", "names", "source")
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self._parts = split(source)
+        self._slots = slots(self._parts)
+        self.names = frozenset(name for _, name in self._slots)
+
+    @classmethod
+    def compile(cls, source: str) -> Text:
+        """The template ``source``. Never fails."""
+        return cls(source)
+
+    def render(self, values: Mapping[str, str], escape: Callable[[str], str] | None = None) -> str:
+        """The text with each value, as ``escape`` returns it, in the place of its name."""
+        if not self._slots:
+            return self.source
+        parts = self._parts.copy()
+        for at, name in self._slots:
+            value = values.get(name)
+            if value is not None:
+                parts[at] = value if escape is None else escape(value)
+        return "".join(parts)
+
+
+def split(source: str) -> list[str]:
+    """``source`` in pieces: text, a placeholder with its braces, text, and so on; text may be empty."""
+    return _PLACEHOLDER.split(source)
+
+
+def slots(parts: list[str]) -> list[tuple[int, str]]:
+    """The places and names of the placeholders in what ``split`` returned. ``{{}}`` is none."""
+    found = ((at, parts[at][_BRACES:-_BRACES].strip()) for at in range(1, len(parts), 2))
+    return [(at, name) for at, name in found if name]
+
+
+def mask(source: str) -> str:
+    """``source`` with opening braces over each placeholder, at equal length.
+
+    For those who look for marks in a template: a name may have blanks, quotes and angle brackets in it.
+    """
+    return _PLACEHOLDER.sub(lambda match: "{" * len(match[0]), source)
