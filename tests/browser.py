@@ -39,8 +39,8 @@ def chromium() -> str:
 async def browsing(hosts: Mapping[str, str] | None = None, **context: Any) -> AsyncIterator[Page]:
     """A page in a browser of its own, until the end of the block.
 
-    ``hosts``: where names lead, as ``{"track.shop.example": "127.0.0.1:8080"}`` (with a port every port of that name
-    leads there); all others lead to 127.0.0.1 and the URL's own port. ``context``: options of Playwright's
+    ``hosts``: where names lead, as ``{"track.shop.example": "127.0.0.1:8080"}`` (with a port: every port of that
+    name leads there); all others lead to 127.0.0.1 and the URL's own port. ``context``: options of Playwright's
     ``new_context``. Certificates are not checked: no authority vouches for names that do not exist.
     """
     rules = [f"MAP {name} {place}" for name, place in (hosts or {}).items()] + ["MAP * 127.0.0.1"]

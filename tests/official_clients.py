@@ -1,9 +1,9 @@
-"""Clients that customers really use, unmodified, each in a process of its own: Infobip's for Python (both generations)
-and for Node, and Nodemailer.
+"""Clients that customers really use, unmodified, each in a process of its own: Infobip's for Python (both
+generations) and for Node, and Nodemailer.
 
-``make clients`` sets them up under the virtual environment. A conftest imports the fixtures that its tests need. Every
-method blocks; a test whose server runs on the test's own loop awaits ``…_async`` instead. The processes get no proxy
-and nothing else of the environment.
+``make clients`` sets them up under the virtual environment. A conftest imports the fixtures that its tests need.
+Every method blocks; a test whose server runs on the test's own loop awaits ``…_async`` instead. The processes get
+no proxy and nothing else of the environment.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ PATIENCE = 60.0  # seconds for one call; a client that waits longer is ended
 
 
 class ClientError(Exception):
-    """What the client raised or returned as an error. ``body`` is the answer's text, ``data`` what the client made of it;
-    ``headers`` have lower-case names; ``status`` is HTTP's or SMTP's, None when there was no answer."""
+    """What the client raised, or returned as an error. ``body`` is the answer's text, ``data`` what the client made
+    of it; ``headers`` have lower-case names; ``status`` is HTTP's or SMTP's, None when there was no answer."""
 
     def __init__(self, facts: Mapping[str, Any]) -> None:
         super().__init__(f"{facts['type']}: {facts['text']}")
@@ -76,7 +76,7 @@ class Program:
 
     def __init__(self, command: Sequence[str], **environment: str) -> None:
         environment |= {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
-        self._complaints = tempfile.TemporaryFile()
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._complaints, env=environment
         )
@@ -144,8 +144,8 @@ class InfobipPython(Program):
         super().__init__(command, PYTHONPATH=str(_place(f"infobip-{generation}")), PYTHONDONTWRITEBYTECODE="1")
 
     def client(self, host: str, key: str, *, scheme: str = "App", ca: str | Path | None = None) -> PythonClient:
-        """A configured ``EmailApi`` of the server ``host`` (a URL). ``scheme``: the word before ``key`` in the field
-        Authorization; ``ca``: a file with the certificates to trust."""
+        """A configured ``EmailApi`` of the server ``host`` (a URL). ``scheme``: the word before ``key`` in the
+        header field Authorization; ``ca``: a file with the certificates to trust."""
         settings: dict[str, Any] = {"host": host, "api_key": {"APIKeyHeader": key}}
         settings["api_key_prefix"] = {"APIKeyHeader": scheme}
         if self.generation == 6 and scheme == "App":
@@ -164,8 +164,9 @@ class PythonClient:
         self.settings = settings
 
     def call(self, method: str, *args: Any, **fields: Any) -> Any:
-        """Call a method of ``EmailApi``. Results are as the client's ``to_dict`` says, keys as on the wire and times as
-        ``datetime``. ``METHOD_with_http_info`` has ``status_code``, ``headers``, ``data`` and ``raw_data``."""
+        """Call a method of ``EmailApi``; arguments are values, and objects by ``new``. Results are as the client's
+        ``to_dict`` says, keys as on the wire and times as ``datetime``. ``METHOD_with_http_info`` gives
+        ``status_code``, ``headers``, ``data`` and ``raw_data``. Raises ``ClientError``."""
         request = {"configuration": self.settings, "call": method, "args": args, "fields": fields}
         return self.program.ask(request)
 
@@ -193,8 +194,8 @@ class InfobipNode(NodeProgram):
         super().__init__("infobip_driver.mjs", ca)
 
     def client(self, host: str, key: str = "", **settings: str) -> NodeClient:
-        """A client of the server ``host`` (a URL); without a key ``settings`` say ``authType`` (Basic, IBSSO, Bearer) and
-        its credential (``username`` and ``password``, ``ibssoToken``, ``oauthToken``)."""
+        """A client of the server ``host`` (a URL). Without a key ``settings`` say ``authType`` (Basic, IBSSO,
+        Bearer) and its credential (``username`` and ``password``, ``ibssoToken``, ``oauthToken``)."""
         given = {"authType": "App", "apiKey": key} if key else {}
         return NodeClient(self, {"baseUrl": host} | given | settings)
 
@@ -207,7 +208,8 @@ class NodeClient:
         self.settings = settings
 
     def call(self, method: str, *args: Any) -> Any:
-        """Call a method by its path (``channels.email.send``); the result has ``status``, ``headers``, ``data``."""
+        """Call a method by its path (``channels.email.send``); the result has ``status``, ``headers``, ``data``.
+        Raises ``ClientError``."""
         return self.program.ask({"client": self.settings, "call": method, "args": args})
 
     async def call_async(self, method: str, *args: Any) -> Any:
@@ -222,7 +224,8 @@ class Nodemailer(NodeProgram):
         super().__init__("nodemailer_driver.mjs")
 
     def send(self, transport: Mapping[str, Any], message: Mapping[str, Any]) -> Any:
-        """What ``createTransport(transport).sendMail(message)`` says: ``response``, ``accepted``, ``envelope``, …"""
+        """What ``createTransport(transport).sendMail(message)`` says: ``response``, ``accepted``, ``envelope``….
+        Raises ``ClientError``."""
         return self.ask({"transport": transport, "message": message})
 
     async def send_async(self, transport: Mapping[str, Any], message: Mapping[str, Any]) -> Any:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from email.parser import BytesHeaderParser
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from ekiden.lab.http import HttpServer, Request, Response
+from ekiden.net.tls import ServerTls, make_self_signed
 
 
 class Part(NamedTuple):
@@ -18,6 +21,13 @@ class Part(NamedTuple):
     filename: str | None
     content_type: str | None
     content: bytes
+
+
+class Front(NamedTuple):
+    """A URL, and the file with the certificate to trust there."""
+
+    base: str
+    certificate: Path
 
 
 class Stub:
@@ -82,3 +92,41 @@ async def running_stub() -> AsyncIterator[Stub]:
         yield stub
     finally:
         await server.close()
+
+
+@asynccontextmanager
+async def tls_front(stub: Stub, folder: Path) -> AsyncIterator[Front]:
+    """The same stub behind TLS, until the end of the block, with a certificate for ``localhost`` in ``folder``."""
+    files = make_self_signed(["localhost"]).write(folder / "certificate.pem", folder / "key.pem")
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        host, _, port = stub.base.removeprefix("http://").partition(":")
+        inner_reader, inner_writer = await asyncio.open_connection(host, int(port))
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_copy(reader, inner_writer))
+                group.create_task(_copy(inner_reader, writer))
+        finally:
+            inner_writer.close()
+            writer.close()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.get_running_loop().create_task(relay(reader, writer))
+        tasks.add(task)
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=ServerTls([files]).context)
+    try:
+        yield Front(f"https://localhost:{server.sockets[0].getsockname()[1]}", Path(files.certificate))
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(1 << 16):
+        writer.write(data)
+        await writer.drain()
+    writer.close()

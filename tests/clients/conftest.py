@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from browser import page
 from client_stub import Stub, running_stub
+
+from browser import page
 from official_clients import infobip_5, infobip_6, infobip_node, nodemailer
 
 __all__ = ["infobip_5", "infobip_6", "infobip_node", "nodemailer", "page"]

@@ -5,8 +5,8 @@ run once for each, with the place of that one as PYTHONPATH (``official_clients.
 
 A line in: ``{"configuration": {…}, "call": "send_email", "args": […], "fields": {…}}``: arguments of the client's
 ``Configuration``, a method of its ``EmailApi``, that method's arguments by position and by name.
-A line out: ``{"result": …}``, or ``{"error": {"type", "bases", "text", "status", "reason", "headers", "body", "data"}}``
-for whatever was raised.
+A line out: ``{"result": …}``, or for whatever was raised ``{"error": {"type", "bases", "text", "status", "reason",
+"headers", "body", "data"}}``.
 
 What JSON lacks, in either direction: ``{"$bytes": base64}``, ``{"$time": ISO 8601}``. In only:
 ``{"$new": "EmailMessage", "args": […], "fields": {…}}``, an object of a class of ``infobip_api_client.models``.

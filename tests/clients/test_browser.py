@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from browser import browsing
 from client_stub import Stub
 from playwright.async_api import Page
 
+from browser import browsing
 from ekiden.lab.http import Response
 
 HTML = (("Content-Type", "text/html; charset=utf-8"),)
