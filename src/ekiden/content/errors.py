@@ -1,14 +1,11 @@
-"""What can be wrong with what an account keeps here, in English and Japanese."""
+"""What can be wrong with a change to content."""
 
 from __future__ import annotations
 
-import re
-from typing import Any, Final
+from typing import Any
 
 from ekiden.content.texts import TEXTS
 from ekiden.core.texts import TranslatedError
-
-_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 class ContentError(TranslatedError):
@@ -19,34 +16,12 @@ class ContentError(TranslatedError):
 
 
 class BadContent(ContentError, ValueError):
-    """A field cannot have that value. ``field`` is its name here."""
-
-    def __init__(self, field: str, template: str, **values: Any) -> None:
-        super().__init__(template, field=field, **values)
-        self.field = field
-
-
-class NoSuchContent(ContentError, LookupError):
-    """There is no such template, attachment, upload or page, or the account does not have it."""
+    """A name, an id or a text that cannot be used."""
 
 
 class ContentTaken(ContentError):
-    """There is one of that name already."""
+    """The account has something of that id already."""
 
 
-class TooMuchContent(ContentError):
-    """More than fits: a file that is too large, or one that has no room any more."""
-
-
-def check_line(field: str, text: str, shortest: int, longest: int) -> str:
-    """``text``, or ``BadContent``: so many characters, and none of them ends a line or is a control character.
-
-    So nothing that is written into a header can begin another field (RFC 5322 §2.2).
-    """
-    if not shortest <= len(text) <= longest:
-        raise BadContent(
-            field, "{field} has {shortest} to {longest} characters", shortest=shortest, longest=longest
-        )
-    if _CONTROL.search(text):
-        raise BadContent(field, "{field} has control characters or line breaks")
-    return text
+class NoSuchContent(ContentError, LookupError):
+    """The account has nothing of that id."""
