@@ -12,8 +12,8 @@ from content_files import chunks, contents, count
 from sqlalchemy import insert, select
 
 from ekiden.access.audit import Actor, list_entries
-from ekiden.content import errors, templates, uploads
-from ekiden.content.errors import BadContent, NoSuchContent, TooMuchContent
+from ekiden.content import errors, landing_pages, templates, uploads
+from ekiden.content.errors import BadField, NoSuchContent, TooMuchContent
 from ekiden.content.templates import MAX_ATTACHMENTS, NewAttachment, Templates, TemplateText
 from ekiden.content.texts import TEXTS
 from ekiden.content.uploads import Uploads
@@ -116,15 +116,15 @@ async def test_attachments(
 
 async def test_all_of_it_or_nothing(templates: Templates, store: Store, account: int) -> None:
     wrong = NewAttachment("b.txt", "no type", chunks(b"x"))
-    with pytest.raises(BadContent):
+    with pytest.raises(BadField):
         await templates.create(account, SPRING, [file(), wrong])
     missing = TemplateText("t", "<p>", landing_page="1_2")
-    with pytest.raises(BadContent, match="1_2"):
+    with pytest.raises(BadField, match="1_2"):
         await templates.create(account, missing, [file()])
     made = await templates.create(account, SPRING, [file()])
-    with pytest.raises(BadContent):
+    with pytest.raises(BadField):
         await templates.replace(account, made.id, missing, [file(), file()])
-    with pytest.raises(BadContent):
+    with pytest.raises(BadField):
         await templates.patch(account, made.id, {"id": "7"})
     assert await templates.get(account, made.id) == made
     assert await count(store, t.upload) == await count(store, t.upload_piece) == await count(store, t.template) == 1
@@ -136,7 +136,7 @@ async def test_a_landing_page_of_the_account(templates: Templates, store: Store,
         await connection.execute(insert(t.landing_page).values(account_id=account, **page))
     made = await templates.create(account, TemplateText("t", "<p>", landing_page="1_2"))
     assert made.text.landing_page == "1_2"
-    with pytest.raises(BadContent):
+    with pytest.raises(BadField):
         await templates.create(account + 1, TemplateText("t", "<p>", landing_page="1_2"))
 
 
@@ -177,7 +177,7 @@ async def test_bounds(templates: Templates, account: int, monkeypatch: pytest.Mo
 )
 async def test_values_that_cannot_be_taken(templates: Templates, account: int, field: str, value: str) -> None:
     made = await templates.create(account, SPRING)
-    with pytest.raises(BadContent) as raised:
+    with pytest.raises(BadField) as raised:
         await templates.patch(account, made.id, {field: value})
     assert raised.value.field == field
     assert await templates.get(account, made.id) == made
@@ -190,7 +190,7 @@ async def test_senders_may_have_placeholders(templates: Templates, account: int)
 
 def said(module: ModuleType) -> set[str]:
     """The texts of the errors that a module raises."""
-    raised = {"BadContent": 1, "NoSuchContent": 0, "TooMuchContent": 0, "ContentTaken": 0}
+    raised = {"BadField": 1, "BadContent": 0, "NoSuchContent": 0, "TooMuchContent": 0, "ContentTaken": 0}
     found = set()
     for node in ast.walk(ast.parse(inspect.getsource(module))):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in raised:
@@ -201,7 +201,7 @@ def said(module: ModuleType) -> set[str]:
 
 
 def test_every_text_has_its_japanese() -> None:
-    assert said(errors) | said(uploads) | said(templates) <= set(TEXTS.japanese)
+    assert said(errors) | said(uploads) | said(templates) | said(landing_pages) <= set(TEXTS.japanese)
     for english, japanese in TEXTS.japanese.items():
         names = [{name for _, name, _, _ in string.Formatter().parse(text) if name} for text in (english, japanese)]
         assert names[0] == names[1]

@@ -9,7 +9,7 @@ import pytest
 from content_files import chunks, contents, count
 from sqlalchemy import func, select, update
 
-from ekiden.content.errors import BadContent, NoSuchContent, TooMuchContent
+from ekiden.content.errors import BadField, NoSuchContent, TooMuchContent
 from ekiden.content.uploads import MAX_VALIDITY, MIN_VALIDITY, PIECE, Uploads
 from ekiden.core.clock import MINUTE, ManualClock
 from ekiden.store import tables as t
@@ -166,7 +166,7 @@ async def test_values_that_cannot_be_taken(
     uploads: Uploads, account: int, field: str, change: dict[str, str]
 ) -> None:
     values = {"uid": "u", "name": "f", "media_type": 'text/plain; charset="utf-8"', "validity": None, **change}
-    with pytest.raises(BadContent) as raised:
+    with pytest.raises(BadField) as raised:
         await uploads.store(account, chunks=chunks(b"x"), **values)  # type: ignore[arg-type]
     assert raised.value.field == field
     assert raised.value.text("ja") != raised.value.text("en")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, Final
 
 from ekiden.content.texts import TEXTS
 from ekiden.core.texts import TranslatedError
+
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 class ContentError(TranslatedError):
@@ -19,9 +22,33 @@ class BadContent(ContentError, ValueError):
     """A name, an id or a text that cannot be used."""
 
 
+class BadField(BadContent):
+    """A field of a template or of a file cannot have that value. ``field`` is its name here."""
+
+    def __init__(self, field: str, template: str, **values: Any) -> None:
+        super().__init__(template, field=field, **values)
+        self.field = field
+
+
 class ContentTaken(ContentError):
     """The account has something of that id already."""
 
 
 class NoSuchContent(ContentError, LookupError):
     """The account has nothing of that id."""
+
+
+class TooMuchContent(ContentError):
+    """A file that is too large, or one thing more than there is room for."""
+
+
+def check_line(field: str, text: str, shortest: int, longest: int) -> str:
+    """``text``, or ``BadField``: so many characters, and none of them ends a line or is a control character.
+
+    So nothing that is written into a header can begin another field (RFC 5322 §2.2).
+    """
+    if not shortest <= len(text) <= longest:
+        raise BadField(field, "{field} has {shortest} to {longest} characters", shortest=shortest, longest=longest)
+    if _CONTROL.search(text):
+        raise BadField(field, "{field} has control characters or line breaks")
+    return text

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ekiden.access.audit import SYSTEM, Actor, changed
 from ekiden.access.pages import Page
 from ekiden.access.zones import lock_account
-from ekiden.content.errors import BadContent, ContentError, NoSuchContent, TooMuchContent, check_line
+from ekiden.content.errors import BadField, ContentError, NoSuchContent, TooMuchContent, check_line
 from ekiden.mime.mailboxes import mailbox_domains
 from ekiden.store.api import StoreError
 from ekiden.store.tables import landing_page
@@ -128,7 +128,7 @@ class Templates:
     async def create(
         self, account_id: int, text: TemplateText, files: Sequence[NewAttachment] = (), *, actor: Actor = SYSTEM
     ) -> Template:
-        """A template with all its files, or none. Raises ``BadContent``, ``TooMuchContent``, ``NoSuchContent``."""
+        """A template with all its files, or none. Raises ``BadField``, ``TooMuchContent``, ``NoSuchContent``."""
         check_template(text)
         received = await self._receive(account_id, files)
         now = self._clock.now()
@@ -177,7 +177,7 @@ class Templates:
         """Change some fields of ``TemplateText``, by name. Raises as ``create`` does."""
         for name in changes:
             if name not in FIELDS:
-                raise BadContent(name, "there is no field {field}")
+                raise BadField(name, "there is no field {field}")
         return await self._change(account_id, template_id, changes, files, actor)
 
     async def _change(
@@ -228,7 +228,7 @@ class Templates:
     async def attach(
         self, account_id: int, template_id: int, file: NewAttachment, *, actor: Actor = SYSTEM
     ) -> Upload:
-        """One more file. Raises ``NoSuchContent``, ``BadContent``, ``TooMuchContent``."""
+        """One more file. Raises ``NoSuchContent``, ``BadField``, ``TooMuchContent``."""
         await self.get(account_id, template_id)
         received = await self._receive(account_id, (file,))
         now = self._clock.now()
@@ -304,11 +304,11 @@ class Templates:
             landing_page.c.account_id == account_id, landing_page.c.uid == text.landing_page
         )
         if await connection.scalar(query) is None:
-            raise BadContent("landing_page", "{field}: there is no landing page {uid}", uid=text.landing_page)
+            raise BadField("landing_page", "{field}: there is no landing page {uid}", uid=text.landing_page)
 
 
 def check_template(text: TemplateText) -> TemplateText:
-    """``text``, or ``BadContent``; whether its landing page exists is not asked here."""
+    """``text``, or ``BadField``; whether its landing page exists is not asked here."""
     check_line("name", text.name, 0, MAX_NAME)
     check_line("subject", text.subject, 0, MAX_SUBJECT)
     check_line("preheader", text.preheader, 0, MAX_PREHEADER)
@@ -320,9 +320,9 @@ def check_template(text: TemplateText) -> TemplateText:
     except UnicodeEncodeError:
         size = -1
     if size < 0 or "\0" in text.html:
-        raise BadContent("html", "{field} is not a text that can be kept")
+        raise BadField("html", "{field} is not a text that can be kept")
     if not 1 <= size <= MAX_HTML:
-        raise BadContent("html", "{field} has {shortest} to {longest} characters", shortest=1, longest=MAX_HTML)
+        raise BadField("html", "{field} has {shortest} to {longest} characters", shortest=1, longest=MAX_HTML)
     return text
 
 
@@ -334,8 +334,8 @@ def _check_mailboxes(field: str, value: str, most: int | None) -> None:
     domains = mailbox_domains(value.encode())
     if domains is None or (most is not None and len(domains) > most):
         if most == 1:
-            raise BadContent(field, "{field} is one e-mail address, with a name or without")
-        raise BadContent(field, "{field} is a list of e-mail addresses")
+            raise BadField(field, "{field} is one e-mail address, with a name or without")
+        raise BadField(field, "{field} is a list of e-mail addresses")
 
 
 def _check_attachments(count: int, size: int) -> None:

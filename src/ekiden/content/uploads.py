@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ekiden.access.zones import lock_account
-from ekiden.content.errors import BadContent, NoSuchContent, TooMuchContent, check_line
+from ekiden.content.errors import BadField, NoSuchContent, TooMuchContent, check_line
 from ekiden.core.clock import DAY, HOUR, MINUTE, Millis
 from ekiden.store.api import StoreError
 from ekiden.store.tables import upload as table
@@ -95,7 +95,7 @@ class Uploads:
         validity: Millis | None,
         chunks: AsyncIterable[bytes],
     ) -> Upload:
-        """Keep a file for ``validity`` (a week when it is ``None``). Raises ``BadContent``, ``TooMuchContent``.
+        """Keep a file for ``validity`` (a week when it is ``None``). Raises ``BadField``, ``TooMuchContent``.
 
         ``uid`` ``None``: one is made. A file of the same uid is replaced as soon as this one is complete: a client
         that repeats a request whose answer was lost must not be refused.
@@ -104,7 +104,7 @@ class Uploads:
         validity = MAX_VALIDITY if validity is None else validity
         if not MIN_VALIDITY <= validity <= MAX_VALIDITY:
             bounds = {"shortest": MIN_VALIDITY // MINUTE, "longest": MAX_VALIDITY // MINUTE}
-            raise BadContent("validity", "{field} is {shortest} to {longest} minutes", **bounds)
+            raise BadField("validity", "{field} is {shortest} to {longest} minutes", **bounds)
         received = await self.receive(account_id, name, media_type, chunks)
         now = self._clock.now()
         async with self._store.write() as connection:
@@ -115,7 +115,7 @@ class Uploads:
     async def receive(self, account_id: int, name: str, media_type: str, chunks: AsyncIterable[bytes]) -> Received:
         """Write a file as it comes; nothing of it stays when it does not come to its end.
 
-        Raises ``BadContent``, ``TooMuchContent``, and whatever ``chunks`` raises.
+        Raises ``BadField``, ``TooMuchContent``, and whatever ``chunks`` raises.
         """
         check_line("name", name, 1, MAX_NAME)
         check_media_type(media_type)
@@ -256,16 +256,16 @@ class Uploads:
 
 
 def check_media_type(text: str) -> str:
-    """``text``, or ``BadContent`` when it is no media type (RFC 2045 §5.1), with parameters or without."""
+    """``text``, or ``BadField`` when it is no media type (RFC 2045 §5.1), with parameters or without."""
     if len(text) > MAX_NAME or not _MEDIA_TYPE.fullmatch(text):
-        raise BadContent("media_type", "{field} is a media type such as application/pdf")
+        raise BadField("media_type", "{field} is a media type such as application/pdf")
     return text
 
 
 def _check_uid(uid: str) -> str:
     check_line("uid", uid, 1, MAX_UID)
     if uid != uid.strip():
-        raise BadContent("uid", "{field} has no blank at its beginning or end")
+        raise BadField("uid", "{field} has no blank at its beginning or end")
     return uid
 
 
@@ -273,7 +273,7 @@ def _is_uid(text: str) -> bool:
     """Whether a file could have it; a database must not be asked for just any text (NUL)."""
     try:
         return bool(_check_uid(text))
-    except BadContent:
+    except BadField:
         return False
 
 
