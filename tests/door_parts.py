@@ -12,6 +12,7 @@ from ekiden.access.gate import Gate
 from ekiden.access.quotas import Quotas
 from ekiden.access.refusals import Refusals
 from ekiden.access.remembered import Remembered
+from ekiden.access.suppressions import Suppressions
 from ekiden.access.vault import Vault
 from ekiden.core.clock import Clock
 from ekiden.core.ids import IdFactory
@@ -28,10 +29,12 @@ class DoorParts(NamedTuple):
     vault: Vault
     quotas: Quotas
     refusals: Refusals
+    suppressions: Suppressions
 
     async def close(self) -> None:
         await self.quotas.close()
         await self.refusals.close()
+        await self.suppressions.close()
         self.signer.close()
 
 
@@ -44,6 +47,7 @@ def door_parts(
     async def keys(connection: AsyncConnection, _: int, domain_id: int) -> tuple[SigningKey, ...]:
         return await ring.load(connection, domain_id)
 
-    quotas, refusals = Quotas(store, clock), Refusals(store, clock, ids)
-    policy = Policy(directory, Gate(store, clock, directory), quotas, refusals, Remembered(store, keys))
-    return DoorParts(policy, Signer(), vault, quotas, refusals)
+    quotas, refusals, suppressions = Quotas(store, clock), Refusals(store, clock, ids), Suppressions(store, clock)
+    gate = Gate(store, clock, directory)
+    policy = Policy(directory, gate, quotas, refusals, suppressions, Remembered(store, keys))
+    return DoorParts(policy, Signer(), vault, quotas, refusals, suppressions)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ekiden.access.pages import Page
 from ekiden.domains.errors import NoSuchDomain
-from ekiden.domains.model import Check, Domain, Key, Kind, Status, check_of, domain_of, key_of
+from ekiden.domains.model import Check, Domain, Key, Kind, Status, Tracking, check_of, domain_of, key_of
 from ekiden.domains.names import check_domain_name
 from ekiden.domains.reasons import Fault
 from ekiden.store.tables import dkim_key, domain, domain_check
@@ -29,6 +31,16 @@ async def list_domains(
         query = query.where(domain.c.status == status)
     async with store.read() as connection:
         return [domain_of(row) for row in await connection.execute(query)]
+
+
+async def page_domains(store: Store, account_id: int, *, offset: int, limit: int) -> Page[Domain]:
+    """A part of the account's domains, by name, and how many it has."""
+    theirs = domain.c.account_id == account_id
+    query = select(domain).where(theirs).order_by(domain.c.name).offset(offset).limit(limit)
+    async with store.read() as connection:
+        found = [domain_of(row) for row in await connection.execute(query)]
+        total = await connection.scalar(select(func.count()).select_from(domain).where(theirs))
+    return Page(found, total or 0)
 
 
 async def get_domain(store: Store, account_id: int, name: str) -> Domain:
@@ -96,3 +108,21 @@ async def last_faults(connection: AsyncConnection, of: Domain) -> Mapping[Kind, 
 
 def _belongs(of: Domain) -> ColumnElement[bool]:
     return and_(domain_check.c.account_id == of.account_id, domain_check.c.domain_id == of.id)
+
+
+@dataclass(frozen=True, slots=True)
+class SendingSettings:
+    """What a domain's owner has set for the messages that are composed here; without a domain, the defaults."""
+
+    tracking: Tracking = field(default_factory=Tracking)
+    return_path: str = ""
+
+
+async def sending_settings(connection: AsyncConnection, account_id: int, name: str) -> SendingSettings:
+    """Of the account's domain ``name``, in A-labels; those of a new one when there is none."""
+    query = select(domain).where(domain.c.account_id == account_id, domain.c.name == name)
+    row = (await connection.execute(query)).one_or_none()
+    if row is None:
+        return SendingSettings()
+    found = domain_of(row)
+    return SendingSettings(found.tracking, found.return_path)

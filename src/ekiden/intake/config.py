@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 import msgspec
 
 
@@ -18,3 +20,17 @@ class IntakeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """Whether the Received field names the client: its HELO name and IP address."""
     max_received: int = 100
     """More Received fields than this are a loop (RFC 5321 §6.3)."""
+
+
+class TrackingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The table ``[tracking]`` of the configuration."""
+
+    base_url: str = ""
+    """Where recipients reach the HTTP listener; empty: ``https://`` and the host's name."""
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.base_url)
+        if self.base_url and (
+            parts.scheme not in ("http", "https") or not parts.hostname or parts.path.rstrip("/") or parts.query
+        ):
+            raise ValueError("base_url is a URL without a path, such as https://links.example.com")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
@@ -10,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from ekiden.core.clock import SECOND
 from ekiden.core.events import Event, EventType
 from ekiden.core.ids import IdFactory, format_id
+from ekiden.core.notices import News, Route
 from ekiden.core.states import Cause, State
 from ekiden.core.submission import Recipient, Submission
 from ekiden.intake.config import IntakeConfig
@@ -32,9 +35,11 @@ from ekiden.store.records import Delivery, Message, NewMessage
 
 if TYPE_CHECKING:
     from ekiden.access.directory import AccountFacts, Directory
+    from ekiden.access.suppressions import Suppression
     from ekiden.core.clock import Clock, Millis
     from ekiden.store.api import Store
 
+SUPPRESSED = "the address is on the account's suppression list ({kind}): {reason}"
 OVER_QUOTA = "the account's quota is used up: waits for the next window with room"
 MAX_SUBJECT = 500  # characters kept for lists and traces
 MAX_HEADER_ID = 998
@@ -61,6 +66,18 @@ class Handover(Protocol):
         ...
 
 
+class Annotator(Protocol):
+    """Reads instructions that a message brings in its own header, as some services' clients write them."""
+
+    def concerns(self, header: Header) -> bool:
+        """Whether there are any; asked of each message, so a look at the octets has to do."""
+        ...
+
+    async def annotate(self, submission: Submission, header: Header) -> Submission:
+        """The submission as it was meant, its content without the instructions. Raises ``IntakeError``."""
+        ...
+
+
 class Door:
     """One per worker."""
 
@@ -76,6 +93,7 @@ class Door:
         directory: Directory,
         policy: Policy,
         signer: Signer,
+        annotator: Annotator | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -86,13 +104,62 @@ class Door:
         self._directory = directory
         self.policy = policy
         self._signer = signer
+        self._annotator = annotator
         self.waiting = 0
         """Messages whose commit is under way: clients that wait for their 250."""
         self._hostname = config.hostname
         self._expire_after = int(config.expire_after * SECOND)
 
+    def new_id(self) -> int:
+        """An id for a message that has to know it before it is submitted (``Submission.message_id``)."""
+        return self._ids.next(self._clock.now())
+
     async def submit(self, submission: Submission) -> Receipt:
         """Take the message; when this returns it is on stable storage. Raises ``IntakeError``, nothing else."""
+        account = await self._account(submission)
+        message = await self._admit(account, submission)
+        self._hand_over(message, self._handover.capacity(_due(message), message.message.size))
+        self.waiting += 1
+        try:
+            await self._store.accept(self._worker_id, message)
+        except (StoreError, SQLAlchemyError, OSError) as error:
+            raise TemporarilyUnavailable from error
+        finally:
+            self.waiting -= 1
+        self._offer(message)
+        return _receipt(message)
+
+    async def submit_all(self, submissions: Sequence[Submission]) -> list[Receipt]:
+        """Take all messages of one request, or none: ``submit`` in a single transaction.
+
+        Those that have the same ``shared`` end are to be among them together.
+        """
+        if not submissions:
+            return []
+        account = await self._account(submissions[0])
+        admissions = [asyncio.ensure_future(self._admit(account, submission)) for submission in submissions]
+        try:
+            messages = await asyncio.gather(*admissions)
+        finally:
+            for admission in admissions:
+                admission.cancel()
+        due = size = 0
+        for message in messages:
+            due += _due(message)
+            size += message.message.size
+            self._hand_over(message, self._handover.capacity(due, size))
+        self.waiting += 1
+        try:
+            await self._store.accept_all(self._worker_id, messages)
+        except (StoreError, SQLAlchemyError, OSError) as error:
+            raise TemporarilyUnavailable from error
+        finally:
+            self.waiting -= 1
+        for message in messages:
+            self._offer(message)
+        return [_receipt(message) for message in messages]
+
+    async def _account(self, submission: Submission) -> AccountFacts:
         account = self._directory.fresh_account(submission.account_id)
         try:
             if account is None:
@@ -101,18 +168,25 @@ class Door:
             raise TemporarilyUnavailable from error
         if account is None or account.suspended:
             raise AccountSuspended
-        message = await self._admit(account, submission)
-        self.waiting += 1
-        try:
-            await self._store.accept(self._worker_id, message)
-        except (StoreError, SQLAlchemyError, OSError) as error:
-            raise TemporarilyUnavailable from error
-        finally:
-            self.waiting -= 1
-        deliveries = message.deliveries
-        if deliveries[0].state is State.SENDING:
-            self._handover.offer(list(deliveries))
-        return Receipt(message.message.id, format_id(message.message.id))
+        return account
+
+    @staticmethod
+    def _hand_over(new: NewMessage, room: bool) -> None:
+        """Before the commit: what is due now goes to this worker's own delivery, if that has room."""
+        if not room:
+            return
+        for delivery in new.deliveries:
+            if delivery.state is State.QUEUED:
+                delivery.state = State.SENDING
+                delivery.attempts = 1
+        if new.shared is None:
+            new.message.content = new.content
+
+    def _offer(self, new: NewMessage) -> None:
+        """After the commit."""
+        deliveries = [delivery for delivery in new.deliveries if delivery.state is State.SENDING]
+        if deliveries:
+            self._handover.offer(deliveries)
 
     async def _admit(self, account: AccountFacts, submission: Submission) -> NewMessage:
         """Check the submission and build what goes into the store."""
@@ -125,40 +199,43 @@ class Door:
             recipients = _without_duplicates(recipients)
             if len(recipients) > config.max_recipients:
                 raise TooManyRecipients
-        if len(submission.content) > config.max_size:
+        shared = submission.shared
+        shared_size = 0 if shared is None else shared.size
+        if len(submission.content) + shared_size > config.max_size:
             raise MessageTooLarge
         starts = now if submission.send_at is None else max(now, submission.send_at)
         lives = self._expire_after if submission.expires_after is None else submission.expires_after
         if lives <= 0:
             raise AlreadyExpired
         header = scan(submission.content)
+        if self._annotator is not None and self._annotator.concerns(header):
+            submission = await self._annotator.annotate(submission, header)
+            header = scan(submission.content)
+            starts = now if submission.send_at is None else max(now, submission.send_at)
         if header.count(b"received") > config.max_received:
             raise MailLoop
-        keys, due_at = await self.policy.clear(account, submission, header, len(recipients), now)
+        keys, due_at, suppressed = await self.policy.clear(account, submission, header, recipients, now)
         delayed = due_at > starts
         cause, reason = (Cause.RATE, OVER_QUOTA) if delayed else (Cause.NONE, "")
         starts = max(starts, due_at)
 
-        message_id = self._ids.next(now)
+        message_id = self._ids.next(now) if submission.message_id is None else submission.message_id
         fields = self._new_fields(submission, header, recipients, format_id(message_id), now)
         content = _composed(fields.text, header)
         if keys:
             submitted = submission.content if fields.received_only else None
-            content = await self._signer.sign(content, keys, now, submitted=submitted) + content
-        if starts > now:
-            state = State.SCHEDULED
-        elif self._handover.capacity(len(recipients), len(content)):
-            state = State.SENDING
-        else:
-            state = State.QUEUED
-        sending = state is State.SENDING
+            content = await self._signer.sign(content, keys, now, submitted=submitted, shared=shared) + content
+        state = State.SCHEDULED if starts > now else State.QUEUED
+        routes = submission.routes
+        if account.reports_endpoint is not None:
+            routes = (*routes, Route(account.reports_endpoint, News.FINAL))
         sender = submission.sender
         message = Message(
             account_id=submission.account_id,
             id=message_id,
             credential_id=submission.credential_id,
             sender="" if sender is None else sender.text,
-            size=len(content),
+            size=len(content) + shared_size,
             priority=submission.priority,
             ret=None if submission.ret is None else submission.ret.value,
             envid=submission.envid,
@@ -170,7 +247,8 @@ class Door:
             subject=_text(header.get(b"subject"), MAX_SUBJECT),
             origin=_encode_json(submission.origin).decode(),
             labels=_encode_json(submission.labels).decode() if submission.labels else "{}",
-            content=content if sending else None,
+            marks=submission.marks,
+            routes=routes,
         )
         deliveries = [
             Delivery(
@@ -182,14 +260,15 @@ class Door:
                 orcpt=recipient.orcpt,
                 state=state,
                 due_at=starts,
-                attempts=1 if sending else 0,
                 cause=cause,
                 reason=reason,
             )
             for number, recipient in enumerate(recipients, 1)
         ]
-        event = Event(submission.account_id, message_id, 0, EventType.ACCEPTED, now)
-        return NewMessage(message=message, content=content, deliveries=deliveries, events=(event,))
+        events = [Event(submission.account_id, message_id, 0, EventType.ACCEPTED, now)]
+        if suppressed:
+            events += _drop(deliveries, suppressed, now)
+        return NewMessage(message, content, deliveries, events, shared)
 
     def _new_fields(
         self, submission: Submission, header: Header, recipients: list[Recipient], queue_id: str, now: Millis
@@ -218,6 +297,32 @@ class Door:
             added += f"Message-ID: {header_id}\r\n"
             received_only = False
         return _NewFields(added.encode(), header_id, received_only)
+
+
+def _due(new: NewMessage) -> int:
+    """How many deliveries could be made at once."""
+    return sum(delivery.state is State.QUEUED for delivery in new.deliveries)
+
+
+def _receipt(new: NewMessage) -> Receipt:
+    return Receipt(new.message.id, format_id(new.message.id))
+
+
+def _drop(deliveries: Iterable[Delivery], suppressed: Mapping[str, Suppression], now: Millis) -> list[Event]:
+    """Deliveries to suppressed addresses have ended before they began; the events that tell so."""
+    events = []
+    for delivery in deliveries:
+        found = suppressed.get(delivery.recipient)
+        if found is None:
+            continue
+        delivery.state = State.DROPPED
+        delivery.cause = Cause.RECIPIENT
+        delivery.reason = SUPPRESSED.format(kind=found.kind, reason=found.reason)
+        delivery.due_at = now
+        data = {"why": "suppressed", "kind": found.kind, "text": delivery.reason, "cause": "recipient"}
+        message = delivery.message
+        events.append(Event(message.account_id, message.id, delivery.number, EventType.DROPPED, now, data))
+    return events
 
 
 class _NewFields(NamedTuple):

@@ -45,6 +45,18 @@ class MessageTooLarge(IntakeError):
     default = Reply.of(552, "5.3.4", "Message size exceeds the fixed limit")
 
 
+class RequestTooLarge(IntakeError):
+    """The messages of one request are too much for the memory of a worker; several requests will do."""
+
+    default = Reply.of(552, "5.3.4", "The messages of this request are too large together")
+
+
+class TooManyLinks(IntakeError):
+    """A message has more links than can be tracked."""
+
+    default = Reply.of(554, "5.6.0", "The message has more links than can be tracked")
+
+
 class CredentialRevoked(IntakeError):
     """Who submits it may not log in any more."""
 

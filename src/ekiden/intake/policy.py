@@ -6,7 +6,7 @@ Everything is asked of what this worker remembers; the store is read only for wh
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -15,6 +15,7 @@ from ekiden.access.gate import Allowed, Gate, Refused
 from ekiden.access.quotas import OverQuota, Quotas
 from ekiden.access.refusals import Refusals
 from ekiden.access.remembered import Remembered
+from ekiden.access.suppressions import Suppression, Suppressions
 from ekiden.access.vault import VaultError
 from ekiden.intake.errors import (
     AttachmentRefused,
@@ -32,7 +33,7 @@ from ekiden.store.api import StoreError
 if TYPE_CHECKING:
     from ekiden.access.directory import AccountFacts, Directory
     from ekiden.core.clock import Millis
-    from ekiden.core.submission import Submission
+    from ekiden.core.submission import Recipient, Submission
     from ekiden.mime.scan import Header
     from ekiden.sender_auth.dkim_sign import SigningKey
 
@@ -45,6 +46,8 @@ class Clearance(NamedTuple):
 
     keys: tuple[SigningKey, ...]
     due_at: Millis
+    suppressed: Mapping[str, Suppression]
+    """Recipients that must not be mailed, by their address as a text."""
 
 
 def _authors(header: Header, sender: str | None) -> tuple[str, ...] | None:
@@ -64,16 +67,23 @@ class Policy:
         gate: Gate,
         quotas: Quotas,
         refusals: Refusals,
+        suppressions: Suppressions,
         keys: Remembered[int, tuple[SigningKey, ...]],
     ) -> None:
         self._directory = directory
         self.gate = gate
         self.refusals = refusals
         self._quotas = quotas
+        self._suppressions = suppressions
         self._keys = keys
 
     async def clear(
-        self, account: AccountFacts, submission: Submission, header: Header, recipients: int, now: Millis
+        self,
+        account: AccountFacts,
+        submission: Submission,
+        header: Header,
+        recipients: Sequence[Recipient],
+        now: Millis,
     ) -> Clearance:
         """Raises ``IntakeError``; each refusal is kept (``access.refusals``). ``now``: when the message came."""
         try:
@@ -86,7 +96,12 @@ class Policy:
             raise TemporarilyUnavailable from error
 
     async def _clear(
-        self, account: AccountFacts, submission: Submission, header: Header, recipients: int, now: Millis
+        self,
+        account: AccountFacts,
+        submission: Submission,
+        header: Header,
+        recipients: Sequence[Recipient],
+        now: Millis,
     ) -> Clearance:
         credential_id = submission.credential_id
         if credential_id:
@@ -103,15 +118,20 @@ class Policy:
             allowed = await self.gate.message(account, credential_id, sender, authors)
         if isinstance(allowed, Refused):
             raise self._refused(submission, SenderRefused(allowed.reply), allowed.reason, allowed.facts)
-        self._check_configurations(submission, header, recipients, allowed)
+        self._check_configurations(submission, header, len(recipients), allowed)
         keys: tuple[SigningKey, ...] = ()
         if allowed.signing is not None and authors:
             known = self._keys.get(account, allowed.signing.id)
             keys = await self._keys.load(account, allowed.signing.id) if known is None else known
+        domain = authors[0] if authors else sender
+        suppressed: Mapping[str, Suppression] = {}
+        if domain is not None:
+            addresses = [recipient.address.text for recipient in recipients]
+            suppressed = await self._suppressions.check(account.id, domain, addresses)
         due_at = now
-        if account.quota.limited:
-            due_at = await self._take(account, submission, recipients, now)
-        return Clearance(keys, due_at)
+        if account.quota.limited and len(recipients) > len(suppressed):
+            due_at = await self._take(account, submission, len(recipients) - len(suppressed), now)
+        return Clearance(keys, due_at, suppressed)
 
     def _check_configurations(
         self, submission: Submission, header: Header, recipients: int, allowed: Allowed
@@ -121,7 +141,7 @@ class Policy:
                 raise TooManyRecipients
             if configuration.attachments:
                 continue
-            found = find_attachment(header)
+            found = find_attachment(header) if submission.shared is None else "multipart"
             if found is not None:
                 facts = {"attachment": found, "configuration": configuration.id}
                 raise self._refused(submission, AttachmentRefused(found), "attachment", facts)

@@ -16,10 +16,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
 from ekiden.core.clock import HOUR
-from ekiden.sender_auth.dkim_sign import SigningKey, sign
+from ekiden.mime.scan import scan
+from ekiden.sender_auth.dkim_sign import SigningKey, hash_body, prepare, sign
 
 if TYPE_CHECKING:
     from ekiden.core.clock import Millis
+    from ekiden.core.submission import SharedContent
 
 _BATCH = 16
 _REMEMBERED = 512
@@ -31,6 +33,7 @@ class _Job(NamedTuple):
     submitted: bytes | None
     keys: Sequence[SigningKey]
     at: Millis
+    shared: SharedContent | None
     done: asyncio.Future[bytes]
 
 
@@ -42,17 +45,26 @@ class Signer:
         self._waiting: list[_Job] = []
         self._running = False
         self._known: OrderedDict[tuple[bytes, tuple[tuple[str, str], ...]], tuple[Millis, bytes]] = OrderedDict()
-        """Only the thread looks at it."""
+        """Only the thread looks at it, and at the next."""
+        self._hashed: tuple[tuple[int, bytes], bytes] | None = None
+        """The last body with a shared end, by the id of that end and the digest of its begin, and its hash."""
 
     async def sign(
-        self, content: bytes, keys: Sequence[SigningKey], at: Millis, *, submitted: bytes | None = None
+        self,
+        content: bytes,
+        keys: Sequence[SigningKey],
+        at: Millis,
+        *,
+        submitted: bytes | None = None,
+        shared: SharedContent | None = None,
     ) -> bytes:
         """The ``DKIM-Signature`` fields to put before ``content``. Raises ``DkimError``.
 
         ``submitted`` is what the client sent, when nothing that is signed was added to it: the same may come again.
+        ``shared`` follows ``content``; its messages often have the same body, which then is hashed once.
         """
         loop = asyncio.get_running_loop()
-        job = _Job(content, submitted, keys, at, loop.create_future())
+        job = _Job(content, submitted, keys, at, shared, loop.create_future())
         self._waiting.append(job)
         if not self._running:
             self._running = True
@@ -102,6 +114,9 @@ class Signer:
         return results
 
     def _sign(self, job: _Job) -> bytes:
+        if job.shared is not None:
+            body_hash = self._hash(job.content, job.shared)
+            return prepare(job.content, job.keys, job.at, body_hash=body_hash).finish()
         if job.submitted is None:
             return sign(job.content, job.keys, job.at)
         digest = hashlib.blake2b(job.submitted, digest_size=32).digest()
@@ -115,3 +130,10 @@ class Signer:
         if len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
         return fields
+
+    def _hash(self, content: bytes, shared: SharedContent) -> bytes:
+        begin = content[scan(content).body :]
+        key = (shared.id, hashlib.blake2b(begin, digest_size=32).digest())
+        if self._hashed is None or self._hashed[0] != key:
+            self._hashed = (key, hash_body(begin, shared.pieces))
+        return self._hashed[1]

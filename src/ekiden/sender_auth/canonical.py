@@ -52,13 +52,19 @@ def canonical_body(body: bytes, how: Canonicalization) -> bytes:
     """The body in its canonical form (§3.4.3, §3.4.4). An empty one is CRLF when simple, and empty when relaxed."""
     if how == "simple":
         return _without_empty_end(body) or b"\r\n"
-    body = _single_blanks(body)
-    if b" \r\n" in body:
-        body = body.replace(b" \r\n", b"\r\n")
+    body = canonical_lines(body, how)
     # A last line without CRLF gets one on the way (RFC 5321 §4.1.1.4), which makes its last blank a trailing one.
     if body.endswith(b" "):
         body = body[:-1]
     return _without_empty_end(body)
+
+
+def canonical_lines(lines: bytes, how: Canonicalization) -> bytes:
+    """Whole lines from inside a body in their canonical form: empty ones at the end stay, as others follow."""
+    if how == "simple":
+        return lines
+    lines = _single_blanks(lines)
+    return lines.replace(b" \r\n", b"\r\n") if b" \r\n" in lines else lines
 
 
 def _single_blanks(text: bytes) -> bytes:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -23,7 +23,14 @@ from ekiden.core.address import to_ascii_domain
 from ekiden.core.clock import SECOND, Millis
 from ekiden.core.errors import BadAddress
 from ekiden.mime.scan import scan
-from ekiden.sender_auth.canonical import Canonicalization, canonical_body, canonical_field, field_name, split_fields
+from ekiden.sender_auth.canonical import (
+    Canonicalization,
+    canonical_body,
+    canonical_field,
+    canonical_lines,
+    field_name,
+    split_fields,
+)
 from ekiden.sender_auth.dkim_errors import BadSigningKey, DkimError, NoFromField
 from ekiden.sender_auth.dkim_key import Algorithm, PrivateKey, algorithm_of
 
@@ -154,8 +161,12 @@ def prepare(
     body_canonicalization: Canonicalization = "relaxed",
     expires: Millis | None = None,
     identity: str | None = None,
+    body_hash: bytes | None = None,
 ) -> Prepared:
-    """All of ``sign`` but the signatures. The content is canonicalised and hashed once for all keys."""
+    """All of ``sign`` but the signatures. The content is canonicalised and hashed once for all keys.
+
+    ``body_hash`` is the one of a body that is known already (``hash_body``); that of ``content`` is not looked at.
+    """
     header = scan(content)
     found: dict[bytes, list[bytes]] = {}
     for raw in split_fields(header.raw):
@@ -179,8 +190,8 @@ def prepare(
     canonical = [canonical_field(raw, header_canonicalization) for raw in signed]
     hashed = hashlib.sha256(b"\r\n".join(canonical) + b"\r\n")
 
-    body = canonical_body(content[header.body :], body_canonicalization)
-    body_hash = b64encode(hashlib.sha256(body).digest())
+    if body_hash is None:
+        body_hash = hash_body(content[header.body :], (), body_canonicalization)
     listed = _listed(names)
     how = f"{header_canonicalization}/{body_canonicalization}"
     dates = _dates(at, expires)
@@ -195,6 +206,22 @@ def prepare(
         own.update(canonical_field(text, header_canonicalization))
         parts.append((key, text, own.digest()))
     return Prepared(tuple(parts))
+
+
+def hash_body(begin: bytes, pieces: Iterable[bytes], how: Canonicalization = "relaxed") -> bytes:
+    """The value of ``bh=`` for a body that begins with ``begin`` and goes on with ``pieces``.
+
+    The pieces are canonical as they are, and begin where a line begins (``core.submission.SharedContent``).
+    """
+    rest = iter(pieces)
+    first = next(rest, None)
+    if first is None:
+        return b64encode(hashlib.sha256(canonical_body(begin, how)).digest())
+    hashed = hashlib.sha256(canonical_lines(begin, how))
+    hashed.update(first)
+    for piece in rest:
+        hashed.update(piece)
+    return b64encode(hashed.digest())
 
 
 def _signature(private: PrivateKey, digest: bytes) -> bytes:

@@ -15,14 +15,17 @@ from ekiden.access.network_config import NetworkConfig
 from ekiden.core.duration import Duration
 from ekiden.delivery.config import DeliveryConfig
 from ekiden.dialects.ibm.config import IbmConfig, RegionConfig
+from ekiden.dialects.infobip.config import InfobipConfig
 from ekiden.dns.config import DnsConfig
 from ekiden.domains.config import DomainsConfig
+from ekiden.intake.config import TrackingConfig
+from ekiden.notify.config import CallbacksConfig
 from ekiden.server.smtp_config import SmtpConfig
 from ekiden.store.retention import RetentionConfig
 
-Role = Literal["smtp", "http", "delivery", "housekeeping"]
+Role = Literal["smtp", "http", "delivery", "notify", "housekeeping"]
 Mode = Literal["starttls", "tls", "plain"]
-ALL_ROLES: tuple[Role, ...] = ("smtp", "http", "delivery", "housekeeping")
+ALL_ROLES: tuple[Role, ...] = ("smtp", "http", "delivery", "notify", "housekeeping")
 
 _Positive = Annotated[int, msgspec.Meta(ge=1)]
 
@@ -89,9 +92,12 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     access: AccessConfig = AccessConfig()
     networks: NetworkConfig = NetworkConfig()
     ibm: IbmConfig = IbmConfig()
+    infobip: InfobipConfig = InfobipConfig()
     regions: tuple[RegionConfig, ...] = ()
     domains: DomainsConfig = DomainsConfig()
+    tracking: TrackingConfig = TrackingConfig()
     delivery: DeliveryConfig = DeliveryConfig()
+    callbacks: CallbacksConfig = CallbacksConfig()
     dns: DnsConfig = DnsConfig()
     retention: RetentionConfig = RetentionConfig()
     lab: LabConfig = LabConfig()

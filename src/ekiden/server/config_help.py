@@ -53,6 +53,10 @@ SECTIONS: dict[str, Help] = {
         "The APIs of IBM Cloud Event Notifications: SMTP configurations, their users, tokens.",
         "IBM Cloud Event Notifications の API: SMTP 構成、そのユーザー、トークン。",
     ),
+    "infobip": Help(
+        "The e-mail HTTP API of Infobip and NTT CPaaS. Throttles are of each account and worker; 0 is none.",
+        "Infobip / NTT CPaaS のメール HTTP API。流量制限はアカウントとワーカーごとの値で、0 なら無制限です。",
+    ),
     "regions": Help(
         "Where instances of a region submit mail, as GET /regions tells. Any number of these tables.",
         "リージョンごとの投函先。GET /regions で公開されます。このテーブルはいくつでも書けます。",
@@ -61,6 +65,14 @@ SECTIONS: dict[str, Help] = {
     "delivery.routes": Help(
         "Fixed next hops instead of a look-up of MX records. Any number of these tables.",
         "MX レコードを引かずに使う固定の配送先。このテーブルはいくつでも書けます。",
+    ),
+    "tracking": Help(
+        "Links, pictures and pages that recipients of composed messages reach.",
+        "作成したメッセージの受信者が開くリンク、画像、ページ。",
+    ),
+    "callbacks": Help(
+        "News for the URLs that accounts name. Limits are per worker.",
+        "アカウントが指定した URL への通知。制限はワーカーごとの値です。",
     ),
     "dns": Help(
         "Whom to ask for names, and how long to believe the answer.", "名前解決の相手と、回答を保持する時間。"
@@ -373,6 +385,61 @@ KEYS: dict[str, Help] = {
     "dns.failure_ttl": Help(
         "For a failure to get any answer (RFC 2308 §7).", "回答が得られなかったことを覚える時間 (RFC 2308 §7)。"
     ),
+    "tracking.base_url": Help(
+        "Where recipients reach the HTTP listener, such as https://links.example.com; empty: https://HOSTNAME.",
+        "受信者から見た HTTP リスナーの URL (例: https://links.example.com)。空なら https://ホスト名 です。",
+    ),
+    "callbacks.timeout": Help(
+        "For one request: looking the name up, connecting, sending, and the answer.",
+        "1 回のリクエストの制限時間。名前解決、接続、送信、応答を含みます。",
+    ),
+    "callbacks.concurrency": Help(
+        "Requests to one URL at the same time; those about the same message go one after the other.",
+        "一つの URL への同時リクエスト数。同じメッセージの通知は順番に送られます。",
+    ),
+    "callbacks.endpoints": Help("URLs that are sent to at the same time.", "同時に送信する URL の数。"),
+    "callbacks.batch": Help(
+        "Events in one request, at most, where the format takes several.",
+        "1 回のリクエストに入れるイベントの最大数 (複数を送れる形式の場合)。",
+    ),
+    "callbacks.longest_wait": Help(
+        "The most between two tries. The waits are 1, 2, 5, 10, 17 … minutes: 1 min + 1 min · n².",
+        "再試行の最長の間隔。間隔は 1 分 + 1 分 × n²、すなわち 1、2、5、10、17 … 分です。",
+    ),
+    "callbacks.expire_after": Help(
+        "What could not be told for so long is given up and kept as a dead letter.",
+        "この期間送れなかった通知はあきらめ、配信不能として残します。",
+    ),
+    "callbacks.allowed_networks": Help(
+        "Networks that callbacks may reach although they are not public, such as 10.20.0.0/16.",
+        "公開されていなくても通知を送ってよいネットワーク (例: 10.20.0.0/16)。",
+    ),
+    "infobip.max_recipients": Help(
+        "Recipients of a request: to, cc and bcc together.", "1 リクエストの宛先数 (to、cc、bcc の合計)。"
+    ),
+    "infobip.session_ttl": Help(
+        "How long a session of /auth/1/session is good for.", "/auth/1/session のセッションの有効期間。"
+    ),
+    "infobip.sends_per_second": Help(
+        "Requests of each of /email/3/send, /email/4/messages and /email/4/mime.",
+        "/email/3/send、/email/4/messages、/email/4/mime それぞれのリクエスト数。",
+    ),
+    "infobip.uploads_per_second": Help("/email/1/content.", "/email/1/content のリクエスト数。"),
+    "infobip.reports_per_minute": Help("/email/1/reports.", "/email/1/reports のリクエスト数。"),
+    "infobip.logs_per_minute": Help("/email/1/logs.", "/email/1/logs のリクエスト数。"),
+    "infobip.reports_v4_per_minute": Help("/email/4/reports.", "/email/4/reports のリクエスト数。"),
+    "infobip.logs_v4_per_minute": Help("/email/4/logs.", "/email/4/logs のリクエスト数。"),
+    "infobip.bulks_per_minute": Help("/email/1/bulks.", "/email/1/bulks のリクエスト数。"),
+    "infobip.validations_per_second": Help("/email/2/validation.", "/email/2/validation のリクエスト数。"),
+    "infobip.bulk_validations_per_second": Help("/email/2/validations.", "/email/2/validations のリクエスト数。"),
+    "infobip.domains_per_second": Help(
+        "/email/1/domains; five of them may come at once.", "/email/1/domains のリクエスト数。一度に 5 件まで。"
+    ),
+    "infobip.suppressions_per_second": Help("/email/1/suppressions.", "/email/1/suppressions のリクエスト数。"),
+    "infobip.template_reads_per_second": Help("GET of /email/1/templates.", "/email/1/templates の GET の数。"),
+    "infobip.template_writes_per_second": Help(
+        "Other requests to /email/1/templates.", "/email/1/templates の GET 以外の数。"
+    ),
     "retention.messages": Help(
         "Messages with their deliveries, since acceptance and since the last change of any delivery.",
         "メッセージとその配送。受け付けと最後の変化から数えます。",
@@ -388,6 +455,11 @@ KEYS: dict[str, Help] = {
     "retention.workers": Help(
         "Workers that have ended, and duties that nobody renews.", "終了したワーカーと、更新されなくなった当番。"
     ),
+    "retention.callbacks": Help(
+        "The log of requests to the endpoints of accounts, and what had to be given up.",
+        "アカウントのエンドポイントへのリクエストの記録と、送れずに終わった通知。",
+    ),
+    "retention.reports": Help("Delivery reports that nobody has fetched.", "誰にも取得されていない配信レポート。"),
     "retention.checks": Help(
         "Checks of domains; the last ones of each domain stay.",
         "ドメインの検査の記録。各ドメインの最後の検査は残ります。",

@@ -15,6 +15,7 @@ from ekiden.access.remembered import Remembered
 from ekiden.access.rules import Rules
 from ekiden.access.smtp_configurations import SmtpConfigurations
 from ekiden.access.smtp_users import SmtpUsers
+from ekiden.access.suppressions import Suppressions
 from ekiden.access.tokens import Tokens
 from ekiden.access.vault import Vault
 from ekiden.access.zones import Zones
@@ -72,7 +73,10 @@ class Services:
         self.keyring = KeyRing(store, self.vault)
         self.signer = Signer()
         self.domains = make_domains(config, store, clock, self.vault)
-        self.policy = Policy(self.directory, self.gate, self.quotas, self.refusals, Remembered(store, self._keys))
+        self.suppressions = Suppressions(store, clock)
+        self.policy = Policy(
+            self.directory, self.gate, self.quotas, self.refusals, self.suppressions, Remembered(store, self._keys)
+        )
 
     def routers(self) -> list[Router]:
         """The HTTP APIs of the dialects."""
@@ -111,4 +115,5 @@ class Services:
         await self.doorstep.close()
         await self.quotas.close()
         await self.refusals.close()
+        await self.suppressions.close()
         self.signer.close()

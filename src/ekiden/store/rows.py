@@ -209,7 +209,8 @@ class Rows:
             )
         )
         shared = new.shared
-        self.contents.append((account, message, new.content, None if shared is None else shared.id))
+        if any(not d.state.final for d in new.deliveries):
+            self.contents.append((account, message, new.content, None if shared is None else shared.id))
         if shared is not None and shared.id not in self.shared:
             self.shared[shared.id] = [
                 (account, shared.id, number, piece) for number, piece in enumerate(shared.pieces)

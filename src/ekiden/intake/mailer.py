@@ -1,0 +1,258 @@
+"""Mailings become messages: rendered for each recipient, and all of a request taken by the door at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from ekiden.access.tracking_tokens import TrackingTokens, TrackingUrls, trackable
+from ekiden.core.address import Address, parse_address
+from ekiden.core.ids import format_id
+from ekiden.core.notices import external_id
+from ekiden.core.submission import Recipient, Submission
+from ekiden.domains.queries import SendingSettings
+from ekiden.intake.errors import RequestTooLarge, TemporarilyUnavailable, TooManyLinks
+from ekiden.intake.mailing import Mailed, Mailing, MailingGroup, MailingRecipient
+from ekiden.mime.compose import Composer
+from ekiden.mime.mailbox import Mailbox
+from ekiden.store.api import StoreError
+
+if TYPE_CHECKING:
+    from ekiden.access.directory import Directory
+    from ekiden.access.remembered import Remembered
+    from ekiden.intake.door import Door, Receipt
+
+MAX_LINKS = 150
+"""Links of a message that are tracked (Infobip contract §6.2, 6024)."""
+MAX_REQUEST = 268_435_456
+"""Octets of all the messages of one request, what they share counted once: they are in memory together."""
+UNSUBSCRIBE_NAME = "unsubscribeUrl"
+_AT_ONCE = 16
+"""Messages that are rendered before others on the event loop get their turn."""
+_LIST_UNSUBSCRIBE = "list-unsubscribe"
+
+
+class _Plan(NamedTuple):
+    """One message to be rendered: who is in its header, who gets it, and with which values."""
+
+    to: tuple[Mailbox, ...]
+    cc: tuple[Mailbox, ...]
+    recipients: tuple[MailingRecipient, ...]
+    values: Mapping[str, str]
+    reference: str
+    together: bool
+
+
+class Mailer:
+    """One per worker. ``base_url`` is where the pages of ``landing`` are reached."""
+
+    def __init__(
+        self,
+        door: Door,
+        directory: Directory,
+        settings: Remembered[str, SendingSettings],
+        tokens: TrackingTokens,
+        base_url: str,
+    ) -> None:
+        self._door = door
+        self._directory = directory
+        self._settings = settings
+        self._tokens = tokens
+        self._base = base_url
+
+    def new_id(self) -> int:
+        """``Door.new_id``; for shared content, too."""
+        return self._door.new_id()
+
+    async def send_all(self, mailings: Sequence[Mailing]) -> list[list[Mailed]]:
+        """Take every message of the mailings of one account, or none; in the order of groups and recipients.
+
+        When it returns they are on stable storage. Raises ``IntakeError`` and ``MimeError``; nothing is kept then.
+        """
+        plans: list[list[_Plan]] = []
+        submissions: list[Submission] = []
+        octets = 0
+        for mailing in mailings:
+            if mailing.shared is not None:
+                octets += mailing.shared.content.size
+            mine = list(_plans(mailing))
+            plans.append(mine)
+            settings = await self._sending_settings(mailing)
+            for number, submission in enumerate(self._render(mailing, mine, settings)):
+                submissions.append(submission)
+                octets += len(submission.content)
+                if octets > MAX_REQUEST:
+                    raise RequestTooLarge
+                if number % _AT_ONCE == _AT_ONCE - 1:
+                    await asyncio.sleep(0)
+        receipts = iter(await self._door.submit_all(submissions))
+        return [[mailed for plan in mine for mailed in _mailed(plan, next(receipts))] for mine in plans]
+
+    async def submit(self, submissions: Sequence[Submission]) -> list[Receipt]:
+        """``Door.submit_all``, for messages that come composed."""
+        return await self._door.submit_all(submissions)
+
+    def urls(self, settings: SendingSettings) -> TrackingUrls:
+        """Of the messages of a domain."""
+        return self._tokens.urls(base_for(self._base, settings.tracking.host))
+
+    async def sending_settings(self, account_id: int, domain: str) -> SendingSettings:
+        """Of an account's domain, those of a new one when it has none of that name.
+
+        Raises ``TemporarilyUnavailable``.
+        """
+        try:
+            account = await self._directory.account(account_id)
+            if account is None:
+                return SendingSettings()
+            return await self._settings.load(account, domain)
+        except (StoreError, SQLAlchemyError, OSError) as error:
+            raise TemporarilyUnavailable from error
+
+    async def _sending_settings(self, mailing: Mailing) -> SendingSettings:
+        return await self.sending_settings(mailing.account_id, parse_address(mailing.author.address).domain)
+
+    def _render(self, mailing: Mailing, plans: Sequence[_Plan], settings: SendingSettings) -> Iterator[Submission]:
+        wish, tracking = mailing.tracking, settings.tracking
+        opens = tracking.opens if wish.opens is None else wish.opens
+        clicks = tracking.clicks if wish.clicks is None else wish.clicks
+        leaves = tracking.unsubscribes if wish.unsubscribe is None else wish.unsubscribe
+        leaves = leaves or bool(wish.landing_page)
+        urls = self.urls(settings)
+        author = parse_address(mailing.author.address)
+        sender = parse_address(settings.return_path) if settings.return_path else author
+        own_way_out = any(name.lower() == _LIST_UNSUBSCRIBE for name, _ in mailing.headers)
+        composers: dict[tuple[Mailbox, ...], Composer] = {}
+        for reply_to, plan in zip(_reply_tos(mailing), plans, strict=True):
+            composer = composers.get(reply_to)
+            if composer is None:
+                composer = composers[reply_to] = Composer(
+                    mailing.author,
+                    mailing.subject,
+                    text=mailing.text,
+                    html=mailing.html,
+                    amp=mailing.amp,
+                    reply_to=reply_to,
+                    headers=mailing.headers,
+                    shared=mailing.shared,
+                    clicks=clicks,
+                    pixel=wish.pixel if opens else None,
+                )
+                if composer.links > MAX_LINKS:
+                    raise TooManyLinks
+            message_id = self._door.new_id()
+            # In a message that several share nobody can be told apart.
+            number = 1 if len(plan.recipients) == 1 else 0
+            values = plan.values
+            headers: tuple[tuple[str, str], ...] = ()
+            way_out = ""
+            if number and (leaves or UNSUBSCRIBE_NAME in composer.names):
+                address = plan.recipients[0].address.text
+                way_out = urls.unsubscribe(
+                    mailing.account_id,
+                    message_id,
+                    number,
+                    author.domain,
+                    address,
+                    page=wish.landing_page,
+                    placeholders=wish.landing_placeholders,
+                )
+                values = {**values, UNSUBSCRIBE_NAME: way_out}
+                if leaves and not own_way_out:
+                    headers = (
+                        ("List-Unsubscribe", f"<{way_out}>"),
+                        ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
+                    )
+            content = composer.compose(
+                plan.to,
+                values,
+                cc=plan.cc,
+                headers=headers,
+                link=_link(urls, mailing.account_id, message_id, number) if clicks else None,
+                pixel=urls.open(mailing.account_id, message_id, number) if opens else "",
+                untouched=(way_out,) if way_out else (),
+            )
+            reference = plan.reference
+            if plan.together and not reference and len(plan.recipients) > 1:
+                reference = format_id(message_id)
+            yield Submission(
+                account_id=mailing.account_id,
+                credential_id=mailing.credential_id,
+                sender=sender,
+                recipients=[Recipient(recipient.address) for recipient in plan.recipients],
+                content=content,
+                origin=mailing.origin,
+                priority=mailing.priority,
+                send_at=mailing.send_at,
+                expires_after=mailing.expires_after,
+                labels=dict(mailing.labels),
+                marks=replace(mailing.marks, reference=reference) if reference else mailing.marks,
+                routes=mailing.routes,
+                message_id=message_id,
+                shared=None if mailing.shared is None else mailing.shared.content,
+            )
+
+
+def _link(urls: TrackingUrls, account_id: int, message_id: int, number: int) -> Callable[[str], str]:
+    def link(url: str) -> str:
+        return urls.click(account_id, message_id, number, url) if trackable(url) else url
+
+    return link
+
+
+def _plans(mailing: Mailing) -> Iterator[_Plan]:
+    for group in mailing.groups:
+        if group.together:
+            yield _common(mailing, group)
+            continue
+        for recipient in group.recipients:
+            values = {**mailing.defaults, **recipient.placeholders} if recipient.placeholders else mailing.defaults
+            yield _Plan((recipient.mailbox,), (), (recipient,), values, recipient.reference, False)
+
+
+def _common(mailing: Mailing, group: MailingGroup) -> _Plan:
+    """The one message of a group; each address is mailed once, as whatever it is named first."""
+    seen: dict[Address, MailingRecipient] = {}
+    for recipient in group.recipients:
+        seen.setdefault(recipient.address, recipient)
+    values = mailing.defaults
+    if len(group.to) == 1 and group.to[0].placeholders:
+        values = {**values, **group.to[0].placeholders}
+    return _Plan(
+        tuple(recipient.mailbox for recipient in group.to),
+        tuple(recipient.mailbox for recipient in group.cc),
+        tuple(seen.values()),
+        values,
+        group.to[0].reference if group.to else "",
+        True,
+    )
+
+
+def _reply_tos(mailing: Mailing) -> Iterator[tuple[Mailbox, ...]]:
+    """For each plan."""
+    for group in mailing.groups:
+        for _ in range(1 if group.together else len(group.recipients)):
+            yield group.reply_to
+
+
+def _mailed(plan: _Plan, receipt: Receipt) -> Iterator[Mailed]:
+    reference = plan.reference
+    if plan.together and not reference and len(plan.recipients) > 1:
+        reference = receipt.queue_id
+    for number, recipient in enumerate(plan.recipients, 1):
+        told = external_id(receipt.message_id, number, reference)
+        yield Mailed(recipient.address.text, receipt.message_id, number, told)
+
+
+def base_for(base_url: str, host: str) -> str:
+    """``base_url`` with another host, if there is one: scheme and port stay."""
+    if not host:
+        return base_url
+    parts = urlsplit(base_url)
+    port = f":{parts.port}" if parts.port is not None else ""
+    return f"{parts.scheme}://{host}{port}"
