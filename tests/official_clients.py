@@ -72,35 +72,46 @@ def _revived(value: dict[str, Any]) -> Any:
 
 
 class Program:
-    """A driver that runs until ``close``: JSON lines in and out. Threads take turns."""
+    """A driver: JSON lines in and out. It runs from the first question until ``close``; threads take turns."""
 
     def __init__(self, command: Sequence[str], **environment: str) -> None:
-        environment |= {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
-        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._complaints, env=environment
-        )
+        self._command = command
+        self._environment = environment | {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
         self._turn = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the program
         self._read = b""
 
     def ask(self, request: Mapping[str, Any]) -> Any:
-        """The result. Raises ``ClientError``; ``RuntimeError`` when the driver itself failed or was too slow."""
-        assert self._process.stdin is not None
+        """The result. Raises ``ClientError``; ``RuntimeError`` when the driver itself failed or was too slow: the
+        next question is for a new one."""
         with self._turn:
+            process = self._process = self._process or self._start()
+            assert process.stdin is not None
             try:
-                self._process.stdin.write(json.dumps(request, default=_plain).encode() + b"\n")
-                self._process.stdin.flush()
-                answer = json.loads(self._line(), object_hook=_revived)
+                process.stdin.write(json.dumps(request, default=_plain).encode() + b"\n")
+                process.stdin.flush()
+                answer = json.loads(self._line(process), object_hook=_revived)
             except (BrokenPipeError, TimeoutError, EOFError) as error:
-                self._process.kill()
-                raise RuntimeError(f"{type(error).__name__}; the driver said: {self._said()}") from error
+                process.kill()
+                self._end()
+                self._complaints.seek(0)
+                said = self._complaints.read().decode(errors="replace")
+                raise RuntimeError(f"{type(error).__name__}; the driver said: {said[-4000:]}") from error
         if "error" in answer:
             raise ClientError(answer["error"])
         return answer.get("result")
 
-    def _line(self) -> bytes:
-        assert self._process.stdout is not None
-        file = self._process.stdout.fileno()
+    def _start(self) -> subprocess.Popen[bytes]:
+        self._read = b""
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            self._command, stdin=pipe, stdout=pipe, stderr=self._complaints, env=self._environment
+        )
+
+    def _line(self, process: subprocess.Popen[bytes]) -> bytes:
+        assert process.stdout is not None
+        file = process.stdout.fileno()
         end = time.monotonic() + PATIENCE
         while b"\n" not in self._read:
             if not select.select([file], [], [], max(0.0, end - time.monotonic()))[0]:
@@ -111,20 +122,20 @@ class Program:
         line, _, self._read = self._read.partition(b"\n")
         return line
 
-    def _said(self) -> str:
-        self._process.wait(PATIENCE)
-        self._complaints.seek(0)
-        return self._complaints.read().decode(errors="replace")[-4000:]
+    def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        try:
+            process.communicate(timeout=PATIENCE)  # it ends by itself when nothing more can come
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
 
     def close(self) -> None:
-        """End the process; it ends by itself when nothing more can come."""
-        try:
-            self._process.communicate(timeout=PATIENCE)
-        except (BrokenPipeError, subprocess.TimeoutExpired):
-            self._process.kill()
-            self._process.wait()
-        finally:
-            self._complaints.close()
+        """End the driver."""
+        self._end()
+        self._complaints.close()
 
 
 def _place(name: str) -> Path:

@@ -632,8 +632,11 @@ async def test_errors_of_the_node_client(infobip_node: InfobipNode, stub: Stub) 
         await client.call_async("channels.email.send", {"to": "a@x.test"})
 
 
-def test_a_driver_that_dies_is_told_of() -> None:
-    program = Program(["/bin/sh", "-c", "read line; echo no more >&2"])
+def test_a_driver_that_dies_is_told_of_and_replaced(tmp_path: Path) -> None:
+    """The first one dies, the second answers."""
+    script = f'read line; mkdir {tmp_path}/been && echo "no more" >&2 || echo "{{\\"result\\": 7}}"'
+    program = Program(["/bin/sh", "-c", script])
     with pytest.raises(RuntimeError, match="no more"):
         program.ask({})
+    assert program.ask({}) == 7
     program.close()
