@@ -1,0 +1,1 @@
+"""The outbox: one engine for every callback of every dialect, and reports that are fetched once."""

@@ -1,0 +1,238 @@
+"""One HTTP request of the outbox: pooled connections, to checked addresses only, with every end named.
+
+Names are looked up by our own resolver, and the address that was checked is the one that is connected to, so that
+no second look-up can answer differently. Redirects are not followed: they would lead past the checks, and an
+endpoint that moved is for its owner to say.
+"""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from multidict import CIMultiDict
+
+from ekiden.core.version import VERSION
+from ekiden.dns.resolver import DnsError
+from ekiden.notify.auth import Auth, authenticated
+from ekiden.notify.endpoints import parse_endpoint_url
+from ekiden.notify.errors import ForbiddenDestination, NotifyError
+from ekiden.notify.schedule import retry_after
+
+if TYPE_CHECKING:
+    from ekiden.core.clock import Clock, Millis
+    from ekiden.dns.resolver import Resolver
+    from ekiden.notify.config import CallbacksConfig
+    from ekiden.notify.ssrf import Destinations
+
+MAX_ANSWER = 4096
+"""Octets of an answer that are read."""
+_KEPT_ANSWER = 500
+"""Characters of it that are kept in the log."""
+_KEEPALIVE = 30.0  # seconds that a connection without work stays open
+
+# What lies with the receiver as a whole; any other 4xx is about what was sent (RFC 9110 §15.5).
+_OF_THE_ENDPOINT = frozenset({401, 402, 403, 404, 405, 407, 408, 410, 421, 423, 425, 426, 429, 451})
+
+
+class Result(Enum):
+    """What a request came to."""
+
+    TAKEN = "taken"
+    """2xx: the receiver has it."""
+    REFUSED = "refused"
+    """The receiver works, and does not like what it was sent."""
+    FAILED = "failed"
+    """There was no answer, or one that any other request would get as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """``status`` is 0 without an answer; ``text`` its first characters, or what went wrong; ``wait`` what the
+    receiver asked for."""
+
+    result: Result
+    status: int
+    text: str
+    seconds: float
+    wait: Millis | None = None
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """What has been seen of one request so far."""
+
+    status: int = 0
+    text: str = ""
+    wait: Millis | None = None
+    reused: bool = False
+    cut: bool = False
+    """The connection broke before an answer."""
+
+
+class _Refused(OSError):
+    """The name stands for no address that may be reached."""
+
+
+class _CheckedResolver(AbstractResolver):
+    """Our resolver, without the addresses that are forbidden."""
+
+    def __init__(self, resolver: Resolver, destinations: Destinations) -> None:
+        self._resolver = resolver
+        self._destinations = destinations
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        name = host.rstrip(".").lower()
+        if name == "localhost" or name.endswith(".localhost"):  # RFC 6761 §6.3: never asked of the DNS
+            addresses = ["127.0.0.1", "::1"]
+        else:
+            try:
+                addresses = await self._resolver.addresses(name)
+            except DnsError as error:
+                raise _Refused(str(error)) from None
+        found: list[ResolveResult] = []
+        refused = f"{host} has no address"
+        for address in addresses:
+            try:
+                self._destinations.check_address(address)
+            except ForbiddenDestination as error:
+                refused = f"{host}: {error}"
+                continue
+            of = socket.AF_INET6 if ":" in address else socket.AF_INET
+            if family in (socket.AF_UNSPEC, of):
+                flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+                found.append(ResolveResult(hostname=host, host=address, port=port, family=of, proto=0, flags=flags))
+        if not found:
+            raise _Refused(refused)
+        return found
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+class Client:
+    """Sends requests. Belongs to the event loop it was made on; close it at the end."""
+
+    def __init__(
+        self, config: CallbacksConfig, clock: Clock, resolver: Resolver, destinations: Destinations
+    ) -> None:
+        self._clock = clock
+        self._destinations = destinations
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=0,  # the outbox has its own limits, by endpoint
+                resolver=_CheckedResolver(resolver, destinations),
+                use_dns_cache=False,  # the resolver remembers for as long as it may
+                keepalive_timeout=_KEEPALIVE,
+                socket_factory=self._socket,
+            ),
+            timeout=aiohttp.ClientTimeout(total=config.timeout),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+            skip_auto_headers=("Accept-Encoding",),
+            headers={"User-Agent": f"Ekiden/{VERSION}"},
+            trace_configs=[self._reuse()],
+        )
+        self._timeout = config.timeout
+
+    def _reuse(self) -> aiohttp.TraceConfig:
+        """Marks the attempt when its connection was one of the pool."""
+        trace = aiohttp.TraceConfig()
+
+        async def reused(
+            _: aiohttp.ClientSession, context: Any, __: aiohttp.TraceConnectionReuseconnParams
+        ) -> None:
+            context.trace_request_ctx.reused = True
+
+        trace.on_connection_reuseconn.append(reused)
+        return trace
+
+    def _socket(self, info: Any) -> socket.socket:
+        """Every socket there is comes from here: a literal address in a URL is asked of no resolver."""
+        family, kind, proto, _, address = info
+        try:
+            self._destinations.check_address(address[0])
+        except ForbiddenDestination as error:
+            raise _Refused(str(error)) from None
+        sock = socket.socket(family, kind, proto)
+        sock.setblocking(False)
+        return sock
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def post(self, url: str, auth: Auth | None, body: bytes, content_type: str) -> Answer:
+        """One request, and what became of it; never raises but for cancellation."""
+        began = self._clock.monotonic()
+        attempt = await self._attempt(url, auth, body, content_type)
+        if attempt.cut and attempt.reused:
+            # The receiver closed a connection of the pool just when it was taken: that says nothing about it.
+            attempt = await self._attempt(url, auth, body, content_type)
+        seconds = self._clock.monotonic() - began
+        # Once a status has come the receiver has spoken, whatever happens to the rest of its answer.
+        return Answer(result_of(attempt.status), attempt.status, _clean(attempt.text), seconds, attempt.wait)
+
+    async def _attempt(self, url: str, auth: Auth | None, body: bytes, content_type: str) -> _Attempt:
+        attempt = _Attempt()
+        try:
+            target = parse_endpoint_url(url)
+            self._destinations.check_port(target.port or 0)
+            headers, body = authenticated(auth, body, content_type)
+            fields = CIMultiDict({"Content-Type": content_type, **headers})
+            async with self._session.post(
+                target, data=body, headers=fields, allow_redirects=False, trace_request_ctx=attempt
+            ) as response:
+                attempt.status = response.status
+                if "Retry-After" in response.headers:
+                    attempt.wait = retry_after(response.headers["Retry-After"], self._clock.now())
+                attempt.text = await _beginning(response)
+        except TimeoutError:
+            attempt.text = f"no answer within {self._timeout:g} s"
+        except (aiohttp.ServerDisconnectedError, ConnectionResetError, BrokenPipeError) as error:
+            attempt.text = _why(error)
+            attempt.cut = not attempt.status
+        except (aiohttp.ClientError, NotifyError, OSError, ValueError) as error:
+            attempt.text = _why(error)
+            attempt.cut = not attempt.status and isinstance(error, aiohttp.ClientOSError)
+        return attempt
+
+
+def result_of(status: int) -> Result:
+    """What a status (0: none) means for what was sent."""
+    if 200 <= status < 300:
+        return Result.TAKEN
+    if 400 <= status < 500 and status not in _OF_THE_ENDPOINT:
+        return Result.REFUSED
+    return Result.FAILED
+
+
+async def _beginning(response: aiohttp.ClientResponse) -> str:
+    """The first ``MAX_ANSWER`` octets. The connection can be used again only when that is all there is."""
+    data = bytearray()
+    while len(data) <= MAX_ANSWER:
+        piece = await response.content.read(MAX_ANSWER + 1 - len(data))
+        if not piece:
+            break
+        data += piece
+    else:
+        response.close()
+    return data[:MAX_ANSWER].decode("utf-8", "replace")
+
+
+def _clean(text: str) -> str:
+    """As the store can keep it."""
+    return text.replace("\0", "\ufffd")[:_KEPT_ANSWER]
+
+
+def _why(error: BaseException) -> str:
+    inner = getattr(error, "os_error", None)
+    if isinstance(inner, BaseException):
+        error = inner
+    return str(error) or type(error).__name__

@@ -1,0 +1,23 @@
+"""What can be wrong with where news shall go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ekiden.core.texts import TranslatedError
+from ekiden.notify.texts import TEXTS
+
+
+class NotifyError(TranslatedError):
+    """The base of this room; the text is one of ``notify.texts``."""
+
+    def __init__(self, template: str, **values: Any) -> None:
+        super().__init__(TEXTS, template, **values)
+
+
+class BadEndpoint(NotifyError):
+    """A URL or a way to authenticate that callbacks cannot use. Nothing was written."""
+
+
+class ForbiddenDestination(NotifyError):
+    """A callback would reach what is not public. No socket was opened."""

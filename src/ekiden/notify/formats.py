@@ -1,0 +1,46 @@
+"""What a request to an endpoint looks like. The dialects bring the formats; the outbox knows them by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from ekiden.core.notices import Happening
+
+PULL = "pull"
+"""The name in ``endpoint.format`` of those whose news is fetched by the client and never sent."""
+
+
+class Format(Protocol):
+    """A body of a request, made of events. Stateless; shared by all endpoints."""
+
+    @property
+    def name(self) -> str:
+        """As it stands in ``endpoint.format``."""
+        ...
+
+    @property
+    def content_type(self) -> str: ...
+
+    @property
+    def batch(self) -> int:
+        """How many events one request may carry; 1: each goes by itself."""
+        ...
+
+    def wants(self, happening: Happening) -> bool:
+        """Whether it has words for the event; others are taken off the outbox without a request."""
+        ...
+
+    def encode(self, happenings: Sequence[Happening]) -> bytes:
+        """The body for 1 to ``batch`` events that it wants."""
+        ...
+
+
+def by_name(formats: Iterable[Format]) -> dict[str, Format]:
+    """Formats as the outbox takes them. Names are unique, and none of them is ``pull``."""
+    found: dict[str, Format] = {}
+    for item in formats:
+        if item.name in found or item.name == PULL:
+            raise ValueError(f"{item.name!r} is the name of another format")
+        found[item.name] = item
+    return found

@@ -1,0 +1,317 @@
+"""The outbox: sends every notice of the store to its endpoint, until the endpoint has it or its time is over.
+
+A notice is written in the transaction of its event and removed in one that follows a 2xx: a crash in between sends
+it again, with the same id, and never loses it. One worker at a time sends to an endpoint, and owns it meanwhile
+(``endpoint.owner``, which counts while that worker lives), so that the news of a message arrives in its order.
+
+What one look costs, however many notices wait: one query for the endpoints that are due, one for their notices with
+all that is told of them (50 endpoints in a statement), one transaction for the results of all rounds that ended
+together. An endpoint that fails is not looked at before its time, and occupies nobody but itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from ekiden.access.errors import AccessError
+from ekiden.notify.auth import open_auth
+from ekiden.notify.metrics import NoMetrics
+from ekiden.notify.recorder import Recorder
+from ekiden.store.api import StoreError
+from ekiden.store.notice_queries import (
+    DueEndpoint,
+    DueNotice,
+    Page,
+    RoundResult,
+    due_endpoints,
+    due_notices,
+    own_endpoints,
+    release_endpoints,
+    waiting_messages,
+)
+
+if TYPE_CHECKING:
+    from ekiden.access.vault import Vault
+    from ekiden.core.clock import Clock, Millis
+    from ekiden.core.ids import IdFactory
+    from ekiden.dns.resolver import Resolver
+    from ekiden.notify.client import Client
+    from ekiden.notify.config import CallbacksConfig
+    from ekiden.notify.formats import Format
+    from ekiden.notify.metrics import OutboxMetrics
+    from ekiden.notify.rounds import Tools
+    from ekiden.notify.ssrf import Destinations
+    from ekiden.store.api import Store
+
+log = logging.getLogger(__name__)
+
+POLL = 1.0
+"""Seconds between two looks when nobody wakes us: other workers' events, and breakers whose time has come."""
+_GATHER = 0.05  # seconds after a look in which events gather for the next one
+_SHARE = 4  # a look that takes long is followed by a pause of so many times its length
+_PAGE = 1000  # notices of one endpoint in a round
+_MOST = 10_000  # notices in memory
+_HOLD = 5.0  # seconds that an endpoint without news stays ours
+_COOL = 60.0  # seconds without requests to an endpoint whose results could not be written
+_LAST_WRITE = 5.0  # seconds to write results in when the worker ends
+
+
+@dataclass(slots=True)
+class _Owned:
+    """An endpoint of ours. ``waiting``: postponed notices, with message and next time."""
+
+    used: float
+    after: int = 0
+    waiting: dict[int, tuple[int, Millis]] = field(default_factory=dict)
+
+    def sendable(self, notices: Sequence[DueNotice]) -> list[DueNotice]:
+        """Those that have no older postponed notice of their message before them."""
+        for notice in notices:
+            self.waiting.pop(notice.id, None)  # its time has come
+        blocked = {message for message, _ in self.waiting.values()}
+        return [notice for notice in notices if notice.message_id not in blocked] if blocked else list(notices)
+
+
+class Outbox:
+    """One per worker. ``run`` it; ``wake`` it after a commit that wrote notices."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        ids: IdFactory,
+        worker: int,
+        config: CallbacksConfig,
+        formats: Mapping[str, Format],
+        vault: Vault,
+        resolver: Resolver,
+        destinations: Destinations,
+        metrics: OutboxMetrics | None = None,
+    ) -> None:
+        """``worker`` is the registration in the store, ``formats`` comes from ``formats.by_name``."""
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+        self._worker = worker
+        self._config = config
+        self._formats = formats
+        self._vault = vault
+        self._resolver = resolver
+        self._destinations = destinations
+        self._metrics: OutboxMetrics = metrics or NoMetrics()
+        self._recorder = Recorder(store, clock, worker, config, self._metrics)
+        self._owned: dict[int, _Owned] = {}
+        self._rounds: dict[int, asyncio.Task[None]] = {}
+        self._in_memory = 0
+        self._wake = asyncio.Event()
+        self._urgent = asyncio.Event()
+        self._after = 0
+        self._cooling: dict[int, float] = {}
+        self._stopping = False
+        self._drained = asyncio.Event()
+        self._client: Client | None = None
+
+    def wake(self) -> None:
+        """There may be something to send."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Work until cancelled or drained."""
+        loop = asyncio.get_running_loop()
+        try:
+            while not self._stopping:
+                self._wake.clear()
+                self._urgent.clear()
+                began = loop.time()
+                try:
+                    await self._look()
+                    await self._release_idle()
+                except (StoreError, SQLAlchemyError, OSError) as error:
+                    log.warning("callbacks wait for the database: %s", error)
+                took = loop.time() - began
+                if not await _set_within(self._urgent, max(_GATHER, _SHARE * took)):
+                    await _set_within(self._wake, max(POLL, 5 * _SHARE * took))
+            await self._drained.wait()
+        finally:
+            await self._end()
+
+    async def drain(self, timeout: float) -> None:
+        """Begin nothing new; wait so many seconds for requests under way. ``run`` ends then."""
+        self._stopping = True
+        self._hurry()
+        if self._rounds:
+            await asyncio.wait(list(self._rounds.values()), timeout=timeout)
+        self._drained.set()
+
+    def _hurry(self) -> None:
+        self._urgent.set()
+        self._wake.set()
+
+    async def _end(self) -> None:
+        rounds = list(self._rounds.values())
+        for task in rounds:
+            task.cancel()
+        # What was taken before is still written; what is on its way will be sent again.
+        await asyncio.gather(*rounds, return_exceptions=True)
+        await self._recorder.close(_LAST_WRITE)
+        try:
+            await self._release(set(self._owned))
+        except (StoreError, SQLAlchemyError, OSError) as error:
+            log.warning("endpoints stay ours until our lease ends: %s", error)
+        if self._client is not None:
+            await self._client.close()
+
+    # a look
+
+    async def _look(self) -> None:
+        room = _MOST - self._in_memory
+        slots = min(self._config.endpoints - len(self._rounds), room)
+        if slots <= 0:
+            return
+        now = self._clock.now()
+        busy = self._rounds.keys() | self._still_cooling()
+        async with self._store.read() as connection:
+            due = await due_endpoints(connection, self._worker, now, busy, self._after, slots)
+        if self._after and len(due) < slots:
+            self._hurry()  # the rest of this turn begins at the first endpoint again
+        self._after = due[-1].id if len(due) == slots else 0
+        strange = [item for item in due if item.owner != self._worker]
+        if strange:
+            async with self._store.write() as connection:
+                taken = await own_endpoints(connection, self._worker, strange)
+            due = [item for item in due if item.owner == self._worker or item.id in taken]
+        if not due:
+            return
+        fresh = {item.id for item in due} - self._owned.keys()
+        limit = min(_PAGE, max(room // len(due), 1))
+        pages = [
+            Page(
+                item.id,
+                self._owned[item.id].after if item.id in self._owned else 0,
+                min(limit, self._config.batch) if item.failures else limit,
+            )
+            for item in due
+        ]
+        async with self._store.read() as connection:
+            waiting = await waiting_messages(connection, fresh, now) if fresh else []
+            notices = await due_notices(connection, pages, now)
+        used = self._clock.monotonic()
+        for id in fresh:
+            self._owned[id] = _Owned(used)
+        for endpoint_id, notice_id, message_id, due_at in waiting:
+            self._owned[endpoint_id].waiting[notice_id] = (message_id, due_at)
+        for item, page in zip(due, pages, strict=True):
+            self._start(item, page, notices[item.id], used)
+
+    def _start(self, endpoint: DueEndpoint, page: Page, notices: list[DueNotice], used: float) -> None:
+        owned = self._owned[endpoint.id]
+        owned.used = used
+        full = len(notices) >= page.limit
+        sendable = owned.sendable(notices)
+        # A page of which little can be sent must not be all that is ever looked at.
+        owned.after = notices[-1].id if full and len(sendable) * 2 < len(notices) else 0
+        if not sendable:
+            if full:
+                self._hurry()
+            return
+        task = asyncio.create_task(self._round(endpoint, sendable, full), name=f"callbacks {endpoint.id}")
+        self._rounds[endpoint.id] = task
+        self._in_memory += len(sendable)
+        self._metrics.sending(len(self._rounds))
+
+    async def _round(self, endpoint: DueEndpoint, notices: Sequence[DueNotice], full: bool) -> None:
+        from ekiden.notify.rounds import Round, failed_round  # its client takes time to load: see _tools
+
+        tools = self._tools()
+        result: RoundResult | None = None
+        try:
+            try:
+                format = self._formats.get(endpoint.format)
+                if format is None:
+                    result = failed_round(endpoint, tools, f"there is no format {endpoint.format!r} here")
+                else:
+                    auth = open_auth(self._vault, endpoint.sealed)
+                    made = Round(tools, endpoint, format, auth, notices)
+                    try:
+                        await made.run()
+                    finally:
+                        result = made.result()
+            except AccessError as error:
+                result = failed_round(endpoint, tools, str(error))
+            except Exception as error:
+                log.exception("callbacks to endpoint %d failed", endpoint.id)
+                result = failed_round(endpoint, tools, f"{type(error).__name__}: {error}"[:500])
+        finally:
+            written = False
+            try:
+                if result is not None:
+                    written = await self._recorder.write(result)
+            finally:
+                self._ended(endpoint.id, notices, result if written else None, full)
+
+    def _ended(
+        self, endpoint_id: int, notices: Sequence[DueNotice], result: RoundResult | None, full: bool
+    ) -> None:
+        """``result``: what was written; ``None``: nothing could be."""
+        self._rounds.pop(endpoint_id, None)
+        self._in_memory -= len(notices)
+        self._metrics.sending(len(self._rounds))
+        now = self._clock.monotonic()
+        if result is None:
+            self._cooling[endpoint_id] = now + _COOL
+            return
+        owned = self._owned.get(endpoint_id)
+        if owned is not None:
+            owned.used = now
+            messages = {notice.id: notice.message_id for notice in notices}
+            for item in result.postponed:
+                owned.waiting[item.id] = (messages[item.id], item.due_at)
+        if full and not result.retry_at:
+            self._hurry()
+        else:
+            self._wake.set()
+
+    def _still_cooling(self) -> set[int]:
+        now = self._clock.monotonic()
+        self._cooling = {id: until for id, until in self._cooling.items() if until > now}
+        return set(self._cooling)
+
+    def _tools(self) -> Tools:
+        # Imported at the first callback: aiohttp takes 6 MiB, which many installations never need.
+        from ekiden.notify.client import Client
+        from ekiden.notify.rounds import Tools
+
+        if self._client is None:
+            self._client = Client(self._config, self._clock, self._resolver, self._destinations)
+        return Tools(self._client, self._clock, self._ids, self._config, self._metrics)
+
+    # owning
+
+    async def _release_idle(self) -> None:
+        before = self._clock.monotonic() - _HOLD
+        idle = {id for id, owned in self._owned.items() if owned.used < before and id not in self._rounds}
+        await self._release(idle)
+
+    async def _release(self, ids: set[int]) -> None:
+        if not ids:
+            return
+        async with self._store.write() as connection:
+            await release_endpoints(connection, self._worker, ids)
+        for id in ids:
+            self._owned.pop(id, None)
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> bool:
+    """Wait for the event; False when the time passed before."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True

@@ -1,0 +1,240 @@
+"""One round of requests to one endpoint: what goes into which request, in which order, and who is to blame.
+
+Requests about the same message go one after the other; others side by side. A request that the receiver refuses
+for its content is halved at once until the event to blame is found. That one waits by itself, later events of its
+message wait behind it, and everything else goes on. A receiver that refuses whatever it is sent is not taken for
+one with many bad events: after a few in a row the endpoint as a whole waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ekiden.core.clock import SECOND, Millis
+from ekiden.notify.client import Answer, Result
+from ekiden.notify.schedule import wait_after, waited
+from ekiden.store.notice_queries import DueEndpoint, DueNotice, Postponed, RoundResult, Sent
+
+if TYPE_CHECKING:
+    from ekiden.core.clock import Clock
+    from ekiden.core.ids import IdFactory
+    from ekiden.core.notices import Happening
+    from ekiden.notify.auth import Auth
+    from ekiden.notify.client import Client
+    from ekiden.notify.config import CallbacksConfig
+    from ekiden.notify.formats import Format
+    from ekiden.notify.metrics import OutboxMetrics
+
+_BLAMED_IN_A_ROW = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What every round needs, whatever the endpoint."""
+
+    client: Client
+    clock: Clock
+    ids: IdFactory
+    config: CallbacksConfig
+    metrics: OutboxMetrics
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """A notice whose event is known and wanted."""
+
+    notice: DueNotice
+    happening: Happening
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What has happened so far in a round."""
+
+    taken: list[int] = field(default_factory=list)
+    postponed: list[Postponed] = field(default_factory=list)
+    dead: list[int] = field(default_factory=list)
+    sent: list[Sent] = field(default_factory=list)
+    requests_taken: int = 0
+    blamed: int = 0
+    failed: bool = False
+    """The endpoint as a whole: nothing more is sent in this round."""
+    wait: Millis = 0
+    """What the receiver asked for."""
+    blocked: set[int] = field(default_factory=set)
+    """Messages with a notice that was not taken: what is later in them stays behind it."""
+
+
+class Round:
+    """``notices`` are due, oldest first. ``result`` may be asked for at any time, also after a cancellation."""
+
+    def __init__(
+        self,
+        tools: Tools,
+        endpoint: DueEndpoint,
+        format: Format,
+        auth: Auth | None,
+        notices: Sequence[DueNotice],
+    ) -> None:
+        self._tools = tools
+        self.endpoint = endpoint
+        self._format = format
+        self._auth = auth
+        self._notices = notices
+        self._seen = _Seen()
+        self._room = asyncio.Semaphore(tools.config.concurrency)
+
+    async def run(self) -> None:
+        """Send. Ends when everything was sent, or the endpoint failed."""
+        items: list[_Item] = []
+        for notice in self._notices:
+            happening = notice.happening
+            if happening is not None and self._format.wants(happening):
+                items.append(_Item(notice, happening))
+            else:
+                self._seen.taken.append(notice.id)
+        requests = self._requests(items)
+        if requests and self.endpoint.failures:
+            # A probe: while the endpoint is down, one request at a time has to fail.
+            await self._send(requests.pop(0))
+        if requests and not self._seen.failed:
+            await self._send_all(requests)
+
+    def _requests(self, items: Sequence[_Item]) -> list[list[_Item]]:
+        """What goes together. What was refused before goes alone, so that it spoils no other."""
+        size = max(1, min(self._format.batch, self._tools.config.batch))
+        requests: list[list[_Item]] = []
+        current: list[_Item] = []
+        for item in items:
+            alone = item.notice.attempts > 0
+            if current and (alone or len(current) >= size):
+                requests.append(current)
+                current = []
+            current.append(item)
+            if alone:
+                requests.append(current)
+                current = []
+        if current:
+            requests.append(current)
+        return requests
+
+    async def _send_all(self, requests: Sequence[list[_Item]]) -> None:
+        latest: dict[int, asyncio.Task[None]] = {}
+        async with asyncio.TaskGroup() as group:
+            for request in requests:
+                messages = {item.notice.message_id for item in request}
+                before = {latest[message] for message in messages if message in latest}
+                task = group.create_task(self._send_after(before, request))
+                latest.update(dict.fromkeys(messages, task))
+
+    async def _send_after(self, before: set[asyncio.Task[None]], request: list[_Item]) -> None:
+        if before:
+            await asyncio.wait(before)
+        async with self._room:
+            await self._send(request)
+
+    async def _send(self, request: list[_Item]) -> None:
+        seen = self._seen
+        if seen.failed:
+            return
+        request = [item for item in request if item.notice.message_id not in seen.blocked]
+        if not request:
+            return
+        answer = await self._request(request)
+        match answer.result:
+            case Result.TAKEN:
+                seen.requests_taken += 1
+                seen.blamed = 0
+                seen.taken += [item.notice.id for item in request]
+            case Result.FAILED:
+                seen.failed = True
+                seen.wait = max(seen.wait, answer.wait or 0)
+            case Result.REFUSED if len(request) > 1:
+                half = len(request) // 2
+                await self._send(request[:half])
+                await self._send(request[half:])
+            case Result.REFUSED:
+                self._blame(request[0].notice)
+
+    def _blame(self, notice: DueNotice) -> None:
+        seen, config = self._seen, self._tools.config
+        now = self._tools.clock.now()
+        longest = round(config.longest_wait * SECOND)
+        attempts = notice.attempts + 1
+        if waited(attempts, longest) > config.expire_after * SECOND:
+            seen.dead.append(notice.id)
+            self._tools.metrics.gave_up(1)
+        else:
+            seen.postponed.append(Postponed(notice.id, attempts, now + wait_after(attempts, longest)))
+            seen.blocked.add(notice.message_id)
+        seen.blamed += 1
+        if seen.blamed >= _BLAMED_IN_A_ROW and not seen.requests_taken:
+            seen.failed = True
+
+    async def _request(self, request: Sequence[_Item]) -> Answer:
+        tools = self._tools
+        at = tools.clock.now()
+        try:
+            body = self._format.encode([item.happening for item in request])
+        except Exception as error:  # one event that a format trips over must not stop the others
+            answer = Answer(Result.REFUSED, 0, f"cannot be written: {type(error).__name__}: {error}"[:500], 0.0)
+        else:
+            answer = await tools.client.post(self.endpoint.url, self._auth, body, self._format.content_type)
+        ids = [item.notice.id for item in request]
+        millis = round(answer.seconds * SECOND)
+        self._seen.sent.append(Sent(tools.ids.next(at), at, millis, answer.status, answer.text, ids))
+        if answer.result is Result.TAKEN:
+            tools.metrics.sent(len(ids), answer.seconds)
+        else:
+            tools.metrics.failed(answer.seconds)
+        return answer
+
+    def result(self) -> RoundResult:
+        """What has come of it, with the breaker of the endpoint."""
+        seen, endpoint = self._seen, self.endpoint
+        failures, since, retry_at = endpoint.failures, endpoint.failing_since, 0
+        if seen.failed:
+            now = self._tools.clock.now()
+            failures = 1 if seen.requests_taken else failures + 1
+            since = now if seen.requests_taken or since is None else since
+            longest = round(self._tools.config.longest_wait * SECOND)
+            retry_at = now + max(wait_after(failures, longest), seen.wait)
+        elif seen.requests_taken:
+            failures, since = 0, None
+        return RoundResult(
+            endpoint.id,
+            endpoint.account_id,
+            tuple(seen.taken),
+            tuple(seen.postponed),
+            tuple(seen.dead),
+            tuple(seen.sent),
+            failures,
+            since,
+            retry_at,
+        )
+
+    @property
+    def failed(self) -> bool:
+        """The endpoint has to wait."""
+        return self._seen.failed
+
+
+def failed_round(endpoint: DueEndpoint, tools: Tools, why: str) -> RoundResult:
+    """The result when nothing could be sent for a reason of ours: it is logged, and the endpoint waits."""
+    now = tools.clock.now()
+    failures = endpoint.failures + 1
+    wait = wait_after(failures, round(tools.config.longest_wait * SECOND))
+    return RoundResult(
+        endpoint.id,
+        endpoint.account_id,
+        (),
+        (),
+        (),
+        (Sent(tools.ids.next(now), now, 0, 0, why, ()),),
+        failures,
+        endpoint.failing_since or now,
+        now + wait,
+    )

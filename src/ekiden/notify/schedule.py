@@ -1,0 +1,31 @@
+"""When a request is tried again: the waits of the Infobip contract (§5.6), within bounds."""
+
+from __future__ import annotations
+
+from email.utils import parsedate_to_datetime
+
+from ekiden.core.clock import DAY, MINUTE, SECOND, Millis
+
+_LONGEST_HINT: Millis = DAY
+
+
+def wait_after(failures: int, longest: Millis) -> Millis:
+    """How long to wait after so many failures in a row (1 or more): 1 min + 1 min · n², where n counts from 0."""
+    return min(MINUTE * (1 + (failures - 1) ** 2), longest)
+
+
+def waited(failures: int, longest: Millis) -> Millis:
+    """The sum of the waits after so many failures."""
+    return sum(wait_after(each, longest) for each in range(1, failures + 1))
+
+
+def retry_after(value: str, now: Millis) -> Millis | None:
+    """The wait that a Retry-After field asks for (RFC 9110 §10.2.3), a day at most; ``None``: it says nothing."""
+    text = value.strip()
+    if text.isascii() and text.isdecimal():
+        return min(int(text[:9]) * SECOND, _LONGEST_HINT)
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return max(0, min(round(moment.timestamp() * SECOND) - now, _LONGEST_HINT))
