@@ -148,6 +148,23 @@ def test_a_questionnaire_and_its_answer(acme: Installation, monkeypatch: pytest.
     assert "approval: given by cli:" in acme.run("domain", "show", "shop.example").out
 
 
+def test_tracking_and_return_path(acme: Installation) -> None:
+    acme.run("domain", "add", "shop.example", "--account", "acme")
+    assert "tracking: opens, clicks" in acme.run("domain", "show", "shop.example").out
+    set_ = acme.run("domain", "tracking", "shop.example", "--no-opens", "--host", "links.shop.example")
+    assert set_.out.startswith("tracking of domain shop.example set")
+    assert "tracking: clicks, by links.shop.example" in set_.out
+    told = acme.json("domain", "return-path", "shop.example", "bounces@shop.example")
+    assert told["return_path"] == "bounces@shop.example"
+    assert told["tracking"] == {"opens": False, "clicks": True, "unsubscribes": False, "host": "links.shop.example"}
+    assert "return path: bounces@shop.example" in acme.run("domain", "show", "shop.example").out
+    nothing = acme.run("domain", "tracking", "shop.example", "--no-clicks", "--host", "")
+    assert "tracking: nothing" in nothing.out
+    assert acme.json("domain", "return-path", "shop.example", "")["return_path"] == ""
+    wrong = acme.run("domain", "return-path", "shop.example", "a@other.example")
+    assert (wrong.status, "is not at shop.example" in wrong.err) == (1, True)
+
+
 def test_a_domain_of_several_accounts(acme: Installation) -> None:
     acme.run("account", "create", "other")
     for account in ("acme", "other"):

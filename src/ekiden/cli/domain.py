@@ -279,6 +279,56 @@ def rotate(
 
 
 @app.command()
+def tracking(
+    name: NameArgument,
+    opens: Annotated[
+        bool | None, typer.Option("--opens/--no-opens", help="Count who opens a message.", show_default=False)
+    ] = None,
+    clicks: Annotated[
+        bool | None, typer.Option("--clicks/--no-clicks", help="Count who follows a link.", show_default=False)
+    ] = None,
+    unsubscribes: Annotated[
+        bool | None,
+        typer.Option(
+            "--unsubscribes/--no-unsubscribes", help="Offer a page of ours to unsubscribe.", show_default=False
+        ),
+    ] = None,
+    host: Annotated[
+        str | None,
+        typer.Option("--host", help="The host of the links; '': that of the installation.", show_default=False),
+    ] = None,
+    account: AccountOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Set what is counted of messages that are composed here, unless a request says otherwise."""
+    wanted = {"opens": opens, "clicks": clicks, "unsubscribes": unsubscribes}
+    actor = local_actor()
+
+    async def change(domains: Domains, item: Domain) -> Domain:
+        return await domains.settings.set_tracking(item.id, host=host, actor=actor, **wanted)
+
+    _change(name, account, config, as_json, change, "tracking of domain {name} set")
+
+
+@app.command("return-path")
+def return_path(
+    name: NameArgument,
+    address: Annotated[str, typer.Argument(help="Where bounces go; '': to the author.", metavar="ADDRESS")],
+    account: AccountOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Set the envelope sender of messages that are composed here in the name of a domain."""
+    actor = local_actor()
+
+    async def change(domains: Domains, item: Domain) -> Domain:
+        return await domains.settings.set_return_path(item.id, address, actor=actor)
+
+    _change(name, account, config, as_json, change, "return path of domain {name} set")
+
+
+@app.command()
 def remove(
     name: NameArgument, account: AccountOption = None, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:

@@ -44,6 +44,13 @@ TEXTS = Texts(
         "approval: pending; the questionnaire is not answered": "承認: 待機中（質問票は未回答）",
         "approval: given by {actor}": "承認: {actor} が承認しました",
         "approval: refused by {actor}: {reason}": "承認: {actor} が拒否しました: {reason}",
+        "tracking: {what}": "計測: {what}",
+        "tracking: {what}, by {host}": "計測: {what}（{host}）",
+        "opens": "開封",
+        "clicks": "クリック",
+        "unsubscribing": "配信停止",
+        "nothing": "なし",
+        "return path: {address}": "リターンパス: {address}",
         "checked {time}; next {next}": "確認 {time}、次回 {next}",
         "not checked yet": "まだ確認されていません",
         "Records to publish:": "公開するレコード:",
@@ -63,6 +70,8 @@ TEXTS = Texts(
         "domain {name} has new keys; they begin to sign when their records are seen": (
             "ドメイン {name} の新しい鍵を作成しました。レコードが確認されると署名に使われます"
         ),
+        "tracking of domain {name} set": "ドメイン {name} の計測を設定しました",
+        "return path of domain {name} set": "ドメイン {name} のリターンパスを設定しました",
         "domain {name} removed": "ドメイン {name} を削除しました",
         "the answers for {name} are kept; an administrator decides: ekiden domain approve {name}": (
             "{name} の回答を保存しました。管理者が判断します: ekiden domain approve {name}"

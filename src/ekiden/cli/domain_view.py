@@ -56,6 +56,13 @@ def domain_json(domain: Domain, account: str) -> dict[str, Any]:
         "checked_at": iso(domain.checked_at),
         "check_at": iso(domain.check_at),
         "failing_since": iso(domain.failing_since),
+        "tracking": {
+            "opens": domain.tracking.opens,
+            "clicks": domain.tracking.clicks,
+            "unsubscribes": domain.tracking.unsubscribes,
+            "host": domain.tracking.host,
+        },
+        "return_path": domain.return_path,
     }
 
 
@@ -153,11 +160,24 @@ def print_domain(out: Console, domain: Domain, account: str, config: DomainsConf
     elif domain.approval == "refused":
         reason = domain.approval_reason
         out.print(say("approval: refused by {actor}: {reason}", actor=domain.approved_by, reason=reason))
+    tracking = domain.tracking
+    counted = {"opens": tracking.opens, "clicks": tracking.clicks, "unsubscribes": tracking.unsubscribes}
+    names = [_counted(name) for name, is_on in counted.items() if is_on]
+    if tracking.host:
+        out.print(say("tracking: {what}, by {host}", what=", ".join(names) or say("nothing"), host=tracking.host))
+    else:
+        out.print(say("tracking: {what}", what=", ".join(names) or say("nothing")))
+    if domain.return_path:
+        out.print(say("return path: {address}", address=domain.return_path))
     if domain.checked_at is None or domain.check_at is None:
         out.print(say("not checked yet"))
     else:
         times = {"time": local_time(domain.checked_at), "next": local_time(domain.check_at)}
         out.print(say("checked {time}; next {next}", **times))
+
+
+def _counted(name: str) -> str:
+    return {"opens": say("opens"), "clicks": say("clicks"), "unsubscribes": say("unsubscribing")}[name]
 
 
 def print_records(out: Console, records: Sequence[Record]) -> None:

@@ -31,6 +31,10 @@ class DomainInUse(DomainsError):
     """An SMTP configuration sends from the domain."""
 
 
+class BadSetting(DomainsError, ValueError):
+    """A host for links, or a return path, that the domain cannot have."""
+
+
 class BadAnswer(DomainsError, ValueError):
     """An answer to the questionnaire that cannot be taken. ``question`` is its id."""
 

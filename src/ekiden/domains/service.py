@@ -32,11 +32,13 @@ from ekiden.domains.questionnaire import validate
 from ekiden.domains.reasons import short
 from ekiden.domains.records import records_of
 from ekiden.domains.schedule import first_check, next_check
+from ekiden.domains.settings import DomainSettings
 from ekiden.domains.verdict import event_of, judge, proofs
 from ekiden.store.tables import dkim_key, domain_check, event, smtp_configuration
 from ekiden.store.tables import domain as table
 
 if TYPE_CHECKING:
+    from ekiden.access.pages import Page
     from ekiden.access.vault import Vault
     from ekiden.core.clock import Clock
     from ekiden.domains.config import DomainsConfig
@@ -81,6 +83,7 @@ class Domains:
         self._lookup = lookup
         self._config = config
         self._outgoing = outgoing(config, hostname)
+        self.settings = DomainSettings(store, clock)
         # Ids need only be unique within a domain's checks, or an account's events.
         self._ids = IdFactory(random.SystemRandom().randint(0, MAX_NODE))
 
@@ -103,6 +106,10 @@ class Domains:
     async def list_domains(self, account_id: int | None = None, *, status: Status | None = None) -> list[Domain]:
         """Domains of one account or of all, by name; ``status``: only those."""
         return await queries.list_domains(self._store, account_id, status=status)
+
+    async def page(self, account_id: int, *, offset: int = 0, limit: int = 20) -> Page[Domain]:
+        """A part of the account's domains, by name, and how many it has."""
+        return await queries.page_domains(self._store, account_id, offset=offset, limit=limit)
 
     async def keys(self, domain: Domain) -> list[Key]:
         """Its keys without their private halves, the oldest first."""

@@ -22,6 +22,16 @@ TEXTS = Texts(
         "the domain {name} is used by an SMTP configuration; remove that first": (
             "ドメイン {name} は SMTP 構成で使われています。先に構成を削除してください"
         ),
+        "{name} is not a host name: {why}": "{name} はホスト名ではありません: {why}",
+        "{name} is an address; the links need a host name": ("{name} はアドレスです。リンクにはホスト名が必要です"),
+        "{name} is not the name of a host on the Internet": "{name} はインターネットのホスト名ではありません",
+        "{address} is not an e-mail address: {why}": "{address} はメールアドレスではありません: {why}",
+        "{address}: the part before the @ of a return path is ASCII": (
+            "{address}: リターンパスの @ より前は ASCII だけです"
+        ),
+        "{address} is not at {domain} or another domain of the account": (
+            "{address} は {domain} やアカウントの他のドメインのアドレスではありません"
+        ),
         "{question}: there is no such question": "{question}: そのような質問はありません",
         "{question}: an answer is missing": "{question}: 回答がありません",
         "{question}: the answer is a text": "{question}: 回答は文字列です",
