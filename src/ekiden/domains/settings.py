@@ -76,8 +76,9 @@ class DomainSettings:
     async def set_return_path(self, domain_id: int, address: str, *, actor: Actor = SYSTEM) -> Domain:
         """The envelope sender of what is composed here in the name of the domain; empty: the author.
 
-        It is an address at the domain or at another one of the account's (one below it has to be added), since
-        receivers ask for its SPF record and the door takes no other sender. Raises ``NoSuchDomain``, ``BadSetting``.
+        It is an address at the domain or at another one of the account's (one below it has to be added),
+        since receivers ask for its SPF record, and the door takes no other sender. Raises ``NoSuchDomain``,
+        ``BadSetting``.
         """
         async with self._store.write() as connection:
             before = await find_domain(connection, domain_id, lock=True)
