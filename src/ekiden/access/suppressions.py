@@ -294,7 +294,7 @@ async def take_turn(connection: AsyncConnection) -> None:
 
 
 # Codes about a mailbox that is not there for good (RFC 3463 §3.2, RFC 7505 §4.2). Not 5.1.2: a domain that is not
-# in the DNS today may be again tomorrow, and it says nothing about the mailbox. Not 5.2.2: a full mailbox is emptied.
+# in the DNS today may be again tomorrow, and that says nothing of the mailbox. Not 5.2.2: a full one is emptied.
 _GONE: Final = frozenset({"5.1.1", "5.1.3", "5.1.6", "5.1.10", "5.2.1"})
 _SAYS_NOTHING: Final = frozenset({"", "5.0.0", "5.1.0", "5.2.0"})
 _UNKNOWN = re.compile(

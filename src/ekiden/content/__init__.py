@@ -1,1 +1,1 @@
-"""What accounts keep here to send from: templates, files they uploaded, pages that links lead to."""
+"""What accounts keep here to send or to show: landing pages, templates, files."""

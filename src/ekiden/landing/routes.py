@@ -1,0 +1,166 @@
+"""Which link leads where: ``/t/o`` the picture, ``/t/c`` a link of a message, ``/t/u`` the way out (RFC 8058)."""
+
+from __future__ import annotations
+
+import logging
+from base64 import b64decode
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from litestar import MediaType, Request, Response, Router, post, route
+from litestar.exceptions import HTTPException, InternalServerException, NotFoundException, ValidationException
+
+from ekiden.access.unavailable import UNAVAILABLE
+from ekiden.core.address import to_ascii_domain
+from ekiden.core.errors import BadAddress
+from ekiden.core.texts import Language
+from ekiden.landing import pages
+from ekiden.landing.recorder import Recorder, Visit
+from ekiden.landing.unsubscribing import Unsubscribing
+
+if TYPE_CHECKING:
+    from ekiden.access.suppressions import Suppressions
+    from ekiden.access.tracking_tokens import TrackingTokens
+    from ekiden.content.landing_pages import LandingPages
+
+log = logging.getLogger(__name__)
+
+AnyRequest = Request[Any, Any, Any]
+
+MAX_FORM: Final = 65_536
+"""Octets."""
+_RETRY_AFTER: Final = "60"
+# 1×1, transparent.
+_GIF: Final = b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
+_URL_CHARACTERS = "!#$%&'()*+,/:;=?@[]~"
+
+
+@dataclass(frozen=True, slots=True)
+class LandingServices:
+    """What the links need."""
+
+    tokens: TrackingTokens
+    recorder: Recorder
+    suppressions: Suppressions
+    pages: LandingPages
+
+
+def landing_handlers(services: LandingServices) -> list[Router]:
+    """For ``server.http.make_app``, beside the dialects."""
+    tokens, recorder = services.tokens, services.recorder
+    unsubscribing = Unsubscribing(services.suppressions, recorder)
+
+    @route("/o/{token:str}", http_method=["GET", "HEAD"], status_code=200)
+    async def opened(request: AnyRequest) -> Response[bytes]:
+        token = tokens.read_open(request.path_params["token"])
+        if token is None:
+            raise NotFoundException
+        await recorder.opened(token, _visit(request))
+        return Response(_GIF, media_type="image/gif", headers=pages.HEADERS)
+
+    @route("/c/{token:str}", http_method=["GET", "HEAD"], status_code=302)
+    async def clicked(request: AnyRequest) -> Response[bytes]:
+        token = tokens.read_click(request.path_params["token"])
+        if token is None:
+            raise NotFoundException
+        await recorder.clicked(token, _visit(request))
+        headers = {**pages.HEADERS, "Location": location(token.url)}
+        return Response(b"", status_code=302, media_type=MediaType.TEXT, headers=headers)
+
+    @route("/u/{token:str}", http_method=["GET", "HEAD"], status_code=200)
+    async def ask(request: AnyRequest) -> Response[str]:
+        # Scanners follow links, so looking changes nothing (RFC 8058 §2).
+        token = tokens.read_unsubscribe(request.path_params["token"])
+        if token is None:
+            raise NotFoundException
+        lang = _language(request)
+        if await unsubscribing.left(token):
+            return _page(lang, pages.done(lang, token))
+        page = await services.pages.find(token.account_id, token.page) if token.page else None
+        if page is None:
+            return _page(lang, pages.asked(lang, token))
+        return Response(pages.own(lang, page, token), media_type=MediaType.HTML, headers=pages.CUSTOM_HEADERS)
+
+    @post("/u/{token:str}", status_code=200, request_max_body_size=MAX_FORM)
+    async def answer(request: AnyRequest) -> Response[str]:
+        token = tokens.read_unsubscribe(request.path_params["token"])
+        if token is None:
+            raise NotFoundException
+        lang, visit = _language(request), _visit(request)
+        form = await read_form(request)
+        if form.get("list-unsubscribe", "").strip().lower() == "one-click":
+            await unsubscribing.leave(token, "one-click", visit)
+            return Response("", media_type=MediaType.TEXT, headers=pages.HEADERS)
+        if pages.RESUBSCRIBE in form:
+            if recorder.often(token):
+                raise HTTPException(status_code=429)
+            await unsubscribing.come_back(token, visit)
+            return _page(lang, pages.undone(lang, token))
+        await unsubscribing.leave(token, "page", visit)
+        return _page(lang, pages.done(lang, token))
+
+    handlers = [opened, clicked, ask, answer]
+    return [Router("/t", route_handlers=handlers, exception_handlers={Exception: handle_error})]
+
+
+async def read_form(request: AnyRequest) -> dict[str, str]:
+    """The fields of a form of either kind by lower-case name; what cannot be read has none."""
+    try:
+        form = await request.form()
+    except (ValidationException, ValueError):
+        # The link alone says who leaves. A provider's broken form is no reason to go on mailing.
+        return {}
+    except InternalServerException:  # what Litestar makes of a client that goes away
+        raise HTTPException(status_code=400) from None
+    return {name.lower(): value for name, value in form.multi_items() if isinstance(value, str)}
+
+
+def location(url: str) -> str:
+    """``url`` as it may stand in a header field: letters beyond ASCII encoded (RFC 3987 §3.1)."""
+    if url.isascii():
+        return url
+    parts = urlsplit(url)
+    before, at, host = parts.netloc.rpartition("@")
+    name, colon, port = host.partition(":")
+    try:
+        netloc = f"{quote(before, _URL_CHARACTERS)}{at}{to_ascii_domain(name)}{colon}{port}"
+    except BadAddress:
+        netloc = parts.netloc
+    return quote(urlunsplit(parts._replace(netloc=netloc)), _URL_CHARACTERS)
+
+
+def handle_error(request: AnyRequest, error: Exception) -> Response[str]:
+    """For ``exception_handlers`` of Litestar: a page for people, which says nothing of ours."""
+    headers = {}
+    if isinstance(error, UNAVAILABLE):
+        log.warning("a link cannot be answered: %s", type(error).__name__)
+        status = 503
+    elif isinstance(error, HTTPException) and error.status_code < 500:
+        status = error.status_code
+        headers = {"Allow": (error.headers or {}).get("allow", "")} if status == 405 else {}
+    else:
+        log.error("a link cannot be answered", exc_info=error)
+        status = 500
+    if status in (429, 503):
+        headers = {"Retry-After": _RETRY_AFTER}
+    lang = _language(request)
+    return _page(lang, pages.error(lang, status), status, headers)
+
+
+def _page(lang: Language, text: str, status: int = 200, headers: dict[str, str] | None = None) -> Response[str]:
+    return Response(
+        text,
+        status_code=status,
+        media_type=MediaType.HTML,
+        headers={**pages.PAGE_HEADERS, "Content-Language": lang, **(headers or {})},
+    )
+
+
+def _language(request: AnyRequest) -> Language:
+    return pages.reader_language(request.headers.get("accept-language", ""))
+
+
+def _visit(request: AnyRequest) -> Visit:
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    return Visit(request.method, headers, request.client.host if request.client is not None else "")
