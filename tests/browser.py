@@ -45,10 +45,11 @@ async def browsing(hosts: Mapping[str, str] | None = None, **context: Any) -> As
     """
     rules = [f"MAP {name} {place}" for name, place in (hosts or {}).items()] + ["MAP * 127.0.0.1"]
     arguments = [*ARGUMENTS, f"--host-resolver-rules={', '.join(rules)}"]
+    settings: dict[str, Any] = {"ignore_https_errors": True, "locale": "ja-JP"} | context
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium(), headless=True, args=arguments)
         try:
-            yield await browser.new_page(**{"ignore_https_errors": True, "locale": "ja-JP"} | context)
+            yield await browser.new_page(**settings)
         finally:
             await browser.close()
 

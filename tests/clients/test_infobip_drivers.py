@@ -14,7 +14,7 @@ from client_stub import Part, Stub, running_stub, tls_front
 from official_clients import ClientError, InfobipNode, InfobipPython, Program, new
 
 AT = datetime(2026, 12, 1, 10, 0, 0, 123000, UTC)
-SENT = {
+SENT: dict[str, Any] = {
     "bulkId": "snxemd8u52v7v84iiu69",
     "messages": [
         {
