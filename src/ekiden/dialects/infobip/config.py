@@ -54,7 +54,7 @@ class InfobipConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         found = {}
         for name in self.__struct_fields__:
             family, _, unit = name.rpartition("_per_")
-            if unit:
+            if family:
                 requests: int = getattr(self, name)
                 burst = _BURSTS.get(family, max(1, requests))
                 found[family] = Throttle(requests, 60 if unit == "minute" else 1, burst)

@@ -33,10 +33,13 @@ from ekiden.intake.errors import (
     MessageTooLarge,
     NoRecipients,
     QuotaReached,
+    RequestTooLarge,
     SenderRefused,
     TemporarilyUnavailable,
+    TooManyLinks,
     TooManyRecipients,
 )
+from ekiden.mime.errors import MimeError
 
 log = logging.getLogger(__name__)
 
@@ -245,7 +248,7 @@ def _response(error: ApiError, body: bytes, media_type: str) -> Response[bytes]:
 _STATUSES: Final[tuple[tuple[tuple[type[Exception], ...], int], ...]] = (
     ((NotFound, NoSuchDomain), 404),
     ((NameTaken, DomainTaken, DomainInUse), 409),
-    ((AccessError, DomainsError), 400),
+    ((AccessError, DomainsError, MimeError), 400),
 )
 
 # What the door says in SMTP, said here: status, field (legacy and platform), sentence.
@@ -255,6 +258,8 @@ _DOOR: Final[tuple[tuple[type[IntakeError], int, str, str], ...]] = (
     (NoRecipients, 400, "to", "must have at least one recipient"),
     (TooManyRecipients, 400, "to", "there are more recipients than one message may have"),
     (MessageTooLarge, 400, REQUEST, "the message is larger than allowed"),
+    (RequestTooLarge, 400, REQUEST, "the messages of the request are too large together"),
+    (TooManyLinks, 400, "html", "must not have more links than can be tracked"),
     (AttachmentRefused, 400, "attachment", "attachments are not accepted from this account"),
     (SenderRefused, 400, "from", "must be an address that the account may send from: {why}"),
     (QuotaReached, 429, REQUEST, "the account has sent as much as it may for now"),

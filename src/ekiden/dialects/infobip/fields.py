@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 
-from ekiden.core.address import Address, parse_address
+from ekiden.core.address import parse_address
 from ekiden.core.clock import DAY, HOUR, MINUTE, SECOND, Millis
 from ekiden.core.errors import BadAddress
 from ekiden.core.states import Priority
@@ -23,6 +23,10 @@ from ekiden.dialects.infobip.errors import ApiError, Violation
 from ekiden.dialects.infobip.report_formats import ReportJson, ReportXml
 from ekiden.dialects.infobip.texts import TEXTS
 from ekiden.dialects.infobip.times import parse_time
+from ekiden.intake.mailing import MailingRecipient
+from ekiden.mime.errors import BadMailbox
+from ekiden.mime.html_links import PixelPosition
+from ekiden.mime.mailbox import Mailbox, parse_mailbox
 
 T = TypeVar("T")
 
@@ -64,7 +68,6 @@ _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,18}\Z", re.ASCII)
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _CONTROL_BUT_LINES: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _FIELD_NAME: Final = re.compile(r"[!-9;-~]{1,76}\Z")  # RFC 5322 §3.6.8
-_NAMED: Final = re.compile(r"(?P<name>[^<>]*?)\s*<(?P<address>[^<>]*)>\Z", re.DOTALL)
 _HOST: Final = re.compile(
     r"[a-z0-9_](?:[a-z0-9_.-]{0,252}[a-z0-9_])?\.?\Z|\[[0-9a-f:.]+\]\Z", re.ASCII | re.IGNORECASE
 )
@@ -189,9 +192,9 @@ def priority(value: Any) -> Priority:
     return Priority[choice(value, Priority.__members__)]
 
 
-def pixel_position(value: Any) -> str:
+def pixel_position(value: Any) -> PixelPosition:
     """``TOP`` or ``BOTTOM``."""
-    return choice(value, ("TOP", "BOTTOM"))
+    return "TOP" if choice(value, ("TOP", "BOTTOM")) == "TOP" else "BOTTOM"
 
 
 def report_format(value: Any) -> str:
@@ -254,49 +257,32 @@ def validity(amount: Any, unit: Any = "MINUTES") -> Millis:
     return min(whole(amount, 1, 10**9) * of, MAX_VALIDITY)
 
 
-class Destination(NamedTuple):
-    """One recipient as the request names it. ``placeholders`` are its own; empty: none."""
-
-    address: Address
-    name: str
-    placeholders: dict[str, str]
-
-
-def mailbox(value: Any) -> tuple[str, Address]:
-    """``Name <a@b>`` or a bare address: display name (perhaps empty) and address."""
-    found = line(value, MAX_SUBJECT).strip()
-    name = ""
-    match = _NAMED.match(found)
-    if match is not None:
-        name = match["name"].strip()
-        found = match["address"].strip()
-        if len(name) > 1 and name.startswith('"') and name.endswith('"'):
-            name = re.sub(r"\\(.)", r"\1", name[1:-1]).strip()
+def mailbox(value: Any) -> Mailbox:
+    """``Name <a@b>`` or a bare address."""
     try:
-        return name, parse_address(found)
-    except BadAddress:
+        return parse_mailbox(line(value, MAX_SUBJECT).strip())
+    except BadMailbox:
         raise BadField("must be a well-formed email address") from None
 
 
-def destination(value: Any) -> Destination:
-    """A recipient of a form: as ``mailbox``, or JSON ``{"to": "a@b", "placeholders": {…}}`` (contract §2.2)."""
-    if isinstance(value, str) and value.lstrip().startswith("{"):
-        form = '{"to": "a@b", "placeholders": {}}'
-        try:
-            found = _decode_json(value)
-        except ValueError:
-            raise BadField("must be JSON of the form {form}", form=form) from None
-        if (
-            not isinstance(found, dict)
-            or not isinstance(found.get("to"), str)
-            or set(found) - {"to", "placeholders"}
-        ):
-            raise BadField("must be JSON of the form {form}", form=form)
-        name, address = mailbox(found["to"])
-        given = found.get("placeholders")
-        return Destination(address, name, {} if given is None else placeholders(given))
-    name, address = mailbox(value)
-    return Destination(address, name, {})
+def recipient(value: Any, values: Any = None, reference: str = "") -> MailingRecipient:
+    """As ``mailbox``; ``values`` are its own placeholders, ``None``: none."""
+    found = mailbox(value)
+    own = {} if values is None else placeholders(values)
+    return MailingRecipient(parse_address(found.address), found.name, own, reference)
+
+
+def form_recipient(value: str) -> MailingRecipient:
+    """As ``mailbox``, or JSON ``{"to": "a@b", "placeholders": {…}}`` (contract §2.2)."""
+    if not value.lstrip().startswith("{"):
+        return recipient(value)
+    try:
+        found = _decode_json(value)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or "to" not in found or set(found) - {"to", "placeholders"}:
+        raise BadField("must be JSON of the form {form}", form='{"to": "a@b", "placeholders": {}}')
+    return recipient(found["to"], found.get("placeholders"))
 
 
 def placeholders(value: Any) -> dict[str, str]:

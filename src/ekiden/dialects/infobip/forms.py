@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from tempfile import SpooledTemporaryFile
 from typing import Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 from multipart import (  # type: ignore[import-untyped]
     MultipartError,
@@ -30,6 +30,7 @@ from multipart import (  # type: ignore[import-untyped]
 from ekiden.dialects.infobip.errors import AnyRequest, ApiError
 from ekiden.dialects.infobip.fields import BadField, Checks, single
 from ekiden.dialects.infobip.http import body_chunks
+from ekiden.mime.header import decode_words
 
 _MIB: Final = 1_048_576
 MAX_REQUEST: Final = 26 * _MIB
@@ -52,6 +53,7 @@ BLOCKED: Final = frozenset(_BLOCKED.split())
 
 _INDEX: Final = re.compile(r"\[(?:'[^'\]]*'|\"[^\"\]]*\"|[^\]]*)\]\Z")
 _BAD_IN_NAME: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_EXTENDED: Final = re.compile(r";\s*filename\*\s*=\s*utf-8'[^']*'([^;\s]+)", re.IGNORECASE)
 # Other codecs of the library are no character sets of forms, and some take time beyond measure.
 _CHARSETS: Final = re.compile(
     r"utf-8|utf-16|ascii|iso8859-\d+|cp125\d|cp932|shift_jis|euc_jp|euc_kr|iso2022_jp|gb2312|gbk|gb18030|big5|koi8-r"
@@ -164,7 +166,7 @@ class _Multipart:
             self._parser.close()
         except MultipartError as error:
             self._drop()
-            raise _no_form(str(error)) from None
+            raise _no_form(str(error.args[0])) from None
         except BaseException:
             self._drop()
             raise
@@ -187,7 +189,7 @@ class _Multipart:
             self._charset = part.charset or "utf-8"
             self._text = bytearray()
             return
-        filename = self._file_name(part.filename)
+        filename = self._file_name(part.filename or _extended_name(part.header("Content-Disposition", "")))
         if len(self._form.files) >= MAX_FILES:
             raise ApiError.field(self._given_name, "there must not be more than {most} files", most=MAX_FILES)
         content_type = part.content_type or "application/octet-stream"
@@ -195,8 +197,8 @@ class _Multipart:
         spooled = SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115
         self._file = UploadedFile(self._name, filename, content_type, spooled, 0)
 
-    def _file_name(self, given: str | None) -> str:
-        name = re.split(r"[/\\]", given or "")[-1].strip()
+    def _file_name(self, given: str) -> str:
+        name = re.split(r"[/\\]", decode_words(given))[-1].strip()
         if not name:
             raise ApiError.field(self._given_name, "must be a file with a name")
         if _BAD_IN_NAME.search(name) is not None or len(name) > MAX_FILE_NAME:
@@ -241,6 +243,12 @@ def blocked_extension(filename: str) -> str:
     """The extension that keeps the file from being sent; empty: it may be sent."""
     extension = filename.rstrip(". ").rpartition(".")[2].lower()
     return extension if extension in BLOCKED and "." in filename else ""
+
+
+def _extended_name(disposition: str) -> str:
+    """From ``filename*=`` (RFC 5987), which RFC 7578 forbids and older clients send; empty: there is none."""
+    match = _EXTENDED.search(disposition)
+    return unquote(match[1], errors="replace") if match else ""
 
 
 def _decoded(name: str, value: bytes, charset: str) -> str:

@@ -68,6 +68,8 @@ TEXTS = Texts(
         "must have at least one recipient": "宛先が 1 つ以上必要です",
         "there are more recipients than one message may have": "1 通のメールの宛先が多すぎます",
         "the message is larger than allowed": "メールが大きすぎます",
+        "the messages of the request are too large together": "リクエスト全体のメールの合計が大きすぎます",
+        "must not have more links than can be tracked": "追跡できる数を超えるリンクがあります",
         "attachments are not accepted from this account": "このアカウントからの添付ファイルは受け付けられません",
         "the account has sent as much as it may for now": "アカウントの送信上限に達しました",
         "the time to deliver the message in is over already": "配信期限を過ぎています",
