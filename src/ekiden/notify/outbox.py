@@ -53,8 +53,8 @@ log = logging.getLogger(__name__)
 
 POLL = 1.0
 """Seconds between two looks when nobody wakes us: other workers' events, and breakers whose time has come."""
-_GATHER = 0.05  # seconds after a look in which events gather for the next one
-_SHARE = 4  # a look that takes long is followed by a pause of so many times its length
+_GATHER = 0.05  # seconds after a scan in which events gather for the next one
+_SHARE = 4  # a scan is followed by so many times its length without one
 _PAGE = 1000  # notices of one endpoint in a round
 _MOST = 10_000  # notices in memory
 _HOLD = 5.0  # seconds that an endpoint without news stays ours
@@ -111,7 +111,9 @@ class Outbox:
         self._in_memory = 0
         self._wake = asyncio.Event()
         self._urgent = asyncio.Event()
+        self._again: dict[int, DueEndpoint] = {}
         self._after = 0
+        self._scan_at = 0.0
         self._cooling: dict[int, float] = {}
         self._stopping = False
         self._drained = asyncio.Event()
@@ -126,17 +128,15 @@ class Outbox:
         loop = asyncio.get_running_loop()
         try:
             while not self._stopping:
-                self._wake.clear()
                 self._urgent.clear()
-                began = loop.time()
                 try:
                     await self._look()
                     await self._release_idle()
                 except (StoreError, SQLAlchemyError, OSError) as error:
                     log.warning("callbacks wait for the database: %s", error)
-                took = loop.time() - began
-                if not await _set_within(self._urgent, max(_GATHER, _SHARE * took)):
-                    await _set_within(self._wake, max(POLL, 5 * _SHARE * took))
+                    self._scan_at = loop.time() + POLL
+                if not await _set_within(self._urgent, max(_GATHER, self._scan_at - loop.time())):
+                    await _set_within(self._wake, POLL)
             await self._drained.wait()
         finally:
             await self._end()
@@ -144,14 +144,11 @@ class Outbox:
     async def drain(self, timeout: float) -> None:
         """Begin nothing new; wait so many seconds for requests under way. ``run`` ends then."""
         self._stopping = True
-        self._hurry()
+        self._urgent.set()
+        self._wake.set()
         if self._rounds:
             await asyncio.wait(list(self._rounds.values()), timeout=timeout)
         self._drained.set()
-
-    def _hurry(self) -> None:
-        self._urgent.set()
-        self._wake.set()
 
     async def _end(self) -> None:
         rounds = list(self._rounds.values())
@@ -170,26 +167,43 @@ class Outbox:
     # a look
 
     async def _look(self) -> None:
-        room = _MOST - self._in_memory
-        slots = min(self._config.endpoints - len(self._rounds), room)
+        """Begin a round with every endpoint that is due and free."""
+        due = list(self._again.values())
+        self._again.clear()
+        if asyncio.get_running_loop().time() >= self._scan_at:
+            due += await self._scan({item.id for item in due})
+        if due:
+            await self._begin(due)
+
+    async def _scan(self, busy: set[int]) -> list[DueEndpoint]:
+        """Endpoints that are due, ours from now on. What it costs grows with the endpoints that wait: therefore it
+        takes a bounded share of the time, and endpoints with more to send go on without it."""
+        self._wake.clear()
+        busy |= self._rounds.keys() | self._still_cooling()
+        slots = min(self._config.endpoints - len(self._rounds), _MOST - self._in_memory)
         if slots <= 0:
-            return
+            return []
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         now = self._clock.now()
-        busy = self._rounds.keys() | self._still_cooling()
         async with self._store.read() as connection:
             due = await due_endpoints(connection, self._worker, now, busy, self._after, slots)
         if self._after and len(due) < slots:
-            self._hurry()  # the rest of this turn begins at the first endpoint again
+            self._wake.set()  # the rest of this turn begins at the first endpoint again
         self._after = due[-1].id if len(due) == slots else 0
+        ended = loop.time()
+        self._scan_at = ended + _SHARE * (ended - began)
         strange = [item for item in due if item.owner != self._worker]
         if strange:
             async with self._store.write() as connection:
                 taken = await own_endpoints(connection, self._worker, strange)
             due = [item for item in due if item.owner == self._worker or item.id in taken]
-        if not due:
-            return
+        return due
+
+    async def _begin(self, due: Sequence[DueEndpoint]) -> None:
+        now = self._clock.now()
         fresh = {item.id for item in due} - self._owned.keys()
-        limit = min(_PAGE, max(room // len(due), 1))
+        limit = min(_PAGE, max((_MOST - self._in_memory) // len(due), 1))
         pages = [
             Page(
                 item.id,
@@ -218,7 +232,8 @@ class Outbox:
         owned.after = notices[-1].id if full and len(sendable) * 2 < len(notices) else 0
         if not sendable:
             if full:
-                self._hurry()
+                self._again[endpoint.id] = endpoint
+                self._urgent.set()
             return
         task = asyncio.create_task(self._round(endpoint, sendable, full), name=f"callbacks {endpoint.id}")
         self._rounds[endpoint.id] = task
@@ -253,12 +268,13 @@ class Outbox:
                 if result is not None:
                     written = await self._recorder.write(result)
             finally:
-                self._ended(endpoint.id, notices, result if written else None, full)
+                self._ended(endpoint, notices, result if written else None, full)
 
     def _ended(
-        self, endpoint_id: int, notices: Sequence[DueNotice], result: RoundResult | None, full: bool
+        self, endpoint: DueEndpoint, notices: Sequence[DueNotice], result: RoundResult | None, full: bool
     ) -> None:
         """``result``: what was written; ``None``: nothing could be."""
+        endpoint_id = endpoint.id
         self._rounds.pop(endpoint_id, None)
         self._in_memory -= len(notices)
         self._metrics.sending(len(self._rounds))
@@ -272,10 +288,10 @@ class Outbox:
             messages = {notice.id: notice.message_id for notice in notices}
             for item in result.postponed:
                 owned.waiting[item.id] = (messages[item.id], item.due_at)
-        if full and not result.retry_at:
-            self._hurry()
-        else:
-            self._wake.set()
+        self._wake.set()
+        if full and not result.failures and endpoint_id in self._owned:
+            self._again[endpoint_id] = endpoint._replace(failures=0, failing_since=None)
+            self._urgent.set()
 
     def _still_cooling(self) -> set[int]:
         now = self._clock.monotonic()

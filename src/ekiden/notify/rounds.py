@@ -214,6 +214,7 @@ class Round:
             failures,
             since,
             retry_at,
+            recovered=endpoint.failures > 0 and not failures,
         )
 
     @property

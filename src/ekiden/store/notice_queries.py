@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import RowMapping, bindparam, insert, or_, text, update
+from sqlalchemy import RowMapping, bindparam, delete, insert, or_, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ekiden.core.clock import Millis
@@ -41,6 +41,10 @@ STATE_OF: Final[dict[EventType, State]] = {
     EventType.LATE_BOUNCE: State.DELIVERED,
 }
 """The state of a delivery when the event happened."""
+
+
+# Those of a newer version are left for its workers; NULL: the event is not kept any more.
+_KNOWN_TYPES: Final = frozenset({None, *map(int, EventType)})
 
 
 class DueEndpoint(NamedTuple):
@@ -108,6 +112,8 @@ class RoundResult:
     failures: int
     failing_since: Millis | None
     retry_at: Millis
+    recovered: bool = False
+    """It failed before, and does no more."""
 
 
 # ---- which endpoints
@@ -129,7 +135,7 @@ _DUE_ENDPOINTS = f"""
          OR NOT EXISTS (SELECT 1 FROM worker AS w WHERE w.id = e.owner AND w.ended_at IS NULL))
     AND EXISTS (SELECT 1 FROM notice AS n
                 WHERE n.endpoint_id = e.id AND n.dead_at IS NULL AND n.due_at <= :now)
-    ORDER BY s.id LIMIT :limit
+    LIMIT :limit
 """
 
 
@@ -138,7 +144,8 @@ async def due_endpoints(
 ) -> list[DueEndpoint]:
     """Up to ``limit`` endpoints with ids above ``after`` that ``worker`` may send to, without the ``busy`` ones."""
     values = {"worker": worker, "now": now, "after": after, "limit": limit + len(busy)}
-    rows = await connection.execute(text(_DUE_ENDPOINTS), values)
+    # The walk goes upwards by itself; an ORDER BY would have to see its end.
+    rows = sorted(await connection.execute(text(_DUE_ENDPOINTS), values))
     return [DueEndpoint(*row) for row in rows if row.id not in busy][:limit]
 
 
@@ -224,8 +231,8 @@ async def due_notices(
         union = " UNION ALL ".join(_page_sql(page, now) for page in pages[start : start + _PAGES])
         rows = await connection.exec_driver_sql(_with_facts(union))
         for row in rows.mappings():
-            due = _notice_of(row)
-            found[due.endpoint_id].append(due)
+            if row["type"] in _KNOWN_TYPES:
+                found[row["endpoint_id"]].append(_notice_of(row))
     return found
 
 
@@ -257,7 +264,7 @@ def _happening_of(row: RowMapping) -> Happening:
     cause, code = int(Cause.NONE), int(data.get("code") or 0)
     enhanced, reason = data.get("enhanced") or "", data.get("text") or data.get("reason") or ""
     if "cause" in data:
-        cause = int(Cause[str(data["cause"]).upper()])
+        cause = int(Cause.__members__.get(str(data["cause"]).upper(), Cause.NONE))
     if not reason and not code and row["state"] == state:
         # The event says nothing; while the delivery is still in the state that it led to, that knows.
         cause, code, enhanced, reason = row["cause"], row["code"], row["enhanced"], row["reason"]
@@ -299,22 +306,19 @@ async def record_rounds(
     """Write results: what was taken goes, what was refused waits or is dead, the log grows, breakers move."""
     log: list[dict[str, Any]] = []
     postponed: list[dict[str, int]] = []
+    taken: list[dict[str, int]] = []
+    dead: list[dict[str, int]] = []
     for done in rounds:
-        which = f"account_id = {done.account_id:d} AND endpoint_id = {done.endpoint_id:d}"
-        if done.taken:
-            await connection.exec_driver_sql(f"DELETE FROM notice WHERE {which} AND id IN ({_numbers(done.taken)})")
-        if done.dead:
+        if len(done.taken) > _FEW:
             await connection.exec_driver_sql(
-                f"UPDATE notice SET dead_at = {now:d} WHERE {which} AND id IN ({_numbers(done.dead)})"
+                f"DELETE FROM notice WHERE account_id = {done.account_id:d} "
+                f"AND endpoint_id = {done.endpoint_id:d} AND id IN ({_numbers(done.taken)})"
             )
+        else:
+            taken += [_key_of(done, id) for id in done.taken]
+        dead += [_key_of(done, id) for id in done.dead]
         postponed += [
-            {
-                "of_account": done.account_id,
-                "of_endpoint": done.endpoint_id,
-                "of_id": item.id,
-                "new_attempts": item.attempts,
-                "new_due": item.due_at,
-            }
+            {**_key_of(done, item.id), "new_attempts": item.attempts, "new_due": item.due_at}
             for item in done.postponed
         ]
         log += [
@@ -330,27 +334,34 @@ async def record_rounds(
             }
             for sent in done.sent
         ]
-        await connection.execute(
-            update(endpoint)
-            .where(endpoint.c.id == done.endpoint_id, endpoint.c.owner == worker)
-            .where((endpoint.c.failures != done.failures) | (endpoint.c.retry_at != done.retry_at))
-            .values(failures=done.failures, failing_since=done.failing_since, retry_at=done.retry_at)
-        )
+        if done.failures or done.recovered:
+            await connection.execute(
+                update(endpoint)
+                .where(endpoint.c.id == done.endpoint_id, endpoint.c.owner == worker)
+                .values(failures=done.failures, failing_since=done.failing_since, retry_at=done.retry_at)
+            )
+    if taken:
+        await connection.execute(delete(notice).where(*_IS_KEY), taken)
+    if dead:
+        await connection.execute(update(notice).where(*_IS_KEY).values(dead_at=now), dead)
     if postponed:
         await connection.execute(_POSTPONE, postponed)
     if log:
         await connection.execute(insert(callback), log)
 
 
-_POSTPONE = (
-    update(notice)
-    .where(
-        notice.c.account_id == bindparam("of_account"),
-        notice.c.endpoint_id == bindparam("of_endpoint"),
-        notice.c.id == bindparam("of_id"),
-    )
-    .values(attempts=bindparam("new_attempts"), due_at=bindparam("new_due"))
+_FEW = 20
+"""Up to so many of one endpoint are removed together with those of others, more by a statement of their own."""
+_IS_KEY = (
+    notice.c.account_id == bindparam("of_account"),
+    notice.c.endpoint_id == bindparam("of_endpoint"),
+    notice.c.id == bindparam("of_id"),
 )
+_POSTPONE = update(notice).where(*_IS_KEY).values(attempts=bindparam("new_attempts"), due_at=bindparam("new_due"))
+
+
+def _key_of(done: RoundResult, id: int) -> dict[str, int]:
+    return {"of_account": done.account_id, "of_endpoint": done.endpoint_id, "of_id": id}
 
 
 async def expire_notices(
@@ -446,7 +457,7 @@ async def find_reports(
         text(_with_facts(page)),
         {"account": account_id, "endpoint": endpoint_id, "since": since, "limit": limit, **values},
     )
-    return [_notice_of(row) for row in rows.mappings()]
+    return [_notice_of(row) for row in rows.mappings() if row["type"] in _KNOWN_TYPES]
 
 
 async def take_notices(
