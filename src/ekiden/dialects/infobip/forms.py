@@ -56,8 +56,10 @@ _BAD_IN_NAME: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
 _EXTENDED: Final = re.compile(r";\s*filename\*\s*=\s*utf-8'[^']*'([^;\s]+)", re.IGNORECASE)
 # Other codecs of the library are no character sets of forms, and some take time beyond measure.
 _CHARSETS: Final = re.compile(
-    r"utf-8|utf-16|ascii|iso8859-\d+|cp125\d|cp932|shift_jis|euc_jp|euc_kr|iso2022_jp|gb2312|gbk|gb18030|big5|koi8-r"
+    r"utf-8|utf-16|ascii|iso8859-\d+|cp125\d|cp932|euc_jp|euc_kr|iso2022_jp|gb2312|gbk|gb18030|big5|koi8-r"
 )
+# As the WHATWG encoding standard has it: what calls itself Shift_JIS is Windows' superset of it.
+_ALIASES: Final = {"windows-31j": "cp932", "shift_jis": "cp932", "shift-jis": "cp932", "sjis": "cp932"}
 _PLAIN_ENCODINGS: Final = frozenset({"", "7bit", "8bit", "binary"})
 
 
@@ -253,7 +255,7 @@ def _extended_name(disposition: str) -> str:
 
 def _decoded(name: str, value: bytes, charset: str) -> str:
     try:
-        known = codecs.lookup(charset).name
+        known = codecs.lookup(_ALIASES.get(charset.strip().lower(), charset)).name
     except (LookupError, ValueError):
         known = ""
     if _CHARSETS.fullmatch(known) is None:

@@ -98,7 +98,7 @@ _NOTHING: Final = SmtpOptions()
 
 def read_options(header: Header) -> SmtpOptions:
     """The options of a message. Raises ``HeaderRefused``."""
-    if PREFIX not in header.raw.lower():
+    if not header.begins(PREFIX):
         return _NOTHING
     names = set()
     values: dict[str, Any] = {}
