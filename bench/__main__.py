@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from bench import profile, queue_depth, report
+from bench import callbacks, profile, queue_depth, rendering, report
 from bench.ekiden_server import Ekiden
 from bench.figures import Sample
 from bench.haraka import Haraka
@@ -60,9 +60,11 @@ def parser() -> argparse.ArgumentParser:
         "what",
         nargs="?",
         default="all",
-        choices=("all", "compare", "queue", "profile", "report"),
+        choices=("all", "compare", "queue", "rendering", "callbacks", "profile", "report"),
         help="compare: the same load on every server; queue: a long queue of deferred messages; all: both; "
-        "profile: where the time of Ekiden's worker goes; report: print the tables of a file again",
+        "rendering: composing personal messages; callbacks: telling of events; "
+        "profile: where the time of Ekiden's worker goes; "
+        "report: print the tables of a file again",
     )
     top.add_argument("file", nargs="?", type=Path, help="report: a file below bench/results")
     top.add_argument("--quick", action="store_true", help="one round of a tenth of the messages: a first look")
@@ -165,9 +167,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if content["kind"] == "queue":
                 results = [queue_depth.Depth(**each) for each in content["results"]]
                 queue_depth.print_results(results, options.markdown)
+            elif content["kind"] == "rendering":
+                rendered = [rendering.Rendered(**each) for each in content["results"]]
+                rendering.print_results(rendered, options.markdown)
+            elif content["kind"] == "callbacks":
+                told = [callbacks.Told(**each) for each in content["results"]]
+                callbacks.print_results(told, options.markdown)
             else:
                 report.print_report(report.samples_of(content), options.markdown)
             return 0
+        if options.what == "rendering":
+            return 0 if rendering.run(options) else 1
         options.dir.mkdir(parents=True, exist_ok=True)
         if output_of("stat", "-f", "-c", "%T", str(options.dir)) in {"tmpfs", "ramfs"}:
             raise BenchError(f"{options.dir} is memory, not a disk; name another directory with --dir")
@@ -181,6 +191,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 names = options.scenarios or ["4k"]
                 server = profiled(options.servers or ["ekiden"])
                 good = profile.run(_scenarios(names, options)[0], base, server, options.markdown)
+            if options.what == "callbacks":
+                good = callbacks.run(options, base)
             if options.what in {"all", "queue"}:
                 good = queue_depth.run(options, base) and good
         finally:

@@ -34,7 +34,7 @@ _PLAIN_NAME = re.compile(r"(?!.*  )(?!.*=\?)[!#-\[\]-~](?:[ !#-\[\]-~]{0,58}[!#-
 _PLAIN_ID = re.compile(r"[A-Za-z0-9!#$&'*+/=?^_`{|}~.@\-]{1,60}")
 _NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _NOT_IN_FALLBACK = re.compile(r"[^!#-\[\]-~]+")
-_EXTENDED_LINE = 60
+_EXTENDED_LINE = 56
 """Characters of a piece of an extended parameter (RFC 2231 §3)."""
 
 

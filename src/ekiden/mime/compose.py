@@ -54,8 +54,10 @@ class Composer:
         self._reply_to = mailbox_field("Reply-To", reply_to)
         self._headers = _fields(headers)
         self._shared = shared
-        self._several = sum(body is not None for body in (self._text, self._amp, self._html)) > 1
-        self._opening = self._open()
+        bodies = ((_PLAIN, self._text), (_AMP, self._amp), (_HTML, self._html))
+        kinds = [kind for kind, body in bodies if body is not None]
+        self._several = len(kinds) > 1
+        self._opening = self._open(b"multipart/alternative" if self._several else kinds[0])
         self._closing = end(ALTERNATIVE) if self._several else b""
 
     @property
@@ -109,14 +111,13 @@ class Composer:
             pieces.append(begin(ALTERNATIVE))
         pieces.append(part)
 
-    def _open(self) -> bytes:
-        """What stands before the first text: MIME-Version, and the beginnings of the multiparts around it."""
-        text_type = b"multipart/alternative" if self._several else _HTML if self._html is not None else _PLAIN
+    def _open(self, kind: bytes) -> bytes:
+        """What stands before the first text, which is, or is within, a part of type ``kind``."""
         opened = b"MIME-Version: 1.0\r\n"
         if self._shared is not None and self._shared.attached:
             opened += _multipart(b"mixed", MIXED) + begin(MIXED)
         if self._shared is not None and self._shared.inline:
-            opened += _multipart(b"related", RELATED, b';\r\n type="' + text_type + b'"') + begin(RELATED)
+            opened += _multipart(b"related", RELATED, b';\r\n type="' + kind + b'"') + begin(RELATED)
         if self._several:
             opened += _multipart(b"alternative", ALTERNATIVE)
         return opened

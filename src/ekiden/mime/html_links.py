@@ -43,7 +43,7 @@ SIGNED = frozenset({
 """Parameters of a query, in lower case, that only signed URLs have."""
 
 _ABSOLUTE = re.compile(r"https?://[^\x00-\x20\x7f/?#\\][^\x00-\x1f\x7f]*", re.IGNORECASE)
-_PARAMETER = re.compile(r"[?&;]([^=&;#]*)=")
+_PARAMETER = re.compile(r"[?&;]([^=&;]*)=")
 _REFERENCE = re.compile(r"&(?:#[0-9]+;?|#[xX][0-9A-Fa-f]+;?|[A-Za-z][A-Za-z0-9]*;?)")
 _URL_BLANKS = "".join(map(chr, range(0x21)))
 _NOT_IN_URLS = str.maketrans("", "", "\t\r\n")
@@ -158,7 +158,7 @@ def trackable(value: str) -> str | None:
     url = _unescaped(value).strip(_URL_BLANKS).translate(_NOT_IN_URLS)
     if _ABSOLUTE.fullmatch(url) is None:
         return None
-    if "?" in url and any(name.lower() in SIGNED for name in _PARAMETER.findall(url)):
+    if "?" in url and any(name.lower() in SIGNED for name in _PARAMETER.findall(url.partition("#")[0])):
         return None
     return url.replace(" ", "%20")
 

@@ -1,0 +1,167 @@
+"""What composing personal messages costs: templates compiled once, then one message after the other on one core.
+
+Each message has its own subject, text and values in 4 KB of HTML with five tracked links and a pixel. Measured is
+``mime.compose`` up to the finished octets; sealing the tokens of links, signing and storing are not part of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+from bench import report
+from bench.figures import spread
+from ekiden.mime.attachment_parts import SharedBuilder
+from ekiden.mime.compose import Composer
+from ekiden.mime.html_links import Html
+from ekiden.mime.mailbox import Mailbox, parse_mailbox
+from ekiden.mime.placeholders import Text
+
+TARGET = 5_000
+"""Messages a second on one core."""
+_TRACKED = "https://links.example.com/t/c/" + "A" * 160
+_PIXEL = "https://links.example.com/t/o/" + "B" * 60
+_WORDS = {
+    "English": (
+        "Hello {{name}}, your order {{order}}",
+        "<p>Thank you for your order, {{name}}. It left our house this morning and will be with you soon.</p>\n",
+    ),
+    "Japanese": (
+        "{{name}} 様、ご注文 {{order}} について",
+        "<p>{{name}} 様、このたびはご注文いただき、誠にありがとうございます。本日発送いたしました。</p>\n",
+    ),
+}
+_SIZE = 4096
+
+
+@dataclass(slots=True)
+class Rendered:
+    """Figures of one row: calls a second in each round, and the octets of what a call returns."""
+
+    what: str
+    octets: int
+    rates: list[float]
+
+
+def _html(paragraph: str) -> str:
+    """A document of 4 KB in UTF-8 with five links."""
+    head = (
+        '<!DOCTYPE html>\n<html><head><meta charset="utf-8"><title>{{order}}</title>\n'
+        '<style>p { margin: 0 0 1em }</style></head>\n<body style="font-family: sans-serif">\n'
+    )
+    links = "".join(
+        f'<p><a class="button" href="https://shop.example.com/{number}?order={{{{order}}}}&amp;from=mail">'
+        f"{number}</a></p>\n"
+        if number % 2
+        else f'<p><a href="https://shop.example.com/page/{number}">{number}</a></p>\n'
+        for number in range(5)
+    )
+    tail = "</body></html>\n"
+    room = _SIZE - len((head + links + tail).encode())
+    return head + paragraph * (room // len(paragraph.encode())) + links + tail
+
+
+def _composer(language: str, attachment: bool = False) -> Composer:
+    subject, paragraph = _WORDS[language]
+    builder = SharedBuilder(1)
+    if attachment:
+        builder.add("terms.pdf", "application/pdf", [bytes(50_000)])
+    return Composer(
+        parse_mailbox("Shop <shop@example.com>"),
+        subject,
+        text=paragraph * 8,
+        html=_html(paragraph),
+        headers=[("X-Campaign", "spring")],
+        shared=builder.build(),
+        clicks=True,
+        pixel="BOTTOM",
+    )
+
+
+def _composing(language: str, attachment: bool = False) -> Callable[[int], bytes]:
+    composer = _composer(language, attachment)
+
+    def compose(number: int) -> bytes:
+        values = {"name": f"Taro {number}", "order": f"2026-{number:08d}"}
+        to = (Mailbox(f"Taro {number}", f"taro.{number}@customer.example.net"),)
+        return composer.compose(
+            to,
+            values,
+            link=lambda _: f"{_TRACKED}{number:08d}",
+            pixel=f"{_PIXEL}{number:08d}",
+            headers=[("List-Unsubscribe", f"<https://links.example.com/t/u/{number:08d}>")],
+        )
+
+    return compose
+
+
+def _rendering() -> Callable[[int], bytes]:
+    document = Html.compile(_html(_WORDS["English"][1]), clicks=True, pixel="BOTTOM")
+    return lambda number: document.render(
+        {"name": f"Taro {number}", "order": str(number)}, lambda _: _TRACKED, _PIXEL
+    ).encode()
+
+
+def _compiling() -> Callable[[int], bytes]:
+    html = _html(_WORDS["English"][1])
+    return lambda number: b"." * Html.compile(f"{html}{number}", clicks=True, pixel="BOTTOM").links
+
+
+def _substituting() -> Callable[[int], bytes]:
+    text = Text.compile(_WORDS["English"][0])
+    return lambda number: text.render({"name": "Taro", "order": str(number)}).encode()
+
+
+def measure(what: str, call: Callable[[int], bytes], rounds: int, seconds: float) -> Rendered:
+    """``call`` with ever new numbers, ``seconds`` long in each round."""
+    octets = len(call(0))
+    rates = []
+    number = 0
+    for _ in range(rounds):
+        first = number
+        begin = time.perf_counter()
+        while (elapsed := time.perf_counter() - begin) < seconds:
+            for number in range(number + 1, number + 101):  # noqa: B020 - counts on from round to round
+                call(number)
+        rates.append((number - first) / elapsed)
+    return Rendered(what, octets, rates)
+
+
+def run(options: argparse.Namespace) -> bool:
+    """Measure, print and save; False: too slow."""
+    rounds = options.rounds or (1 if options.quick else 3)
+    seconds = 0.2 if options.quick else 2.0
+    results = [
+        measure(what, call, rounds, seconds)
+        for what, call in (
+            ("message, English", _composing("English")),
+            ("message, English, with an attachment", _composing("English", attachment=True)),
+            ("message, Japanese", _composing("Japanese")),
+            ("render the HTML only", _rendering()),
+            ("compile the HTML", _compiling()),
+            ("render a subject only", _substituting()),
+        )
+    ]
+    path = report.save("rendering", {"results": [asdict(result) for result in results]})
+    print_results(results, options.markdown)
+    print(f"written to {path}")
+    return all(_met(result) for result in results if result.what.startswith("message"))
+
+
+def _met(result: Rendered) -> bool:
+    rates = spread(result.rates)
+    return rates is not None and rates.middle >= TARGET
+
+
+def print_results(results: list[Rendered], as_markdown: bool) -> None:
+    """The table of the rates, and the target."""
+    rows = [[r.what, f"{r.octets:,}", report.show(spread(r.rates))] for r in results]
+    report.print_table("Rendering, on one core", ("what", "octets", "calls/s"), rows, as_markdown)
+    verdicts = [
+        [r.what, f"≥ {TARGET:,} /s", report.show(spread(r.rates)), "met" if _met(r) else "NOT MET"]
+        for r in results
+        if r.what.startswith("message")
+    ]
+    report.print_table("Targets", report.VERDICT_HEADER, verdicts, as_markdown)
