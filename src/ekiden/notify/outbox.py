@@ -4,9 +4,9 @@ A notice is written in the transaction of its event and removed in one that foll
 it again, with the same id, and never loses it. One worker at a time sends to an endpoint, and owns it meanwhile
 (``endpoint.owner``, which counts while that worker lives), so that the news of a message arrives in its order.
 
-What one look costs, however many notices wait: one query for the endpoints that are due, one for their notices with
-all that is told of them (50 endpoints in a statement), one transaction for the results of all rounds that ended
-together. An endpoint that fails is not looked at before its time, and occupies nobody but itself.
+What one look costs, however many notices wait: one query for the endpoints that are due, one for their notices
+with all that is told of them, one transaction for the results of all rounds that ended together. An endpoint that
+fails is not looked at before its time, and occupies nobody but itself.
 """
 
 from __future__ import annotations

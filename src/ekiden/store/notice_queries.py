@@ -210,15 +210,26 @@ async def by_keys(connection: AsyncConnection) -> None:
         )
 
 
-def _page_sql(page: Page, now: Millis) -> str:
+def _pages_sql(pages: Sequence[Page], now: Millis, limit: int, lateral: bool) -> str:
+    """``pages`` have the same ``limit``. Without LATERAL each page ends at the id of its last row."""
+    wanted = ", ".join(f"({page.endpoint_id:d}, {page.after:d})" for page in pages)
+    due = f"endpoint_id = v.endpoint_id AND {LIVE_SQL} AND id > v.after AND due_at <= {now:d}"
+    if lateral:
+        source = (
+            f"CROSS JOIN LATERAL (SELECT * FROM notice WHERE notice.{due} ORDER BY notice.id LIMIT {limit:d}) AS n"
+        )
+    else:
+        last = f"SELECT id FROM notice WHERE {due} ORDER BY id LIMIT 1 OFFSET {limit - 1:d}"
+        source = (
+            f"CROSS JOIN notice AS n WHERE n.{due.replace(' AND ', ' AND n.')} AND n.id <= ifnull(({last}), {_TOP})"
+        )
     return (
-        f"SELECT * FROM (SELECT {_PAGE_COLUMNS} FROM notice AS n WHERE n.endpoint_id = {page.endpoint_id:d} "
-        f"AND n.{LIVE_SQL} AND n.id > {page.after:d} AND n.due_at <= {now:d} "
-        f"ORDER BY n.id LIMIT {page.limit:d}) AS p{page.endpoint_id:d}"
+        f"SELECT {_PAGE_COLUMNS} FROM (SELECT column1 AS endpoint_id, column2 AS after "
+        f"FROM (VALUES {wanted}) AS given) AS v {source}"
     )
 
 
-_PAGES = 50  # in one statement
+_TOP = (1 << 63) - 1
 
 
 async def due_notices(
@@ -226,10 +237,11 @@ async def due_notices(
 ) -> dict[int, list[DueNotice]]:
     """The notices of ``pages`` by endpoint, oldest first."""
     found: dict[int, list[DueNotice]] = {page.endpoint_id: [] for page in pages}
+    lateral = connection.dialect.name == "postgresql"
     await by_keys(connection)
-    for start in range(0, len(pages), _PAGES):
-        union = " UNION ALL ".join(_page_sql(page, now) for page in pages[start : start + _PAGES])
-        rows = await connection.exec_driver_sql(_with_facts(union))
+    for limit in {page.limit for page in pages}:
+        alike = [page for page in pages if page.limit == limit]
+        rows = await connection.exec_driver_sql(_with_facts(_pages_sql(alike, now, limit, lateral)))
         for row in rows.mappings():
             if row["type"] in _KNOWN_TYPES:
                 found[row["endpoint_id"]].append(_notice_of(row))
