@@ -49,7 +49,7 @@ class ClientError(Exception):
         self.data: Any = facts.get("data")
 
 
-def new(name: str, *args: Any, **fields: Any) -> dict[str, Any]:
+def new(name: str, /, *args: Any, **fields: Any) -> dict[str, Any]:
     """An object of a class of ``infobip_api_client.models`` (or ``FileParameter``), made in the driver."""
     return {"$new": name, "args": args, "fields": fields}
 
@@ -174,14 +174,14 @@ class PythonClient:
         self.program = program
         self.settings = settings
 
-    def call(self, method: str, *args: Any, **fields: Any) -> Any:
+    def call(self, method: str, /, *args: Any, **fields: Any) -> Any:
         """Call a method of ``EmailApi``; arguments are values, and objects by ``new``. Results are as the client's
         ``to_dict`` says, keys as on the wire and times as ``datetime``. ``METHOD_with_http_info`` gives
         ``status_code``, ``headers``, ``data`` and ``raw_data``. Raises ``ClientError``."""
         request = {"configuration": self.settings, "call": method, "args": args, "fields": fields}
         return self.program.ask(request)
 
-    async def call_async(self, method: str, *args: Any, **fields: Any) -> Any:
+    async def call_async(self, method: str, /, *args: Any, **fields: Any) -> Any:
         """``call``, in a thread."""
         return await asyncio.to_thread(self.call, method, *args, **fields)
 

@@ -472,6 +472,45 @@ async def test_everything_of_the_sixth_generation(infobip_6: InfobipPython, stub
     }
 
 
+async def test_lists_and_names(infobip_6: InfobipPython, stub: Stub) -> None:
+    """A field may be called as an argument of ours; a result may be a list."""
+    client = infobip_6.client(stub.base, "KEY-123")
+    ips = [{"id": "A", "ip": "192.0.2.1", "ipAddresses": ["192.0.2.1"], "pools": []}]
+    stub.say(200, ips)
+    assert await client.call_async("get_all_ips") == ips
+    stub.say(201, {"id": "A", "name": "p"})
+    told = await client.call_async("create_ip_pool", new("EmailIpPoolCreateApiRequest", name="p"))
+    assert told == {"id": "A", "name": "p"}
+    assert json.loads(stub.last.body) == {"name": "p"}
+
+
+@pytest.mark.parametrize("status", [200, 201])
+async def test_only_the_documented_status_has_a_result(infobip_6: InfobipPython, stub: Stub, status: int) -> None:
+    """A template that was made is 201 (contract §4.6); with 200 the client throws the answer away."""
+    template = {
+        "id": 1,
+        "name": "n",
+        "html": "<b>x</b>",
+        "isHtmlEditable": True,
+        "attachments": [],
+        "createdAt": "2026-12-01T10:00:00.123+0000",
+        "updatedAt": "2026-12-01T10:00:00.123+0000",
+    }
+    stub.say(status, template)
+    client = infobip_6.client(stub.base, "KEY-123")
+    told = await client.call_async(
+        "create_email_template", "<b>x</b>", name="n", var_from="a@x.test", landing_page="1_2"
+    )
+    assert told == (template | {"createdAt": AT, "updatedAt": AT} if status == 201 else None)
+    assert stub.line == "POST /email/1/templates"
+    assert [(part.name, part.content) for part in stub.parts] == [
+        ("name", b"n"),
+        ("from", b"a@x.test"),
+        ("html", b"<b>x</b>"),
+        ("landingPage", b"1_2"),
+    ]
+
+
 async def test_errors_of_the_python_clients(either: InfobipPython, stub: Stub) -> None:
     client = either.client(stub.base, "wrong")
     for status, name in (
@@ -619,6 +658,26 @@ async def test_other_requests_of_the_node_client(infobip_node: InfobipNode, stub
         await email.call_async(f"channels.email.{method}", *args)
         assert stub.line == line
         assert (json.loads(stub.last.body) if stub.last.body else None) == body
+
+
+async def test_tokens_of_the_node_client(infobip_node: InfobipNode, stub: Stub) -> None:
+    """Without a credential of its own the client sends the word "undefined"; the secret of OAuth is in the query."""
+    stub.say(200, {"token": "t"})
+    client = infobip_node.client(stub.base, authType="Basic", username="u", password="p")
+    told = await client.call_async("auth.ibsso.create")
+    assert told["data"] == {"token": "t"}
+    assert (stub.line, stub.fields["authorization"]) == ("POST /auth/1/session", "undefined")
+    assert json.loads(stub.last.body) == {"username": "u", "password": "p"}
+    await client.call_async("auth.ibsso.destroy", "T")
+    assert (stub.line, stub.fields["authorization"]) == ("DELETE /auth/1/session", "IBSSO T")
+    await client.call_async("auth.oauth2.create")
+    assert stub.line == ("POST /auth/1/oauth2/token?client_secret=p&client_id=u&grant_type=client_credentials")
+    assert (stub.fields["authorization"], stub.last.body) == ("undefined", b"")
+    assert stub.fields["content-type"] == "application/x-www-form-urlencoded"
+    for scheme, name in (("IBSSO", "ibssoToken"), ("Bearer", "oauthToken")):
+        other = infobip_node.client(stub.base, authType=scheme, **{name: "T"})
+        await other.call_async("channels.email.domain.get", "a.test")
+        assert stub.fields["authorization"] == f"{scheme} T"
 
 
 async def test_errors_of_the_node_client(infobip_node: InfobipNode, stub: Stub) -> None:
