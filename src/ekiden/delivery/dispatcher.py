@@ -36,7 +36,7 @@ from ekiden.dns.resolver import Resolver
 from ekiden.net.network import Network
 from ekiden.net.tls import client_context
 from ekiden.store.api import Store, StoreError
-from ekiden.store.records import Delivery, DeliveryKey, Registration, Release
+from ekiden.store.records import Delivery, DeliveryKey, Outcome, Registration, Release
 
 _IDLE_POLL = 1.0  # seconds: how soon work that another worker queued is noticed
 _PROBE = 32  # deliveries to claim at a time while what comes goes straight back
@@ -66,8 +66,11 @@ class Dispatcher:
         share: int = 1,
         tls: ssl.SSLContext | None = None,
         rng: random.Random | None = None,
+        bounced: Callable[[Outcome], None] | None = None,
     ) -> None:
-        """``hostname``: our name in EHLO and in reports; empty: ``config.helo``.
+        """``bounced`` is told of each delivery that was refused for good, once that is on stable storage.
+
+        ``hostname``: our name in EHLO and in reports; empty: ``config.helo``.
 
         ``share``: how many workers of this node share ``site_concurrency`` and ``memory_limit``.
         """
@@ -85,7 +88,7 @@ class Dispatcher:
         self._letters = Letters(store, config.memory_limit // max(1, share))
         notifier = Notifier(store, clock, ids, config, hostname)
         self._wake = asyncio.Event()
-        self._reporter = Reporter(store, self._worker, clock, self._metrics, notifier, self._wake.set)
+        self._reporter = Reporter(store, self._worker, clock, self._metrics, notifier, self._wake.set, bounced)
         self._couriers = Couriers(
             clock=clock,
             config=config,

@@ -14,6 +14,7 @@ import structlog
 
 from ekiden.core.clock import Clock
 from ekiden.core.ids import format_id
+from ekiden.core.states import State
 from ekiden.delivery.letters import Letter
 from ekiden.delivery.metrics import DeliveryMetrics
 from ekiden.delivery.notification import Notifier
@@ -48,8 +49,12 @@ class Reporter:
         metrics: DeliveryMetrics,
         notifier: Notifier,
         queued: Callable[[], None],
+        bounced: Callable[[Outcome], None] | None = None,
     ) -> None:
-        """``queued`` is called when a notification was queued: somebody should claim it."""
+        """``queued`` is called when a notification was queued: somebody should claim it. ``bounced``: see
+        ``Dispatcher``.
+        """
+        self._bounced = bounced
         self._store = store
         self._worker = worker
         self._clock = clock
@@ -153,6 +158,8 @@ class Reporter:
                         message_id=format_id(outcome.delivery.message.id),
                         recipient=outcome.delivery.number,
                     )
+                elif self._bounced is not None and outcome.state is State.BOUNCED:
+                    self._bounced(outcome)
 
         return await self._persist(finish, len(outcomes))
 

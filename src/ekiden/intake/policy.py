@@ -123,15 +123,28 @@ class Policy:
         if allowed.signing is not None and authors:
             known = self._keys.get(account, allowed.signing.id)
             keys = await self._keys.load(account, allowed.signing.id) if known is None else known
-        domain = authors[0] if authors else sender
-        suppressed: Mapping[str, Suppression] = {}
-        if domain is not None:
-            addresses = [recipient.address.text for recipient in recipients]
-            suppressed = await self._suppressions.check(account.id, domain, addresses)
+        suppressed = await self._suppressed(account, recipients, sender, authors)
         due_at = now
         if account.quota.limited and len(recipients) > len(suppressed):
             due_at = await self._take(account, submission, len(recipients) - len(suppressed), now)
         return Clearance(keys, due_at, suppressed)
+
+    async def _suppressed(
+        self,
+        account: AccountFacts,
+        recipients: Sequence[Recipient],
+        sender: str | None,
+        authors: tuple[str, ...] | None,
+    ) -> Mapping[str, Suppression]:
+        """By the author's domain, which recipients know, and that of the envelope, where bounces go."""
+        addresses = [recipient.address.text for recipient in recipients]
+        found: dict[str, Suppression] = {}
+        author = authors[0] if authors else sender
+        if sender is not None and sender != author:
+            found = await self._suppressions.check(account.id, sender, addresses)
+        if author is not None:
+            found |= await self._suppressions.check(account.id, author, addresses)
+        return found
 
     def _check_configurations(
         self, submission: Submission, header: Header, recipients: int, allowed: Allowed

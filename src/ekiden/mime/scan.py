@@ -61,6 +61,10 @@ class Header:
         """Whether there is a field ``name``."""
         return self._find(name, 0) >= 0
 
+    def begins(self, prefix: bytes) -> bool:
+        """Whether the name of any field may begin with ``prefix``; a quick look that can be wrong with a yes."""
+        return b"\n" + prefix in self._lower
+
     def count(self, name: bytes) -> int:
         """How many fields ``name`` there are."""
         if b"\n" + name not in self._lower:

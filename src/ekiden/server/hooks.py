@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+
+from ekiden.access.directory import Directory
+from ekiden.access.suppressions import Suppressions, is_hard
+from ekiden.access.unavailable import UNAVAILABLE
+from ekiden.core.address import parse_address
+from ekiden.core.ids import format_id
 from ekiden.core.states import Cause, State
 from ekiden.server.metrics import WorkerMetrics, memory_bytes
-from ekiden.store.records import Counters
+from ekiden.store.records import Counters, Outcome
+
+log = logging.getLogger(__name__)
 
 
 class DeliveryCounts:
@@ -86,6 +96,28 @@ class SmtpCounts:
         (self._authenticated if result == "accepted" else self._not_authenticated).inc()
 
 
+class CallbackCounts:
+    """``notify.metrics.OutboxMetrics``."""
+
+    def __init__(self, metrics: WorkerMetrics) -> None:
+        self._metrics = metrics
+
+    def sent(self, events: int, seconds: float) -> None:
+        self._metrics.callbacks_taken.inc()
+        self._metrics.events_taken.inc(events)
+        self._metrics.callback_seconds.observe(seconds)
+
+    def failed(self, seconds: float) -> None:
+        self._metrics.callbacks_failed.inc()
+        self._metrics.callback_seconds.observe(seconds)
+
+    def gave_up(self, events: int) -> None:
+        self._metrics.events_dead.inc(events)
+
+    def sending(self, endpoints: int) -> None:
+        self._metrics.callback_endpoints.set(endpoints)
+
+
 class Sampler:
     """Numbers that are looked at rather than counted: memory, and what the store has counted for itself."""
 
@@ -106,3 +138,38 @@ class Sampler:
     def weigh(self) -> None:
         """Look at the memory of this process; takes a few milliseconds."""
         self._metrics.memory.set(memory_bytes())
+
+
+class HardBounces:
+    """``delivery.Dispatcher``'s ``bounced``: addresses that are not there are suppressed, where accounts want that.
+
+    What a crash loses here is learnt again from the next bounce.
+    """
+
+    def __init__(self, directory: Directory, suppressions: Suppressions) -> None:
+        self._directory = directory
+        self._suppressions = suppressions
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __call__(self, outcome: Outcome) -> None:
+        if outcome.delivery.message.sender and is_hard(
+            outcome.cause, outcome.code, outcome.enhanced, outcome.reason
+        ):
+            task = asyncio.create_task(self._note(outcome))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _note(self, outcome: Outcome) -> None:
+        message = outcome.delivery.message
+        try:
+            account = await self._directory.account(message.account_id)
+            if account is not None and account.suppress_bounces:
+                domain = parse_address(message.sender).domain
+                reason = f"{outcome.code} {outcome.enhanced} {outcome.reason}"
+                await self._suppressions.note_bounce(account.id, domain, outcome.delivery.recipient, reason)
+        except UNAVAILABLE as error:
+            log.warning("the bounce of %s is not remembered: %s", format_id(message.id), error)
+
+    async def close(self) -> None:
+        """Wait for what is being written."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)

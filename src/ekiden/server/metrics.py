@@ -95,6 +95,26 @@ class Metrics:
         self.in_memory = shared.declare(
             "ekiden_deliveries_in_memory", "Deliveries that workers hold in memory.", "gauge"
         )
+        self.callbacks = shared.declare(
+            "ekiden_callbacks",
+            "Requests to endpoints of accounts.",
+            "counter",
+            ("result",),
+            [("taken",), ("failed",)],
+        )
+        self.callback_events = shared.declare(
+            "ekiden_callback_events",
+            "Events that endpoints took, and those that were given up.",
+            "counter",
+            ("result",),
+            [("taken",), ("dead",)],
+        )
+        self.callback_seconds = shared.declare(
+            "ekiden_callback_seconds", "How long endpoints took to answer.", "histogram", bounds=_SECONDS
+        )
+        self.callback_endpoints = shared.declare(
+            "ekiden_callback_endpoints", "Endpoints that are sent to now.", "gauge"
+        )
         self.memory = shared.declare(
             "ekiden_memory_bytes", "Memory of all workers; what they share counts once.", "gauge"
         )
@@ -143,6 +163,13 @@ class WorkerMetrics:
         self.fenced = one(metrics.fenced)
         self.released = one(metrics.released)
         self.in_memory = one(metrics.in_memory)
+        callbacks, events = (shared.cells(family, slot) for family in (metrics.callbacks, metrics.callback_events))
+        self.callbacks_taken = callbacks["taken",]
+        self.callbacks_failed = callbacks["failed",]
+        self.events_taken = events["taken",]
+        self.events_dead = events["dead",]
+        self.callback_seconds = shared.histogram(metrics.callback_seconds, slot)
+        self.callback_endpoints = one(metrics.callback_endpoints)
         self.memory = one(metrics.memory)
         self.alive = one(metrics.alive)
         self.restarts = one(metrics.restarts)

@@ -17,6 +17,7 @@ from ekiden.access.smtp_configurations import SmtpConfigurations
 from ekiden.access.smtp_users import SmtpUsers
 from ekiden.access.suppressions import Suppressions
 from ekiden.access.tokens import Tokens
+from ekiden.access.tracking_tokens import TrackingTokens
 from ekiden.access.vault import Vault
 from ekiden.access.zones import Zones
 from ekiden.core.clock import SECOND
@@ -24,12 +25,23 @@ from ekiden.delivery.statistics import Statistics
 from ekiden.dialects.ibm.call import IbmServices
 from ekiden.dialects.ibm.cbr import CbrServices
 from ekiden.dialects.ibm.routes import ibm_handlers
+from ekiden.dialects.infobip.annotator import HeaderAnnotator
+from ekiden.dialects.infobip.report_formats import ReportJson, ReportXml
+from ekiden.dialects.infobip.tracking_formats import Tracking
 from ekiden.dns.resolver import DnsResolver
 from ekiden.domains.keyring import KeyRing
 from ekiden.domains.lookup import DnsLookup
+from ekiden.domains.queries import sending_settings
 from ekiden.domains.service import Domains
+from ekiden.intake.config import IntakeConfig
+from ekiden.intake.door import Door, Handover
+from ekiden.intake.mailer import Mailer
 from ekiden.intake.policy import Policy
 from ekiden.intake.signer import Signer
+from ekiden.notify.endpoints import Endpoints
+from ekiden.notify.formats import by_name
+from ekiden.notify.outbox import Outbox
+from ekiden.notify.ssrf import Destinations
 from ekiden.sender_auth.dkim_sign import SigningKey
 from ekiden.server.setup import KEY_NAME
 
@@ -39,6 +51,7 @@ if TYPE_CHECKING:
 
     from ekiden.core.clock import Clock
     from ekiden.core.ids import IdFactory
+    from ekiden.notify.metrics import OutboxMetrics
     from ekiden.server.config import Config
     from ekiden.store.api import Store
 
@@ -54,10 +67,15 @@ def make_domains(config: Config, store: Store, clock: Clock, vault: Vault) -> Do
     return Domains(store, clock, vault, DnsLookup(resolver), config.domains, config.hostname)
 
 
+MAX_COMPOSED = 41_943_040
+"""Octets of a message that is composed here: 25 MB of texts and files, in base64."""
+
+
 class Services:
     """Close it at the end. Raises ``VaultError`` when the instance key cannot be read."""
 
     def __init__(self, config: Config, store: Store, clock: Clock, ids: IdFactory) -> None:
+        self._ids = ids
         self._config = config
         self._store = store
         self._clock = clock
@@ -73,13 +91,67 @@ class Services:
         self.keyring = KeyRing(store, self.vault)
         self.signer = Signer()
         self.domains = make_domains(config, store, clock, self.vault)
+        lab = config.lab.enabled
+        self.resolver = DnsResolver(config.dns, clock, loopback_only=lab)
+        self._destinations = Destinations(config.callbacks.allowed_networks, loopback_only=lab)
+        self.endpoints = Endpoints(store, clock, self.vault, self._destinations)
+        self.tokens = TrackingTokens(self.vault)
+        self._annotator = HeaderAnnotator(self.endpoints)
         self.suppressions = Suppressions(store, clock)
         self.policy = Policy(
             self.directory, self.gate, self.quotas, self.refusals, self.suppressions, Remembered(store, self._keys)
         )
 
-    def routers(self) -> list[Router]:
-        """The HTTP APIs of the dialects."""
+    def door(self, worker: int, handover: Handover) -> Door:
+        """``worker`` is the registration in the store."""
+        config = self._config
+        intake = IntakeConfig(
+            hostname=config.hostname,
+            # Listeners hold clients to their own limit; what is composed here is bounded by its dialect.
+            max_size=max(config.smtp.max_size, MAX_COMPOSED),
+            max_recipients=config.smtp.max_recipients,
+            expire_after=config.delivery.expire_after,
+            show_client=config.intake.show_client,
+            max_received=config.intake.max_received,
+        )
+        return Door(
+            self._store,
+            self._clock,
+            self._ids,
+            worker,
+            intake,
+            handover,
+            directory=self.directory,
+            policy=self.policy,
+            signer=self.signer,
+            annotator=self._annotator,
+        )
+
+    def mailer(self, door: Door) -> Mailer:
+        """For what is composed here. There is one: the fields of messages from elsewhere are tracked by it, too."""
+        config = self._config
+        base_url = config.tracking.base_url or f"https://{config.hostname}"
+        settings = Remembered(self._store, sending_settings)
+        self._annotator.mailer = mailer = Mailer(door, self.directory, settings, self.tokens, base_url)
+        return mailer
+
+    def outbox(self, worker: int, metrics: OutboxMetrics) -> Outbox:
+        """``worker`` is the registration in the store."""
+        return Outbox(
+            self._store,
+            self._clock,
+            self._ids,
+            worker,
+            self._config.callbacks,
+            by_name((ReportJson(), ReportXml(), Tracking())),
+            self.vault,
+            self.resolver,
+            self._destinations,
+            metrics,
+        )
+
+    def routers(self, mailer: Mailer) -> list[Router]:
+        """The HTTP APIs of the dialects, and the pages that recipients reach."""
         config, store, clock = self._config, self._store, self._clock
         tokens = Tokens(self.vault, clock)
         cbr = CbrServices(

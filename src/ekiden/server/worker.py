@@ -23,15 +23,15 @@ from ekiden.core.errors import EkidenError
 from ekiden.core.ids import IdFactory
 from ekiden.core.texts import TranslatedError
 from ekiden.delivery.dispatcher import Dispatcher
-from ekiden.dns.resolver import DnsResolver
-from ekiden.intake.config import IntakeConfig
 from ekiden.intake.door import Door
+from ekiden.intake.mailer import Mailer
 from ekiden.net.clock import SystemClock
 from ekiden.net.listen import open_listener
 from ekiden.net.network import LoopbackOnlyNetwork, Network, RealNetwork
 from ekiden.net.tls import CertificateFiles, ServerTls
+from ekiden.notify.outbox import Outbox
 from ekiden.server.config import Config, ListenerConfig
-from ekiden.server.hooks import DeliveryCounts, Sampler, SmtpCounts
+from ekiden.server.hooks import CallbackCounts, DeliveryCounts, HardBounces, Sampler, SmtpCounts
 from ekiden.server.housekeeping import Duties, Heartbeat
 from ekiden.server.http import HttpServer, make_app
 from ekiden.server.logging import get_logger
@@ -56,6 +56,7 @@ RUSH = 4  # clients of this worker that wait for a commit: from here on submissi
 _PRUNE_EVERY = 600.0  # seconds
 _CHECK_EVERY = 2.0  # for domains whose check is due
 _DELIVERY = "delivery"
+_CALLBACKS = "callbacks"
 LOST = 75  # exit status (EX_TEMPFAIL): the lease was lost, another worker takes over
 
 
@@ -157,21 +158,33 @@ class _Worker:
             self._start(self.heartbeat.run(), "heartbeat")
             sampler = Sampler(self.metrics, store.counters)
             self._start(self._sample(sampler), "sample")
-            dispatcher = self._dispatcher(store, me) if "delivery" in roles else None
-            if dispatcher is not None:
-                self._start(dispatcher.run(), _DELIVERY)
             services = Services(self.config, store, self.clock, self.ids)
             stack.push_async_callback(services.close)
+            dispatcher: Dispatcher | None = None
+            if "delivery" in roles:
+                bounces = HardBounces(services.directory, services.suppressions)
+                stack.push_async_callback(bounces.close)
+                dispatcher = self._dispatcher(store, me, services, bounces)
+                self._start(dispatcher.run(), _DELIVERY)
+            door = services.door(me.id, dispatcher or NoDelivery())
+            if dispatcher is not None:
+                dispatcher.yield_to(lambda: door.waiting >= RUSH)
+            mailer = services.mailer(door)
+            outbox: Outbox | None = None
+            if "notify" in roles:
+                outbox = services.outbox(me.id, CallbackCounts(self.metrics))
+                store.on_notices(outbox.wake)
+                self._start(outbox.run(), _CALLBACKS)
             if "smtp" in roles:
-                await self._listen(store, me, services, dispatcher)
+                await self._listen(store, door, services)
             if "http" in roles:
-                await self._serve_http(store, services, sampler, stack)
+                await self._serve_http(store, services, mailer, sampler, stack)
             if "housekeeping" in roles:
                 self._keep_house(store, me, services)
             self.spec.report.send(ready=True)
             self.log.debug("worker ready", registration=me.id)
             await self.stop.wait()
-            await self._drain(dispatcher)
+            await self._drain(dispatcher, outbox)
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -212,7 +225,7 @@ class _Worker:
 
     # the parts
 
-    def _dispatcher(self, store: Store, me: Registration) -> Dispatcher:
+    def _dispatcher(self, store: Store, me: Registration, services: Services, bounces: HardBounces) -> Dispatcher:
         lab = self.config.lab.enabled
         network: Network = LoopbackOnlyNetwork() if lab else RealNetwork()
         return Dispatcher(
@@ -221,38 +234,16 @@ class _Worker:
             self.clock,
             self.ids,
             network,
-            DnsResolver(self.config.dns, self.clock, loopback_only=lab),
+            services.resolver,
             self.config.delivery,
             DeliveryCounts(self.metrics),
             hostname=self.config.hostname,
             share=self.spec.workers,
+            bounced=bounces,
         )
 
-    async def _listen(
-        self, store: Store, me: Registration, services: Services, dispatcher: Dispatcher | None
-    ) -> None:
+    async def _listen(self, store: Store, door: Door, services: Services) -> None:
         config = self.config
-        intake = IntakeConfig(
-            hostname=config.hostname,
-            max_size=config.smtp.max_size,
-            max_recipients=config.smtp.max_recipients,
-            expire_after=config.delivery.expire_after,
-            show_client=config.intake.show_client,
-            max_received=config.intake.max_received,
-        )
-        door = Door(
-            store,
-            self.clock,
-            self.ids,
-            me.id,
-            intake,
-            dispatcher or NoDelivery(),
-            directory=services.directory,
-            policy=services.policy,
-            signer=services.signer,
-        )
-        if dispatcher is not None:
-            dispatcher.yield_to(lambda: door.waiting >= RUSH)
         counts = SmtpCounts(self.metrics)
         admission = Admission(config.smtp)
         files = certificate_files(config)
@@ -297,7 +288,7 @@ class _Worker:
             ) from None
         return Principal(account.id, 0, account.name, account.priority)
 
-    async def _drain(self, dispatcher: Dispatcher | None) -> None:
+    async def _drain(self, dispatcher: Dispatcher | None, outbox: Outbox | None) -> None:
         """No new work; what is being received or sent may end in time; the rest goes back to the queue."""
         self.draining = True
         until = self.clock.monotonic() + self.config.workers.drain_timeout
@@ -311,8 +302,14 @@ class _Worker:
             await dispatcher.drain(left())
             # Its run ends when the last outcome is on stable storage: what is not would be sent again.
             await asyncio.wait([task for task in self._tasks if task.get_name() == _DELIVERY], timeout=left() + 1)
+        if outbox is not None:
+            # What was told is written down, so that nobody is told twice.
+            await outbox.drain(left())
+            await asyncio.wait([task for task in self._tasks if task.get_name() == _CALLBACKS], timeout=left() + 1)
 
-    async def _serve_http(self, store: Store, services: Services, sampler: Sampler, stack: AsyncExitStack) -> None:
+    async def _serve_http(
+        self, store: Store, services: Services, mailer: Mailer, sampler: Sampler, stack: AsyncExitStack
+    ) -> None:
         exposition = Exposition(self.spec.metrics, store, self.clock)
 
         async def metrics_text() -> bytes:
@@ -321,7 +318,7 @@ class _Worker:
 
         sockets = [open_listener(address.host, address.port) for address in self.spec.ports.http]
         server = HttpServer(
-            make_app(self._missing, metrics_text, services.routers()),
+            make_app(self._missing, metrics_text, services.routers(mailer)),
             sockets,
             proxy_from=self.config.http.proxy_from,
         )

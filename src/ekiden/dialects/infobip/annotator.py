@@ -1,0 +1,100 @@
+"""What the X-IB-* fields of a message ask for, done at the door: for SMTP above all (contract §7.5)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ekiden.access.tracking_tokens import trackable
+from ekiden.access.unavailable import UNAVAILABLE
+from ekiden.core.notices import News, Route
+from ekiden.dialects.infobip.smtp_headers import PREFIX, HeaderRefused, SmtpOptions, read_options
+from ekiden.dialects.infobip.tracking_formats import Tracking
+from ekiden.intake.errors import TemporarilyUnavailable
+from ekiden.mime.instrument import instrument
+from ekiden.notify.errors import NotifyError
+
+if TYPE_CHECKING:
+    from ekiden.core.submission import Submission
+    from ekiden.intake.mailer import Mailer
+    from ekiden.mime.scan import Header
+    from ekiden.notify.endpoints import Endpoints
+
+
+class HeaderAnnotator:
+    """``intake.door.Annotator``. ``mailer`` is set once there is one: it stands on the door that asks this."""
+
+    def __init__(self, endpoints: Endpoints) -> None:
+        self._endpoints = endpoints
+        self.mailer: Mailer | None = None
+
+    def concerns(self, header: Header) -> bool:
+        return header.begins(PREFIX)
+
+    async def annotate(self, submission: Submission, header: Header) -> Submission:
+        """The submission with what its fields say, without them. Raises ``IntakeError``: the field is named."""
+        options = read_options(header)
+        labels = submission.labels
+        if options.callback_data:
+            labels = {**labels, "callback_data": options.callback_data}
+        annotated = replace(
+            submission,
+            content=header.without(options.names),
+            marks=options.marks,
+            labels=labels,
+            priority=options.priority if "priority" in options.given else submission.priority,
+            routes=(*submission.routes, *await self._routes(submission.account_id, options)),
+        )
+        return await self._tracked(annotated, options)
+
+    async def _routes(self, account_id: int, options: SmtpOptions) -> list[Route]:
+        routes = []
+        for name, url, format, news in (
+            (
+                "X-IB-Notify-Url",
+                options.notify_url,
+                options.notify_format,
+                News.FINAL | News.INTERMEDIATE if options.intermediate else News.FINAL,
+            ),
+            ("X-IB-Tracking-Url", options.tracking_url, Tracking.name, News.TRACKING),
+        ):
+            if not url:
+                continue
+            try:
+                routes.append(Route(await self._endpoints.find(account_id, format, url), int(news)))
+            except NotifyError as error:
+                raise HeaderRefused(name, error.text("en")) from None
+            except UNAVAILABLE as error:
+                raise TemporarilyUnavailable from error
+        return routes
+
+    async def _tracked(self, submission: Submission, options: SmtpOptions) -> Submission:
+        """With links and picture in its HTML, if it was asked for: by a URL to tell, or by ``X-IB-Track``."""
+        asked = (options.track, options.track_opens, options.track_clicks)
+        if self.mailer is None or submission.sender is None or not (options.tracking_url or any(asked)):
+            return submission
+        settings = await self.mailer.sending_settings(submission.account_id, submission.sender.domain)
+        opens = _wish(options.track_opens, options.track, settings.tracking.opens)
+        clicks = _wish(options.track_clicks, options.track, settings.tracking.clicks)
+        if not opens and not clicks:
+            return submission
+        urls = self.mailer.urls(settings)
+        message_id = self.mailer.new_id()
+        number = 1 if len(submission.recipients) == 1 else 0
+        account_id = submission.account_id
+
+        def link(url: str) -> str:
+            return urls.click(account_id, message_id, number, url) if trackable(url) else url
+
+        content = instrument(
+            submission.content,
+            link=link if clicks else None,
+            pixel=urls.open(account_id, message_id, number) if opens else "",
+        )
+        return replace(submission, content=content, message_id=message_id)
+
+
+def _wish(own: bool | None, master: bool | None, default: bool) -> bool:
+    if own is not None:
+        return own
+    return default if master is None else master
