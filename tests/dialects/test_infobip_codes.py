@@ -10,6 +10,7 @@ from infobip_probe import happening
 from ekiden.core.events import EventType
 from ekiden.core.states import Cause, State
 from ekiden.delivery import outcome
+from ekiden.delivery.bulks import Bulk
 from ekiden.dialects.infobip import codes
 from ekiden.dialects.infobip.codes import Error, Status
 from ekiden.dialects.infobip.status import (
@@ -22,6 +23,7 @@ from ekiden.dialects.infobip.status import (
     verdict,
     verdict_of,
 )
+from ekiden.intake.door import SUPPRESSED
 from ekiden.smtp.reply import ReplyParser
 
 # Contract §6.2: group, then id, name, P(ermanent) or T.
@@ -98,8 +100,8 @@ def test_every_state_and_cause_has_its_status_and_error(state: State) -> None:
         State.EXPIRED: "EXPIRED",
         State.DROPPED: "REJECTED",
     }
-    for cause, (code, enhanced, text), kind in itertools.product(Cause, REPLIES, ("", "bounce", "nonsense")):
-        status, error = verdict(state, cause, code, enhanced, text, kind)
+    for cause, (code, enhanced, text) in itertools.product(Cause, REPLIES):
+        status, error = verdict(state, cause, code, enhanced, text)
         assert status.group_name == groups.get(state, "PENDING")
         assert status.group_name in GENERAL_STATUSES
         assert error.group_name in ("OK", "HANDSET_ERRORS", "USER_ERRORS", "OPERATOR_ERRORS")  # contract §0.7
@@ -191,11 +193,14 @@ def test_suppressed(kind: str, wanted: int) -> None:
     assert (status.id, error.id) == (14, wanted)
 
 
-def test_suppressed_as_logs_see_it() -> None:
-    assert verdict(State.DROPPED, Cause.RECIPIENT, 550, "5.1.1", "")[1] is codes.SUPPRESSED_BOUNCE
-    assert verdict(State.DROPPED, Cause.RECIPIENT, 550, "5.2.2", "")[1] is codes.INBOX_FULL
-    assert verdict(State.DROPPED, Cause.REPUTATION, 550, "", "")[1] is codes.SUPPRESSED_COMPLAINT
-    assert verdict(State.DROPPED, Cause.POLICY, 550, "", "")[1] is codes.UNSUBSCRIBED
+@pytest.mark.parametrize(
+    ("kind", "wanted"), [("bounce", 6034), ("complaint", 6035), ("over_quota", 6010), ("unsubscribe", 6003)]
+)
+def test_suppressed_as_logs_see_it(kind: str, wanted: int) -> None:
+    reason = SUPPRESSED.format(kind=kind, reason="550 5.1.1 (x) no such user")
+    status, error = verdict(State.DROPPED, Cause.RECIPIENT, 0, "", reason)
+    assert (status.id, error.id) == (14, wanted)
+    assert verdict(State.DROPPED, Cause.RECIPIENT, 0, "", f"x {reason}")[1] is codes.UNKNOWN
 
 
 def test_an_event_is_told_as_it_was() -> None:
@@ -207,23 +212,22 @@ def test_an_event_is_told_as_it_was() -> None:
 
 
 @pytest.mark.parametrize(
-    ("counts", "wanted"),
+    ("counts", "paused", "begun", "wanted"),
     [
-        ({State.SCHEDULED: 3}, "PENDING"),
-        ({State.SCHEDULED: 3, State.DROPPED: 1}, "PENDING"),
-        ({State.HELD: 3}, "PAUSED"),
-        ({State.HELD: 3, State.DELIVERED: 4}, "PAUSED"),
-        ({State.HELD: 3, State.SENDING: 1}, "PROCESSING"),
-        ({State.SCHEDULED: 3, State.DELIVERED: 1}, "PROCESSING"),
-        ({State.QUEUED: 1}, "PROCESSING"),
-        ({State.DEFERRED: 1, State.DELIVERED: 9}, "PROCESSING"),
-        ({State.CANCELLED: 2, State.DELIVERED: 1}, "CANCELED"),
-        ({State.CANCELLED: 2, State.DEFERRED: 0}, "CANCELED"),
-        ({State.DELIVERED: 2, State.BOUNCED: 1, State.DROPPED: 1}, "FINISHED"),
-        ({State.BOUNCED: 1}, "FINISHED"),
-        ({State.DROPPED: 2}, "FAILED"),
-        ({}, "FINISHED"),
+        ({State.SCHEDULED: 3}, 0, 0, "PENDING"),
+        ({State.SCHEDULED: 3, State.DROPPED: 1}, 0, 0, "PENDING"),
+        ({State.HELD: 3}, 0, 0, "PENDING"),
+        ({State.HELD: 3}, 3, 0, "PAUSED"),
+        ({State.HELD: 3, State.DELIVERED: 4, State.SENDING: 1}, 3, 5, "PAUSED"),
+        ({State.SCHEDULED: 3, State.DELIVERED: 1}, 0, 1, "PROCESSING"),
+        ({State.QUEUED: 1}, 0, 1, "PROCESSING"),
+        ({State.DEFERRED: 1, State.DELIVERED: 9}, 0, 10, "PROCESSING"),
+        ({State.CANCELLED: 2, State.DELIVERED: 1}, 0, 1, "CANCELED"),
+        ({State.CANCELLED: 2, State.DEFERRED: 0}, 0, 0, "CANCELED"),
+        ({State.DELIVERED: 2, State.BOUNCED: 1, State.DROPPED: 1}, 0, 3, "FINISHED"),
+        ({State.BOUNCED: 1}, 0, 1, "FINISHED"),
+        ({State.DROPPED: 2, State.CANCELLED: 0}, 0, 0, "FAILED"),
     ],
 )
-def test_bulks(counts: dict[State, int], wanted: str) -> None:
-    assert bulk_status(counts) == wanted
+def test_bulks(counts: dict[State, int], paused: int, begun: int, wanted: str) -> None:
+    assert bulk_status(Bulk("b", 1, counts, paused=paused, movable=0, begun=begun, send_at=0)) == wanted

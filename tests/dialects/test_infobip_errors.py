@@ -11,7 +11,11 @@ from infobip_probe import Probe, probing
 
 from ekiden.access.errors import NotFound
 from ekiden.access.vault import VaultError
+from ekiden.content.errors import BadField, NoSuchContent
 from ekiden.core.texts import Texts
+from ekiden.delivery.address_check_requests import BadCheckRequest
+from ekiden.delivery.bulks import BulkNotAllowed, BulkNotFound
+from ekiden.delivery.logs import BadCursor
 from ekiden.dialects.infobip import texts
 from ekiden.dialects.infobip.errors import ApiError, Violation, from_door
 from ekiden.domains.errors import DomainTaken, NoSuchDomain
@@ -33,7 +37,12 @@ RAISED |= {
             Violation("to", "must be between {lowest} and {highest}", {"lowest": 1, "highest": 9}),
         ),
     ),
-    "bulk": ApiError(404, text="Bulk not found"),
+    "bulk": BulkNotFound("b-1"),
+    "begun": BulkNotAllowed("bulk {bulk}: there is nothing to pause", "b-1"),
+    "cursor": BadCursor("x"),
+    "template": NoSuchContent("there is no template {id}", id=5),
+    "content": BadField("subject", "{field} has control characters or line breaks"),
+    "checks": BadCheckRequest("destinations", "a request has 1 to {most} addresses", most=9),
     "odd": ApiError(409, text="{odd} <text> & more"),
     "later": ApiError(429, headers={"Retry-After": "3"}),
     "suspended": door.AccountSuspended(),
@@ -176,6 +185,24 @@ async def test_texts_of_the_contract_instead_of_the_defaults(probe: Probe) -> No
     assert body == {"requestError": {"serviceException": {"messageId": "NOT_FOUND", "text": "Bulk not found"}}}
 
 
+async def test_a_bulk_that_cannot_be_changed(probe: Probe) -> None:
+    status, body = await get(probe, "/legacy/begun")
+    assert status == 409
+    assert body["requestError"]["serviceException"] == {
+        "messageId": "CONFLICT",
+        "text": "Update not allowed for bulk",
+        "validationErrors": {"bulkId": ["bulk b-1: there is nothing to pause"]},
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"), [("cursor", "cursor"), ("content", "subject"), ("checks", "destinations")]
+)
+async def test_services_that_name_a_field(probe: Probe, name: str, wanted: str) -> None:
+    status, body = await get(probe, f"/platform/{name}")
+    assert (status, body["violations"][0]["property"]) == (400, wanted)
+
+
 async def test_headers(probe: Probe) -> None:
     for shape in ("legacy", "platform"):
         reply = await probe.client.get(f"/{shape}/later")
@@ -193,6 +220,7 @@ async def test_headers(probe: Probe) -> None:
         ("domain", 404, "there is no domain x.example"),
         ("taken", 409, "there is a domain x.example already"),
         ("found", 404, "there is no account x"),
+        ("template", 404, "there is no template 5"),
         ("xib", 400, "the message is refused: no"),
         ("broken", 500, None),
         ("vault", 500, None),

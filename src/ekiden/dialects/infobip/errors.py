@@ -19,7 +19,11 @@ from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFou
 from ekiden.access.errors import AccessError, NameTaken, NotFound
 from ekiden.access.unavailable import UNAVAILABLE
 from ekiden.access.vault import VaultError
+from ekiden.content.errors import ContentError, ContentTaken, NoSuchContent
 from ekiden.core.texts import Language, Texts, TranslatedError
+from ekiden.delivery.address_check_requests import BadCheckRequest
+from ekiden.delivery.bulks import BulkNotAllowed, BulkNotFound
+from ekiden.delivery.logs import BadCursor
 from ekiden.dialects.infobip.report_formats import xml_text
 from ekiden.dialects.infobip.texts import TEXTS
 from ekiden.domains.errors import DomainInUse, DomainsError, DomainTaken, NoSuchDomain
@@ -40,6 +44,7 @@ from ekiden.intake.errors import (
     TooManyRecipients,
 )
 from ekiden.mime.errors import MimeError
+from ekiden.notify.errors import NotifyError
 
 log = logging.getLogger(__name__)
 
@@ -246,9 +251,9 @@ def _response(error: ApiError, body: bytes, media_type: str) -> Response[bytes]:
 
 
 _STATUSES: Final[tuple[tuple[tuple[type[Exception], ...], int], ...]] = (
-    ((NotFound, NoSuchDomain), 404),
-    ((NameTaken, DomainTaken, DomainInUse), 409),
-    ((AccessError, DomainsError, MimeError), 400),
+    ((NotFound, NoSuchDomain, NoSuchContent), 404),
+    ((NameTaken, DomainTaken, DomainInUse, ContentTaken), 409),
+    ((AccessError, DomainsError, ContentError, NotifyError, MimeError, BadCheckRequest), 400),
 )
 
 # What the door says in SMTP, said here: status, field (legacy and platform), sentence.
@@ -297,8 +302,14 @@ def as_api_error(error: Exception, path: str, method: str) -> ApiError:
     if isinstance(error, MethodNotAllowedException):
         allow = {"Allow": (error.headers or {}).get("allow", "")}
         return ApiError.because(405, "{method} is not possible here", method=method, headers=allow)
+    if isinstance(error, BulkNotFound):
+        return ApiError(404, text="Bulk not found")  # contract §4.1
+    if isinstance(error, BulkNotAllowed):
+        return ApiError(409, (Violation.of("bulkId", error),), text="Update not allowed for bulk")
+    if isinstance(error, BadCursor):
+        return ApiError(400, (Violation.of("cursor", error),))
     if isinstance(error, TranslatedError) and (status := _status_of(error)):
-        return ApiError(status, (Violation.of(REQUEST, error),))
+        return ApiError(status, (Violation.of(getattr(error, "field", REQUEST), error),))
     if isinstance(error, HTTPException) and error.status_code < 500:
         return ApiError.because(error.status_code, "the request cannot be understood: {why}", why=error.detail)
     if isinstance(error, UNAVAILABLE):

@@ -8,7 +8,6 @@ the cause at last, as in ``delivery.outcome``. What is still being tried never h
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -17,8 +16,10 @@ import msgspec
 from ekiden.core.events import EventType
 from ekiden.core.notices import Happening
 from ekiden.core.states import Cause, State
+from ekiden.delivery.bulks import Bulk
 from ekiden.dialects.infobip import codes
 from ekiden.dialects.infobip.codes import Error, Status
+from ekiden.intake.door import SUPPRESSED
 
 _STATUSES: Final[dict[State, Status]] = {
     State.HELD: codes.PENDING_ACCEPTED,
@@ -33,16 +34,14 @@ _STATUSES: Final[dict[State, Status]] = {
     State.CANCELLED: codes.UNDELIVERABLE_NOT_SENT,
 }
 
-# What was not sent on purpose. Where the kind of a suppression is not at hand (logs read no events), the cause that
-# the door gave tells: a bounce is RECIPIENT, a full mailbox RECIPIENT with x.2.2, a complaint REPUTATION, an
-# unsubscription POLICY.
+# What was not sent on purpose, for another reason than suppression.
 _DROPPED: Final[dict[Cause, tuple[Status, Error]]] = {
     Cause.NONE: (codes.REJECTED_NETWORK, codes.UNKNOWN),
-    Cause.RECIPIENT: (codes.REJECTED_BLOCKLISTED, codes.SUPPRESSED_BOUNCE),
-    Cause.REPUTATION: (codes.REJECTED_BLOCKLISTED, codes.SUPPRESSED_COMPLAINT),
+    Cause.RECIPIENT: (codes.REJECTED_BLOCKLISTED, codes.UNKNOWN),
+    Cause.REPUTATION: (codes.REJECTED_NETWORK, codes.UNKNOWN),
     Cause.CONTENT: (codes.SIGNALS_BLOCKED, codes.SPAM_DETECTED),
     Cause.RATE: (codes.REJECTED_FLOODING, codes.SAFETY_RATE_LIMIT),
-    Cause.POLICY: (codes.REJECTED_BLOCKLISTED, codes.UNSUBSCRIBED),
+    Cause.POLICY: (codes.REJECTED_NETWORK, codes.UNKNOWN),
     Cause.NETWORK: (codes.REJECTED_ROUTE, codes.UNKNOWN),
     Cause.OURS: (codes.REJECTED_INTERNAL, codes.INTERNAL),
 }
@@ -52,6 +51,8 @@ _SUPPRESSED: Final[dict[str, Error]] = {
     "over_quota": codes.INBOX_FULL,
     "unsubscribe": codes.UNSUBSCRIBED,
 }
+# Which list it was stands in the reason that the door leaves with the delivery, the one thing that logs have.
+_KIND: Final = re.compile(re.escape(SUPPRESSED.partition("{kind}")[0]) + r"(\w+)")
 
 # Subject and detail of an enhanced code (RFC 3463, 7372, 7505): the error for good, and the one for now.
 _ENHANCED: Final[dict[str, tuple[Error, Error]]] = {
@@ -124,21 +125,16 @@ _CAUSES: Final[dict[Cause, tuple[Error, Error]]] = {
 }
 
 
-def verdict(
-    state: State, cause: Cause, code: int, enhanced: str, reason: str, kind: str = ""
-) -> tuple[Status, Error]:
+def verdict(state: State, cause: Cause, code: int, enhanced: str, reason: str) -> tuple[Status, Error]:
     """The status and the error of a delivery.
 
-    ``code``, ``enhanced`` and ``reason`` are of the last reply, or ours; 0 and empty: none. ``kind``: of the
-    suppression that stopped it, where that is known.
+    ``code``, ``enhanced`` and ``reason`` are of the last reply, or ours; 0 and empty: none.
     """
     if state is State.DROPPED:
-        if kind in _SUPPRESSED:
-            return codes.REJECTED_BLOCKLISTED, _SUPPRESSED[kind]
-        status, error = _DROPPED[cause]
-        if cause is Cause.RECIPIENT and enhanced.endswith(".2.2"):
-            error = codes.INBOX_FULL
-        return status, error
+        kind = _KIND.match(reason)
+        if kind is not None and kind[1] in _SUPPRESSED:
+            return codes.REJECTED_BLOCKLISTED, _SUPPRESSED[kind[1]]
+        return _DROPPED[cause]
     status = _STATUSES[state]
     if state is State.CANCELLED:
         return status, codes.CANCELED
@@ -194,10 +190,11 @@ def verdict_of(happening: Happening) -> tuple[Status, Error]:
     state = _OF_EVENT[happening.type]
     if not state.final and state is not State.DEFERRED:
         return _STATUSES[state], codes.NO_ERROR
-    kind = ""
     if state is State.DROPPED and happening.data.get("why") == "suppressed":
-        kind = str(happening.data.get("kind", ""))
-    return verdict(state, Cause(happening.cause), happening.code, happening.enhanced, happening.reason, kind)
+        error = _SUPPRESSED.get(str(happening.data.get("kind")))
+        if error is not None:
+            return codes.REJECTED_BLOCKLISTED, error
+    return verdict(state, Cause(happening.cause), happening.code, happening.enhanced, happening.reason)
 
 
 GENERAL_STATUSES: Final = ("ACCEPTED", "PENDING", "UNDELIVERABLE", "DELIVERED", "EXPIRED", "REJECTED")
@@ -209,23 +206,20 @@ def states_of(general_status: str) -> frozenset[State]:
     return frozenset(state for state, status in _STATUSES.items() if status.group_name == general_status)
 
 
-def bulk_status(counts: Mapping[State, int]) -> str:
-    """The status of a bulk (contract §4.1) from how many of its deliveries are in each state.
+def bulk_status(bulk: Bulk) -> str:
+    """The status of a bulk (contract §4.1).
 
     A bulk whose rest was cancelled is ``CANCELED``, and one of which nothing was ever tried ``FAILED``; deliveries
-    that failed one by one are in the reports.
+    that failed one by one are in the reports. It is ``PAUSED`` although what was under way may still arrive.
     """
-    present = {state for state, count in counts.items() if count > 0}
-    live = {state for state in present if not state.final}
-    if not live:
-        if State.CANCELLED in present:
-            return "CANCELED"
-        return "FAILED" if present == {State.DROPPED} else "FINISHED"
-    if live & {State.QUEUED, State.SENDING, State.DEFERRED}:
-        return "PROCESSING"
-    if State.HELD in live:
+    if bulk.paused:
         return "PAUSED"
-    return "PENDING" if present <= {State.SCHEDULED, State.DROPPED} else "PROCESSING"
+    if bulk.unfinished:
+        return "PROCESSING" if bulk.begun else "PENDING"
+    present = {state for state, count in bulk.counts.items() if count > 0}
+    if State.CANCELLED in present:
+        return "CANCELED"
+    return "FAILED" if present == {State.DROPPED} else "FINISHED"
 
 
 @lru_cache(maxsize=256)
