@@ -18,6 +18,7 @@ from sqlalchemy import Row, delete, insert, select, update
 from ekiden.access.audit import Actor, changed
 from ekiden.content.errors import BadContent, ContentTaken, NoSuchContent
 from ekiden.mime.placeholders import Text
+from ekiden.store.tables import account
 from ekiden.store.tables import landing_page as table
 
 if TYPE_CHECKING:
@@ -71,6 +72,9 @@ class LandingPages:
         now = self._clock.now()
         values = {"name": name, "html": html, "updated_at": now}
         async with self._store.write() as connection:
+            # Changes to the pages of one account happen one after another.
+            owner = select(account.c.id).where(account.c.id == account_id)
+            await connection.execute(owner.with_for_update(key_share=True))
             old = await _row(connection, account_id, uid) if uid else None
             if old is not None and not replace:
                 raise ContentTaken("there is a landing page {uid!r} already", uid=uid)

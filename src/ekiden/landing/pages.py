@@ -96,7 +96,8 @@ def _first(accept: str, liked: dict[str, float]) -> bool:
 
 def button(lang: Language) -> str:
     """The form with the button to unsubscribe, for pages of ours and of accounts."""
-    return f'<form method="post"><button type="submit">{TEXTS("Unsubscribe", lang)}</button></form>'
+    words = TEXTS("Unsubscribe", lang)
+    return f'<form method="post"><button type="submit" class="unsubscribe">{words}</button></form>'
 
 
 def asked(lang: Language, token: UnsubscribeToken) -> str:

@@ -1,0 +1,165 @@
+"""``ekiden suppression``: addresses that a sending domain does not mail."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from ekiden.access.accounts import get_account
+from ekiden.access.audit import local_actor
+from ekiden.access.suppressions import KINDS, Suppression, Suppressions, check_kind
+from ekiden.cli.common import ConfigOption, JsonOption, error_console, load, opened_store, print_json, run_async
+from ekiden.cli.opt_out_texts import OptOutCliError, tr, unreadable
+from ekiden.cli.tables import iso, local_time, make_table, output
+from ekiden.net.clock import SystemClock
+
+app = typer.Typer(no_args_is_help=True, help="Suppressions: addresses that a sending domain does not mail.")
+
+AccountOption = Annotated[str, typer.Option("--account", "-a", help="The account's name.")]
+DomainOption = Annotated[str, typer.Option("--domain", "-d", help="The sending domain.")]
+AddressesArgument = Annotated[
+    list[str] | None, typer.Argument(help="Recipients' addresses.", metavar="ADDRESS...", show_default=False)
+]
+FileOption = Annotated[
+    Path | None,
+    typer.Option("--file", "-f", help="Addresses in a file, one a line; - is standard input.", show_default=False),
+]
+
+_BATCH: Final = 10_000
+"""Addresses of a file in one transaction."""
+
+
+def suppression_json(item: Suppression, account: str) -> dict[str, Any]:
+    """One suppression; the keys are documented in docs/cli.md."""
+    return {
+        "account": account,
+        "domain": item.domain,
+        "address": item.address,
+        "kind": item.kind,
+        "reason": item.reason,
+        "created_at": iso(item.created_at),
+    }
+
+
+def read_addresses(given: list[str] | None, file: Path | None) -> list[str]:
+    """Those of the command line and of the file, without its empty lines and those that begin with ``#``."""
+    lines: list[str] = []
+    if file is not None:
+        try:
+            text = typer.get_text_stream("stdin").read() if str(file) == "-" else file.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise unreadable(file, error) from None
+        lines = [line.strip() for line in text.splitlines()]
+    addresses = [*(given or ()), *(line for line in lines if line and not line.startswith("#"))]
+    if not addresses:
+        raise OptOutCliError("name an address, or a file with --file")
+    return addresses
+
+
+@app.command("list")
+def list_(
+    account: AccountOption,
+    domain: Annotated[str, typer.Option("--domain", "-d", help="Of this sending domain.", show_default=False)] = "",
+    kind: Annotated[str, typer.Option("--kind", help=f"One of {', '.join(KINDS)}.", show_default=False)] = "",
+    address: Annotated[str, typer.Option("--address", help="Of this recipient.", show_default=False)] = "",
+    recipient_domain: Annotated[
+        str, typer.Option("--recipient-domain", help="Of recipients in this domain.", show_default=False)
+    ] = "",
+    offset: Annotated[int, typer.Option("--offset", help="Leave out so many.", min=0)] = 0,
+    limit: Annotated[int, typer.Option("--limit", "-n", help="Show so many.", min=1)] = 100,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List suppressions, oldest first."""
+
+    async def main() -> list[Suppression]:
+        async with opened_store(load(config)) as store:
+            owner = await get_account(store, account)
+            return await Suppressions(store, SystemClock()).list(
+                owner.id,
+                domain=domain,
+                kind=kind,
+                address=address,
+                recipient_domain=recipient_domain,
+                offset=offset,
+                limit=limit,
+            )
+
+    found = run_async(main())
+    if as_json:
+        print_json([suppression_json(item, account) for item in found])
+        return
+    if not found:
+        error_console().print(tr("nothing found"))
+        return
+    table = make_table("address", "domain", "kind", "since", "reason", translate=tr)
+    for item in found:
+        table.add_row(item.address, item.domain, item.kind, local_time(item.created_at), item.reason)
+    output().print(table)
+
+
+@app.command()
+def add(
+    account: AccountOption,
+    domain: DomainOption,
+    addresses: AddressesArgument = None,
+    file: FileOption = None,
+    kind: Annotated[str, typer.Option("--kind", help=f"One of {', '.join(KINDS)}.")] = "unsubscribe",
+    reason: Annotated[str, typer.Option("--reason", help="Why; else who added it.", show_default=False)] = "",
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Suppress addresses. Mail to them is taken and dropped, with an event that tells why."""
+    wanted = read_addresses(addresses, file)
+    check_kind(kind)
+
+    async def main() -> int:
+        async with opened_store(load(config)) as store:
+            owner = await get_account(store, account)
+            service = Suppressions(store, SystemClock())
+            added = 0
+            for start in range(0, len(wanted), _BATCH):
+                batch = wanted[start : start + _BATCH]
+                added += await service.add(owner.id, domain, batch, kind, actor=local_actor(), reason=reason)
+            return added
+
+    added = run_async(main())
+    if as_json:
+        print_json({"account": account, "domain": domain, "kind": kind, "added": added})
+    else:
+        text = "{domain} does not mail {count} more addresses; {known} were suppressed already"
+        output().print(tr(text, domain=domain, count=added, known=len(wanted) - added))
+
+
+@app.command()
+def remove(
+    account: AccountOption,
+    domain: DomainOption,
+    addresses: AddressesArgument = None,
+    file: FileOption = None,
+    kind: Annotated[
+        str, typer.Option("--kind", help=f"Only of this kind: one of {', '.join(KINDS)}.", show_default=False)
+    ] = "",
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take suppressions back: the addresses are mailed again."""
+    wanted = read_addresses(addresses, file)
+
+    async def main() -> int:
+        async with opened_store(load(config)) as store:
+            owner = await get_account(store, account)
+            service = Suppressions(store, SystemClock())
+            removed = 0
+            for start in range(0, len(wanted), _BATCH):
+                batch = wanted[start : start + _BATCH]
+                removed += await service.remove(owner.id, domain, batch, kind, actor=local_actor())
+            return removed
+
+    removed = run_async(main())
+    if as_json:
+        print_json({"account": account, "domain": domain, "kind": kind, "removed": removed})
+    else:
+        output().print(tr("{count} suppressions of {domain} removed", domain=domain, count=removed))
