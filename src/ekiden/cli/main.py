@@ -33,6 +33,7 @@ COMMANDS: dict[str, str] = {
     "send": "ekiden.cli.send",
     "queue": "ekiden.cli.queue",
     "trace": "ekiden.cli.trace",
+    "callback": "ekiden.cli.callback",
     "doctor": "ekiden.cli.doctor",
     "audit": "ekiden.cli.audit",
     "db": "ekiden.cli.db",

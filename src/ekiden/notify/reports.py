@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ekiden.core.clock import DAY, Millis
-from ekiden.core.ids import EPOCH, NODE_BITS, SEQUENCE_BITS, parse_id
+from ekiden.core.ids import parse_id
 from ekiden.store.notice_queries import DueNotice, ReportFilter, find_reports, take_notices
+from ekiden.store.retention import first_id
 
 if TYPE_CHECKING:
     from ekiden.core.clock import Clock
@@ -58,7 +59,7 @@ class Reports:
     async def _candidates(
         self, account_id: int, endpoint_id: int, wanted: ReportFilter, limit: int
     ) -> list[DueNotice]:
-        since = max(0, self._clock.now() - MAX_AGE - EPOCH) << (NODE_BITS + SEQUENCE_BITS)
+        since = first_id(self._clock.now() - MAX_AGE)
         async with self._store.read() as connection:
             found = await find_reports(connection, account_id, endpoint_id, wanted, None, since, limit)
             named = _delivery_of(wanted.message)

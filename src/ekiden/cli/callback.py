@@ -1,0 +1,355 @@
+"""``ekiden callback``: endpoints, requests to them, dead letters; trying again, and telling once more."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from ekiden.access.accounts import get_account, list_accounts
+from ekiden.cli.callback_texts import CallbackCliError, tr
+from ekiden.cli.common import (
+    ConfigOption,
+    JsonOption,
+    error_console,
+    lang,
+    load,
+    opened_store,
+    print_json,
+    run_async,
+)
+from ekiden.cli.tables import iso, local_time, make_table, output, relative
+from ekiden.core.clock import SECOND, Millis
+from ekiden.core.duration import parse_duration
+from ekiden.core.ids import format_id, parse_id
+from ekiden.net.clock import SystemClock
+from ekiden.notify import administration
+from ekiden.notify.administration import DeadLetter, EndpointState, Request
+from ekiden.store.api import Store
+
+app = typer.Typer(
+    no_args_is_help=True, help="Callbacks: where news goes, what became of it; try again, tell once more."
+)
+
+AccountOption = Annotated[
+    str | None, typer.Option("--account", "-a", help="Of this account only.", show_default=False)
+]
+EndpointOption = Annotated[
+    int | None, typer.Option("--endpoint", "-e", help="Of this endpoint only.", show_default=False)
+]
+LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")]
+
+
+async def _account(store: Store, name: str | None) -> int | None:
+    return None if name is None else (await get_account(store, name)).id
+
+
+async def _names(store: Store) -> dict[int, str]:
+    return {item.id: item.name for item in await list_accounts(store)}
+
+
+def _moment(value: str, now: Millis, option: str) -> Millis:
+    """``now``, a length of time before now such as ``2h``, or ISO 8601."""
+    if value == "now":
+        return now
+    try:
+        if not re.match(r"\d{4}-\d\d-\d\d", value):
+            return now - round(parse_duration(value) * SECOND)
+        # A time without an offset is meant as it stands on the operator's own clock.
+        return round(datetime.fromisoformat(value).astimezone(UTC).timestamp() * SECOND)
+    except ValueError:
+        raise CallbackCliError(
+            "{option}: {value!r} is no time such as 2026-01-31T09:00:00+09:00, nor a length of time such as 2h",
+            option=option,
+            value=value,
+        ) from None
+
+
+# ---- list, log, dead
+
+
+def endpoint_json(item: EndpointState, account: str) -> dict[str, Any]:
+    """One endpoint; the keys are documented in docs/cli.md."""
+    return {
+        "id": item.id,
+        "account": account,
+        "format": item.format,
+        "url": item.url,
+        "authenticated": item.authenticated,
+        "created_at": iso(item.created_at),
+        "failures": item.failures,
+        "failing_since": iso(item.failing_since),
+        "retry_at": iso(item.retry_at or None),
+        "waiting": item.waiting,
+        "oldest": iso(item.oldest),
+        "dead": item.dead,
+    }
+
+
+@app.command("list")
+def list_(
+    account: AccountOption = None,
+    busy: Annotated[
+        bool, typer.Option("--busy", help="Only those that fail, or that something waits for or was given up at.")
+    ] = False,
+    limit: LimitOption = 1000,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List endpoints: where news goes, how much waits, and which of them fail."""
+
+    async def main() -> tuple[list[EndpointState], dict[int, str]]:
+        async with opened_store(load(config)) as store:
+            wanted = await _account(store, account)
+            return await administration.list_endpoints(store, wanted, busy=busy, limit=limit), await _names(store)
+
+    found, names = run_async(main())
+    if as_json:
+        print_json([endpoint_json(item, names.get(item.account_id, "")) for item in found])
+        return
+    if not found:
+        error_console().print(tr("nothing found"))
+        return
+    now = SystemClock().now()
+    right = ("id", "waiting", "dead", "failures")
+    table = make_table(
+        "id",
+        "account",
+        "format",
+        "waiting",
+        "oldest",
+        "dead",
+        "failures",
+        "next",
+        "URL",
+        right=right,
+        translate=tr,
+    )
+    for item in found:
+        table.add_row(
+            str(item.id),
+            names.get(item.account_id, "-"),
+            item.format,
+            f"{item.waiting:,}",
+            "-" if item.oldest is None else relative(item.oldest, now, lang()),
+            f"{item.dead:,}",
+            str(item.failures),
+            relative(item.retry_at, now, lang()) if item.failures else "-",
+            item.url or "-",
+        )
+    output().print(table)
+
+
+def request_json(item: Request, account: str) -> dict[str, Any]:
+    """One request; the keys are documented in docs/cli.md."""
+    return {
+        "id": format_id(item.id),
+        "account": account,
+        "endpoint": item.endpoint_id,
+        "at": iso(item.at),
+        "millis": item.millis,
+        "status": item.status,
+        "answer": item.answer,
+        "events": [format_id(event) for event in item.events],
+    }
+
+
+@app.command()
+def log(
+    account: AccountOption = None,
+    endpoint: EndpointOption = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Only those that were not answered with 2xx.")] = False,
+    limit: LimitOption = 100,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the latest requests, newest first: when, to whom, how long it took, and the answer."""
+
+    async def main() -> tuple[list[Request], dict[int, str]]:
+        async with opened_store(load(config)) as store:
+            wanted = await _account(store, account)
+            found = await administration.list_requests(store, wanted, endpoint, failed=failed, limit=limit)
+            return found, await _names(store)
+
+    found, names = run_async(main())
+    if as_json:
+        print_json([request_json(item, names.get(item.account_id, "")) for item in found])
+        return
+    if not found:
+        error_console().print(tr("nothing found"))
+        return
+    right = ("endpoint", "status", "ms", "events")
+    table = make_table("time", "account", "endpoint", "status", "ms", "events", "answer", right=right, translate=tr)
+    for item in found:
+        table.add_row(
+            local_time(item.at),
+            names.get(item.account_id, "-"),
+            str(item.endpoint_id),
+            str(item.status or "-"),
+            str(item.millis),
+            str(len(item.events)),
+            " ".join(item.answer.split())[:200],
+        )
+    output().print(table)
+
+
+def dead_json(item: DeadLetter, account: str) -> dict[str, Any]:
+    """One dead letter; the keys are documented in docs/cli.md."""
+    return {
+        "event": format_id(item.event_id),
+        "account": account,
+        "endpoint": item.endpoint_id,
+        "message": format_id(item.message_id),
+        "number": item.number,
+        "type": None if item.type is None else item.type.name.lower(),
+        "at": iso(item.at),
+        "attempts": item.attempts,
+        "dead_at": iso(item.dead_at),
+    }
+
+
+@app.command()
+def dead(
+    account: AccountOption = None,
+    endpoint: EndpointOption = None,
+    limit: LimitOption = 100,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List dead letters, newest first: events that could not be told in time."""
+
+    async def main() -> tuple[list[DeadLetter], dict[int, str]]:
+        async with opened_store(load(config)) as store:
+            wanted = await _account(store, account)
+            return await administration.list_dead(store, wanted, endpoint, limit=limit), await _names(store)
+
+    found, names = run_async(main())
+    if as_json:
+        print_json([dead_json(item, names.get(item.account_id, "")) for item in found])
+        return
+    if not found:
+        error_console().print(tr("nothing found"))
+        return
+    table = make_table(
+        "event",
+        "account",
+        "endpoint",
+        "message",
+        "type",
+        "happened",
+        "given up",
+        "tries",
+        right=("endpoint", "tries"),
+        translate=tr,
+    )
+    for item in found:
+        table.add_row(
+            format_id(item.event_id),
+            names.get(item.account_id, "-"),
+            str(item.endpoint_id),
+            format_id(item.message_id),
+            "-" if item.type is None else item.type.name.lower(),
+            local_time(item.at),
+            local_time(item.dead_at),
+            str(item.attempts),
+        )
+    output().print(table)
+
+
+# ---- retry, replay
+
+
+@app.command()
+def retry(
+    endpoints: Annotated[
+        list[int] | None, typer.Argument(help="Ids of endpoints.", metavar="[ENDPOINT]...", show_default=False)
+    ] = None,
+    account: AccountOption = None,
+    keep_dead: Annotated[bool, typer.Option("--keep-dead", help="Leave dead letters where they are.")] = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Try endpoints again at once, with the events that wait longer and those that were given up."""
+
+    async def main() -> int:
+        async with opened_store(load(config)) as store:
+            if not endpoints and account is None:
+                raise CallbackCliError("name endpoints, or an account with --account")
+            known = await administration.list_endpoints(store, await _account(store, account), limit=1_000_000)
+            ids = {item.id for item in known if item.failures or item.waiting or item.dead}
+            if endpoints:
+                missing = sorted(set(endpoints) - {item.id for item in known})
+                if missing:
+                    raise CallbackCliError("there is no endpoint {id}", id=missing[0])
+                ids &= set(endpoints)
+            return await administration.retry(store, sorted(ids), SystemClock().now(), dead=not keep_dead)
+
+    count = run_async(main())
+    if as_json:
+        print_json({"events": count})
+    else:
+        output().print(tr("{count} events get another chance", count=f"{count:,}"))
+
+
+@app.command()
+def replay(
+    event: Annotated[
+        str | None, typer.Option("--event", help="Only this event, by its id.", show_default=False)
+    ] = None,
+    endpoint: EndpointOption = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--from", help="What happened from then on: ISO 8601, or so long ago (2h).", show_default=False
+        ),
+    ] = None,
+    until: Annotated[
+        str, typer.Option("--to", help="What happened before then: ISO 8601, so long ago, or now.")
+    ] = "now",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count only, change nothing.")] = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell an endpoint once more of what happened in a time, or of one event."""
+
+    async def main() -> int:
+        now = SystemClock().now()
+        async with opened_store(load(config)) as store:
+            if endpoint is not None:
+                known = await administration.list_endpoints(store, limit=1_000_000)
+                if endpoint not in {item.id for item in known}:
+                    raise CallbackCliError("there is no endpoint {id}", id=endpoint)
+            if event is not None:
+                if since is not None or until != "now":
+                    raise CallbackCliError("--event stands without --from and --to")
+                count = await administration.replay_event(
+                    store, _event_id(event), now, endpoint_id=endpoint, dry_run=dry_run
+                )
+                if not count:
+                    raise CallbackCliError("event {id} is not kept, or nobody wants it", id=event)
+                return count
+            if endpoint is None or since is None:
+                raise CallbackCliError(
+                    "name an event with --event, or an endpoint with --endpoint and a time with --from"
+                )
+            begin, end = _moment(since, now, "--from"), _moment(until, now, "--to")
+            if begin > end:
+                raise CallbackCliError("--from is later than --to")
+            return await administration.replay_range(store, endpoint, begin, end, now, dry_run=dry_run)
+
+    count = run_async(main())
+    if as_json:
+        print_json({"events": count, "dry_run": dry_run})
+    elif dry_run:
+        output().print(tr("{count} events would be told once more", count=f"{count:,}"))
+    else:
+        output().print(tr("{count} events will be told once more", count=f"{count:,}"))
+
+
+def _event_id(text: str) -> int:
+    try:
+        return parse_id(text)
+    except ValueError as error:
+        raise CallbackCliError("{value!r} is no event id: {why}", value=text, why=str(error)) from None

@@ -1,0 +1,61 @@
+"""What ``ekiden callback`` says, in Japanese."""
+
+from __future__ import annotations
+
+import os
+
+from ekiden.core.texts import Texts, TranslatedError, language
+
+TEXTS = Texts(
+    {
+        "nothing found": "該当するものはありません",
+        "id": "ID",
+        "account": "アカウント",
+        "format": "形式",
+        "URL": "URL",
+        "waiting": "待機",
+        "dead": "断念",
+        "oldest": "最古",
+        "failures": "連続失敗",
+        "next": "次回",
+        "time": "日時",
+        "endpoint": "送信先",
+        "status": "ステータス",
+        "ms": "ミリ秒",
+        "events": "イベント数",
+        "answer": "応答",
+        "event": "イベント",
+        "message": "メール",
+        "type": "種類",
+        "happened": "発生日時",
+        "given up": "断念日時",
+        "tries": "試行",
+        "{count} events get another chance": "イベント {count} 件を再度送信します",
+        "{count} events will be told once more": "イベント {count} 件を改めて通知します",
+        "{count} events would be told once more": "イベント {count} 件が、改めて通知する対象です",
+        "there is no endpoint {id}": "送信先 {id} はありません",
+        "name endpoints, or an account with --account": "送信先か、--account でアカウントを指定してください",
+        "name an event with --event, or an endpoint with --endpoint and a time with --from": (
+            "--event でイベントを指定するか、--endpoint で送信先を、--from で時刻を指定してください"
+        ),
+        "--event stands without --from and --to": "--event は --from や --to と一緒には使えません",
+        "{value!r} is no event id: {why}": "{value!r} はイベント ID ではありません: {why}",
+        "{option}: {value!r} is no time such as 2026-01-31T09:00:00+09:00, nor a length of time such as 2h": (
+            "{option}: {value!r} は 2026-01-31T09:00:00+09:00 のような時刻でも 2h のような長さでもありません"
+        ),
+        "--from is later than --to": "--from が --to より後になっています",
+        "event {id} is not kept, or nobody wants it": ("イベント {id} は保存されていないか、通知先がありません"),
+    }
+)
+
+
+def tr(text: str, **values: object) -> str:
+    """A text of this catalogue in the language of the person at the terminal."""
+    return TEXTS(text, language(os.environ), **values)
+
+
+class CallbackCliError(TranslatedError):
+    """A command cannot do what it was asked to; the text is one of this catalogue."""
+
+    def __init__(self, template: str, **values: object) -> None:
+        super().__init__(TEXTS, template, **values)
