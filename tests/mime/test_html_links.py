@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ekiden.mime.html_links import Html, PixelPosition, trackable
-from ekiden.mime.html_tokens import END, attributes, tags
+from ekiden.mime.html_tokens import DOCTYPE, END, attributes, tags
 
 _PIXEL = '<img src="https://t.example/o" width="1" height="1" alt="">'
 
@@ -239,12 +239,12 @@ def test_identity(html: str, position: PixelPosition | None) -> None:
 @given(_HTML)
 def test_tokens_are_in_order_and_within(html: str) -> None:
     at = 0
-    found = list(tags(html))
+    found = list(tags(html, {"a", "area", "body", "script", "title", "x", DOCTYPE}))
     assert [tag.name for tag in found].index(END) == len(found) - 1
     for tag in found:
         assert at <= tag.start <= tag.end <= len(html)
         at = tag.end
-        if tag.name not in (END, "!doctype"):
+        if tag.name not in (END, DOCTYPE):
             assert html[tag.start] == "<"
             assert html[tag.end - 1] == ">"
         if tag.name != END:

@@ -25,7 +25,7 @@ from html import unescape as _unescape_reference
 from html.entities import html5
 from typing import Literal, NamedTuple
 
-from ekiden.mime.html_tokens import END, Attribute, Tag, attributes, tags
+from ekiden.mime.html_tokens import DOCTYPE, END, Attribute, Tag, attributes, tags
 from ekiden.mime.placeholders import Text, mask, slots, split
 
 PixelPosition = Literal["TOP", "BOTTOM"]
@@ -48,6 +48,9 @@ _REFERENCE = re.compile(r"&(?:#[0-9]+;?|#[xX][0-9A-Fa-f]+;?|[A-Za-z][A-Za-z0-9]*
 _URL_BLANKS = "".join(map(chr, range(0x21)))
 _NOT_IN_URLS = str.maketrans("", "", "\t\r\n")
 _BLANKS = " \t\r\n\f"
+_LINKS = frozenset(("a", "area"))
+_PLACES = frozenset(("body", "head", "html", DOCTYPE))
+"""Tags beside which a pixel may stand."""
 
 
 class _Edit(NamedTuple):
@@ -95,9 +98,9 @@ class Html:
         masked = mask(html)
         edits: list[_Edit] = []
         places = _PixelPlaces()
-        for tag in tags(masked):
+        for tag in tags(masked, _LINKS | _PLACES if clicks else _PLACES):
             places.see(tag)
-            if clicks and not tag.closing and tag.name in ("a", "area"):
+            if clicks and not tag.closing and tag.name in _LINKS:
                 edits += _link_edits(masked, tag)
         if pixel is not None:
             place = places.top if pixel == "TOP" else places.bottom
@@ -214,7 +217,7 @@ class _PixelPlaces:
                 self._body = tag.end
         elif tag.name == "html" and tag.closing:
             self._html_end = tag.start
-        elif tag.name in ("html", "!doctype"):
+        elif tag.name in ("html", DOCTYPE):
             self._begin = tag.end
         elif tag.name == "head" and tag.closing:
             self._head_end = tag.end

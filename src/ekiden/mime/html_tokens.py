@@ -11,7 +11,7 @@ stands in elements without markup (script, style, title, textarea ...).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import NamedTuple
 
 _BLANK = r" \t\n\r\f"
@@ -29,13 +29,16 @@ _RAW = {
     name: re.compile(rf"</{name}(?=[{_BLANK}/>])", re.IGNORECASE)
     for name in ("script", "style", "title", "textarea", "xmp", "iframe", "noembed", "noframes")
 }
+_RAW["plaintext"] = re.compile(r"(?!)")  # nothing ends it
+
+DOCTYPE = "!doctype"
 
 END = ""
 """The name of the last token: where the document ends, or where something begins that nobody ends."""
 
 
 class Tag(NamedTuple):
-    """``html[start:end]`` is the whole tag; ``name`` is in lower case. ``!doctype`` is one, too."""
+    """``html[start:end]`` is the whole tag; ``name`` is in lower case. ``DOCTYPE`` counts as one."""
 
     name: str
     closing: bool
@@ -54,42 +57,43 @@ class Attribute(NamedTuple):
     quoted: bool
 
 
-def tags(html: str) -> Iterator[Tag]:
-    """Every tag in order; ``END`` comes last."""
+def tags(html: str, names: Container[str]) -> Iterator[Tag]:
+    """The tags called one of ``names``, in order; ``END`` comes last."""
     at = 0
     cdata = True  # whether a CDATA section can still end
     while (found := _OPEN.search(html, at)) is not None:
         start = found.start()
-        mark = html[start + 1]
-        if mark in "!?" or (mark == "/" and not _is_letter(html, start + 2)):
-            at = -1
-            if html.startswith("<!--", start):
-                at = _comment_end(html, start + 4)
-            else:
-                # Browsers end a CDATA section at the next `>`, readers of XHTML at `]]>`: the longer one it is.
-                if cdata and html.startswith("<![CDATA[", start):
-                    at = html.find("]]>", start)
-                    cdata = at >= 0
-                at = html.find(">", max(at, start)) + 1 or -1
-                if html[start + 2 : start + 9].lower() == "doctype" and at > 0:
-                    yield Tag("!doctype", False, start, at)
-            if at < 0:
-                yield Tag(END, False, start, start)
-                return
-            continue
         match = _TAG.match(html, start)
-        if match is None:
+        if match is not None:
+            name = match[1].lower()
+            at = match.end()
+            closing = html[start + 1] == "/"
+            if name in _RAW and not closing:
+                close = _RAW[name].search(html, at)
+                if close is None:
+                    yield Tag(END, False, start, start)
+                    return
+                at = close.start()
+            if name in names:
+                yield Tag(name, closing, start, match.end())
+            continue
+        if _is_letter(html, start + 1 + (html[start + 1] == "/")):  # a tag that does not end
             yield Tag(END, False, start, start)
             return
-        name = match[1].lower()
-        at = match.end()
-        if mark != "/" and (name in _RAW or name == "plaintext"):
-            close = _RAW[name].search(html, at) if name in _RAW else None
-            if close is None:
-                yield Tag(END, False, start, start)
-                return
-            at = close.start()
-        yield Tag(name, mark == "/", start, match.end())
+        at = -1
+        if html.startswith("<!--", start):
+            at = _comment_end(html, start + 4)
+        else:
+            # Browsers end a CDATA section at the next `>`, readers of XHTML at `]]>`: the longer one it is.
+            if cdata and html.startswith("<![CDATA[", start):
+                at = html.find("]]>", start)
+                cdata = at >= 0
+            at = html.find(">", max(at, start)) + 1 or -1
+            if DOCTYPE in names and html[start + 1 : start + 9].lower() == DOCTYPE and at > 0:
+                yield Tag(DOCTYPE, False, start, at)
+        if at < 0:
+            yield Tag(END, False, start, start)
+            return
     yield Tag(END, False, len(html), len(html))
 
 

@@ -50,7 +50,7 @@ def parse_mailbox(text: str) -> Mailbox:
         return Mailbox("", text)
     name, bracket, address = text[:-1].rpartition("<")
     if not bracket:
-        raise BadMailbox(text[:_MAX_SHOWN], "<")
+        raise BadMailbox(text[:_MAX_SHOWN], "there is no < before the >")
     return Mailbox(_unquoted(name.strip(" \t")), address.strip(" \t"))
 
 
