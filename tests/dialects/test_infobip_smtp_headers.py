@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ekiden.core.states import Priority
 from ekiden.core.submission import NO_MARKS, Marks
+from ekiden.dialects.infobip.errors import from_door
 from ekiden.dialects.infobip.smtp_headers import HeaderRefused, SmtpOptions, read_options
 from ekiden.mime.scan import scan
 
@@ -113,6 +114,7 @@ def test_bad_values_are_refused_by_name(name: str, values: list[str]) -> None:
         line = refused.value.reply.encode()
         assert line.startswith(f"554 5.6.0 {name}: ".encode())
         assert line.count(b"\r\n") == 1
+        assert [violation.property for violation in from_door(refused.value).violations] == [name]
 
 
 def test_octets_that_are_no_text() -> None:

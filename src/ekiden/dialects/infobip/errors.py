@@ -281,7 +281,7 @@ def from_door(error: IntakeError, properties: dict[str, str] | None = None) -> A
     """
     status, name, template = (503, REQUEST, "the message could not be stored, try again later")
     if error.reply.permanent:
-        status, name, template = (400, REQUEST, "the message is refused: {why}")
+        status, name, template = (400, getattr(error, "field", REQUEST), "the message is refused: {why}")
     for entry in _DOOR:
         if isinstance(error, entry[0]):
             _, status, name, template = entry

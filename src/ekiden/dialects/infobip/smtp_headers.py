@@ -32,8 +32,7 @@ class HeaderRefused(IntakeError):
     """An X-IB field that cannot be as it is; the reply names it, and the message is not taken."""
 
     def __init__(self, name: str, why: str) -> None:
-        self.name = name
-        self.why = why
+        self.field = name
         super().__init__(Reply.of(554, "5.6.0", f"{name}: {why}"))
 
 
