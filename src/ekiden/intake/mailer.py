@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
@@ -34,6 +35,8 @@ MAX_REQUEST = 268_435_456
 UNSUBSCRIBE_NAME = "unsubscribeUrl"
 _AT_ONCE = 16
 """Messages that are rendered before others on the event loop get their turn."""
+_LARGE = 262_144
+"""Characters of HTML from which on it is compiled in a thread."""
 _LIST_UNSUBSCRIBE = "list-unsubscribe"
 
 
@@ -46,6 +49,19 @@ class _Plan(NamedTuple):
     values: Mapping[str, str]
     reference: str
     together: bool
+    reply_to: tuple[Mailbox, ...]
+
+
+class _Letters(NamedTuple):
+    """A mailing made ready: what its messages have in common. ``composers`` by whom they are answered to."""
+
+    composers: Mapping[tuple[Mailbox, ...], Composer]
+    author: Address
+    sender: Address
+    urls: TrackingUrls
+    opens: bool
+    clicks: bool
+    leaves: bool
 
 
 class Mailer:
@@ -82,8 +98,8 @@ class Mailer:
                 octets += mailing.shared.content.size
             mine = list(_plans(mailing))
             plans.append(mine)
-            settings = await self._sending_settings(mailing)
-            for number, submission in enumerate(self._render(mailing, mine, settings)):
+            letters = await self._letters(mailing)
+            for number, submission in enumerate(self._render(mailing, mine, letters)):
                 submissions.append(submission)
                 octets += len(submission.content)
                 if octets > MAX_REQUEST:
@@ -114,37 +130,49 @@ class Mailer:
         except (StoreError, SQLAlchemyError, OSError) as error:
             raise TemporarilyUnavailable from error
 
-    async def _sending_settings(self, mailing: Mailing) -> SendingSettings:
-        return await self.sending_settings(mailing.account_id, parse_address(mailing.author.address).domain)
-
-    def _render(self, mailing: Mailing, plans: Sequence[_Plan], settings: SendingSettings) -> Iterator[Submission]:
+    async def _letters(self, mailing: Mailing) -> _Letters:
+        """The mailing compiled, in a thread when that takes long."""
+        author = parse_address(mailing.author.address)
+        settings = await self.sending_settings(mailing.account_id, author.domain)
         wish, tracking = mailing.tracking, settings.tracking
         opens = tracking.opens if wish.opens is None else wish.opens
         clicks = tracking.clicks if wish.clicks is None else wish.clicks
         leaves = tracking.unsubscribes if wish.unsubscribe is None else wish.unsubscribe
-        leaves = leaves or bool(wish.landing_page)
-        urls = self.urls(settings)
-        author = parse_address(mailing.author.address)
-        sender = parse_address(settings.return_path) if settings.return_path else author
-        own_way_out = any(name.lower() == _LIST_UNSUBSCRIBE for name, _ in mailing.headers)
         composers: dict[tuple[Mailbox, ...], Composer] = {}
-        for reply_to, plan in zip(_reply_tos(mailing), plans, strict=True):
-            composer = composers.get(reply_to)
-            if composer is None:
-                composer = composers[reply_to] = Composer(
-                    mailing.author,
-                    mailing.subject,
-                    text=mailing.text,
-                    html=mailing.html,
-                    amp=mailing.amp,
-                    reply_to=reply_to,
-                    headers=mailing.headers,
-                    shared=mailing.shared,
-                    clicks=clicks,
-                    pixel=wish.pixel if opens else None,
-                )
-                if composer.links > MAX_LINKS:
-                    raise TooManyLinks
+        for reply_to in {group.reply_to for group in mailing.groups}:
+            compiled = partial(
+                Composer,
+                mailing.author,
+                mailing.subject,
+                text=mailing.text,
+                html=mailing.html,
+                amp=mailing.amp,
+                reply_to=reply_to,
+                headers=mailing.headers,
+                shared=mailing.shared,
+                clicks=clicks,
+                pixel=wish.pixel if opens else None,
+            )
+            large = mailing.html is not None and len(mailing.html) > _LARGE
+            composer = composers[reply_to] = await asyncio.to_thread(compiled) if large else compiled()
+            if composer.links > MAX_LINKS:
+                raise TooManyLinks
+        return _Letters(
+            composers,
+            author,
+            parse_address(settings.return_path) if settings.return_path else author,
+            self.urls(settings),
+            opens,
+            clicks,
+            leaves or bool(wish.landing_page),
+        )
+
+    def _render(self, mailing: Mailing, plans: Sequence[_Plan], letters: _Letters) -> Iterator[Submission]:
+        wish, urls = mailing.tracking, letters.urls
+        opens, clicks, leaves = letters.opens, letters.clicks, letters.leaves
+        own_way_out = any(name.lower() == _LIST_UNSUBSCRIBE for name, _ in mailing.headers)
+        for plan in plans:
+            composer = letters.composers[plan.reply_to]
             message_id = self._door.new_id()
             # In a message that several share nobody can be told apart.
             number = 1 if len(plan.recipients) == 1 else 0
@@ -157,7 +185,7 @@ class Mailer:
                     mailing.account_id,
                     message_id,
                     number,
-                    author.domain,
+                    letters.author.domain,
                     address,
                     page=wish.landing_page,
                     placeholders=wish.landing_placeholders,
@@ -183,7 +211,7 @@ class Mailer:
             yield Submission(
                 account_id=mailing.account_id,
                 credential_id=mailing.credential_id,
-                sender=sender,
+                sender=letters.sender,
                 recipients=[Recipient(recipient.address) for recipient in plan.recipients],
                 content=content,
                 origin=mailing.origin,
@@ -212,7 +240,8 @@ def _plans(mailing: Mailing) -> Iterator[_Plan]:
             continue
         for recipient in group.recipients:
             values = {**mailing.defaults, **recipient.placeholders} if recipient.placeholders else mailing.defaults
-            yield _Plan((recipient.mailbox,), (), (recipient,), values, recipient.reference, False)
+            to = (recipient.mailbox,)
+            yield _Plan(to, (), (recipient,), values, recipient.reference, False, group.reply_to)
 
 
 def _common(mailing: Mailing, group: MailingGroup) -> _Plan:
@@ -230,14 +259,8 @@ def _common(mailing: Mailing, group: MailingGroup) -> _Plan:
         values,
         group.to[0].reference if group.to else "",
         True,
+        group.reply_to,
     )
-
-
-def _reply_tos(mailing: Mailing) -> Iterator[tuple[Mailbox, ...]]:
-    """For each plan."""
-    for group in mailing.groups:
-        for _ in range(1 if group.together else len(group.recipients)):
-            yield group.reply_to
 
 
 def _mailed(plan: _Plan, receipt: Receipt) -> Iterator[Mailed]:
