@@ -40,9 +40,8 @@ _WINDOWS = {
 # (https://www.chromium.org/updates/ua-reduction/).
 _ANDROID = re.compile(r"Android(?: (\d+(?:\.\d+)*))?(?:; (?:[a-z]{2}-[a-z]{2}; )?([^;)]+?)(?: Build/[^;)]*)?[;)])?")
 _IOS = re.compile(r"\b(iPhone|iPad|iPod)\b(?:.*? OS (\d+(?:_\d+)*))?")
-_MAC = re.compile(r"Mac OS X(?: (\d+(?:[._]\d+)*))?|\bMacintosh\b")
+_MAC = re.compile(r"Mac OS X(?: (\d+(?:[._]\d+)*))?")
 _NT = re.compile(r"Windows NT (\d+\.\d+)")
-_CROS = re.compile(r"\bCrOS\b")
 _HIDDEN = frozenset({"K", "Mobile", "Tablet", "wv", "U"})
 _NO_MODEL = re.compile(r"rv:|[a-z]{2}-[a-z]{2}\Z|Mobile\b|Tablet\b")
 
@@ -51,6 +50,8 @@ _NO_MODEL = re.compile(r"rv:|[a-z]{2}-[a-z]{2}\Z|Mobile\b|Tablet\b")
 def device_of(user_agent: str) -> Device:
     """The device, as far as the text tells. Texts of mail clients and browsers only: a proxy hides its reader."""
     text = user_agent[:MAX_USER_AGENT]
+    if "Windows Phone" in text:  # it says that it is an Android, too
+        return Device("Phone", "Windows Phone")
     if found := _ANDROID.search(text):
         version, model = found.groups()
         hidden = not model or model in _HIDDEN or _NO_MODEL.match(model)
@@ -63,14 +64,14 @@ def device_of(user_agent: str) -> Device:
         if version:
             system = f"{system} {version.replace('_', '.')}"
         return Device("Tablet" if name == "iPad" else "Phone", system, name)
-    if "Windows Phone" in text:
-        return Device("Phone", "Windows Phone")
     if found := _NT.search(text):
         return Device("PC", _WINDOWS.get(found[1], "Windows"))
     if found := _MAC.search(text):
         version = (found[1] or "").replace("_", ".")
         return Device("PC", f"macOS {version}" if version else "macOS")
-    if _CROS.search(text):
+    if "Macintosh" in text:
+        return Device("PC", "macOS")
+    if "CrOS" in text:
         return Device("PC", "ChromeOS")
     if "Windows" in text:
         return Device("PC", "Windows")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from litestar import MediaType, Request, Response, Router, post, route
-from litestar.exceptions import HTTPException, InternalServerException, NotFoundException, ValidationException
+from litestar.exceptions import HTTPException, InternalServerException, NotFoundException, X
 
 from ekiden.access.unavailable import UNAVAILABLE
 from ekiden.core.address import to_ascii_domain
@@ -108,7 +108,7 @@ async def read_form(request: AnyRequest) -> dict[str, str]:
     """The fields of a form of either kind by lower-case name; what cannot be read has none."""
     try:
         form = await request.form()
-    except (ValidationException, ValueError):
+    except (ClientException, ValueError):
         # The link alone says who leaves. A provider's broken form is no reason to go on mailing.
         return {}
     except InternalServerException:  # what Litestar makes of a client that goes away
