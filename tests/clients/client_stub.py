@@ -92,6 +92,7 @@ async def running_stub() -> AsyncIterator[Stub]:
         yield stub
     finally:
         await server.close()
+        await asyncio.sleep(0)  # connections that were cut are closed in the loop's next round
 
 
 @asynccontextmanager
@@ -108,8 +109,8 @@ async def tls_front(stub: Stub, folder: Path) -> AsyncIterator[Front]:
                 group.create_task(_copy(reader, inner_writer))
                 group.create_task(_copy(inner_reader, writer))
         finally:
-            inner_writer.close()
-            writer.close()
+            inner_writer.transport.abort()
+            writer.transport.abort()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.get_running_loop().create_task(relay(reader, writer))
@@ -123,10 +124,11 @@ async def tls_front(stub: Stub, folder: Path) -> AsyncIterator[Front]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     while data := await reader.read(1 << 16):
         writer.write(data)
         await writer.drain()
-    writer.close()
+    writer.close()  # TLS has no half-closed connections: the other direction ends as well

@@ -661,7 +661,7 @@ async def test_other_requests_of_the_node_client(infobip_node: InfobipNode, stub
 
 
 async def test_tokens_of_the_node_client(infobip_node: InfobipNode, stub: Stub) -> None:
-    """Without a credential of its own the client sends the word "undefined"; the secret of OAuth is in the query."""
+    """Without a credential the client sends the word "undefined"; the secret of OAuth is in the query."""
     stub.say(200, {"token": "t"})
     client = infobip_node.client(stub.base, authType="Basic", username="u", password="p")
     told = await client.call_async("auth.ibsso.create")
