@@ -14,6 +14,7 @@ from ekiden.core.clock import DAY, Millis
 from ekiden.core.events import Event, EventType
 from ekiden.core.ids import EPOCH, NODE_BITS, SEQUENCE_BITS, IdFactory
 from ekiden.core.states import Cause, Priority, State
+from ekiden.core.submission import NO_MARKS, Marks
 from ekiden.store.api import Store
 from ekiden.store.records import Attempt, Delivery, Message, NewMessage, Outcome, Registration
 from ekiden.store.tables import account
@@ -66,6 +67,7 @@ class Rows:
         reason: str = "",
         subject: str = "hello",
         credential_id: int = 0,
+        marks: Marks = NO_MARKS,
     ) -> NewMessage:
         """A message whose deliveries are all in the same state, not final."""
         account_id = await self.account(account)
@@ -86,6 +88,7 @@ class Rows:
             header_id or f"<{next(self._number)}@example.com>",
             subject,
             json.dumps(origin or {"via": "ESMTPSA", "client": "192.0.2.7"}),
+            marks=marks,
         )
         deliveries = [
             Delivery(

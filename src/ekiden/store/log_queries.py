@@ -9,14 +9,13 @@ own, down to the end of the time that was asked for.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, FromClause, Select, TextClause, and_, or_, select, text
+from sqlalchemy import ColumnElement, Select, Table, TextClause, and_, or_, select, text, union
 
 from ekiden.core.clock import MINUTE, SECOND, Millis
 from ekiden.core.notices import external_id
@@ -32,11 +31,14 @@ _LARGEST_SLICE: Final = 20_000
 _MADE_BEFORE: Final = MINUTE
 _MADE_AHEAD: Final = SECOND
 _BEYOND: Final = (1 << 63) - 1
-_LAST_NUMBER: Final = (1 << 31) - 1
+_MOST_CHOICES: Final = 100
+"""Ids looked up by one statement; SQLite joins 500 queries to one at most."""
 
 # SQLite uses a partial index only when the statement repeats its condition word for word.
 _HAS_BULK = text(BULK_SQL)
 _HAS_REFERENCE = text(REFERENCE_SQL)
+
+_Condition = ColumnElement[bool] | TextClause
 
 _decode_labels = msgspec.json.Decoder(dict[str, str]).decode
 
@@ -116,7 +118,7 @@ async def find_entries(store: Store, wanted: EntryFilter, limit: int) -> list[Lo
     found: list[LogEntry] = []
     if wanted.states is not None and not wanted.states:
         return found
-    for walk in _walks(wanted):
+    for walk in walks(wanted):
         lowest = found[-1].message_id if len(found) == limit else 0
         found += await _follow(store, walk, limit, lowest)
         found.sort(key=lambda entry: entry.position, reverse=True)
@@ -128,77 +130,86 @@ async def find_entries(store: Store, wanted: EntryFilter, limit: int) -> list[Lo
 
 
 @dataclass(frozen=True, slots=True)
-class _Walk:
-    """The keys of ``wanted`` in one index. ``by_message``: it is one of messages, else of deliveries.
+class Walk:
+    """The ids of messages to look at, from the newest down, all of them from indexes.
 
-    ``named``: the conditions name each key, and only messages count that their sender gave no id.
+    ``choices``: conditions on ``table``, each of which an index answers; together they are all that is meant. None:
+    the whole table is, as far as ``checks`` hold.
     """
 
     wanted: EntryFilter
-    by_message: bool
-    conditions: tuple[ColumnElement[bool] | TextClause, ...] = ()
-    named: bool = False
+    table: Table
+    choices: tuple[tuple[_Condition, ...], ...] = ()
+    checks: tuple[ColumnElement[bool], ...] = ()
 
-    @property
-    def key(self) -> tuple[Any, ...]:
-        return (message.c.id,) if self.by_message else (delivery.c.message_id, delivery.c.number)
+    def end(self, first: int, last: int, size: int) -> Select[Any]:
+        """The id at which ``size`` rows have been walked over; no row: there are not so many."""
+        return self._ids(first, last, size, ()).offset(size - 1).limit(1)
 
-    def candidates(self, columns: Sequence[Any], after: Position | None, lowest: int, size: int) -> Select[Any]:
-        """The next ``size`` keys after ``after``, with ``columns``."""
-        wanted = self.wanted
-        table, key = (message, message.c.id) if self.by_message else (delivery, delivery.c.message_id)
-        first = min(_BEYOND, max(first_id(wanted.since - _MADE_BEFORE), lowest))
-        last = _BEYOND if wanted.until is None else min(_BEYOND, first_id(wanted.until + 1 + _MADE_AHEAD))
-        if after is not None:
-            last = min(last, after.message_id)
-        found = select(*columns).where(table.c.account_id == wanted.account_id)
-        if not self.named:
-            found = found.where(key >= first, key <= last)
-        order = [key.desc()]
-        if not self.by_message:
-            order.append(delivery.c.number.desc())
-            if after is not None:
-                found = found.where(_comes_after(key, after))
-        return found.where(*self.conditions).order_by(*order).limit(size)
+    def keys(self, first: int, last: int, size: int) -> Select[Any]:
+        """The ids from ``last`` down to ``first``, which ``end`` gave for that ``size``."""
+        ids = self._ids(first, last, size, self.checks)
+        # A message can have many deliveries.
+        return (ids if self.table is message or self.choices[1:] else ids.distinct()).limit(size)
+
+    def _ids(self, first: int, last: int, size: int, checks: tuple[ColumnElement[bool], ...]) -> Select[Any]:
+        parts = []
+        key: ColumnElement[int] = message.c.id if self.table is message else delivery.c.message_id
+        for conditions in self.choices or ((),):
+            part = select(key.label("id")).where(
+                self.table.c.account_id == self.wanted.account_id, key >= first, key <= last, *conditions, *checks
+            )
+            parts.append(part.order_by(key.desc()))
+        if len(parts) == 1:
+            return parts[0]
+        ids = union(*(select(part.limit(size).subquery()) for part in parts)).subquery()
+        return select(ids.c.id).order_by(ids.c.id.desc())
 
 
-def _walks(wanted: EntryFilter) -> list[_Walk]:
-    """One for each value of what chooses the fewest: ids, recipient, bulk; else one over everything."""
+def walks(wanted: EntryFilter) -> list[Walk]:
+    """One by what chooses the fewest: ids (several, if they are many), recipient, bulk; else over everything."""
     if wanted.positions or wanted.references:
-        walks = [
-            _Walk(wanted, True, (message.c.reference == name, _HAS_REFERENCE))
-            for name in dict.fromkeys(wanted.references)
+        choices: list[tuple[_Condition, ...]] = [
+            (message.c.reference == name, _HAS_REFERENCE) for name in dict.fromkeys(wanted.references)
         ]
-        for number, group in groupby(sorted(set(wanted.positions), key=itemgetter(1)), itemgetter(1)):
-            ids = [position.message_id for position in group]
-            chosen = (delivery.c.message_id.in_(ids), delivery.c.number == number)
-            walks.append(_Walk(wanted, False, chosen, named=True))
-        return walks
+        choices += [
+            (message.c.id == number, message.c.reference == "")
+            for number in dict.fromkeys(position.message_id for position in wanted.positions)
+        ]
+        return [
+            Walk(wanted, message, tuple(choices[start : start + _MOST_CHOICES]))
+            for start in range(0, len(choices), _MOST_CHOICES)
+        ]
     if wanted.recipients:
-        return [_Walk(wanted, False, (delivery.c.recipient == name,)) for name in dict.fromkeys(wanted.recipients)]
+        return [Walk(wanted, delivery, tuple((delivery.c.recipient == name,) for name in wanted.recipients))]
     if wanted.bulks:
-        return [_Walk(wanted, True, (message.c.bulk == name, _HAS_BULK)) for name in dict.fromkeys(wanted.bulks)]
-    # Whichever table knows more of what was asked for is walked over; the other one is read for what is left.
-    of_messages = wanted.senders or wanted.campaigns or wanted.application or wanted.entity
-    return [_Walk(wanted, bool(of_messages))]
+        return [Walk(wanted, message, tuple((message.c.bulk == name, _HAS_BULK) for name in wanted.bulks))]
+    checks = tuple(_message_conditions(wanted))
+    if wanted.senders or wanted.campaigns or wanted.application is not None or wanted.entity is not None:
+        return [Walk(wanted, message, checks=checks)]
+    # Of states the deliveries know more.
+    return [Walk(wanted, delivery, checks=tuple(_delivery_conditions(wanted)))]
 
 
-async def _follow(store: Store, walk: _Walk, limit: int, lowest: int) -> list[LogEntry]:
-    """Go down the walk, slice by slice, until there are ``limit`` entries or no more keys above ``lowest``."""
+async def _follow(store: Store, walk: Walk, limit: int, lowest: int) -> list[LogEntry]:
+    """Go down the walk, slice by slice, until there are ``limit`` entries or no more ids from ``lowest`` up."""
+    wanted = walk.wanted
+    first = min(_BEYOND, max(first_id(wanted.since - _MADE_BEFORE), lowest))
+    last = _BEYOND if wanted.until is None else min(_BEYOND, first_id(wanted.until + 1 + _MADE_AHEAD))
+    if wanted.after is not None:
+        last = min(last, wanted.after.message_id)
     found: list[LogEntry] = []
-    after, size = walk.wanted.after, limit
+    size = limit
     while True:
         async with store.read() as connection:
-            rows = await connection.execute(slice_statement(walk, after, lowest, size, limit - len(found)))
+            end = await connection.scalar(walk.end(first, last, size))
+            slice_ = walk.keys(first if end is None else end, last, size)
+            rows = await connection.execute(entries_statement(wanted, slice_, limit - len(found)))
             found += map(_entry, rows)
-            if len(found) >= limit:
-                return found
-            end = (await connection.execute(end_statement(walk, after, lowest, size))).one_or_none()
-        if end is None:
+        if end is None or len(found) >= limit:
             return found
-        # A slice of messages has all recipients of its last one.
-        after = Position(end[0] - 1, _LAST_NUMBER) if walk.by_message else Position(end[0], end[1])
-        size = min(size * _GROWTH, _LARGEST_SLICE)
+        last = end - 1
+        size = max(limit, min(size * _GROWTH, _LARGEST_SLICE // max(1, len(walk.choices))))
 
 
 _MESSAGE_COLUMNS: Final = (
@@ -227,67 +238,58 @@ _DELIVERY_COLUMNS: Final = (
 )
 
 
-def slice_statement(walk: _Walk, after: Position | None, lowest: int, size: int, limit: int) -> Select[Any]:
-    """The entries among the next ``size`` keys."""
-    wanted = walk.wanted
-    m: Any = message.c
-    d: Any = delivery.c
-    # The LIMIT inside keeps every planner from doing anything else first.
-    if walk.conditions:
-        # Keys alone are in the index; SQLite would rather read the whole range of the table than leave it.
-        keys = walk.candidates(walk.key, after, lowest, size).subquery("keys")
-        ids = keys.c.id if walk.by_message else keys.c.message_id
-    elif walk.by_message:
-        keys = walk.candidates(_MESSAGE_COLUMNS, after, lowest, size).subquery("keys")
-        m, ids = keys.c, keys.c.id
-    else:
-        keys = walk.candidates(_DELIVERY_COLUMNS, after, lowest, size).subquery("keys")
-        d, ids = keys.c, keys.c.message_id
-    joined: FromClause = keys
-    if m is message.c:
-        joined = joined.join(message, and_(m.account_id == wanted.account_id, m.id == ids))
-    if d is delivery.c:
-        theirs = and_(d.account_id == wanted.account_id, d.message_id == ids)
-        joined = joined.join(delivery, theirs if walk.by_message else and_(theirs, d.number == keys.c.number))
-    found = (
-        select(*(m[column.name] for column in _MESSAGE_COLUMNS), *(d[column.name] for column in _DELIVERY_COLUMNS))
-        .select_from(joined)
-        .where(*_conditions(wanted, m, d))
+def entries_statement(wanted: EntryFilter, ids: Select[Any], limit: int) -> Select[Any]:
+    """The entries of the messages, as far as they are meant."""
+    # ``ids`` has a LIMIT, which keeps every planner from doing anything else first.
+    keys = ids.subquery("keys")
+    joined = keys.join(message, and_(message.c.account_id == wanted.account_id, message.c.id == keys.c.id)).join(
+        delivery, and_(delivery.c.account_id == wanted.account_id, delivery.c.message_id == keys.c.id)
     )
-    if walk.named:
-        found = found.where(m.reference == "")
-    if walk.by_message and after is not None:
-        found = found.where(_comes_after(ids, after))
-    return found.order_by(ids.desc(), d.number.desc()).limit(limit)
+    found = (
+        select(*_MESSAGE_COLUMNS, *_DELIVERY_COLUMNS)
+        .select_from(joined)
+        .where(*_message_conditions(wanted), *_delivery_conditions(wanted))
+    )
+    if wanted.positions or wanted.references:
+        found = found.where(_is_named(wanted))
+    if wanted.after is not None:
+        found = found.where(or_(keys.c.id < wanted.after.message_id, delivery.c.number < wanted.after.number))
+    return found.order_by(keys.c.id.desc(), delivery.c.number.desc()).limit(limit)
 
 
-def end_statement(walk: _Walk, after: Position | None, lowest: int, size: int) -> Select[Any]:
-    """The last of the next ``size`` keys; no row: there are not so many, the walk is over."""
-    return walk.candidates(walk.key, after, lowest, 1).offset(size - 1)
+def _is_named(wanted: EntryFilter) -> ColumnElement[bool]:
+    """A reference means every recipient of a message, a queue id one."""
+    positions = sorted(set(wanted.positions), key=itemgetter(1))
+    return or_(
+        message.c.reference != "",
+        *(
+            and_(delivery.c.number == number, delivery.c.message_id.in_([each.message_id for each in group]))
+            for number, group in groupby(positions, itemgetter(1))
+        ),
+    )
 
 
-def _comes_after(key: ColumnElement[int], after: Position) -> ColumnElement[bool]:
-    return or_(key < after.message_id, delivery.c.number < after.number)
-
-
-def _conditions(wanted: EntryFilter, m: Any, d: Any) -> list[ColumnElement[bool]]:
+def _message_conditions(wanted: EntryFilter) -> list[ColumnElement[bool]]:
+    m = message.c
     found: list[ColumnElement[bool]] = [m.accepted_at >= wanted.since]
     if wanted.until is not None:
         found.append(m.accepted_at <= wanted.until)
-    for column, names in (
-        (m.bulk, wanted.bulks),
-        (m.sender, wanted.senders),
-        (m.campaign, wanted.campaigns),
-        (d.recipient, wanted.recipients),
-    ):
+    for column, names in ((m.bulk, wanted.bulks), (m.sender, wanted.senders), (m.campaign, wanted.campaigns)):
         if names:
             found.append(column.in_(names))
     if wanted.application is not None:
         found.append(m.application == wanted.application)
     if wanted.entity is not None:
         found.append(m.entity == wanted.entity)
+    return found
+
+
+def _delivery_conditions(wanted: EntryFilter) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if wanted.recipients:
+        found.append(delivery.c.recipient.in_(wanted.recipients))
     if wanted.states is not None:
-        found.append(d.state.in_(sorted(map(int, wanted.states))))
+        found.append(delivery.c.state.in_(sorted(map(int, wanted.states))))
     return found
 
 
