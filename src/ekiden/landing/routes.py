@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from litestar import MediaType, Request, Response, Router, post, route
-from litestar.exceptions import HTTPException, InternalServerException, NotFoundException, X
+from litestar.exceptions import ClientException, HTTPException, InternalServerException, NotFoundException
 
 from ekiden.access.unavailable import UNAVAILABLE
 from ekiden.core.address import to_ascii_domain
