@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, select
 
 from ekiden.access.accounts import create_account
 from ekiden.access.vault import Vault
-from ekiden.core.clock import DAY, ManualClock, Millis
+from ekiden.core.clock import DAY, ManualClock
 from ekiden.core.events import Event, EventType
 from ekiden.core.ids import IdFactory
 from ekiden.core.notices import Happening, News, Route
@@ -27,6 +26,7 @@ from ekiden.notify.formats import by_name
 from ekiden.notify.outbox import Outbox
 from ekiden.notify.ssrf import Destinations
 from ekiden.store.api import Store
+from ekiden.store.notice_queries import due_endpoints
 from ekiden.store.records import Attempt, Delivery, Message, NewMessage, Noted, Outcome, Registration
 from ekiden.store.tables import callback, endpoint, notice
 
@@ -91,13 +91,21 @@ class World:
     """A store with an account, and a receiver."""
 
     def __init__(
-        self, store: Store, clock: ManualClock, worker: Registration, account: int, receiver: Receiver, url: str
+        self,
+        store: Store,
+        clock: ManualClock,
+        worker: Registration,
+        account: int,
+        receiver: Receiver,
+        server: HttpServer,
+        url: str,
     ) -> None:
         self.store = store
         self.clock = clock
         self.worker = worker
         self.account = account
         self.receiver = receiver
+        self.server = server
         self.url = url
         self.ids = IdFactory(worker.node)
         self.endpoints = Endpoints(store, clock, VAULT)
@@ -258,6 +266,17 @@ async def until(condition: Callable[[], Any], outbox: Outbox | None = None, *, s
             await asyncio.sleep(0.01)
 
 
+async def settled(world: World, outbox: Outbox) -> None:
+    """Wait until the outbox has tried everything whose time has come."""
+
+    async def nothing_is_due() -> bool:
+        async with world.store.read() as connection:
+            due = await due_endpoints(connection, world.worker.id, world.clock.now(), (), 0, 1)
+        return not due and not outbox._rounds
+
+    await until(nothing_is_due, outbox)
+
+
 @asynccontextmanager
 async def make_world(store: Store) -> AsyncIterator[World]:
     clock = ManualClock()
@@ -267,6 +286,6 @@ async def make_world(store: Store) -> AsyncIterator[World]:
     server = HttpServer(receiver.handle)
     port = await server.start("127.0.0.1")
     try:
-        yield World(store, clock, worker, account, receiver, f"http://127.0.0.1:{port}")
+        yield World(store, clock, worker, account, receiver, server, f"http://127.0.0.1:{port}")
     finally:
         await server.close()
