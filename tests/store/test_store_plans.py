@@ -10,12 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Select, text
 from store_rows import NOW, TTL, Maker
 
 from ekiden.core.states import State
+from ekiden.core.submission import Marks
 from ekiden.store import postgresql_statements, sqlite_statements, tables
+from ekiden.store.api import Store
+from ekiden.store.bulk_queries import chosen_statement, facts_statement, lock_statement, movable_statement
+from ekiden.store.log_queries import EntryFilter, Position, entries_statement, walks
 from ekiden.store.open import open_store
 from ekiden.store.postgresql_writer import connect
+from ekiden.store.queue_changes import Action
 from ekiden.store.rows import claim_shares
 from ekiden.store.url import parse_url
 
@@ -96,3 +102,100 @@ def flattened(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield node
     for below in node.get("Plans", ()):
         yield from flattened(below)
+
+
+# logs and bulks
+
+_QUESTIONS: dict[str, tuple[EntryFilter, str]] = {
+    "everything": (EntryFilter(1, NOW), "pk_delivery"),
+    "next page": (EntryFilter(1, NOW, after=Position(1 << 62, 2)), "pk_delivery"),
+    "state": (EntryFilter(1, NOW, states=frozenset({State.BOUNCED})), "pk_delivery"),
+    "sender": (EntryFilter(1, NOW, senders=("a@x.example",)), "pk_message"),
+    "marks": (EntryFilter(1, NOW, campaigns=("a", "b"), application="a", entity="e"), "pk_message"),
+    "bulk": (EntryFilter(1, NOW, bulks=("a",), states=frozenset({State.HELD})), "ix_message_bulk"),
+    "bulks": (EntryFilter(1, NOW, bulks=("a", "b"), senders=("a@x.example",)), "ix_message_bulk"),
+    "reference": (EntryFilter(1, NOW, references=("a",)), "ix_message_reference"),
+    "references": (EntryFilter(1, NOW, references=("a", "b", "c")), "ix_message_reference"),
+    "queue id": (EntryFilter(1, NOW, positions=(Position(5, 1),)), "pk_message"),
+    "queue ids": (EntryFilter(1, NOW, positions=(Position(5, 1), Position(7, 2))), "pk_message"),
+    "recipient": (EntryFilter(1, NOW, recipients=("a@x.example",), bulks=("a",)), "ix_delivery_recipient"),
+    "recipients": (EntryFilter(1, NOW, recipients=("a@x.example", "b@x.example")), "ix_delivery_recipient"),
+}
+
+
+def log_statements(wanted: EntryFilter) -> list[Select[Any]]:
+    (walk,) = walks(wanted)
+    return [walk.end(5, 1 << 62, 50), entries_statement(wanted, walk.keys(5, 1 << 62, 50), 50)]
+
+
+_BULK_STATEMENTS = [
+    facts_statement(1, "a"),
+    chosen_statement(1, "a", Action.CANCEL),
+    chosen_statement(1, "a", Action.RELEASE),
+    movable_statement(1, "a"),
+]
+
+
+async def explained(store: Store, statement: Select[Any]) -> Any:
+    async with store.read() as connection:
+        compiled = statement.compile(connection.sync_engine, compile_kwargs={"literal_binds": True})
+        sql = str(compiled).replace(":", "\\:")
+        if store.engine == "sqlite":
+            return [row[3] for row in await connection.execute(text(f"EXPLAIN QUERY PLAN {sql}"))]
+        # A small table is read whole; what matters is that it need not be.
+        for way in ("seqscan", "hashjoin", "mergejoin", "bitmapscan"):
+            await connection.execute(text(f"SET LOCAL enable_{way} = off"))
+        plan = (await connection.execute(text(f"EXPLAIN (FORMAT JSON) {sql}"))).scalar_one()
+        return list(flattened(plan[0]["Plan"]))
+
+
+@pytest.mark.parametrize("name", _QUESTIONS)
+async def test_the_log_is_read_from_an_index_that_has_it_in_order(sqlite_url: str, name: str) -> None:
+    """On SQLite the statement alone decides: it keeps no statistics."""
+    wanted, index = _QUESTIONS[name]
+    store = await open_store(sqlite_url)
+    try:
+        for statement in log_statements(wanted):
+            steps = await explained(store, statement)
+            searched = [step for step in steps if step.startswith("SEARCH")]
+            if index.startswith("pk_"):
+                assert f"SEARCH {index[3:]} USING PRIMARY KEY (account_id=? AND " in searched[0], steps
+            else:
+                assert f"USING COVERING INDEX {index} (account_id=? AND " in searched[0], steps
+                assert "id>?" in searched[0]
+            assert not [step for step in steps if step.split()[0] == "SCAN" and step.split()[1] in _OUR_TABLES], (
+                steps
+            )
+            assert all("account_id=? AND" in step for step in searched), steps
+        for statement in _BULK_STATEMENTS:
+            steps = await explained(store, statement)
+            searched = [step for step in steps if step.startswith("SEARCH")]
+            assert "ix_message_bulk (account_id=? AND bulk=?" in searched[0], steps
+            assert "(account_id=? AND message_id=?" in searched[1], steps
+        (step,) = [s for s in await explained(store, lock_statement(1, [1, 2])) if s.startswith("SEARCH")]
+        assert "(account_id=? AND message_id=?)" in step
+    finally:
+        await store.close()
+
+
+async def test_postgresql_can_answer_every_question_from_an_index(postgresql_url: str) -> None:
+    store = await open_store(postgresql_url)
+    try:
+        worker = await store.register_worker("host", 1, NOW, TTL)
+        maker = Maker()
+        many = [maker.message(3) for _ in range(50)]
+        for number, new in enumerate(many):
+            new.message.marks = Marks(bulk=f"b{number % 5}", reference=f"r{number}")
+        await store.accept_all(worker.id, many)
+        for wanted, index in _QUESTIONS.values():
+            for statement in log_statements(wanted):
+                nodes = await explained(store, statement)
+                assert not [node for node in nodes if node["Node Type"] == "Seq Scan"], wanted
+                # The index of references has them in no order of time: statistics say whether to sort.
+                chosen = {node.get("Index Name") for node in nodes}
+                assert index in chosen or index == "ix_message_reference", (wanted, nodes)
+        for statement in (*_BULK_STATEMENTS, lock_statement(1, [1, 2])):
+            nodes = await explained(store, statement)
+            assert not [node for node in nodes if node["Node Type"] == "Seq Scan"], nodes
+    finally:
+        await store.close()
