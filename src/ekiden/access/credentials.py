@@ -35,6 +35,8 @@ SMTP_USER = "smtp_user"
 API_KEY = "api_key"
 ACCESS_KEY = "access_key"
 KINDS = (PASSWORD, SMTP_USER, API_KEY, ACCESS_KEY)
+SESSION = "session"
+"""Not a credential by itself, but kept among them: see ``access.sessions``."""
 API_KEY_USERNAME = "app"
 """Whoever logs in as ``App``, in any case, gives an API key as password (Infobip SMTP API)."""
 API_KEY_PREFIX = "ek_"
@@ -245,7 +247,7 @@ async def list_credentials(
     store: Store, account_id: int | None = None, *, revoked: bool = True
 ) -> list[Credential]:
     """Credentials of one account or of all, oldest first; ``revoked=False`` leaves the revoked ones out."""
-    query = select(table).order_by(table.c.id)
+    query = select(table).where(table.c.kind != SESSION).order_by(table.c.id)
     if account_id is not None:
         query = query.where(table.c.account_id == account_id)
     if not revoked:

@@ -71,7 +71,7 @@ _FIELD_NAME: Final = re.compile(r"[!-9;-~]{1,76}\Z")  # RFC 5322 §3.6.8
 _HOST: Final = re.compile(
     r"[a-z0-9_](?:[a-z0-9_.-]{0,252}[a-z0-9_])?\.?\Z|\[[0-9a-f:.]+\]\Z", re.ASCII | re.IGNORECASE
 )
-_UNITS: Final[dict[str, Millis]] = {"SECONDS": SECOND, "MINUTES": MINUTE, "HOURS": HOUR}
+TIME_UNITS: Final[dict[str, Millis]] = {"SECONDS": SECOND, "MINUTES": MINUTE, "HOURS": HOUR}
 
 
 class BadField(TranslatedError, ValueError):
@@ -253,7 +253,7 @@ def send_at(value: Any, now: Millis, days: int) -> Millis | None:
 
 def validity(amount: Any, unit: Any = "MINUTES") -> Millis:
     """How long delivery may be tried, from ``validityPeriod``; more than 48 hours become 48 (contract §2.3)."""
-    of = _UNITS[choice(unit, _UNITS)]
+    of = TIME_UNITS[choice(unit, TIME_UNITS)]
     return min(whole(amount, 1, 10**9) * of, MAX_VALIDITY)
 
 

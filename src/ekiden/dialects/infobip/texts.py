@@ -55,7 +55,15 @@ TEXTS = Texts(
         "must not have more than {most} octets": "{most} オクテットを超えることはできません",
         "{charset} is not supported": "文字コード {charset} には対応していません",
         "must not be encoded as {encoding}": "{encoding} で符号化することはできません",
+        "must be encoded in base64": "base64 で符号化してください",
+        "must be at least an hour after {other}": "{other} より 1 時間以上後の時刻を指定してください",
+        "must belong to the domain of the message's own author": (
+            "メール自身の From と同じドメインのアドレスを指定してください"
+        ),
+        "is not supported": "対応していません",
         # any request
+        "the credential has no scope {scope}": "認証情報にスコープ {scope} がありません",
+        "too many failed attempts, try again later": ("認証の失敗が多すぎます。しばらくしてからやり直してください"),
         "there is no such resource: {path}": "そのようなリソースはありません: {path}",
         "{method} is not possible here": "ここでは {method} を使えません",
         "the request cannot be understood: {why}": "リクエストを理解できません: {why}",

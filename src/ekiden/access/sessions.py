@@ -1,0 +1,148 @@
+"""Sessions: a token in the place of a user name and password, until it is given back or was not used for a while.
+
+A session is a row beside the credentials (kind ``session``), found by the hash of its token: every worker knows it,
+and one that is closed is unknown to all of them hardly a second later. It dies with the password that it was opened
+with, also when that is replaced. Whoever uses it is that credential, with its scopes and networks.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import OrderedDict
+from dataclasses import dataclass
+from hashlib import sha256
+from hmac import compare_digest
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import delete, func, insert, select, update
+
+from ekiden.access.authenticate import Principal
+from ekiden.access.credentials import SESSION
+from ekiden.core.clock import MINUTE, SECOND
+from ekiden.store.tables import credential as table
+
+if TYPE_CHECKING:
+    from ekiden.access.directory import Directory
+    from ekiden.core.clock import Clock, Millis
+    from ekiden.store.api import Store
+
+MAX_OPEN: Final = 1_000
+"""Sessions of an account; one more ends the oldest."""
+_TOUCH_EVERY: Final[Millis] = MINUTE
+_MAX_REMEMBERED: Final = 10_000
+
+
+@dataclass(slots=True)
+class _Open:
+    """A session. ``secret`` is the hash of what the credential's secret was; ``used_at`` is as of the row."""
+
+    id: int
+    credential_id: int
+    secret: str
+    used_at: Millis
+
+
+class Sessions:
+    """One per worker. Coroutines raise what the store raises."""
+
+    def __init__(self, store: Store, clock: Clock, directory: Directory, ttl: float) -> None:
+        """``ttl``: seconds without a use that end a session; uses are told to other workers once a minute."""
+        self._store = store
+        self._clock = clock
+        self._directory = directory
+        self._ttl = int(ttl * SECOND)
+        self._touch_every = min(_TOUCH_EVERY, self._ttl // 4)
+        self._remembered: OrderedDict[str, _Open] = OrderedDict()
+
+    async def open(self, principal: Principal) -> str | None:
+        """A token for who has just logged in; ``None``: the credential is gone meanwhile."""
+        facts = await self._directory.credential(principal.credential_id)
+        if facts is None or facts.revoked:
+            return None
+        token = str(uuid.uuid4())
+        now = self._clock.now()
+        values = {
+            "account_id": principal.account_id,
+            "kind": SESSION,
+            "name": str(facts.id),
+            "lookup": _lookup(token),
+            "secret_hash": _digest(facts.secret),
+            "scopes": "",
+            "networks": "",
+            "created_at": now,
+            "last_used_at": now,
+        }
+        theirs = (table.c.account_id == principal.account_id, table.c.kind == SESSION)
+        oldest = select(table.c.id).where(*theirs).order_by(table.c.id.desc()).offset(MAX_OPEN - 1).limit(1)
+        async with self._store.write() as connection:
+            last = await connection.scalar(oldest)
+            if last is not None:
+                await connection.execute(delete(table).where(*theirs, table.c.id <= last))
+            await connection.execute(delete(table).where(*theirs, table.c.last_used_at < now - self._ttl))
+            await connection.execute(insert(table).values(values))
+        return token
+
+    async def read(self, token: str, client_ip: str) -> Principal | None:
+        """Whose session it is; ``None``: it is over, was never there, or is not to be used from ``client_ip``."""
+        lookup = _lookup(token)
+        known = self._remembered.get(lookup)
+        if known is None:
+            known = await self._load(lookup)
+        if known is None or not await self._alive(known):
+            self._remembered.pop(lookup, None)
+            return None
+        credential = await self._directory.credential(known.credential_id)
+        if credential is None or credential.revoked:
+            return None
+        if not compare_digest(_digest(credential.secret), known.secret):
+            return None
+        if credential.networks and client_ip not in credential.networks:
+            return None
+        account = await self._directory.account(credential.account_id)
+        if account is None:
+            return None
+        return Principal(
+            account.id, credential.id, account.name, account.priority, credential.kind, credential.scopes
+        )
+
+    async def close(self, token: str) -> None:
+        """It is over, here at once and elsewhere within two seconds."""
+        lookup = _lookup(token)
+        self._remembered.pop(lookup, None)
+        async with self._store.write() as connection:
+            await connection.execute(delete(table).where(table.c.lookup == lookup, table.c.kind == SESSION))
+
+    async def _load(self, lookup: str) -> _Open | None:
+        query = select(table).where(table.c.lookup == lookup, table.c.kind == SESSION)
+        async with self._store.read() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        if row is None:
+            return None
+        found = self._remembered[lookup] = _Open(row.id, int(row.name), row.secret_hash, row.last_used_at)
+        if len(self._remembered) > _MAX_REMEMBERED:
+            self._remembered.popitem(last=False)
+        return found
+
+    async def _alive(self, known: _Open) -> bool:
+        """Whether it is still there, and was used lately; this is a use."""
+        if await self._directory.credential(known.id) is None:
+            return False
+        now = self._clock.now()
+        if now - known.used_at < self._touch_every:
+            return True
+        # Another worker may have written a later use; what the row says then decides.
+        used = func.coalesce(table.c.last_used_at, table.c.created_at)
+        touched = update(table).where(table.c.id == known.id, used >= now - self._ttl).values(last_used_at=now)
+        async with self._store.write() as connection:
+            if (await connection.execute(touched)).rowcount != 1:
+                return False
+        known.used_at = now
+        return True
+
+
+def _lookup(token: str) -> str:
+    return "session:" + _digest(token)
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

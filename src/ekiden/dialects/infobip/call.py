@@ -1,0 +1,136 @@
+"""A request to the API: who sends it, what may refuse it, and the services that answer it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from litestar import Response
+
+from ekiden.access.bounds import READ, SEND
+from ekiden.dialects.infobip.auth import Caller, Logins, authenticate
+from ekiden.dialects.infobip.errors import AnyRequest, ApiError
+from ekiden.notify.formats import PULL
+
+if TYPE_CHECKING:
+    from ekiden.access.directory import AccountFacts, Directory
+    from ekiden.access.suppressions import Suppressions
+    from ekiden.content.landing_pages import LandingPages
+    from ekiden.content.templates import Templates
+    from ekiden.content.uploads import Uploads
+    from ekiden.core.clock import Clock
+    from ekiden.delivery.address_check import AddressChecks
+    from ekiden.delivery.address_check_requests import AddressCheckRequests
+    from ekiden.delivery.bulks import Bulks
+    from ekiden.delivery.logs import Logs
+    from ekiden.dialects.infobip.config import InfobipConfig
+    from ekiden.dialects.infobip.throttle import Throttles
+    from ekiden.domains.service import Domains
+    from ekiden.intake.mailer import Mailer
+    from ekiden.notify.endpoints import Endpoints
+    from ekiden.notify.reports import Reports
+
+_SEEN_WITHIN: Final = 60
+_LOOK_EVERY: Final = 0.05
+"""Seconds. A change to an account is seen everywhere within two; this waits for three at the most."""
+
+
+@dataclass(frozen=True, slots=True)
+class InfobipServices:
+    """What the dialect is made of; one per worker.
+
+    ``keep_reports(account's name, endpoint)`` has the reports of an account kept to be fetched, and addresses that
+    bounce suppressed, unless that is so already.
+    """
+
+    clock: Clock
+    config: InfobipConfig
+    logins: Logins
+    throttles: Throttles
+    keep_reports: Callable[[str, int], Awaitable[object]]
+    mailer: Mailer
+    endpoints: Endpoints
+    templates: Templates
+    uploads: Uploads
+    landing_pages: LandingPages
+    reports: Reports
+    logs: Logs
+    bulks: Bulks
+    domains: Domains
+    suppressions: Suppressions
+    checks: AddressChecks
+    check_requests: AddressCheckRequests
+
+    @property
+    def directory(self) -> Directory:
+        """Facts of accounts and credentials."""
+        return self.logins.authenticator.directory
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """``answer`` answers ``method path``. ``scope`` (``access.bounds``) is what the credential must be good for.
+
+    ``family`` names its throttle (``InfobipConfig.throttles``); ``platform``: errors have the newer envelope;
+    ``error_handler``: they have another one.
+    """
+
+    method: Any
+    path: str
+    answer: Callable[[Call], Awaitable[Response[Any]]]
+    scope: str
+    family: str
+    platform: bool = False
+    error_handler: Callable[[AnyRequest, Exception], Response[bytes]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request that may be answered."""
+
+    request: AnyRequest
+    services: InfobipServices
+    caller: Caller
+    operation: Operation
+
+    @property
+    def account_id(self) -> int:
+        return self.caller.account.id
+
+    def parameter(self, name: str) -> str:
+        """A part of the path."""
+        return str(self.request.path_params[name])
+
+    async def reports_endpoint(self) -> int:
+        """Where the account's reports wait to be fetched: its endpoint of the format ``pull``."""
+        return await self.services.endpoints.find(self.account_id, PULL, "")
+
+
+async def open_call(request: AnyRequest, services: InfobipServices, operation: Operation) -> Call:
+    """Raises ``ApiError``: 401 for a stranger, 403 for what the credential must not, 429 for too many."""
+    caller = await authenticate(request, services.logins)
+    caller.need(operation.scope)
+    endpoint = f"{operation.method} {operation.path}"
+    wait = services.throttles.take(caller.account.id, operation.family, endpoint)
+    if wait:
+        raise ApiError(429, headers={"Retry-After": str(math.ceil(wait))})
+    if caller.account.reports_endpoint is None and operation.scope in (SEND, READ):
+        await _keep_reports(services, caller.account)
+    return Call(request, services, caller, operation)
+
+
+async def _keep_reports(services: InfobipServices, account: AccountFacts) -> None:
+    """An account whose first request this is gets what all accounts of Infobip have: reports that can be fetched.
+
+    Until the worker sees that they are kept nothing is sent: the report of the first message would be lost.
+    """
+    endpoint = await services.endpoints.find(account.id, PULL, "")
+    await services.keep_reports(account.name, endpoint)
+    for _ in range(_SEEN_WITHIN):
+        seen = await services.directory.account(account.id)
+        if seen is None or seen.reports_endpoint is not None:
+            return
+        await asyncio.sleep(_LOOK_EVERY)

@@ -1,0 +1,62 @@
+"""Which operation answers which request (contract §2 to §4), and in which envelope it tells of errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from litestar import Response, Router, route
+from litestar.handlers import HTTPRouteHandler
+
+from ekiden.access.bounds import SEND
+from ekiden.dialects.infobip import content_api, send_form, send_json, send_mime, session_api
+from ekiden.dialects.infobip.call import InfobipServices, Operation, open_call
+from ekiden.dialects.infobip.errors import AnyRequest, handle_content, handle_legacy, handle_platform
+
+SENDING: Final = (
+    Operation("POST", "/email/1/send", send_form.send, SEND, "sends"),
+    Operation("POST", "/email/2/send", send_form.send_v2, SEND, "sends"),
+    Operation("POST", "/email/3/send", send_form.send, SEND, "sends"),
+    Operation("POST", "/email/4/messages", send_json.send, SEND, "sends", platform=True),
+    Operation("POST", "/email/4/mime", send_mime.send, SEND, "sends"),
+    Operation("POST", "/email/1/content", content_api.upload, SEND, "uploads", error_handler=handle_content),
+)
+
+
+def infobip_handlers(services: InfobipServices, more: Iterable[Operation] = ()) -> list[Router]:
+    """Routers for ``server.http.make_app``: one for each path, which brings the envelope of errors below it.
+
+    ``more``: operations beside those that send.
+    """
+    by_path: dict[str, list[Operation]] = {}
+    for operation in (*SENDING, *more):
+        by_path.setdefault(operation.path, []).append(operation)
+    routers = [
+        Router(
+            path,
+            route_handlers=[_handler(services, operation) for operation in rows],
+            exception_handlers={Exception: _envelope(rows[0])},
+        )
+        for path, rows in by_path.items()
+    ]
+    # For paths that nothing answers.
+    routers.append(Router("/email/4", route_handlers=[], exception_handlers={Exception: handle_platform}))
+    routers.append(Router("/email", route_handlers=[], exception_handlers={Exception: handle_legacy}))
+    routers.append(session_api.session_router(services))
+    return routers
+
+
+def _envelope(operation: Operation) -> Any:
+    if operation.error_handler is not None:
+        return operation.error_handler
+    return handle_platform if operation.platform else handle_legacy
+
+
+def _handler(services: InfobipServices, operation: Operation) -> HTTPRouteHandler:
+    # The answer says its own status; without a word about it Litestar takes DELETE for one that never has a body.
+    # How large a body may be is for whoever reads it.
+    @route("/", http_method=[operation.method], status_code=200, request_max_body_size=None)
+    async def handle(request: AnyRequest) -> Response[Any]:
+        return await operation.answer(await open_call(request, services, operation))
+
+    return handle

@@ -1,0 +1,270 @@
+"""``POST /email/4/mime``: a message that its sender has composed (contract §2.4).
+
+Where the contract is silent: members of the JSON body win over the ``X-IB-*`` fields of the message; all recipients
+get one message, and the ids of the second and further ones end in ``-2`` and so on unless ``messageId`` is given;
+line ends become CRLF; ``from`` belongs to the same organisation as the message's own author when one's domain is
+the other's or below it. HTML is tracked as the settings of the author's domain say.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from dataclasses import replace
+from email.utils import getaddresses
+from typing import Any, Final
+
+import msgspec
+from litestar import Response
+
+from ekiden.access.tracking_tokens import trackable
+from ekiden.core.address import Address, parse_address
+from ekiden.core.errors import BadAddress
+from ekiden.core.notices import external_id
+from ekiden.core.submission import Recipient, Submission
+from ekiden.dialects.infobip import fields
+from ekiden.dialects.infobip.call import Call
+from ekiden.dialects.infobip.errors import from_door
+from ekiden.dialects.infobip.fields import BadField, Checks
+from ekiden.dialects.infobip.http import answer, read_json
+from ekiden.dialects.infobip.send_form import entries
+from ekiden.dialects.infobip.send_json import MAX_BODY
+from ekiden.dialects.infobip.send_request import (
+    CALLBACK_DATA,
+    Callback,
+    new_bulk_id,
+    origin_of,
+    report_routes,
+    tracking_routes,
+)
+from ekiden.dialects.infobip.smtp_headers import SmtpOptions, read_options
+from ekiden.intake.errors import IntakeError, TooManyLinks
+from ekiden.intake.mailer import MAX_LINKS
+from ekiden.intake.mailing import Mailed
+from ekiden.mime.instrument import instrument
+from ekiden.mime.mailbox import Mailbox, mailbox_field
+from ekiden.mime.mailboxes import mailbox_domains
+from ekiden.mime.scan import Header, scan
+
+MAX_MESSAGE: Final = 26_214_400
+"""Octets: 25 MB (contract §2.2)."""
+_BARE: Final = re.compile(rb"\r(?!\n)|(?<!\r)\n")
+_BLANKS: Final = str.maketrans("", "", " \t\r\n")
+_IN_HEADER: Final = (b"to", b"cc", b"bcc")
+
+
+class _Request(msgspec.Struct, rename="camel", kw_only=True):
+    mime_message: Any = None
+    message_id: Any = None
+    bulk_id: Any = None
+    from_: Any = msgspec.field(default=None, name="from")
+    destinations: list[Any] | None = None
+    intermediate_report: Any = None
+    notify_url: Any = None
+    notify_content_type: Any = None
+    callback_data: Any = None
+    tracking_url: Any = None
+    client_priority: Any = None
+    application_id: Any = None
+    entity_id: Any = None
+
+
+async def send(call: Call) -> Response[bytes]:
+    request = await read_json(call.request, _Request, MAX_BODY)
+    checks = Checks()
+    if request.mime_message is None:
+        checks.add("mimeMessage", "must not be null")
+    content = checks.take("mimeMessage", _message, request.mime_message, b"")
+    request.mime_message = None
+    header = scan(content)
+    found = read_options(header)
+    options = _options(checks, request, found)
+    author = checks.take("from", lambda value: _other_author(value, header), request.from_, None)
+    address = _author(header) if author is None else parse_address(author.address)
+    if content and address is None and request.from_ is None:
+        checks.add("from", "must not be null")
+    recipients = _recipients(call, checks, request.destinations, header)
+    checks.done()
+    routes = (
+        *await report_routes(
+            call,
+            checks,
+            Callback("notifyUrl", options.notify_url, options.notify_format, options.intermediate),
+        ),
+        *await tracking_routes(call, checks, "trackingUrl", options.tracking_url),
+    )
+    checks.done()
+    assert address is not None
+    submission = Submission(
+        account_id=call.account_id,
+        credential_id=call.caller.credential_id,
+        sender=None,
+        recipients=[Recipient(address) for address in recipients],
+        content=_rewritten(header, found.names, author),
+        origin=origin_of(call),
+        eight_bit=True,
+        smtputf8=True,
+        priority=options.priority,
+        labels={CALLBACK_DATA: options.callback_data} if options.callback_data else {},
+        marks=options.marks,
+        routes=routes,
+    )
+    try:
+        submission = await _settled(call, submission, address, options)
+        [receipt] = await call.services.mailer.submit([submission])
+    except IntakeError as error:
+        raise from_door(error) from None
+    mailed = [
+        Mailed(
+            address.text,
+            receipt.message_id,
+            number,
+            external_id(receipt.message_id, number, options.reference),
+        )
+        for number, address in enumerate(recipients, 1)
+    ]
+    return answer({"bulkId": options.bulk, "messages": entries(mailed)})
+
+
+def _message(value: Any) -> bytes:
+    if not isinstance(value, str):
+        raise BadField("must be encoded in base64")
+    try:
+        content = binascii.a2b_base64(value.translate(_BLANKS), strict_mode=True)
+    except (binascii.Error, ValueError):
+        raise BadField("must be encoded in base64") from None
+    if not content:
+        raise BadField("must not be blank")
+    if len(content) > MAX_MESSAGE:
+        raise BadField("must not have more than {most} octets", most=MAX_MESSAGE)
+    lines = content.count(b"\r\n")
+    if content.count(b"\n") != lines or content.count(b"\r") != lines:
+        content = _BARE.sub(b"\r\n", content)
+    return content if content.endswith(b"\r\n") else content + b"\r\n"
+
+
+def _options(checks: Checks, request: _Request, found: SmtpOptions) -> SmtpOptions:
+    """Those of the message, with those of the body instead where there are any."""
+    own: dict[str, Any] = {}
+    for attribute, name, value, reader in (
+        ("reference", "messageId", request.message_id, _identifier(fields.MAX_MESSAGE_ID)),
+        ("bulk", "bulkId", request.bulk_id, _identifier(fields.MAX_BULK_ID)),
+        ("application", "applicationId", request.application_id, _identifier(fields.MAX_PLATFORM_ID)),
+        ("entity", "entityId", request.entity_id, _identifier(fields.MAX_PLATFORM_ID)),
+        ("intermediate", "intermediateReport", request.intermediate_report, fields.boolean),
+        ("notify_url", "notifyUrl", request.notify_url, fields.url),
+        ("notify_format", "notifyContentType", request.notify_content_type, fields.report_format),
+        ("callback_data", "callbackData", request.callback_data, _callback_data),
+        ("tracking_url", "trackingUrl", request.tracking_url, fields.url),
+        ("priority", "clientPriority", request.client_priority, fields.priority),
+    ):
+        if value is not None:
+            own[attribute] = checks.take(name, reader, value, getattr(found, attribute))
+    options = replace(found, **own)
+    return options if options.bulk else replace(options, bulk=new_bulk_id())
+
+
+def _identifier(longest: int) -> Any:
+    return lambda value: fields.identifier(value, longest)
+
+
+def _callback_data(value: Any) -> str:
+    return fields.text(value, fields.MAX_CALLBACK_DATA)
+
+
+def _author(header: Header) -> Address | None:
+    """The message's own; ``None``: there is not exactly one, or nobody can tell (the door asks this, too)."""
+    value = header.get(b"from")
+    if value is None or header.count(b"from") > 1 or not mailbox_domains(value):
+        return None
+    try:
+        return parse_address(getaddresses([value.decode("utf-8", "replace")])[0][1])
+    except BadAddress:
+        return None
+
+
+def _other_author(value: Any, header: Header) -> Mailbox:
+    """``from`` of the body, if the message's own author allows it."""
+    mailbox = fields.mailbox(value)
+    own = _author(header)
+    if own is None:
+        if header.has(b"from"):
+            raise BadField("must belong to the domain of the message's own author")
+        return mailbox
+    domain = parse_address(mailbox.address).domain
+    if not (domain == own.domain or domain.endswith(f".{own.domain}") or own.domain.endswith(f".{domain}")):
+        raise BadField("must belong to the domain of the message's own author")
+    return mailbox
+
+
+def _recipients(call: Call, checks: Checks, destinations: list[Any] | None, header: Header) -> list[Address]:
+    """Each once. Those of the message's header, unless the body has any."""
+    place, most = "destinations", call.services.config.max_recipients
+    given: list[Any] = destinations or []
+    if not given:
+        place = "mimeMessage"
+        given = [address for name in _IN_HEADER for _, address in getaddresses(_values(header, name)) if address]
+    if not given and header.content:
+        checks.add("destinations", "must have at least one recipient")
+    if len(given) > most:
+        checks.add(place, "must not have more than {most} entries", most=most)
+        return []
+    unique: dict[tuple[str, str], Address] = {}
+    for number, value in enumerate(given):
+        at = f"{place}[{number}]" if place == "destinations" else place
+        found = checks.take(at, fields.recipient, value, None)
+        if value is None:
+            checks.add(at, "must not be null")
+        if found is not None:
+            unique.setdefault((found.address.local, found.address.domain), found.address)
+    return list(unique.values())
+
+
+def _values(header: Header, name: bytes) -> list[str]:
+    return [
+        header.content[field.value : field.end].decode("utf-8", "replace").replace("\r\n", "").strip()
+        for field in header.fields()
+        if field.name == name
+    ]
+
+
+def _rewritten(header: Header, names: frozenset[bytes], author: Mailbox | None) -> bytes:
+    """The message without the instructions in its header, and from ``author`` if there is another one."""
+    if author is None:
+        return header.without(names)
+    return mailbox_field("From", (author,)) + header.without(names | {b"from"})
+
+
+async def _settled(call: Call, submission: Submission, author: Address, options: SmtpOptions) -> Submission:
+    """With its envelope sender, and tracked: as the domain's settings say, and the message's own fields before."""
+    mailer = call.services.mailer
+    settings = await mailer.sending_settings(call.account_id, author.domain)
+    sender = parse_address(settings.return_path) if settings.return_path else author
+    message_id = mailer.new_id()
+    urls = mailer.urls(settings)
+    # In a message that several share nobody can be told apart.
+    number = 1 if len(submission.recipients) == 1 else 0
+    opens = _first(options.track_opens, options.track, settings.tracking.opens)
+    clicks = _first(options.track_clicks, options.track, settings.tracking.clicks)
+    links = 0
+
+    def link(url: str) -> str:
+        nonlocal links
+        if not trackable(url):
+            return url
+        links += 1
+        if links > MAX_LINKS:
+            raise TooManyLinks
+        return urls.click(call.account_id, message_id, number, url)
+
+    content = submission.content
+    if opens or clicks:
+        pixel = urls.open(call.account_id, message_id, number) if opens else ""
+        content = instrument(content, link=link if clicks else None, pixel=pixel)
+    return replace(submission, sender=sender, content=content, message_id=message_id)
+
+
+def _first(own: bool | None, master: bool | None, default: bool) -> bool:
+    if own is not None:
+        return own
+    return default if master is None else master

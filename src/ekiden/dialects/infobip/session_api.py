@@ -1,0 +1,137 @@
+"""Tokens in the place of a password or an API key: ``/auth/1`` (contract §1.1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qsl
+
+import msgspec
+from litestar import Response, Router, delete, post
+
+from ekiden.access.authenticate import Principal
+from ekiden.access.bounds import SCOPES
+from ekiden.access.credentials import API_KEY_USERNAME
+from ekiden.access.tokens import granted
+from ekiden.dialects.infobip import fields
+from ekiden.dialects.infobip.auth import (
+    SESSION_SCHEME,
+    authorization,
+    client_address,
+    log_in,
+    unauthorized,
+)
+from ekiden.dialects.infobip.errors import AnyRequest, ApiError, handle_legacy
+from ekiden.dialects.infobip.fields import Checks
+from ekiden.dialects.infobip.http import answer, decode_json, empty, read_body, read_json
+
+if TYPE_CHECKING:
+    from ekiden.dialects.infobip.call import InfobipServices
+
+TOKEN_TTL: Final = 3_600.0
+"""Seconds that a bearer token is good for."""
+GRANT_TYPE: Final = "client_credentials"
+_NO_STORE: Final = {"Cache-Control": "no-store"}
+_MAX_BODY: Final = 16_384
+_LONGEST: Final = 512
+
+
+class _Login(msgspec.Struct, kw_only=True):
+    username: Any = None
+    password: Any = None
+
+
+def session_router(services: InfobipServices) -> Router:
+    """``/auth/1``."""
+
+    @post("/session", status_code=200)
+    async def open_session(request: AnyRequest) -> Response[bytes]:
+        return await _open_session(request, services)
+
+    @delete("/session", status_code=204)
+    async def close_session(request: AnyRequest) -> Response[None]:
+        return await _close_session(request, services)
+
+    @post("/oauth2/token", status_code=200)
+    async def give_token(request: AnyRequest) -> Response[bytes]:
+        return await _give_token(request, services)
+
+    return Router(
+        "/auth/1",
+        route_handlers=[open_session, close_session, give_token],
+        exception_handlers={Exception: handle_legacy},
+    )
+
+
+async def _open_session(request: AnyRequest, services: InfobipServices) -> Response[bytes]:
+    given = await read_json(request, _Login, _MAX_BODY)
+    checks = Checks()
+    username = _required(checks, "username", given.username)
+    password = _required(checks, "password", given.password)
+    checks.done()
+    principal = await log_in(services.logins.authenticator, username, password, client_address(request))
+    token = await services.logins.sessions.open(principal)
+    if token is None:
+        raise unauthorized()
+    return answer({"token": token}, headers=dict(_NO_STORE))
+
+
+async def _close_session(request: AnyRequest, services: InfobipServices) -> Response[None]:
+    scheme, token = authorization(request)
+    sessions = services.logins.sessions
+    if scheme != SESSION_SCHEME or await sessions.read(token, client_address(request)) is None:
+        raise unauthorized()
+    await sessions.close(token)
+    return empty()
+
+
+async def _give_token(request: AnyRequest, services: InfobipServices) -> Response[bytes]:
+    """The client's secret is an API key; its id may be anything. A scope of ours in ``scope`` bounds the token."""
+    given = await _form(request)
+    checks = Checks()
+    grant = _required(checks, "grant_type", given.get("grant_type"))
+    if grant and grant != GRANT_TYPE:
+        checks.add("grant_type", "must be one of {known}", known=GRANT_TYPE)
+    secret = _required(checks, "client_secret", given.get("client_secret"))
+    checks.done()
+    authenticator = services.logins.authenticator
+    principal = await log_in(authenticator, API_KEY_USERNAME, secret, client_address(request))
+    token = await _issue(services, principal, given.get("scope", ""))
+    return answer(
+        {
+            "access_token": token.text,
+            "token_type": "Bearer",
+            "expires_in": token.expires_at - token.issued_at,
+        },
+        headers=dict(_NO_STORE),
+    )
+
+
+async def _issue(services: InfobipServices, principal: Principal, wanted: str) -> Any:
+    credential = await services.directory.credential(principal.credential_id)
+    account = await services.directory.account(principal.account_id)
+    if credential is None or credential.revoked or account is None:
+        raise unauthorized()
+    scopes = granted(principal.scopes)
+    # Words that are not ours are somebody else's scopes: they bound nothing.
+    narrowed = set(wanted.split()).intersection(SCOPES)
+    if narrowed:
+        scopes &= narrowed
+    return services.logins.tokens.issue(credential, account, scopes, TOKEN_TTL)
+
+
+async def _form(request: AnyRequest) -> dict[str, str]:
+    """The fields; a JSON object will do as well."""
+    body = await read_body(request, _MAX_BODY)
+    if body.lstrip()[:1] == b"{":
+        found: dict[str, Any] = decode_json(body, dict)
+        return {name: value for name, value in found.items() if isinstance(value, str)}
+    try:
+        return dict(parse_qsl(body.decode(), max_num_fields=20))
+    except ValueError as error:
+        raise ApiError.because(400, "the body is no form as its Content-Type says: {why}", why=str(error)) from None
+
+
+def _required(checks: Checks, name: str, value: Any) -> str:
+    if value is None:
+        checks.add(name, "must not be null")
+    return checks.take(name, lambda given: fields.line(given, _LONGEST), value, "")

@@ -1,0 +1,44 @@
+"""How often an account may ask: token buckets by account and endpoint, in each worker (contract §1.3)."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from ekiden.core.clock import Clock
+    from ekiden.dialects.infobip.config import Throttle
+
+_MAX_BUCKETS: Final = 50_000
+
+
+class Throttles:
+    """Workers do not tell each other what they let pass: the bound of an installation is that of its workers."""
+
+    def __init__(self, throttles: Mapping[str, Throttle], clock: Clock) -> None:
+        """``throttles``: by family of endpoints (``InfobipConfig.throttles``)."""
+        self._throttles = dict(throttles)
+        self._clock = clock
+        # Tokens left, and the monotonic time of that. Full ones that nobody asks for are forgotten first.
+        self._buckets: OrderedDict[tuple[int, str], tuple[float, float]] = OrderedDict()
+
+    def take(self, account_id: int, family: str, endpoint: str) -> float:
+        """0: go on. Else the seconds until it may be tried again; nothing is taken then.
+
+        Each ``endpoint`` has a bucket of its own; those of a family are alike.
+        """
+        throttle = self._throttles.get(family)
+        if throttle is None or not throttle.requests:
+            return 0.0
+        now = self._clock.monotonic()
+        rate = throttle.requests / throttle.seconds
+        key = (account_id, endpoint)
+        left, at = self._buckets.get(key, (float(throttle.burst), now))
+        left = min(float(throttle.burst), left + (now - at) * rate)
+        wait = 0.0 if left >= 1.0 else (1.0 - left) / rate
+        self._buckets[key] = (left if wait else left - 1.0, now)
+        self._buckets.move_to_end(key)
+        if len(self._buckets) > _MAX_BUCKETS:
+            self._buckets.popitem(last=False)
+        return wait
