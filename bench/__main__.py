@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from bench import callbacks, profile, queue_depth, rendering, report
+from bench import callbacks, logs, profile, queue_depth, rendering, report
 from bench.ekiden_server import Ekiden
 from bench.figures import Sample
 from bench.haraka import Haraka
@@ -60,9 +60,10 @@ def parser() -> argparse.ArgumentParser:
         "what",
         nargs="?",
         default="all",
-        choices=("all", "compare", "queue", "rendering", "callbacks", "profile", "report"),
+        choices=("all", "compare", "queue", "rendering", "callbacks", "logs", "profile", "report"),
         help="compare: the same load on every server; queue: a long queue of deferred messages; all: both; "
         "rendering: composing personal messages; callbacks: telling of events; "
+        "logs: asking for what was sent; "
         "profile: where the time of Ekiden's worker goes; "
         "report: print the tables of a file again",
     )
@@ -72,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--scenarios", type=_names, help=f"of {', '.join(SCENARIOS)}")
     top.add_argument("--servers", type=_names, help=f"of {', '.join(known_servers())}")
     top.add_argument("--with", dest="also", type=_names, default=[], help="servers beside the default ones")
-    top.add_argument("--depths", type=_names, help="queue: how many deferred messages, e.g. 1000,100000,1000000")
+    top.add_argument("--depths", type=_names, help="queue, logs: how many messages, e.g. 1000,100000,1000000")
     top.add_argument("--engines", type=_names, help="queue: sqlite, postgresql")
     top.add_argument("--dir", type=Path, default=Path("/var/tmp"), help="where queues are kept: a real disk")
     top.add_argument("--keep", action="store_true", help="keep the directories of the servers, with their logs")
@@ -173,6 +174,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             elif content["kind"] == "callbacks":
                 told = [callbacks.Told(**each) for each in content["results"]]
                 callbacks.print_results(told, options.markdown)
+            elif content["kind"] == "logs":
+                logs.print_results([logs.Asked(**each) for each in content["results"]], options.markdown)
             else:
                 report.print_report(report.samples_of(content), options.markdown)
             return 0
@@ -193,6 +196,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 good = profile.run(_scenarios(names, options)[0], base, server, options.markdown)
             if options.what == "callbacks":
                 good = callbacks.run(options, base)
+            if options.what == "logs":
+                good = logs.run(options, base)
             if options.what in {"all", "queue"}:
                 good = queue_depth.run(options, base) and good
         finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -94,10 +94,14 @@ def values(number: int, due: int, account: int, identifier: int, now: Millis) ->
 
 def rows(count: int, due: int, account: int, now: Millis) -> Iterator[list[tuple[Any, ...]]]:
     """A tuple for each of ``TABLES``, in the order of its columns, ``count`` times."""
-    columns = [[(column.name, _absent(column)) for column in table.columns] for table in TABLES]
     ids = IdFactory(_NODE)
-    for number in range(count):
-        found = values(number, due, account, ids.next(now - HOUR), now)
+    return tuples(TABLES, (values(number, due, account, ids.next(now - HOUR), now) for number in range(count)))
+
+
+def tuples(tables: Sequence[Table], values: Iterable[list[dict[str, Any]]]) -> Iterator[list[tuple[Any, ...]]]:
+    """A tuple for each of ``tables``, in the order of its columns, for each of ``values``."""
+    columns = [[(column.name, _absent(column)) for column in table.columns] for table in tables]
+    for found in values:
         yield [
             tuple(one.get(name, absent) for name, absent in names)
             for one, names in zip(found, columns, strict=True)
@@ -105,13 +109,17 @@ def rows(count: int, due: int, account: int, now: Millis) -> Iterator[list[tuple
 
 
 async def fill(url: str, count: int, due: int, account: int, now: Millis) -> None:
-    """Write ``count`` deferred messages of which ``due`` are due. The store has its tables, and no other writer."""
+    """Write ``count`` deferred messages of which ``due`` are due."""
+    await write(url, TABLES, rows(count, due, account, now))
+
+
+async def write(url: str, tables: Sequence[Table], source: Iterator[list[tuple[Any, ...]]]) -> None:
+    """Write a tuple of each into ``tables``. The store has them, and no other writer."""
     parsed = parse_url(url)
-    source = rows(count, due, account, now)
     if parsed.engine == "sqlite":
-        _fill_sqlite(parsed.path, source)
+        _fill_sqlite(parsed.path, tables, source)
     else:
-        await _fill_postgresql(parsed.dsn, source)
+        await _fill_postgresql(parsed.dsn, tables, source)
 
 
 async def make_all_due(url: str, now: Millis) -> None:
@@ -146,12 +154,12 @@ def _shut(connection: sqlite3.Connection) -> None:
     os.sync()
 
 
-def _fill_sqlite(path: str, source: Iterator[list[tuple[Any, ...]]]) -> None:
+def _fill_sqlite(path: str, tables: Sequence[Table], source: Iterator[list[tuple[Any, ...]]]) -> None:
     connection = _fast(path)
     statements = [
         f"INSERT INTO {table.name} ({', '.join(column.name for column in table.columns)}) "
         f"VALUES ({', '.join('?' for _ in table.columns)})"
-        for table in TABLES
+        for table in tables
     ]
     while chunk := list(islice(source, _CHUNK)):
         with connection:
@@ -160,11 +168,11 @@ def _fill_sqlite(path: str, source: Iterator[list[tuple[Any, ...]]]) -> None:
     _shut(connection)
 
 
-async def _fill_postgresql(dsn: str, source: Iterator[list[tuple[Any, ...]]]) -> None:
+async def _fill_postgresql(dsn: str, tables: Sequence[Table], source: Iterator[list[tuple[Any, ...]]]) -> None:
     connection = await asyncpg.connect(dsn)
     try:
         while chunk := list(islice(source, _CHUNK)):
-            for index, table in enumerate(TABLES):
+            for index, table in enumerate(tables):
                 await connection.copy_records_to_table(
                     table.name,
                     records=[row[index] for row in chunk],

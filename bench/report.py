@@ -171,7 +171,7 @@ def load(path: Path) -> dict[str, Any]:
     """What ``save`` wrote: ``kind``, ``machine``, ``samples`` or ``results``. ``BenchError`` when it is no such."""
     try:
         content: dict[str, Any] = json.loads(path.read_text())
-        if content["kind"] not in {"callbacks", "compare", "queue", "rendering"}:
+        if content["kind"] not in {"callbacks", "compare", "logs", "queue", "rendering"}:
             raise KeyError("kind")
     except (OSError, ValueError, KeyError) as error:
         raise BenchError(f"{path} is no file of results: {error}") from None
