@@ -30,6 +30,8 @@ COMMANDS: dict[str, str] = {
     "project": "ekiden.cli.project",
     "zone": "ekiden.cli.zone",
     "rule": "ekiden.cli.rule",
+    "suppression": "ekiden.cli.suppression",
+    "landing-page": "ekiden.cli.landing_page",
     "send": "ekiden.cli.send",
     "queue": "ekiden.cli.queue",
     "trace": "ekiden.cli.trace",

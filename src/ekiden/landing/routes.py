@@ -108,7 +108,9 @@ async def read_form(request: AnyRequest) -> dict[str, str]:
     """The fields of a form of either kind by lower-case name; what cannot be read has none."""
     try:
         form = await request.form()
-    except (ClientException, ValueError):
+    except (ClientException, ValueError) as error:
+        if isinstance(error, ClientException) and error.status_code == 413:
+            raise
         # The link alone says who leaves. A provider's broken form is no reason to go on mailing.
         return {}
     except InternalServerException:  # what Litestar makes of a client that goes away

@@ -1,0 +1,146 @@
+"""``ekiden suppression`` and ``ekiden landing-page``."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import io
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from installation import Installation
+
+from ekiden.access.accounts import create_account
+from ekiden.cli import landing_page, opt_out_texts, suppression
+from ekiden.cli.opt_out_texts import TEXTS
+
+DOMAIN = ("--account", "acme", "--domain", "shop.example")
+
+
+@pytest.fixture
+def acme(ekiden: Installation) -> Installation:
+    ekiden.fill(lambda rows: create_account(rows.store, "acme", 0))
+    return ekiden
+
+
+def test_the_life_of_a_suppression(ekiden_everywhere: Installation) -> None:
+    ekiden = ekiden_everywhere
+    ekiden.fill(lambda rows: create_account(rows.store, "acme", 0))
+    added = ekiden.json("suppression", "add", "Ann@X.example", "bob@y.example", *DOMAIN, "--reason", "by phone")
+    assert added == {"account": "acme", "domain": "shop.example", "kind": "unsubscribe", "added": 2}
+    assert ekiden.run("suppression", "add", "ann@x.example", "cy@x.example", *DOMAIN).out == (
+        "shop.example does not mail 1 more addresses; 1 were suppressed already\n"
+    )
+    assert ekiden.json("suppression", "add", "ann@x.example", *DOMAIN, "--kind", "bounce")["added"] == 1
+    (first, *others) = ekiden.json("suppression", "list", "-a", "acme")
+    assert first.pop("created_at").endswith("Z")
+    assert first == {
+        "account": "acme",
+        "domain": "shop.example",
+        "address": "ann@x.example",
+        "kind": "unsubscribe",
+        "reason": "by phone",
+    }
+    assert [item["address"] for item in others] == ["bob@y.example", "cy@x.example", "ann@x.example"]
+    assert others[1]["reason"].startswith("cli:")
+
+    def listed(*options: str) -> list[str]:
+        return [item["address"][0] for item in ekiden.json("suppression", "list", "-a", "acme", *options)]
+
+    assert listed("--kind", "bounce") == ["a"]
+    assert listed("--recipient-domain", "y.example") == ["b"]
+    assert listed("--address", "ANN@x.example") == ["a", "a"]
+    assert listed("--domain", "other.example") == []
+    assert listed("--offset", "1", "--limit", "2") == ["b", "c"]
+    lines = ekiden.run("suppression", "list", "-a", "acme").out.splitlines()
+    assert lines[0].split() == ["address", "domain", "kind", "since", "reason"]
+    assert lines[1].split()[:3] == ["ann@x.example", "shop.example", "unsubscribe"]
+    assert ekiden.json("suppression", "remove", "ann@x.example", *DOMAIN, "--kind", "bounce")["removed"] == 1
+    assert ekiden.run("suppression", "remove", "ann@x.example", "bob@y.example", *DOMAIN).out == (
+        "2 suppressions of shop.example removed\n"
+    )
+    assert listed() == ["c"]
+    assert [entry["action"] for entry in ekiden.json("audit", "list")][:2] == ["suppression.remove"] * 2
+
+
+def test_addresses_of_a_file(acme: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suppression, "_BATCH", 10)
+    file = tmp_path / "addresses.txt"
+    file.write_text("# those who left\n\n" + "".join(f" a{number}@x.example \r\n" for number in range(25)), "utf-8")
+    assert acme.json("suppression", "add", "b@x.example", *DOMAIN, "--file", str(file))["added"] == 26
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a1@x.example\na2@x.example\n")))
+    assert acme.json("suppression", "remove", *DOMAIN, "--file", "-")["removed"] == 2
+    file.write_bytes(b"\xff")
+    for wrong, why in ((file, "it is not UTF-8"), (tmp_path / "none", "No such file or directory")):
+        ran = acme.run("suppression", "add", *DOMAIN, "--file", str(wrong))
+        assert (ran.status, ran.err) == (1, f"ekiden: {wrong} cannot be read: {why}\n")
+
+
+def test_wrong_usage(acme: Installation) -> None:
+    def failed(*args: str) -> str:
+        ran = acme.run(*args)
+        assert ran.status == 1
+        return ran.err
+
+    assert "name an address" in failed("suppression", "add", *DOMAIN)
+    assert "is not an e-mail address" in failed("suppression", "add", "ann", *DOMAIN)
+    assert "is not a domain name" in failed("suppression", "add", "a@x.example", "-a", "acme", "-d", "a b")
+    assert "is no kind of suppression" in failed("suppression", "add", "a@x.example", *DOMAIN, "--kind", "x")
+    assert "is no kind of suppression" in failed("suppression", "list", "-a", "acme", "--kind", "x")
+    assert "there is no account 'x'" in failed("suppression", "list", "-a", "x")
+    assert acme.run("suppression", "add", "a@x.example", "-a", "acme").status == 2
+    assert acme.run("suppression", "list", "-a", "acme").err == "nothing found\n"
+
+
+def test_the_life_of_a_landing_page(acme: Installation, tmp_path: Path) -> None:
+    file = tmp_path / "bye.html"
+    file.write_text("<p>Bye {{name}} さようなら</p>{{unsubscribe}}", "utf-8")
+    made = acme.json("landing-page", "add", str(file), "-a", "acme", "--id", "1_23456")
+    assert set(made) == {"id", "account", "name", "created_at", "updated_at"}
+    assert (made["id"], made["account"], made["name"]) == ("1_23456", "acme", "bye")
+    again = acme.run("landing-page", "add", str(file), "-a", "acme", "--id", "1_23456")
+    assert (again.status, again.err) == (1, "ekiden: there is a landing page '1_23456' already\n")
+    file.write_text("{{unsubscribe}}\n", "utf-8")
+    replaced = acme.run("landing-page", "add", str(file), "-a", "acme", "--id", "1_23456", "--replace")
+    assert replaced.out == "landing page 1_23456 has a new content\n"
+    added = acme.run("landing-page", "add", str(file), "-a", "acme", "--name", "second").out
+    assert re.fullmatch(r"landing page 1_\d{8} added\n", added)
+    assert [page["name"] for page in acme.json("landing-page", "list", "-a", "acme")] == ["bye", "second"]
+    assert acme.run("landing-page", "list", "-a", "acme").out.splitlines()[1].split()[:2] == ["1_23456", "bye"]
+    assert acme.run("landing-page", "show", "1_23456", "-a", "acme").out == "{{unsubscribe}}\n"
+    assert acme.json("landing-page", "show", "1_23456", "-a", "acme")["html"] == "{{unsubscribe}}\n"
+    assert acme.run("landing-page", "remove", "1_23456", "-a", "acme").out == "landing page 1_23456 removed\n"
+    assert acme.run("landing-page", "show", "1_23456", "-a", "acme").err == (
+        "ekiden: there is no landing page '1_23456'\n"
+    )
+    file.write_text("nothing", "utf-8")
+    assert "{{unsubscribe}}" in acme.run("landing-page", "add", str(file), "-a", "acme").err
+    assert "cannot be read" in acme.run("landing-page", "add", str(tmp_path), "-a", "acme").err
+
+
+def test_japanese(acme: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EKIDEN_LANG", "ja")
+    out = acme.run("suppression", "add", "a@x.example", *DOMAIN).out
+    assert out.startswith("shop.example から 1 件のアドレスへの送信を新たに抑止しました")
+    assert acme.run("suppression", "list", "-a", "acme").out.splitlines()[0].split()[0] == "アドレス"
+    assert "抑止の種類はありません" in acme.run("suppression", "list", "-a", "acme", "--kind", "x").err
+    assert acme.run("landing-page", "list", "-a", "acme").err == "該当するものはありません\n"
+    assert "ランディングページ '1_1' はありません" in acme.run("landing-page", "show", "1_1", "-a", "acme").err
+    assert "を読めません" in acme.run("landing-page", "add", str(tmp_path), "-a", "acme").err
+
+
+def test_every_sentence_is_translated_and_no_other() -> None:
+    used: set[str] = set()
+    for module in (suppression, landing_page, opt_out_texts):
+        for node in ast.walk(ast.parse(inspect.getsource(module))):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+                continue
+            wanted = node.args if node.func.id == "make_table" else node.args[:1]
+            if node.func.id in ("tr", "OptOutCliError", "make_table"):
+                used.update(item.value for item in wanted if isinstance(item, ast.Constant))
+    used.add("{domain} does not mail {count} more addresses; {known} were suppressed already")
+    assert sorted(used ^ set(TEXTS.japanese)) == []
+    for english, japanese in TEXTS.japanese.items():
+        assert sorted(re.findall(r"{[^}]*}", english)) == sorted(re.findall(r"{[^}]*}", japanese)), english
