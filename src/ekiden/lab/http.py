@@ -86,6 +86,8 @@ class HttpServer:
             tasks = [connection.stop() for connection in list(self._connections)]
             await asyncio.gather(*(task for task in tasks if task), return_exceptions=True)
             await self._server.wait_closed()
+            # Transports that were cut let go of their sockets in the loop's next round.
+            await asyncio.sleep(0)
 
     def opened(self, connection: _Connection) -> None:
         self._connections.add(connection)

@@ -8,23 +8,15 @@ from typing import TYPE_CHECKING
 from ekiden.access.authenticate import Authenticator
 from ekiden.access.doorstep import Doorstep
 from ekiden.access.gate import Gate
-from ekiden.access.projects import Projects
 from ekiden.access.quotas import Quotas
 from ekiden.access.refusals import Refusals
 from ekiden.access.remembered import Remembered
-from ekiden.access.rules import Rules
-from ekiden.access.smtp_configurations import SmtpConfigurations
-from ekiden.access.smtp_users import SmtpUsers
 from ekiden.access.suppressions import Suppressions
-from ekiden.access.tokens import Tokens
 from ekiden.access.tracking_tokens import TrackingTokens
 from ekiden.access.vault import Vault
-from ekiden.access.zones import Zones
 from ekiden.core.clock import SECOND
-from ekiden.delivery.statistics import Statistics
-from ekiden.dialects.ibm.call import IbmServices
-from ekiden.dialects.ibm.cbr import CbrServices
-from ekiden.dialects.ibm.routes import ibm_handlers
+from ekiden.delivery.address_check import AddressChecks
+from ekiden.delivery.address_check_requests import AddressCheckRequests
 from ekiden.dialects.infobip.annotator import HeaderAnnotator
 from ekiden.dialects.infobip.report_formats import ReportJson, ReportXml
 from ekiden.dialects.infobip.tracking_formats import Tracking
@@ -46,7 +38,6 @@ from ekiden.sender_auth.dkim_sign import SigningKey
 from ekiden.server.setup import KEY_NAME
 
 if TYPE_CHECKING:
-    from litestar import Router
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from ekiden.core.clock import Clock
@@ -74,8 +65,10 @@ MAX_COMPOSED = 41_943_040
 class Services:
     """Close it at the end. Raises ``VaultError`` when the instance key cannot be read."""
 
-    def __init__(self, config: Config, store: Store, clock: Clock, ids: IdFactory) -> None:
+    def __init__(self, config: Config, store: Store, clock: Clock, ids: IdFactory, worker: int) -> None:
+        """``worker`` is the registration in the store."""
         self._ids = ids
+        self._worker = worker
         self._config = config
         self._store = store
         self._clock = clock
@@ -97,13 +90,15 @@ class Services:
         self.endpoints = Endpoints(store, clock, self.vault, self._destinations)
         self.tokens = TrackingTokens(self.vault)
         self._annotator = HeaderAnnotator(self.endpoints)
+        self.address_checks = AddressChecks(store, clock, self.resolver)
+        self.address_check_requests = AddressCheckRequests(store, clock, ids, worker, self.address_checks)
         self.suppressions = Suppressions(store, clock)
         self.policy = Policy(
             self.directory, self.gate, self.quotas, self.refusals, self.suppressions, Remembered(store, self._keys)
         )
 
-    def door(self, worker: int, handover: Handover) -> Door:
-        """``worker`` is the registration in the store."""
+    def door(self, handover: Handover) -> Door:
+        """``handover`` delivers within this process."""
         config = self._config
         intake = IntakeConfig(
             hostname=config.hostname,
@@ -118,7 +113,7 @@ class Services:
             self._store,
             self._clock,
             self._ids,
-            worker,
+            self._worker,
             intake,
             handover,
             directory=self.directory,
@@ -135,47 +130,19 @@ class Services:
         self._annotator.mailer = mailer = Mailer(door, self.directory, settings, self.tokens, base_url)
         return mailer
 
-    def outbox(self, worker: int, metrics: OutboxMetrics) -> Outbox:
-        """``worker`` is the registration in the store."""
+    def outbox(self, metrics: OutboxMetrics) -> Outbox:
+        """Sends what the events of messages are routed to."""
         return Outbox(
             self._store,
             self._clock,
             self._ids,
-            worker,
+            self._worker,
             self._config.callbacks,
             by_name((ReportJson(), ReportXml(), Tracking())),
             self.vault,
             self.resolver,
             self._destinations,
             metrics,
-        )
-
-    def routers(self, mailer: Mailer) -> list[Router]:
-        """The HTTP APIs of the dialects, and the pages that recipients reach."""
-        config, store, clock = self._config, self._store, self._clock
-        tokens = Tokens(self.vault, clock)
-        cbr = CbrServices(
-            tokens=tokens,
-            directory=self.directory,
-            zones=Zones(store, clock),
-            rules=Rules(store, clock),
-            networks=config.networks,
-        )
-        return ibm_handlers(
-            IbmServices(
-                clock=clock,
-                authenticator=self.authenticator,
-                tokens=tokens,
-                gate=self.gate,
-                projects=Projects(store, clock),
-                configurations=SmtpConfigurations(store, clock),
-                users=SmtpUsers(store, clock, limit=config.ibm.users_per_configuration),
-                domains=self.domains,
-                statistics=Statistics(store),
-                config=config.ibm,
-                cbr=cbr,
-                regions=config.regions,
-            )
         )
 
     async def _keys(self, connection: AsyncConnection, _: int, domain_id: int) -> tuple[SigningKey, ...]:

@@ -24,13 +24,13 @@ from ekiden.core.ids import IdFactory
 from ekiden.core.texts import TranslatedError
 from ekiden.delivery.dispatcher import Dispatcher
 from ekiden.intake.door import Door
-from ekiden.intake.mailer import Mailer
 from ekiden.net.clock import SystemClock
 from ekiden.net.listen import open_listener
 from ekiden.net.network import LoopbackOnlyNetwork, Network, RealNetwork
 from ekiden.net.tls import CertificateFiles, ServerTls
 from ekiden.notify.outbox import Outbox
 from ekiden.server.config import Config, ListenerConfig
+from ekiden.server.faces import Faces
 from ekiden.server.hooks import CallbackCounts, DeliveryCounts, HardBounces, Sampler, SmtpCounts
 from ekiden.server.housekeeping import Duties, Heartbeat
 from ekiden.server.http import HttpServer, make_app
@@ -158,7 +158,7 @@ class _Worker:
             self._start(self.heartbeat.run(), "heartbeat")
             sampler = Sampler(self.metrics, store.counters)
             self._start(self._sample(sampler), "sample")
-            services = Services(self.config, store, self.clock, self.ids)
+            services = Services(self.config, store, self.clock, self.ids, me.id)
             stack.push_async_callback(services.close)
             dispatcher: Dispatcher | None = None
             if "delivery" in roles:
@@ -166,19 +166,21 @@ class _Worker:
                 stack.push_async_callback(bounces.close)
                 dispatcher = self._dispatcher(store, me, services, bounces)
                 self._start(dispatcher.run(), _DELIVERY)
-            door = services.door(me.id, dispatcher or NoDelivery())
+            door = services.door(dispatcher or NoDelivery())
             if dispatcher is not None:
                 dispatcher.yield_to(lambda: door.waiting >= RUSH)
             mailer = services.mailer(door)
             outbox: Outbox | None = None
             if "notify" in roles:
-                outbox = services.outbox(me.id, CallbackCounts(self.metrics))
+                outbox = services.outbox(CallbackCounts(self.metrics))
                 store.on_notices(outbox.wake)
                 self._start(outbox.run(), _CALLBACKS)
             if "smtp" in roles:
                 await self._listen(store, door, services)
             if "http" in roles:
-                await self._serve_http(store, services, mailer, sampler, stack)
+                faces = Faces(self.config, store, self.clock, self.ids, me.id, services, mailer)
+                stack.push_async_callback(faces.close)
+                await self._serve_http(store, faces, sampler, stack)
             if "housekeeping" in roles:
                 self._keep_house(store, me, services)
             self.spec.report.send(ready=True)
@@ -307,9 +309,7 @@ class _Worker:
             await outbox.drain(left())
             await asyncio.wait([task for task in self._tasks if task.get_name() == _CALLBACKS], timeout=left() + 1)
 
-    async def _serve_http(
-        self, store: Store, services: Services, mailer: Mailer, sampler: Sampler, stack: AsyncExitStack
-    ) -> None:
+    async def _serve_http(self, store: Store, faces: Faces, sampler: Sampler, stack: AsyncExitStack) -> None:
         exposition = Exposition(self.spec.metrics, store, self.clock)
 
         async def metrics_text() -> bytes:
@@ -318,7 +318,7 @@ class _Worker:
 
         sockets = [open_listener(address.host, address.port) for address in self.spec.ports.http]
         server = HttpServer(
-            make_app(self._missing, metrics_text, services.routers(mailer)),
+            make_app(self._missing, metrics_text, faces.routers()),
             sockets,
             proxy_from=self.config.http.proxy_from,
         )
@@ -351,6 +351,8 @@ class _Worker:
                 self.log.warning("a domain cannot be checked", domain=domain_id, why=str(error), exc_info=error)
 
         self._start(duties.every(_CHECK_EVERY, "check domains", check_domains), "check domains")
+        checks = services.address_check_requests
+        self._start(duties.every(_CHECK_EVERY, "check addresses", checks.work), "check addresses")
 
     async def _sample(self, sampler: Sampler) -> None:
         while True:

@@ -1,0 +1,127 @@
+"""What a worker answers over HTTP: the APIs of the dialects, and the pages that recipients of mail reach."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ekiden.access.accounts import set_reporting
+from ekiden.access.projects import Projects
+from ekiden.access.rules import Rules
+from ekiden.access.sessions import Sessions
+from ekiden.access.smtp_configurations import SmtpConfigurations
+from ekiden.access.smtp_users import SmtpUsers
+from ekiden.access.tokens import Tokens
+from ekiden.access.zones import Zones
+from ekiden.content.landing_pages import LandingPages
+from ekiden.content.templates import Templates
+from ekiden.content.uploads import Uploads
+from ekiden.delivery.bulks import Bulks
+from ekiden.delivery.logs import Logs
+from ekiden.delivery.recipient_events import RecipientEvents
+from ekiden.delivery.statistics import Statistics
+from ekiden.dialects.ibm.call import IbmServices
+from ekiden.dialects.ibm.cbr import CbrServices
+from ekiden.dialects.ibm.routes import ibm_handlers
+from ekiden.dialects.infobip.auth import Logins
+from ekiden.dialects.infobip.call import InfobipServices
+from ekiden.dialects.infobip.routes import infobip_handlers
+from ekiden.dialects.infobip.throttle import Throttles
+from ekiden.landing.recorder import Recorder
+from ekiden.landing.routes import LandingServices, landing_handlers
+from ekiden.notify.reports import Reports
+
+if TYPE_CHECKING:
+    from litestar import Router
+
+    from ekiden.core.clock import Clock
+    from ekiden.core.ids import IdFactory
+    from ekiden.intake.mailer import Mailer
+    from ekiden.server.config import Config
+    from ekiden.server.services import Services
+    from ekiden.store.api import Store
+
+
+class Faces:
+    """One per worker; close it at the end. ``worker`` is its registration in the store."""
+
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        clock: Clock,
+        ids: IdFactory,
+        worker: int,
+        services: Services,
+        mailer: Mailer,
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+        self._services = services
+        self._mailer = mailer
+        self._tokens = Tokens(services.vault, clock)
+        self._pages = LandingPages(store, clock)
+        self._recorder = Recorder(RecipientEvents(store, worker), clock)
+
+    def routers(self) -> list[Router]:
+        """For ``server.http.make_app``."""
+        landing = LandingServices(self._services.tokens, self._recorder, self._services.suppressions, self._pages)
+        return [*ibm_handlers(self._ibm()), *infobip_handlers(self._infobip()), *landing_handlers(landing)]
+
+    async def close(self) -> None:
+        """Write what is not written yet."""
+        await self._recorder.close()
+
+    def _ibm(self) -> IbmServices:
+        config, store, clock, services = self._config, self._store, self._clock, self._services
+        cbr = CbrServices(
+            tokens=self._tokens,
+            directory=services.directory,
+            zones=Zones(store, clock),
+            rules=Rules(store, clock),
+            networks=config.networks,
+        )
+        return IbmServices(
+            clock=clock,
+            authenticator=services.authenticator,
+            tokens=self._tokens,
+            gate=services.gate,
+            projects=Projects(store, clock),
+            configurations=SmtpConfigurations(store, clock),
+            users=SmtpUsers(store, clock, limit=config.ibm.users_per_configuration),
+            domains=services.domains,
+            statistics=Statistics(store),
+            config=config.ibm,
+            cbr=cbr,
+            regions=config.regions,
+        )
+
+    def _infobip(self) -> InfobipServices:
+        config, store, clock, services = self._config, self._store, self._clock, self._services
+        sessions = Sessions(store, clock, services.directory, config.infobip.session_ttl)
+        uploads = Uploads(store, clock)
+
+        async def keep_reports(account: str, endpoint: int) -> None:
+            now = clock.now()
+            await set_reporting(store, account, now, reports_endpoint=endpoint, suppress_bounces=True)
+
+        return InfobipServices(
+            clock=clock,
+            config=config.infobip,
+            logins=Logins(services.authenticator, self._tokens, sessions),
+            throttles=Throttles(config.infobip.throttles(), clock),
+            keep_reports=keep_reports,
+            mailer=self._mailer,
+            endpoints=services.endpoints,
+            templates=Templates(store, clock, uploads),
+            uploads=uploads,
+            landing_pages=self._pages,
+            reports=Reports(store, clock),
+            logs=Logs(store, clock),
+            bulks=Bulks(store, clock, self._ids),
+            domains=services.domains,
+            suppressions=services.suppressions,
+            checks=services.address_checks,
+            check_requests=services.address_check_requests,
+        )
