@@ -97,7 +97,7 @@ async def test_what_was_sent_at_once_has_the_time_of_its_acceptance(bulks: Bulks
 
 async def test_nobody_else_has_a_bulk(bulks: Bulks, rows: Rows, account: int) -> None:
     await rows.message("a@x.example", account="other", state=State.SCHEDULED, due_in=HOUR, marks=NEWS)
-    for name in ("news", "", "\0", "NEWS"):
+    for name in ("news", "", "\0", "\ud800", "NEWS"):
         assert await bulks.get(account, name) is None
         for change in (
             bulks.reschedule(account, name, NOW),

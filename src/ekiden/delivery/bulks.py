@@ -28,6 +28,7 @@ from ekiden.store.bulk_queries import (
     move_messages,
     select_bulk,
 )
+from ekiden.store.log_queries import can_be_kept
 from ekiden.store.queue_changes import Action, apply_action
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ class Bulks:
 
     async def get(self, account_id: int, bulk: str) -> Bulk | None:
         """The bulk of that name; ``None``: there is none."""
-        if not bulk or "\0" in bulk:
+        if not can_be_kept(bulk):
             return None
         facts = await bulk_facts(self._store, account_id, bulk)
         if facts is None:

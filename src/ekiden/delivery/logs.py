@@ -17,7 +17,7 @@ from ekiden.core.errors import BadAddress
 from ekiden.core.ids import format_id, parse_id
 from ekiden.core.states import State
 from ekiden.core.texts import Texts, TranslatedError
-from ekiden.store.log_queries import EntryFilter, LogEntry, Position, find_entries
+from ekiden.store.log_queries import EntryFilter, LogEntry, Position, can_be_kept, find_entries
 
 if TYPE_CHECKING:
     from ekiden.store.api import Store
@@ -34,7 +34,6 @@ TEXTS: Final = Texts({"this is no cursor of ours: {cursor}": "カーソルの値
 
 _FURTHER: Final = re.compile(r"[2-9]|[1-9][0-9]{1,8}")
 """Which recipient a queue id with a dash means."""
-_HALF: Final = re.compile("[\ud800-\udfff]")
 
 
 class BadCursor(TranslatedError, ValueError):
@@ -94,20 +93,20 @@ class Logs:
         after = None if wanted.cursor is None else _read_cursor(wanted.cursor)
         oldest = self._clock.now() - KEPT
         for asked in (wanted.ids, wanted.bulks, wanted.campaigns, _given(wanted.sender), _given(wanted.recipient)):
-            if asked and not any(map(_can_be_kept, asked)):
+            if asked and not any(map(can_be_kept, asked)):
                 return LogPage([], None)
-        if not all(map(_can_be_kept, (*_given(wanted.application), *_given(wanted.entity)))):
+        if not all(map(can_be_kept, (*_given(wanted.application), *_given(wanted.entity)))):
             return LogPage([], None)
         chosen = EntryFilter(
             wanted.account_id,
             since=oldest if wanted.since is None else max(oldest, wanted.since),
             until=wanted.until,
             positions=tuple(_positions(wanted.ids)),
-            references=tuple(filter(_can_be_kept, wanted.ids)),
-            bulks=tuple(filter(_can_be_kept, wanted.bulks)),
+            references=tuple(filter(can_be_kept, wanted.ids)),
+            bulks=tuple(filter(can_be_kept, wanted.bulks)),
             senders=_spellings(wanted.sender),
             recipients=_spellings(wanted.recipient),
-            campaigns=tuple(filter(_can_be_kept, wanted.campaigns)),
+            campaigns=tuple(filter(can_be_kept, wanted.campaigns)),
             application=wanted.application,
             entity=wanted.entity,
             states=wanted.states,
@@ -148,11 +147,6 @@ def _positions(ids: Iterable[str]) -> Iterable[Position]:
 
 def _given(text: str | None) -> tuple[str, ...]:
     return () if text is None else (text,)
-
-
-def _can_be_kept(text: str) -> bool:
-    """Whether a database can have it: asking one for anything else is an error. Nor is anything empty found."""
-    return bool(text) and "\0" not in text and not _HALF.search(text)
 
 
 def _spellings(address: str | None) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ own, down to the end of the time that was asked for.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -39,6 +40,9 @@ _HAS_BULK = text(BULK_SQL)
 _HAS_REFERENCE = text(REFERENCE_SQL)
 
 _Condition = ColumnElement[bool] | TextClause
+
+_HALF: Final = re.compile("[\ud800-\udfff]")
+"""Halves of surrogate pairs, which JSON may bring."""
 
 _decode_labels = msgspec.json.Decoder(dict[str, str]).decode
 
@@ -111,6 +115,11 @@ class LogEntry:
     @property
     def position(self) -> Position:
         return Position(self.message_id, self.number)
+
+
+def can_be_kept(text: str) -> bool:
+    """Whether a database can have it as a name: to ask one for anything else is an error."""
+    return bool(text) and "\0" not in text and not _HALF.search(text)
 
 
 async def find_entries(store: Store, wanted: EntryFilter, limit: int) -> list[LogEntry]:
