@@ -111,7 +111,7 @@ async def test_attachments(
     async with store.read() as connection:
         rows = (await connection.execute(select(t.upload.c.template_id, t.upload.c.expires_at))).all()
     assert len(rows) == 4
-    assert all(row.template_id is None and row.expires_at > clock.now() for row in rows)
+    assert all(row.template_id is None and row.expires_at == clock.now() for row in rows)
 
 
 async def test_all_of_it_or_nothing(templates: Templates, store: Store, account: int) -> None:

@@ -10,13 +10,15 @@ from hypothesis import strategies as st
 from sqlalchemy import func, insert, select
 from store_rows import NOW, TTL, Maker, outcome
 
-from ekiden.core.clock import DAY
+from ekiden.core.clock import DAY, HOUR, Millis
 from ekiden.core.states import State
+from ekiden.core.submission import SharedContent
+from ekiden.notify.formats import PULL
 from ekiden.store import retention
 from ekiden.store import tables as t
 from ekiden.store.api import Store
 from ekiden.store.open import open_store
-from ekiden.store.retention import PLAN, RetentionConfig, prune
+from ekiden.store.retention import FETCHED, PLAN, READING, RetentionConfig, first_id, prune
 
 CONFIG = RetentionConfig()
 OLD = NOW - 31 * DAY
@@ -138,17 +140,19 @@ def test_nothing_that_a_delivery_needs_ever_goes(
                 for table in reversed(retention._OF_A_MESSAGE):
                     await connection.execute(table.delete())
             maker = Maker()
-            needed, gone = set(), set()
+            needed, waiting = set(), set()
             for age, states in sorted(messages, key=lambda m: -m[0]):  # ids only grow
                 new = maker.message(len(states), at=NOW - age * DAY)
                 for delivery, state in zip(new.deliveries, states, strict=True):
                     delivery.state = state
                 await store.accept(1, new)
-                finished = all(state.final for state in states)
-                (gone if finished and age > keep else needed).add(new.message.id)
+                if not all(state.final for state in states):
+                    waiting.add(new.message.id)
+                if new.message.id in waiting or age <= keep:
+                    needed.add(new.message.id)
             await prune(store, NOW, RetentionConfig(messages=keep * 86_400.0, attempts=0, events=0), batch)
             assert await ids_in(store, "message") == await ids_in(store, "delivery") == needed
-            assert await ids_in(store, "content") == needed
+            assert await ids_in(store, "content") == waiting
         finally:
             await store.close()
 
@@ -221,3 +225,122 @@ async def test_many_records_go_a_few_at_a_time(store: Store) -> None:
     assert set(left) <= {40, 37, 34, 31, 30, 27, 24, 21, 20}
     async with store.read() as connection:
         assert set(await connection.scalars(select(t.refusal.c.id))) == {young + number for number in range(10)}
+
+
+def test_the_name_of_what_is_fetched() -> None:
+    assert FETCHED == PULL
+
+
+async def kept(store: Store, table: str) -> list[int]:
+    async with store.read() as connection:
+        column = t.metadata.tables[table].c.id
+        return sorted(await connection.scalars(select(column)))
+
+
+@pytest.mark.parametrize("batch", [1, 500])
+async def test_notices_and_callbacks(store: Store, batch: int) -> None:
+    """Reports that nobody fetched go after two days; what is to be sent waits however long, until it is dead."""
+    endpoint = {"account_id": 1, "url": "", "created_at": 0, "failures": 0, "retry_at": 0}
+    endpoints = [
+        {**endpoint, "id": 1, "format": "pull", "digest": "1"},
+        {**endpoint, "id": 2, "format": "x", "digest": "2"},
+    ]
+    other = {**endpoint, "id": 3, "account_id": 9, "format": "pull", "digest": "1"}
+
+    def notice(endpoint_id: int, number: int, at: Millis, dead_at: Millis | None = None) -> dict[str, object]:
+        return {
+            "account_id": 9 if endpoint_id == 3 else 1,
+            "endpoint_id": endpoint_id,
+            "id": first_id(at) + number,
+            "message_id": 1,
+            "recipient_number": 1,
+            "due_at": at,
+            "attempts": 0,
+            "dead_at": dead_at,
+        }
+
+    three, one = NOW - 3 * DAY, NOW - DAY
+    gone = [
+        notice(1, 1, three),
+        notice(1, 2, OLD),
+        notice(3, 3, three),
+        notice(2, 4, OLD - DAY, dead_at=OLD),
+        notice(2, 5, OLD - DAY, dead_at=OLD),
+    ]
+    stay = [
+        notice(1, 6, one),
+        notice(3, 7, one),
+        notice(2, 8, three),
+        notice(2, 9, OLD),  # it lives
+        notice(2, 10, OLD - DAY, dead_at=YOUNG),
+        notice(2, 11, three, dead_at=one),
+    ]
+    callback = {"account_id": 1, "endpoint_id": 2, "millis": 1, "status": 200, "answer": "", "notices": "[]"}
+    callbacks = [{**callback, "id": first_id(at), "at": at} for at in (OLD, OLD - DAY, YOUNG)]
+    async with store.write() as connection:
+        await connection.execute(insert(t.endpoint), [*endpoints, other])
+        await connection.execute(insert(t.notice), gone + stay)
+        await connection.execute(insert(t.callback), callbacks)
+    assert await prune(store, NOW, CONFIG, batch) == {"notice": 5, "callback": 2}
+    assert await kept(store, "notice") == sorted(int(str(row["id"])) for row in stay)
+    assert await kept(store, "callback") == [first_id(YOUNG)]
+    assert await prune(store, NOW, CONFIG, batch) == {}
+
+
+async def test_checks_of_addresses(store: Store) -> None:
+    row = {"account_id": 1, "request": "r", "address": "a", "result": ""}
+    async with store.write() as connection:
+        await connection.execute(
+            insert(t.address_check), [{**row, "id": first_id(at), "requested_at": at} for at in (OLD, YOUNG)]
+        )
+    assert await prune(store, NOW, CONFIG) == {"address_check": 1}
+    assert await kept(store, "address_check") == [first_id(YOUNG)]
+
+
+@pytest.mark.parametrize("batch", [1, 2, 500])
+async def test_what_messages_shared_goes_with_the_last_of_them(store: Store, batch: int) -> None:
+    worker = await store.register_worker("host", 1, NOW, TTL)
+    maker = Maker()
+    begun = NOW - 2 * HOUR
+    shared = [SharedContent(maker.ids.next(begun), (b"one", b"two")) for _ in range(4)]
+    messages = [maker.message(state=State.SENDING, at=begun) for _ in range(6)]
+    for new, common in zip(
+        messages, (shared[0], shared[0], shared[1], shared[2], shared[3], shared[3]), strict=True
+    ):
+        new.shared = common
+    await store.accept_all(worker.id, messages)
+    assert await prune(store, NOW, CONFIG, batch) == {}
+    for number in (0, 2, 3):
+        await store.finish(worker.id, [outcome(messages[number].deliveries[0], at=begun)])
+    assert await prune(store, NOW, CONFIG, batch) == {"shared_content": 4}
+    for number in (1, 4, 5):
+        assert (await store.content(1, messages[number].message.id) or b"").endswith(b"onetwo")
+    await store.finish(worker.id, [outcome(messages[1].deliveries[0], at=begun)])
+    assert await prune(store, NOW, CONFIG, batch) == {"shared_content": 2}
+
+
+async def test_what_was_shared_a_moment_ago_stays(store: Store) -> None:
+    worker = await store.register_worker("host", 1, NOW, TTL)
+    maker = Maker()
+    new = maker.message(state=State.SENDING)
+    new.shared = SharedContent(maker.ids.next(NOW), (b"one",))
+    await store.accept(worker.id, new)
+    await store.finish(worker.id, [outcome(new.deliveries[0], at=NOW)])
+    assert await prune(store, NOW + HOUR, CONFIG) == {}
+    assert await prune(store, NOW + HOUR + 1, CONFIG) == {"shared_content": 1}
+
+
+@pytest.mark.parametrize("batch", [1, 500])
+async def test_uploads(store: Store, batch: int) -> None:
+    row = {"account_id": 1, "name": "f", "media_type": "text/plain", "size": 2, "created_at": 0}
+    expires = [NOW - READING, NOW - READING + 1, NOW - DAY, None, NOW - 2 * DAY, NOW + DAY]
+    async with store.write() as connection:
+        values = [{**row, "id": n, "uid": str(n), "expires_at": at} for n, at in enumerate(expires, 1)]
+        await connection.execute(insert(t.upload), values)
+        pieces = [{"upload_id": n, "number": m, "data": b"x"} for n in range(1, 7) for m in range(2)]
+        await connection.execute(insert(t.upload_piece), pieces)
+    assert await prune(store, NOW, CONFIG, batch) == {"upload": 3, "upload_piece": 6}
+    assert await kept(store, "upload") == [2, 4, 6]
+    async with store.read() as connection:
+        assert set(await connection.scalars(select(t.upload_piece.c.upload_id))) == {2, 4, 6}
+    assert await prune(store, NOW, CONFIG, batch) == {}

@@ -2,8 +2,8 @@
 
 A file is written as it comes, a piece at a time and each in a transaction of its own: nothing waits for the client
 while it may write, and no file is ever in memory as a whole. Until it is complete it has a name that no client can
-ask for. What is superseded or removed stays readable for ``GRACE``, for those that are reading it, and then goes
-with what has expired (``store.retention``).
+ask for. What is superseded or removed has expired at once; those that have begun to read it come to its end, since
+retention leaves it for an hour (``store.retention.READING``).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ekiden.access.zones import lock_account
 from ekiden.content.errors import BadField, NoSuchContent, TooMuchContent, check_line
-from ekiden.core.clock import DAY, HOUR, MINUTE, Millis
+from ekiden.core.clock import DAY, MINUTE, Millis
 from ekiden.store.api import StoreError
 from ekiden.store.tables import upload as table
 from ekiden.store.tables import upload_piece
@@ -39,7 +39,6 @@ MAX_VALIDITY: Final[Millis] = 10_080 * MINUTE
 """Both of contract §2.5."""
 PIECE: Final = 1024 * 1024
 """Octets of a row, and so of a transaction."""
-GRACE: Final[Millis] = HOUR
 MAX_UID: Final = 200
 MAX_NAME: Final = 255
 
@@ -208,14 +207,14 @@ class Uploads:
     async def expire(self, connection: AsyncConnection, *conditions: Any) -> int:
         """Take the files that fulfil all ``conditions`` away, in the caller's transaction; returns how many.
 
-        Their rows stay for ``GRACE`` under names that nobody can ask for.
+        Their rows stay for retention, under names that nobody can ask for.
         """
         found = list(await connection.scalars(select(table.c.id).where(*conditions).with_for_update()))
         for upload_id in found:
             gone = {
                 "uid": f" {uuid.uuid4().hex}",
                 "template_id": None,
-                "expires_at": self._clock.now() + GRACE,
+                "expires_at": self._clock.now(),
             }
             await connection.execute(update(table).where(table.c.id == upload_id).values(gone))
         return len(found)

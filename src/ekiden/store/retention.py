@@ -15,12 +15,18 @@ import msgspec
 from sqlalchemy import ColumnElement, Select, Table, and_, delete, exists, func, or_, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ekiden.core.clock import SECOND, Millis
+from ekiden.core.clock import HOUR, SECOND, Millis
 from ekiden.core.duration import Duration
 from ekiden.core.ids import EPOCH, NODE_BITS, SEQUENCE_BITS
 from ekiden.core.states import FIRST_FINAL
 from ekiden.store import tables as t
 from ekiden.store.api import Store
+
+FETCHED: Final = "pull"
+"""The format of endpoints whose notices are fetched, never sent: ``notify.formats.PULL``, of a floor above."""
+
+READING: Final[Millis] = HOUR
+"""Who has begun to read a file before its time was over comes to its end."""
 
 
 class RetentionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,12 +65,14 @@ PLAN: Final[dict[str, Rule]] = {
     "attempt": Rule("attempts", "once all deliveries of its message are final; at the latest with its message"),
     "event": Rule("events", "once all deliveries of its message are final; at the latest with its message"),
     "worker": Rule("workers", "once it has ended and owns nothing"),
-    "shared_content": Rule("messages", "once no content needs it"),
-    "notice": Rule("reports", "those that are fetched; those that are sent go when they were, or with the dead"),
+    "shared_content": Rule("messages", "already when no content needs it any more"),
+    "notice": Rule(
+        "reports", "those that are fetched; those that are sent go when they were, the dead as the callbacks do"
+    ),
     "callback": Rule("callbacks", "since the request"),
     "address_check": Rule("events", "since it was asked for"),
-    "upload": Rule("workers", "once it has expired; an attachment with its template"),
-    "upload_piece": Rule("workers", "with its upload"),
+    "upload": Rule("", "until it expires; an attachment, until its template goes; a part of one, for a day"),
+    "upload_piece": Rule("", "with its upload"),
     "lease": Rule("workers", "once it has expired"),
     "refusal": Rule("events", "since the refusal"),
     "domain_check": Rule("checks", "since the check, but never the last one of its kind for a domain"),
@@ -103,6 +111,8 @@ async def prune(store: Store, now: Millis, config: RetentionConfig, batch: int =
     await _prune_range(store, t.delivery, _OF_A_MESSAGE, messages, messages, batch, removed)
     await _prune_workers(store, now - round(config.workers * SECOND), removed)
     await _prune_records(store, now, config, batch, removed)
+    await _prune_shared(store, now, batch, removed)
+    await _prune_uploads(store, now, batch, removed)
     return dict(removed)
 
 
@@ -185,12 +195,30 @@ async def _prune_records(
     )
     events = now - round(config.events * SECOND)
     usage = now - round(config.workers * SECOND)
+    callbacks = now - round(config.callbacks * SECOND)
+    reports = now - round(config.reports * SECOND)
+    notices = t.notice
+    fetched = _endpoints(notices).where(t.endpoint.c.format == FETCHED)
     for table, old in (
         (t.refusal, t.refusal.c.id < first_id(events)),
         (t.event, and_(t.event.c.message_id == 0, t.event.c.id < first_id(events))),
         (checks, and_(checks.c.at < now - round(config.checks * SECOND), superseded)),
         (t.audit, t.audit.c.at < now - round(config.audit * SECOND)),
         (t.quota_usage, t.quota_usage.c.starts_at + t.quota_usage.c.seconds * SECOND < usage),
+        (notices, and_(notices.c.endpoint_id.in_(fetched), notices.c.id < first_id(reports))),
+        (
+            notices,
+            and_(
+                notices.c.endpoint_id.in_(_endpoints(notices)),
+                notices.c.id < first_id(callbacks),
+                notices.c.dead_at < callbacks,
+            ),
+        ),
+        (
+            t.callback,
+            and_(t.callback.c.endpoint_id.in_(_endpoints(t.callback)), t.callback.c.id < first_id(callbacks)),
+        ),
+        (t.address_check, t.address_check.c.id < first_id(events)),
     ):
         key = tuple_(*table.primary_key)
         for account in await _accounts(store, table):
@@ -203,6 +231,67 @@ async def _prune_records(
                         await _delete(connection, table, key.in_(keys), removed)
                 if len(keys) < batch:
                     break
+
+
+def _endpoints(table: Table) -> Select[tuple[int]]:
+    """Those of the account of a row in ``table``: endpoint by endpoint its key leads past all that is not old."""
+    return select(t.endpoint.c.id).where(t.endpoint.c.account_id == table.c.account_id)
+
+
+async def _prune_shared(store: Store, now: Millis, batch: int, removed: Counter[str]) -> None:
+    """What messages have shared and none of them needs any more, one at a time: each may have many megabytes.
+
+    Contents come in the same commit as what they share, so what has none here had them and lost them. The last
+    hour is left alone all the same: a request may still be adding to what it began with.
+    """
+    shared = t.shared_content.c
+    for account in await _accounts(store, t.shared_content):
+        after = 0
+        while True:
+            page = (
+                select(shared.id)
+                .where(shared.account_id == account, shared.id > after, shared.id < first_id(now - HOUR))
+                .group_by(shared.id)
+                .order_by(shared.id)
+                .limit(batch)
+            )
+            async with store.read() as connection:
+                ids = list(await connection.scalars(page))
+                needed = set(
+                    await connection.scalars(
+                        select(t.content.c.shared_id).where(t.content.c.shared_id.in_(ids)).distinct()
+                    )
+                )
+            for unneeded in (shared_id for shared_id in ids if shared_id not in needed):
+                async with store.write() as connection:
+                    pieces = and_(shared.account_id == account, shared.id == unneeded)
+                    await _delete(connection, t.shared_content, pieces, removed)
+            if len(ids) < batch:
+                break
+            after = ids[-1]
+
+
+async def _prune_uploads(store: Store, now: Millis, batch: int, removed: Counter[str]) -> None:
+    """Files whose time has been over for ``READING``, one at a time; a part of a file has a time, too."""
+    upload = t.upload.c
+    before = now - READING
+    after = 0
+    while True:
+        page = (
+            select(upload.id).where(upload.id > after, upload.expires_at <= before).order_by(upload.id).limit(batch)
+        )
+        async with store.read() as connection:
+            ids = list(await connection.scalars(page))
+        for expired in ids:
+            async with store.write() as connection:
+                # Asked again: it may just have become complete.
+                still = and_(upload.id == expired, upload.expires_at <= before)
+                if (await connection.execute(delete(t.upload).where(still))).rowcount:
+                    removed["upload"] += 1
+                    await _delete(connection, t.upload_piece, t.upload_piece.c.upload_id == expired, removed)
+        if len(ids) < batch:
+            break
+        after = ids[-1]
 
 
 async def _delete(
