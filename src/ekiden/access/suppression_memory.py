@@ -29,7 +29,8 @@ log = logging.getLogger(__name__)
 MAX_AGE: Final = 1.0
 """Seconds after which a row of another worker is known here at the latest."""
 _FORGET_AFTER: Final = 600.0  # seconds without use
-_BATCH: Final = 5_000
+_BATCH: Final = 2_000
+"""Rows of a query: more would keep the event loop from others for long."""
 _MOST_IN_VAIN: Final = 1_000
 """Queries for hashes whose rows are gone, until the account is read again."""
 
