@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 from sqlalchemy import Table
 
 from bench import bulk, report
@@ -149,41 +150,59 @@ async def _questions(store: Store, clock: Clock, count: int) -> dict[str, Questi
     }
 
 
-async def _measure(url: str, result: Asked, quick: bool) -> None:
+async def _measure(urls: list[str], results: list[Asked], quick: bool) -> None:
+    """Ask each question of all stores in turn, so that whatever else the machine does slows all of them down."""
     clock = SystemClock()
-    store = await open_store(url, migrate=True)
+    stores: list[Store] = []
     try:
-        await bulk.write(url, _TABLES, bulk.tuples(_TABLES, _values(result.messages, clock.now())))
-        for name, ask in (await _questions(store, clock, result.messages)).items():
-            for _ in range(_FIRST):
-                await ask()  # they fill caches
-            times = 3 if quick or name.startswith("RARE") else _TIMES
-            seconds = []
-            for _ in range(times):
-                begin = time.perf_counter()
-                await ask()
-                seconds.append(time.perf_counter() - begin)
-            result.latencies[name] = [round(1000 * quantile(seconds, q), 2) for q in (0.5, 0.99, 1.0)]
+        for url, result in zip(urls, results, strict=True):
+            stores.append(await open_store(url, migrate=True))
+            await bulk.write(url, _TABLES, bulk.tuples(_TABLES, _values(result.messages, clock.now())))
+        asked = [await _questions(store, clock, each.messages) for store, each in zip(stores, results, strict=True)]
+        for name in asked[0]:
+            seconds: list[list[float]] = [[] for _ in asked]
+            for number in range(-_FIRST, 3 if quick or name.startswith("RARE") else _TIMES):
+                for questions, measured in zip(asked, seconds, strict=True):
+                    begin = time.perf_counter()
+                    await questions[name]()
+                    if number >= 0:  # those before fill caches
+                        measured.append(time.perf_counter() - begin)
+            for result, measured in zip(results, seconds, strict=True):
+                result.latencies[name] = [round(1000 * quantile(measured, q), 2) for q in (0.5, 0.99, 1.0)]
     finally:
-        await store.close()
+        for store in stores:
+            await store.close()
 
 
-def measure(engine: str, count: int, base: Path, quick: bool) -> Asked:
-    """Everything about one number of messages, on a fresh database."""
-    result = Asked(engine, count)
-    directory = Path(tempfile.mkdtemp(prefix=f"logs-{engine}-{count}-", dir=base))
+async def _create_databases(server: EmbeddedPostgres, names: list[str]) -> None:
+    connection = await asyncpg.connect(server.url())
+    try:
+        for name in names:
+            await connection.execute(f"CREATE DATABASE {name}")
+    finally:
+        await connection.close()
+
+
+def measure(engine: str, counts: list[int], base: Path, quick: bool) -> list[Asked]:
+    """Everything about an engine, on a fresh database for each number of messages."""
+    results = [Asked(engine, count) for count in counts]
+    directory = Path(tempfile.mkdtemp(prefix=f"logs-{engine}-", dir=base))
     directory.chmod(0o755)
     try:
         if engine == "sqlite":
-            asyncio.run(_measure(f"sqlite:///{directory}/ekiden.db", result, quick))
+            urls = [f"sqlite:///{directory}/{number}.db" for number, _ in enumerate(counts)]
+            asyncio.run(_measure(urls, results, quick))
         else:
             with EmbeddedPostgres(directory / "postgresql") as server:
-                asyncio.run(_measure(server.url(), result, quick))
+                names = [f"logs_{number}" for number, _ in enumerate(counts)]
+                asyncio.run(_create_databases(server, names))
+                asyncio.run(_measure([server.url(name) for name in names], results, quick))
     except BenchError as error:
-        result.error = str(error)
+        for result in results:
+            result.error = str(error)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
-    return result
+    return results
 
 
 def rows(results: list[Asked], engine: str) -> list[list[str]]:
@@ -213,12 +232,11 @@ def print_results(results: list[Asked], as_markdown: bool) -> None:
 def run(options: argparse.Namespace, base: Path) -> bool:
     """Measure every engine and number of messages, print, save. False: something failed."""
     counts = [int(text) for text in options.depths or ()] or list(_QUICK_COUNTS if options.quick else _COUNTS)
-    results = []
+    results: list[Asked] = []
     for engine in options.engines or ["sqlite", "postgresql"]:
-        for count in counts:
-            result = measure(engine, count, base, options.quick)
-            results.append(result)
-            print(f"logs {engine} {count:,}: {result.error or 'measured'}", flush=True)
+        found = measure(engine, counts, base, options.quick)
+        results += found
+        print(f"logs {engine}: {found[0].error or 'measured'}", flush=True)
     path = report.save("logs", {"results": [asdict(result) for result in results]})
     print_results(results, options.markdown)
     print(f"written to {path}")
