@@ -5,14 +5,15 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import insert
+from sqlalchemy import insert, text
+from sqlalchemy.dialects import sqlite
 
 from ekiden.access.accounts import create_account
 from ekiden.access.audit import Actor
 from ekiden.access.suppressions import Suppressions
 from ekiden.core.clock import DAY, ManualClock
 from ekiden.core.states import Cause, State
-from ekiden.delivery.address_check import AddressCheck, AddressChecks
+from ekiden.delivery.address_check import AddressCheck, AddressChecks, sent_to
 from ekiden.delivery.address_check_rules import edit_distance, is_disposable, is_role, suggestion
 from ekiden.dns.config import DnsConfig
 from ekiden.dns.resolver import DnsResolver
@@ -188,8 +189,8 @@ async def test_a_delivery(
 ) -> None:
     await rows.attempted(PERSON, state=state, cause=cause, reply=reply)
     account = await rows.account()
-    for text in (PERSON, "ann@GOOD.Example"):
-        found = await checks.check_one(account, text)
+    for written in (PERSON, "ann@GOOD.Example"):
+        found = await checks.check_one(account, written)
         assert (found.mailbox, found.risk, found.reason, found.details) == expected
     assert (await checks.check_one(account + 1, PERSON)).mailbox == "unknown"
 
@@ -204,6 +205,15 @@ async def test_the_last_delivery_that_tells_anything_counts(checks: AddressCheck
     assert (await checks.check_one(account, PERSON)).mailbox == "true"
     await rows.attempted(PERSON, **bounced)
     assert (await checks.check_one(account, PERSON)).mailbox == "false"
+
+
+async def test_no_look_at_an_address_reads_all_that_was_sent(sqlite_store: Store) -> None:
+    compiled = sent_to(1, PERSON, 5).compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True})
+    async with sqlite_store.read() as connection:
+        plan = [row[3] for row in await connection.execute(text(f"EXPLAIN QUERY PLAN {compiled}"))]
+    assert plan == [
+        "SEARCH delivery USING INDEX ix_delivery_recipient (account_id=? AND recipient=? AND message_id>?)"
+    ]
 
 
 async def test_what_is_long_ago_counts_no_more(checks: AddressChecks, rows: Rows) -> None:

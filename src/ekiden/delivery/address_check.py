@@ -8,10 +8,11 @@ tell; and whether a domain takes mail for any name at all (a "catch-all") is nev
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import Select, and_, select
 
 from ekiden.access.suppressions import is_hard
 from ekiden.core.address import Address, parse_address
@@ -153,23 +154,6 @@ class AddressChecks:
         """What our own mail has shown, what counts most first."""
         since = first_id(self._clock.now() - MEMORY)
         forms = {address.text, f"{address.local}@{address.domain}"}
-        sent = (
-            select(
-                delivery.c.state,
-                delivery.c.cause,
-                delivery.c.code,
-                delivery.c.enhanced,
-                delivery.c.reason,
-                delivery.c.updated_at,
-            )
-            .where(
-                delivery.c.account_id == account_id,
-                delivery.c.recipient.in_(forms),
-                delivery.c.message_id >= since,
-            )
-            .order_by(delivery.c.message_id.desc())
-            .limit(_LAST)
-        )
         # By the domains of the account, as the index of suppressions has them.
         theirs = select(domain_table.c.name).where(domain_table.c.account_id == account_id)
         listed = select(suppression.c.kind, suppression.c.created_at).where(
@@ -178,14 +162,37 @@ class AddressChecks:
             suppression.c.address == f"{address.local.lower()}@{address.domain}",
         )
         async with self._store.read() as connection:
-            deliveries = (await connection.execute(sent)).all()
+            deliveries = [
+                row for form in forms for row in await connection.execute(sent_to(account_id, form, since))
+            ]
             suppressions = (await connection.execute(listed)).all()
         tried = (
-            _tried(row.state, row.cause, row.code, row.enhanced, row.reason, row.updated_at) for row in deliveries
+            _tried(row.state, row.cause, row.code, row.enhanced, row.reason, row.updated_at)
+            for row in sorted(deliveries, key=attrgetter("message_id"), reverse=True)
         )
         found = [item for item in tried if item is not None][:1]
         found += [item for row in suppressions if (item := _suppressed(row.kind, row.created_at)) is not None]
         return sorted(found, key=lambda item: (item.mailbox != "unknown", item.at), reverse=True)
+
+
+def sent_to(account_id: int, recipient: str, since: int) -> Select[Any]:
+    """The last deliveries to an address, written as it was. One of them at a time: given several, SQLite walks over
+    all that the account has sent."""
+    theirs = and_(delivery.c.account_id == account_id, delivery.c.recipient == recipient)
+    return (
+        select(
+            delivery.c.message_id,
+            delivery.c.state,
+            delivery.c.cause,
+            delivery.c.code,
+            delivery.c.enhanced,
+            delivery.c.reason,
+            delivery.c.updated_at,
+        )
+        .where(theirs, delivery.c.message_id >= since)
+        .order_by(delivery.c.message_id.desc())
+        .limit(_LAST)
+    )
 
 
 def _tried(state: int, cause: int, code: int, enhanced: str, reason: str, at: Millis) -> _Evidence | None:

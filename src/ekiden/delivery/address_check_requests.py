@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ DEFAULT_SINCE: Final[Millis] = 7 * DAY
 _BATCH: Final = 1_000
 _AT_ONCE: Final = 16
 """Addresses that a worker checks at the same time."""
+_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 _WAITING: Final = text("checked_at IS NULL")  # word for word as in the partial index
 
 TEXTS: Final = Texts(
@@ -285,4 +287,4 @@ def _parse_cursor(cursor: str) -> tuple[bool, int | None]:
 
 def _storable(text: str) -> bool:
     """A database can hold neither NUL nor halves of surrogate pairs."""
-    return "\0" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
+    return _UNSTORABLE.search(text) is None
