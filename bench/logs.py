@@ -117,7 +117,7 @@ Question = Callable[[], Awaitable[object]]
 async def _questions(store: Store, clock: Clock, count: int) -> dict[str, Question]:
     """What is asked, by its name."""
     logs, bulks = Logs(store, clock), Bulks(store, clock, IdFactory(_NODE))
-    newest = await logs.find(LogFilter(_ACCOUNT, limit=1000))
+    newest = await logs.find(LogFilter(_ACCOUNT, limit=count // 2 if count < 2000 else 1000))
     middle = count // 2
     named = next(entry for entry in newest.entries if not entry.reference)
 
@@ -132,7 +132,7 @@ async def _questions(store: Store, clock: Clock, count: int) -> dict[str, Questi
     return {
         "first page of 50": log(50),
         "first page of 1,000": log(min(count, 1000), limit=1000),
-        "a page of 50 further down": log(50, cursor=newest.cursor) if newest.cursor else log(50),
+        "a page of 50 further down": log(50, cursor=newest.cursor),
         "by queue id": log(1, ids=(format_id(named.message_id),)),
         "by the sender's id": log(1, ids=(f"reference-{middle | 1}",)),
         "by 100 ids": log(100, ids=tuple(f"reference-{2 * number + 1}" for number in range(100)), limit=100),
