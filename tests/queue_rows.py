@@ -13,6 +13,7 @@ from ekiden.core.address import parse_address
 from ekiden.core.clock import DAY, Millis
 from ekiden.core.events import Event, EventType
 from ekiden.core.ids import EPOCH, NODE_BITS, SEQUENCE_BITS, IdFactory
+from ekiden.core.notices import Route
 from ekiden.core.states import Cause, Priority, State
 from ekiden.core.submission import NO_MARKS, Marks
 from ekiden.store.api import Store
@@ -68,6 +69,7 @@ class Rows:
         subject: str = "hello",
         credential_id: int = 0,
         marks: Marks = NO_MARKS,
+        routes: tuple[Route, ...] = (),
     ) -> NewMessage:
         """A message whose deliveries are all in the same state, not final."""
         account_id = await self.account(account)
@@ -89,6 +91,7 @@ class Rows:
             subject,
             json.dumps(origin or {"via": "ESMTPSA", "client": "192.0.2.7"}),
             marks=marks,
+            routes=routes,
         )
         deliveries = [
             Delivery(
@@ -122,10 +125,17 @@ class Rows:
         sender: str = "sender@example.com",
         only: Sequence[int] = (),
         credential_id: int = 0,
+        routes: tuple[Route, ...] = (),
     ) -> NewMessage:
         """A message whose deliveries (or only those numbers) were attempted once, with this outcome."""
         new = await self.message(
-            *recipients, state=State.SENDING, age=age, account=account, sender=sender, credential_id=credential_id
+            *recipients,
+            state=State.SENDING,
+            age=age,
+            account=account,
+            sender=sender,
+            credential_id=credential_id,
+            routes=routes,
         )
         code, enhanced = int(reply[:3]), reply.split()[1]
         outcomes = [

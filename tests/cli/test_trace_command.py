@@ -9,9 +9,18 @@ import sys
 import pytest
 from installation import Installation
 
+from ekiden.access.vault import Vault
 from ekiden.core.clock import HOUR
+from ekiden.core.events import Event, EventType
 from ekiden.core.ids import format_id
+from ekiden.core.notices import News, Route
 from ekiden.core.states import Cause, State
+from ekiden.core.submission import Marks
+from ekiden.intake.door import SUPPRESSED
+from ekiden.net.clock import SystemClock
+from ekiden.notify.endpoints import Endpoints
+from ekiden.store.records import Noted
+from ekiden.store.tables import callback, delivery, endpoint, notice
 from queue_rows import Rows
 
 
@@ -94,9 +103,13 @@ def test_everything_for_programs(ekiden_everywhere: Installation) -> None:
         "content_kept",
         "origin",
         "labels",
+        "marks",
+        "routes",
         "recipients",
         "events",
     }
+    assert set(found["marks"].values()) == {""}
+    assert found["routes"] == []
     (recipient,) = found["recipients"]
     assert recipient["explanation"]["headline"] == "Not delivered: it was refused for good."
     assert (recipient["final"], recipient["due_at"], recipient["attempts"]) == (True, None, 1)
@@ -165,3 +178,116 @@ def test_as_a_process_in_a_pipe(ekiden: Installation) -> None:
     )
     assert missing.returncode == 1
     assert missing.stderr.startswith("ekiden: there is no message 0000000000000")
+
+
+MARKS = Marks("B-1", "order-7", "shop", "mail", "spring")
+
+
+async def told(rows: Rows) -> str:
+    """A delivered message, opened and clicked; one endpoint fails, one is fetched from, one has given up."""
+    account_id = await rows.account()
+    endpoints = Endpoints(rows.store, SystemClock(), Vault(b"k" * 32))
+    reports = await endpoints.find(account_id, "some-json", "https://hooks.example/reports")
+    tracking = await endpoints.find(account_id, "some-tracking", "https://hooks.example/tracking")
+    pull = await endpoints.find(account_id, "pull", "")
+    routes = (
+        Route(reports, int(News.FINAL | News.INTERMEDIATE)),
+        Route(tracking, int(News.TRACKING)),
+        Route(pull, int(News.FINAL)),
+    )
+    new = await rows.message("ann@x.example", "bob@x.example", marks=MARKS, routes=routes)
+    device = {"type": "Phone", "os": "iOS", "name": "iPhone"}
+    happened = {
+        1: [
+            (EventType.DELIVERED, {}),
+            (EventType.OPENED, {"machine": False, "device": device}),
+            (EventType.CLICKED, {"url": "https://shop.example/{sale}", "machine": True, "why": "too-soon"}),
+            (EventType.UNSUBSCRIBED, {"how": "one-click", "machine": False}),
+        ],
+        2: [(EventType.COMPLAINED, {}), (EventType.LATE_BOUNCE, {"reason": "550 5.1.1 gone"})],
+    }
+    events = [
+        Event(account_id, new.message.id, number, kind, rows.now + index, data)
+        for number, items in happened.items()
+        for index, (kind, data) in enumerate(items)
+    ]
+    await rows.store.note(rows.worker.id, [Noted(event, routes) for event in events])
+    async with rows.store.write() as connection:
+        failing = {"failures": 3, "failing_since": rows.now, "retry_at": rows.now + HOUR}
+        await connection.execute(endpoint.update().where(endpoint.c.id == reports).values(failing))
+        for id, status, answer in ((1, 200, ""), (2, 503, "closed")):
+            values = {"account_id": account_id, "endpoint_id": reports, "id": id, "at": rows.now, "millis": 5}
+            await connection.execute(callback.insert().values(**values, status=status, answer=answer, notices="[]"))
+        given_up = notice.update().where(notice.c.endpoint_id == tracking, notice.c.recipient_number == 2)
+        await connection.execute(given_up.values(dead_at=rows.now))
+    return format_id(new.message.id)
+
+
+def test_who_is_told_and_what_recipients_did(ekiden_everywhere: Installation) -> None:
+    ekiden = ekiden_everywhere
+    id = ekiden.fill(told)
+    found = ekiden.json("trace", id)
+    assert found["marks"] == {
+        "bulk": "B-1",
+        "reference": "order-7",
+        "application": "shop",
+        "entity": "mail",
+        "campaign": "spring",
+    }
+    reports, tracking, pull = found["routes"]
+    assert (reports["url"], reports["news"]) == ("https://hooks.example/reports", ["final", "intermediate"])
+    # The acceptance, and the delivery.
+    assert (reports["waiting"], reports["dead"], reports["failures"]) == (2, 0, 3)
+    assert (reports["status"], reports["answer"]) == (503, "closed")
+    assert reports["retry_at"].endswith("Z")
+    assert (tracking["waiting"], tracking["dead"], tracking["news"]) == (3, 2, ["tracking"])
+    assert (tracking["failures"], tracking["retry_at"]) == (0, None)
+    assert (pull["url"], pull["waiting"], pull["format"]) == ("", 1, "pull")
+    shown = ekiden.run("trace", id).out
+    assert "bulk B-1, message id order-7, application shop, entity mail, campaign spring" in shown
+    assert (
+        "final reports, intermediate reports to https://hooks.example/reports (2 waiting; failed 3 times in a row, "
+        "last with 503 closed; next try in "
+    ) in shown
+    assert "opens, clicks and the like to https://hooks.example/tracking (3 waiting; 2 given up)" in shown
+    assert "final reports kept to be fetched (1 not fetched yet)" in shown
+    assert "opened (Phone iOS iPhone)" in shown
+    assert "link followed: https://shop.example/{sale} (by a machine: too-soon)" in shown
+    assert "the recipient unsubscribed (how: one-click)" in shown
+    assert "reported as unwanted by the recipient" in shown
+    assert "bounced after the recipient's server had accepted it (550 5.1.1 gone)" in shown
+    japanese = ekiden.run("trace", id, "--lang", "ja").out
+    assert "バルク B-1、メッセージ ID order-7" in japanese
+    assert "連続 3 回失敗" in japanese
+    assert "リンクがクリックされました: https://shop.example/{sale}" in japanese
+    assert "相手サーバーの受け付け後に不達" in japanese
+
+
+@pytest.mark.parametrize(
+    ("kind", "english", "mother_tongue"),
+    [
+        ("bounce", "bounced for good before", "恒久的に拒否されました"),
+        ("over_quota", "was full", "いっぱい"),
+        ("complaint", "reported mail of this domain", "迷惑メール"),
+        ("unsubscribe", "unsubscribed", "配信を停止しました"),
+    ],
+)
+def test_why_it_was_not_even_tried(ekiden: Installation, kind: str, english: str, mother_tongue: str) -> None:
+    async def work(rows: Rows) -> str:
+        new = await rows.message("ann@x.example")
+        reason = SUPPRESSED.format(kind=kind, reason="why")
+        dropped = {"state": State.DROPPED, "cause": Cause.RECIPIENT, "reason": reason}
+        async with rows.store.write() as connection:
+            await connection.execute(
+                delivery.update().where(delivery.c.message_id == new.message.id).values(dropped)
+            )
+        return format_id(new.message.id)
+
+    id = ekiden.fill(work)
+    shown = ekiden.run("trace", id).out
+    assert english in shown
+    assert "`ekiden suppression remove`" in shown
+    assert "ekiden suppression list --account acme --address ann@x.example" in shown
+    japanese = ekiden.run("trace", id, "--lang", "ja").out
+    assert mother_tongue in japanese
+    assert "`ekiden suppression remove`" in japanese

@@ -28,6 +28,7 @@ from ekiden.core.ids import format_id
 from ekiden.core.texts import Language, language
 from ekiden.store.api import Store
 from ekiden.store.trace_queries import MessageTrace, TracedDelivery, find_messages, load_trace
+from ekiden.store.trace_routes import TracedRoute, load_routes
 
 app = typer.Typer()
 
@@ -139,12 +140,13 @@ def trace(
         return
     wanted = id
 
-    async def main() -> tuple[MessageTrace, int | None]:
+    async def main() -> tuple[MessageTrace, int | None, list[TracedRoute]]:
         async with opened_store(load(config)) as store:
-            return await find(store, wanted)
+            found, number = await find(store, wanted)
+            return found, number, await load_routes(store, found)
 
     try:
-        found, number = run_async(main())
+        found, number, routes = run_async(main())
     except _Refused as error:
         if as_json:
             print_json(refusal_json(error.refusal, error.account, chosen_language))
@@ -154,6 +156,6 @@ def trace(
     deliveries = _chosen(found, number, recipient)
     if as_json:
         found.deliveries = deliveries
-        print_json(trace_json(found, chosen_language))
+        print_json(trace_json(found, routes, chosen_language))
     else:
-        print_trace(output(), found, deliveries, now_ms(), chosen_language, dialogue=not brief)
+        print_trace(output(), found, deliveries, routes, now_ms(), chosen_language, dialogue=not brief)

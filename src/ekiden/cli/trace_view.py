@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
 from ekiden.cli.tables import exact_time, iso, local_time, make_table, octets, relative, span
+from ekiden.cli.trace_told import marks_json, marks_text, route_json, route_text, separator
 from ekiden.core.clock import Millis
 from ekiden.core.events import EventType
 from ekiden.core.ids import format_id
 from ekiden.core.states import State
 from ekiden.core.texts import Language, Texts
-from ekiden.delivery.explain import Explanation, cause_name, explain, state_name
+from ekiden.delivery.explain import Explanation, cause_name, explain, state_name, suppression_kind
 from ekiden.mime.header import decode_words
 from ekiden.store.trace_queries import MessageTrace, TracedAttempt, TracedDelivery, TracedEvent
+from ekiden.store.trace_routes import TracedRoute
 
 _TEXTS = Texts(
     {
@@ -63,6 +66,17 @@ _TEXTS = Texts(
         "bounced": "不達になりました",
         "dropped": "送信を中止しました",
         "by {who}": "操作者 {who}",
+        "opened": "開封されました",
+        "link followed: {url}": "リンクがクリックされました: {url}",
+        "the recipient unsubscribed": "受信者が配信を停止しました",
+        "reported as unwanted by the recipient": "受信者が迷惑メールとして報告しました",
+        "bounced after the recipient's server had accepted it": "相手サーバーの受け付け後に不達になりました",
+        "by a machine: {why}": "機械によるアクセス: {why}",
+        "by a machine": "機械によるアクセス",
+        "how: {how}": "方法: {how}",
+        "suppression": "配信停止の確認",
+        "marks": "識別",
+        "told": "通知先",
         "recipient": "宛先",
         "state": "状態",
         "next": "次回",
@@ -102,6 +116,11 @@ _EVENT_TEXTS = {
     EventType.RELEASED: "released",
     EventType.LEASE_LOST: "its worker ended before it reported; the outcome of that attempt is unknown",
     EventType.NOTIFIED: "the sender was notified",
+    EventType.OPENED: "opened",
+    EventType.CLICKED: "link followed: {url}",
+    EventType.UNSUBSCRIBED: "the recipient unsubscribed",
+    EventType.COMPLAINED: "reported as unwanted by the recipient",
+    EventType.LATE_BOUNCE: "bounced after the recipient's server had accepted it",
 }
 
 
@@ -137,6 +156,7 @@ def message_json(trace: MessageTrace) -> dict[str, Any]:
         "content_kept": trace.has_content,
         "origin": trace.origin,
         "labels": trace.labels,
+        "marks": marks_json(trace.marks),
         "recipients": [_delivery_json(item) for item in trace.deliveries],
     }
 
@@ -159,9 +179,10 @@ def _delivery_json(delivery: TracedDelivery) -> dict[str, Any]:
     }
 
 
-def trace_json(trace: MessageTrace, lang: Language) -> dict[str, Any]:
+def trace_json(trace: MessageTrace, routes: Sequence[TracedRoute], lang: Language) -> dict[str, Any]:
     """Everything; the keys are documented in docs/cli.md. Only ``explanation`` depends on the language."""
     value = message_json(trace)
+    value["routes"] = [route_json(route) for route in routes]
     for item, delivery in zip(value["recipients"], trace.deliveries, strict=True):
         found = delivery_explanation(delivery, lang)
         item["explanation"] = {"headline": found.headline, "reason": found.reason, "advice": found.advice}
@@ -208,7 +229,9 @@ def _facts(out: Console, facts: list[tuple[str, str]], indent: str = "") -> None
         out.print(line)
 
 
-def _head(out: Console, trace: MessageTrace, now: Millis, lang: Language) -> None:
+def _head(
+    out: Console, trace: MessageTrace, now: Millis, lang: Language, routes: Sequence[TracedRoute] = ()
+) -> None:
     out.print(Text(format_id(trace.id), "bold"))
     facts = [(_TEXTS("from", lang), trace.sender or _TEXTS("the null sender (a notification)", lang))]
     if trace.subject:
@@ -219,13 +242,17 @@ def _head(out: Console, trace: MessageTrace, now: Millis, lang: Language) -> Non
         "{size}, priority {priority}", lang, size=octets(trace.size), priority=trace.priority.name.lower()
     )
     facts.append((_TEXTS("size", lang), sized))
-    separator = "、" if lang == "ja" else ", "
-    facts.append((_TEXTS("accepted", lang), separator.join([local_time(trace.accepted_at), *_origin(trace, lang)])))
+    came = separator(lang).join([local_time(trace.accepted_at), *_origin(trace, lang)])
+    facts.append((_TEXTS("accepted", lang), came))
     if any(not item.state.final for item in trace.deliveries):
         when = f"{local_time(trace.expires_at)} ({relative(trace.expires_at, now, lang)})"
         facts.append((_TEXTS("expires", lang), when))
     elif not trace.has_content:
         facts.append((_TEXTS("content", lang), _TEXTS("removed, because no recipient needs it any more", lang)))
+    marks = marks_text(trace.marks, lang)
+    if marks:
+        facts.append((_TEXTS("marks", lang), marks))
+    facts += [(_TEXTS("told", lang), route_text(route, now, lang)) for route in routes]
     _facts(out, facts, "  ")
 
 
@@ -279,13 +306,14 @@ def print_trace(
     out: Console,
     trace: MessageTrace,
     deliveries: list[TracedDelivery],
+    routes: Sequence[TracedRoute],
     now: Millis,
     lang: Language,
     *,
     dialogue: bool,
 ) -> None:
     """The whole story, of the given recipients."""
-    _head(out, trace, now, lang)
+    _head(out, trace, now, lang, routes)
     for delivery in deliveries:
         out.print()
         line = Text()
@@ -300,6 +328,9 @@ def print_trace(
             facts.append((_TEXTS("detail", lang), _reason(delivery, lang)))
         if found.advice:
             facts.append((_TEXTS("advice", lang), found.advice))
+        if delivery.state is State.DROPPED and suppression_kind(delivery.reason):
+            command = f"ekiden suppression list --account {trace.account} --address {delivery.recipient}"
+            facts.append((_TEXTS("suppression", lang), command))
         if delivery.state.waiting:
             when = f"{local_time(delivery.due_at)} ({relative(delivery.due_at, now, lang)})"
             facts.append((_TEXTS("next attempt", lang), when))
@@ -394,8 +425,25 @@ def _event_text(event: TracedEvent, lang: Language) -> str:
     elif event.type is EventType.RELEASED and data.get("action") == "retry":
         text = _TEXTS("due again", lang)
     else:
-        text = _TEXTS(_EVENT_TEXTS[event.type], lang)
+        text = _TEXTS(_EVENT_TEXTS[event.type], lang, url=data.get("url", ""))
     remarks = [str(data["reason"])] if data.get("reason") else []
+    if event.type in _BY_RECIPIENT:
+        remarks += _visit(data, lang)
     if data.get("by"):
         remarks.append(_TEXTS("by {who}", lang, who=data["by"]))
     return f"{text} ({', '.join(remarks)})" if remarks else text
+
+
+_BY_RECIPIENT = frozenset({EventType.OPENED, EventType.CLICKED, EventType.UNSUBSCRIBED})
+
+
+def _visit(data: dict[str, Any], lang: Language) -> list[str]:
+    """What is known of who opened, clicked or unsubscribed."""
+    device = data.get("device")
+    remarks = [" ".join(str(part) for part in device.values() if part)] if isinstance(device, dict) else []
+    if data.get("how"):
+        remarks.append(_TEXTS("how: {how}", lang, how=data["how"]))
+    if data.get("machine"):
+        machine = "by a machine: {why}" if data.get("why") else "by a machine"
+        remarks.append(_TEXTS(machine, lang, why=data.get("why")))
+    return remarks

@@ -8,7 +8,7 @@ in both languages, so there is always an answer. The sentences themselves are in
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ekiden.core.states import Cause, State
 from ekiden.core.texts import Language
@@ -20,6 +20,7 @@ from ekiden.delivery.explain_texts import (
     REASONS,
     STATE_ADVICE,
     STATE_NAMES,
+    SUPPRESSED,
 )
 
 
@@ -142,6 +143,10 @@ _BY_TEXT: tuple[tuple[str, re.Pattern[str], str], ...] = tuple(
 )
 
 
+_SUPPRESSED: Final = re.compile(r"suppression list \((\w+)\)")
+"""The kind of a suppression, in the reason that the door gives to a delivery that it drops."""
+
+
 def _key(cause: Cause, code: int, enhanced: str, reply: str) -> str:
     group = (enhanced or str(code))[:1]
     # What we could not reach gave no reply; the text is then ours, and the cause and code say all there is.
@@ -168,10 +173,19 @@ def explain(state: State, cause: Cause, code: int, enhanced: str, reply: str, la
     headline = HEADLINES[state].get(lang)
     if state is State.SCHEDULED and cause is Cause.RATE:
         return Explanation(DELAYED_BY_QUOTA.reason.get(lang), "", DELAYED_BY_QUOTA.advice.get(lang))
+    if state is State.DROPPED and (kind := suppression_kind(reply)):
+        found = SUPPRESSED[kind]
+        return Explanation(headline, found.reason.get(lang), found.advice.get(lang))
     if state not in _ASKS_WHY:
         return Explanation(headline, "", STATE_ADVICE.get(state, NOTHING).get(lang))
     found = REASONS[_key(cause, code, enhanced, reply)]
     return Explanation(headline, found.reason.get(lang), found.advice.get(lang))
+
+
+def suppression_kind(reason: str) -> str:
+    """Of the suppression that a delivery was dropped for, from its reason; empty: it was for something else."""
+    match = _SUPPRESSED.search(reason)
+    return match[1] if match is not None and match[1] in SUPPRESSED else ""
 
 
 def state_name(state: State, lang: Language = "en") -> str:

@@ -114,6 +114,40 @@ def _r(en: str, ja: str, advice_en: str, advice_ja: str) -> Reason:
     return Reason(Text(en, ja), Text(advice_en, advice_ja))
 
 
+SUPPRESSED: dict[str, Reason] = {
+    "bounce": _r(
+        "The address is on the account's suppression list: mail to it bounced for good before.",
+        "宛先がアカウントの配信停止リストに載っています。以前のメールが恒久的に拒否されました。",
+        "If the mailbox works again, take the suppression back with `ekiden suppression remove`, and submit the "
+        "message again.",
+        "メールボックスが使えるようになった場合は、`ekiden suppression remove` で停止を解除し、"
+        "もう一度送信してください。",
+    ),
+    "over_quota": _r(
+        "The address is on the account's suppression list: its mailbox was full.",
+        "宛先がアカウントの配信停止リストに載っています。メールボックスがいっぱいでした。",
+        "Once the recipient has made room, take the suppression back with `ekiden suppression remove`, and submit "
+        "the message again.",
+        "受信者が空きを作った後、`ekiden suppression remove` で停止を解除し、もう一度送信してください。",
+    ),
+    "complaint": _r(
+        "The address is on the account's suppression list: its owner reported mail of this domain as unwanted.",
+        "宛先がアカウントの配信停止リストに載っています。"
+        "受信者がこのドメインのメールを迷惑メールとして報告しました。",
+        "Take the address off your lists. Only if its owner asks for your mail: `ekiden suppression remove`.",
+        "このアドレスをリストから外してください。"
+        "受信者本人が希望した場合に限り、`ekiden suppression remove` で解除できます。",
+    ),
+    "unsubscribe": _r(
+        "The address is on the account's suppression list: its owner unsubscribed from mail of this domain.",
+        "宛先がアカウントの配信停止リストに載っています。受信者がこのドメインのメールの配信を停止しました。",
+        "Take the address off your lists. Only if its owner asks for your mail: `ekiden suppression remove`.",
+        "このアドレスをリストから外してください。"
+        "受信者本人が希望した場合に限り、`ekiden suppression remove` で解除できます。",
+    ),
+}
+"""Why a delivery was dropped, by the kind of its suppression."""
+
 REASONS: dict[str, Reason] = {
     "unknown_user": _r(
         "The recipient's server says that there is no such mailbox.",

@@ -11,7 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ekiden.core.clock import Millis
 from ekiden.core.events import EventType
+from ekiden.core.notices import Route, parse_routes
 from ekiden.core.states import Cause, Priority, State
+from ekiden.core.submission import Marks
 from ekiden.store.api import Store
 from ekiden.store.tables import account, attempt, content, credential, delivery, event, message
 
@@ -84,6 +86,8 @@ class MessageTrace:
     origin: dict[str, Any]
     labels: dict[str, Any]
     has_content: bool
+    marks: Marks
+    routes: tuple[Route, ...]
     deliveries: list[TracedDelivery] = field(default_factory=list)
     events: list[TracedEvent] = field(default_factory=list)
     """Those of the message as a whole."""
@@ -159,6 +163,8 @@ async def _message(connection: AsyncConnection, account_id: int, message_id: int
         json.loads(row.origin),
         json.loads(row.labels),
         row.content_id is not None,
+        Marks(row.bulk, row.reference, row.application, row.entity, row.campaign),
+        parse_routes(row.routes),
     )
 
 

@@ -1,0 +1,98 @@
+"""What the sender calls a message, and who is told what becomes of it: for people and as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ekiden.cli.tables import iso, relative
+from ekiden.core.clock import Millis
+from ekiden.core.notices import News
+from ekiden.core.submission import Marks
+from ekiden.core.texts import Language, Texts
+from ekiden.store.trace_routes import TracedRoute
+
+_TEXTS = Texts(
+    {
+        "bulk {value}": "バルク {value}",
+        "message id {value}": "メッセージ ID {value}",
+        "application {value}": "アプリケーション {value}",
+        "entity {value}": "エンティティ {value}",
+        "campaign {value}": "キャンペーン {value}",
+        "final reports": "最終レポート",
+        "intermediate reports": "中間レポート",
+        "opens, clicks and the like": "開封・クリックなど",
+        "{news} to {url}": "{news} → {url}",
+        "{news} kept to be fetched": "{news}（取得待ちとして保管）",
+        "{count} waiting": "未送信 {count} 件",
+        "{count} not fetched yet": "未取得 {count} 件",
+        "{count} given up": "断念 {count} 件",
+        "failed {count} times in a row, last with {why}; next try {time}": (
+            "連続 {count} 回失敗（直近: {why}）、次回 {time}"
+        ),
+        "no answer": "応答なし",
+    }
+)
+
+_MARKS = {
+    "bulk": "bulk {value}",
+    "reference": "message id {value}",
+    "application": "application {value}",
+    "entity": "entity {value}",
+    "campaign": "campaign {value}",
+}
+_NEWS = {
+    News.FINAL: "final reports",
+    News.INTERMEDIATE: "intermediate reports",
+    News.TRACKING: "opens, clicks and the like",
+}
+
+
+def marks_json(marks: Marks) -> dict[str, str]:
+    """By name; the keys are documented in docs/cli.md."""
+    return {name: getattr(marks, name) for name in _MARKS}
+
+
+def route_json(route: TracedRoute) -> dict[str, Any]:
+    """One route; the keys are documented in docs/cli.md."""
+    return {
+        "endpoint": route.endpoint_id,
+        "format": route.format,
+        "url": route.url,
+        "news": [str(kind.name).lower() for kind in _NEWS if kind & route.news],
+        "waiting": route.waiting,
+        "dead": route.dead,
+        "failures": route.failures,
+        "retry_at": iso(route.retry_at) if route.failures else None,
+        "status": route.status,
+        "answer": route.answer,
+    }
+
+
+def separator(lang: Language) -> str:
+    """What stands between the items of a list."""
+    return "、" if lang == "ja" else ", "
+
+
+def marks_text(marks: Marks, lang: Language) -> str:
+    """What the sender calls the message, in one line; empty: nothing."""
+    given = [(text, getattr(marks, name)) for name, text in _MARKS.items()]
+    return separator(lang).join(_TEXTS(text, lang, value=value) for text, value in given if value)
+
+
+def route_text(route: TracedRoute, now: Millis, lang: Language) -> str:
+    """Who is told of what, what of it is not told yet, and why."""
+    news = separator(lang).join(_TEXTS(text, lang) for kind, text in _NEWS.items() if kind & route.news)
+    # Without a URL nobody is told: the account fetches it.
+    text = _TEXTS("{news} to {url}" if route.url else "{news} kept to be fetched", lang, news=news, url=route.url)
+    remarks = []
+    if route.waiting:
+        waiting = "{count} waiting" if route.url else "{count} not fetched yet"
+        remarks.append(_TEXTS(waiting, lang, count=route.waiting))
+    if route.dead:
+        remarks.append(_TEXTS("{count} given up", lang, count=route.dead))
+    if route.failures:
+        why = f"{route.status or _TEXTS('no answer', lang)} {route.answer}".strip()
+        failed = "failed {count} times in a row, last with {why}; next try {time}"
+        when = relative(route.retry_at, now, lang)
+        remarks.append(_TEXTS(failed, lang, count=route.failures, why=why, time=when))
+    return f"{text} ({'; '.join(remarks)})" if remarks else text
