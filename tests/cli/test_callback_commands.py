@@ -117,11 +117,11 @@ def test_retry(ekiden_everywhere: Installation) -> None:
 def test_replay(ekiden_everywhere: Installation) -> None:
     ekiden = ekiden_everywhere
     ids = ekiden.fill(told)
-    assert ekiden.json("callback", "replay", "-e", "1", "--from", "3h", "--to", "30m", "--dry-run") == {
+    assert ekiden.json("callback", "replay", "-e", "1", "--from", "90m", "--to", "30m", "--dry-run") == {
         "events": 2,
         "dry_run": True,
     }
-    assert ekiden.json("callback", "replay", "-e", "1", "--from", "2h", "--to", "90m")["events"] == 0
+    assert ekiden.json("callback", "replay", "-e", "1", "--from", "100m", "--to", "90m")["events"] == 0
     event = format_id(ids["dead"])
     assert ekiden.run("callback", "replay", "--event", event).out == "1 events will be told once more\n"
     assert live(ekiden) == [(ids["waiting"], None), (ids["dead"], None)]
