@@ -72,6 +72,19 @@ async def test_return_path(owner: Owner, store: Store) -> None:
     assert (entry.action, entry.data) == ("domain.return_path", {"address": "", "before": "x@bounces.shop.example"})
 
 
+async def test_a_return_path_goes_with_its_domain(owner: Owner, store: Store) -> None:
+    domain = await owner.add()
+    bounces = await owner.add("bounces.example")
+    also = await owner.add("more-bounces.example")
+    await owner.domains.settings.set_return_path(domain.id, "x@bounces.example")
+    await owner.domains.settings.set_return_path(bounces.id, "x@more-bounces.example")
+    await owner.domains.remove(bounces.id)
+    assert (await owner.domains.by_id(domain.id)).return_path == ""
+    assert (await list_entries(store, owner.account_id))[0].data == {"return_path_of": ["shop.example"]}
+    await owner.domains.remove(also.id)
+    assert (await list_entries(store, owner.account_id))[0].data == {}
+
+
 @pytest.mark.parametrize(
     "address",
     [

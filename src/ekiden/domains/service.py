@@ -32,7 +32,7 @@ from ekiden.domains.questionnaire import validate
 from ekiden.domains.reasons import short
 from ekiden.domains.records import records_of
 from ekiden.domains.schedule import first_check, next_check
-from ekiden.domains.settings import DomainSettings
+from ekiden.domains.settings import DomainSettings, forget_return_paths
 from ekiden.domains.verdict import event_of, judge, proofs
 from ekiden.store.tables import dkim_key, domain_check, event, smtp_configuration
 from ekiden.store.tables import domain as table
@@ -189,7 +189,11 @@ class Domains:
             of_domain = (domain_check.c.account_id == domain.account_id, domain_check.c.domain_id == domain_id)
             await connection.execute(delete(domain_check).where(*of_domain))
             await connection.execute(delete(table).where(table.c.id == domain_id))
-            await changed(connection, domain.account_id, self._clock.now(), actor, "domain.remove", domain.name)
+            others = await forget_return_paths(connection, domain)
+            data = {"return_path_of": others} if others else {}
+            await changed(
+                connection, domain.account_id, self._clock.now(), actor, "domain.remove", domain.name, **data
+            )
 
     async def _insert_keys(
         self, connection: AsyncConnection, domain: Domain, keys: Sequence[Mapping[str, Any]], *, active: bool

@@ -93,6 +93,14 @@ class DomainSettings:
         return replace(before, return_path=wanted)
 
 
+async def forget_return_paths(connection: AsyncConnection, gone: Domain) -> list[str]:
+    """Other domains of the account have no return path at one that was removed: the door would take nothing of
+    theirs. Returns their names."""
+    theirs = (table.c.account_id == gone.account_id, table.c.return_path.endswith(f"@{gone.name}", autoescape=True))
+    cleared = update(table).where(*theirs).values(return_path="").returning(table.c.name)
+    return sorted(await connection.scalars(cleared))
+
+
 def check_host(text: str) -> str:
     """``text`` as a host name in lower-case A-labels (RFC 1123 §2.1). Raises ``BadSetting``."""
     try:
