@@ -351,8 +351,12 @@ class _Worker:
                 self.log.warning("a domain cannot be checked", domain=domain_id, why=str(error), exc_info=error)
 
         self._start(duties.every(_CHECK_EVERY, "check domains", check_domains), "check domains")
-        checks = services.address_check_requests
-        self._start(duties.every(_CHECK_EVERY, "check addresses", checks.work), "check addresses")
+
+        async def check_addresses() -> None:
+            while await services.address_check_requests.work():
+                pass
+
+        self._start(duties.every(_CHECK_EVERY, "check addresses", check_addresses), "check addresses")
 
     async def _sample(self, sampler: Sampler) -> None:
         while True:
