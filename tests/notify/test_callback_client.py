@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+import ssl
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from outbox_parts import LAB, VAULT, Names, World
 
 from ekiden.core.clock import DAY, HOUR, MINUTE, SECOND, ManualClock
 from ekiden.lab.http import HttpRule, HttpServer, Receiver
+from ekiden.net.tls import make_self_signed
 from ekiden.notify.auth import Auth, Basic, Bearer, BodyKey, Header, authenticated, open_auth, seal_auth
 from ekiden.notify.client import MAX_ANSWER, Client, Result, result_of
 from ekiden.notify.config import CallbacksConfig
@@ -133,6 +137,21 @@ async def test_nobody_listens(peer: Peer) -> None:
     answer = await peer.post()
     assert (answer.result, answer.status) == (Result.FAILED, 0)
     assert answer.text
+
+
+async def test_a_certificate_that_nobody_vouches_for(tmp_path: Path) -> None:
+    make_self_signed(["127.0.0.1"]).write(tmp_path / "cert.pem", tmp_path / "key.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0, ssl=context)
+    port = server.sockets[0].getsockname()[1]
+    client = Client(CallbacksConfig(timeout=5.0), ManualClock(), Names(), LAB)  # type: ignore[arg-type]
+    answer = await client.post(f"https://127.0.0.1:{port}/", None, b"{}", "application/json")
+    assert (answer.result, answer.status) == (Result.FAILED, 0)
+    assert "certificate verify failed" in answer.text
+    await client.close()
+    server.close()
+    await server.wait_closed()
 
 
 @pytest.mark.parametrize(

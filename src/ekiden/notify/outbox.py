@@ -155,8 +155,10 @@ class Outbox:
         for task in rounds:
             task.cancel()
         # What was taken before is still written; what is on its way will be sent again.
-        await asyncio.gather(*rounds, return_exceptions=True)
+        if rounds:
+            await asyncio.wait(rounds, timeout=_LAST_WRITE)
         await self._recorder.close(_LAST_WRITE)
+        await asyncio.gather(*rounds, return_exceptions=True)
         try:
             await self._release(set(self._owned))
         except (StoreError, SQLAlchemyError, OSError) as error:
