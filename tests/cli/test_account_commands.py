@@ -51,6 +51,8 @@ def test_the_life_of_an_account(ekiden_everywhere: Installation) -> None:
         "region",
         "senders",
         "quota",
+        "reports",
+        "suppress_bounces",
         "created_at",
         "suspended_at",
     }
@@ -76,6 +78,35 @@ def test_the_life_of_an_account(ekiden_everywhere: Installation) -> None:
 def test_no_accounts_yet(ekiden: Installation) -> None:
     assert ekiden.json("account", "list") == []
     assert "ekiden account create" in ekiden.run("account", "list").err
+
+
+def test_reports_are_kept_and_bounces_suppressed(ekiden_everywhere: Installation) -> None:
+    ekiden = ekiden_everywhere
+    made = ekiden.json("account", "create", "acme")
+    assert (made["reports"], made["suppress_bounces"]) == (False, False)
+    assert ekiden.run("account", "reporting", "acme").out == (
+        "acme: no reports are kept, and bounces are not suppressed\n"
+    )
+    changed = ekiden.json("account", "reporting", "acme", "--reports", "on")
+    assert (changed["reports"], changed["suppress_bounces"]) == (True, False)
+    assert ekiden.json("account", "reporting", "acme", "--suppress-bounces", "on")["reports"] is True
+    assert ekiden.run("account", "reporting", "acme").out.splitlines() == [
+        "acme: its delivery reports are kept to be fetched",
+        "acme: addresses that bounce for good are not mailed again",
+    ]
+    assert "addresses that bounce for good are not mailed again" in ekiden.run("account", "show", "acme").out
+    assert ekiden.run("account", "list").out.splitlines()[1].split()[-2:] == ["kept", "suppressed"]
+    (endpoint,) = ekiden.json("callback", "list")
+    assert (endpoint["format"], endpoint["url"]) == ("pull", "")
+    assert ekiden.json("account", "reporting", "acme", "--reports", "off")["reports"] is False
+    # What was kept is fetched from the same place when it is on again.
+    assert ekiden.json("account", "reporting", "acme", "--reports", "on")["reports"] is True
+    assert [item["id"] for item in ekiden.json("callback", "list")] == [endpoint["id"]]
+    assert ekiden.json("account", "reporting", "acme", "--suppress-bounces", "off")["suppress_bounces"] is False
+    actions = [item["action"] for item in ekiden.json("audit", "list")]
+    assert actions.count("account.reporting") == 5
+    assert ekiden.run("account", "reporting", "acme", "--reports", "yes").status == 2
+    assert ekiden.run("account", "reporting", "nobody").err == "ekiden: there is no account 'nobody'\n"
 
 
 def test_an_account_is_shown_with_its_queue(ekiden: Installation) -> None:

@@ -57,7 +57,9 @@ def test_accounts(ekiden: Installation) -> None:
     assert ekiden.run("account", "create", "acme").out == "アカウント acme を作成しました\n"
     ekiden.run("domain", "add", "x.example", "--account", "acme")
     ekiden.run("account", "suspend", "acme")
-    assert ekiden.run("account", "list").out.splitlines()[0].split() == ["名前", "優先度", "作成日時", "状態"]
+    assert ekiden.run("account", "list").out.splitlines()[0].split() == [
+        *("名前", "優先度", "作成日時", "状態", "レポート", "不達アドレス"),
+    ]
     assert "から停止中" in ekiden.run("account", "list").out
     ekiden.fill(two)
     shown = ekiden.run("account", "show", "acme").out

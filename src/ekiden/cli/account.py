@@ -23,6 +23,7 @@ from ekiden.access.accounts import (
 from ekiden.access.accounts import set_priority as change_priority
 from ekiden.access.accounts import set_quota as change_quota
 from ekiden.access.accounts import set_region as change_region
+from ekiden.access.accounts import set_reporting as change_reporting
 from ekiden.access.accounts import set_senders as change_senders
 from ekiden.access.audit import local_actor
 from ekiden.access.credentials import list_credentials
@@ -44,6 +45,8 @@ from ekiden.cli.tables import iso, local_time, make_table, output, state_counts
 from ekiden.core.states import Priority
 from ekiden.domains.queries import list_domains
 from ekiden.net.clock import SystemClock
+from ekiden.notify.endpoints import Endpoints
+from ekiden.notify.formats import PULL
 from ekiden.store.api import Store
 from ekiden.store.queue_queries import QueueFilter, count_deliveries
 
@@ -109,6 +112,8 @@ def account_json(account: Account) -> dict[str, Any]:
         "region": account.region,
         "senders": account.senders,
         "quota": quota_json(account.quota),
+        "reports": account.reports_endpoint is not None,
+        "suppress_bounces": account.suppress_bounces,
         "created_at": iso(account.created_at),
         "suspended_at": iso(account.suspended_at),
     }
@@ -180,9 +185,16 @@ def list_(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     if not accounts:
         error_console().print(tr("no accounts yet; create one with: ekiden account create NAME"))
         return
-    table = make_table("name", "priority", "created", "state", translate=tr)
+    table = make_table("name", "priority", "created", "state", "reports", "bounces", translate=tr)
     for account in accounts:
-        table.add_row(account.name, account.priority.name.lower(), local_time(account.created_at), _state(account))
+        table.add_row(
+            account.name,
+            account.priority.name.lower(),
+            local_time(account.created_at),
+            _state(account),
+            "" if account.reports_endpoint is None else tr("kept"),
+            tr("suppressed") if account.suppress_bounces else "",
+        )
     output().print(table)
 
 
@@ -230,6 +242,8 @@ def show(name: NameArgument, config: ConfigOption = None, as_json: JsonOption = 
         out.print(tr("region: {region}", region=account.region))
     if account.senders == "any":
         out.print(tr("it may send from any domain"))
+    for line in _reporting_texts(account):
+        out.print(line)
     for item in domains:
         text = tr("domain {name}: verified") if item.usable else tr("domain {name}: not verified")
         out.print(text.format(name=item.name))
@@ -318,6 +332,75 @@ def set_region(
             store, name, check_region(load(config), region), SystemClock().now(), actor=local_actor()
         ),
     )
+
+
+def _switch(value: str) -> str:
+    if value not in ("on", "off"):
+        raise typer.BadParameter(f"{value!r} is neither on nor off")
+    return value
+
+
+def _switch_option(name: str, what: str) -> Any:
+    return typer.Option(name, parser=_switch, metavar="on|off", help=what, show_default=False)
+
+
+@app.command()
+def reporting(
+    name: NameArgument,
+    reports: Annotated[
+        str | None, _switch_option("--reports", "Keep its delivery reports, to be fetched by the HTTP API.")
+    ] = None,
+    suppress_bounces: Annotated[
+        str | None, _switch_option("--suppress-bounces", "Do not mail again what bounced for good.")
+    ] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show whether an account's delivery reports are kept and its bounces suppressed; with options, change it."""
+
+    async def main() -> Account:
+        loaded = load(config)
+        async with opened_store(loaded) as store:
+            account = await get_account(store, name)
+            endpoint = account.reports_endpoint
+            if reports is not None:
+                endpoint = await _pull_endpoint(loaded, store, account) if reports == "on" else None
+            suppress = account.suppress_bounces if suppress_bounces is None else suppress_bounces == "on"
+            if (endpoint, suppress) != (account.reports_endpoint, account.suppress_bounces):
+                account = await change_reporting(
+                    store,
+                    name,
+                    SystemClock().now(),
+                    reports_endpoint=endpoint,
+                    suppress_bounces=suppress,
+                    actor=local_actor(),
+                )
+            return account
+
+    account = run_async(main())
+    if as_json:
+        print_json(account_json(account))
+        return
+    for line in _reporting_texts(account) or [tr("no reports are kept, and bounces are not suppressed")]:
+        output().print(f"{name}: {line}")
+
+
+async def _pull_endpoint(config: Config, store: Store, account: Account) -> int:
+    """Where reports of the account are kept."""
+    from ekiden.server.services import open_vault
+
+    if account.reports_endpoint is not None:
+        return account.reports_endpoint
+    return await Endpoints(store, SystemClock(), open_vault(config)).find(account.id, PULL, "")
+
+
+def _reporting_texts(account: Account) -> list[str]:
+    lines = []
+    if account.reports_endpoint is not None:
+        lines.append(tr("its delivery reports are kept to be fetched"))
+    if account.suppress_bounces:
+        lines.append(tr("addresses that bounce for good are not mailed again"))
+    return lines
 
 
 NO_LIMIT = 0

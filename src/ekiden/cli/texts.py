@@ -39,6 +39,17 @@ TEXTS = Texts(
         ),
         "region: {region}": "リージョン: {region}",
         "it may send from any domain": "どのドメインからでも送信できます",
+        "reports": "レポート",
+        "bounces": "不達アドレス",
+        "kept": "保管",
+        "suppressed": "送信停止",
+        "its delivery reports are kept to be fetched": "配信レポートは取得されるまで保管します",
+        "addresses that bounce for good are not mailed again": (
+            "恒久的に不達となったアドレスには、以後送信しません"
+        ),
+        "no reports are kept, and bounces are not suppressed": (
+            "レポートは保管せず、不達アドレスの送信も停止しません"
+        ),
         "account {name}: {quota}": "アカウント {name}: {quota}",
         "no quota": "送信数の上限はありません",
         "what is over the quota is delayed": "上限を超えた分は遅らせます",
