@@ -38,10 +38,16 @@ TEXTS = Texts(
         "User name": "ユーザー名",
         "Password": "パスワード",
         "API key (user name: App)": "API キー (ユーザー名: App)",
+        "Infobip clients: base URL (and the API key)": "Infobip クライアント: ベース URL (API キーは上記)",
+        "IBM clients: base URL": "IBM クライアント: ベース URL",
+        "IBM clients: instance id": "IBM クライアント: インスタンス ID",
+        "IBM clients: IAM API key": "IBM クライアント: IAM API キー",
+        "Callbacks may go to": "コールバックの送り先の例",
         "Certificate to trust": "信頼する証明書",
         "Log": "ログ",
         "Send with swaks:": "swaks で送る:",
         "Send with Python:": "Python で送る:",
+        "Send with curl, with a callback:": "curl で送る (コールバック付き):",
         "See what arrived:": "届いたメールを見る:",
         "Why was this not delivered?": "なぜ届かない? (greylist、reject などの宛先も試せます):",
         "Other recipients to try: anything@greylist.lab.test, anything@reject.lab.test; all are in docs/lab.md": (
@@ -180,9 +186,11 @@ def _explain(facts: dict[str, Any]) -> None:
         ("SMTP with TLS", f"{tls[0]}:{tls[1]}"),
         ("Health and metrics", f"{facts['http']}/healthz  /readyz  /metrics"),
         ("Lab (its API)", f"{facts['lab']}/mail"),
+        ("Callbacks may go to", f"{facts['lab_http']}/anything  ({facts['lab']}/http)"),
         ("User name", account["username"]),
         ("Password", account["password"]),
         ("API key (user name: App)", account["api_key"]),
+        ("Infobip clients: base URL (and the API key)", facts["http"]),
         ("IBM clients: base URL", f"{facts['http']}/event-notifications"),
         ("IBM clients: instance id", account["instance_id"]),
         ("IBM clients: IAM API key", account["iam_apikey"]),
@@ -203,6 +211,11 @@ def _explain(facts: dict[str, Any]) -> None:
       client.starttls(context=ssl.create_default_context(cafile="{facts["ca"]}"))
       client.login("{account["username"]}", "{account["password"]}")
       client.sendmail("{sender}", ["anything@accept.lab.test"], "Subject: Hi\\r\\n\\r\\nHello\\r\\n")""")
+    _heading("Send with curl, with a callback:")
+    typer.echo(f"""  curl {facts["http"]}/email/3/send -H 'Authorization: App {account["api_key"]}' \\
+    -F from={sender} -F to=anything@accept.lab.test -F subject=Hi -F text=Hello \\
+    -F notifyUrl={facts["lab_http"]}/reports
+  curl {facts["lab"]}/http""")
     _heading("See what arrived:")
     typer.echo(f"  curl {shlex.quote(facts['lab'] + '/mail?to=anything@accept.lab.test')}")
     _heading("Why was this not delivered?")

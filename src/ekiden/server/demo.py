@@ -13,6 +13,7 @@ import os
 import select
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -23,12 +24,14 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from ekiden.access.accounts import create_account
+from ekiden.access.accounts import create_account, set_reporting
 from ekiden.access.bounds import MANAGE, READ
 from ekiden.access.credentials import create_api_key, generate_password, set_password
 from ekiden.access.projects import Projects
 from ekiden.core.texts import Language, TranslatedError
 from ekiden.net.clock import SystemClock
+from ekiden.notify.endpoints import Endpoints
+from ekiden.notify.formats import PULL
 from ekiden.server.config import Config
 from ekiden.server.config_load import load_config
 from ekiden.server.config_write import write_toml
@@ -133,6 +136,8 @@ class Demo:
             self._postgres = EmbeddedPostgres(self.directory / "postgresql")
             self._postgres.start()
         self._start_lab()
+        if not self.state.http:
+            self.state.http = _free_port()
         if not self.config.exists():
             names = ["localhost", HOSTNAME, "127.0.0.1", "::1"]
             write_files(self.directory, self._settings(), names, self._lang)
@@ -254,6 +259,8 @@ class Demo:
             # So that publishing, breaking and repairing a record of the lab shows at once.
             "domains": {"check_every": "3s", "grace": "10s"},
             "http": {"addresses": [f"127.0.0.1:{state.http}"]},
+            # In the mails that are composed here: links that work in a browser on this machine.
+            "tracking": {"base_url": f"http://127.0.0.1:{state.http}"},
             "delivery": {"smtp_port": self.lab["smtp"][1], "retry": ["5s", "15s", "1m", "5m"]},
             "dns": {"nameservers": [self.lab["dns"][0]], "port": self.lab["dns"][1]},
             "lab": {"enabled": True},
@@ -289,17 +296,17 @@ class Demo:
                     raise
                 if not again and self.state.starttls:
                     # Somebody else has a port of last time.
-                    self.state = msgspec.structs.replace(self.state, starttls=0, tls=0, private=0, http=0)
+                    self.state = msgspec.structs.replace(self.state, starttls=0, tls=0, private=0)
+                if not again:
+                    self.state.http = _free_port()
                     self._write_config()
                 time.sleep(0.5)
         ports = {name: addresses[0][1] for name, addresses in self.platform["smtp"].items()}
-        http = int(self.platform["http"][0].rpartition(":")[2])
         self.state = msgspec.structs.replace(
             self.state,
             starttls=ports["submission"],
             tls=ports["submissions"],
             private=ports["private"],
-            http=http,
         )
         self._save_state()
         self._write_config()
@@ -328,7 +335,10 @@ class Demo:
             key = await create_api_key(store, account.id, "demo", clock.now())
             iam = await create_api_key(store, account.id, "iam", clock.now(), scopes=(READ, MANAGE))
             project = await Projects(store, clock).create(account.id, "demo", region="demo")
-            domains = make_domains(config, store, clock, open_vault(config))
+            vault = open_vault(config)
+            kept = await Endpoints(store, clock, vault).find(account.id, PULL, "")
+            await set_reporting(store, "demo", clock.now(), reports_endpoint=kept, suppress_bounces=True)
+            domains = make_domains(config, store, clock, vault)
             domain = await domains.add(account.id, DOMAIN)
             for record in await domains.records(domain):
                 if record.type == "TXT" and record.kind != "dmarc":
@@ -398,6 +408,13 @@ def ekiden_command() -> str:
     if script.exists():
         return shlex.quote(str(script))
     return f"{shlex.quote(sys.executable)} -m ekiden.cli.main"
+
+
+def _free_port() -> int:
+    """For HTTP, whose port links in mails name: it has to be known before anything listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 def _remove_leftovers() -> None:
