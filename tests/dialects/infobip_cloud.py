@@ -200,7 +200,7 @@ class Cloud:
 
     async def stored(self) -> list[str]:
         """The tables in which a request has left something."""
-        kept = ("message", "delivery", "content", "shared_content", "event", "notice")
+        kept = ("message", "delivery", "content", "shared_content", "notice")
         return [table for table in kept if await self.rows(table)]
 
 

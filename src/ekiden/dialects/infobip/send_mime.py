@@ -77,6 +77,8 @@ async def send(call: Call) -> Response[bytes]:
     content = checks.take("mimeMessage", _message, request.mime_message, b"")
     request.mime_message = None
     header = scan(content)
+    if content and not header.end:
+        checks.add("mimeMessage", "must begin with a header")
     found = read_options(header)
     options = _options(checks, request, found)
     author = checks.take("from", lambda value: _other_author(value, header), request.from_, None)
@@ -102,8 +104,6 @@ async def send(call: Call) -> Response[bytes]:
         recipients=[Recipient(address) for address in recipients],
         content=_rewritten(header, found.names, author),
         origin=origin_of(call),
-        eight_bit=True,
-        smtputf8=True,
         priority=options.priority,
         labels={CALLBACK_DATA: options.callback_data} if options.callback_data else {},
         marks=options.marks,
@@ -203,7 +203,7 @@ def _recipients(call: Call, checks: Checks, destinations: list[Any] | None, head
     given: list[Any] = destinations or []
     if not given:
         place = "mimeMessage"
-        given = [address for name in _IN_HEADER for _, address in getaddresses(_values(header, name)) if address]
+        given = [address for name in _IN_HEADER for value in _values(header, name) for address in _addresses(value)]
     if not given and header.content:
         checks.add("destinations", "must have at least one recipient")
     if len(given) > most:
@@ -226,6 +226,12 @@ def _values(header: Header, name: bytes) -> list[str]:
         for field in header.fields()
         if field.name == name
     ]
+
+
+def _addresses(value: str) -> list[str]:
+    found = [address for _, address in getaddresses([value]) if address]
+    # What cannot be read must not be left out quietly: it is told as an address that is none.
+    return found if found or "@" not in value else [value]
 
 
 def _rewritten(header: Header, names: frozenset[bytes], author: Mailbox | None) -> bytes:

@@ -21,6 +21,7 @@ TEXTS = Texts(
         "must be valid Unicode text": "正しい Unicode 文字列でなければなりません",
         "must be one of {known}": "{known} のいずれかを指定してください",
         "must be a well-formed email address": "正しいメールアドレスではありません",
+        "must be a domain name": "ドメイン名を指定してください",
         "must be a http or https URL without user name and password": (
             "ユーザー名とパスワードを含まない http または https の URL を指定してください"
         ),
@@ -60,6 +61,7 @@ TEXTS = Texts(
         "must belong to the domain of the message's own author": (
             "メール自身の From と同じドメインのアドレスを指定してください"
         ),
+        "must begin with a header": "ヘッダーで始まらなければなりません",
         "is not supported": "対応していません",
         # any request
         "the credential has no scope {scope}": "認証情報にスコープ {scope} がありません",
