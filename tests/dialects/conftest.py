@@ -8,7 +8,10 @@ import pytest
 from ibm_cloud import Cloud, running_cloud
 from infobip_cloud import Cloud as InfobipCloud
 from infobip_cloud import running_infobip
+from infobip_outcomes import Outcomes
 
+from ekiden.dialects.infobip.config import InfobipConfig
+from ekiden.dialects.infobip.routes_more import OPERATIONS
 from ekiden.lab import Lab
 from ekiden.store.api import Store
 
@@ -25,3 +28,18 @@ async def infobip(store: Store) -> AsyncIterator[InfobipCloud]:
     """A running server of the Infobip dialect, with an account and a domain."""
     async with Lab() as lab, running_infobip(store, lab) as running:
         yield running
+
+
+@pytest.fixture
+async def infobip_all(store: Store) -> AsyncIterator[InfobipCloud]:
+    """The same with every operation, and without throttles."""
+    throttled = [name for name in InfobipConfig.__struct_fields__ if "_per_" in name]
+    config = InfobipConfig(**dict.fromkeys(throttled, 0))
+    async with Lab() as lab, running_infobip(store, lab, config=config, more=OPERATIONS) as running:
+        yield running
+
+
+@pytest.fixture
+async def outcomes(infobip_all: InfobipCloud) -> Outcomes:
+    """What becomes of its messages."""
+    return await Outcomes.make(infobip_all)
