@@ -18,12 +18,16 @@ from types import ModuleType
 import pytest
 from installation import Installation, loop_apart
 
-from ekiden.cli import doctor, doctor_checks, doctor_dns, doctor_domains
+from ekiden.access.vault import Vault
+from ekiden.cli import doctor, doctor_callbacks, doctor_checks, doctor_dns, doctor_domains
 from ekiden.cli.doctor_texts import TEXTS
 from ekiden.core.clock import DAY, HOUR, MINUTE
 from ekiden.core.states import State
 from ekiden.lab.lab import Lab
+from ekiden.net.clock import SystemClock
 from ekiden.net.tls import make_self_signed
+from ekiden.notify.endpoints import Endpoints
+from ekiden.store.tables import endpoint, notice
 from queue_rows import Rows
 
 
@@ -91,9 +95,12 @@ def test_an_installation_that_is_well(healthy: Installation) -> None:
         "hostname",
         "sender",
         "outbound",
+        "links",
         "queue",
+        "callbacks",
         "workers",
     }
+    assert found["links"] == [("ok", "they lead to https://mail.test.example")]
     assert "answers on port" in found["outbound"][0][1]
 
 
@@ -396,6 +403,49 @@ def test_the_clock_is_compared_with_the_database(
     assert found[0][1].startswith("this machine and the database's differ by ")
 
 
+def test_links_that_lead_nowhere_or_without_tls(healthy: Installation) -> None:
+    edit(healthy, "[lab]", '[tracking]\nbase_url = "https://links.test.example"\n[lab]')
+    _, found = examined(healthy)
+    assert found["links"][0][0] == "warn"
+    assert found["links"][0][1].startswith("https://links.test.example has no address in DNS")
+    edit(healthy, "https://links.test.example", "http://127.0.0.1:8080")
+    assert examined(healthy)[1]["links"] == [("ok", "they lead to http://127.0.0.1:8080")]
+    edit(healthy, "enabled = true", "enabled = false")
+    _, found = examined(healthy)
+    assert [level for level, _ in found["links"]] == ["warn"]
+    assert "is without TLS" in found["links"][0][1]
+
+
+def test_endpoints_that_fail_and_what_was_given_up(healthy: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work(rows: Rows) -> None:
+        account_id = await rows.account()
+        endpoints = Endpoints(rows.store, SystemClock(), Vault(b"k" * 32))
+        made = [await endpoints.find(account_id, "json", f"https://hooks.example/{number}") for number in range(30)]
+        pull = await endpoints.find(account_id, "pull", "")
+        async with rows.store.write() as connection:
+            failing = endpoint.update().where(endpoint.c.id.in_(made[:25]))
+            await connection.execute(
+                failing.values(failures=4, failing_since=rows.now - HOUR, retry_at=rows.now + HOUR)
+            )
+            common = {"account_id": account_id, "message_id": 1, "recipient_number": 1, "attempts": 0}
+            for id, where, dead_at in ((1, made[0], None), (2, made[29], rows.now), (3, pull, None)):
+                values = common | {"id": id, "endpoint_id": where, "due_at": rows.now, "dead_at": dead_at}
+                await connection.execute(notice.insert().values(**values))
+
+    assert examined(healthy)[1]["callbacks"] == [("ok", "no endpoint fails, and nothing was given up")]
+    healthy.fill(work)
+    status, found = examined(healthy)
+    assert status == 0
+    told = found["callbacks"]
+    assert len(told) == doctor_callbacks.MAX_ENDPOINTS + 2
+    assert {level for level, _ in told} == {"warn"}
+    assert "(https://hooks.example/0) began to fail 1h ago, 4 times in a row; events that wait: 1" in told[0][1]
+    assert told[-2][1] == "further endpoints fail: 5"
+    assert told[-1][1] == "events that could not be told, and were given up: 1"
+    monkeypatch.setenv("EKIDEN_LANG", "ja")
+    assert "1時間前から連続 4 回失敗しています" in healthy.run("doctor").out
+
+
 def test_a_full_disk(healthy: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor_checks, "NO_SPACE", 1 << 62)
     status, found = examined(healthy)
@@ -422,7 +472,7 @@ def test_a_check_that_fails_does_not_keep_the_others_from_running(
     assert "workers" in found
 
 
-@pytest.mark.parametrize("module", [doctor, doctor_checks, doctor_dns, doctor_domains])
+@pytest.mark.parametrize("module", [doctor, doctor_callbacks, doctor_checks, doctor_dns, doctor_domains])
 def test_every_sentence_is_translated(module: ModuleType) -> None:
     missing = [text for text in sentences(module) if text not in TEXTS.japanese]
     assert missing == []

@@ -9,6 +9,7 @@ import typer
 from rich.text import Text
 
 from ekiden.cli.common import ConfigOption, JsonOption, lang, load, print_json, run_async
+from ekiden.cli.doctor_callbacks import check_callbacks, check_links
 from ekiden.cli.doctor_checks import (
     Check,
     Finding,
@@ -52,7 +53,9 @@ CHECKS: Final[tuple[Check, ...]] = (
     check_sender_record,
     check_domains,
     check_outbound,
+    check_links,
     check_queue,
+    check_callbacks,
     check_workers,
 )
 

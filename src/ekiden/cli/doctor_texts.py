@@ -31,6 +31,8 @@ TEXTS = Texts(
         "Host name": "ホスト名",
         "Domains": "ドメイン",
         "Outbound": "外向き接続",
+        "Links in mails": "メール内のリンク",
+        "Callbacks": "コールバック",
         # any check
         "this check could not be carried out: {why}": "この検査を実行できませんでした: {why}",
         "{why}": "{why}",
@@ -245,6 +247,38 @@ TEXTS = Texts(
             "domains.addresses に送信元アドレスを設定するか、hostname のアドレスを公開してください"
         ),
         "publish at {include} the TXT record: {record}": "{include} に TXT レコードを公開してください: {record}",
+        # links in mails
+        "{url} is without TLS: mail programs and browsers warn of links in mails that lead there": (
+            "{url} は TLS を使っていません。メールソフトやブラウザーがリンクに警告を出します"
+        ),
+        "set tracking.base_url to an https:// URL, with a proxy in front that has a certificate for {name}": (
+            "tracking.base_url を https:// の URL にし、{name} の証明書を持つプロキシーを前に置いてください"
+        ),
+        "{url} has no address in DNS: links, pictures and unsubscribing in mails that are tracked do not work": (
+            "{url} のアドレスが DNS にありません。追跡するメールのリンク・画像・配信停止が機能しません"
+        ),
+        "set tracking.base_url to a name that leads to the HTTP listener, or publish an address for {name}": (
+            "tracking.base_url を HTTP リスナーに届く名前にするか、{name} のアドレスを公開してください"
+        ),
+        "they lead to {url}": "リンク先は {url} です",
+        # callbacks
+        "endpoint {id} ({url}) began to fail {since}, {failures} times in a row; events that wait: {waiting}": (
+            "エンドポイント {id}（{url}）は {since}から連続 {failures} 回失敗しています。"
+            "未送信イベント: {waiting} 件"
+        ),
+        "its answers: ekiden callback log --endpoint {id}; to try now: ekiden callback retry --endpoint {id}": (
+            "応答は ekiden callback log --endpoint {id} で確認できます。"
+            "すぐに再試行するには ekiden callback retry --endpoint {id}"
+        ),
+        "further endpoints fail: {count}": "ほかに {count} 件のエンドポイントが失敗しています",
+        "ekiden callback list --busy": "ekiden callback list --busy",
+        "events that could not be told, and were given up: {count}": "通知できず断念したイベント: {count} 件",
+        "ekiden callback dead lists them; ekiden callback retry gives them another chance": (
+            "一覧は ekiden callback dead、再試行は ekiden callback retry"
+        ),
+        "no endpoint fails, and nothing was given up": (
+            "失敗しているエンドポイントも、断念したイベントもありません"
+        ),
         # outbound
         "port {port} of other servers was not tried; a first message shows it (ekiden send, ekiden trace)": (
             "他のサーバーのポート {port} への接続は試していません。"
