@@ -23,7 +23,14 @@ from ekiden.core.notices import external_id
 from ekiden.core.states import Cause, State
 from ekiden.store.api import Store
 from ekiden.store.retention import first_id
-from ekiden.store.tables import BULK_SQL, REFERENCE_SQL, delivery, message
+from ekiden.store.tables import (
+    APPLICATION_SQL,
+    BULK_SQL,
+    CAMPAIGN_SQL,
+    REFERENCE_SQL,
+    delivery,
+    message,
+)
 
 _GROWTH: Final = 4
 _LARGEST_SLICE: Final = 20_000
@@ -38,6 +45,8 @@ _MOST_CHOICES: Final = 100
 # SQLite uses a partial index only when the statement repeats its condition word for word.
 _HAS_BULK = text(BULK_SQL)
 _HAS_REFERENCE = text(REFERENCE_SQL)
+_HAS_CAMPAIGN = text(CAMPAIGN_SQL)
+_HAS_APPLICATION = text(APPLICATION_SQL)
 
 _Condition = ColumnElement[bool] | TextClause
 
@@ -176,7 +185,9 @@ class Walk:
 
 
 def walks(wanted: EntryFilter) -> list[Walk]:
-    """One by what chooses the fewest: ids (several, if they are many), recipient, bulk; else over everything."""
+    """One by what chooses the fewest: ids (several, if they are many), recipient, bulk, campaign, application; else
+    over everything.
+    """
     if wanted.positions or wanted.references:
         choices: list[tuple[_Condition, ...]] = [
             (message.c.reference == name, _HAS_REFERENCE) for name in dict.fromkeys(wanted.references)
@@ -193,9 +204,13 @@ def walks(wanted: EntryFilter) -> list[Walk]:
         return [Walk(wanted, delivery, tuple((delivery.c.recipient == name,) for name in wanted.recipients))]
     if wanted.bulks:
         return [Walk(wanted, message, tuple((message.c.bulk == name, _HAS_BULK) for name in wanted.bulks))]
-    checks = tuple(_message_conditions(wanted))
-    if wanted.senders or wanted.campaigns or wanted.application is not None or wanted.entity is not None:
-        return [Walk(wanted, message, checks=checks)]
+    if wanted.campaigns:
+        named = tuple((message.c.campaign == name, _HAS_CAMPAIGN) for name in wanted.campaigns)
+        return [Walk(wanted, message, named)]
+    if wanted.application:
+        return [Walk(wanted, message, ((message.c.application == wanted.application, _HAS_APPLICATION),))]
+    if wanted.senders or wanted.application is not None or wanted.entity is not None:
+        return [Walk(wanted, message, checks=tuple(_message_conditions(wanted)))]
     # Of states the deliveries know more.
     return [Walk(wanted, delivery, checks=tuple(_delivery_conditions(wanted)))]
 

@@ -46,6 +46,8 @@ SENDING_SQL = f"state = {int(State.SENDING)}"
 HELD_SQL = f"state = {int(State.HELD)}"
 BULK_SQL = "bulk <> ''"
 REFERENCE_SQL = "reference <> ''"
+CAMPAIGN_SQL = "campaign <> ''"
+APPLICATION_SQL = "application <> ''"
 LIVE_SQL = "dead_at IS NULL"
 
 
@@ -357,7 +359,9 @@ message = Table(
     ),
     PrimaryKeyConstraint("account_id", "id"),
     Index("ix_message_bulk", "account_id", "bulk", "id", **_where(BULK_SQL)),
-    Index("ix_message_reference", "account_id", "reference", **_where(REFERENCE_SQL)),
+    Index("ix_message_reference", "account_id", "reference", "id", **_where(REFERENCE_SQL)),
+    Index("ix_message_campaign", "account_id", "campaign", "id", **_where(CAMPAIGN_SQL)),
+    Index("ix_message_application", "account_id", "application", "id", **_where(APPLICATION_SQL)),
     sqlite_with_rowid=False,
 )
 

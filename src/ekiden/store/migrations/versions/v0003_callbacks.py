@@ -277,13 +277,17 @@ def _alter() -> None:
     op.create_index(
         "ix_message_reference",
         "message",
-        ["account_id", "reference"],
+        ["account_id", "reference", "id"],
         unique=False,
         sqlite_where=sa.text("reference <> ''"),
         postgresql_where=sa.text("reference <> ''"),
     )
     shared = sa.text("shared_id IS NOT NULL")
     op.create_index("ix_content_shared_id", "content", ["shared_id"], sqlite_where=shared, postgresql_where=shared)
+    for column in ("campaign", "application"):
+        given = sa.text(f"{column} <> ''")
+        columns = ["account_id", column, "id"]
+        op.create_index(f"ix_message_{column}", "message", columns, sqlite_where=given, postgresql_where=given)
 
 
 def _flag(name: str, value: bool, comment: str | None) -> sa.Column[bool]:
