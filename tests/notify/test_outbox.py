@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
+import sqlite3
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -416,3 +418,73 @@ async def test_cancelled_while_it_waits(world: World) -> None:
     with suppress(asyncio.CancelledError):
         await task
     assert outbox._client is None
+
+
+async def test_results_are_not_forgotten_while_the_database_is_away(world: World, store_url: str) -> None:
+    """What was taken is written once the database is back, and not sent again meanwhile."""
+    if not store_url.startswith("sqlite"):
+        pytest.skip("only a file can be locked from here")
+    route = await world.route()
+    world.receiver.put("/hook", [HttpRule(delay=0.5)])
+    await world.accept(route)
+    async with running(await world.outbox()) as outbox:
+        await until(lambda: world.receiver.callbacks, outbox)
+        # A tool that does not know our turn holds the database for longer than anybody waits for it.
+        with closing(sqlite3.connect(store_url.removeprefix("sqlite:///"), isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            await asyncio.sleep(12)
+            other.execute("ROLLBACK")
+        await until(lambda: empty(world), outbox)
+    assert len(world.receiver.callbacks) == 1
+
+
+async def test_endpoints_beyond_the_limit_have_their_turn(world: World) -> None:
+    routes = [await world.route(f"/hook/{number}") for number in range(30)]
+    for _ in range(3):
+        await world.accept(*routes)
+    async with running(await world.outbox(config=CallbacksConfig(timeout=5.0, endpoints=4))) as outbox:
+        await until(lambda: empty(world), outbox)
+    assert all(len(world.told(f"/hook/{number}")) >= 3 for number in range(30))
+    assert len(world.told()) == 90
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_any_trouble_at_all(world: World, seed: int) -> None:
+    """Receivers that answer by chance: everything arrives, in order for each message, or is refused for good."""
+    chance = random.Random(seed)
+    routes = [await world.route("/hook/many"), await world.route("/hook/one", "single")]
+    handle, server = world.receiver.handle, world.server
+
+    async def moody(request):  # type: ignore[no-untyped-def]
+        luck = chance.random()
+        rule = HttpRule()
+        if luck < 0.2:
+            rule = HttpRule(status=chance.choice([400, 500, 503, 422]))
+        elif luck < 0.25:
+            rule = HttpRule(disconnect="reset")
+        world.receiver.put("/hook", [rule])
+        return await handle(request)
+
+    server.handler = moody
+    noted = 0
+    config = CallbacksConfig(timeout=5.0, expire_after=10 * 365 * 86_400.0)
+    async with running(await world.outbox(batch=7, config=config)) as outbox:
+        for _ in range(15):
+            made = [await world.accept(*routes) for _ in range(4)]
+            for new in made:
+                await world.delivered(new)
+                await world.note(new)
+            noted += 3 * len(made)
+            world.clock.advance(20 * MINUTE)
+            outbox.wake()
+            await asyncio.sleep(0.02)
+
+        async def later() -> bool:
+            world.clock.advance(HOUR)
+            return await empty(world)
+
+        await until(later, outbox, seconds=90)
+    assert not await world.notices(dead=True)
+    for path in ("/hook/many", "/hook/one"):
+        assert len({item["id"] for item in world.told(path)}) == noted
+        assert_in_order(world, path)
