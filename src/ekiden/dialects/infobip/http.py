@@ -128,7 +128,12 @@ class Query:
         """Several texts: the parameter repeated, or with commas between, or both (contract §3.4)."""
         found: list[str] = []
         for given in self._parameters.getall(name, []):
-            for part in str(given)[: MAX_PARAMETER + 1].split(","):
+            if len(str(given)) > MAX_PARAMETER:
+                self._checks.add(
+                    name, "size must be between {lowest} and {highest}", lowest=0, highest=MAX_PARAMETER
+                )
+                continue
+            for part in str(given).split(","):
                 if part.strip():
                     found.append(
                         self._checks.take(name, lambda value: fields.line(value, longest).strip(), part, "")
