@@ -18,6 +18,7 @@ from ekiden.net.tls import make_self_signed
 from ekiden.notify.auth import Auth, Basic, Bearer, BodyKey, Header, authenticated, open_auth, seal_auth
 from ekiden.notify.client import MAX_ANSWER, Client, Result, result_of
 from ekiden.notify.config import CallbacksConfig
+from ekiden.notify.endpoints import Endpoints
 from ekiden.notify.errors import BadEndpoint
 from ekiden.notify.formats import PULL, by_name
 from ekiden.notify.schedule import retry_after, wait_after, waited
@@ -206,6 +207,13 @@ async def test_endpoints_are_found_again(world: World) -> None:
     # Another worker, which remembers nothing.
     world.endpoints._remembered.clear()
     assert await find(world.account, "batched", "https://x.example/hook") == first
+
+
+async def test_workers_that_find_one_at_the_same_time_make_one(world: World) -> None:
+    finders = [Endpoints(world.store, world.clock, VAULT) for _ in range(6)]
+    url = "https://x.example/hook"
+    found = await asyncio.gather(*(finder.find(world.account, "batched", url) for finder in finders))
+    assert len(set(found)) == 1
 
 
 async def test_a_password_in_a_url_is_not_kept_in_clear(world: World) -> None:

@@ -53,7 +53,7 @@ log = logging.getLogger(__name__)
 
 POLL = 1.0
 """Seconds between two looks when nobody wakes us: other workers' events, and breakers whose time has come."""
-_GATHER = 0.05  # seconds after a scan in which events gather for the next one
+_GATHER = 0.1  # seconds after a scan in which events gather for the next one
 _SHARE = 4  # a scan is followed by so many times its length without one
 _PAGE = 1000  # notices of one endpoint in a round
 _MOST = 10_000  # notices in memory

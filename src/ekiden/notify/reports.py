@@ -7,6 +7,7 @@ commit and the last octet of the answer, those reports are not handed out again;
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from ekiden.core.clock import DAY, Millis
@@ -24,6 +25,7 @@ __all__ = ["MAX_AGE", "ReportFilter", "Reports"]
 MAX_AGE: Millis = 2 * DAY
 """Older reports are not handed out any more."""
 _ID_LENGTH = 13
+_NUMBER = re.compile(r"-[1-9][0-9]{0,8}", re.ASCII)
 _TRIES = 5
 
 
@@ -76,7 +78,7 @@ def _delivery_of(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     name, number = text[:_ID_LENGTH], text[_ID_LENGTH:]
-    if number and not (number.startswith("-") and number[1:].isascii() and number[1:].isdecimal()):
+    if number and not _NUMBER.fullmatch(number):
         return None
     try:
         return parse_id(name), int(number[1:]) if number else 1
