@@ -9,7 +9,8 @@ import msgspec
 
 from ekiden.core.duration import format_duration
 from ekiden.core.texts import Language
-from ekiden.dialects.ibm.config import EXAMPLE_REGIONS
+from ekiden.dialects.ibm.config import EXAMPLE_REGIONS as IBM_REGIONS
+from ekiden.dialects.infobip.regions import EXAMPLE_REGIONS as INFOBIP_REGIONS
 from ekiden.server.config import Config
 from ekiden.server.config_help import KEYS, SECTIONS
 from ekiden.server.config_reader import field_types, is_duration, is_struct, show, unwrap
@@ -25,7 +26,7 @@ _EXAMPLES = {
 }
 _EXAMPLE_TABLES: Mapping[str, Sequence[Mapping[str, Any]]] = {
     # What stands in comments where there is no table.
-    "regions": EXAMPLE_REGIONS,
+    "regions": (*IBM_REGIONS, *INFOBIP_REGIONS),
 }
 
 
