@@ -112,7 +112,7 @@ async def get_domain(call: Call) -> Response[bytes]:
     return answer(await _domain_json(call, await _domain(call)))
 
 
-async def delete_domain(call: Call) -> Response[None]:
+async def delete_domain(call: Call) -> Response[bytes]:
     await call.services.domains.remove((await _domain(call)).id, call.caller.actor)
     return empty()
 
@@ -153,7 +153,7 @@ async def update_return_path(call: Call) -> Response[bytes]:
     return answer(await _domain_json(call, changed))
 
 
-async def verify_domain(call: Call) -> Response[None]:
+async def verify_domain(call: Call) -> Response[bytes]:
     """Look at its records. That is done when the answer comes, so a GET right after it tells what was found."""
     await call.services.domains.verify((await _domain(call)).id, call.caller.actor)
     return empty(202)

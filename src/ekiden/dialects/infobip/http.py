@@ -102,9 +102,9 @@ def answer(value: Any, status: int = 200, headers: dict[str, str] | None = None)
     return Response(msgspec.json.encode(value), status_code=status, media_type=JSON, headers=headers)
 
 
-def empty(status: int = 204) -> Response[None]:
+def empty(status: int = 204) -> Response[Any]:
     """An answer without a body: 204, or the 202 of verifications."""
-    return Response(None, status_code=status)
+    return Response(b"", status_code=status)
 
 
 class Query:

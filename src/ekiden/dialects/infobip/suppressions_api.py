@@ -86,7 +86,7 @@ async def list_suppressions(call: Call) -> Response[bytes]:
     return answer({"results": [_suppression_json(row) for row in found], "paging": wanted.short()})
 
 
-async def add_suppressions(call: Call) -> Response[None]:
+async def add_suppressions(call: Call) -> Response[bytes]:
     """For domains of the account."""
     for entry in await _entries(call, _ADDED, theirs=True):
         await call.services.suppressions.add(
@@ -95,7 +95,7 @@ async def add_suppressions(call: Call) -> Response[None]:
     return empty()
 
 
-async def delete_suppressions(call: Call) -> Response[None]:
+async def delete_suppressions(call: Call) -> Response[bytes]:
     """Also for domains that the account no longer has."""
     for entry in await _entries(call, tuple(_KINDS), theirs=False):
         await call.services.suppressions.remove(

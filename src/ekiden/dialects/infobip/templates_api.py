@@ -116,7 +116,7 @@ async def patch_template(call: Call) -> Response[bytes]:
     return answer(await _template_json(call, template))
 
 
-async def delete_template(call: Call) -> Response[None]:
+async def delete_template(call: Call) -> Response[bytes]:
     await call.services.templates.delete(call.account_id, _id(call), actor=call.caller.actor)
     return empty()
 
@@ -180,7 +180,7 @@ async def add_attachment(call: Call) -> Response[bytes]:
     return answer(_attachment_json(made), 201)
 
 
-async def delete_attachment(call: Call) -> Response[None]:
+async def delete_attachment(call: Call) -> Response[bytes]:
     await call.services.templates.detach(
         call.account_id, _id(call), call.parameter("attachment"), actor=call.caller.actor
     )
