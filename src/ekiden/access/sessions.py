@@ -45,11 +45,17 @@ class _Open:
 class Sessions:
     """One per worker. Coroutines raise what the store raises."""
 
-    def __init__(self, store: Store, clock: Clock, directory: Directory, ttl: float) -> None:
-        """``ttl``: seconds without a use that end a session; uses are told to other workers once a minute."""
+    def __init__(
+        self, store: Store, clock: Clock, directory: Directory, ttl: float, *, most: int = MAX_OPEN
+    ) -> None:
+        """``ttl``: seconds without a use that end a session; uses are told to other workers once a minute.
+
+        ``most``: sessions of an account.
+        """
         self._store = store
         self._clock = clock
         self._directory = directory
+        self._most = most
         self._ttl = int(ttl * SECOND)
         self._touch_every = min(_TOUCH_EVERY, self._ttl // 4)
         self._remembered: OrderedDict[str, _Open] = OrderedDict()
@@ -73,7 +79,7 @@ class Sessions:
             "last_used_at": now,
         }
         theirs = (table.c.account_id == principal.account_id, table.c.kind == SESSION)
-        oldest = select(table.c.id).where(*theirs).order_by(table.c.id.desc()).offset(MAX_OPEN - 1).limit(1)
+        oldest = select(table.c.id).where(*theirs).order_by(table.c.id.desc()).offset(self._most - 1).limit(1)
         async with self._store.write() as connection:
             last = await connection.scalar(oldest)
             if last is not None:

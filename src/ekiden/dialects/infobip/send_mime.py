@@ -77,8 +77,6 @@ async def send(call: Call) -> Response[bytes]:
     content = checks.take("mimeMessage", _message, request.mime_message, b"")
     request.mime_message = None
     header = scan(content)
-    if content and not header.end:
-        checks.add("mimeMessage", "must begin with a header")
     found = read_options(header)
     options = _options(checks, request, found)
     author = checks.take("from", lambda value: _other_author(value, header), request.from_, None)
@@ -140,6 +138,8 @@ def _message(value: Any) -> bytes:
     lines = content.count(b"\r\n")
     if content.count(b"\n") != lines or content.count(b"\r") != lines:
         content = _BARE.sub(b"\r\n", content)
+    if not scan(content).end:
+        raise BadField("must begin with a header")
     return content if content.endswith(b"\r\n") else content + b"\r\n"
 
 
