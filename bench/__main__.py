@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from bench import callbacks, logs, profile, queue_depth, rendering, report
+from bench import parts, profile, queue_depth, report
 from bench.ekiden_server import Ekiden
 from bench.figures import Sample
 from bench.haraka import Haraka
@@ -60,10 +60,12 @@ def parser() -> argparse.ArgumentParser:
         "what",
         nargs="?",
         default="all",
-        choices=("all", "compare", "queue", "rendering", "callbacks", "logs", "profile", "report"),
+        choices=("all", "compare", "queue", parts.ALL, *parts.PARTS, "profile", "report"),
         help="compare: the same load on every server; queue: a long queue of deferred messages; all: both; "
-        "rendering: composing personal messages; callbacks: telling of events; "
-        "logs: asking for what was sent; "
+        "infobip: what that HTTP API is made of, which is all of: "
+        "request: 1,000 messages in one request, beside SMTP; rendering: composing personal messages; "
+        "attachments: memory and storage; callbacks: telling of events; logs: asking for what was sent; "
+        "pull: fetching reports; "
         "profile: where the time of Ekiden's worker goes; "
         "report: print the tables of a file again",
     )
@@ -73,8 +75,8 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--scenarios", type=_names, help=f"of {', '.join(SCENARIOS)}")
     top.add_argument("--servers", type=_names, help=f"of {', '.join(known_servers())}")
     top.add_argument("--with", dest="also", type=_names, default=[], help="servers beside the default ones")
-    top.add_argument("--depths", type=_names, help="queue, logs: how many messages, e.g. 1000,100000,1000000")
-    top.add_argument("--engines", type=_names, help="queue: sqlite, postgresql")
+    top.add_argument("--depths", type=_names, help="queue, logs, pull: how many messages, e.g. 1000,100000,1000000")
+    top.add_argument("--engines", type=_names, help="queue, logs, pull: sqlite, postgresql")
     top.add_argument("--dir", type=Path, default=Path("/var/tmp"), help="where queues are kept: a real disk")
     top.add_argument("--keep", action="store_true", help="keep the directories of the servers, with their logs")
     top.add_argument("--markdown", action="store_true", help="print Markdown")
@@ -168,19 +170,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if content["kind"] == "queue":
                 results = [queue_depth.Depth(**each) for each in content["results"]]
                 queue_depth.print_results(results, options.markdown)
-            elif content["kind"] == "rendering":
-                rendered = [rendering.Rendered(**each) for each in content["results"]]
-                rendering.print_results(rendered, options.markdown)
-            elif content["kind"] == "callbacks":
-                told = [callbacks.Told(**each) for each in content["results"]]
-                callbacks.print_results(told, options.markdown)
-            elif content["kind"] == "logs":
-                logs.print_results([logs.Asked(**each) for each in content["results"]], options.markdown)
+            elif "parts" in content:
+                parts.print_content(content, options.markdown)
             else:
                 report.print_report(report.samples_of(content), options.markdown)
             return 0
-        if options.what == "rendering":
-            return 0 if rendering.run(options) else 1
         options.dir.mkdir(parents=True, exist_ok=True)
         if output_of("stat", "-f", "-c", "%T", str(options.dir)) in {"tmpfs", "ramfs"}:
             raise BenchError(f"{options.dir} is memory, not a disk; name another directory with --dir")
@@ -194,10 +188,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 names = options.scenarios or ["4k"]
                 server = profiled(options.servers or ["ekiden"])
                 good = profile.run(_scenarios(names, options)[0], base, server, options.markdown)
-            if options.what == "callbacks":
-                good = callbacks.run(options, base)
-            if options.what == "logs":
-                good = logs.run(options, base)
+            if parts.names(options.what):
+                good = parts.run(options.what, options, base)
             if options.what in {"all", "queue"}:
                 good = queue_depth.run(options, base) and good
         finally:

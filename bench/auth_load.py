@@ -1,9 +1,10 @@
 """A generator that ``smtp-source`` is not: STARTTLS, AUTH PLAIN, then messages, over uvloop.
 
-``python -m bench.auth_load --port P --sessions 50 --messages 1000 --length 4096 [--reuse] [--pipelining] [--user U
---password W]`` prints one line of JSON: ``started`` (``time.perf_counter``, the same clock in all processes),
-``seconds`` until the last 250, and latencies in milliseconds: ``message`` (MAIL until 250 after the final dot) and
-``login`` (connect until MAIL may be sent). Exit code 1 and a line on standard error when anything is refused.
+``python -m bench.auth_load --port P --sessions 50 --messages 1000 --length 4096 [--reuse] [--pipelining] [--plain]
+[--user U --password W]`` prints one line of JSON: ``started`` (``time.perf_counter``, the same clock in all
+processes), ``seconds`` until the last 250, and latencies in milliseconds: ``message`` (MAIL until 250 after the
+final dot) and ``login`` (connect until MAIL may be sent). Exit code 1 and a line on standard error when anything is
+refused.
 """
 
 from __future__ import annotations
@@ -138,7 +139,7 @@ class Client(asyncio.Protocol):
     def _greeted(self, line: bytes) -> None:
         if self._expect(line, b"220"):
             self._write(_HELLO)
-            self._next = self._may_start_tls
+            self._next = self._may_authenticate if self._job.options.plain else self._may_start_tls
 
     def _may_start_tls(self, line: bytes) -> None:
         if self._expect(line, b"250"):
@@ -279,6 +280,7 @@ def main() -> int:
     parser.add_argument("--length", type=int, default=4096)
     parser.add_argument("--reuse", action="store_true")
     parser.add_argument("--pipelining", action="store_true")
+    parser.add_argument("--plain", action="store_true", help="no STARTTLS")
     parser.add_argument("--user", default="")
     parser.add_argument("--password", default="")
     parser.add_argument("--timeout", type=float, default=300)

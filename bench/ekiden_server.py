@@ -108,7 +108,7 @@ class Ekiden(Server):
             self.title += ", signing with " + " and ".join(self.signatures)
         self._records: dict[Path, Mapping[str, bytes]] = {}
         self._databases: dict[Path, EmbeddedPostgres] = {}
-        self._endpoints: dict[Path, tuple[Endpoint, int]] = {}
+        self._endpoints: dict[Path, Endpoint] = {}
 
     def missing(self) -> str | None:
         if not Path(command()).exists():
@@ -146,17 +146,17 @@ class Ekiden(Server):
         instance_key.touch(0o600)
         instance_key.write_text(secrets.token_hex(32) + "\n")
         self._records[run.directory] = asyncio.run(_make_account(url, self.signing, instance_key))
-        self._endpoints[run.directory] = Endpoint(port, tls_port, (ACCOUNT, PASSWORD)), http_port
+        self._endpoints[run.directory] = Endpoint(port, tls_port, (ACCOUNT, PASSWORD), http_port)
         return url
 
     def serve(self, run: Run) -> Endpoint:
         """``ekiden serve`` on what ``configure`` made, inside the group; returns once it is ready."""
-        endpoint, http_port = self._endpoints[run.directory]
+        endpoint = self._endpoints[run.directory]
         argv = [command(), "serve", "--config", str(run.directory / "ekiden.toml")]
         run.group.spawn(argv, run.log, env=self.environment())
         self._await(run, endpoint)
         deadline = time.monotonic() + _READY_TIMEOUT
-        while not _ready(http_port):
+        while not _ready(endpoint.http_port):
             if time.monotonic() > deadline or run.group.exited() is not None:
                 raise BenchError(f"{self.name} is not ready:\n{tail(run.log)}")
             time.sleep(0.05)
@@ -222,7 +222,7 @@ async def _no_dns(name: str, _rdtype: RecordType, /) -> Sequence[Any]:
     raise TemporaryDnsError(f"the bench asks no DNS for {name}")
 
 
-def _ready(port: int) -> bool:
+def _ready(port: int | None) -> bool:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=1) as answer:
             return int(answer.status) == 200

@@ -56,11 +56,15 @@ DEFAULT_SCENARIOS = ("4k", "4k1", "50k", "dkim", "tls", "tls1")
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a server takes mail. ``credentials``: what AUTH uses on ``tls_port``; ``None``: no AUTH there."""
+    """Where a server takes mail. ``credentials``: what AUTH uses on ``tls_port``; ``None``: no AUTH there.
+
+    ``http_port``: where its HTTP APIs are, if it has any, with the same credentials.
+    """
 
     port: int
     tls_port: int | None = None
     credentials: tuple[str, str] | None = None
+    http_port: int | None = None
 
 
 class Generator:

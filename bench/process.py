@@ -52,6 +52,29 @@ def parse_pss(text: str) -> int:
     return 0
 
 
+def parse_status(text: str, name: str) -> int:
+    """Octets of a line such as ``VmHWM:`` in ``/proc/PID/status``."""
+    for line in text.splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def resident(pid: int) -> int:
+    """Octets of memory that the process has now."""
+    return parse_status(_read(_PROC / str(pid) / "status"), "VmRSS")
+
+
+def high_water(pid: int) -> int:
+    """The most memory that the process has had, since ``reset_high_water``."""
+    return parse_status(_read(_PROC / str(pid) / "status"), "VmHWM")
+
+
+def reset_high_water(pid: int) -> None:
+    """The high-water mark begins anew at what the process has now (proc(5), ``clear_refs``)."""
+    (_PROC / str(pid) / "clear_refs").write_text("5")
+
+
 def _read(path: Path) -> str:
     """The text of ``path``; nothing once the process is gone."""
     try:

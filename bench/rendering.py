@@ -9,10 +9,11 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from pathlib import Path
 
-from bench import report
 from bench.figures import spread
+from bench.report import Table, show
 from ekiden.mime.attachment_parts import SharedBuilder
 from ekiden.mime.compose import Composer
 from ekiden.mime.html_links import Html
@@ -45,6 +46,12 @@ class Rendered:
     rates: list[float]
 
 
+def texts(language: str) -> tuple[str, str, str]:
+    """Subject, text, and HTML, with ``{{name}}`` and ``{{order}}`` in each."""
+    subject, paragraph = _WORDS[language]
+    return subject, paragraph * 8, _html(paragraph)
+
+
 def _html(paragraph: str) -> str:
     """A document of 4 KB in UTF-8 with five links."""
     head = (
@@ -64,15 +71,15 @@ def _html(paragraph: str) -> str:
 
 
 def _composer(language: str, attachment: bool = False) -> Composer:
-    subject, paragraph = _WORDS[language]
+    subject, text, html = texts(language)
     builder = SharedBuilder(1)
     if attachment:
         builder.add("terms.pdf", "application/pdf", [bytes(50_000)])
     return Composer(
         parse_mailbox("Shop <shop@example.com>"),
         subject,
-        text=paragraph * 8,
-        html=_html(paragraph),
+        text=text,
+        html=html,
         headers=[("X-Campaign", "spring")],
         shared=builder.build(),
         clicks=True,
@@ -129,11 +136,11 @@ def measure(what: str, call: Callable[[int], bytes], rounds: int, seconds: float
     return Rendered(what, octets, rates)
 
 
-def run(options: argparse.Namespace) -> bool:
-    """Measure, print and save; False: too slow."""
+def run(options: argparse.Namespace, _base: Path) -> list[Rendered]:
+    """Measure everything."""
     rounds = options.rounds or (1 if options.quick else 3)
     seconds = 0.2 if options.quick else 2.0
-    results = [
+    return [
         measure(what, call, rounds, seconds)
         for what, call in (
             ("message, English", _composing("English")),
@@ -144,24 +151,20 @@ def run(options: argparse.Namespace) -> bool:
             ("render a subject only", _substituting()),
         )
     ]
-    path = report.save("rendering", {"results": [asdict(result) for result in results]})
-    print_results(results, options.markdown)
-    print(f"written to {path}")
-    return all(_met(result) for result in results if result.what.startswith("message"))
 
 
-def _met(result: Rendered) -> bool:
-    rates = spread(result.rates)
-    return rates is not None and rates.middle >= TARGET
+def tables(results: list[Rendered]) -> list[Table]:
+    """The rates."""
+    rows = [[r.what, f"{r.octets:,}", show(spread(r.rates))] for r in results]
+    return [Table("Rendering, on one core", ("what", "octets", "calls/s"), rows)]
 
 
-def print_results(results: list[Rendered], as_markdown: bool) -> None:
-    """The table of the rates, and the target."""
-    rows = [[r.what, f"{r.octets:,}", report.show(spread(r.rates))] for r in results]
-    report.print_table("Rendering, on one core", ("what", "octets", "calls/s"), rows, as_markdown)
-    verdicts = [
-        [r.what, f"≥ {TARGET:,} /s", report.show(spread(r.rates)), "met" if _met(r) else "NOT MET"]
-        for r in results
-        if r.what.startswith("message")
-    ]
-    report.print_table("Targets", report.VERDICT_HEADER, verdicts, as_markdown)
+def verdicts(results: list[Rendered]) -> list[list[str]]:
+    """Of what is a message."""
+    found = []
+    for each in results:
+        rates = spread(each.rates)
+        if each.what.startswith("message") and rates is not None:
+            word = "met" if rates.middle >= TARGET else "NOT MET"
+            found.append([f"rendering on one core: {each.what}", f"≥ {TARGET:,} /s", show(rates), word])
+    return found

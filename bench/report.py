@@ -8,10 +8,10 @@ import platform
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Table as RichTable
 
 from bench.figures import MIB, Sample, Spread, Verdict, judge, of, paired, spread
 from bench.load import SCENARIOS
@@ -32,6 +32,8 @@ _COLUMNS = (
 )
 _SIGNED_COLUMNS = ("e2e × OpenDKIM",)
 """Beside the others where signing is compared: the ratio to Postfix with OpenDKIM."""
+KINDS = ("attachments", "callbacks", "infobip", "logs", "pull", "rendering", "request")
+"""Of files that ``bench.parts`` writes."""
 VERDICT_HEADER = ("target", "wanted", "measured", "verdict")
 
 
@@ -85,12 +87,20 @@ def markdown(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
+class Table(NamedTuple):
+    """``rows`` has a row of texts for each line."""
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
 def print_table(title: str, header: Sequence[str], body: Sequence[Sequence[str]], as_markdown: bool) -> None:
     """One table: ``body`` has a row of texts for each line."""
     if as_markdown:
         print(f"### {title}\n\n{markdown(header, body)}\n")
         return
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = RichTable(title=title, title_justify="left", title_style="bold")
     for index, name in enumerate(header):
         table.add_column(name, justify="left" if index == 0 else "right", no_wrap=True)
     for row in body:
@@ -171,7 +181,7 @@ def load(path: Path) -> dict[str, Any]:
     """What ``save`` wrote: ``kind``, ``machine``, ``samples`` or ``results``. ``BenchError`` when it is no such."""
     try:
         content: dict[str, Any] = json.loads(path.read_text())
-        if content["kind"] not in {"callbacks", "compare", "logs", "queue", "rendering"}:
+        if content["kind"] not in {"compare", "queue", *KINDS}:
             raise KeyError("kind")
     except (OSError, ValueError, KeyError) as error:
         raise BenchError(f"{path} is no file of results: {error}") from None

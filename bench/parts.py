@@ -1,0 +1,124 @@
+"""Parts of the bench with one shape: they measure, have tables, and are judged. Each may be run alone; ``infobip``
+runs those of the HTTP API one after the other and judges them together.
+
+What was measured is kept as JSON; its tables as Markdown, to be pasted into docs/benchmarks.md, stand beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bench import attachments, callbacks, flatness, logs, pull, rendering, report, request
+from bench.report import Table
+
+
+class Part(NamedTuple):
+    """``result`` is the dataclass of what ``run`` returns; one with an ``error`` that is not empty failed."""
+
+    result: type[Any]
+    run: Callable[[argparse.Namespace, Path], list[Any]]
+    tables: Callable[[list[Any]], list[Table]]
+    verdicts: Callable[[list[Any]], list[list[str]]]
+
+
+def _flat(subject: flatness.Subject) -> Part:
+    return Part(
+        flatness.Asked,
+        partial(flatness.run, subject),
+        partial(flatness.tables, subject),
+        partial(flatness.verdicts, subject),
+    )
+
+
+PARTS: Mapping[str, Part] = {
+    "request": Part(request.Requested, request.run, request.tables, request.verdicts),
+    "rendering": Part(rendering.Rendered, rendering.run, rendering.tables, rendering.verdicts),
+    "attachments": Part(attachments.Attached, attachments.run, attachments.tables, attachments.verdicts),
+    "callbacks": Part(callbacks.Told, callbacks.run, callbacks.tables, callbacks.verdicts),
+    "logs": _flat(logs.SUBJECT),
+    "pull": _flat(pull.SUBJECT),
+}
+ALL = "infobip"
+Results = Mapping[str, list[Any]]
+"""What parts found, by their names."""
+
+
+def names(what: str) -> Sequence[str]:
+    """The parts that a word of the command line means; none: it is another kind of word."""
+    return tuple(PARTS) if what == ALL else (what,) if what in PARTS else ()
+
+
+def run(what: str, options: argparse.Namespace, base: Path) -> bool:
+    """Run the parts, keep and print what they found. False: something could not be measured."""
+    found: dict[str, list[Any]] = {}
+    for name in names(what):
+        begin = time.monotonic()
+        found[name] = PARTS[name].run(options, base)
+        print(f"{name}: {time.monotonic() - begin:.0f} s", flush=True)
+    parts = {name: [asdict(each) for each in results] for name, results in found.items()}
+    path = report.save(what, {"rounds": options.rounds, "quick": options.quick, "parts": parts})
+    content = report.load(path)
+    markdown = path.with_suffix(".md")
+    markdown.write_text(document(content))
+    print_content(content, options.markdown)
+    print(f"written to {path} and {markdown}")
+    return not failures(found)
+
+
+def results_of(content: Mapping[str, Any]) -> Results:
+    """What ``run`` kept in a file of results."""
+    return {name: [PARTS[name].result(**each) for each in kept] for name, kept in content["parts"].items()}
+
+
+def all_tables(results: Results) -> list[Table]:
+    """Those of each part, then the targets."""
+    found = [table for name, kept in results.items() for table in PARTS[name].tables(kept)]
+    judged = [row for name, kept in results.items() for row in PARTS[name].verdicts(kept)]
+    return [*found, Table("Targets", report.VERDICT_HEADER, judged)] if judged else found
+
+
+def failures(results: Results) -> list[str]:
+    """What could not be measured, and why."""
+    return [
+        f"{name} failed: {each.error}"
+        for name, kept in results.items()
+        for each in kept
+        if getattr(each, "error", "")
+    ]
+
+
+def print_content(content: Mapping[str, Any], as_markdown: bool) -> None:
+    """What a file of results has: every table, and what failed."""
+    if as_markdown:
+        print(document(content))
+        return
+    results = results_of(content)
+    for table in all_tables(results):
+        report.print_table(*table, as_markdown=False)
+    for text in failures(results):
+        print(text)
+
+
+def document(content: Mapping[str, Any]) -> str:
+    """A section of docs/benchmarks.md with all that a file of results has."""
+    machine = content["machine"]
+    lines = [
+        f"### {content['kind']}, {machine['time'][:10]}",
+        "",
+        f"Taken on {machine['cores']} × {machine['cpu'] or 'an unknown processor'}, Linux {machine['kernel']}, "
+        f"Python {machine['python']}, commit `{machine['commit']}`; min/median/max.",
+    ]
+    if content["quick"]:
+        lines += ["", "A first look (`--quick`): nothing to be judged by."]
+    results = results_of(content)
+    for table in all_tables(results):
+        lines += ["", f"{table.title}:", "", report.markdown(table.header, table.rows)]
+    for text in failures(results):
+        lines += ["", text]
+    return "\n".join(lines) + "\n"
