@@ -229,3 +229,29 @@ async def test_envelopes_and_scopes(infobip_all: Cloud) -> None:
             else:
                 assert reply.json["errorCode"] == f"E{status}"
                 assert set(reply.json) == {"errorCode", "description", "action", "violations", "resources"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "legacy"),
+    [
+        ("GET", "/email/1/ip-management/ips", 404, False),
+        ("POST", "/email/1/ip-management/pools", 404, False),
+        ("GET", "/email/1/nothing", 404, True),
+        ("GET", "/email/1/domains/a.example/nothing", 404, True),
+        ("GET", "/email/1/templates/1/nothing", 404, False),
+        ("GET", "/email/1/suppressions/nothing", 404, False),
+        ("GET", "/email/4/nothing", 404, False),
+        ("GET", "/email/2/validation", 405, True),
+        ("DELETE", "/email/2/validations", 405, False),
+        ("PATCH", "/email/1/domains", 405, True),
+        ("PUT", "/email/1/templates", 405, False),
+        ("POST", "/email/4/reports", 405, False),
+        ("POST", "/email/1/logs", 405, True),
+    ],
+)
+async def test_what_nothing_answers(infobip_all: Cloud, method: str, path: str, status: int, legacy: bool) -> None:
+    reply = await infobip_all.request(method, path)
+    assert reply.status == status
+    assert set(reply.json) == (
+        {"requestError"} if legacy else {"errorCode", "description", "action", "violations", "resources"}
+    )

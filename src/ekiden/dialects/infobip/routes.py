@@ -39,8 +39,9 @@ def infobip_handlers(services: InfobipServices, more: Iterable[Operation] = ()) 
         )
         for path, rows in by_path.items()
     ]
-    # For paths that nothing answers.
-    routers.append(Router("/email/4", route_handlers=[], exception_handlers={Exception: handle_platform}))
+    # For paths that nothing answers; nobody has addresses of his own to manage here (contract §4.5).
+    for path in ("/email/4", "/email/1/ip-management"):
+        routers.append(Router(path, route_handlers=[], exception_handlers={Exception: handle_platform}))
     routers.append(Router("/email", route_handlers=[], exception_handlers={Exception: handle_legacy}))
     routers.append(session_api.session_router(services))
     return routers
