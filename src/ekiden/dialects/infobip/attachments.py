@@ -39,8 +39,10 @@ class Attachments:
 
     async def add_upload(self, property_: str, uploads: Uploads, upload: Upload, *, inline: bool = False) -> None:
         """A file that is kept here already."""
-        name = self._checked_name(property_, upload.name)
-        writer = self._begin(property_, name, upload.media_type, inline)
+        extension = blocked_extension(upload.name)
+        if extension:
+            raise ApiError.field(property_, "files of the type .{extension} are not accepted", extension=extension)
+        writer = self._begin(property_, upload.name, upload.media_type, inline)
         await self._write_all(writer, property_, uploads.pieces(upload))
         writer.end()
 
@@ -57,8 +59,8 @@ class Attachments:
     async def add_base64(
         self, property_: str, filename: str, content_type: str, text: str, *, inline: bool = False
     ) -> None:
-        """A file of a JSON body. ``property_`` is the path of its content."""
-        writer = self._begin(property_, self._checked_name(property_, filename), content_type, inline)
+        """A file of a JSON body, whose name was checked. ``property_`` is the path of its content."""
+        writer = self._begin(property_, filename, content_type, inline)
         try:
             for chunk in _decoded(text):
                 await self._write(writer, property_, chunk)
@@ -94,13 +96,6 @@ class Attachments:
             )
         writer.write(chunk)
         await asyncio.sleep(0)
-
-    @staticmethod
-    def _checked_name(property_: str, filename: str) -> str:
-        extension = blocked_extension(filename)
-        if extension:
-            raise ApiError.field(property_, "files of the type .{extension} are not accepted", extension=extension)
-        return filename
 
 
 def _decoded(text: str) -> Iterator[bytes]:

@@ -260,9 +260,12 @@ def validity(amount: Any, unit: Any = "MINUTES") -> Millis:
 def mailbox(value: Any) -> Mailbox:
     """``Name <a@b>`` or a bare address."""
     try:
-        return parse_mailbox(line(value, MAX_SUBJECT).strip())
+        found = parse_mailbox(line(value, MAX_SUBJECT).strip())
     except BadMailbox:
         raise BadField("must be a well-formed email address") from None
+    if "<" in found.name or ">" in found.name:  # two mailboxes, most likely
+        raise BadField("must be a well-formed email address")
+    return found
 
 
 def recipient(value: Any, values: Any = None, reference: str = "") -> MailingRecipient:

@@ -21,7 +21,7 @@ from ekiden.dialects.infobip import codes, fields, forms
 from ekiden.dialects.infobip.attachments import Attachments
 from ekiden.dialects.infobip.call import Call
 from ekiden.dialects.infobip.errors import from_door
-from ekiden.dialects.infobip.fields import Checks
+from ekiden.dialects.infobip.fields import BadField, Checks
 from ekiden.dialects.infobip.http import answer, read_json
 from ekiden.dialects.infobip.report_formats import ReportJson
 from ekiden.dialects.infobip.send_json_models import (
@@ -372,4 +372,8 @@ def _lists(group: Group) -> tuple[list[Destination] | None, ...]:
 
 
 def _file_name(value: Any) -> str:
-    return re.split(r"[/\\]", fields.line(value, forms.MAX_FILE_NAME))[-1].strip() or _BLANK_NAME
+    name = re.split(r"[/\\]", fields.line(value, forms.MAX_FILE_NAME))[-1].strip() or _BLANK_NAME
+    extension = forms.blocked_extension(name)
+    if extension:
+        raise BadField("files of the type .{extension} are not accepted", extension=extension)
+    return name
