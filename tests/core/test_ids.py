@@ -24,6 +24,14 @@ def test_two_nodes_never_make_the_same_id():
     assert not {one.next(NOW + i) for i in range(500)} & {other.next(NOW + i) for i in range(500)}
 
 
+def test_the_two_factories_of_a_node_never_make_the_same_id():
+    one, other = IdFactory(7), IdFactory(7, upper=True)
+    mine = [one.next(NOW) for _ in range(5_000)]
+    theirs = [other.next(NOW) for _ in range(5_000)]
+    assert not set(mine) & set(theirs)
+    assert theirs == sorted(set(theirs))
+
+
 @pytest.mark.parametrize("node", [-1, MAX_NODE + 1])
 def test_node_out_of_range(node):
     with pytest.raises(ValueError, match="node must be"):

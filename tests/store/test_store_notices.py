@@ -138,3 +138,23 @@ async def test_messages_share_the_end_of_their_contents(store: Store, worker: Re
     await store.finish(worker.id, [outcome(many[0].deliveries[0])])
     assert await store.content(1, many[0].message.id) is None
     assert await store.content(1, many[1].message.id) == b"To: 1\r\n\r\n" + b"".join(pieces)
+
+
+async def test_the_ids_of_a_worker_and_of_its_store_never_meet(
+    store: Store, worker: Registration, maker: Maker
+) -> None:
+    """What a worker changes in the queue itself, and what its store writes of deliveries in the same millisecond,
+    goes to the same endpoint."""
+    held = [routed(maker, state=State.QUEUED) for _ in range(3)]
+    sent = routed(maker)
+    await store.accept_all(worker.id, [*held, sent])
+    ids = IdFactory(worker.node)
+    selection = await select_deliveries(store, Action.CANCEL, QueueFilter(), NOW)
+    async for change in apply_action(store, selection, ids, lambda: NOW + 7, "somebody"):
+        assert change.changed == 3
+    done = Event(sent.message.account_id, sent.message.id, 1, EventType.DELIVERED, NOW + 7)
+    ended = outcome(sent.deliveries[0], state=State.DELIVERED, events=[done])
+    assert await store.finish(worker.id, [ended]) == [True]
+    final = [row for row in await notices(store) if row[0] == 3]
+    assert [row[3] for row in final].count(EventType.CANCELLED) == 3
+    assert [row[3] for row in final].count(EventType.DELIVERED) == 1

@@ -1,8 +1,9 @@
 """Ids of messages: 63-bit integers that sort by time, written as 13 characters of Crockford's base 32.
 
 Layout, from the top: 41 bits of milliseconds since 2024-01-01 UTC (good until 2093), 10 bits of node (one per
-live worker, see ``store.register_worker``), 12 bits of sequence. Being ordered by time they append to the end of
-a B-tree, and being 8 bytes they keep the indexes of hot tables small.
+live worker, see ``store.register_worker``), 12 bits of sequence, of which each factory of a node has its half.
+Being ordered by time they append to the end of a B-tree, and being 8 bytes they keep the indexes of hot tables
+small.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ EPOCH: Millis = 1_704_067_200_000  # 2024-01-01T00:00:00Z
 NODE_BITS = 10
 SEQUENCE_BITS = 12
 MAX_NODE = (1 << NODE_BITS) - 1
+_HALF = 1 << (SEQUENCE_BITS - 1)
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _TEXT_LENGTH = 13
@@ -22,12 +24,16 @@ _PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]
 
 
 class IdFactory:
-    """Makes ids that are unique as long as no two live factories share a node number."""
+    """Makes ids that are unique as long as no two live factories share a node number and a half of its sequence.
 
-    def __init__(self, node: int) -> None:
+    ``upper`` is the half for the events that the store of a worker writes (``store.rows.EventIds``), the other one
+    is the worker's own: both name events, whose notices meet at one endpoint.
+    """
+
+    def __init__(self, node: int, *, upper: bool = False) -> None:
         if not 0 <= node <= MAX_NODE:
             raise ValueError(f"node must be 0 to {MAX_NODE}, not {node}")
-        self._node = node << SEQUENCE_BITS
+        self._node = node << SEQUENCE_BITS | (_HALF if upper else 0)
         self._last = 0
         self._sequence = 0
 
@@ -38,9 +44,9 @@ class IdFactory:
             self._last = ms
             self._sequence = 0
         else:
-            # The clock stood still or went back, or 4,096 ids were made within one millisecond.
+            # The clock stood still or went back, or 2,048 ids were made within one millisecond.
             self._sequence += 1
-            if self._sequence >> SEQUENCE_BITS:
+            if self._sequence == _HALF:
                 self._last += 1
                 self._sequence = 0
         return self._last << (NODE_BITS + SEQUENCE_BITS) | self._node | self._sequence

@@ -152,7 +152,7 @@ class _Worker:
             stack.push_async_callback(store.close)
             me = await self._register(store)
             stack.push_async_callback(self._end, store, me)
-            # One for all rooms of the worker: two factories of one node would make the same ids.
+            # One for all rooms of the worker: two factories would make the same ids (the store has its own half).
             self.ids = IdFactory(me.node)
             self.heartbeat = Heartbeat(store, self.clock, me.id, self.config.workers.lease, self._lost)
             self._start(self.heartbeat.run(), "heartbeat")

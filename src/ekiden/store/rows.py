@@ -109,7 +109,7 @@ class Claim(Unit):
 
 
 class EventIds:
-    """Ids of events. On the hot path they have the node of the worker that writes them.
+    """Ids of events. On the hot path they have the node of the worker that writes them, and their half of it.
 
     Everything else (workers registered elsewhere, ``reap``, the command line) takes a random node: an event id has
     to be unique within its message (that is its key), so two writers would have to draw the same node and hit the
@@ -123,7 +123,7 @@ class EventIds:
         """For the cold side, which may run in another thread than the hot one."""
 
     def register(self, worker: int, node: int) -> None:
-        self._by_worker[worker] = IdFactory(node)
+        self._by_worker[worker] = IdFactory(node, upper=True)
 
     def of(self, worker: int) -> Callable[[Millis], int]:
         """For the hot path."""
