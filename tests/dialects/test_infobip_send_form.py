@@ -317,6 +317,24 @@ async def test_a_template_gives_what_the_request_does_not(infobip: Cloud) -> Non
         assert UNSUBSCRIBE_PATH in message["List-Unsubscribe"]
 
 
+@pytest.mark.parametrize(
+    ("html", "result"),
+    [
+        ('<body title="a > b">Hi', '<body title="a > b"><div style="DIV">pre</div>Hi'),
+        ("<!-- <body> -->Hi", '<div style="DIV">pre</div><!-- <body> -->Hi'),
+        ("<body " * 300_000, '<div style="DIV">pre</div>' + "<body " * 300_000),
+    ],
+    ids=["attribute", "comment", "never ends"],
+)
+async def test_where_a_preheader_stands(infobip: Cloud, html: str, result: str) -> None:
+    text = TemplateText("welcome", html, sender=SENDER, subject="Hi", preheader="pre")
+    template = await infobip.services.templates.create(infobip.account.id, text)
+    reply = await infobip.form([("to", "a@shop.example"), ("templateId", str(template.id)), ("track", "false")])
+    assert reply.status == 200, reply.body
+    [message] = await infobip.messages()
+    assert re.sub(r'style="[^"]*"', 'style="DIV"', html_of(message), count=1).rstrip() == result.rstrip()
+
+
 async def test_a_landing_page_is_a_way_out(infobip: Cloud) -> None:
     page = await infobip.services.landing_pages.add(
         infobip.account.id, "<p>{{unsubscribe}}</p>", name="p", actor=ADMIN

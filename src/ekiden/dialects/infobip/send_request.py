@@ -31,6 +31,7 @@ from ekiden.dialects.infobip.smtp_headers import PREFIX
 from ekiden.dialects.infobip.tracking_formats import Tracking
 from ekiden.intake.mailing import MailingRecipient, TrackingWish
 from ekiden.mime.errors import MimeError
+from ekiden.mime.html_tokens import tags
 from ekiden.mime.mailbox import Mailbox, parse_mailbox
 from ekiden.notify.errors import NotifyError
 
@@ -42,7 +43,6 @@ MAX_LANDING_PAGE: Final = 64
 _MAX_TEMPLATE: Final = (1 << 63) - 1
 _ID_LENGTH: Final = 20
 _ID_LETTERS: Final = string.ascii_lowercase + string.digits
-_BODY: Final = re.compile(r"<body\b[^>]*>", re.IGNORECASE)
 _LISTENER: Final = "http"
 _NAMES: Final = (
     "subject",
@@ -220,8 +220,7 @@ def _with_preheader(html: str, preheader: str) -> str:
     if not preheader:
         return html
     hidden = f'<div style="display:none;max-height:0;overflow:hidden">{escape(preheader, quote=False)}</div>'
-    match = _BODY.search(html)
-    end = match.end() if match is not None else 0
+    end = next((tag.end for tag in tags(html, ("body",)) if tag.name == "body" and not tag.closing), 0)
     return html[:end] + hidden + html[end:]
 
 
