@@ -186,6 +186,7 @@ def test_the_schedule_of_the_contract() -> None:
         ("soon", None),
         ("-5", None),
         ("", None),
+        ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", None),
     ],
 )
 def test_retry_after(value: str, wait: int | None) -> None:

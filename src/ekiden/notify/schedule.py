@@ -26,6 +26,6 @@ def retry_after(value: str, now: Millis) -> Millis | None:
         return min(int(text[:9]) * SECOND, _LONGEST_HINT)
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter for a year beyond all calendars
         return None
     return max(0, min(round(moment.timestamp() * SECOND) - now, _LONGEST_HINT))
