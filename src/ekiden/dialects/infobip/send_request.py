@@ -8,7 +8,6 @@ the page to unsubscribe.
 
 from __future__ import annotations
 
-import re
 import secrets
 import string
 from collections.abc import Callable, Iterable, Mapping, Sequence
