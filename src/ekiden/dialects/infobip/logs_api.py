@@ -19,6 +19,7 @@ from ekiden.dialects.infobip.http import Query, answer
 from ekiden.dialects.infobip.report_formats import PRICE, Platform, platform
 from ekiden.dialects.infobip.status import GENERAL_STATUSES, error_json, states_of, status_json, verdict
 from ekiden.dialects.infobip.times import timestamp
+from ekiden.mime.header import decode_words
 
 
 class _LogV1(msgspec.Struct, omit_defaults=True, kw_only=True):
@@ -116,7 +117,7 @@ def _log_v1(entry: LogEntry) -> _LogV1:
         messageId=entry.external_id,
         to=entry.recipient,
         sender=entry.sender,
-        text=entry.subject,
+        text=decode_words(entry.subject),
         sentAt=timestamp(entry.accepted_at),
         doneAt=_done_at(entry),
         messageCount=1,
@@ -129,7 +130,7 @@ def _log_v1(entry: LogEntry) -> _LogV1:
 def _log_v4(entry: LogEntry) -> _LogV4:
     status, error = _verdict(entry)
     return _LogV4(
-        text=entry.subject,
+        text=decode_words(entry.subject),
         sender=entry.sender,
         destination=entry.recipient,
         bulkId=entry.bulk,

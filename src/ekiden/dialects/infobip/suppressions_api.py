@@ -1,8 +1,8 @@
 """``/email/1/suppressions``: addresses that get no mail from a domain (contract §4.4).
 
-Where the contract is silent: a request that is wrong anywhere changes nothing; what is written counts for the next
-message already. Addresses are told in lower case. Recipients who unsubscribed have no type here: they stay
-suppressed whatever a client deletes.
+Where the contract is silent: a request that is wrong anywhere changes nothing; what is written counts for the
+next message already, on other workers within a second. Addresses are told in lower case. Recipients who
+unsubscribed have no type here: they stay suppressed whatever a client deletes.
 """
 
 from __future__ import annotations
