@@ -112,6 +112,13 @@ async def test_an_entry_of_v4(outcomes: Outcomes) -> None:
     }
 
 
+async def test_a_subject_in_japanese(outcomes: Outcomes) -> None:
+    await outcomes.send("john@shop.example", subject="ご注文の確認: 第 17 号")
+    for path in (V1, V4):
+        [entry] = (await outcomes.get(path))["results"]
+        assert entry["text"] == "ご注文の確認: 第 17 号"
+
+
 async def test_filters(outcomes: Outcomes) -> None:
     for number, state in (("1", State.DELIVERED), ("2", State.BOUNCED), ("3", None)):
         await outcomes.send(

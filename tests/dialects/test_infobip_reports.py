@@ -128,7 +128,6 @@ async def test_what_is_still_tried_is_not_reported(outcomes: Outcomes) -> None:
     assert (report["attemptCount"], report["status"]["groupName"]) == (2, "DELIVERED")
 
 
-@pytest.mark.parametrize("path", [V1, V4])
 @pytest.mark.parametrize(
     ("asked", "expected"),
     [
@@ -143,7 +142,7 @@ async def test_what_is_still_tried_is_not_reported(outcomes: Outcomes) -> None:
         ({"bulkId": ""}, ["m1", "m2"]),
     ],
 )
-async def test_filters(outcomes: Outcomes, path: str, asked: dict[str, str], expected: list[str]) -> None:
+async def test_filters(outcomes: Outcomes, asked: dict[str, str], expected: list[str]) -> None:
     for number in ("1", "2"):
         await outcomes.send(
             "john@shop.example",
@@ -154,10 +153,10 @@ async def test_filters(outcomes: Outcomes, path: str, asked: dict[str, str], exp
             campaignReferenceId=f"c{number}",
         )
         await outcomes.finish()
-    assert ids(await outcomes.get(path, **asked)) == expected
-    assert ids(await outcomes.get(path, **asked)) == []
-    # What did not fit is there for others.
-    assert len(ids(await outcomes.get(path))) == 2 - len(expected)
+    # One of each version; what did not fit is there for others.
+    found = [ids(await outcomes.get(path, limit=1, **asked)) for path in (V1, V4, V1)]
+    assert found == [expected[:1], expected[1:], []]
+    assert len(ids(await outcomes.get(V4))) == 2 - len(expected)
 
 
 async def test_fifty_unless_asked_otherwise(outcomes: Outcomes) -> None:
@@ -199,22 +198,21 @@ async def test_another_account_gets_nothing_of_it(outcomes: Outcomes, infobip_al
     assert ids(await outcomes.get(V1)) == [name]
 
 
-@pytest.mark.parametrize("path", [V1, V4])
-@pytest.mark.parametrize("limit", ["0", "-1", "1001", "ten", "1e3"])
-async def test_a_limit_out_of_bounds_takes_nothing(outcomes: Outcomes, path: str, limit: str) -> None:
+async def test_a_limit_out_of_bounds_takes_nothing(outcomes: Outcomes) -> None:
     await outcomes.send("john@shop.example")
     await outcomes.finish()
-    reply = await outcomes.cloud.request("GET", f"{path}?limit={limit}")
-    assert reply.status == 400
-    assert list(reply.problems) == ["limit"]
-    assert len(ids(await outcomes.get(path))) == 1
+    for path in (V1, V4):
+        for limit in ("0", "-1", "1001", "ten", "1e3"):
+            reply = await outcomes.cloud.request("GET", f"{path}?limit={limit}")
+            assert (reply.status, list(reply.problems)) == (400, ["limit"])
+    assert len(ids(await outcomes.get(V1))) == 1
 
 
-@pytest.mark.parametrize("name", ["bulkId", "messageId", "applicationId", "entityId", "campaignReferenceId"])
-async def test_parameters_that_cannot_be(infobip_all: Cloud, name: str) -> None:
-    for value in ("x" * 300, "a%00b", "a%0Db"):
-        reply = await infobip_all.request("GET", f"{V1}?{name}={value}")
-        assert (reply.status, list(reply.problems)) == (400, [name])
+async def test_parameters_that_cannot_be(infobip_all: Cloud) -> None:
+    for name in ("bulkId", "messageId", "applicationId", "entityId", "campaignReferenceId"):
+        for value in ("x" * 300, "a%00b", "a%0Db"):
+            reply = await infobip_all.request("GET", f"{V1}?{name}={value}")
+            assert (reply.status, list(reply.problems)) == (400, [name])
 
 
 async def test_envelopes_and_scopes(infobip_all: Cloud) -> None:
@@ -231,9 +229,8 @@ async def test_envelopes_and_scopes(infobip_all: Cloud) -> None:
                 assert set(reply.json) == {"errorCode", "description", "action", "violations", "resources"}
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "status", "legacy"),
-    [
+async def test_what_nothing_answers(infobip_all: Cloud) -> None:
+    for method, path, status, legacy in (
         ("GET", "/email/1/ip-management/ips", 404, False),
         ("POST", "/email/1/ip-management/pools", 404, False),
         ("GET", "/email/1/nothing", 404, True),
@@ -247,11 +244,9 @@ async def test_envelopes_and_scopes(infobip_all: Cloud) -> None:
         ("PUT", "/email/1/templates", 405, False),
         ("POST", "/email/4/reports", 405, False),
         ("POST", "/email/1/logs", 405, True),
-    ],
-)
-async def test_what_nothing_answers(infobip_all: Cloud, method: str, path: str, status: int, legacy: bool) -> None:
-    reply = await infobip_all.request(method, path)
-    assert reply.status == status
-    assert set(reply.json) == (
-        {"requestError"} if legacy else {"errorCode", "description", "action", "violations", "resources"}
-    )
+    ):
+        reply = await infobip_all.request(method, path)
+        assert reply.status == status, path
+        assert set(reply.json) == (
+            {"requestError"} if legacy else {"errorCode", "description", "action", "violations", "resources"}
+        )
