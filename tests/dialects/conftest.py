@@ -11,9 +11,11 @@ from infobip_cloud import running_infobip
 from infobip_outcomes import Outcomes
 
 from ekiden.dialects.infobip.config import InfobipConfig
-from ekiden.dialects.infobip.routes_more import OPERATIONS
 from ekiden.lab import Lab
 from ekiden.store.api import Store
+from official_clients import infobip_5, infobip_6
+
+__all__ = ["infobip_5", "infobip_6"]
 
 
 @pytest.fixture
@@ -35,7 +37,7 @@ async def infobip_all(store: Store) -> AsyncIterator[InfobipCloud]:
     """The same with every operation, and without throttles."""
     throttled = [name for name in InfobipConfig.__struct_fields__ if "_per_" in name]
     config = InfobipConfig(**dict.fromkeys(throttled, 0))
-    async with Lab() as lab, running_infobip(store, lab, config=config, more=OPERATIONS) as running:
+    async with Lab() as lab, running_infobip(store, lab, config=config) as running:
         yield running
 
 

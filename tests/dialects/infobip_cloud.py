@@ -37,7 +37,7 @@ from ekiden.delivery.bulks import Bulks
 from ekiden.delivery.logs import Logs
 from ekiden.dialects.infobip.annotator import HeaderAnnotator
 from ekiden.dialects.infobip.auth import Logins
-from ekiden.dialects.infobip.call import InfobipServices, Operation
+from ekiden.dialects.infobip.call import InfobipServices
 from ekiden.dialects.infobip.config import InfobipConfig
 from ekiden.dialects.infobip.routes import infobip_handlers
 from ekiden.dialects.infobip.throttle import Throttles
@@ -228,7 +228,6 @@ async def running_infobip(
     *,
     config: InfobipConfig | None = None,
     clock: Any = None,
-    more: Iterable[Operation] = (),
 ) -> AsyncIterator[Cloud]:
     """The server, until the end of the block."""
     clock = clock or SystemClock()
@@ -299,7 +298,7 @@ async def running_infobip(
 
     listener = open_listener("127.0.0.1", 0)
     cloud.port = listener.getsockname()[1]
-    server = HttpServer(make_app(ready, metrics, infobip_handlers(services, more)), [listener])
+    server = HttpServer(make_app(ready, metrics, infobip_handlers(services)), [listener])
     await server.start()
     try:
         yield cloud

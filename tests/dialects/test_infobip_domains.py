@@ -9,7 +9,6 @@ from infobip_cloud import ADMIN, DOMAIN, HOST, Cloud, Reply, running_infobip
 from sqlalchemy import update
 
 from ekiden.dialects.infobip.config import InfobipConfig
-from ekiden.dialects.infobip.routes_more import OPERATIONS
 from ekiden.dialects.infobip.times import parse_time
 from ekiden.lab import Lab
 from ekiden.store.api import Store
@@ -185,7 +184,7 @@ async def test_a_domain_that_is_suspended(infobip_all: Cloud) -> None:
 
 async def test_the_bucket_holds_five(store: Store) -> None:
     config = InfobipConfig(domains_per_second=1)
-    async with Lab() as lab, running_infobip(store, lab, config=config, more=OPERATIONS) as cloud:
+    async with Lab() as lab, running_infobip(store, lab, config=config) as cloud:
         replies = [await cloud.request("GET", DOMAINS) for _ in range(5)]
         assert {reply.status for reply in replies} == {200}
         replies = [await cloud.request("GET", DOMAINS) for _ in range(5)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from litestar import Response
@@ -63,6 +63,8 @@ class InfobipServices:
     suppressions: Suppressions
     checks: AddressChecks
     check_requests: AddressCheckRequests
+    beginning: dict[int, asyncio.Task[None]] = field(default_factory=dict)
+    """Accounts whose first requests wait until their reports are kept."""
 
     @property
     def directory(self) -> Directory:
@@ -127,6 +129,14 @@ async def _keep_reports(services: InfobipServices, account: AccountFacts) -> Non
 
     Until the worker sees that they are kept nothing is sent: the report of the first message would be lost.
     """
+    task = services.beginning.get(account.id)
+    if task is None:
+        task = services.beginning[account.id] = asyncio.create_task(_begin(services, account))
+        task.add_done_callback(lambda _: services.beginning.pop(account.id, None))
+    await asyncio.shield(task)
+
+
+async def _begin(services: InfobipServices, account: AccountFacts) -> None:
     endpoint = await services.endpoints.find(account.id, PULL, "")
     await services.keep_reports(account.name, endpoint)
     for _ in range(_SEEN_WITHIN):

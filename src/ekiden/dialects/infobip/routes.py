@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, Final
 
 from litestar import Response, Router, route
 from litestar.handlers import HTTPRouteHandler
 
 from ekiden.access.bounds import SEND
-from ekiden.dialects.infobip import content_api, send_form, send_json, send_mime, session_api
+from ekiden.dialects.infobip import content_api, routes_more, send_form, send_json, send_mime, session_api
 from ekiden.dialects.infobip.call import InfobipServices, Operation, open_call
 from ekiden.dialects.infobip.errors import AnyRequest, handle_content, handle_legacy, handle_platform
 
@@ -23,13 +22,10 @@ SENDING: Final = (
 )
 
 
-def infobip_handlers(services: InfobipServices, more: Iterable[Operation] = ()) -> list[Router]:
-    """Routers for ``server.http.make_app``: one for each path, which brings the envelope of errors below it.
-
-    ``more``: operations beside those that send.
-    """
+def infobip_handlers(services: InfobipServices) -> list[Router]:
+    """Routers for ``server.http.make_app``: one for each path, which brings the envelope of errors below it."""
     by_path: dict[str, list[Operation]] = {}
-    for operation in (*SENDING, *more):
+    for operation in (*SENDING, *routes_more.OPERATIONS):
         by_path.setdefault(operation.path, []).append(operation)
     routers = [
         Router(

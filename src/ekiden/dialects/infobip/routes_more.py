@@ -1,4 +1,4 @@
-"""The operations beside those that send (contract §3, §4): for ``routes.infobip_handlers``.
+"""The operations beside those that send (contract §3, §4): see ``routes.infobip_handlers``.
 
 GET needs the scope ``read``, everything else ``manage``.
 """
