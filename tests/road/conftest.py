@@ -7,12 +7,26 @@ from typing import Any
 
 import pytest
 from demo_process import Demo, wait_for
+from infobip_road import InfobipRoad
+
+from official_clients import infobip_5, infobip_6, infobip_node
+
+__all__ = ["infobip_5", "infobip_6", "infobip_node"]
+
+UNTHROTTLED = {
+    "EKIDEN_INFOBIP__DOMAINS_PER_SECOND": "0",
+    "EKIDEN_INFOBIP__TEMPLATE_WRITES_PER_SECOND": "0",
+    "EKIDEN_INFOBIP__BULK_VALIDATIONS_PER_SECOND": "0",
+    "EKIDEN_INFOBIP__REPORTS_PER_MINUTE": "0",
+    "EKIDEN_INFOBIP__LOGS_PER_MINUTE": "0",
+}
+"""Tests ask for more in a minute than customers may."""
 
 
 @pytest.fixture(scope="package", params=["sqlite", "postgresql"])
 def demo(request: pytest.FixtureRequest) -> Iterator[Demo]:
     """On each engine; its log has no trouble in the end."""
-    running = Demo("--workers", "2", "--store", request.param)
+    running = Demo("--workers", "2", "--store", request.param, environment=UNTHROTTLED)
     try:
         yield running
         trouble = [line for line in running.log() if line["level"] in ("warning", "error", "critical")]
@@ -24,3 +38,9 @@ def demo(request: pytest.FixtureRequest) -> Iterator[Demo]:
 @pytest.fixture
 def eventually() -> Callable[..., Any]:
     return wait_for
+
+
+@pytest.fixture
+def road(demo: Demo) -> InfobipRoad:
+    """The demo as customers of Infobip's API see it."""
+    return InfobipRoad(demo)
