@@ -70,7 +70,7 @@ async def check_callbacks(patient: Patient) -> list[Finding]:
             "waiting": f"{item.waiting:,}",
         }
         what = "endpoint {id} ({url}) began to fail {since}, {failures} times in a row; events that wait: {waiting}"
-        fix = "its answers: ekiden callback log --endpoint {id}; to try now: ekiden callback retry --endpoint {id}"
+        fix = "its answers: ekiden callback log --endpoint {id}; to try now: ekiden callback retry {id}"
         found.append(find("callbacks", "warn", "Callbacks", what, fix, **values))
     if len(failing) > MAX_ENDPOINTS:
         what = "further endpoints fail: {count}"

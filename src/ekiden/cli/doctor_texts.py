@@ -266,9 +266,9 @@ TEXTS = Texts(
             "エンドポイント {id}（{url}）は {since}から連続 {failures} 回失敗しています。"
             "未送信イベント: {waiting} 件"
         ),
-        "its answers: ekiden callback log --endpoint {id}; to try now: ekiden callback retry --endpoint {id}": (
+        "its answers: ekiden callback log --endpoint {id}; to try now: ekiden callback retry {id}": (
             "応答は ekiden callback log --endpoint {id} で確認できます。"
-            "すぐに再試行するには ekiden callback retry --endpoint {id}"
+            "すぐに再試行するには ekiden callback retry {id}"
         ),
         "further endpoints fail: {count}": "ほかに {count} 件のエンドポイントが失敗しています",
         "ekiden callback list --busy": "ekiden callback list --busy",
