@@ -214,6 +214,18 @@ async def test_a_group_together_is_one_message(office: Office) -> None:
     assert message["Subject"] == "Hello all"
 
 
+async def test_each_group_says_who_is_answered(office: Office) -> None:
+    groups = tuple(group(f"{name}@x.example", reply_to=(Mailbox("", f"{name}@shop.example"),)) for name in "ab")
+    large = "Dear {{name}}" + " and friends" * 20_000
+    for text in ("Dear {{name}}", large):
+        [mailed] = await office.mailer.send_all([office.mailing(groups=(*groups, group("c@x.example")), text=text)])
+        messages = [parsed(await office.content(item.message_id)) for item in mailed]
+        assert [message["Reply-To"] for message in messages] == ["a@shop.example", "b@shop.example", None]
+        assert [message.get_content().rstrip() for message in messages] == [
+            text.replace("{{name}}", name) for name in "abc"
+        ]
+
+
 async def test_attachments_are_stored_once_and_signed_with_every_message(office: Office) -> None:
     builder = SharedBuilder(office.mailer.new_id())
     builder.add("report.pdf", "application/pdf", [b"%PDF" * 300_000])
@@ -317,6 +329,8 @@ def test_another_host_keeps_scheme_and_port() -> None:
         ({"subject": "a\r\nBcc: x@y.example"}, MimeError),
         ({"headers": (("Bad name", "x"),)}, MimeError),
         ({"text": "x" * 21_000_000}, MessageTooLarge),
+        ({"html": "{{a}}" * 1_000_000, "defaults": {"a": "x" * 1_000_000}}, MessageTooLarge),
+        ({"subject": "{{a}}" * 100, "defaults": {"a": "x" * 10_000_000}}, MessageTooLarge),
         ({"html": '<a href="https://a.example">a</a>' * 151, "tracking": TrackingWish(clicks=True)}, TooManyLinks),
     ],
 )

@@ -14,6 +14,7 @@ from ekiden.mime.attachment_parts import SharedBuilder, SharedParts
 from ekiden.mime.compose import Composer
 from ekiden.mime.errors import BadHeaderName, BadHeaderValue
 from ekiden.mime.mailbox import Mailbox
+from ekiden.mime.placeholders import Text
 
 _FROM = Mailbox("Shop", "shop@example.com")
 _TO = [Mailbox("", "a@customer.example")]
@@ -91,7 +92,6 @@ def test_head_of_the_message() -> None:
         Mailbox("山田", "yamada@example.com"),
         "Order {{n}}",
         text="",
-        reply_to=[Mailbox("", "r@example.com"), Mailbox("R 2", "r2@example.com")],
         headers=[("X-One", "1"), ("In-Reply-To", "<x@example.com>")],
     )
     message = _message(
@@ -99,6 +99,7 @@ def test_head_of_the_message() -> None:
             [Mailbox("太郎", "t@x.example"), Mailbox("Doe, J.", "j@x.example")],
             {"n": "五"},
             cc=[Mailbox("", "c@x.example")],
+            reply_to=[Mailbox("", "r@example.com"), Mailbox("R 2", "r2@example.com")],
             headers=[("List-Unsubscribe", "<https://x.example/u>")],
         )
     )
@@ -207,3 +208,13 @@ def test_everything_comes_back(
         got: Any = part.get_payload(decode=True)
         lines = wanted.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n").encode()
         assert got in (lines, lines.removesuffix(b"\r\n"))
+
+
+def test_how_long_a_message_becomes_is_known_before() -> None:
+    html = '<body><a href="https://x.example/{{a}}">{{ b }}</a>{{a}}{{c}}</body>'
+    composer = Composer(_FROM, "{{a}}", text="{{b}}", html=html, amp="{{a}}{{a}}", clicks=True)
+    for values in ({}, {"a": "", "b": "x" * 100}, {"a": "y" * 1000, "b": "", "d": "z"}):
+        filled = [each for text in ("{{a}}", "{{b}}", html, "{{a}}{{a}}") for each in (Text(text).render(values),)]
+        assert composer.length(values) == sum(map(len, filled))
+    # What would not fit into any memory is told at once.
+    assert Composer(_FROM, "", html="{{a}}" * 200_000).length({"a": "x" * 10_000_000}) == 2 * 10**12

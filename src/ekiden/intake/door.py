@@ -110,6 +110,11 @@ class Door:
         self._hostname = config.hostname
         self._expire_after = int(config.expire_after * SECOND)
 
+    @property
+    def max_size(self) -> int:
+        """Octets that a message may have, with its shared end."""
+        return self._config.max_size
+
     def new_id(self) -> int:
         """An id for a message that has to know it before it is submitted (``Submission.message_id``)."""
         return self._ids.next(self._clock.now())

@@ -17,7 +17,7 @@ from ekiden.core.ids import format_id
 from ekiden.core.notices import external_id
 from ekiden.core.submission import Recipient, Submission
 from ekiden.domains.queries import SendingSettings
-from ekiden.intake.errors import RequestTooLarge, TemporarilyUnavailable, TooManyLinks
+from ekiden.intake.errors import MessageTooLarge, RequestTooLarge, TemporarilyUnavailable, TooManyLinks
 from ekiden.intake.mailing import Mailed, Mailing, MailingGroup, MailingRecipient
 from ekiden.mime.compose import Composer
 from ekiden.mime.mailbox import Mailbox
@@ -35,8 +35,8 @@ MAX_REQUEST = 268_435_456
 UNSUBSCRIBE_NAME = "unsubscribeUrl"
 _AT_ONCE = 16
 """Messages that are rendered before others on the event loop get their turn."""
-_LARGE = 262_144
-"""Characters of HTML from which on it is compiled in a thread."""
+_LARGE = 131_072
+"""Characters of texts from which on they are compiled in a thread, and each message is rendered there."""
 _LIST_UNSUBSCRIBE = "list-unsubscribe"
 
 
@@ -53,15 +53,17 @@ class _Plan(NamedTuple):
 
 
 class _Letters(NamedTuple):
-    """A mailing made ready: what its messages have in common. ``composers`` by whom they are answered to."""
+    """A mailing made ready: what its messages have in common."""
 
-    composers: Mapping[tuple[Mailbox, ...], Composer]
+    composer: Composer
     author: Address
     sender: Address
     urls: TrackingUrls
     opens: bool
     clicks: bool
     leaves: bool
+    own_way_out: bool
+    """Its own header says how to leave."""
 
 
 class Mailer:
@@ -99,7 +101,8 @@ class Mailer:
             mine = list(_plans(mailing))
             plans.append(mine)
             letters = await self._letters(mailing)
-            for number, submission in enumerate(self._render(mailing, mine, letters)):
+            for number, plan in enumerate(mine):
+                submission = await self._render(mailing, plan, letters)
                 submissions.append(submission)
                 octets += len(submission.content)
                 if octets > MAX_REQUEST:
@@ -138,92 +141,92 @@ class Mailer:
         opens = tracking.opens if wish.opens is None else wish.opens
         clicks = tracking.clicks if wish.clicks is None else wish.clicks
         leaves = tracking.unsubscribes if wish.unsubscribe is None else wish.unsubscribe
-        composers: dict[tuple[Mailbox, ...], Composer] = {}
-        for reply_to in {group.reply_to for group in mailing.groups}:
-            compiled = partial(
-                Composer,
-                mailing.author,
-                mailing.subject,
-                text=mailing.text,
-                html=mailing.html,
-                amp=mailing.amp,
-                reply_to=reply_to,
-                headers=mailing.headers,
-                shared=mailing.shared,
-                clicks=clicks,
-                pixel=wish.pixel if opens else None,
-            )
-            large = mailing.html is not None and len(mailing.html) > _LARGE
-            composer = composers[reply_to] = await asyncio.to_thread(compiled) if large else compiled()
-            if composer.links > MAX_LINKS:
-                raise TooManyLinks
+        compiled = partial(
+            Composer,
+            mailing.author,
+            mailing.subject,
+            text=mailing.text,
+            html=mailing.html,
+            amp=mailing.amp,
+            headers=mailing.headers,
+            shared=mailing.shared,
+            clicks=clicks,
+            pixel=wish.pixel if opens else None,
+        )
+        written = sum(len(text) for text in (mailing.text, mailing.html, mailing.amp) if text is not None)
+        composer = await asyncio.to_thread(compiled) if written > _LARGE else compiled()
+        if composer.links > MAX_LINKS:
+            raise TooManyLinks
         return _Letters(
-            composers,
+            composer,
             author,
             parse_address(settings.return_path) if settings.return_path else author,
             self.urls(settings),
             opens,
             clicks,
             leaves or bool(wish.landing_page),
+            any(name.lower() == _LIST_UNSUBSCRIBE for name, _ in mailing.headers),
         )
 
-    def _render(self, mailing: Mailing, plans: Sequence[_Plan], letters: _Letters) -> Iterator[Submission]:
-        wish, urls = mailing.tracking, letters.urls
-        opens, clicks, leaves = letters.opens, letters.clicks, letters.leaves
-        own_way_out = any(name.lower() == _LIST_UNSUBSCRIBE for name, _ in mailing.headers)
-        for plan in plans:
-            composer = letters.composers[plan.reply_to]
-            message_id = self._door.new_id()
-            # In a message that several share nobody can be told apart.
-            number = 1 if len(plan.recipients) == 1 else 0
-            values = plan.values
-            headers: tuple[tuple[str, str], ...] = ()
-            way_out = ""
-            if number and (leaves or UNSUBSCRIBE_NAME in composer.names):
-                address = plan.recipients[0].address.text
-                way_out = urls.unsubscribe(
-                    mailing.account_id,
-                    message_id,
-                    number,
-                    letters.author.domain,
-                    address,
-                    page=wish.landing_page,
-                    placeholders=wish.landing_placeholders,
+    async def _render(self, mailing: Mailing, plan: _Plan, letters: _Letters) -> Submission:
+        wish, urls, composer = mailing.tracking, letters.urls, letters.composer
+        message_id = self._door.new_id()
+        # In a message that several share nobody can be told apart.
+        number = 1 if len(plan.recipients) == 1 else 0
+        values = plan.values
+        headers: tuple[tuple[str, str], ...] = ()
+        way_out = ""
+        if number and (letters.leaves or UNSUBSCRIBE_NAME in composer.names):
+            address = plan.recipients[0].address.text
+            way_out = urls.unsubscribe(
+                mailing.account_id,
+                message_id,
+                number,
+                letters.author.domain,
+                address,
+                page=wish.landing_page,
+                placeholders=wish.landing_placeholders,
+            )
+            values = {**values, UNSUBSCRIBE_NAME: way_out}
+            if letters.leaves and not letters.own_way_out:
+                headers = (
+                    ("List-Unsubscribe", f"<{way_out}>"),
+                    ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
                 )
-                values = {**values, UNSUBSCRIBE_NAME: way_out}
-                if leaves and not own_way_out:
-                    headers = (
-                        ("List-Unsubscribe", f"<{way_out}>"),
-                        ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
-                    )
-            content = composer.compose(
-                plan.to,
-                values,
-                cc=plan.cc,
-                headers=headers,
-                link=_link(urls, mailing.account_id, message_id, number) if clicks else None,
-                pixel=urls.open(mailing.account_id, message_id, number) if opens else "",
-                untouched=(way_out,) if way_out else (),
-            )
-            reference = plan.reference
-            if plan.together and not reference and len(plan.recipients) > 1:
-                reference = format_id(message_id)
-            yield Submission(
-                account_id=mailing.account_id,
-                credential_id=mailing.credential_id,
-                sender=letters.sender,
-                recipients=[Recipient(recipient.address) for recipient in plan.recipients],
-                content=content,
-                origin=mailing.origin,
-                priority=mailing.priority,
-                send_at=mailing.send_at,
-                expires_after=mailing.expires_after,
-                labels=dict(mailing.labels),
-                marks=replace(mailing.marks, reference=reference) if reference else mailing.marks,
-                routes=mailing.routes,
-                message_id=message_id,
-                shared=None if mailing.shared is None else mailing.shared.content,
-            )
+        length = composer.length(values)
+        if length > self._door.max_size:
+            raise MessageTooLarge
+        composed = partial(
+            composer.compose,
+            plan.to,
+            values,
+            cc=plan.cc,
+            reply_to=plan.reply_to,
+            headers=headers,
+            link=_link(urls, mailing.account_id, message_id, number) if letters.clicks else None,
+            pixel=urls.open(mailing.account_id, message_id, number) if letters.opens else "",
+            untouched=(way_out,) if way_out else (),
+        )
+        content = await asyncio.to_thread(composed) if length > _LARGE else composed()
+        reference = plan.reference
+        if plan.together and not reference and len(plan.recipients) > 1:
+            reference = format_id(message_id)
+        return Submission(
+            account_id=mailing.account_id,
+            credential_id=mailing.credential_id,
+            sender=letters.sender,
+            recipients=[Recipient(recipient.address) for recipient in plan.recipients],
+            content=content,
+            origin=mailing.origin,
+            priority=mailing.priority,
+            send_at=mailing.send_at,
+            expires_after=mailing.expires_after,
+            labels=dict(mailing.labels),
+            marks=replace(mailing.marks, reference=reference) if reference else mailing.marks,
+            routes=mailing.routes,
+            message_id=message_id,
+            shared=None if mailing.shared is None else mailing.shared.content,
+        )
 
 
 def _link(urls: TrackingUrls, account_id: int, message_id: int, number: int) -> Callable[[str], str]:

@@ -35,7 +35,6 @@ class Composer:
         text: str | None = None,
         html: str | None = None,
         amp: str | None = None,
-        reply_to: Iterable[Mailbox] = (),
         headers: Iterable[tuple[str, str]] = (),
         shared: SharedParts | None = None,
         clicks: bool = False,
@@ -51,7 +50,6 @@ class Composer:
         self._text = Text(text or "") if text is not None or (html is None and amp is None) else None
         self._encoded_text = None if self._text is None or self._text.names else _part(_PLAIN, self._text.source)
         self._from = mailbox_field("From", (sender,))
-        self._reply_to = mailbox_field("Reply-To", reply_to)
         self._headers = _fields(headers)
         self._shared = shared
         bodies = ((_PLAIN, self._text), (_AMP, self._amp), (_HTML, self._html))
@@ -70,12 +68,21 @@ class Composer:
         bodies = (self._subject, self._text, self._amp, self._html)
         return frozenset[str]().union(*(body.names for body in bodies if body is not None))
 
+    def length(self, values: Mapping[str, str]) -> int:
+        """Characters of subject and bodies so filled, before links are replaced: the message has more octets.
+
+        To be asked before ``compose``, which needs many times the memory.
+        """
+        bodies = (self._subject, self._text, self._amp, self._html)
+        return sum(body.length(values) for body in bodies if body is not None)
+
     def compose(
         self,
         to: Sequence[Mailbox],
         values: Mapping[str, str],
         *,
         cc: Sequence[Mailbox] = (),
+        reply_to: Sequence[Mailbox] = (),
         headers: Iterable[tuple[str, str]] = (),
         link: Callable[[str], str] | None = None,
         pixel: str = "",
@@ -83,15 +90,15 @@ class Composer:
     ) -> bytes:
         """The message for those who read ``to`` and ``cc`` in its header, up to where shared content begins.
 
-        ``values`` fill the placeholders, in HTML and AMP as they are. ``headers`` are this message's own. The rest
-        is ``Html.render``'s. Raises ``BadHeaderValue``, also for a subject that gets a line break by a value, and
-        ``BadHeaderName``.
+        Who answers writes to ``reply_to``. ``values`` fill the placeholders, in HTML and AMP as they are.
+        ``headers`` are this message's own. The rest is ``Html.render``'s. Raises ``BadHeaderValue``, also for a
+        subject that gets a line break by a value, and ``BadHeaderName``.
         """
         pieces = [
             self._from,
             mailbox_field("To", to),
             mailbox_field("Cc", cc),
-            self._reply_to,
+            mailbox_field("Reply-To", reply_to),
             text_field("Subject", self._subject.render(values)),
             self._headers,
             _fields(headers),

@@ -26,7 +26,7 @@ from html.entities import html5
 from typing import Literal, NamedTuple
 
 from ekiden.mime.html_tokens import DOCTYPE, END, Attribute, Tag, attributes, tags
-from ekiden.mime.placeholders import Text, mask, slots, split
+from ekiden.mime.placeholders import Growth, Text, mask, slots, split
 
 PixelPosition = Literal["TOP", "BOTTOM"]
 
@@ -65,7 +65,7 @@ class _Edit(NamedTuple):
 class Html:
     """A compiled document. ``links``: how many links ``render`` may ask to replace. ``names``: its placeholders."""
 
-    __slots__ = ("_chosen", "_fixed", "_parts", "_pixel", "_slots", "links", "names")
+    __slots__ = ("_chosen", "_fixed", "_growth", "_length", "_parts", "_pixel", "_slots", "links", "names")
 
     def __init__(self, html: str, edits: list[_Edit]) -> None:
         self._parts: list[str] = []
@@ -73,6 +73,7 @@ class Html:
         self._fixed: list[tuple[int, str, bool]] = []
         self._chosen: list[tuple[int, Text, bool]] = []
         self._pixel = -1
+        self._growth = Growth()
         at = 0
         for edit in edits:
             self._append(html[at : edit.start])
@@ -84,7 +85,8 @@ class Html:
                 self._link(html[edit.start : edit.end], edit.quoted)
         self._append(html[at:])
         self.links = len(self._fixed) + len(self._chosen)
-        self.names = frozenset(name for _, name in self._slots).union(*(text.names for _, text, _ in self._chosen))
+        self.names = self._growth.names
+        self._length = len(html)
 
     @classmethod
     def compile(cls, html: str, clicks: bool = False, pixel: PixelPosition | None = None) -> Html:
@@ -107,6 +109,10 @@ class Html:
             edits.append(_Edit(place, place, "pixel"))
         edits.sort(key=lambda edit: (edit.start, edit.end))
         return cls(html, edits)
+
+    def length(self, values: Mapping[str, str]) -> int:
+        """Characters of what ``render`` returns, before links are replaced."""
+        return self._length + self._growth.of(values)
 
     def render(
         self,
@@ -142,12 +148,16 @@ class Html:
     def _append(self, html: str) -> None:
         begin = len(self._parts)
         parts = split(html)
+        found = slots(parts)
         self._parts += parts
-        self._slots += [(begin + at, name) for at, name in slots(parts)]
+        self._slots += [(begin + at, name) for at, name in found]
+        self._growth.add(parts, found)
 
     def _link(self, raw: str, quoted: bool) -> None:
         text = Text(raw)
         if text.names:
+            parts = split(raw)
+            self._growth.add(parts, slots(parts))
             self._chosen.append((len(self._parts), text, quoted))
         else:
             target = trackable(raw)
