@@ -102,7 +102,8 @@ def _send(run: Run, endpoint: Endpoint, sink: Sink, result: Attached, size: int)
     return grown
 
 
-def _measure(result: Attached, base: Path, keep: bool) -> None:
+def measure(result: Attached, base: Path, keep: bool = False) -> None:
+    """Fill ``result``. Raises ``BenchError``; nothing is left running."""
     # A fresh server for each kind: what one has freed, the next would use again without growing.
     (sink_port,) = free_ports(1)
     server = Ekiden("ekiden1", workers=1)
@@ -131,7 +132,7 @@ def run(options: argparse.Namespace, base: Path) -> list[Attached]:
     ]
     for result in results:
         try:
-            _measure(result, base, options.keep)
+            measure(result, base, options.keep)
         except BenchError as error:
             result.error = str(error).strip()
         print(f"attachments, {result.what}: {result.error or 'measured'}", flush=True)

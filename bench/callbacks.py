@@ -72,7 +72,8 @@ class Told:
 
 
 @contextmanager
-def _receiver() -> Iterator[int]:
+def receiver() -> Iterator[int]:
+    """The port of a process that takes callbacks."""
     with subprocess.Popen(
         [sys.executable, "-m", "bench.callback_receiver"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -201,7 +202,8 @@ class _Counts:
     def sending(self, endpoints: int) -> None: ...
 
 
-def _round(base: Path, urls: list[str], events: int, dead: int) -> tuple[float, float]:
+def measure(base: Path, urls: list[str], events: int, dead: int) -> tuple[float, float]:
+    """``events`` to each of ``urls`` in turn, ``dead`` other endpoints beside: as ``_empty``."""
     with tempfile.TemporaryDirectory(dir=base) as folder, _silent_listener() as silent:
         path = Path(folder) / "ekiden.db"
         uvloop.run(upgrade(f"sqlite:///{path}"))
@@ -225,12 +227,12 @@ def run(options: argparse.Namespace, base: Path) -> list[Told]:
         Told(f"one endpoint, {_DEAD} others dead", events, True, _DEAD),
         Told("each to an endpoint of its own", events, False),
     ]
-    with _receiver() as port:
+    with receiver() as port:
         url = f"http://127.0.0.1:{port}/reports"
         for _ in range(options.rounds or (1 if options.quick else 3)):
             for told in results:
                 urls = [url] if told.judged else [f"{url}/{number}" for number in range(events)]
-                took, cpu = _round(base, urls, events, told.dead)
+                took, cpu = measure(base, urls, events, told.dead)
                 told.rates.append(round(events / took, 1))
                 told.cpu.append(round(1000 * cpu / events, 4))
     return results

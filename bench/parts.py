@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -57,18 +58,23 @@ def names(what: str) -> Sequence[str]:
 def run(what: str, options: argparse.Namespace, base: Path) -> bool:
     """Run the parts, keep and print what they found. False: something could not be measured."""
     found: dict[str, list[Any]] = {}
+    broken: dict[str, str] = {}
     for name in names(what):
         begin = time.monotonic()
-        found[name] = PARTS[name].run(options, base)
+        try:
+            found[name] = PARTS[name].run(options, base)
+        except Exception as error:  # whatever it is: minutes of other parts must not be lost with it
+            traceback.print_exc()
+            broken[name] = f"{type(error).__name__}: {error}"
         print(f"{name}: {time.monotonic() - begin:.0f} s", flush=True)
     parts = {name: [asdict(each) for each in results] for name, results in found.items()}
-    path = report.save(what, {"rounds": options.rounds, "quick": options.quick, "parts": parts})
+    path = report.save(what, {"quick": options.quick, "parts": parts, "broken": broken})
     content = report.load(path)
     markdown = path.with_suffix(".md")
     markdown.write_text(document(content))
     print_content(content, options.markdown)
     print(f"written to {path} and {markdown}")
-    return not failures(found)
+    return not _failures(content)
 
 
 def results_of(content: Mapping[str, Any]) -> Results:
@@ -83,14 +89,12 @@ def all_tables(results: Results) -> list[Table]:
     return [*found, Table("Targets", report.VERDICT_HEADER, judged)] if judged else found
 
 
-def failures(results: Results) -> list[str]:
+def _failures(content: Mapping[str, Any]) -> list[str]:
     """What could not be measured, and why."""
-    return [
-        f"{name} failed: {each.error}"
-        for name, kept in results.items()
-        for each in kept
-        if getattr(each, "error", "")
-    ]
+    texts = {name: [each.get("error", "") for each in kept] for name, kept in content["parts"].items()}
+    for name, text in content["broken"].items():
+        texts[name] = [text]
+    return [f"{name} failed: {text}" for name, errors in texts.items() for text in errors if text]
 
 
 def print_content(content: Mapping[str, Any], as_markdown: bool) -> None:
@@ -98,10 +102,9 @@ def print_content(content: Mapping[str, Any], as_markdown: bool) -> None:
     if as_markdown:
         print(document(content))
         return
-    results = results_of(content)
-    for table in all_tables(results):
+    for table in all_tables(results_of(content)):
         report.print_table(*table, as_markdown=False)
-    for text in failures(results):
+    for text in _failures(content):
         print(text)
 
 
@@ -109,16 +112,15 @@ def document(content: Mapping[str, Any]) -> str:
     """A section of docs/benchmarks.md with all that a file of results has."""
     machine = content["machine"]
     lines = [
-        f"### {content['kind']}, {machine['time'][:10]}",
+        f"### `make bench ARGS={content['kind']}`, {machine['time'][:10]}",
         "",
         f"Taken on {machine['cores']} × {machine['cpu'] or 'an unknown processor'}, Linux {machine['kernel']}, "
         f"Python {machine['python']}, commit `{machine['commit']}`; min/median/max.",
     ]
     if content["quick"]:
         lines += ["", "A first look (`--quick`): nothing to be judged by."]
-    results = results_of(content)
-    for table in all_tables(results):
+    for table in all_tables(results_of(content)):
         lines += ["", f"{table.title}:", "", report.markdown(table.header, table.rows)]
-    for text in failures(results):
-        lines += ["", text]
+    for text in _failures(content):
+        lines += ["", text.splitlines()[0]]
     return "\n".join(lines) + "\n"

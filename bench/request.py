@@ -27,7 +27,7 @@ from bench.tools import BenchError, free_ports, tail
 
 _RECIPIENTS = 1000
 _QUICK_RECIPIENTS = 100
-_ROUNDS = 5
+_ROUNDS = 3
 _DOMAIN = "dst.test"
 _WARM_UP = 200
 _SETTLE = 0.3
@@ -130,7 +130,8 @@ def _await(sink: Sink | proof.Receiver, wanted: int) -> None:
         time.sleep(0.02)
 
 
-def _measure(server: Ekiden, result: Requested, rounds: int, base: Path, keep: bool) -> None:
+def measure(server: Ekiden, result: Requested, rounds: int, base: Path, keep: bool = False) -> None:
+    """Fill ``result``. Raises ``BenchError``; nothing is left running."""
     (sink_port,) = free_ports(1)
     made = bodies(result.recipients)
     with started(server, base, sink_port, keep) as (run, endpoint):
@@ -173,7 +174,7 @@ def run(options: argparse.Namespace, base: Path) -> list[Requested]:
             continue
         result = Requested(server.name, server.title, recipients)
         try:
-            _measure(server, result, rounds, base, options.keep)
+            measure(server, result, rounds, base, options.keep)
         except BenchError as error:
             result.error = str(error).strip()
         results.append(result)
