@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from litestar import Response
+from litestar.types import Method
 
 from ekiden.access.bounds import READ, SEND
 from ekiden.dialects.infobip.auth import Caller, Logins, authenticate
@@ -80,7 +81,7 @@ class Operation:
     ``error_handler``: they have another one.
     """
 
-    method: Any
+    method: Method
     path: str
     answer: Callable[[Call], Awaitable[Response[Any]]]
     scope: str

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from litestar import Response
+from litestar.types import Method
 
 from ekiden.access.bounds import MANAGE, READ
 from ekiden.dialects.infobip import (
@@ -29,11 +30,11 @@ def _read(path: str, answer: Answer, family: str, *, platform: bool = False) -> 
     return Operation("GET", path, answer, READ, family, platform)
 
 
-def _change(method: str, path: str, answer: Answer, family: str, *, platform: bool = False) -> Operation:
+def _change(method: Method, path: str, answer: Answer, family: str, *, platform: bool = False) -> Operation:
     return Operation(method, path, answer, MANAGE, family, platform)
 
 
-def _template(method: str, path: str, answer: Answer) -> Operation:
+def _template(method: Method, path: str, answer: Answer) -> Operation:
     path = templates_api.PATH + path
     if method == "GET":
         return _read(path, answer, "template_reads", platform=True)

@@ -100,7 +100,7 @@ class _Draft(NamedTuple):
     groups: tuple[MailingGroup, ...]
     marks: Marks
     labels: dict[str, str]
-    routes: tuple[Route, ...]
+    callback: Callback
     wish: TrackingWish
     send_at: Millis | None
     expires_after: Millis | None
@@ -144,15 +144,16 @@ class _Reader:
             checks.add("messages", "must not be blank")
         self._check_count(messages)
         checks.done()
+        drafts = [await self._draft(message, f"messages[{number}]") for number, message in enumerate(messages)]
+        checks.done()
+        # Endpoints are made for good requests only.
         place = "options.tracking.trackingUrl"
         tracking = await tracking_routes(self._call, checks, place, self._tracking_url)
-        drafts = [
-            await self._draft(message, f"messages[{number}]", tracking) for number, message in enumerate(messages)
-        ]
+        routes = [(*await report_routes(self._call, checks, draft.callback), *tracking) for draft in drafts]
         checks.done()
         return [
-            await self._mailing(draft, message, f"messages[{number}].content")
-            for number, (draft, message) in enumerate(zip(drafts, messages, strict=True))
+            await self._mailing(draft, routes[number], messages[number], f"messages[{number}].content")
+            for number, draft in enumerate(drafts)
         ]
 
     def _check_count(self, messages: Sequence[Message]) -> None:
@@ -162,7 +163,7 @@ class _Reader:
             at = "messages" if len(messages) > 1 else "messages[0].destinations"
             self._checks.add(at, "must not have more than {most} entries", most=most)
 
-    async def _draft(self, message: Message, at: str, tracking: tuple[Route, ...]) -> _Draft:
+    async def _draft(self, message: Message, at: str) -> _Draft:
         checks = self._checks
         given = message.content
         names = given.__struct_fields__
@@ -189,13 +190,13 @@ class _Reader:
             self._groups(message, at, content),
             self._marks(options, f"{at}.options"),
             {CALLBACK_DATA: data} if data else {},
-            (*await self._reports(webhooks, f"{at}.webhooks"), *tracking),
+            self._callback(webhooks, f"{at}.webhooks"),
             self._wish(content),
             self._starts(options, f"{at}.options.deliveryTimeWindow"),
             self._validity(options, f"{at}.options.validityPeriod"),
         )
 
-    async def _mailing(self, draft: _Draft, message: Message, at: str) -> Mailing:
+    async def _mailing(self, draft: _Draft, routes: tuple[Route, ...], message: Message, at: str) -> Mailing:
         content, account = draft.content, self._call.caller.account
         attachments = Attachments(self._call.services.mailer.new_id())
         for upload in content.files:
@@ -225,7 +226,7 @@ class _Reader:
             expires_after=draft.expires_after,
             marks=draft.marks,
             labels=draft.labels,
-            routes=draft.routes,
+            routes=routes,
             tracking=draft.wish,
         )
 
@@ -289,7 +290,7 @@ class _Reader:
             campaign=mark("campaignReferenceId", options.campaign_reference_id, fields.MAX_CAMPAIGN),
         )
 
-    async def _reports(self, webhooks: Webhooks, at: str) -> tuple[Route, ...]:
+    def _callback(self, webhooks: Webhooks, at: str) -> Callback:
         checks, delivery = self._checks, webhooks.delivery or Delivery()
         callback = Callback(
             f"{at}.delivery.url",
@@ -297,9 +298,8 @@ class _Reader:
             checks.take(f"{at}.contentType", fields.report_format, webhooks.content_type, ReportJson.name),
             checks.take(f"{at}.delivery.intermediateReport", fields.boolean, delivery.intermediate_report, False),
         )
-        if not checks.take(f"{at}.delivery.notify", fields.boolean, delivery.notify, True):
-            return ()
-        return await report_routes(self._call, checks, callback)
+        wanted = checks.take(f"{at}.delivery.notify", fields.boolean, delivery.notify, True)
+        return callback if wanted else callback._replace(url="")
 
     def _wish(self, content: Content) -> TrackingWish:
         checks, given = self._checks, self._tracking

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import getaddresses
 from html import escape
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ekiden.content.errors import ContentError
 from ekiden.content.templates import Template
@@ -245,8 +245,7 @@ def unique(recipients: Iterable[MailingRecipient], seen: set[Any]) -> tuple[Mail
 # --- who is told ---------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Callback:
+class Callback(NamedTuple):
     """Where reports go. ``place`` is that of the URL in the request; ``url`` empty: nowhere."""
 
     place: str
