@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import select, update
 
 from door_parts import DoorParts, door_parts
-from ekiden.access.accounts import create_account, set_reporting
+from ekiden.access.accounts import Quota, create_account, set_quota, set_reporting
 from ekiden.access.audit import Actor, changed
 from ekiden.access.directory import Directory
 from ekiden.access.remembered import Remembered
@@ -35,7 +35,7 @@ from ekiden.domains.queries import sending_settings
 from ekiden.domains.service import Domains
 from ekiden.intake.config import IntakeConfig
 from ekiden.intake.door import Door
-from ekiden.intake.errors import IntakeError, MessageTooLarge, RequestTooLarge, TooManyLinks
+from ekiden.intake.errors import IntakeError, MessageTooLarge, QuotaReached, RequestTooLarge, TooManyLinks
 from ekiden.intake.mailer import Mailer, base_for
 from ekiden.intake.mailing import Mailing, MailingGroup, MailingRecipient, TrackingWish
 from ekiden.mime.attachment_parts import SharedBuilder
@@ -347,6 +347,19 @@ async def test_a_request_that_is_too_much_for_memory(office: Office) -> None:
     addresses = [f"r{number}@x.example" for number in range(14)]
     with pytest.raises(RequestTooLarge):
         await office.mailer.send_all([office.mailing(*addresses, text="{{name}} " + "x" * 20_000_000)])
+
+
+async def test_a_request_that_is_refused_leaves_the_quota_to_others(office: Office) -> None:
+    await set_quota(office.store, "acme", Quota(minute=100, action="reject"), office.clock.now())
+    office.clock.advance(2 * SECOND)
+    for count in (150, 101, 5000):
+        with pytest.raises(QuotaReached):
+            await office.mailer.send_all([office.mailing(*(f"r{number}@x.example" for number in range(count)))])
+    assert await office.rows(t.message) == []
+    [mailed] = await office.mailer.send_all([office.mailing(*(f"r{number}@x.example" for number in range(100)))])
+    assert len(mailed) == 100
+    with pytest.raises(QuotaReached):
+        await office.mailer.send_all([office.mailing("one@x.example")])
 
 
 async def test_suppressed_addresses_are_dropped_and_their_sender_is_told(office: Office) -> None:

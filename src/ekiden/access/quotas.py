@@ -126,6 +126,18 @@ class Quotas:
             self._tasks[account.id] = asyncio.create_task(self._serve(account.id))
         return await answer
 
+    def give_back(self, account: AccountFacts, count: int, at: Millis) -> None:
+        """``count`` recipients that ``take`` or ``reserve`` put at ``at`` are not mailed: others of this worker may
+        be instead. They stay reserved, and are forgotten when what this worker has left is in another slot."""
+        quota = account.quota
+        slot, _ = quota.limits[0]
+        block = self._blocks.get(account.id)
+        if block is None:
+            start = window_start(at, slot)
+            block = self._blocks[account.id] = _Block(quota, start, start + slot * SECOND, 0)
+        if block.quota == quota and block.start <= at < block.end:
+            block.left += min(count, *(limit for _, limit in quota.limits))
+
     async def close(self) -> None:
         """Finish what is under way, and give back what is left; if that fails it stays counted."""
         await asyncio.gather(*self._tasks.values())

@@ -43,6 +43,8 @@ SUPPRESSED = "the address is on the account's suppression list ({kind}): {reason
 OVER_QUOTA = "the account's quota is used up: waits for the next window with room"
 MAX_SUBJECT = 500  # characters kept for lists and traces
 MAX_HEADER_ID = 998
+_TOGETHER = 32
+"""Messages of one request that are checked and signed at the same time."""
 _REMOVED = (b"bcc", b"resent-bcc", b"return-path")
 _encode_json = msgspec.json.Encoder().encode
 
@@ -122,7 +124,7 @@ class Door:
     async def submit(self, submission: Submission) -> Receipt:
         """Take the message; when this returns it is on stable storage. Raises ``IntakeError``, nothing else."""
         account = await self._account(submission)
-        message = await self._admit(account, submission)
+        message = (await self._admit(account, submission)).new
         self._hand_over(message, self._handover.capacity(_due(message), message.message.size))
         self.waiting += 1
         try:
@@ -142,12 +144,7 @@ class Door:
         if not submissions:
             return []
         account = await self._account(submissions[0])
-        admissions = [asyncio.ensure_future(self._admit(account, submission)) for submission in submissions]
-        try:
-            messages = await asyncio.gather(*admissions)
-        finally:
-            for admission in admissions:
-                admission.cancel()
+        messages = await self._admit_all(account, submissions)
         due = size = 0
         for message in messages:
             due += _due(message)
@@ -163,6 +160,27 @@ class Door:
         for message in messages:
             self._offer(message)
         return [_receipt(message) for message in messages]
+
+    async def _admit_all(self, account: AccountFacts, submissions: Sequence[Submission]) -> list[NewMessage]:
+        """Some at a time: they are signed together, and nobody on the event loop waits for all of them."""
+        admitted: list[_Admitted] = []
+        try:
+            for start in range(0, len(submissions), _TOGETHER):
+                part = (self._admit(account, submission) for submission in submissions[start : start + _TOGETHER])
+                refused: BaseException | None = None
+                for found in await asyncio.gather(*part, return_exceptions=True):
+                    if isinstance(found, BaseException):
+                        refused = refused or found
+                    else:
+                        admitted.append(found)
+                if refused is not None:
+                    raise refused
+        except BaseException:
+            # None of them will be sent: what they took of the quota is for others.
+            for each in admitted:
+                self.policy.give_back(account, each.counted, each.counted_at)
+            raise
+        return [each.new for each in admitted]
 
     async def _account(self, submission: Submission) -> AccountFacts:
         account = self._directory.fresh_account(submission.account_id)
@@ -193,7 +211,7 @@ class Door:
         if deliveries:
             self._handover.offer(deliveries)
 
-    async def _admit(self, account: AccountFacts, submission: Submission) -> NewMessage:
+    async def _admit(self, account: AccountFacts, submission: Submission) -> _Admitted:
         """Check the submission and build what goes into the store."""
         config = self._config
         now = self._clock.now()
@@ -273,7 +291,8 @@ class Door:
         events = [Event(submission.account_id, message_id, 0, EventType.ACCEPTED, now)]
         if suppressed:
             events += _drop(deliveries, suppressed, now)
-        return NewMessage(message, content, deliveries, events, shared)
+        new = NewMessage(message, content, deliveries, events, shared)
+        return _Admitted(new, len(recipients) - len(suppressed), due_at)
 
     def _new_fields(
         self, submission: Submission, header: Header, recipients: list[Recipient], queue_id: str, now: Millis
@@ -328,6 +347,14 @@ def _drop(deliveries: Iterable[Delivery], suppressed: Mapping[str, Suppression],
         message = delivery.message
         events.append(Event(message.account_id, message.id, delivery.number, EventType.DROPPED, now, data))
     return events
+
+
+class _Admitted(NamedTuple):
+    """A message that may be stored. ``counted``: recipients that count in the quota, of ``counted_at``."""
+
+    new: NewMessage
+    counted: int
+    counted_at: Millis
 
 
 class _NewFields(NamedTuple):

@@ -95,6 +95,11 @@ class Policy:
             log.error("messages of account %d cannot be signed: %s", account.id, error)
             raise TemporarilyUnavailable from error
 
+    def give_back(self, account: AccountFacts, recipients: int, at: Millis) -> None:
+        """What ``clear`` counted in the quota as of ``at`` (``Clearance.due_at``) is not sent after all."""
+        if account.quota.limited:
+            self._quotas.give_back(account, recipients, at)
+
     async def _clear(
         self,
         account: AccountFacts,
