@@ -29,7 +29,7 @@ _RECIPIENTS = 1000
 _QUICK_RECIPIENTS = 100
 _ROUNDS = 3
 _DOMAIN = "dst.test"
-_WARM_UP = 200
+_WARM_UP = 100
 _SETTLE = 0.3
 _TIMEOUT = 60.0
 _LENGTH_OF_FIELDS = 200
@@ -138,23 +138,25 @@ def measure(server: Ekiden, result: Requested, rounds: int, base: Path, keep: bo
         try:
             result.octets = _prove(server, run, endpoint)
             with Sink(sink_port) as sink:
-                for number in range(rounds + 1):
-                    for way, seconds in _round(sink, endpoint, result, made).items():
-                        if number:  # the first one fills caches
-                            result.seconds.setdefault(way, []).append(round(seconds, 4))
+                _round(sink, endpoint, bodies(_WARM_UP), _WARM_UP, result.octets)
+                for _ in range(rounds):
+                    for way, seconds in _round(sink, endpoint, made, result.recipients, result.octets).items():
+                        result.seconds.setdefault(way, []).append(round(seconds, 4))
         except BenchError as error:
             raise BenchError(f"{error}\n{tail(run.log)}") from None
 
 
-def _round(sink: Sink, endpoint: Endpoint, result: Requested, made: Mapping[str, Body]) -> dict[str, float]:
+def _round(
+    sink: Sink, endpoint: Endpoint, made: Mapping[str, Body], messages: int, length: int
+) -> dict[str, float]:
     """Each way once."""
     took: dict[str, float] = {}
     for way in (*made, *CONNECTIONS):
-        wanted = sink.count() + result.recipients
+        wanted = sink.count() + messages
         if way in made:
             took[way] = post(endpoint, made[way]).seconds
         else:
-            took[way] = _through_smtp(endpoint, result.recipients, result.octets, CONNECTIONS[way])
+            took[way] = _through_smtp(endpoint, messages, length, CONNECTIONS[way])
         _await(sink, wanted)
         time.sleep(_SETTLE)
     return took
