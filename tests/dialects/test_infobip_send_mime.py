@@ -125,6 +125,28 @@ async def test_html_is_tracked_as_the_domain_says(infobip: Cloud) -> None:
     ]
 
 
+async def test_large_html_is_tracked_and_many_links_are_refused(infobip: Cloud) -> None:
+    html = PLAIN.replace("Subject", "Content-Type: text/html\r\nSubject")
+    large = html.replace("Dear John", HTML + "<p>and so on</p>\r\n" * 20_000)
+    assert (await send(infobip, large)).status == 200
+    [row] = await infobip.rows("message")
+    assert CLICK_PATH.encode() in await infobip.content(row.id)
+    reply = await send(infobip, html.replace("Dear John", '<a href="https://a.example">a</a>\r\n' * 151))
+    assert reply.status == 400, reply.body
+
+
+async def test_a_header_of_very_many_recipients(infobip: Cloud) -> None:
+    def to(count: int) -> str:
+        return PLAIN.replace(
+            "Subject", "To: " + ",\r\n ".join(f"r{n}@shop.example" for n in range(count)) + "\r\nSubject"
+        )
+
+    for count, status in ((900, 200), (1001, 400), (50_000, 400)):
+        reply = await send(infobip, to(count).replace("To: john@shop.example\r\n", ""))
+        assert reply.status == status, reply.body
+    assert len(await infobip.rows("delivery")) == 900
+
+
 async def test_the_return_path_of_the_domain_is_the_envelope_sender(infobip: Cloud) -> None:
     domains = infobip.services.domains
     domain = await domains.get(infobip.account.id, DOMAIN)

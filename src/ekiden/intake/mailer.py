@@ -20,6 +20,7 @@ from ekiden.domains.queries import SendingSettings
 from ekiden.intake.errors import MessageTooLarge, RequestTooLarge, TemporarilyUnavailable, TooManyLinks
 from ekiden.intake.mailing import Mailed, Mailing, MailingGroup, MailingRecipient
 from ekiden.mime.compose import Composer
+from ekiden.mime.instrument import instrument
 from ekiden.mime.mailbox import Mailbox
 from ekiden.store.api import StoreError
 
@@ -119,6 +120,46 @@ class Mailer:
     def urls(self, settings: SendingSettings) -> TrackingUrls:
         """Of the messages of a domain."""
         return self._tokens.urls(base_for(self._base, settings.tracking.host))
+
+    async def tracked(
+        self,
+        content: bytes,
+        account_id: int,
+        message_id: int,
+        recipients: int,
+        settings: SendingSettings,
+        *,
+        opens: bool,
+        clicks: bool,
+    ) -> bytes:
+        """A message that came composed, with tracking in it as far as that breaks nothing (``mime.instrument``).
+
+        ``message_id`` is one of ``new_id``. What another encoding makes too large stays as it is. Raises
+        ``TooManyLinks``.
+        """
+        if not opens and not clicks:
+            return content
+        urls = self.urls(settings)
+        number = 1 if recipients == 1 else 0
+        links = 0
+
+        def link(url: str) -> str:
+            nonlocal links
+            if not trackable(url):
+                return url
+            links += 1
+            if links > MAX_LINKS:
+                raise TooManyLinks
+            return urls.click(account_id, message_id, number, url)
+
+        work = partial(
+            instrument,
+            content,
+            link=link if clicks else None,
+            pixel=urls.open(account_id, message_id, number) if opens else "",
+        )
+        tracked = await asyncio.to_thread(work) if len(content) > _LARGE else work()
+        return tracked if len(tracked) <= self._door.max_size else content
 
     async def sending_settings(self, account_id: int, domain: str) -> SendingSettings:
         """Of an account's domain, those of a new one when it has none of that name.

@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ekiden.access.tracking_tokens import trackable
 from ekiden.access.unavailable import UNAVAILABLE
 from ekiden.core.notices import News, Route
 from ekiden.dialects.infobip.smtp_headers import PREFIX, HeaderRefused, SmtpOptions, read_options
 from ekiden.dialects.infobip.tracking_formats import Tracking
 from ekiden.intake.errors import TemporarilyUnavailable
-from ekiden.mime.instrument import instrument
 from ekiden.notify.errors import NotifyError
 
 if TYPE_CHECKING:
@@ -78,18 +76,15 @@ class HeaderAnnotator:
         clicks = _wish(options.track_clicks, options.track, settings.tracking.clicks)
         if not opens and not clicks:
             return submission
-        urls = self.mailer.urls(settings)
         message_id = self.mailer.new_id()
-        number = 1 if len(submission.recipients) == 1 else 0
-        account_id = submission.account_id
-
-        def link(url: str) -> str:
-            return urls.click(account_id, message_id, number, url) if trackable(url) else url
-
-        content = instrument(
+        content = await self.mailer.tracked(
             submission.content,
-            link=link if clicks else None,
-            pixel=urls.open(account_id, message_id, number) if opens else "",
+            submission.account_id,
+            message_id,
+            len(submission.recipients),
+            settings,
+            opens=opens,
+            clicks=clicks,
         )
         return replace(submission, content=content, message_id=message_id)
 

@@ -8,8 +8,10 @@ the other's or below it. HTML is tracked as the settings of the author's domain 
 
 from __future__ import annotations
 
+import asyncio
 import binascii
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from email.utils import getaddresses
 from typing import Any, Final
@@ -17,7 +19,6 @@ from typing import Any, Final
 import msgspec
 from litestar import Response
 
-from ekiden.access.tracking_tokens import trackable
 from ekiden.core.address import Address, parse_address
 from ekiden.core.errors import BadAddress
 from ekiden.core.notices import external_id
@@ -38,10 +39,8 @@ from ekiden.dialects.infobip.send_request import (
     tracking_routes,
 )
 from ekiden.dialects.infobip.smtp_headers import SmtpOptions, read_options
-from ekiden.intake.errors import IntakeError, TooManyLinks
-from ekiden.intake.mailer import MAX_LINKS
+from ekiden.intake.errors import IntakeError
 from ekiden.intake.mailing import Mailed
-from ekiden.mime.instrument import instrument
 from ekiden.mime.mailbox import Mailbox, mailbox_field
 from ekiden.mime.mailboxes import mailbox_domains
 from ekiden.mime.scan import Header, scan
@@ -50,6 +49,10 @@ MAX_MESSAGE: Final = 26_214_400
 """Octets: 25 MB (contract §2.2)."""
 _BARE: Final = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 _BLANKS: Final = str.maketrans("", "", " \t\r\n")
+_LONGEST_RECIPIENT: Final = 500
+"""Characters of one with its name, on average, in a header with as many as there may be."""
+_AT_ONCE: Final = 8_192
+"""Characters of recipients in a header from which on they are read in a thread: 100 kB take 0.2 s."""
 _IN_HEADER: Final = (b"to", b"cc", b"bcc")
 
 
@@ -83,7 +86,7 @@ async def send(call: Call) -> Response[bytes]:
     address = _author(header) if author is None else parse_address(author.address)
     if content and address is None and request.from_ is None:
         checks.add("from", "must not be null")
-    recipients = _recipients(call, checks, request.destinations, header)
+    recipients = await _recipients(call, checks, request.destinations, header)
     checks.done()
     routes = (
         *await report_routes(
@@ -197,13 +200,18 @@ def _other_author(value: Any, header: Header) -> Mailbox:
     return mailbox
 
 
-def _recipients(call: Call, checks: Checks, destinations: list[Any] | None, header: Header) -> list[Address]:
+async def _recipients(call: Call, checks: Checks, destinations: list[Any] | None, header: Header) -> list[Address]:
     """Each once. Those of the message's header, unless the body has any."""
     place, most = "destinations", call.services.config.max_recipients
     given: list[Any] = destinations or []
     if not given:
         place = "mimeMessage"
-        given = [address for name in _IN_HEADER for value in _values(header, name) for address in _addresses(value)]
+        values = [value for name in _IN_HEADER for value in _values(header, name)]
+        length = sum(map(len, values))
+        if length > most * _LONGEST_RECIPIENT:
+            checks.add(place, "must not have more than {most} entries", most=most)
+            return []
+        given = await asyncio.to_thread(_named, values) if length > _AT_ONCE else _named(values)
     if not given and header.content:
         checks.add("destinations", "must have at least one recipient")
     if len(given) > most:
@@ -228,6 +236,10 @@ def _values(header: Header, name: bytes) -> list[str]:
     ]
 
 
+def _named(values: Sequence[str]) -> list[str]:
+    return [address for value in values for address in _addresses(value)]
+
+
 def _addresses(value: str) -> list[str]:
     found = [address for _, address in getaddresses([value]) if address]
     # What cannot be read must not be left out quietly: it is told as an address that is none.
@@ -247,26 +259,15 @@ async def _settled(call: Call, submission: Submission, author: Address, options:
     settings = await mailer.sending_settings(call.account_id, author.domain)
     sender = parse_address(settings.return_path) if settings.return_path else author
     message_id = mailer.new_id()
-    urls = mailer.urls(settings)
-    # In a message that several share nobody can be told apart.
-    number = 1 if len(submission.recipients) == 1 else 0
-    opens = _first(options.track_opens, options.track, settings.tracking.opens)
-    clicks = _first(options.track_clicks, options.track, settings.tracking.clicks)
-    links = 0
-
-    def link(url: str) -> str:
-        nonlocal links
-        if not trackable(url):
-            return url
-        links += 1
-        if links > MAX_LINKS:
-            raise TooManyLinks
-        return urls.click(call.account_id, message_id, number, url)
-
-    content = submission.content
-    if opens or clicks:
-        pixel = urls.open(call.account_id, message_id, number) if opens else ""
-        content = instrument(content, link=link if clicks else None, pixel=pixel)
+    content = await mailer.tracked(
+        submission.content,
+        call.account_id,
+        message_id,
+        len(submission.recipients),
+        settings,
+        opens=_first(options.track_opens, options.track, settings.tracking.opens),
+        clicks=_first(options.track_clicks, options.track, settings.tracking.clicks),
+    )
     return replace(submission, sender=sender, content=content, message_id=message_id)
 
 
