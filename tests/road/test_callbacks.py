@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import random
@@ -16,7 +17,11 @@ from typing import Any
 
 import pytest
 from callback_road import Hook
-from demo_process import Demo
+from demo_process import Demo, wait_for
+
+from ekiden.notify.administration import EndpointState, list_endpoints
+from ekiden.server.config_load import load_config
+from ekiden.store.open import open_store
 
 STORES = pytest.mark.parametrize("store", ["sqlite", "postgresql"])
 QUICK = {"EKIDEN_WORKERS__LEASE": "1s"}
@@ -35,17 +40,25 @@ def send_all(demo: Demo, count: int, sent: bytes) -> list[str]:
         return [demo.send(client, [f"{uuid.uuid4().hex}@accept.lab.test"], sent) for _ in range(count)]
 
 
-def endpoint(demo: Demo, url: str) -> dict[str, Any]:
-    """As ``ekiden callback list`` has it; waiting is 0 before it exists."""
-    found = [item for item in demo.run("callback", "list") if item["url"] == url]
-    return found[0] if found else {"waiting": 0, "failures": 0, "id": 0}
+def endpoint(demo: Demo, url: str) -> EndpointState:
+    """Its state, once it exists; read here, because a command for each look takes too long."""
+
+    async def main() -> EndpointState | None:
+        store = await open_store(load_config(demo.facts["config"], {}).store_url())
+        try:
+            return next((item for item in await list_endpoints(store) if item.url == url), None)
+        finally:
+            await store.close()
+
+    found: EndpointState = wait_for(lambda: asyncio.run(main()), f"the endpoint of {url}")
+    return found
 
 
-def try_again(demo: Demo, url: str) -> dict[str, Any]:
+def try_again(demo: Demo, url: str) -> EndpointState:
     """As an operator does, who does not want to wait for the next try."""
     found = endpoint(demo, url)
-    if found["failures"]:
-        demo.run("callback", "retry", str(found["id"]))
+    if found.failures and found.retry_at:
+        demo.run("callback", "retry", str(found.id))
     return found
 
 
@@ -62,17 +75,17 @@ def test_a_receiver_that_comes_back_gets_everything_in_order(store: str, eventua
         )
         ids = send_all(demo, MESSAGES, content(hook.url, "X-IB-Intermediate-Report: true"))
         # The acceptance of each, and its delivery.
-        eventually(lambda: endpoint(demo, hook.url)["waiting"] == 2 * MESSAGES, "all of it to wait")
-        eventually(lambda: try_again(demo, hook.url)["failures"] >= 3, "three tries to fail")
+        eventually(lambda: endpoint(demo, hook.url).waiting == 2 * MESSAGES, "all of it to wait")
+        eventually(lambda: try_again(demo, hook.url).failures >= 3, "three tries to fail")
         hook.behave()
-        eventually(lambda: not try_again(demo, hook.url)["waiting"], "the rest to be told")
+        eventually(lambda: not try_again(demo, hook.url).waiting, "the rest to be told")
         states = defaultdict(list)
         for report in hook.reports(2 * MESSAGES):
             states[report["messageId"]].append(report["status"]["groupName"])
         assert states == {id: ["PENDING", "DELIVERED"] for id in ids}
-        assert endpoint(demo, hook.url)["failures"] == 0
+        assert endpoint(demo, hook.url).failures == 0
         # The log has what was refused, and what was taken.
-        number = str(endpoint(demo, hook.url)["id"])
+        number = str(endpoint(demo, hook.url).id)
         logged = Counter(
             item["status"] for item in demo.run("callback", "log", "--endpoint", number, "--limit", "1000")
         )
@@ -117,7 +130,7 @@ def test_killed_workers_lose_no_callback(store: str, eventually: Any, record_pro
             lambda: acknowledged <= {report["messageId"] for report in hook.reports(len(acknowledged))},
             f"all of {len(acknowledged)} (seed {seed}, {kills} kills)",
         )
-        eventually(lambda: not endpoint(demo, hook.url)["waiting"], "the rest to be told")
+        eventually(lambda: not endpoint(demo, hook.url).waiting, "the rest to be told")
         found = defaultdict(list)
         for report in hook.reports():
             found[report["messageId"]].append(report)
@@ -125,7 +138,7 @@ def test_killed_workers_lose_no_callback(store: str, eventually: Any, record_pro
         for reports in twice.values():
             assert all(report == reports[0] for report in reports)
         record_property("figures", f"{kills} kills, {len(acknowledged)} acknowledged, {len(twice)} told twice")
-        assert endpoint(demo, hook.url)["failures"] == 0
+        assert endpoint(demo, hook.url).failures == 0
     finally:
         demo.stop()
 
@@ -148,10 +161,10 @@ def test_dead_endpoints_delay_no_living_one(store: str, eventually: Any) -> None
             ids = send_all(demo, MESSAGES, content(living.url))
             assert {report["messageId"] for report in living.reports(MESSAGES)} == set(ids)
             for url in dead:
-                eventually(lambda url=url: endpoint(demo, url)["waiting"] == MESSAGES, f"{url} to wait")
+                eventually(lambda url=url: endpoint(demo, url).waiting == MESSAGES, f"{url} to wait")
             for url in dead[1:]:
-                eventually(lambda url=url: endpoint(demo, url)["failures"] >= 1, f"{url} to fail")
-            assert endpoint(demo, living.url)["waiting"] == 0
+                eventually(lambda url=url: endpoint(demo, url).failures >= 1, f"{url} to fail")
+            assert endpoint(demo, living.url).waiting == 0
             assert all(json.loads(item["body"]) for item in living.requests())
     finally:
         assert demo.stop() == 0
