@@ -16,7 +16,7 @@ import msgspec
 from sqlalchemy import select
 
 from door_parts import DoorParts, door_parts
-from ekiden.access.accounts import Account, create_account, get_account, set_reporting
+from ekiden.access.accounts import Account, begin_reporting, create_account
 from ekiden.access.audit import Actor
 from ekiden.access.authenticate import Authenticator
 from ekiden.access.config import AccessConfig
@@ -262,9 +262,8 @@ async def running_infobip(
     uploads = Uploads(store, clock)
     checks = AddressChecks(store, clock, resolver)
 
-    async def keep_reports(name: str, endpoint: int) -> None:
-        if (await get_account(store, name)).reports_endpoint is None:
-            await set_reporting(store, name, clock.now(), reports_endpoint=endpoint, suppress_bounces=True)
+    async def keep_reports(name: str, endpoint: int) -> bool:
+        return await begin_reporting(store, name, clock.now(), reports_endpoint=endpoint)
 
     services = InfobipServices(
         clock=clock,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from typing import Any
@@ -10,6 +11,7 @@ from urllib.parse import urlencode
 import pytest
 from infobip_cloud import ADMIN, DOMAIN, SENDER, Cloud, File
 
+from ekiden.access.accounts import set_reporting
 from ekiden.access.tracking_tokens import CLICK_PATH, OPEN_PATH, UNSUBSCRIBE_PATH
 from ekiden.content.templates import NewAttachment, TemplateText
 from ekiden.core.clock import DAY, HOUR
@@ -65,9 +67,20 @@ async def test_the_first_request_has_reports_kept_from_its_own_message_on(infobi
     assert (account.reports_endpoint, account.suppress_bounces) == (endpoint.id, True)
     [row] = await infobip.rows("message")
     assert [tuple(route) for route in parse_routes(row.routes)] == [(endpoint.id, News.FINAL)]
-    assert (await infobip.form(BASIC)).status == 200
+    replies = await asyncio.gather(*(infobip.form(BASIC) for _ in range(3)))
+    assert [reply.status for reply in replies] == [200] * 3
     changes = [row for row in await infobip.rows("audit") if row.action == "account.reporting"]
     assert len(changes) == 1
+
+
+async def test_reports_that_are_not_wanted_are_not_begun_again(infobip: Cloud) -> None:
+    now = infobip.services.clock.now()
+    await set_reporting(infobip.store, "acme", now, reports_endpoint=None, suppress_bounces=False)
+    assert (await infobip.form(BASIC)).status == 200
+    [account] = await infobip.rows("account")
+    assert (account.reports_endpoint, account.suppress_bounces) == (None, False)
+    [row] = await infobip.rows("message")
+    assert parse_routes(row.routes) == ()
 
 
 async def test_every_field(infobip: Cloud) -> None:

@@ -14,11 +14,13 @@ from ekiden.access.errors import BadName, NameTaken, NotFound
 from ekiden.core.clock import Millis
 from ekiden.core.states import Priority
 from ekiden.store.tables import account as table
+from ekiden.store.tables import audit
 
 if TYPE_CHECKING:
     from ekiden.store.api import Store
 
 MAX_NAME = 64
+_REPORTING: Final = "account.reporting"
 Senders = Literal["verified", "any"]
 """Which senders an account may use: those of its verified domains, or any, as a relay for others needs it."""
 OverQuota = Literal["delay", "reject"]
@@ -187,7 +189,29 @@ async def set_reporting(
 ) -> Account:
     """Change where reports of its coming messages are kept, and whether addresses that bounce are suppressed."""
     values = {"reports_endpoint": reports_endpoint, "suppress_bounces": suppress_bounces}
-    return await _change(store, name, now, actor, "account.reporting", values)
+    return await _change(store, name, now, actor, _REPORTING, values)
+
+
+async def begin_reporting(
+    store: Store, name: str, now: Millis, *, reports_endpoint: int, actor: Actor = SYSTEM
+) -> bool:
+    """Keep reports and suppress addresses that bounce, unless somebody has ever said how it is to be.
+
+    Returns whether reports are kept now. Raises ``NotFound``.
+    """
+    values = {"reports_endpoint": reports_endpoint, "suppress_bounces": True}
+    async with store.write() as connection:
+        row = (await connection.execute(select(table).where(table.c.name == name).with_for_update())).one_or_none()
+        if row is None:
+            raise NotFound("there is no account {name!r}", name=name)
+        if row.reports_endpoint is not None:
+            return True
+        said = select(audit.c.id).where(audit.c.account_id == row.id, audit.c.action == _REPORTING).limit(1)
+        if await connection.scalar(said) is not None:
+            return False
+        await connection.execute(update(table).where(table.c.id == row.id).values(values))
+        await changed(connection, row.id, now, actor, _REPORTING, name, **values)
+    return True
 
 
 async def _change(

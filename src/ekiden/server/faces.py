@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ekiden.access.accounts import set_reporting
+from ekiden.access.accounts import begin_reporting
 from ekiden.access.projects import Projects
 from ekiden.access.rules import Rules
 from ekiden.access.sessions import Sessions
@@ -102,9 +102,8 @@ class Faces:
         sessions = Sessions(store, clock, services.directory, config.infobip.session_ttl)
         uploads = Uploads(store, clock)
 
-        async def keep_reports(account: str, endpoint: int) -> None:
-            now = clock.now()
-            await set_reporting(store, account, now, reports_endpoint=endpoint, suppress_bounces=True)
+        async def keep_reports(account: str, endpoint: int) -> bool:
+            return await begin_reporting(store, account, clock.now(), reports_endpoint=endpoint)
 
         return InfobipServices(
             clock=clock,

@@ -44,14 +44,14 @@ class InfobipServices:
     """What the dialect is made of; one per worker.
 
     ``keep_reports(account's name, endpoint)`` has the reports of an account kept to be fetched, and addresses that
-    bounce suppressed, unless that is so already.
+    bounce suppressed, unless somebody has said how it is to be; it tells whether reports are kept.
     """
 
     clock: Clock
     config: InfobipConfig
     logins: Logins
     throttles: Throttles
-    keep_reports: Callable[[str, int], Awaitable[object]]
+    keep_reports: Callable[[str, int], Awaitable[bool]]
     mailer: Mailer
     endpoints: Endpoints
     templates: Templates
@@ -66,6 +66,8 @@ class InfobipServices:
     check_requests: AddressCheckRequests
     beginning: dict[int, asyncio.Task[None]] = field(default_factory=dict)
     """Accounts whose first requests wait until their reports are kept."""
+    without_reports: set[int] = field(default_factory=set)
+    """Accounts whose reports are not wanted."""
 
     @property
     def directory(self) -> Directory:
@@ -120,8 +122,10 @@ async def open_call(request: AnyRequest, services: InfobipServices, operation: O
     wait = services.throttles.take(caller.account.id, operation.family, endpoint)
     if wait:
         raise ApiError(429, headers={"Retry-After": str(math.ceil(wait))})
-    if caller.account.reports_endpoint is None and operation.scope in (SEND, READ):
-        await _keep_reports(services, caller.account)
+    account = caller.account
+    begins = account.reports_endpoint is None and account.id not in services.without_reports
+    if begins and operation.scope in (SEND, READ):
+        await _keep_reports(services, account)
     return Call(request, services, caller, operation)
 
 
@@ -139,7 +143,9 @@ async def _keep_reports(services: InfobipServices, account: AccountFacts) -> Non
 
 async def _begin(services: InfobipServices, account: AccountFacts) -> None:
     endpoint = await services.endpoints.find(account.id, PULL, "")
-    await services.keep_reports(account.name, endpoint)
+    if not await services.keep_reports(account.name, endpoint):
+        services.without_reports.add(account.id)
+        return
     for _ in range(_SEEN_WITHIN):
         seen = await services.directory.account(account.id)
         if seen is None or seen.reports_endpoint is not None:
