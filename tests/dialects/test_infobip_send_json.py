@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -205,6 +206,21 @@ async def test_files_come_with_the_message_or_were_uploaded_before(infobip: Clou
         [image] = [part for part in parsed.walk() if part.get_content_type() == "image/png"]
         assert image["Content-ID"] == "<logo.png>"
     assert third.get_content_type() == "text/plain"
+
+
+async def test_what_a_request_names_is_bounded_as_what_it_brings(infobip: Cloud) -> None:
+    async def large() -> AsyncIterator[bytes]:
+        for _ in range(10):
+            yield bytes(1 << 20)
+
+    await infobip.services.uploads.store(infobip.account.id, "large", "a.bin", "application/x-a", None, large())
+    content = {"subject": "S", "text": "T", "attachments": [{"type": "uploadedReference", "contentId": "large"}]}
+    reply = await send(infobip, *[message(content=content)] * 100)
+    assert reply.status == 400, reply.body
+    assert await infobip.rows("message") == []
+    for messages in ([message(destinations=[])] * 1001, [message(destinations=[{}] * 1001)]):
+        reply = await send(infobip, *messages)
+        assert (reply.status, len(reply.problems)) == (400, 1)
 
 
 async def test_a_template(infobip: Cloud) -> None:

@@ -52,7 +52,8 @@ from ekiden.dialects.infobip.send_request import (
     unique,
 )
 from ekiden.dialects.infobip.status import status_json
-from ekiden.intake.errors import IntakeError
+from ekiden.intake.errors import IntakeError, RequestTooLarge
+from ekiden.intake.mailer import MAX_REQUEST
 from ekiden.intake.mailing import Mailing, MailingGroup, MailingRecipient, TrackingWish
 from ekiden.mime.mailbox import Mailbox
 
@@ -67,9 +68,8 @@ _BLANK_NAME: Final = "attachment"
 async def send(call: Call) -> Response[bytes]:
     request = await read_json(call.request, MessagesRequest, MAX_BODY)
     reader = _Reader(call, request.options or RequestOptions())
-    mailings = await reader.mailings(request.messages)
     try:
-        mailed = await call.services.mailer.send_all(mailings)
+        mailed = await call.services.mailer.send_all(await reader.mailings(request.messages))
     except IntakeError as error:
         raise from_door(error, _properties(request.messages)) from None
     status = status_json(codes.PENDING_ENROUTE)
@@ -132,13 +132,14 @@ class _Reader:
         self._priority = checks.take(
             "options.clientPriority", fields.priority, options.client_priority, call.caller.account.priority
         )
+        self._octets = 0
         self._tracking = options.tracking or TrackingModel()
         self._tracking_url = checks.take(
             "options.tracking.trackingUrl", fields.url, self._tracking.tracking_url, ""
         )
 
     async def mailings(self, messages: Sequence[Message]) -> list[Mailing]:
-        """Raises ``ApiError``."""
+        """Raises ``ApiError``, and ``RequestTooLarge``."""
         checks = self._checks
         if not messages:
             checks.add("messages", "must not be blank")
@@ -158,10 +159,20 @@ class _Reader:
 
     def _check_count(self, messages: Sequence[Message]) -> None:
         most = self._call.services.config.max_recipients
-        count = sum(len(of or ()) for message in messages for group in message.destinations for of in _lists(group))
+        # Messages and groups without any are counted as well: there must not be more of them either.
+        count = 0
+        for message in messages:
+            groups = (max(1, sum(len(of or ()) for of in _lists(group))) for group in message.destinations)
+            count += max(1, sum(groups))
         if count > most:
             at = "messages" if len(messages) > 1 else "messages[0].destinations"
             self._checks.add(at, "must not have more than {most} entries", most=most)
+
+    def _weigh(self, octets: int) -> None:
+        """What a request names without bringing it (templates, uploads) is bounded, too: all of it is in memory."""
+        self._octets += octets
+        if self._octets > MAX_REQUEST:
+            raise RequestTooLarge
 
     async def _draft(self, message: Message, at: str) -> _Draft:
         checks = self._checks
@@ -177,6 +188,7 @@ class _Reader:
             landing_page="optoutLandingPageId",
             html_wins=False,
         )
+        self._weigh(len(content.html or "") + sum(upload.size for upload in content.files))
         webhooks = message.webhooks or Webhooks()
         options = message.options or MessageOptions()
         data = checks.take(
@@ -208,6 +220,8 @@ class _Reader:
             for number, given in enumerate(files or ()):
                 await self._attach(attachments, given, f"{at}.{name}[{number}]", inline)
         assert content.author is not None
+        shared = attachments.build()
+        self._weigh(0 if shared is None else shared.content.size)
         return Mailing(
             account_id=account.id,
             credential_id=self._call.caller.credential_id,
@@ -220,7 +234,7 @@ class _Reader:
             amp=content.amp,
             defaults=content.defaults,
             headers=content.headers,
-            shared=attachments.build(),
+            shared=shared,
             priority=self._priority,
             send_at=draft.send_at,
             expires_after=draft.expires_after,
