@@ -114,8 +114,8 @@ def document(content: Mapping[str, Any]) -> str:
     lines = [
         f"### `make bench ARGS={content['kind']}`, {machine['time'][:10]}",
         "",
-        f"Taken on {machine['cores']} × {machine['cpu'] or 'an unknown processor'}, Linux {machine['kernel']}, "
-        f"Python {machine['python']}, commit `{machine['commit']}`; min/median/max.",
+        f"Taken on {machine['cores']} × {machine['cpu'] or 'an unknown processor'}, Python {machine['python']}, "
+        f"the code of commit `{machine['commit']}`; min/median/max over the rounds.",
     ]
     if content["quick"]:
         lines += ["", "A first look (`--quick`): nothing to be judged by."]

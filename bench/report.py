@@ -178,11 +178,16 @@ def save(kind: str, content: dict[str, Any]) -> Path:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """What ``save`` wrote: ``kind``, ``machine``, ``samples`` or ``results``. ``BenchError`` when it is no such."""
+    """What ``save`` wrote: ``kind``, ``machine``, and ``samples``, ``results`` or ``parts``.
+
+    Raises ``BenchError`` when it is no such.
+    """
     try:
         content: dict[str, Any] = json.loads(path.read_text())
         if content["kind"] not in {"compare", "queue", *KINDS}:
             raise KeyError("kind")
+        if content["kind"] in KINDS and "parts" not in content:  # of an older bench
+            raise KeyError("parts")
     except (OSError, ValueError, KeyError) as error:
         raise BenchError(f"{path} is no file of results: {error}") from None
     return content

@@ -223,3 +223,10 @@ def test_what_was_measured_is_kept_and_printed_again(
     printed = capsys.readouterr().out
     assert "6000/7000/8000" in printed
     assert "in many lines" in printed
+
+
+def test_a_file_of_another_bench_is_refused(results: Path) -> None:
+    for content in ({"results": []}, {"parts": {}, "kind": "unknown"}):
+        path = report.save("logs", content)
+        with pytest.raises(BenchError, match="no file of results"):
+            report.load(path)
