@@ -23,7 +23,7 @@ from ekiden.access.directory import Directory
 from ekiden.access.hash_set import HashSet
 from ekiden.access.suppression_texts import TEXTS
 from ekiden.access.suppressions import KINDS, SuppressionError, Suppressions, is_hard
-from ekiden.core.address import to_ascii_domain
+from ekiden.core.address import parse_address, to_ascii_domain
 from ekiden.core.clock import DAY, SECOND, ManualClock
 from ekiden.core.states import Cause
 from ekiden.store.api import Store, StoreUnavailable
@@ -461,3 +461,23 @@ def test_every_sentence_is_translated_and_no_other() -> None:
     assert used == set(TEXTS.japanese)
     error = SuppressionError("{domain!r} is not a domain name: {why}", domain="x y", why="no")
     assert error.text("ja") == "'x y' はドメイン名ではありません: no"
+
+
+async def test_no_spelling_of_an_address_gets_round_a_suppression(store: Store) -> None:
+    account = await an_account(store)
+    given = ["ann.b@x.example", '"c d"@x.example', '"e\\"f"@x.example']
+    async with working(store, ManualClock()) as worker:
+        assert await worker.service.add(account, DOMAIN, given, "unsubscribe", actor=ADMIN) == 3
+        for spelling in (
+            '"ann.b"@x.example',
+            '"Ann\\.b"@X.example',
+            "ANN.B@x.example.",
+            '"C\\ d"@x.example',
+            '"\\e\\"f"@x.example',
+        ):
+            address = parse_address(spelling).text
+            assert list(await worker.service.check(account, DOMAIN, [address])) == [address]
+            assert await worker.service.find(account, DOMAIN, spelling, "unsubscribe") is not None
+        assert await worker.service.check(account, DOMAIN, ['"ann b"@x.example', '"ann.b."@x.example']) == {}
+        kept = await worker.service.list(account)
+        assert [parse_address(item.address).text for item in kept] == given

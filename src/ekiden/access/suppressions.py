@@ -3,6 +3,8 @@
 A row stops mail whatever its kind. Addresses are compared in lower case. RFC 5321 §2.4 lets a local part tell
 cases apart, but hardly any server does, and whoever left as ``Ann@x`` must not be mailed as ``ann@x``.
 
+Quotes that it does not need make no difference either: ``"ann"@x`` is ``ann@x`` (RFC 5321 §4.1.2).
+
 Rows come from people (the CLI, an API: written into the audit log) and from what happens to messages (bounces,
 complaints, recipients who unsubscribe), which the events of messages tell. They stay until somebody removes them.
 """
@@ -44,6 +46,9 @@ Identity = tuple[int, str, str, SuppressionKind]
 MAX_REASON: Final = 500
 """Characters of a reason that are kept."""
 _BATCH = 500
+_QUOTED_PAIR = re.compile(r"\\(.)")
+_NEEDS_PAIR = re.compile(r'["\\]')
+_DOT_ATOM = re.compile(r'[^\s.@"\\(),:;<>\[\]]+(?:\.[^\s.@"\\(),:;<>\[\]]+)*')
 _ADVISORY_LOCK = 0x656B_6964_656E_0002
 
 
@@ -316,7 +321,15 @@ def is_hard(cause: Cause, code: int, enhanced: str, text: str) -> bool:
 
 def _lower(address: str) -> str:
     local, _, domain = address.rpartition("@")
+    if local.startswith('"'):
+        local = _unquoted(local)
     return f"{local.lower()}@{to_ascii_domain(domain)}"
+
+
+def _unquoted(local: str) -> str:
+    """Without the quotes, and without the backslashes, that it does not need."""
+    text = _QUOTED_PAIR.sub(r"\1", local[1:-1])
+    return text if _DOT_ATOM.fullmatch(text) is not None else '"' + _NEEDS_PAIR.sub(r"\\\g<0>", text) + '"'
 
 
 def _address(text: str) -> str:
