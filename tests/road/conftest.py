@@ -7,20 +7,11 @@ from typing import Any
 
 import pytest
 from demo_process import Demo, wait_for
-from infobip_road import InfobipRoad
+from infobip_road import UNTHROTTLED, InfobipRoad
 
 from official_clients import infobip_5, infobip_6, infobip_node
 
 __all__ = ["infobip_5", "infobip_6", "infobip_node"]
-
-UNTHROTTLED = {
-    "EKIDEN_INFOBIP__DOMAINS_PER_SECOND": "0",
-    "EKIDEN_INFOBIP__TEMPLATE_WRITES_PER_SECOND": "0",
-    "EKIDEN_INFOBIP__BULK_VALIDATIONS_PER_SECOND": "0",
-    "EKIDEN_INFOBIP__REPORTS_PER_MINUTE": "0",
-    "EKIDEN_INFOBIP__LOGS_PER_MINUTE": "0",
-}
-"""Tests ask for more in a minute than customers may."""
 
 
 @pytest.fixture(scope="package", params=["sqlite", "postgresql"])

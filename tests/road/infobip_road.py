@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import email
 import email.policy
 import json
 import urllib.error
-import urllib.parse
 import urllib.request
 import uuid
 from collections.abc import Iterable, Mapping
@@ -18,6 +16,15 @@ import dkim
 from demo_process import PATIENCE, Demo, wait_for
 from lab_dns import LabDns
 
+UNTHROTTLED = {
+    "EKIDEN_INFOBIP__DOMAINS_PER_SECOND": "0",
+    "EKIDEN_INFOBIP__TEMPLATE_WRITES_PER_SECOND": "0",
+    "EKIDEN_INFOBIP__BULK_VALIDATIONS_PER_SECOND": "0",
+    "EKIDEN_INFOBIP__REPORTS_PER_MINUTE": "0",
+    "EKIDEN_INFOBIP__REPORTS_V4_PER_MINUTE": "0",
+    "EKIDEN_INFOBIP__LOGS_PER_MINUTE": "0",
+}
+"""Tests ask for more in a minute than customers may."""
 PRICE = {"pricePerMessage": 0, "currency": "UNKNOWN"}
 ACCEPTED = {
     "groupId": 1,
@@ -140,7 +147,6 @@ class InfobipRoad:
         self.key: str = demo.account["api_key"]
         self.domain: str = demo.account["domain"]
         self.sender = f"jane@{self.domain}"
-        self.hooks: str = demo.facts["lab_http"]
         self.dns = LabDns(demo)
 
     def recipient(self, behaviour: str = "accept") -> str:
@@ -172,22 +178,6 @@ class InfobipRoad:
 
     def json(self, method: str, path: str, value: Any) -> Reply:
         return self.request(method, path, json.dumps(value).encode(), {"Content-Type": "application/json"})
-
-    def callbacks(self, path: str, count: int = 1) -> list[Any]:
-        """Bodies of the requests that the lab's receiver got below ``path``, once there are ``count``."""
-        query = urllib.parse.urlencode({"path": path, "count": count, "wait": PATIENCE})
-        return [_body(callback) for callback in self.demo.get(f"{self.demo.facts['lab']}/http?{query}")]
-
-    def pushed(self, path: str, count: int) -> list[dict[str, Any]]:
-        """Reports that were pushed below ``path`` in JSON, once there are ``count``, as they came."""
-
-        def found() -> list[dict[str, Any]]:
-            return [result for body in self.callbacks(path) for result in body["results"]]
-
-        results: list[dict[str, Any]] = wait_for(
-            lambda: len(got := found()) >= count and got, f"{count} reports pushed to {path}"
-        )
-        return results
 
     def reports(self, bulk: str, count: int, path: str = "/email/1/reports") -> list[dict[str, Any]]:
         """All reports of a bulk, once there are ``count``, in the order in which they were handed out."""
@@ -223,8 +213,3 @@ class InfobipRoad:
 
 def _reply(status: int, headers: Any, body: bytes) -> Reply:
     return Reply(status, {name.lower(): value for name, value in headers.items()}, body)
-
-
-def _body(callback: Mapping[str, Any]) -> Any:
-    body = base64.b64decode(callback["body"])
-    return json.loads(body) if callback["headers"].get("Content-Type") == "application/json" else body.decode()
