@@ -16,6 +16,7 @@ from ekiden.core.states import State
 from ekiden.core.submission import SharedContent
 from ekiden.store import tables as t
 from ekiden.store.api import Store, StoreError
+from ekiden.store.notice_queries import RoundResult, Sent, record_rounds
 from ekiden.store.queue_changes import Action, apply_action, select_deliveries
 from ekiden.store.queue_queries import QueueFilter
 from ekiden.store.records import NewMessage, Noted, Registration
@@ -158,3 +159,20 @@ async def test_the_ids_of_a_worker_and_of_its_store_never_meet(
     final = [row for row in await notices(store) if row[0] == 3]
     assert [row[3] for row in final].count(EventType.CANCELLED) == 3
     assert [row[3] for row in final].count(EventType.DELIVERED) == 1
+
+
+async def test_results_of_callbacks_may_be_written_again(store: Store, worker: Registration, maker: Maker) -> None:
+    """A commit whose answer is lost is repeated."""
+    new = routed(maker)
+    await store.accept(worker.id, new)
+    ended = outcome(new.deliveries[0])
+    assert await store.finish(worker.id, [ended]) == [True]
+    async with store.read() as connection:
+        [told] = await connection.scalars(select(t.notice.c.id).where(t.notice.c.endpoint_id == 3))
+    sent = Sent(IdFactory(worker.node).next(NOW), NOW, 12, 200, "ok", [told])
+    result = RoundResult(3, new.message.account_id, [told], [], [], [sent], 0, None, 0)
+    for _ in range(2):
+        async with store.write() as connection:
+            await record_rounds(connection, worker.id, [result], NOW)
+    assert [row[0] for row in await notices(store)] == [4]
+    assert await count(store, t.callback) == 1

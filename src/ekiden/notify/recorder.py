@@ -72,8 +72,6 @@ class Recorder:
             try:
                 async with self._store.write() as connection:
                     await record_rounds(connection, self._worker, results, self._clock.now())
-                for result in results:
-                    await self._expire(result)
             except (StoreUnavailable, OSError) as error:
                 log.warning("what became of callbacks cannot be written yet: %s", error)
                 await asyncio.sleep(_AGAIN)
@@ -83,7 +81,14 @@ class Recorder:
                     return [False]
                 return [each for result in results for each in await self._write_all([result])]
             else:
-                return [True] * len(results)
+                break
+        try:
+            for result in results:
+                await self._expire(result)
+        except (StoreError, SQLAlchemyError, OSError) as error:
+            # What is too old still is when the next round fails.
+            log.warning("callbacks that are too old cannot be given up yet: %s", error)
+        return [True] * len(results)
 
     async def _expire(self, result: RoundResult) -> None:
         """Give up what is too old, once the endpoint has failed for as long."""

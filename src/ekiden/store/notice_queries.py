@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import RowMapping, bindparam, delete, insert, or_, text, update
+from sqlalchemy import RowMapping, bindparam, delete, or_, text, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ekiden.core.clock import Millis
@@ -315,7 +316,10 @@ def _happening_of(row: RowMapping) -> Happening:
 async def record_rounds(
     connection: AsyncConnection, worker: int, rounds: Iterable[RoundResult], now: Millis
 ) -> None:
-    """Write results: what was taken goes, what was refused waits or is dead, the log grows, breakers move."""
+    """Write results: what was taken goes, what was refused waits or is dead, the log grows, breakers move.
+
+    Doing it again, after a commit whose answer was lost, changes nothing.
+    """
     log: list[dict[str, Any]] = []
     postponed: list[dict[str, int]] = []
     taken: list[dict[str, int]] = []
@@ -359,7 +363,8 @@ async def record_rounds(
     if postponed:
         await connection.execute(_POSTPONE, postponed)
     if log:
-        await connection.execute(insert(callback), log)
+        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+        await connection.execute(dialect.insert(callback).on_conflict_do_nothing(), log)
 
 
 _FEW = 20
