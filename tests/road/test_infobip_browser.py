@@ -42,7 +42,7 @@ def shop(road: InfobipRoad) -> str:
 class Sent:
     """A message that was delivered to ``recipients``, with everything that leads back to its sender."""
 
-    def __init__(self, road: InfobipRoad, client: Any, domain: str, shop: str, count: int) -> None:
+    def __init__(self, road: InfobipRoad, client: Any, domain: str, shop: str, count: int, **more: Any) -> None:
         self.road = road
         self.domain = domain
         self.recipients = [road.recipient() for _ in range(count)]
@@ -63,6 +63,7 @@ class Sent:
             callback_data="back",
             bulk_id=self.bulk,
             **MARKS,
+            **more,
         )
         self.ids = [entry["messageId"] for entry in told["messages"]]
         self.letters = [road.letter(recipient) for recipient in self.recipients]
@@ -226,6 +227,32 @@ async def test_who_leaves_by_the_page_is_not_mailed_again(
         await page.emulate_media(color_scheme="dark")
         await page.goto(url)
         await page.screenshot(path=tmp_path / f"{language}-wide-dark.png")
+
+
+async def test_the_page_of_an_account_lets_its_readers_leave(
+    road: InfobipRoad, infobip_5: InfobipPython, shop: str, tmp_path: Path
+) -> None:
+    """It is a stranger's HTML: the button works, and nothing that could do harm does."""
+    name, file = unique("page-"), tmp_path / "page.html"
+    file.write_text(
+        "<!doctype html><title>Goodbye</title><style>body { background: #fed }</style>"
+        "<p id=hello>Dear {{name}}</p>{{unsubscribe}}<script>document.title = 'run'</script>",
+        "utf-8",
+    )
+    added = ("--id", name, "--account", road.demo.account["name"])
+    await asyncio.to_thread(road.demo.run, "landing-page", "add", str(file), *added)
+    client = infobip_5.client(road.base, road.key)
+    page_of = {"landing_page_id": name, "landing_page_placeholders": '{"name": "<b>John</b>"}'}
+    sent = await asyncio.to_thread(lambda: Sent(road, client, road.domain, shop, 1, **page_of))
+    async with browsing(locale="en-US", user_agent=PHONE) as page:
+        await page.goto(way_out(sent.letters[0]))
+        assert await page.title() == "Goodbye"
+        assert await page.locator("#hello").inner_text() == "Dear <b>John</b>"
+        await page.screenshot(path=tmp_path / "own.png")
+        await page.get_by_role("button").click()
+        await page.wait_for_function("document.title == 'You are unsubscribed'")
+    told = await asyncio.to_thread(sent.told)
+    assert told == sent.expected("UNSUBSCRIBED", told, recipientInfo=DEVICE)
 
 
 def test_one_click_takes_one_recipient_off(road: InfobipRoad, infobip_5: InfobipPython, shop: str) -> None:
