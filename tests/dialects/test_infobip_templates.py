@@ -146,6 +146,12 @@ async def test_a_preview(infobip_all: Cloud) -> None:
     assert (await infobip_all.request("POST", f"{TEMPLATES}/999/preview")).status == 404
 
 
+async def test_a_preview_is_not_larger_than_a_message(infobip_all: Cloud) -> None:
+    path = f"{TEMPLATES}/{(await made(infobip_all, html='{{a}}' * 10_000))['id']}/preview"
+    reply = await form(infobip_all, "POST", path, {"placeholders": json.dumps({"a": "x" * 100_000})})
+    assert (reply.status, list(reply.problems)) == (400, ["placeholders"])
+
+
 async def test_attachments(infobip_all: Cloud) -> None:
     template = await made(infobip_all)
     path = f"{TEMPLATES}/{template['id']}/attachments"

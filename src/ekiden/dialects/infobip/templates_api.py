@@ -25,7 +25,7 @@ from ekiden.dialects.infobip import fields
 from ekiden.dialects.infobip.call import Call
 from ekiden.dialects.infobip.errors import REQUEST, ApiError, Violation
 from ekiden.dialects.infobip.fields import BadField, Checks
-from ekiden.dialects.infobip.forms import Form, blocked_extension, read_form
+from ekiden.dialects.infobip.forms import MAX_REQUEST, Form, blocked_extension, read_form
 from ekiden.dialects.infobip.http import Query, answer, decode_json, empty
 from ekiden.dialects.infobip.paging import read_page
 from ekiden.dialects.infobip.times import timestamp
@@ -132,8 +132,10 @@ async def preview(call: Call) -> Response[str]:
         form.close()
     checks.done()
     template = await call.services.templates.get(call.account_id, template_id)
-    html = Text(template.text.html).render(values)
-    return Response(html, media_type="text/html; charset=utf-8", headers=dict(_PREVIEW_HEADERS))
+    html = Text(template.text.html)
+    if html.length(values) > MAX_REQUEST:
+        raise ApiError.field("placeholders", "must not have more than {most} octets", most=MAX_REQUEST)
+    return Response(html.render(values), media_type="text/html; charset=utf-8", headers=dict(_PREVIEW_HEADERS))
 
 
 def _values(given: str) -> dict[str, str]:
