@@ -50,6 +50,13 @@ def test_decode_words_never_fails(value: str) -> None:
     decode_words(f"=?{value}?=")
 
 
+def test_long_texts_are_decoded_and_endless_ones_are_not() -> None:
+    text = "\U0001f338" * 4_000
+    assert decode_words(encode_words(text).replace("\r\n", "")) == text
+    endless = "=?utf-8?q?=FF?= " * 200_000
+    assert decode_words(endless) == endless
+
+
 @given(st.text(st.characters(exclude_categories=("Cs",))), st.integers(min_value=0, max_value=40))
 def test_encoded_words_come_back(value: str, indent: int) -> None:
     encoded = encode_words(value, indent=indent)

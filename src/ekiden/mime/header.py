@@ -9,6 +9,7 @@ from ekiden.core.clock import SECOND, Millis
 _DAYS = ("Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed")  # 1970-01-01 was a Thursday
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _MAX_WORD = 75  # RFC 2047 §2
+_LONGEST_DECODED = 32_768  # characters; 4,000 of any script are fewer in encoded words
 _MAX_LINE = 76  # RFC 2047 §2, of a line with an encoded word in it
 
 
@@ -50,10 +51,11 @@ def make_message_id(unique: str, hostname: str) -> str:
 def decode_words(value: str | bytes) -> str:
     """A field's value with its encoded words (RFC 2047) decoded, for display.
 
-    Never fails: what cannot be decoded stays as it is or shows U+FFFD.
+    Never fails: what cannot be decoded stays as it is or shows U+FFFD. What is longer than anybody reads stays, too:
+    the library takes a time that grows with the square of the words.
     """
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-    if "=?" not in text:
+    if "=?" not in text or len(text) > _LONGEST_DECODED:
         return text
     from email.errors import HeaderParseError
     from email.header import decode_header
