@@ -51,8 +51,8 @@ def make_message_id(unique: str, hostname: str) -> str:
 def decode_words(value: str | bytes) -> str:
     """A field's value with its encoded words (RFC 2047) decoded, for display.
 
-    Never fails: what cannot be decoded stays as it is or shows U+FFFD. What is longer than anybody reads stays, too:
-    the library takes a time that grows with the square of the words.
+    Never fails: what cannot be decoded stays as it is or shows U+FFFD. What is longer than anybody reads stays,
+    too: the library takes a time that grows with the square of the words.
     """
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
     if "=?" not in text or len(text) > _LONGEST_DECODED:
