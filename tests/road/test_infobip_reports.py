@@ -169,10 +169,12 @@ def official(client: Any, bulk: str) -> Fetch:
     return fetch
 
 
-def hang_up(road: InfobipRoad, path: str, limit: int, octets: int) -> None:
-    """Ask, read so much of the answer, and cut the connection, as a caller that is killed does."""
+def hang_up(road: InfobipRoad, path: str, tally: Tally, limit: int, octets: int) -> None:
+    """Ask, read so much of the answer, and cut the connection, as a caller that is killed does. ``OSError`` when
+    nobody listens, or the worker was killed."""
     place = urlsplit(road.base)
     with socket.create_connection((str(place.hostname), place.port or 0), PATIENCE) as connection:
+        tally.lost(limit)
         head = f"GET {path}?limit={limit} HTTP/1.1\r\nHost: {place.netloc}\r\nAuthorization: App {road.key}\r\n\r\n"
         connection.sendall(head.encode())
         if octets:
@@ -229,8 +231,7 @@ def test_what_a_crash_can_cost(crowded: InfobipRoad, record_property: Any) -> No
                 limit = chance.randint(1, 30)
                 # Nothing of the answer, its beginning, some of its body.
                 with contextlib.suppress(OSError):
-                    tally.lost(limit)
-                    hang_up(crowded, path, limit, chance.choice([0, 10, 2_000]))
+                    hang_up(crowded, path, tally, limit, chance.choice([0, 10, 2_000]))
                     hung_up += 1
             for worker in chance.sample(crowded.demo.workers(), 1):
                 with contextlib.suppress(ProcessLookupError):
