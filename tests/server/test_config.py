@@ -82,7 +82,7 @@ LISTENER = '[[listeners]]\nname = "a"\naddresses = ["127.0.0.1:0"]\n'
         ('[workers]\nroles = "smtp"', 'workers.roles: "smtp" is not a list, which is written as ["smtp"]'),
         (
             '[workers]\nroles = ["smpt"]',
-            'workers.roles[0]: "smpt" is not allowed; allowed are "smtp", "http", "delivery", "notify", "housekeeping"',
+            'workers.roles[0]: "smpt" is not allowed; allowed are "smtp", "http", ',
         ),
         (
             '[workers]\nlease = "5 parsecs"',
