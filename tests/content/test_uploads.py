@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from content_files import chunks, contents, count
@@ -58,6 +59,17 @@ async def test_files_of_the_same_uid_at_the_same_time(uploads: Uploads, account:
         *(uploads.store(account, "x", f"f{n}", "text/plain", None, chunks(b"%d" % n)) for n in range(6))
     )
     assert await uploads.open(account, "x") in made
+
+
+async def test_a_templates_attachment_is_not_replaced_by_a_file_of_its_id(
+    uploads: Uploads, store: Store, account: int
+) -> None:
+    made = await uploads.store(account, "x", "f", "text/plain", None, chunks(b"attached"))
+    async with store.write() as connection:
+        await connection.execute(update(t.upload).values(template_id=5, expires_at=None))
+    with pytest.raises(BadField, match="uid"):
+        await uploads.store(account, "x", "f", "text/plain", None, chunks(b"other"))
+    assert await uploads.of_template(5) == [replace(made, template_id=5, expires_at=None)]
 
 
 async def test_nobody_sees_a_file_before_its_end(uploads: Uploads, store: Store, account: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import email
 import email.policy
 import json
@@ -35,7 +36,7 @@ from ekiden.domains.queries import sending_settings
 from ekiden.domains.service import Domains
 from ekiden.intake.config import IntakeConfig
 from ekiden.intake.door import Door
-from ekiden.intake.errors import IntakeError, MessageTooLarge, QuotaReached, RequestTooLarge, TooManyLinks
+from ekiden.intake.errors import Busy, IntakeError, MessageTooLarge, QuotaReached, RequestTooLarge, TooManyLinks
 from ekiden.intake.mailer import Mailer, base_for
 from ekiden.intake.mailing import Mailing, MailingGroup, MailingRecipient, TrackingWish
 from ekiden.mime.attachment_parts import SharedBuilder
@@ -393,3 +394,19 @@ async def test_a_thousand_recipients_are_one_transaction(office: Office) -> None
     assert len({item.message_id for item in mailed}) == 1000
     assert office.store.counters.commits == before + 1
     assert len(await office.rows(t.message)) == 1000
+
+
+async def test_requests_at_the_same_time_are_bounded_together(office: Office) -> None:
+    """Each would be allowed by itself; what was refused can be sent a moment later."""
+    mailer = Mailer(
+        office.door,
+        Directory(office.store, office.clock),
+        Remembered(office.store, sending_settings),
+        office.tokens,
+        "https://links.example.com",
+        max_memory=1_000_000,
+    )
+    large = office.mailing(text="{{name}} " + "x" * 300_000)  # twice
+    answers = await asyncio.gather(*(mailer.send_all([large]) for _ in range(4)), return_exceptions=True)
+    assert {type(answer) for answer in answers} == {list, Busy}
+    assert await mailer.send_all([large])

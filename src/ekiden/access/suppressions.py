@@ -107,7 +107,7 @@ class Suppressions:
         Hardly a second behind other workers. No query, but for one a second, unless an address is suppressed.
         """
         domain = to_ascii_domain(domain)
-        keys = {address: (domain, _lower(address)) for address in addresses}
+        keys = {address: (domain, address_key(address)) for address in addresses}
         suspects = await self.memory.suspects(account_id, set(keys.values()))
         if not suspects:
             return {}
@@ -319,7 +319,8 @@ def is_hard(cause: Cause, code: int, enhanced: str, text: str) -> bool:
     return enhanced in _GONE or (enhanced in _SAYS_NOTHING and _UNKNOWN.search(text) is not None)
 
 
-def _lower(address: str) -> str:
+def address_key(address: str) -> str:
+    """How ``address``, one that ``core.address`` accepts, is kept: equal for those that are one mailbox to most."""
     local, _, domain = address.rpartition("@")
     if local.startswith('"'):
         local = _unquoted(local)
@@ -334,7 +335,7 @@ def _unquoted(local: str) -> str:
 
 def _address(text: str) -> str:
     try:
-        return _lower(parse_address(text).text)
+        return address_key(parse_address(text).text)
     except BadAddress as error:
         raise SuppressionError("{address!r} is not an e-mail address: {why}", address=text, why=error) from None
 

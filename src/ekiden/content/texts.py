@@ -29,6 +29,7 @@ TEXTS = Texts(
             "{field} は application/pdf のようなメディアタイプです"
         ),
         "{field} is {shortest} to {longest} minutes": "{field} は {shortest}～{longest} 分です",
+        "{field} is that of an attachment of a template": "{field} はテンプレートの添付ファイルの ID です",
         "a file has at most {longest} bytes": "ファイルは {longest} バイトまでです",
         "the files of the account have {longest} bytes in all; wait until some of them have expired": (
             "アカウントのファイルは合計 {longest} バイトまでです。期限が切れるまでお待ちください"

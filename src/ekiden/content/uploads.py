@@ -108,7 +108,12 @@ class Uploads:
         now = self._clock.now()
         async with self._store.write() as connection:
             await lock_account(connection, account_id)
-            await self.expire(connection, table.c.account_id == account_id, table.c.uid == uid)
+            named = table.c.account_id == account_id, table.c.uid == uid
+            if (
+                await connection.execute(select(table.c.id).where(*named, table.c.template_id.is_not(None)))
+            ).first():
+                raise BadField("uid", "{field} is that of an attachment of a template")
+            await self.expire(connection, *named)
             return await self.publish(connection, received, uid=uid, expires_at=now + validity)
 
     async def receive(self, account_id: int, name: str, media_type: str, chunks: AsyncIterable[bytes]) -> Received:

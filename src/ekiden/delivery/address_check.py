@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 from sqlalchemy import Select, and_, select
 
-from ekiden.access.suppressions import is_hard
+from ekiden.access.suppressions import address_key, is_hard
 from ekiden.core.address import Address, parse_address
 from ekiden.core.clock import DAY, Millis
 from ekiden.core.errors import BadAddress
@@ -159,7 +159,7 @@ class AddressChecks:
         listed = select(suppression.c.kind, suppression.c.created_at).where(
             suppression.c.account_id == account_id,
             suppression.c.domain.in_(theirs),
-            suppression.c.address == f"{address.local.lower()}@{address.domain}",
+            suppression.c.address == address_key(address.text),
         )
         async with self._store.read() as connection:
             deliveries = [

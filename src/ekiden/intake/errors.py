@@ -99,3 +99,9 @@ class TemporarilyUnavailable(IntakeError):
     """The store did not take it; the sender still has it, and shall try again."""
 
     default = Reply.of(451, "4.3.0", "The message could not be stored, try again later")
+
+
+class Busy(TemporarilyUnavailable):
+    """Too much is being taken already; a moment later there is room again."""
+
+    default = Reply.of(452, "4.3.1", "Too much is being sent at this moment, try again later")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,7 +18,7 @@ from ekiden.core.ids import format_id
 from ekiden.core.notices import external_id
 from ekiden.core.submission import Recipient, Submission
 from ekiden.domains.queries import SendingSettings
-from ekiden.intake.errors import MessageTooLarge, RequestTooLarge, TemporarilyUnavailable, TooManyLinks
+from ekiden.intake.errors import Busy, MessageTooLarge, RequestTooLarge, TemporarilyUnavailable, TooManyLinks
 from ekiden.intake.mailing import Mailed, Mailing, MailingGroup, MailingRecipient
 from ekiden.mime.compose import Composer
 from ekiden.mime.instrument import instrument
@@ -33,6 +34,8 @@ MAX_LINKS = 150
 """Links of a message that are tracked (Infobip contract §6.2, 6024)."""
 MAX_REQUEST = 268_435_456
 """Octets of all the messages of one request, what they share counted once: they are in memory together."""
+MAX_MEMORY = 2 * MAX_REQUEST
+"""Octets of all requests that a worker takes at the same time."""
 UNSUBSCRIBE_NAME = "unsubscribeUrl"
 _AT_ONCE = 16
 """Messages that are rendered before others on the event loop get their turn."""
@@ -67,6 +70,38 @@ class _Letters(NamedTuple):
     """Its own header says how to leave."""
 
 
+class _Memory:
+    """Octets of all requests that are being taken; at most ``most``."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.taken = 0
+
+    @contextmanager
+    def request(self) -> Iterator[_Share]:
+        """What one request takes, until it has been taken."""
+        share = _Share(self)
+        try:
+            yield share
+        finally:
+            self.taken -= share.taken
+
+
+class _Share:
+    def __init__(self, memory: _Memory) -> None:
+        self._memory = memory
+        self.taken = 0
+
+    def take(self, octets: int) -> None:
+        """Raises ``RequestTooLarge`` for one that is too much by itself, ``Busy`` for one that is too much now."""
+        self.taken += octets
+        self._memory.taken += octets
+        if self.taken > MAX_REQUEST:
+            raise RequestTooLarge
+        if self._memory.taken > self._memory.most:
+            raise Busy
+
+
 class Mailer:
     """One per worker. ``base_url`` is where the pages of ``landing`` are reached."""
 
@@ -77,12 +112,15 @@ class Mailer:
         settings: Remembered[str, SendingSettings],
         tokens: TrackingTokens,
         base_url: str,
+        *,
+        max_memory: int = MAX_MEMORY,
     ) -> None:
         self._door = door
         self._directory = directory
         self._settings = settings
         self._tokens = tokens
         self._base = base_url
+        self._memory = _Memory(max_memory)
 
     def new_id(self) -> int:
         """``Door.new_id``; for shared content, too."""
@@ -93,25 +131,27 @@ class Mailer:
 
         When it returns they are on stable storage. Raises ``IntakeError`` and ``MimeError``; nothing is kept then.
         """
-        plans: list[list[_Plan]] = []
+        plans = [list(_plans(mailing)) for mailing in mailings]
+        with self._memory.request() as memory:
+            submissions = await self._render_all(mailings, plans, memory)
+            receipts = iter(await self._door.submit_all(submissions))
+        return [[mailed for plan in mine for mailed in _mailed(plan, next(receipts))] for mine in plans]
+
+    async def _render_all(
+        self, mailings: Sequence[Mailing], plans: Sequence[Sequence[_Plan]], memory: _Share
+    ) -> list[Submission]:
         submissions: list[Submission] = []
-        octets = 0
-        for mailing in mailings:
+        for mailing, mine in zip(mailings, plans, strict=True):
             if mailing.shared is not None:
-                octets += mailing.shared.content.size
-            mine = list(_plans(mailing))
-            plans.append(mine)
+                memory.take(mailing.shared.content.size)
             letters = await self._letters(mailing)
             for number, plan in enumerate(mine):
                 submission = await self._render(mailing, plan, letters)
                 submissions.append(submission)
-                octets += len(submission.content)
-                if octets > MAX_REQUEST:
-                    raise RequestTooLarge
+                memory.take(len(submission.content))
                 if number % _AT_ONCE == _AT_ONCE - 1:
                     await asyncio.sleep(0)
-        receipts = iter(await self._door.submit_all(submissions))
-        return [[mailed for plan in mine for mailed in _mailed(plan, next(receipts))] for mine in plans]
+        return submissions
 
     async def submit(self, submissions: Sequence[Submission]) -> list[Receipt]:
         """``Door.submit_all``, for messages that come composed."""

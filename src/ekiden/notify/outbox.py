@@ -243,7 +243,7 @@ class Outbox:
         self._metrics.sending(len(self._rounds))
 
     async def _round(self, endpoint: DueEndpoint, notices: Sequence[DueNotice], full: bool) -> None:
-        from ekiden.notify.rounds import Round, failed_round  # its client takes time to load: see _tools
+        from ekiden.notify.rounds import Round, after, failed_round  # its client takes time to load: see _tools
 
         tools = self._tools()
         result: RoundResult | None = None
@@ -263,7 +263,9 @@ class Outbox:
                 result = failed_round(endpoint, tools, str(error))
             except Exception as error:
                 log.exception("callbacks to endpoint %d failed", endpoint.id)
-                result = failed_round(endpoint, tools, f"{type(error).__name__}: {error}"[:500])
+                failed = failed_round(endpoint, tools, f"{type(error).__name__}: {error}"[:500])
+                # What was taken before is not sent again.
+                result = failed if result is None else after(result, failed)
         finally:
             written = False
             try:

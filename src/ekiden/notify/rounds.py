@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ekiden.core.clock import SECOND, Millis
@@ -238,4 +238,15 @@ def failed_round(endpoint: DueEndpoint, tools: Tools, why: str) -> RoundResult:
         failures,
         endpoint.failing_since or now,
         now + wait,
+    )
+
+
+def after(done: RoundResult, failed: RoundResult) -> RoundResult:
+    """What a round came to that ended with ``failed``, and what it had done until then."""
+    return replace(
+        failed,
+        taken=done.taken,
+        postponed=done.postponed,
+        dead=done.dead,
+        sent=(*done.sent, *failed.sent),
     )

@@ -168,7 +168,8 @@ class HardBounces:
                 reason = f"{outcome.code} {outcome.enhanced} {outcome.reason}"
                 await self._suppressions.note_bounce(account.id, domain, outcome.delivery.recipient, reason)
         except UNAVAILABLE as error:
-            log.warning("the bounce of %s is not remembered: %s", format_id(message.id), error)
+            # Not its text: a database quotes the address.
+            log.warning("the bounce of %s is not remembered: %s", format_id(message.id), type(error).__name__)
 
     async def close(self) -> None:
         """Wait for what is being written."""
