@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from ekiden.core.clock import MINUTE, SECOND, Millis
-from ekiden.core.events import Event, EventType
+from ekiden.core.clock import Millis
+from ekiden.core.events import Event
 from ekiden.core.ids import MAX_NODE, IdFactory
 from ekiden.core.notices import NEWS, Route, parse_routes, routes_text
 from ekiden.core.states import Cause, Priority, State
@@ -467,50 +467,3 @@ def claim_shares(limit: int) -> tuple[int, int, int]:
 def _round(share: float) -> int:
     whole = int(share)
     return whole + (random.random() < share - whole)  # noqa: S311 (a lot, not a secret)
-
-
-LOST_REASON = "the worker that had it ended before it reported; the outcome of that attempt is unknown"
-_LOST_FIRST_WAIT: Millis = 5 * SECOND
-_LOST_LONGEST_WAIT: Millis = 60 * MINUTE
-
-
-def lost_wait(attempts: int) -> Millis:
-    """How long a delivery waits that was lost with its worker in its attempt number ``attempts``: thrice as long
-    each time, so that one that takes its worker down cannot keep doing it, yet one that was merely there goes on
-    almost at once."""
-    wait: Millis = _LOST_FIRST_WAIT * 3 ** min(attempts - 1, 10)
-    return min(wait, _LOST_LONGEST_WAIT)
-
-
-def lost_rows(
-    account_id: int,
-    message_id: int,
-    number: int,
-    attempts: int,
-    worker: int,
-    began: Millis,
-    now: Millis,
-    event_id: int,
-) -> tuple[Row, Row]:
-    """The attempt and the event of a delivery that was lost with its worker."""
-    attempt = (
-        account_id,
-        message_id,
-        number,
-        attempts,
-        worker,
-        began,
-        max(now, began),
-        int(State.DEFERRED),
-        int(Cause.OURS),
-        "",
-        "",
-        "",
-        0,
-        "",
-        "",
-        f"# {LOST_REASON}",
-    )
-    data = _to_json({"worker": worker, "attempt": attempts}).decode()
-    event = (account_id, message_id, event_id, number, int(EventType.LEASE_LOST), now, data)
-    return attempt, event

@@ -14,8 +14,9 @@ from ekiden.core.clock import Millis
 from ekiden.core.ids import MAX_NODE
 from ekiden.core.states import Cause, Priority, State
 from ekiden.store.api import StoreError
+from ekiden.store.lost import LOST_REASON, lost_rows, lost_wait
 from ekiden.store.records import DeliveryKey, QueueStats, Registration
-from ekiden.store.rows import LOST_REASON, lost_rows, lost_wait, state_from
+from ekiden.store.rows import state_from
 from ekiden.store.tables import HELD_SQL, SENDING_SQL, WAITING_SQL, attempt, delivery, event, lease, worker
 
 NextId = Callable[[Millis], int]

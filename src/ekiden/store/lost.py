@@ -1,0 +1,58 @@
+"""Deliveries that were lost with the worker that had them: what their traces say, and when they are tried again."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ekiden.core.clock import MINUTE, SECOND, Millis
+from ekiden.core.events import EventType
+from ekiden.core.states import Cause, State
+from ekiden.store.rows import Row
+
+_to_json = msgspec.json.Encoder().encode
+
+LOST_REASON = "the worker that had it ended before it reported; the outcome of that attempt is unknown"
+_LOST_FIRST_WAIT: Millis = 5 * SECOND
+_LOST_LONGEST_WAIT: Millis = 60 * MINUTE
+
+
+def lost_wait(attempts: int) -> Millis:
+    """How long a delivery waits that was lost with its worker in its attempt number ``attempts``: thrice as long
+    each time, so that one that takes its worker down cannot keep doing it, yet one that was merely there goes on
+    almost at once."""
+    wait: Millis = _LOST_FIRST_WAIT * 3 ** min(attempts - 1, 10)
+    return min(wait, _LOST_LONGEST_WAIT)
+
+
+def lost_rows(
+    account_id: int,
+    message_id: int,
+    number: int,
+    attempts: int,
+    worker: int,
+    began: Millis,
+    now: Millis,
+    event_id: int,
+) -> tuple[Row, Row]:
+    """The attempt and the event of a delivery that was lost with its worker."""
+    attempt = (
+        account_id,
+        message_id,
+        number,
+        attempts,
+        worker,
+        began,
+        max(now, began),
+        int(State.DEFERRED),
+        int(Cause.OURS),
+        "",
+        "",
+        "",
+        0,
+        "",
+        "",
+        f"# {LOST_REASON}",
+    )
+    data = _to_json({"worker": worker, "attempt": attempts}).decode()
+    event = (account_id, message_id, event_id, number, int(EventType.LEASE_LOST), now, data)
+    return attempt, event

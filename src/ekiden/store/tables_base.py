@@ -1,0 +1,36 @@
+"""What the definitions of tables have in common (``store.tables``)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import BigInteger, Integer, MetaData, text
+
+from ekiden.core.states import State
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# Columns that hot tables got later keep their default: so no long table had to be written anew.
+EMPTY = text("''")
+# Ids made by the database: BIGINT, except that only INTEGER counts upwards by itself on SQLite.
+Serial = BigInteger().with_variant(Integer, "sqlite")
+# Word for word what a query must say for SQLite to see that a partial index fits (sqlite.org/partialindex.html).
+WAITING_SQL = f"state IN ({int(State.SCHEDULED)}, {int(State.QUEUED)}, {int(State.DEFERRED)})"
+SENDING_SQL = f"state = {int(State.SENDING)}"
+HELD_SQL = f"state = {int(State.HELD)}"
+BULK_SQL = "bulk <> ''"
+REFERENCE_SQL = "reference <> ''"
+CAMPAIGN_SQL = "campaign <> ''"
+APPLICATION_SQL = "application <> ''"
+LIVE_SQL = "dead_at IS NULL"
+
+
+def where(condition: str) -> dict[str, Any]:
+    """The condition of a partial index."""
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}

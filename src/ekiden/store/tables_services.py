@@ -1,0 +1,139 @@
+"""What accounts keep here: endpoints, suppressions, templates, files, pages."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+from ekiden.store.tables_base import Serial, metadata, where
+
+endpoint = Table(
+    "endpoint",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("account_id", BigInteger, nullable=False),
+    Column(
+        "format", Text, nullable=False, comment="what is sent there, and how: notify.formats; 'pull': it is fetched"
+    ),
+    Column("url", Text, nullable=False, comment="empty for 'pull'"),
+    Column("sealed", LargeBinary, comment="how to authenticate there: JSON, encrypted; NULL: not at all"),
+    Column("digest", Text, nullable=False, comment="SHA-256 of format, URL and authentication, hex"),
+    Column("created_at", BigInteger, nullable=False),
+    Column("failures", Integer, nullable=False, comment="in a row; 0: the last request went well"),
+    Column("failing_since", BigInteger),
+    Column("retry_at", BigInteger, nullable=False, comment="the breaker: nothing is sent before"),
+    Column("owner", BigInteger, comment="worker.id of who sends to it now"),
+    UniqueConstraint("account_id", "digest"),
+)
+
+callback = Table(
+    "callback",
+    metadata,
+    Column("account_id", BigInteger, nullable=False),
+    Column("endpoint_id", BigInteger, nullable=False),
+    Column("id", BigInteger, nullable=False, comment="core.ids"),
+    Column("at", BigInteger, nullable=False),
+    Column("millis", Integer, nullable=False, comment="until the answer, or until it was given up"),
+    Column("status", SmallInteger, nullable=False, comment="of HTTP; 0: there was no answer"),
+    Column("answer", Text, nullable=False, comment="its first characters, or what went wrong"),
+    Column("notices", Text, nullable=False, comment="JSON array of the ids that it carried"),
+    PrimaryKeyConstraint("account_id", "endpoint_id", "id"),
+    sqlite_with_rowid=False,
+)
+
+suppression = Table(
+    "suppression",
+    metadata,
+    Column("id", Serial, primary_key=True, comment="grows: workers read what is new"),
+    Column("account_id", BigInteger, nullable=False),
+    Column("domain", Text, nullable=False, comment="sending domain, lower-case A-labels"),
+    Column("address", Text, nullable=False, comment="as core.address writes it, lower case"),
+    Column("kind", Text, nullable=False, comment="'bounce', 'complaint', 'over_quota' or 'unsubscribe'"),
+    Column("reason", Text, nullable=False, comment="the reply that led to it, or who asked for it"),
+    Column("created_at", BigInteger, nullable=False),
+    UniqueConstraint("account_id", "domain", "address", "kind"),
+    Index("ix_suppression_account_id", "account_id", "id"),
+    sqlite_autoincrement=True,
+)
+
+template = Table(
+    "template",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("account_id", BigInteger, nullable=False, index=True),
+    Column("name", Text, nullable=False),
+    Column("sender", Text, nullable=False, comment="From, as it is written in a header"),
+    Column("reply_to", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("preheader", Text, nullable=False),
+    Column("html", Text, nullable=False),
+    Column("landing_page", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+upload = Table(
+    "upload",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("account_id", BigInteger, nullable=False),
+    Column("uid", Text, nullable=False, comment="what the client calls it"),
+    Column("template_id", BigInteger, comment="it is an attachment of that template"),
+    Column("name", Text, nullable=False, comment="file name"),
+    Column("media_type", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, comment="NULL: with its template"),
+    UniqueConstraint("account_id", "uid"),
+    sqlite_autoincrement=True,
+)
+
+upload_piece = Table(
+    "upload_piece",
+    metadata,
+    Column("upload_id", BigInteger, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("upload_id", "number"),
+)
+
+landing_page = Table(
+    "landing_page",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("account_id", BigInteger, nullable=False),
+    Column("uid", Text, nullable=False, comment="what requests call it, such as 1_23456"),
+    Column("name", Text, nullable=False),
+    Column("html", Text, nullable=False, comment="with placeholders; {{unsubscribe}} stands for the button"),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    UniqueConstraint("account_id", "uid"),
+)
+
+address_check = Table(
+    "address_check",
+    metadata,
+    Column("account_id", BigInteger, nullable=False),
+    Column("id", BigInteger, nullable=False, comment="core.ids"),
+    Column("request", Text, nullable=False, comment="id of the request it came with"),
+    Column("address", Text, nullable=False),
+    Column("requested_at", BigInteger, nullable=False),
+    Column("checked_at", BigInteger, comment="NULL: it waits"),
+    Column("owner", BigInteger, comment="worker.id of who checks it now"),
+    Column("result", Text, nullable=False, comment="JSON object: delivery.address_check"),
+    PrimaryKeyConstraint("account_id", "id"),
+    Index("ix_address_check_waiting", "id", **where("checked_at IS NULL")),
+    Index("ix_address_check_request", "account_id", "request", "id"),
+    sqlite_with_rowid=False,
+)
