@@ -11,6 +11,9 @@ CLIENT_STAMPS := $(CLIENTS)/infobip-5/.ready $(CLIENTS)/infobip-6/.ready $(CLIEN
 # With letters for Japanese pages, or the screenshots would show boxes.
 BROWSER_PACKAGES := chromium fonts-ipafont-gothic
 
+# Half of the suite waits for processes it has started: more of them than cores.
+PROCESSES ?= $(shell echo $$(( ($$(nproc 2>/dev/null || echo 2) * 3 + 1) / 2 )))
+
 .PHONY: help setup clients run test check format bench lock clean
 
 help:
@@ -52,7 +55,7 @@ run: setup
 
 test: setup clients
 	@tools/debian-packages $(TEST_PACKAGES)
-	@$(BIN)/python -m pytest --numprocesses=auto $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses=$(PROCESSES) $(ARGS)
 
 check: setup
 	@$(BIN)/ruff format --check .
