@@ -93,7 +93,6 @@ class Program:
                 process.stdin.flush()
                 answer = json.loads(self._line(process), object_hook=_revived)
             except (BrokenPipeError, TimeoutError, EOFError) as error:
-                process.kill()
                 self._end()
                 self._complaints.seek(0)
                 said = self._complaints.read().decode(errors="replace")
@@ -126,11 +125,9 @@ class Program:
         process, self._process = self._process, None
         if process is None:
             return
-        try:
-            process.communicate(timeout=PATIENCE)  # it ends by itself when nothing more can come
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
+        # It has nothing to lose, and its input may be open elsewhere: in what others of this process have forked.
+        process.kill()
+        process.communicate()
 
     def close(self) -> None:
         """End the driver."""
