@@ -61,8 +61,8 @@ class SuppressionMemory:
         self._catching_up: asyncio.Task[None] | None = None
         self._loading: set[asyncio.Task[None]] = set()
 
-    async def suspects(self, account_id: int, keys: Collection[Key]) -> list[Key]:
-        """Those of ``keys`` that may have a row; the others have none."""
+    async def suspects(self, account_id: int, keys: Collection[Key]) -> tuple[list[Key], bool]:
+        """Those of ``keys`` that may have a row; the others have none. False: nothing is known yet, all may."""
         if self._clock.monotonic() - self._checked > MAX_AGE:
             await self._catch_up()
         known = self._accounts.get(account_id)
@@ -73,9 +73,9 @@ class SuppressionMemory:
             task.add_done_callback(self._loading.discard)
         known.used = self._checked
         if not known.ready:
-            return list(keys)
+            return list(keys), False
         hashes = known.hashes
-        return [key for key in keys if _hash(key) in hashes]
+        return [key for key in keys if _hash(key) in hashes], True
 
     def in_vain(self, account_id: int, count: int) -> None:
         """``count`` suspects had no row."""

@@ -108,11 +108,12 @@ class Suppressions:
         """
         domain = to_ascii_domain(domain)
         keys = {address: (domain, address_key(address)) for address in addresses}
-        suspects = await self.memory.suspects(account_id, set(keys.values()))
+        suspects, known = await self.memory.suspects(account_id, set(keys.values()))
         if not suspects:
             return {}
         found = await self._find(account_id, domain, {address for _, address in suspects})
-        self.memory.in_vain(account_id, len(suspects) - len(found))
+        if known:
+            self.memory.in_vain(account_id, len(suspects) - len(found))
         return {given: found[key[1]] for given, key in keys.items() if key[1] in found}
 
     async def find(self, account_id: int, domain: str, address: str, kind: SuppressionKind) -> Suppression | None:
