@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from email import message_from_bytes, policy
 from email.message import EmailMessage
 from typing import Any
 
@@ -136,7 +137,11 @@ def test_unknown_ones_are_taken_off_as_well() -> None:
     assert header.without(read_options(header).names) == b"To: b@x.test\r\nReferences: <a@b>\r\n\r\nbody\r\n"
 
 
-@given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Zl", "Zp"]), min_size=1, max_size=300))
+# U+FFFD is what an encoded word that cannot be decoded shows: it is taken for one.
+_WRITTEN = st.characters(codec="utf-8", exclude_categories=["Cc", "Zl", "Zp"], exclude_characters="\ufffd")
+
+
+@given(st.text(_WRITTEN, min_size=1, max_size=300))
 def test_what_the_standard_library_writes(value: str) -> None:
     message = EmailMessage()
     message["X-IB-Callback-Data"] = value
@@ -144,4 +149,6 @@ def test_what_the_standard_library_writes(value: str) -> None:
     if not value.strip():
         return
     found = read_options(scan(content)).callback_data
-    assert found.split() == value.split()
+    # Where it breaks a line between two words it loses the blank, so it is asked what it has written.
+    written = message_from_bytes(content, policy=policy.default)["X-IB-Callback-Data"]
+    assert found.split() == written.split()

@@ -77,6 +77,16 @@ class SuppressionMemory:
         hashes = known.hashes
         return [key for key in keys if _hash(key) in hashes], True
 
+    def has_none(self, account_id: int) -> bool:
+        """Whether it is known, and lately enough, that the account has no row at all."""
+        known = self._accounts.get(account_id)
+        return (
+            known is not None
+            and known.ready
+            and not len(known.hashes)
+            and self._clock.monotonic() - self._checked <= MAX_AGE
+        )
+
     def in_vain(self, account_id: int, count: int) -> None:
         """``count`` suspects had no row."""
         known = self._accounts.get(account_id)

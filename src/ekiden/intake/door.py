@@ -64,7 +64,7 @@ class Handover(Protocol):
         ...
 
     def offer(self, deliveries: list[Delivery]) -> None:
-        """They are on stable storage, ``SENDING``, owned by this worker, their content in memory."""
+        """They are on stable storage, ``SENDING``, owned by this worker; shared content is only there."""
         ...
 
 
@@ -125,7 +125,9 @@ class Door:
         """Take the message; when this returns it is on stable storage. Raises ``IntakeError``, nothing else."""
         account = await self._account(submission)
         message = (await self._admit(account, submission)).new
-        self._hand_over(message, self._handover.capacity(_due(message), message.message.size))
+        due = _due(message)
+        if due and self._handover.capacity(due, message.message.size):
+            _hand_over(message)
         self.waiting += 1
         try:
             await self._store.accept(self._worker_id, message)
@@ -147,9 +149,11 @@ class Door:
         messages = await self._admit_all(account, submissions)
         due = size = 0
         for message in messages:
-            due += _due(message)
+            own = _due(message)
+            due += own
             size += message.message.size
-            self._hand_over(message, self._handover.capacity(due, size))
+            if own and self._handover.capacity(due, size):
+                _hand_over(message)
         self.waiting += 1
         try:
             await self._store.accept_all(self._worker_id, messages)
@@ -193,18 +197,6 @@ class Door:
             raise AccountSuspended
         return account
 
-    @staticmethod
-    def _hand_over(new: NewMessage, room: bool) -> None:
-        """Before the commit: what is due now goes to this worker's own delivery, if that has room."""
-        if not room:
-            return
-        for delivery in new.deliveries:
-            if delivery.state is State.QUEUED:
-                delivery.state = State.SENDING
-                delivery.attempts = 1
-        if new.shared is None:
-            new.message.content = new.content
-
     def _offer(self, new: NewMessage) -> None:
         """After the commit."""
         deliveries = [delivery for delivery in new.deliveries if delivery.state is State.SENDING]
@@ -226,15 +218,14 @@ class Door:
         shared_size = 0 if shared is None else shared.size
         if len(submission.content) + shared_size > config.max_size:
             raise MessageTooLarge
-        starts = now if submission.send_at is None else max(now, submission.send_at)
-        lives = self._expire_after if submission.expires_after is None else submission.expires_after
-        if lives <= 0:
-            raise AlreadyExpired
         header = scan(submission.content)
         if self._annotator is not None and self._annotator.concerns(header):
             submission = await self._annotator.annotate(submission, header)
             header = scan(submission.content)
-            starts = now if submission.send_at is None else max(now, submission.send_at)
+        starts = now if submission.send_at is None else max(now, submission.send_at)
+        lives = self._expire_after if submission.expires_after is None else submission.expires_after
+        if lives <= 0:
+            raise AlreadyExpired
         if header.count(b"received") > config.max_received:
             raise MailLoop
         keys, due_at, suppressed = await self.policy.clear(account, submission, header, recipients, now)
@@ -245,7 +236,8 @@ class Door:
         message_id = self._ids.next(now) if submission.message_id is None else submission.message_id
         fields = self._new_fields(submission, header, recipients, format_id(message_id), now)
         content = _composed(fields.text, header)
-        if keys:
+        wanted = len(recipients) - len(suppressed)
+        if keys and wanted:  # a content that nobody gets is not kept
             submitted = submission.content if fields.received_only else None
             content = await self._signer.sign(content, keys, now, submitted=submitted, shared=shared) + content
         state = State.SCHEDULED if starts > now else State.QUEUED
@@ -292,7 +284,7 @@ class Door:
         if suppressed:
             events += _drop(deliveries, suppressed, now)
         new = NewMessage(message, content, deliveries, events, shared)
-        return _Admitted(new, len(recipients) - len(suppressed), due_at)
+        return _Admitted(new, wanted, due_at)
 
     def _new_fields(
         self, submission: Submission, header: Header, recipients: list[Recipient], queue_id: str, now: Millis
@@ -326,6 +318,16 @@ class Door:
 def _due(new: NewMessage) -> int:
     """How many deliveries could be made at once."""
     return sum(delivery.state is State.QUEUED for delivery in new.deliveries)
+
+
+def _hand_over(new: NewMessage) -> None:
+    """Before the commit: what is due now goes to this worker's own delivery."""
+    for delivery in new.deliveries:
+        if delivery.state is State.QUEUED:
+            delivery.state = State.SENDING
+            delivery.attempts = 1
+    if new.shared is None:
+        new.message.content = new.content
 
 
 def _receipt(new: NewMessage) -> Receipt:

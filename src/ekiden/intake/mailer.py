@@ -52,8 +52,11 @@ class _Plan(NamedTuple):
     recipients: tuple[MailingRecipient, ...]
     values: Mapping[str, str]
     reference: str
-    together: bool
     reply_to: tuple[Mailbox, ...]
+
+    def reference_of(self, message_id: int) -> str:
+        """All recipients of a common message have one id: its sender's, else that of the queue."""
+        return self.reference or (format_id(message_id) if len(self.recipients) > 1 else "")
 
 
 class _Letters(NamedTuple):
@@ -289,9 +292,7 @@ class Mailer:
             untouched=(way_out,) if way_out else (),
         )
         content = await asyncio.to_thread(composed) if length > _LARGE else composed()
-        reference = plan.reference
-        if plan.together and not reference and len(plan.recipients) > 1:
-            reference = format_id(message_id)
+        reference = plan.reference_of(message_id)
         return Submission(
             account_id=mailing.account_id,
             credential_id=mailing.credential_id,
@@ -325,7 +326,7 @@ def _plans(mailing: Mailing) -> Iterator[_Plan]:
         for recipient in group.recipients:
             values = {**mailing.defaults, **recipient.placeholders} if recipient.placeholders else mailing.defaults
             to = (recipient.mailbox,)
-            yield _Plan(to, (), (recipient,), values, recipient.reference, False, group.reply_to)
+            yield _Plan(to, (), (recipient,), values, recipient.reference, group.reply_to)
 
 
 def _common(mailing: Mailing, group: MailingGroup) -> _Plan:
@@ -342,15 +343,12 @@ def _common(mailing: Mailing, group: MailingGroup) -> _Plan:
         tuple(seen.values()),
         values,
         group.to[0].reference if group.to else "",
-        True,
         group.reply_to,
     )
 
 
 def _mailed(plan: _Plan, receipt: Receipt) -> Iterator[Mailed]:
-    reference = plan.reference
-    if plan.together and not reference and len(plan.recipients) > 1:
-        reference = receipt.queue_id
+    reference = plan.reference_of(receipt.message_id)
     for number, recipient in enumerate(plan.recipients, 1):
         told = external_id(receipt.message_id, number, reference)
         yield Mailed(recipient.address.text, receipt.message_id, number, told)
