@@ -59,7 +59,10 @@ def _finish(connection: sqlite3.Connection, group: Group, ids: EventIds) -> dict
     outcomes = group.outcomes()
     new_values = [outcome_row(worker, outcome, rows.mend) for worker, outcome in outcomes]
     owned = [True] * len(outcomes)
-    if _each_chunk(connection, _finish_sql, new_values) != len(new_values):
+    # Not by ``rowcount``: Python does not count what a statement that begins with WITH changes (-1).
+    before = connection.total_changes
+    _each_chunk(connection, _finish_sql, new_values)
+    if connection.total_changes - before != len(new_values):
         # Rare: at least one is fenced. Nothing else has been written yet, so begin again and look first.
         connection.execute("ROLLBACK")
         connection.execute("BEGIN IMMEDIATE")
@@ -107,16 +110,15 @@ def claim(connection: sqlite3.Connection, unit: Claim) -> list[Delivery]:
     return deliveries
 
 
-def _each_chunk(connection: sqlite3.Connection, sql: Callable[[int], str], rows: Sequence[Row]) -> int:
-    """Run ``sql`` over all ``rows`` in the widest statements there are; returns how many rows changed."""
-    changed = position = 0
+def _each_chunk(connection: sqlite3.Connection, sql: Callable[[int], str], rows: Sequence[Row]) -> None:
+    """Run ``sql`` over all ``rows`` in the widest statements there are."""
+    position = 0
     for size in _chunks(len(rows)):
         flat: list[Any] = []
         for row in rows[position : position + size]:
             flat += row
-        changed += connection.execute(sql(size), flat).rowcount
+        connection.execute(sql(size), flat)
         position += size
-    return changed
 
 
 def _chunks(count: int) -> Iterator[int]:
