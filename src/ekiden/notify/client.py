@@ -19,6 +19,7 @@ from multidict import CIMultiDict
 from ekiden.core.version import VERSION
 from ekiden.dns.resolver import DnsError
 from ekiden.notify.auth import Auth, authenticated
+from ekiden.notify.bounded_answers import BoundedConnector
 from ekiden.notify.endpoints import parse_endpoint_url
 from ekiden.notify.errors import ForbiddenDestination, NotifyError
 from ekiden.notify.schedule import retry_after
@@ -125,7 +126,7 @@ class Client:
         self._clock = clock
         self._destinations = destinations
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
+            connector=BoundedConnector(
                 limit=0,  # the outbox has its own limits, by endpoint
                 resolver=_CheckedResolver(resolver, destinations),
                 use_dns_cache=False,  # the resolver remembers for as long as it may
