@@ -39,6 +39,8 @@ class WorkersConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     roles: tuple[Role, ...] = ALL_ROLES
     lease: Annotated[Duration, msgspec.Meta(ge=1, extra={"unit": "duration"})] = 15.0
     drain_timeout: Duration = 30.0
+    hang_timeout: Annotated[Duration, msgspec.Meta(ge=1, extra={"unit": "duration"})] = 8.0
+    memory: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class CertificateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

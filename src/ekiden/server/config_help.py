@@ -107,6 +107,17 @@ KEYS: dict[str, Help] = {
         "How long a worker may finish what it is doing when it is asked to stop.",
         "停止を求められたワーカーが処理中の仕事を終えるまで待つ時間。",
     ),
+    "workers.hang_timeout": Help(
+        "A worker that does nothing for so long hangs: it is killed and replaced. Best below two thirds of lease.",
+        "この時間まったく動かないワーカーは停止したと見なし、強制終了して置き換えます。"
+        "lease の 3 分の 2 未満にしてください。",
+    ),
+    "workers.memory": Help(
+        "Octets of contents and requests that one worker may hold; 0: a quarter of the machine's memory for all of "
+        "them, from 64 MiB to 1 GiB each.",
+        "一つのワーカーが本文とリクエストに使えるメモリ (オクテット)。0 なら全ワーカーでマシンのメモリの 4 分の 1 "
+        "(ワーカーごとに 64 MiB から 1 GiB)。",
+    ),
     "listeners.name": Help("A name for logs and traces.", "ログとトレースに現れる名前。"),
     "listeners.addresses": Help(
         'Where to listen, such as ["0.0.0.0:587", "[::]:587"].',

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 
 from ekiden.access.directory import Directory
 from ekiden.access.suppressions import Suppressions, is_hard
@@ -11,10 +12,15 @@ from ekiden.access.unavailable import UNAVAILABLE
 from ekiden.core.address import parse_address
 from ekiden.core.ids import format_id
 from ekiden.core.states import Cause, State
+from ekiden.limits.memory import Memory
 from ekiden.server.metrics import WorkerMetrics, memory_bytes
+from ekiden.server.process_limits import open_descriptors
 from ekiden.store.records import Counters, Outcome
 
 log = logging.getLogger(__name__)
+
+_PEAKS = 6
+"""Of ten seconds each."""
 
 
 class DeliveryCounts:
@@ -121,8 +127,10 @@ class CallbackCounts:
 class Sampler:
     """Numbers that are looked at rather than counted: memory, and what the store has counted for itself."""
 
-    def __init__(self, metrics: WorkerMetrics, counters: Counters) -> None:
+    def __init__(self, metrics: WorkerMetrics, counters: Counters, memory: Memory) -> None:
         self._metrics = metrics
+        self._memory = memory
+        self._peaks: deque[int] = deque(maxlen=_PEAKS)
         self._counters = counters
         self._seen = Counters()
 
@@ -134,10 +142,15 @@ class Sampler:
         metrics.rollbacks.inc(now.failures - seen.failures)
         metrics.commit_seconds.inc(now.seconds - seen.seconds)
         self._seen = Counters(now.commits, now.units, now.failures, now.seconds)
+        metrics.budget.set(self._memory.total)
+        metrics.budget_used.set(self._memory.used)
+        metrics.budget_peak.set(max(self._memory.peak, *self._peaks, 0))
 
     def weigh(self) -> None:
-        """Look at the memory of this process; takes a few milliseconds."""
+        """Every ten seconds: look at the memory and the descriptors of this process; takes a few milliseconds."""
         self._metrics.memory.set(memory_bytes())
+        self._metrics.descriptors.set(open_descriptors())
+        self._peaks.append(self._memory.restart_peak())
 
 
 class HardBounces:

@@ -22,6 +22,7 @@ from ekiden.store.records import QueueStats
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _STATS_AGE = 5 * SECOND
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_LAGS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _LONG = (0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 86_400.0)
 _WAITING = (State.HELD, State.SCHEDULED, State.QUEUED, State.SENDING, State.DEFERRED)
 _ENDS = (State.DELIVERED, State.DEFERRED, State.BOUNCED, State.EXPIRED, State.DROPPED, State.CANCELLED)
@@ -118,6 +119,52 @@ class Metrics:
         self.memory = shared.declare(
             "ekiden_memory_bytes", "Memory of all workers; what they share counts once.", "gauge"
         )
+        self.budget = shared.declare(
+            "ekiden_memory_budget_bytes",
+            "Octets that the budgets of all workers allow contents and requests.",
+            "gauge",
+        )
+        self.budget_used = shared.declare(
+            "ekiden_memory_budget_used_bytes", "Octets of them that are taken.", "gauge"
+        )
+        self.budget_peak = shared.declare(
+            "ekiden_memory_budget_peak_bytes",
+            "The most octets that one worker had taken at once within the last minute.",
+            "maximum",
+        )
+        self.descriptors = shared.declare("ekiden_descriptors", "Open descriptors of all workers.", "gauge")
+        self.descriptors_limit = shared.declare(
+            "ekiden_descriptors_limit", "Descriptors that one process may have.", "maximum"
+        )
+        self.accept_paused = shared.declare(
+            "ekiden_accept_paused",
+            "Times that accepting paused because the system had no descriptor or memory left.",
+            "counter",
+        )
+        self.connections_refused = shared.declare(
+            "ekiden_connections_refused",
+            "Connections that found no place: too many in all or from their address.",
+            "counter",
+            ("listener",),
+            [("smtp",), ("http",)],
+        )
+        self.connections_pushed_out = shared.declare(
+            "ekiden_connections_pushed_out",
+            "Connections that had proven nothing and gave their place to a newcomer.",
+            "counter",
+            ("listener",),
+            [("smtp",), ("http",)],
+        )
+        self.loop_lag = shared.declare(
+            "ekiden_loop_lag_seconds", "How long an event loop took to notice a call.", "histogram", bounds=_LAGS
+        )
+        self.loop_lag_max = shared.declare(
+            "ekiden_loop_lag_max_seconds", "The longest of them within the last minute.", "maximum"
+        )
+        self.hangs = shared.declare("ekiden_worker_hangs", "Workers that hung and were killed.", "counter")
+        self.reloads = shared.declare(
+            "ekiden_reloads", "Reloads by how they ended.", "counter", ("result",), [("taken",), ("refused",)]
+        )
         self.alive = shared.declare("ekiden_worker_processes", "Worker processes of this machine.", "gauge")
         self.restarts = shared.declare("ekiden_worker_restarts", "Workers that ended unasked.", "counter")
 
@@ -130,6 +177,7 @@ class WorkerMetrics:
 
     def __init__(self, metrics: Metrics, slot: int) -> None:
         shared = metrics.shared
+        self.slot = slot
 
         def one(family: Family) -> Any:
             return shared.cells(family, slot)[()]
@@ -171,6 +219,18 @@ class WorkerMetrics:
         self.callback_seconds = shared.histogram(metrics.callback_seconds, slot)
         self.callback_endpoints = one(metrics.callback_endpoints)
         self.memory = one(metrics.memory)
+        self.budget = one(metrics.budget)
+        self.budget_used = one(metrics.budget_used)
+        self.budget_peak = one(metrics.budget_peak)
+        self.descriptors = one(metrics.descriptors)
+        self.descriptors_limit = one(metrics.descriptors_limit)
+        self.accept_paused = one(metrics.accept_paused)
+        self.loop_lag = shared.histogram(metrics.loop_lag, slot)
+        self.loop_lag_max = one(metrics.loop_lag_max)
+        self.hangs = one(metrics.hangs)
+        reloads = shared.cells(metrics.reloads, slot)
+        self.reloads_taken = reloads["taken",]
+        self.reloads_refused = reloads["refused",]
         self.alive = one(metrics.alive)
         self.restarts = one(metrics.restarts)
 
@@ -191,7 +251,7 @@ class _Shared(Collector):
             yield from self._queue(self._stats)
 
     def _family(self, family: Family) -> Any:
-        total = self._shared.total
+        total = self._shared.most if family.kind == "maximum" else self._shared.total
         if family.kind == "histogram":
             histogram = HistogramMetricFamily(family.name, family.help)
             at = family.rows[0][1]

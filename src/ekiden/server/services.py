@@ -30,11 +30,13 @@ from ekiden.intake.door import Door, Handover
 from ekiden.intake.mailer import Mailer
 from ekiden.intake.policy import Policy
 from ekiden.intake.signer import Signer
+from ekiden.limits.memory import Memory
 from ekiden.notify.endpoints import Endpoints
 from ekiden.notify.formats import by_name
 from ekiden.notify.outbox import Outbox
 from ekiden.notify.ssrf import Destinations
 from ekiden.sender_auth.dkim_sign import SigningKey
+from ekiden.server.capacity import memory_of_worker
 from ekiden.server.setup import KEY_NAME
 
 if TYPE_CHECKING:
@@ -65,8 +67,17 @@ MAX_COMPOSED = 41_943_040
 class Services:
     """Close it at the end. Raises ``VaultError`` when the instance key cannot be read."""
 
-    def __init__(self, config: Config, store: Store, clock: Clock, ids: IdFactory, worker: int) -> None:
-        """``worker`` is the registration in the store."""
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        clock: Clock,
+        ids: IdFactory,
+        worker: int,
+        memory: Memory | None = None,
+    ) -> None:
+        """``worker`` is the registration in the store; ``memory`` the budget that all rooms of it share."""
+        self.memory = memory or Memory(memory_of_worker(config, 1))
         self._ids = ids
         self._worker = worker
         self._config = config

@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import NamedTuple
 
-_WIDTH = 512  # numbers in a slot
+_WIDTH = 1024  # numbers in a slot
 
 
 class Family(NamedTuple):
@@ -30,7 +30,7 @@ class Family(NamedTuple):
 
 
 class Cell:
-    """A counter or a gauge, bound to a place of this worker's slot."""
+    """A counter, a gauge or a maximum, bound to a place of this worker's slot."""
 
     __slots__ = ("_at", "_view")
 
@@ -85,7 +85,10 @@ class SharedCounters:
         values: Sequence[tuple[str, ...]] = ((),),
         bounds: tuple[float, ...] = (),
     ) -> Family:
-        """A ``counter``, ``gauge`` or ``histogram`` with the given label values."""
+        """A ``counter``, ``gauge``, ``histogram`` or ``maximum`` with the given label values.
+
+        A ``maximum`` is a gauge of which not the sum over all workers matters but the largest.
+        """
         size = len(bounds) + 2 if kind == "histogram" else 1
         rows = []
         for value in values:
@@ -112,9 +115,13 @@ class SharedCounters:
         """The worker of this slot has ended: what it held is gone, what it counted stays."""
         view = self.slot(slot)
         for family in self.families:
-            if family.kind == "gauge":
+            if family.kind in ("gauge", "maximum"):
                 for _, at in family.rows:
                     view[at] = 0.0
+
+    def most(self, at: int) -> float:
+        """The largest number of one place over all slots."""
+        return float(max(self._view[at::_WIDTH]))
 
     def total(self, at: int) -> float:
         """The sum of one place over all slots."""

@@ -24,11 +24,13 @@ from ekiden.core.ids import IdFactory
 from ekiden.core.texts import TranslatedError
 from ekiden.delivery.dispatcher import Dispatcher
 from ekiden.intake.door import Door
+from ekiden.limits.memory import Memory
 from ekiden.net.clock import SystemClock
 from ekiden.net.listen import open_listener
 from ekiden.net.network import LoopbackOnlyNetwork, Network, RealNetwork
 from ekiden.net.tls import CertificateFiles, ServerTls
 from ekiden.notify.outbox import Outbox
+from ekiden.server.capacity import memory_of_worker
 from ekiden.server.config import Config, ListenerConfig
 from ekiden.server.faces import Faces
 from ekiden.server.hooks import CallbackCounts, DeliveryCounts, HardBounces, Sampler, SmtpCounts
@@ -138,6 +140,7 @@ class _Worker:
         self.metrics = spec.metrics.worker(spec.slot)
         self.log = get_logger(worker=spec.number)
         self.stop = asyncio.Event()
+        self.memory = Memory(memory_of_worker(spec.config, spec.workers))
         self.draining = False
         self.listeners: list[SmtpListener] = []
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -156,9 +159,9 @@ class _Worker:
             self.ids = IdFactory(me.node)
             self.heartbeat = Heartbeat(store, self.clock, me.id, self.config.workers.lease, self._lost)
             self._start(self.heartbeat.run(), "heartbeat")
-            sampler = Sampler(self.metrics, store.counters)
+            sampler = Sampler(self.metrics, store.counters, self.memory)
             self._start(self._sample(sampler), "sample")
-            services = Services(self.config, store, self.clock, self.ids, me.id)
+            services = Services(self.config, store, self.clock, self.ids, me.id, self.memory)
             stack.push_async_callback(services.close)
             dispatcher: Dispatcher | None = None
             if "delivery" in roles:

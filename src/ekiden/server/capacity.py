@@ -1,0 +1,85 @@
+"""How much of the machine a worker may use: descriptors for each kind of connection, octets of memory.
+
+Bounds of the configuration are what an operator wants; what the system gives may be less. Every kind of connection
+then gets a part of its own, so that all of them together leave a reserve of descriptors for the store, its files,
+logs, listening sockets and DNS. No kind can take what another needs, and there is nothing to count at run time
+beside the bound of each kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from ekiden.limits.memory import default_memory, machine_memory
+from ekiden.server.config import Config
+
+# Parts of the descriptors, when there are too few for everybody.
+_WEIGHTS = {"smtp": 4, "http": 3, "delivery": 3, "callbacks": 1}
+_HTTP = 1000
+_LEAST_RESERVE = 80
+_MOST_RESERVE = 1024
+
+
+def reserve(descriptors: int) -> int:
+    """How many of a worker's descriptors are not for connections: a quarter, from 80 to 1,024.
+
+    A worker that does nothing has some 30 open; readers of PostgreSQL, questions to DNS servers and what a
+    listener accepts only to refuse it come on top.
+    """
+    return min(_MOST_RESERVE, max(_LEAST_RESERVE, descriptors // 4))
+
+
+def divide(total: int, wanted: Mapping[str, int]) -> dict[str, int]:
+    """``total`` among kinds by weight: nobody gets more than wanted, and what one does not want goes to the others.
+
+    Each gets one at least.
+    """
+    given: dict[str, int] = {}
+    open_kinds = dict(wanted)
+    left = max(total, len(wanted))
+    while open_kinds:
+        weights = sum(_WEIGHTS[kind] for kind in open_kinds)
+        modest = [kind for kind in open_kinds if open_kinds[kind] * weights <= left * _WEIGHTS[kind]]
+        if not modest:
+            return given | {kind: max(1, left * _WEIGHTS[kind] // weights) for kind in open_kinds}
+        for kind in modest:
+            given[kind] = open_kinds.pop(kind)
+            left -= given[kind]
+    return given
+
+
+def fit(config: Config, descriptors: int) -> tuple[Config, dict[str, tuple[int, int]]]:
+    """The configuration with bounds on connections that so many descriptors are enough for.
+
+    Also by kind, what was configured and what is left of it; empty when everything fits.
+    """
+    smtp, http, delivery, callbacks = config.smtp, config.http, config.delivery, config.callbacks
+    wanted = {
+        "smtp": smtp.max_connections,
+        "http": getattr(http, "max_connections", _HTTP),
+        "delivery": delivery.max_connections,
+        "callbacks": callbacks.endpoints * callbacks.concurrency,
+    }
+    room = descriptors - reserve(descriptors)
+    if sum(wanted.values()) <= room:
+        return config, {}
+    given = divide(room, wanted)
+    concurrency = min(callbacks.concurrency, max(1, given["callbacks"] // 16))
+    fitted = msgspec.structs.replace(
+        config,
+        smtp=msgspec.structs.replace(smtp, max_connections=given["smtp"]),
+        delivery=msgspec.structs.replace(delivery, max_connections=given["delivery"]),
+        callbacks=msgspec.structs.replace(
+            callbacks,
+            concurrency=concurrency,
+            endpoints=min(callbacks.endpoints, max(1, given["callbacks"] // concurrency)),
+        ),
+    )
+    return fitted, {kind: (wanted[kind], given[kind]) for kind in wanted if given[kind] < wanted[kind]}
+
+
+def memory_of_worker(config: Config, workers: int) -> int:
+    """Octets of the budget of each of so many workers: as configured, or what the machine has for it."""
+    return config.workers.memory or default_memory(workers, machine_memory())
