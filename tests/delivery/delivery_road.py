@@ -25,6 +25,7 @@ from ekiden.dns.config import DnsConfig
 from ekiden.dns.resolver import DnsResolver
 from ekiden.lab import Lab
 from ekiden.net.clock import SystemClock
+from ekiden.net.destinations import Destinations
 from ekiden.net.network import LoopbackOnlyNetwork
 from ekiden.store import tables as t
 from ekiden.store.api import Store
@@ -227,6 +228,7 @@ async def road(
     network: Any = None,
     resolver: Any = None,
     share: int = 1,
+    destinations: Destinations | None = None,
     **settings: Any,
 ) -> AsyncIterator[Road]:
     """A worker on ``store``. ``settings`` are those of ``DeliveryConfig``."""
@@ -262,6 +264,7 @@ async def road(
         hostname="mx.ekiden.test",
         share=share,
         rng=random.Random(7),
+        destinations=destinations or Destinations(loopback_only=True),
     )
     task = asyncio.create_task(dispatcher.run())
     made = Road(store, lab, registration, dispatcher, ids, clock, metrics, config, task)

@@ -12,6 +12,7 @@ from ekiden.core.states import State
 from ekiden.delivery.config import DeliveryConfig, RouteConfig
 from ekiden.delivery.routing import Candidate, Hop, Route, Router, Unroutable, split_host_port
 from ekiden.dns.resolver import DnsError, DnsTemporary, MxHost, NoMailHost, NoSuchDomain, NullMx, address_of_literal
+from ekiden.net.destinations import OURS, Destinations
 
 Answer = list[MxHost] | type[DnsError]
 
@@ -49,11 +50,21 @@ class Zone:
 
 
 def router(
-    zone: Zone, *routes: RouteConfig, own: str = "", clock: ManualClock | None = None, most: int = 5
+    zone: Zone,
+    *routes: RouteConfig,
+    own: str = "",
+    clock: ManualClock | None = None,
+    most: int = 5,
+    destinations: Destinations | None = None,
 ) -> Router:
     config = DeliveryConfig(smtp_port=2525, routes=routes, max_addresses_per_attempt=most)
     return Router(
-        zone, clock or ManualClock(), config, own_names=frozenset({own} if own else ()), rng=random.Random(1)
+        zone,
+        clock or ManualClock(),
+        config,
+        own_names=frozenset({own} if own else ()),
+        destinations=destinations or Destinations(loopback_only=True),
+        rng=random.Random(1),
     )
 
 
@@ -141,7 +152,9 @@ async def test_preference_first_then_chance() -> None:
 
 async def test_families_alternate_six_first() -> None:
     zone = Zone(hosts={"a": ["::1", "::2", "127.0.0.1", "127.0.0.2", "127.0.0.3"]})
-    candidates, _ = await router(zone).candidates(Route("s", (Hop(1, "a", 25),)))
+    candidates, _ = await router(zone, destinations=Destinations(["::/0", "0.0.0.0/0"])).candidates(
+        Route("s", (Hop(1, "a", 25),))
+    )
     assert [":" in candidate.address for candidate in candidates] == [True, False, True, False, False]
 
 
@@ -210,3 +223,99 @@ def test_hosts_of_static_routes(text: str, host: str, port: int) -> None:
 def test_hosts_that_are_none(text: str) -> None:
     with pytest.raises(ValueError, match="host"):
         split_host_port(text, 25)
+
+
+# where mail must not go
+
+
+async def at(addresses: dict[str, list[str]], *hosts: MxHost, destinations: Destinations) -> list[str]:
+    made = router(Zone({"a.test": list(hosts)}, dict(addresses)), destinations=destinations)
+    found, _ = await made.candidates(await made.route("a.test"))
+    return [candidate.address for candidate in found]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1",
+        "127.8.9.10",
+        "0.0.0.0",
+        "10.1.2.3",
+        "172.16.0.9",
+        "192.168.1.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "224.0.0.1",
+        "255.255.255.255",
+        "192.0.2.25",
+        "::",
+        "::1",
+        "::ffff:127.0.0.1",
+        "::127.0.0.1",
+        "64:ff9b::10.0.0.1",
+        "64:ff9b:1::10.0.0.1",
+        "2002:7f00:1::1",
+        "2001:0:808:808:0:0:80ff:fffe",
+        "fe80::1",
+        "fc00::1",
+        "ff02::1",
+        "2001:db8::1",
+    ],
+)
+async def test_domains_that_lead_inside_are_refused_for_good(address: str) -> None:
+    """By an address literal, by MX and address, and by an address alone; nothing of it is tried."""
+    strict = Destinations()
+    literal = f"[IPv6:{address}]" if ":" in address else f"[{address}]"
+    zone = Zone({literal: [MxHost(0, literal)], "a.test": [MxHost(1, "mx.test")]}, {"mx.test": [address]})
+    made = router(zone, destinations=strict)
+    for domain in (literal, "a.test"):
+        route = await made.route(domain)
+        with pytest.raises(Unroutable) as caught:
+            await made.candidates(route)
+        verdict = caught.value.verdict
+        assert (verdict.state, verdict.code, verdict.enhanced) == (State.BOUNCED, 550, "5.4.4")
+        assert "mail is not delivered to" in verdict.text
+
+
+async def test_hosts_that_may_be_reached_are_while_others_are_skipped() -> None:
+    addresses = {"in.test": ["10.0.0.1"], "both.test": ["::1", "8.8.4.4"], "out.test": ["8.8.8.8"]}
+    hosts = (MxHost(1, "in.test"), MxHost(2, "both.test"), MxHost(3, "out.test"))
+    assert await at(addresses, *hosts, destinations=Destinations()) == ["8.8.4.4", "8.8.8.8"]
+    inside = Destinations(["10.0.0.0/8"], refused_networks=["8.8.4.0/24"])
+    assert await at(addresses, *hosts, destinations=inside) == ["10.0.0.1", "8.8.8.8"]
+
+
+async def test_a_name_that_may_be_mended_waits() -> None:
+    zone = Zone({"a.test": [MxHost(1, "in.test"), MxHost(2, "away.test")]}, {"in.test": ["10.0.0.1"]})
+    zone.hosts["away.test"] = DnsTemporary
+    made = router(zone, destinations=Destinations())
+    with pytest.raises(Unroutable) as caught:
+        await made.candidates(await made.route("a.test"))
+    assert caught.value.verdict.state is State.DEFERRED
+
+
+async def test_behind_an_address_of_ours_nothing_is_tried() -> None:
+    """RFC 5321 §5.1, by address: our own MX may have any name. The public address of this machine is stood for by
+    a documentation address that the policy takes for ours.
+    """
+
+    class Here(Destinations):
+        def refusal(self, text: str) -> str | None:
+            return OURS if text == "8.8.8.8" else super().refusal(text)
+
+    addresses = {"better.test": ["8.8.4.4"], "us.test": ["8.8.8.8"], "worse.test": ["1.1.1.1"]}
+    hosts = (MxHost(1, "better.test"), MxHost(2, "us.test"), MxHost(3, "worse.test"))
+    assert await at(addresses, *hosts, destinations=Here()) == ["8.8.4.4"]
+    with pytest.raises(Unroutable) as caught:
+        await at(addresses, *hosts[1:], destinations=Here())
+    assert (caught.value.verdict.state, caught.value.verdict.enhanced) == (State.BOUNCED, "5.4.6")
+
+
+@pytest.mark.parametrize("name", ["relay.test:2525", "mx1.x.test,mx2.x.test", "a b.test", "*.x.test", ""])
+async def test_names_that_are_no_hosts_are_no_sites(name: str) -> None:
+    """A static route's site has a colon in its name, one of several hosts a comma: nobody joins one by DNS."""
+    with pytest.raises(Unroutable) as caught:
+        await router(Zone({"a.test": [MxHost(1, name)]})).route("a.test")
+    assert caught.value.verdict.enhanced == "5.4.4"
+    kept = await router(Zone({"a.test": [MxHost(1, name), MxHost(2, "mx.test")]})).route("a.test")
+    assert kept.site == "mx.test"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Annotated
 
 import msgspec
@@ -30,6 +31,10 @@ class DeliveryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     routes: tuple[RouteConfig, ...] = ()
     source_address: str = ""
     """The local IP address to connect from; empty: the system chooses."""
+    allowed_networks: tuple[str, ...] = ()
+    """Networks that a recipient's domain may lead to although they are not public, such as ``10.20.0.0/16``."""
+    refused_networks: tuple[str, ...] = ()
+    """Networks that it never may lead to, such as our own address behind NAT. Static routes may always."""
 
     retry: tuple[Duration, ...] = (60.0, 300.0, 900.0, 1_800.0, 3_600.0, 7_200.0, 14_400.0)
     """Waits after the 1st, 2nd, … attempt; the last one repeats."""
@@ -73,6 +78,8 @@ class DeliveryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     def __post_init__(self) -> None:
         if not self.retry or any(wait <= 0 for wait in self.retry):
             raise ValueError("retry needs at least one wait, each longer than 0s")
+        for network in (*self.allowed_networks, *self.refused_networks):
+            ipaddress.ip_network(network)  # a ValueError that names it
         for route in self.routes:
             if not route.domain or not route.hosts:
                 raise ValueError("each of routes needs a domain and at least one host")

@@ -33,6 +33,7 @@ from ekiden.delivery.routing import Route, Router, Unroutable
 from ekiden.delivery.session import Connector
 from ekiden.delivery.site import Site
 from ekiden.dns.resolver import Resolver
+from ekiden.net.destinations import Destinations
 from ekiden.net.network import Network
 from ekiden.net.tls import client_context
 from ekiden.store.api import Store, StoreError
@@ -66,11 +67,12 @@ class Dispatcher:
         share: int = 1,
         tls: ssl.SSLContext | None = None,
         rng: random.Random | None = None,
+        destinations: Destinations | None = None,
         bounced: Callable[[Outcome], None] | None = None,
     ) -> None:
         """``bounced`` is told of each delivery that was refused for good, once that is on stable storage.
 
-        ``hostname``: our name in EHLO and in reports; empty: ``config.helo``.
+        ``hostname``: our name in EHLO and in reports; empty: ``config.helo``. ``destinations``: see ``Router``.
 
         ``share``: how many workers of this node share ``site_concurrency`` and ``memory_limit``.
         """
@@ -84,7 +86,10 @@ class Dispatcher:
         self._metrics = metrics or NoMetrics()
         self._rng = rng or random.Random()  # noqa: S311 - spreading load is no secret
         self._most = max(1, config.site_concurrency // share)
-        self._router = Router(resolver, clock, config, own_names=frozenset({hostname}), rng=self._rng)
+        own_names = frozenset({hostname.lower(), config.helo.lower()} - {""})
+        self._router = Router(
+            resolver, clock, config, own_names=own_names, destinations=destinations, rng=self._rng
+        )
         self._letters = Letters(store, config.memory_limit // max(1, share))
         notifier = Notifier(store, clock, ids, config, hostname)
         self._wake = asyncio.Event()

@@ -252,6 +252,13 @@ def no_route(text: str) -> Verdict:
     return Verdict(State.BOUNCED, Cause.RECIPIENT, 550, "5.4.4", clean(text))
 
 
+def forbidden(text: str) -> Verdict:
+    """Every address that the domain names is one that mail must not go to. As final as no address at all: domains
+    that take no mail often say so with 127.0.0.1, and their senders should hear of it at once.
+    """
+    return Verdict(State.BOUNCED, Cause.RECIPIENT, 550, "5.4.4", clean(text))
+
+
 def mail_loop(text: str) -> Verdict:
     return Verdict(State.BOUNCED, Cause.POLICY, 554, "5.4.6", clean(text))
 

@@ -7,6 +7,7 @@ one provider share its limits. Static routes and address literals are sites of t
 from __future__ import annotations
 
 import random
+import re
 from typing import NamedTuple
 
 from ekiden.core.clock import Clock
@@ -22,9 +23,11 @@ from ekiden.dns.resolver import (
     NullMx,
     Resolver,
 )
+from ekiden.net.destinations import OURS, Destinations
 
 _REMEMBER = 5.0  # seconds; the resolver keeps answers for their own time, this only spares the hot path its await
 _REMEMBER_MOST = 20_000
+_HOST_NAME = re.compile(r"[a-z0-9_.-]+|\[[0-9a-f:.]+\]|\[ipv6:[0-9a-f:.]+\]", re.IGNORECASE)
 
 
 class Hop(NamedTuple):
@@ -38,6 +41,8 @@ class Hop(NamedTuple):
 class Route(NamedTuple):
     site: str
     hops: tuple[Hop, ...]
+    configured: bool = False
+    """A static route: whoever wrote the configuration may lead mail inside."""
 
 
 class Candidate(NamedTuple):
@@ -66,9 +71,16 @@ class Router:
         config: DeliveryConfig,
         *,
         own_names: frozenset[str] = frozenset(),
+        destinations: Destinations | None = None,
         rng: random.Random | None = None,
     ) -> None:
-        """``own_names``: mail hosts that are this platform; a route never goes to them or behind them."""
+        """``own_names``: mail hosts that are this platform; a route never goes to them or behind them.
+
+        ``destinations``: which addresses a domain may lead to.
+        """
+        self._destinations = destinations or Destinations(
+            config.allowed_networks, refused_networks=config.refused_networks
+        )
         self._resolver = resolver
         self._clock = clock
         self._port = config.smtp_port
@@ -127,6 +139,10 @@ class Router:
             raise Unroutable(outcome.null_mx(str(error))) from error
         except DnsError as error:
             raise Unroutable(outcome.no_route(str(error))) from error
+        # A name with other characters is no host's (RFC 1123 §2.1), and could be taken for several or for a port.
+        hosts = [host for host in hosts if _HOST_NAME.fullmatch(host.name)]
+        if not hosts:
+            raise Unroutable(outcome.no_route(f"no MX record of {domain} names a host"))
         hosts = self._without_us(domain, hosts)
         route = Route(
             ",".join(sorted({host.name for host in hosts})),
@@ -149,12 +165,17 @@ class Router:
         """The addresses to try, best first, and remarks about hosts that have none.
 
         By preference; hosts of equal preference in random order (RFC 5321 §5.1), a host's addresses in random
-        order with both families alternating, IPv6 first. Raises ``Unroutable`` when there is not a single one.
+        order with both families alternating, IPv6 first. An address that ``destinations`` refuses is not tried,
+        and behind one of our own machine nothing is (RFC 5321 §5.1). Raises ``Unroutable`` when none is left.
         """
         found: dict[tuple[str, int], Candidate] = {}
         remarks: list[str] = []
         trouble: DnsError | None = None
+        refused = ""
+        ours: int | None = None
         for hop in self._ordered(route.hops):
+            if ours is not None and hop.preference >= ours:
+                break
             try:
                 addresses = await self._resolver.addresses(hop.name)
             except DnsTemporary as error:
@@ -167,12 +188,27 @@ class Router:
             if not addresses:
                 remarks.append(f"# {hop.name} has no address")
             for address in self._alternating(addresses):
+                why = None if route.configured else self._destinations.refusal(address)
+                if why is None and hop.preference == ours:
+                    continue
+                if why is not None:
+                    refused = f"mail is not delivered to {address}: {why}"
+                    remarks.append(f"# {hop.name}: {refused}")
+                    if why is OURS and ours is None:
+                        ours = hop.preference
+                        level = [hop.name for hop in route.hops if hop.preference == ours]
+                        found = {key: value for key, value in found.items() if value.host not in level}
+                    continue
                 found.setdefault((address, hop.port), Candidate(hop.name, address, hop.port))
             if len(found) >= self._most:
                 break
         if not found:
             if trouble is not None:
                 raise Unroutable(outcome.dns_trouble(str(trouble)))
+            if ours is not None:
+                raise Unroutable(outcome.mail_loop(f"{route.site} loops back to this host: {refused}"))
+            if refused:
+                raise Unroutable(outcome.forbidden(refused))
             names = ", ".join(hop.name for hop in route.hops[:5])
             raise Unroutable(outcome.no_route(f"none of the mail hosts has an address: {names}"))
         return list(found.values())[: self._most], remarks
@@ -205,7 +241,7 @@ def static_route(hosts: tuple[str, ...], port: int) -> Route:
     for preference, text in enumerate(hosts):
         name, own_port = split_host_port(text, port)
         hops.append(Hop(preference, name, own_port))
-    return Route(",".join(sorted(f"{hop.name}:{hop.port}" for hop in hops)), tuple(hops))
+    return Route(",".join(sorted(f"{hop.name}:{hop.port}" for hop in hops)), tuple(hops), configured=True)
 
 
 def split_host_port(text: str, port: int) -> tuple[str, int]:

@@ -317,6 +317,14 @@ KEYS: dict[str, Help] = {
         "The local IP address to connect from; empty: the system chooses.",
         "接続元の IP アドレス。空ならシステムが選びます。",
     ),
+    "delivery.allowed_networks": Help(
+        "Networks that recipients' domains may lead to although they are not public, such as 10.20.0.0/16.",
+        "公開されていなくても、宛先ドメインの DNS に従って配送してよいネットワーク (例: 10.20.0.0/16)。",
+    ),
+    "delivery.refused_networks": Help(
+        "Networks that they never may lead to, such as our own address behind NAT.",
+        "DNS が示しても決して配送しないネットワーク (例: NAT の外側の自分のアドレス)。",
+    ),
     "delivery.routes.domain": Help(
         'A domain, ".example.com" for everything below it, or "*" for everything else.',
         'ドメイン。".example.com" はその下のすべて、"*" は残りのすべて。',

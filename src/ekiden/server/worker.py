@@ -26,6 +26,7 @@ from ekiden.delivery.dispatcher import Dispatcher
 from ekiden.intake.door import Door
 from ekiden.limits.memory import Memory
 from ekiden.net.clock import SystemClock
+from ekiden.net.destinations import Destinations
 from ekiden.net.listen import open_listener
 from ekiden.net.network import LoopbackOnlyNetwork, Network, RealNetwork
 from ekiden.net.tls import CertificateFiles, ServerTls
@@ -245,6 +246,11 @@ class _Worker:
             hostname=self.config.hostname,
             share=self.spec.workers,
             bounced=bounces,
+            destinations=Destinations(
+                self.config.delivery.allowed_networks,
+                refused_networks=self.config.delivery.refused_networks,
+                loopback_only=lab,
+            ),
         )
 
     async def _listen(self, store: Store, door: Door, services: Services) -> None:
