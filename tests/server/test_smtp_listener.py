@@ -521,15 +521,55 @@ def test_connections_are_limited(make: Make) -> None:
             assert three.rest() == ["421 4.7.0 Too many connections"]
         others = [Client(harness.port, source=f"127.0.0.{n}") for n in (11, 12, 13)]
         assert [other.reply()[:3] for other in others] == ["220"] * 3
+        # A newcomer is served; who has proven nothing for longest goes.
         with Client(harness.port, source="127.0.0.14") as sixth:
-            assert sixth.rest() == ["421 4.7.0 Too many connections"]
+            assert sixth.reply().startswith("220 ")
+            assert one.rest() == ["421 4.7.0 Too many connections"]
+            assert sixth.ask("QUIT").startswith("221 ")
         for other in others:
             assert other.ask("QUIT").startswith("221 ")
             other.socket.close()
         assert two.ask("QUIT").startswith("221 ")
-        eventually(lambda: harness.listener.sessions == 1)
+        eventually(lambda: harness.listener.sessions == 0)
         with Client(harness.port) as again:
             assert again.reply().startswith("220 ")
+
+
+def test_who_has_logged_in_keeps_its_place(make: Make) -> None:
+    harness = make(smtp={"max_connections": 2, "max_connections_per_address": 2})
+    with Client(harness.port) as one, Client(harness.port, source="127.0.0.11") as two:
+        for client in (one, two):
+            client.secure(harness.context())
+            assert client.ask("AUTH PLAIN " + base64_text(f"\0mailer\0{PASSWORD}")).startswith("235 ")
+        with Client(harness.port, source="127.0.0.12") as three:
+            assert three.rest() == ["421 4.7.0 Too many connections"]
+        assert one.ask("NOOP").startswith("250 ")
+        assert two.ask("QUIT").startswith("221 ")
+        eventually(lambda: harness.listener.sessions == 1)
+        with Client(harness.port, source="127.0.0.12") as four:
+            assert four.reply().startswith("220 ")
+
+
+@pytest.mark.parametrize("stage", ["handshake", "greeted"])
+def test_a_flood_of_silent_connections_serves_newcomers(make: Make, on_loop: str, stage: str) -> None:
+    """Many more than there are places: in their handshake, or after it."""
+    harness = make(mode="tls", loop=on_loop, smtp={"max_connections": 4})
+    with contextlib.ExitStack() as stack:
+        silent = []
+        for number in range(12):
+            client = stack.enter_context(Client(harness.port, source=f"127.0.1.{number + 1}"))
+            silent.append(client)
+            if stage == "greeted":
+                client.start_tls(harness.context())
+                assert client.reply().startswith("220 ")
+        for client in silent[:8]:
+            assert client.rest() == []
+        victim = stack.enter_context(Client(harness.port, source="127.0.2.1"))
+        victim.start_tls(harness.context())
+        assert victim.reply().startswith("220 ")
+        assert harness.listener.admission.connections == 4
+    eventually(lambda: harness.listener.admission.connections == 0)
+    eventually(lambda: harness.listener.sessions == 0)
 
 
 def test_handshakes_count_as_connections(make: Make) -> None:

@@ -102,6 +102,20 @@ class SmtpCounts:
         (self._authenticated if result == "accepted" else self._not_authenticated).inc()
 
 
+class ConnectionCounts:
+    """``limits.connections.ConnectionCounts`` of one kind: ``smtp`` or ``http``."""
+
+    def __init__(self, metrics: WorkerMetrics, kind: str) -> None:
+        self._refused = metrics.connections_refused[kind]
+        self._pushed_out = metrics.connections_pushed_out[kind]
+
+    def refused(self) -> None:
+        self._refused.inc()
+
+    def pushed_out(self) -> None:
+        self._pushed_out.inc()
+
+
 class CallbackCounts:
     """``notify.metrics.OutboxMetrics``."""
 

@@ -225,6 +225,10 @@ class WorkerMetrics:
         self.descriptors = one(metrics.descriptors)
         self.descriptors_limit = one(metrics.descriptors_limit)
         self.accept_paused = one(metrics.accept_paused)
+        refused_by = shared.cells(metrics.connections_refused, slot)
+        pushed_out = shared.cells(metrics.connections_pushed_out, slot)
+        self.connections_refused = {kind: cell for (kind,), cell in refused_by.items()}
+        self.connections_pushed_out = {kind: cell for (kind,), cell in pushed_out.items()}
         self.loop_lag = shared.histogram(metrics.loop_lag, slot)
         self.loop_lag_max = one(metrics.loop_lag_max)
         self.hangs = one(metrics.hangs)

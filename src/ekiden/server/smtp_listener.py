@@ -6,18 +6,21 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ekiden.access.authenticate import Authenticator, Principal
 from ekiden.access.doorstep import Doorstep
 from ekiden.access.failures import address_key
+from ekiden.limits.connections import Place
+from ekiden.net.accept import Acceptor
 from ekiden.net.listen import ListenAddress, Networks, open_listener, parse_listen_address
 from ekiden.net.proxy_protocol import BadProxyHeader, read_proxy_header
 from ekiden.net.tls import ServerTls
 from ekiden.server.smtp_config import SmtpConfig
 from ekiden.server.smtp_session import SmtpSession
-from ekiden.server.smtp_shared import Admission, NoMetrics, SessionContext, SmtpMetrics
+from ekiden.server.smtp_shared import TOO_MANY_CONNECTIONS, Admission, NoMetrics, SessionContext, SmtpMetrics
 from ekiden.smtp.server import ServerConfig
 
 if TYPE_CHECKING:
@@ -72,13 +75,16 @@ class SmtpListener:
         admission: Admission | None = None,
         doorstep: Doorstep | None = None,
         sweep: float = 1.0,
+        paused: Callable[[], None] | None = None,
     ) -> None:
         """``doorstep``: for listeners that only serve SMTP users of configurations with network rules.
 
         ``sweep``: seconds between two looks at all sessions for slow clients; there is no timer per session.
+        ``paused``: called each time that the system has nothing left to accept connections with.
         """
         self.spec = spec
         self._sweep_every = sweep
+        self._paused = paused
         self._config = smtp_config
         self._proxies = Networks(spec.proxy_from)
         self.admission = admission or Admission(smtp_config)
@@ -111,8 +117,8 @@ class SmtpListener:
             admission=self.admission,
         )
         self._sockets: list[socket.socket] = []
-        self._servers: list[asyncio.Server] = []
-        self._acceptors: list[asyncio.Task[None]] = []
+        self._loop: asyncio.AbstractEventLoop
+        self._acceptors: list[Acceptor] = []
         self._beginning: set[asyncio.Task[None]] = set()
         self._sweeper: asyncio.TimerHandle | None = None
         self.addresses: tuple[ListenAddress, ...] = ()
@@ -125,7 +131,7 @@ class SmtpListener:
 
     async def start(self) -> None:
         """Bind and accept. Raises ``OSError`` (with the address in its text) and then listens nowhere."""
-        loop = asyncio.get_running_loop()
+        self._loop = loop = asyncio.get_running_loop()
         try:
             for text in self.spec.addresses:
                 address = parse_listen_address(text)
@@ -135,10 +141,9 @@ class SmtpListener:
                     raise OSError(error.errno, f"cannot listen on {text}: {error.strerror}") from None
             self.addresses = tuple(ListenAddress(*bound.getsockname()[:2]) for bound in self._sockets)
             for bound in self._sockets:
-                if self.spec.mode == "tls" or self._proxies:
-                    self._acceptors.append(loop.create_task(self._accept(bound)))
-                else:
-                    self._servers.append(await loop.create_server(self._session, sock=bound))
+                acceptor = Acceptor(bound, self._accepted, name=self.spec.name, paused=self._paused)
+                self._acceptors.append(acceptor)
+                acceptor.start()
         except BaseException:
             self._stop_accepting()
             raise
@@ -168,17 +173,11 @@ class SmtpListener:
             self._sweeper.cancel()
             self._sweeper = None
 
-    def _session(self) -> SmtpSession:
-        return SmtpSession(self._shared)
-
     def _stop_accepting(self) -> None:
-        for server in self._servers:
-            server.close()
         for acceptor in self._acceptors:
-            acceptor.cancel()
+            acceptor.close()
         for bound in self._sockets:
             bound.close()
-        self._servers.clear()
         self._acceptors.clear()
         self._sockets.clear()
 
@@ -193,38 +192,50 @@ class SmtpListener:
                 session.abort()
         self._sweeper = loop.call_later(self._sweep_every, self._sweep)
 
-    # --- connections that begin with a PROXY header or a TLS handshake ------------------------------------------
+    # --- the beginning of a connection --------------------------------------------------------------------------
 
-    async def _accept(self, bound: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                accepted, _ = await loop.sock_accept(bound)
-            except ConnectionAbortedError:
-                continue
-            except OSError as error:
-                # No more file descriptors, most likely; those who wait in the backlog can wait a little longer.
-                log.warning("listener %s cannot accept: %s", self.spec.name, error.strerror)
-                await asyncio.sleep(0.2)
-                continue
-            if len(self._beginning) >= self._config.max_connections:
+    def _accepted(self, accepted: socket.socket, address: Any) -> None:
+        """Called for each connection. Who has no place is told so at once; the handshake that it would take in mode
+        ``tls`` is not worth it."""
+        peer = str(address[0])
+        trusted = peer in self._proxies or peer in self._shared.trusted_networks
+        place = self.admission.places.enter(address_key(peer), accepted.close, trusted=trusted)
+        if place is None:
+            self._turn_away(accepted)
+            return
+        task = self._loop.create_task(self._begin(accepted, peer, place))
+        self._beginning.add(task)
+
+        def cut() -> None:
+            task.cancel()
+
+        def done(_: asyncio.Task[None]) -> None:
+            self._beginning.discard(task)
+            if task.cancelled():  # perhaps before it did anything
                 accepted.close()
-                continue
-            task = loop.create_task(self._begin(accepted))
-            self._beginning.add(task)
-            task.add_done_callback(self._beginning.discard)
+                place.leave()
 
-    async def _begin(self, accepted: socket.socket) -> None:
+        place.cut_with(cut)
+        task.add_done_callback(done)
+
+    def _turn_away(self, accepted: socket.socket) -> None:
+        if self.spec.mode != "tls":
+            with suppress(OSError):
+                accepted.send(TOO_MANY_CONNECTIONS.encode())
+        accepted.close()
+
+    async def _begin(self, accepted: socket.socket, peer: str, place: Place) -> None:
         session: SmtpSession | None = None
         try:
-            peer = str(accepted.getpeername()[0])
             if peer in self._proxies:
                 header = await read_proxy_header(accepted, self._config.tls_timeout)
                 if header.source is not None:
                     peer = header.source.host
-            session = self._admit(peer)
-            if session is not None:
-                await self._hand_over(accepted, session)
+                    if not place.move(address_key(peer), trusted=peer in self._shared.trusted_networks):
+                        self._turn_away(accepted)
+                        return
+            session = SmtpSession(self._shared, peer, place)
+            await self._hand_over(accepted, session)
         except (BadProxyHeader, TimeoutError, OSError) as error:
             log.debug("listener %s: a connection ended before it began: %s", self.spec.name, error)
         except Exception:
@@ -232,22 +243,13 @@ class SmtpListener:
         finally:
             if session is None:
                 accepted.close()
-            else:
-                session.never_began()
-
-    def _admit(self, peer: str) -> SmtpSession | None:
-        """The session for a client; ``None``: one connection too many, which cannot be said before a handshake."""
-        if self.spec.mode != "tls":
-            return SmtpSession(self._shared, peer)
-        key = address_key(peer)
-        if not self.admission.enter(key, trusted=peer in self._shared.trusted_networks):
-            return None
-        return SmtpSession(self._shared, peer, key)
+            if session is None or not session.began:
+                place.leave()
 
     async def _hand_over(self, accepted: socket.socket, session: SmtpSession) -> None:
         """The loop owns the socket from here on, and closes it."""
         tls = self._shared.tls if self.spec.mode == "tls" else None
-        await asyncio.get_running_loop().connect_accepted_socket(
+        await self._loop.connect_accepted_socket(
             lambda: session,
             accepted,
             ssl=None if tls is None else tls.context,

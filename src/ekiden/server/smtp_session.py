@@ -12,9 +12,9 @@ import ssl
 from collections.abc import Coroutine
 from typing import Any, cast
 
-from ekiden.access.failures import address_key
 from ekiden.core.submission import Origin, Submission
 from ekiden.intake.errors import IntakeError
+from ekiden.limits.connections import Place
 from ekiden.net.tls import describe_tls
 from ekiden.server.smtp_shared import NOT_TRUSTED, TOO_MANY_CONNECTIONS, ContentPace, SessionContext
 from ekiden.server.smtp_visitor import Pending, Visitor
@@ -51,14 +51,11 @@ TOO_MUCH_HELP = Reply.of(421, "4.7.0", "Error: too many commands at once")
 
 
 class SmtpSession(asyncio.Protocol):
-    """Made by the listener for each connection.
+    """Made by the listener for each connection: from ``peer``, the client's address, in its ``place``."""
 
-    ``peer`` is the client's address when the listener knows it better than the socket (PROXY); ``counted_as`` the
-    key under which it has been admitted already.
-    """
-
-    def __init__(self, shared: SessionContext, peer: str = "", counted_as: str | None = None) -> None:
+    def __init__(self, shared: SessionContext, peer: str, place: Place) -> None:
         self.peer = peer
+        self._place = place
         self._shared = shared
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
@@ -73,7 +70,6 @@ class SmtpSession(asyncio.Protocol):
         self._eof = False
         self._lost = False
         self._in_transaction = False
-        self._counted_as = counted_as
         self._reading_paused = False
         self._writing_paused_at = 0.0
         self._closing_since = 0.0
@@ -91,9 +87,7 @@ class SmtpSession(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(_MAX_UNREAD)
         self._opened = self._progress = self._last_message = self._last_data = self._loop.time()
-        if not self.peer:
-            name = transport.get_extra_info("peername")
-            self.peer = name[0] if name else ""
+        self._place.cut_with(self.push_out)
         self._trusted = trusted = self.peer in shared.trusted_networks
         self._visitor = Visitor(shared, self.peer)
         if trusted:
@@ -110,12 +104,6 @@ class SmtpSession(asyncio.Protocol):
             self._connection.refuse(NOT_TRUSTED)
         elif not trusted and (refusal := self._visitor.connect()) is not None:
             self._connection.refuse(refusal)
-        elif self._counted_as is None:
-            key = address_key(self.peer)
-            if shared.admission.enter(key, trusted=trusted):
-                self._counted_as = key
-            else:
-                self._connection.refuse(TOO_MANY_CONNECTIONS)
         self._work()
         if shared.draining:
             self.drain()
@@ -149,7 +137,7 @@ class SmtpSession(asyncio.Protocol):
         self._lost = True
         self._shared.sessions.discard(self)
         self._shared.metrics.connection_closed()
-        self._leave()
+        self._place.leave()
         self._account()
 
     def pause_writing(self) -> None:
@@ -160,17 +148,23 @@ class SmtpSession(asyncio.Protocol):
         self._writing_paused_at = 0.0
         self._resume_reading()
 
-    def _leave(self) -> None:
-        if self._counted_as is not None:
-            self._shared.admission.leave(self._counted_as)
-            self._counted_as = None
-
     # --- what the listener calls ----------------------------------------------------------------------------
 
-    def never_began(self) -> None:
-        """Its handshake failed, and nothing above will be called."""
-        if not self._opened:
-            self._leave()
+    @property
+    def began(self) -> bool:
+        """The loop has called ``connection_made`` and will call ``connection_lost``."""
+        return self._opened > 0
+
+    def push_out(self) -> None:
+        """A newcomer gets its place: it goes at once, with a word if that is possible without waiting."""
+        if self._lost:
+            return
+        if self._tls or self._handshaking or self._closing_since:
+            self._transport.abort()
+        else:
+            self._closing_since = self._loop.time()
+            self._transport.write(TOO_MANY_CONNECTIONS.encode())
+            self._transport.close()
 
     @property
     def closing(self) -> bool:
@@ -328,6 +322,7 @@ class SmtpSession(asyncio.Protocol):
             refusal = await self._visitor.authenticate(event)
             if refusal is None:
                 self._origins.clear()
+                self._place.settle()
                 self._connection.accept_auth()
             else:
                 self._connection.reject_auth(refusal)
@@ -433,6 +428,7 @@ class SmtpSession(asyncio.Protocol):
         self._progress = self._loop.time()
         self._connection.tls_established(describe_tls(upgraded.get_extra_info("ssl_object")))
         self._visitor.principal = shared.trusted if self._trusted else None
+        self._place.unsettle()
         self._origins.clear()
         early, self._early = self._early, b""
         if early:

@@ -9,6 +9,7 @@ from ekiden.access.authenticate import Authenticator, Principal
 from ekiden.access.doorstep import Doorstep
 from ekiden.access.gate import Gate
 from ekiden.access.refusals import Refusals
+from ekiden.limits.connections import ConnectionCounts, Connections
 from ekiden.net.listen import Networks
 from ekiden.net.tls import ServerTls
 from ekiden.server.smtp_config import SmtpConfig
@@ -69,32 +70,16 @@ class NoMetrics:
 class Admission:
     """Connections and memory of one worker, over all its listeners."""
 
-    def __init__(self, config: SmtpConfig) -> None:
-        self._max = config.max_connections
-        self._max_per_address = config.max_connections_per_address
+    def __init__(self, config: SmtpConfig, counts: ConnectionCounts | None = None) -> None:
+        self.places = Connections(config.max_connections, config.max_connections_per_address, counts)
         self.max_memory = config.max_memory
         self.memory = 0
         """Octets of contents that are being received or stored."""
-        self.connections = 0
-        self._by_address: dict[str, int] = {}
 
-    def enter(self, key: str, *, trusted: bool) -> bool:
-        """Count a connection from ``address_key(address)``; False: one too many, and not counted."""
-        if self.connections >= self._max:
-            return False
-        count = self._by_address.get(key, 0)
-        if count >= self._max_per_address and not trusted:
-            return False
-        self.connections += 1
-        self._by_address[key] = count + 1
-        return True
-
-    def leave(self, key: str) -> None:
-        """What ``enter`` counted has ended."""
-        self.connections -= 1
-        count = self._by_address.pop(key) - 1
-        if count:
-            self._by_address[key] = count
+    @property
+    def connections(self) -> int:
+        """Open ones, from being accepted on."""
+        return self.places.open
 
 
 class ContentPace:

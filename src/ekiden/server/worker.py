@@ -34,7 +34,7 @@ from ekiden.notify.outbox import Outbox
 from ekiden.server.capacity import memory_of_worker
 from ekiden.server.config import Config, ListenerConfig
 from ekiden.server.faces import Faces
-from ekiden.server.hooks import CallbackCounts, DeliveryCounts, HardBounces, Sampler, SmtpCounts
+from ekiden.server.hooks import CallbackCounts, ConnectionCounts, DeliveryCounts, HardBounces, Sampler, SmtpCounts
 from ekiden.server.housekeeping import Duties, Heartbeat
 from ekiden.server.http import HttpServer, make_app
 from ekiden.server.logging import get_logger
@@ -256,7 +256,7 @@ class _Worker:
     async def _listen(self, store: Store, door: Door, services: Services) -> None:
         config = self.config
         counts = SmtpCounts(self.metrics)
-        admission = Admission(config.smtp)
+        admission = Admission(config.smtp, ConnectionCounts(self.metrics, "smtp"))
         files = certificate_files(config)
         for listener in config.listeners:
             spec = ListenerSpec(
@@ -280,6 +280,7 @@ class _Worker:
                 counts,
                 admission=admission,
                 doorstep=services.doorstep if listener.restricted else None,
+                paused=self.metrics.accept_paused.inc,
             )
             await made.start()
             self.listeners.append(made)
