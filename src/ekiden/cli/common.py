@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 from collections.abc import AsyncIterator, Coroutine
@@ -12,11 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
 import typer
-from rich.console import Console
 
+from ekiden.cli.terminal import Terminal, say
 from ekiden.cli.texts import TEXTS
 from ekiden.core.errors import EkidenError
 from ekiden.core.texts import Language, TranslatedError, language
+from ekiden.core.visible import visible_json
 
 if TYPE_CHECKING:
     from ekiden.server.config import Config
@@ -46,9 +48,9 @@ class CliError(TranslatedError):
         super().__init__(TEXTS, template, **values)
 
 
-def error_console() -> Console:
+def error_console() -> Terminal:
     """Where progress and remarks go, so that standard output stays usable in a pipe."""
-    return Console(stderr=True, highlight=False)
+    return Terminal(stderr=True)
 
 
 def lang() -> Language:
@@ -62,11 +64,14 @@ def tr(text: str, **values: Any) -> str:
 
 
 def print_json(value: Any) -> None:
-    """One JSON document: indented for a terminal, one line for a pipe."""
-    data = msgspec.json.encode(value)
+    """One JSON document: indented for a terminal, one line for a pipe. It is exact: what hides is escaped."""
+    try:
+        text = msgspec.json.encode(value).decode()
+    except UnicodeEncodeError:  # lone surrogates, which JSON can say and UTF-8 cannot
+        text = json.dumps(msgspec.to_builtins(value), separators=(",", ":"))
     if sys.stdout.isatty():
-        data = msgspec.json.format(data, indent=2)
-    sys.stdout.write(data.decode() + "\n")
+        text = msgspec.json.format(text, indent=2)
+    sys.stdout.write(visible_json(text) + "\n")
     sys.stdout.flush()
 
 
@@ -77,7 +82,7 @@ def error_text(error: EkidenError) -> str:
 
 def show_error(error: EkidenError) -> None:
     """The error as the user reads it, on standard error."""
-    print(f"ekiden: {error_text(error)}", file=sys.stderr)
+    say(f"ekiden: {error_text(error)}", stderr=True)
 
 
 def load(config: Path | None) -> Config:

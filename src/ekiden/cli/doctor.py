@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 import typer
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 from ekiden.cli.common import ConfigOption, JsonOption, lang, load, print_json, run_async
@@ -124,9 +125,9 @@ def _print(findings: list[Finding], language: Language) -> None:
     table = make_table("", *(TEXTS(name, language) for name in ("what", "found")))
     for finding in findings:
         title, what, fix = finding.told(language)
-        cell = Text(what)
+        cell: RenderableType = what
         if fix and finding.level != "ok":
-            cell.append(f"\n→ {fix}", "bold")
+            cell = Group(Text(what), Text(f"→ {fix}", "bold"))
         table.add_row(Text(TEXTS(finding.level, language), _COLOURS[finding.level]), title, cell)
     out = output()
     out.print(table)

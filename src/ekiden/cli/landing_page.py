@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from ekiden.cli.common import ConfigOption, JsonOption, error_console, load, ope
 from ekiden.cli.opt_out_texts import tr, unreadable
 from ekiden.cli.tables import iso, local_time, make_table, output
 from ekiden.content.landing_pages import LandingPage, LandingPages
+from ekiden.core.visible import visible_text
 from ekiden.net.clock import SystemClock
 
 app = typer.Typer(no_args_is_help=True, help="Landing pages: an account's own pages to unsubscribe.")
@@ -111,7 +113,8 @@ def show(
     if as_json:
         print_json({**page_json(found, account), "html": found.html})
     else:
-        typer.echo(found.html, nl=not found.html.endswith("\n"))
+        html = visible_text(found.html) if sys.stdout.isatty() else found.html
+        typer.echo(html, nl=not html.endswith("\n"))
 
 
 @app.command()

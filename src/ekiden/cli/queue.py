@@ -37,6 +37,7 @@ from ekiden.cli.queue_filter import (
     parse_target,
 )
 from ekiden.cli.tables import iso, make_table, output, relative, span
+from ekiden.cli.terminal import say
 from ekiden.core.clock import SECOND, Millis
 from ekiden.core.ids import IdFactory, format_id
 from ekiden.store.api import Store
@@ -158,8 +159,11 @@ def show(
     if content:
         if data is None:
             raise CliError("the content of {id} has been removed, as nobody needs it any more", id=id)
-        sys.stdout.flush()
-        typer.get_binary_stream("stdout").write(data)
+        if sys.stdout.isatty():
+            say(data.decode("utf-8", "surrogateescape").replace("\r\n", "\n"))
+        else:
+            sys.stdout.flush()
+            typer.get_binary_stream("stdout").write(data)
     elif as_json:
         print_json(message_json(trace))
     else:

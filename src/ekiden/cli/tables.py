@@ -7,9 +7,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from rich import box
-from rich.console import Console
-from rich.table import Table
 
+from ekiden.cli.terminal import Terminal, TextTable
 from ekiden.core.clock import DAY, HOUR, MINUTE, SECOND, Millis
 from ekiden.core.states import State
 from ekiden.core.texts import Language
@@ -18,14 +17,14 @@ PIPE_WIDTH = 2000
 """In a pipe nothing is folded: a line of a table is a line of the output."""
 
 
-def output() -> Console:
+def output() -> Terminal:
     """Standard output: as wide as the terminal, or unfolded and without colours in a pipe."""
-    return Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+    return Terminal(width=None if sys.stdout.isatty() else PIPE_WIDTH)
 
 
-def make_table(*columns: str, right: tuple[str, ...] = (), translate: Callable[[str], str] = str) -> Table:
+def make_table(*columns: str, right: tuple[str, ...] = (), translate: Callable[[str], str] = str) -> TextTable:
     """A table with these headings, once they are translated; those named in ``right`` hold numbers."""
-    table = Table(box=box.SIMPLE_HEAD if sys.stdout.isatty() else None, pad_edge=False, header_style="bold")
+    table = TextTable(box=box.SIMPLE_HEAD if sys.stdout.isatty() else None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(
             translate(column),

@@ -1,0 +1,110 @@
+"""Log lines that somebody outside can cause as often as they like: one line, then one with a number.
+
+Whoever knocks at a door ten thousand times a minute must fill neither the disk nor the eyes of the operator. The
+first line of a kind is written at once; what repeats it is counted, and told as ``repeated=n`` once an interval.
+The first lines of other keys (other addresses, other accounts) are written, too, up to a bound that all keys share.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Any, Final
+
+import structlog
+
+EVERY: Final = 10.0
+"""Seconds between two lines that say the same."""
+LINES: Final = 20
+"""Lines of one kind in that time, whatever their keys."""
+_MAX_KEYS: Final = 2_000
+
+
+class Repeats:
+    """Counts: ``burst`` lines of a key are written each ``every`` seconds. Bounded: the oldest key is forgotten."""
+
+    def __init__(self, every: float = EVERY, burst: int = 1, *, most: int = _MAX_KEYS) -> None:
+        self.every = every
+        self._burst = burst
+        self._most = most
+        self._keys: OrderedDict[Hashable, list[float]] = OrderedDict()  # since when, written, not written
+
+    def admit(self, key: Hashable, now: float) -> int | None:
+        """``None``: count it and write nothing; else how many were not written since the last line."""
+        entry = self._keys.get(key)
+        if entry is None:
+            self._keys[key] = [now, 1, 0]
+            if len(self._keys) > self._most:
+                self._keys.popitem(last=False)
+            return 0
+        if now - entry[0] >= self.every:
+            missing = int(entry[2])
+            entry[:] = [now, 1, 0]
+            self._keys.move_to_end(key)
+            return missing
+        if entry[1] < self._burst:
+            entry[1] += 1
+            return 0
+        entry[2] += 1
+        return None
+
+
+class RepeatedLog:
+    """``structlog`` with that bound. One for each room; its methods may be called from threads without a loop, too.
+
+    Counts that nobody repeats any more are told when the interval ends, if there is a running loop.
+    """
+
+    def __init__(
+        self, name: str, *, every: float = EVERY, lines: int = LINES, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._log = structlog.get_logger(name)
+        self._clock = clock
+        self._every = every
+        self._same = Repeats(every)
+        self._all = Repeats(every, lines)
+        self._untold: dict[str, list[Any]] = {}  # by event: method, how many, what the last one said
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def info(self, event: str, *, key: Hashable = (), **facts: Any) -> None:
+        """``key``: lines with another one are told apart; ``facts`` as everywhere in the log."""
+        self._write("info", event, key, facts)
+
+    def warning(self, event: str, *, key: Hashable = (), **facts: Any) -> None:
+        """As ``info``."""
+        self._write("warning", event, key, facts)
+
+    def error(self, event: str, *, key: Hashable = (), **facts: Any) -> None:
+        """As ``info``."""
+        self._write("error", event, key, facts)
+
+    def _write(self, method: str, event: str, key: Hashable, facts: dict[str, Any]) -> None:
+        now = self._clock()
+        if self._same.admit((event, key), now) is not None and self._all.admit(event, now) is not None:
+            getattr(self._log, method)(event, **facts)
+            return
+        untold = self._untold.get(event)
+        if untold is None:
+            self._untold[event] = [method, 1, facts]
+        else:
+            untold[1] += 1
+            untold[2] = facts
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        if self._timer is None or self._loop is not loop:
+            self._loop = loop
+            self._timer = loop.call_later(self._every, self.flush)
+
+    def flush(self) -> None:
+        """Tell what was counted and not told yet: one line for each event, with the facts of the last."""
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+        untold, self._untold = self._untold, {}
+        for event, (method, count, facts) in untold.items():
+            getattr(self._log, method)(event, **facts, repeated=count)
