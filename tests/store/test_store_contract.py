@@ -280,6 +280,27 @@ async def test_one_at_a_time_low_priority_is_still_served(store: Store, worker: 
     pytest.fail("400 claims, and none for the low priority")
 
 
+async def test_claims_in_turn_give_each_account_as_much_as_the_others(
+    store: Store, worker: Registration, maker: Maker
+) -> None:
+    """A million due first of one account does not stand before the only one of another."""
+    await store.accept(worker.id, maker.message(300, priority=Priority.HIGH))
+    for account, due_at in ((7, NOW), (9, NOW), (12, NOW + 60_000)):
+        await store.accept(worker.id, maker.message(2, account=account, due_at=due_at, priority=Priority.LOW))
+    await store.accept(worker.id, maker.message(state=State.HELD, account=20))
+    one = (await store.waiting_accounts(0, 1))[0]
+    assert await store.waiting_accounts(0, 10) == sorted({one, 7, 9, 12})
+    assert await store.waiting_accounts(7, 2) == [9, 12]
+    assert await store.waiting_accounts(12, 2) == []
+    claimed = await store.claim(worker.id, NOW, 12, [one, 7, 9, 12])
+    assert Counter(d.message.account_id for d in claimed) == {one: 3, 7: 2, 9: 2}
+    assert all(d.state is State.SENDING and d.attempts == 1 for d in claimed)
+    again = await store.claim(worker.id, NOW, 12, [one, 7])
+    assert Counter(d.message.account_id for d in again) == {one: 6}
+    assert not {d.key for d in claimed} & {d.key for d in again}
+    assert len(await store.claim(worker.id, NOW, 2, [one, 7, 9, 12])) == 1
+
+
 async def test_two_workers_never_claim_the_same(store: Store, maker: Maker) -> None:
     a = await store.register_worker("host-a", 1, NOW, TTL)
     b = await store.register_worker("host-b", 2, NOW, TTL)

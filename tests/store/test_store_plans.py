@@ -65,6 +65,13 @@ def test_sqlite_claims_from_the_index_of_what_is_due(sqlite_file: sqlite3.Connec
     assert due == ["SEARCH delivery USING COVERING INDEX ix_delivery_due (priority=? AND due_at<?)"] * 3
 
 
+def test_sqlite_claims_in_turn_from_the_index_of_accounts(sqlite_file: sqlite3.Connection) -> None:
+    steps = [row[3] for row in sqlite_file.execute(f"EXPLAIN QUERY PLAN {sqlite_statements.TURN_SQL}", [1] * 4)]
+    assert steps == [
+        "SEARCH delivery USING COVERING INDEX ix_delivery_turn (account_id=? AND priority=? AND due_at<?)"
+    ]
+
+
 async def test_postgresql_claims_from_the_index_of_what_is_due(postgresql_url: str) -> None:
     store = await open_store(postgresql_url)
     worker = await store.register_worker("host", 1, NOW, TTL)
@@ -84,6 +91,12 @@ async def test_postgresql_claims_from_the_index_of_what_is_due(postgresql_url: s
             due = [node for node in nodes if node.get("Index Name") == "ix_delivery_due"]
             assert len(due) == 3
             assert sum(node["Actual Rows"] for node in due) == claimed
+            assert not [node for node in nodes if node["Node Type"] == "Seq Scan"]
+            (explained,) = await connection.fetch(
+                f"EXPLAIN (FORMAT JSON) {postgresql_statements.TURN_SQL}", NOW, 100, [1, 2], 50, 1
+            )
+            nodes = list(flattened(json.loads(explained[0])[0]["Plan"]))
+            assert "ix_delivery_turn" in {node.get("Index Name") for node in nodes}, nodes
             assert not [node for node in nodes if node["Node Type"] == "Seq Scan"]
         for name in ("_FINISH", "_FREE", "_LOCK_CONTENT", "_REMOVE_CONTENT"):
             sql = getattr(postgresql_statements, name)

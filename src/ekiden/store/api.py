@@ -107,8 +107,11 @@ class Store(Protocol):
         """Write events that belong to no attempt, such as opens, and the notices of them."""
         ...
 
-    async def claim(self, worker: int, now: Millis, limit: int) -> list[Delivery]:
+    async def claim(self, worker: int, now: Millis, limit: int, accounts: Sequence[int] = ()) -> list[Delivery]:
         """Own up to ``limit`` due deliveries: higher priorities first, but each priority gets a share.
+
+        With ``accounts``: of these only, and each of them gets as much as the others of each priority, so that
+        whoever has a million due does not stand before who has one.
 
         Each is now ``SENDING`` with its attempt counted and committed; its ``due_at`` is ``now``. Contents are
         not loaded; deliveries of one message share one ``Message``.
@@ -142,6 +145,10 @@ class Store(Protocol):
 
         They come from a commit whose answer was lost: the rows are there, and nobody was told. Returns how many.
         """
+        ...
+
+    async def waiting_accounts(self, after: int, limit: int) -> list[int]:
+        """The next ``limit`` accounts above ``after`` with deliveries that wait, due or not, in order."""
         ...
 
     async def next_due(self, now: Millis) -> Millis | None:

@@ -92,8 +92,8 @@ class BaseStore(ABC):
         if any(noted.routes for noted in events):
             self._noticed()
 
-    async def claim(self, worker: int, now: Millis, limit: int) -> list[Delivery]:
-        claimed: list[Delivery] = await self._writer.submit(Claim(worker, now, limit))
+    async def claim(self, worker: int, now: Millis, limit: int, accounts: Sequence[int] = ()) -> list[Delivery]:
+        claimed: list[Delivery] = await self._writer.submit(Claim(worker, now, limit, accounts))
         return claimed
 
     async def finish(
@@ -174,6 +174,10 @@ class BaseStore(ABC):
     async def take_lease(self, name: str, worker: int, now: Millis, ttl: Millis) -> bool:
         async with self.write() as connection:
             return await workers.take_lease(connection, name, worker, now, ttl)
+
+    async def waiting_accounts(self, after: int, limit: int) -> list[int]:
+        async with self.read() as connection:
+            return await workers.waiting_accounts(connection, after, limit)
 
     async def next_due(self, now: Millis) -> Millis | None:
         async with self.read() as connection:

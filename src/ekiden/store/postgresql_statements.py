@@ -79,7 +79,11 @@ async def _finish(connection: Any, group: Group, ids: EventIds) -> list[Row]:
 async def _claim(connection: Any, unit: Claim) -> list[Delivery]:
     if unit.limit < 1:
         return []
-    found = await connection.fetch(CLAIM_SQL, unit.now, unit.limit, *claim_shares(unit.limit), unit.worker)
+    if unit.accounts:
+        each = max(1, unit.limit // len(unit.accounts))
+        found = await connection.fetch(TURN_SQL, unit.now, unit.limit, list(unit.accounts), each, unit.worker)
+    else:
+        found = await connection.fetch(CLAIM_SQL, unit.now, unit.limit, *claim_shares(unit.limit), unit.worker)
     return claimed_deliveries(map(tuple, found), unit.now)
 
 
@@ -169,6 +173,20 @@ def _due_sql(priority: int) -> str:
     )
 
 
+def _taken_sql(worker: str) -> str:
+    """Own what is ``picked``, and return it with its messages."""
+    return (
+        f"taken AS (UPDATE delivery AS d SET state = {int(State.SENDING)}, owner = {worker}, "
+        f"attempts = d.attempts + 1, due_at = $1, updated_at = $1 FROM picked AS v WHERE {_SAME} "
+        "RETURNING d.account_id, d.message_id, v.place, "
+        + ", ".join(f"d.attempts - 1 AS {name}" if name == "attempts" else f"d.{name}" for name in CLAIMED_COLUMNS)
+        + ") SELECT "
+        + ", ".join([f"d.{name}" for name in CLAIMED_COLUMNS] + [f"m.{name}" for name in MESSAGE_COLUMNS])
+        + " FROM taken AS d JOIN message AS m ON m.account_id = d.account_id AND m.id = d.message_id "
+        "ORDER BY m.priority, d.place"
+    )
+
+
 # $1 now, $2 limit, $3 to $5 the shares, $6 the worker. Whoever is within its priority's share goes first; what is
 # left is filled up by priority.
 CLAIM_SQL = (
@@ -179,12 +197,16 @@ CLAIM_SQL = (
         for priority in range(3)
     )
     + "), picked AS (SELECT * FROM due ORDER BY place > share, priority, place LIMIT $2), "
-    f"taken AS (UPDATE delivery AS d SET state = {int(State.SENDING)}, owner = $6, attempts = d.attempts + 1, "
-    f"due_at = $1, updated_at = $1 FROM picked AS v WHERE {_SAME} "
-    "RETURNING d.account_id, d.message_id, v.place, "
-    + ", ".join(f"d.attempts - 1 AS {name}" if name == "attempts" else f"d.{name}" for name in CLAIMED_COLUMNS)
-    + ") SELECT "
-    + ", ".join([f"d.{name}" for name in CLAIMED_COLUMNS] + [f"m.{name}" for name in MESSAGE_COLUMNS])
-    + " FROM taken AS d JOIN message AS m ON m.account_id = d.account_id AND m.id = d.message_id "
-    "ORDER BY m.priority, d.place"
+    + _taken_sql("$6")
+)
+
+# $1 now, $2 limit, $3 the accounts, $4 how many of each and priority, $5 the worker.
+TURN_SQL = (
+    "WITH picked AS (SELECT d.* FROM unnest($3::bigint[]) AS a(account_id) "
+    "CROSS JOIN unnest(ARRAY[0, 1, 2]::smallint[]) AS p(priority) CROSS JOIN LATERAL ("
+    "SELECT l.*, row_number() OVER (ORDER BY l.due_at) AS place FROM ("
+    "SELECT account_id, message_id, number, priority, due_at FROM delivery "
+    f"WHERE {tables.WAITING_SQL} AND account_id = a.account_id AND priority = p.priority AND due_at <= $1 "
+    "ORDER BY due_at LIMIT $4::int FOR UPDATE SKIP LOCKED) AS l) AS d "
+    "ORDER BY d.place, d.priority LIMIT $2), " + _taken_sql("$5")
 )

@@ -102,6 +102,8 @@ class Claim(Unit):
     worker: int
     now: Millis
     limit: int
+    accounts: Sequence[int] = ()
+    """Whose turn it is; empty: whoever has waited longest."""
 
     @property
     def weight(self) -> int:

@@ -7,6 +7,7 @@ once): the cost of a step, and of the interpreter lock around it, is shared by u
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
@@ -101,13 +102,27 @@ def claim(connection: sqlite3.Connection, unit: Claim) -> list[Delivery]:
     """Own due deliveries. Reading first and changing after is safe inside BEGIN IMMEDIATE."""
     if unit.limit < 1:
         return []
-    found = _from_json(
-        connection.execute(CLAIM_SQL, (unit.now, unit.limit, *claim_shares(unit.limit))).fetchone()[0]
-    )
+    if unit.accounts:
+        row = connection.execute(_CLAIM_PICKED_SQL, (json.dumps(_in_turn(connection, unit)),)).fetchone()
+    else:
+        row = connection.execute(CLAIM_SQL, (unit.now, unit.limit, *claim_shares(unit.limit))).fetchone()
+    found = _from_json(row[0])
     deliveries = claimed_deliveries(found, unit.now)
     owned: list[Row] = [(d.message.account_id, d.message.id, d.number, unit.worker, unit.now) for d in deliveries]
     _each_chunk(connection, _own_sql, owned)
     return deliveries
+
+
+def _in_turn(connection: sqlite3.Connection, unit: Claim) -> list[Row]:
+    """Keys of due deliveries of ``unit.accounts``, as many of each as of the others; the places come last."""
+    each = max(1, unit.limit // len(unit.accounts))
+    keys: list[Row] = []
+    for account in unit.accounts:
+        for priority in range(3):
+            due = connection.execute(TURN_SQL, (account, priority, unit.now, each))
+            keys += [(*row, place) for place, row in enumerate(due)]
+    keys.sort(key=lambda key: (key[4], key[3]))
+    return keys[: unit.limit]
 
 
 def _each_chunk(connection: sqlite3.Connection, sql: Callable[[int], str], rows: Sequence[Row]) -> None:
@@ -190,6 +205,16 @@ _OWNED_SQL = (
 )
 
 
+_PICKED_SQL = (
+    "SELECT json_group_array(json_array("
+    + ", ".join([f"d.{name}" for name in CLAIMED_COLUMNS] + [f"m.{name}" for name in MESSAGE_COLUMNS])
+    + ")) FROM (SELECT * FROM picked ORDER BY priority, place) AS p "
+    "CROSS JOIN delivery AS d "
+    "ON d.account_id = p.account_id AND d.message_id = p.message_id AND d.number = p.number "
+    "CROSS JOIN message AS m ON m.account_id = p.account_id AND m.id = p.message_id"
+)
+
+
 def _due_sql(priority: int, share: str) -> str:
     # Read from the index alone, and only as many as could be claimed.
     return (
@@ -199,16 +224,22 @@ def _due_sql(priority: int, share: str) -> str:
     )
 
 
+# ?1 account, ?2 priority, ?3 now, ?4 limit.
+TURN_SQL = (
+    "SELECT account_id, message_id, number, priority FROM delivery INDEXED BY ix_delivery_turn "
+    f"WHERE {tables.WAITING_SQL} AND account_id = ?1 AND priority = ?2 AND due_at <= ?3 ORDER BY due_at LIMIT ?4"
+)
+
 # ?1 now, ?2 limit, ?3 to ?5 the shares. Whoever is within its priority's share goes first; what is
 # left is filled up by priority. All comes back as one row of JSON, since each row would cost a step.
 CLAIM_SQL = (
     "WITH due AS ("
     + " UNION ALL ".join(_due_sql(priority, f"?{3 + priority}") for priority in range(3))
     + "), picked AS (SELECT * FROM due ORDER BY place > share, priority, place LIMIT ?2) "
-    + "SELECT json_group_array(json_array("
-    + ", ".join([f"d.{name}" for name in CLAIMED_COLUMNS] + [f"m.{name}" for name in MESSAGE_COLUMNS])
-    + ")) FROM (SELECT * FROM picked ORDER BY priority, place) AS p "
-    "CROSS JOIN delivery AS d "
-    "ON d.account_id = p.account_id AND d.message_id = p.message_id AND d.number = p.number "
-    "CROSS JOIN message AS m ON m.account_id = p.account_id AND m.id = p.message_id"
+    + _PICKED_SQL
+)
+# ?1 keys as a JSON array.
+_CLAIM_PICKED_SQL = (
+    "WITH picked AS (SELECT value ->> 0 AS account_id, value ->> 1 AS message_id, value ->> 2 AS number, "
+    "value ->> 3 AS priority, value ->> 4 AS place FROM json_each(?1)) " + _PICKED_SQL
 )

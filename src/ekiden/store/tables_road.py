@@ -131,8 +131,10 @@ delivery = Table(
     Column("owner", BigInteger, comment="worker.id while SENDING: lease and fencing token in one"),
     Column("updated_at", BigInteger, nullable=False),
     PrimaryKeyConstraint("account_id", "message_id", "number"),
-    # The state is there only so that counting a long queue by state reads the index alone.
+    # The state is there only so that counting a long queue by state reads the index alone (and SQLite claims).
     Index("ix_delivery_due", "priority", "due_at", "state", **where(WAITING_SQL)),
+    # For claims in turn: an account's million of due deliveries is stepped over, not read.
+    Index("ix_delivery_turn", "account_id", "priority", "due_at", "state", **where(WAITING_SQL)),
     Index("ix_delivery_owner", "owner", **where(SENDING_SQL)),
     Index("ix_delivery_held", "account_id", **where(HELD_SQL)),
     Index("ix_delivery_recipient", "account_id", "recipient", "message_id"),

@@ -1,5 +1,6 @@
 """Workers, their leases and what becomes of the deliveries of those that died. Rare, hence SQLAlchemy, for both
 engines; each function runs inside the caller's transaction."""
+# ruff: noqa: S608 (SQL is put together from our own names; values are always parameters)
 
 from __future__ import annotations
 
@@ -86,7 +87,7 @@ _ORPHANS = f"""
     )
     SELECT owner FROM o WHERE owner IS NOT NULL
     AND NOT EXISTS (SELECT 1 FROM worker WHERE worker.id = o.owner AND worker.ended_at IS NULL)
-"""  # noqa: S608 (constants of ours)
+"""
 
 
 _KEYS = (delivery.c.account_id, delivery.c.message_id, delivery.c.number)
@@ -158,6 +159,23 @@ async def take_lease(connection: AsyncConnection, name: str, worker_id: int, now
         ).returning(lease.c.name)
     )
     return taken.first() is not None
+
+
+# From account to account through ix_delivery_turn: the cost is in their number.
+_NEXT_ACCOUNT = f"FROM delivery AS d WHERE d.{WAITING_SQL} AND d.account_id > "
+_WAITING_ACCOUNTS = text(
+    f"WITH RECURSIVE turn(account_id) AS (SELECT (SELECT d.account_id {_NEXT_ACCOUNT} :after "
+    "ORDER BY d.account_id LIMIT 1) "
+    f"UNION ALL SELECT (SELECT d.account_id {_NEXT_ACCOUNT} turn.account_id ORDER BY d.account_id LIMIT 1) "
+    "FROM turn WHERE turn.account_id IS NOT NULL"
+    ") SELECT account_id FROM turn WHERE account_id IS NOT NULL LIMIT :limit"
+)
+
+
+async def waiting_accounts(connection: AsyncConnection, after: int, limit: int) -> list[int]:
+    """The next accounts above ``after`` that have deliveries waiting."""
+    found = await connection.execute(_WAITING_ACCOUNTS, {"after": after, "limit": limit})
+    return [row[0] for row in found]
 
 
 async def next_due(connection: AsyncConnection) -> Millis | None:
