@@ -1,6 +1,8 @@
 """Databases for every test that needs one: a fresh one each, on either engine.
 
-One PostgreSQL server is shared by all processes of a run and ends with the last of them (``store.embedded``).
+One PostgreSQL server is shared by all processes of a run (``store.embedded``). The process that controls the run
+holds it from the first moment to the last, whichever workers come and go; the first test that needs it starts it.
+Its directory is no other run's business: pytest removes old directories of its own when a later run ends.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from ekiden.store.api import Store
+from ekiden.store.api import Store, StoreError
 from ekiden.store.embedded import EmbeddedPostgres
 from ekiden.store.open import head_revision, open_store, upgrade
 from ekiden.store.tables import metadata
@@ -31,16 +33,58 @@ def run_apart(coroutine: Coroutine[Any, Any, Any]) -> Any:
         return executor.submit(asyncio.run, coroutine).result()
 
 
+_HELD = pytest.StashKey[EmbeddedPostgres]()
+
+
+def _embedded(directory: str | None = None) -> EmbeddedPostgres:
+    return EmbeddedPostgres(directory, durable=False, remove=True)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        server = config.stash[_HELD] = _embedded()
+        server.hold()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """xdist is about to start a worker."""
+    node.workerinput["postgresql"] = str(node.config.stash[_HELD].directory)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if _HELD in config.stash:
+        config.stash[_HELD].stop()
+
+
 @pytest.fixture(scope="session")
-def postgresql_server(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[EmbeddedPostgres]:
+def postgresql_server(pytestconfig: pytest.Config) -> Iterator[EmbeddedPostgres]:
     """A running server with the migrated database ``TEMPLATE``; fsync is off."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base if worker_id == "master" else base.parent
-    with EmbeddedPostgres(shared / "postgresql", durable=False, remove=True) as server:
-        with (shared / "postgresql.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            run_apart(_create_template(server))
+    with _embedded(getattr(pytestconfig, "workerinput", {}).get("postgresql") or _held(pytestconfig)) as server:
+        _make_template(server)
         yield server
+
+
+def _held(config: pytest.Config) -> str:
+    return str(config.stash[_HELD].directory)
+
+
+def _make_template(server: EmbeddedPostgres) -> None:
+    with (server.directory / "template.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        run_apart(_create_template(server))
+
+
+def _present(server: EmbeddedPostgres, idle_databases: list[str], request: pytest.FixtureRequest) -> None:
+    """A test that comes after the server has vanished gets a new one, and tells the run's summary about it."""
+    if server.running():
+        return
+    told = f"the shared PostgreSQL had gone and was started again: {server.report()}"
+    request.node.user_properties.append(("figures", told))
+    idle_databases.clear()
+    server.stop()
+    server.start()
+    _make_template(server)
 
 
 async def _create_template(server: EmbeddedPostgres) -> None:
@@ -56,21 +100,20 @@ async def _create_template(server: EmbeddedPostgres) -> None:
         await connection.close()
 
 
+def _ask(server: EmbeddedPostgres, question: Coroutine[Any, Any, Any]) -> Any:
+    """What the server answers; an error says what has become of the server."""
+    try:
+        return run_apart(question)
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        raise StoreError(f"{type(error).__name__}: {error}; {server.report()}") from error
+
+
 async def _administer(server: EmbeddedPostgres, command: str) -> None:
     connection = await asyncpg.connect(server.url())
     try:
         await connection.execute(command)
     finally:
         await connection.close()
-
-
-@pytest.fixture
-def empty_postgresql_url(postgresql_server: EmbeddedPostgres) -> Iterator[str]:
-    """A database without tables."""
-    name = f"test_{uuid.uuid4().hex}"
-    run_apart(_administer(postgresql_server, f"CREATE DATABASE {name}"))
-    yield postgresql_server.url(name)
-    run_apart(_administer(postgresql_server, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 @pytest.fixture(scope="session")
@@ -80,16 +123,31 @@ def idle_databases() -> list[str]:
 
 
 @pytest.fixture
-def postgresql_url(postgresql_server: EmbeddedPostgres, idle_databases: list[str]) -> Iterator[str]:
+def empty_postgresql_url(
+    postgresql_server: EmbeddedPostgres, idle_databases: list[str], request: pytest.FixtureRequest
+) -> Iterator[str]:
+    """A database without tables."""
+    _present(postgresql_server, idle_databases, request)
+    name = f"test_{uuid.uuid4().hex}"
+    _ask(postgresql_server, _administer(postgresql_server, f"CREATE DATABASE {name}"))
+    yield postgresql_server.url(name)
+    _ask(postgresql_server, _administer(postgresql_server, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture
+def postgresql_url(
+    postgresql_server: EmbeddedPostgres, idle_databases: list[str], request: pytest.FixtureRequest
+) -> Iterator[str]:
     """A migrated, empty database."""
+    _present(postgresql_server, idle_databases, request)
     if idle_databases:
         name = idle_databases.pop()
     else:
         name = f"test_{uuid.uuid4().hex}"
-        run_apart(_administer(postgresql_server, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}"))
+        _ask(postgresql_server, _administer(postgresql_server, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}"))
     url = postgresql_server.url(name)
     yield url
-    if run_apart(_emptied(url)):
+    if _ask(postgresql_server, _emptied(url)):
         idle_databases.append(name)
 
 

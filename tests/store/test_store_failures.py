@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -18,8 +15,8 @@ from store_rows import NOW, TTL, Maker, outcome
 
 from ekiden.core.states import State
 from ekiden.store import tables as t
-from ekiden.store.api import Store, StoreError, StoreUnavailable
-from ekiden.store.embedded import EmbeddedPostgres, find_binaries
+from ekiden.store.api import Store, StoreUnavailable
+from ekiden.store.embedded import EmbeddedPostgres
 from ekiden.store.open import open_store
 
 PROGRAM = Path(__file__).with_name("store_small_disk.py")
@@ -118,100 +115,6 @@ async def test_a_server_that_crashes_and_comes_back(tmp_path: Path) -> None:
         await store.close()
     finally:
         server.stop()
-
-
-# the embedded server
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def wait_for_end(pid: int) -> None:
-    """``stop`` does not wait for long while others might need the server."""
-    while alive(pid):
-        time.sleep(0.02)
-
-
-def server_pid(directory: Path) -> int:
-    return int((directory / "data" / "postmaster.pid").read_text().split("\n")[0])
-
-
-@pytest.fixture
-def closed_directory(tmp_path: Path) -> Path:
-    """Only we may enter it: the server's own user, if it has one, must get in all the same."""
-    directory = tmp_path / "closed"
-    directory.mkdir(mode=0o700)
-    return directory / "with a long name so that the socket has to be somewhere else" / ("x" * 60)
-
-
-async def test_an_embedded_server_starts_is_joined_stops_and_resumes(closed_directory: Path) -> None:
-    first, second = EmbeddedPostgres(closed_directory, durable=False), EmbeddedPostgres(closed_directory)
-    with pytest.raises(StoreError, match="not running"):
-        first.url()
-    first.start()
-    pid = server_pid(closed_directory)
-    second.start()
-    assert second.url() == first.url()
-    store = await open_store(first.url(), migrate=True)
-    worker = await store.register_worker("host", 1, NOW, TTL)
-    new = Maker().message()
-    await store.accept(worker.id, new)
-    await store.close()
-    first.stop()
-    assert alive(pid)  # the second needs it
-    second.stop()
-    wait_for_end(pid)
-    with EmbeddedPostgres(closed_directory) as again:
-        assert server_pid(closed_directory) != pid
-        store = await open_store(again.url())
-        assert await message_ids(store) == {new.message.id}
-        await store.close()
-        pid = server_pid(closed_directory)
-    assert not alive(pid)
-
-
-def test_a_temporary_server_leaves_nothing(tmp_path: Path) -> None:
-    with EmbeddedPostgres(durable=False) as server:
-        directory = server.directory
-        pid = server_pid(directory)
-    assert not alive(pid)
-    assert not directory.exists()
-
-
-def test_a_server_ends_with_the_process_that_needed_it(tmp_path: Path) -> None:
-    program = (
-        "import sys\n"
-        "from ekiden.store.embedded import EmbeddedPostgres\n"
-        "EmbeddedPostgres(sys.argv[1], durable=False, remove=True).start()\n"
-        "print('ready', flush=True)\n"
-        "sys.stdin.read()\n"
-    )
-    directory = tmp_path / "pg"
-    process = subprocess.Popen(
-        [sys.executable, "-c", program, str(directory)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"ready\n"
-    pid = server_pid(directory)
-    assert alive(pid)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    while alive(pid) or directory.exists():  # the guard ends the server, then deletes its files
-        time.sleep(0.01)
-    with EmbeddedPostgres(directory, durable=False, remove=True):
-        assert server_pid(directory) != pid
-
-
-def test_without_the_wheel_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert (find_binaries() / "postgres").exists()
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(StoreError, match="embedded-postgresql"):
-        find_binaries()
 
 
 async def test_errors_quote_no_parameters(store: Store) -> None:

@@ -193,12 +193,14 @@ class Demo:
             self._end(self._serve, _DRAIN + 10)
         if self._lab is not None:
             self._end(self._lab, 5)
-        if self._postgres is not None:
-            self._postgres.stop()
-        if self._temporary:
-            shutil.rmtree(self.directory, ignore_errors=True)
-        if self._lock is not None:
-            self._lock.close()
+        try:
+            if self._postgres is not None:
+                self._postgres.stop()
+        finally:
+            if self._temporary:
+                shutil.rmtree(self.directory, ignore_errors=True)
+            if self._lock is not None:
+                self._lock.close()
 
     def environment(self) -> dict[str, str]:
         """The environment of the children: without settings that are the demo's own."""

@@ -3,6 +3,9 @@
 Only the wheel's files are used. Its Python part registers global state, creates a system user and opens up
 directories; here the server is a plain child of a small guard (``embedded_guard``), reachable through a Unix socket
 in a directory that only its user (and root) can enter, and gone with the last process that needs it.
+
+Nobody waits without a bound: what takes too long is a ``StoreError`` that says what was waited for, which processes
+are concerned, and how the server's log ends.
 """
 
 from __future__ import annotations
@@ -16,11 +19,13 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote
@@ -28,9 +33,16 @@ from urllib.parse import quote
 from ekiden.store import embedded_guard
 from ekiden.store.api import StoreError
 
-START_TIMEOUT = 60.0  # seconds
+# Seconds. A start may have to wait for the end of the server before, or for somebody else's start; an end for all
+# the steps of the guard.
+START_TIMEOUT = 90.0
+END_TIMEOUT = 45.0
+STUCK_AFTER = 30.0  # the guard has been through all its steps: what is still there is killed
+_POLL = 0.02
 _LONGEST_SOCKET = 107  # octets, sun_path of unix(7)
 _PORT = 5432  # names the socket file; no TCP port is opened
+_TEMPORARY = "ekiden-postgresql-"  # directories, in the place for temporary files
+_SOCKETS = "ekiden-pg-"  # directories in /tmp; their file ``of`` names the server's directory
 
 _ALWAYS = {
     "listen_addresses": "",
@@ -38,6 +50,8 @@ _ALWAYS = {
     "max_connections": "200",
     "shared_buffers": "64MB",
     "max_wal_size": "512MB",
+    # In files below the data: nothing of it stays in /dev/shm when all is killed at once.
+    "dynamic_shared_memory_type": "mmap",
 }
 # What a test that only wants SQL may do without.
 _NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
@@ -49,7 +63,7 @@ class EmbeddedPostgres:
 
     ``directory`` ``None``: a temporary one, deleted at the end, as with ``remove=True``. ``durable=False`` turns
     off fsync. ``settings`` are lines for the server's configuration. Works as root: the server then runs as the
-    user ``postgres`` or ``nobody``. Raises ``StoreError`` when it cannot be started.
+    user ``postgres`` or ``nobody``. Raises ``StoreError`` when it cannot be started or does not end.
     """
 
     def __init__(
@@ -62,7 +76,7 @@ class EmbeddedPostgres:
     ) -> None:
         self._temporary = directory is None
         self._remove = remove or self._temporary
-        self._directory = Path(directory or tempfile.mkdtemp(prefix="ekiden-postgresql-")).absolute()
+        self._directory = Path(directory or tempfile.mkdtemp(prefix=_TEMPORARY)).absolute()
         self._settings = _ALWAYS | ({} if durable else _NOT_DURABLE) | dict(settings or {})
         self._durable = durable
         self._uid = _server_uid()
@@ -80,48 +94,67 @@ class EmbeddedPostgres:
             raise StoreError("the embedded PostgreSQL is not running")
         return f"postgresql://postgres@/{quote(database)}?host={quote(self._socket_directory)}&port={_PORT}"
 
+    def running(self) -> bool:
+        """Whether a server takes connections here, ours or somebody else's."""
+        return bool(self._found())
+
+    def hold(self) -> None:
+        """Need the server without starting it: whoever starts it, it stays until we ``stop``. Blocking."""
+        self._hold(time.monotonic() + START_TIMEOUT)
+
     def start(self) -> None:
         """Returns when the server takes connections. Blocking: takes a second or two the first time."""
-        while not self._socket_directory:
-            self._directory.mkdir(parents=True, exist_ok=True)
-            needed = self._directory / "needed"
-            with contextlib.suppress(FileNotFoundError), _exclusive(self._directory / "starting"):
-                # Waits here while a guard is ending a server that nobody needed; the guard may then have deleted
-                # everything, the file that we locked included.
-                self._lock = os.open(needed, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-                try:
-                    fcntl.flock(self._lock, fcntl.LOCK_SH)
-                    if os.path.samestat(os.fstat(self._lock), needed.stat()):
-                        self._socket_directory = self._running() or self._launch()
+        deadline = time.monotonic() + START_TIMEOUT
+        held = self._lock >= 0
+        try:
+            while not self._socket_directory:
+                self._hold(deadline)
+                # Another one may have removed the directory, the file that we hold included.
+                with contextlib.suppress(FileNotFoundError), self._starting(deadline):
+                    if self._is_current(self._lock):
+                        self._socket_directory = self._join_or_launch(deadline)
                         return
-                except BaseException:
-                    self._let_go()
-                    raise
                 self._let_go()
+        except BaseException:
+            if not held:
+                self._let_go()
+            raise
 
     def stop(self) -> None:
-        """Need it no more. The process that started the server waits for its end, unless others still need it."""
-        guard, self._guard = self._guard, None
-        self._let_go()
-        if guard is None:
+        """Need it no more. Whoever was the last to need it waits for its end."""
+        if self._lock < 0:
             return
-        # A server that is still there after a moment is one that others need.
-        moment = time.monotonic() + 0.3
-        while self._running():
-            if time.monotonic() > moment:
-                return
-            time.sleep(0.01)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            guard.wait(30)
+        guard, self._guard = self._guard, None
+        with self._opened_alive() as alive:
+            self._let_go()
+            if not self._is_needed():
+                self._await_end(alive, guard)
+                if self._remove:  # unless the guard could do it
+                    _remove_abandoned(self._directory, self._directory)
 
     def kill(self) -> None:
         """End the server at once without a checkpoint, whoever needs it: to see what a crash leaves behind."""
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            os.kill(int((self._data / "postmaster.pid").read_text().split("\n")[0]), signal.SIGQUIT)
-        if self._guard is not None:
-            self._guard.wait(30)
-            self._guard = None
-        self._let_go()
+        guard, self._guard = self._guard, None
+        try:
+            with self._opened_alive() as alive:
+                with contextlib.suppress(ProcessLookupError):
+                    if guard is not None:
+                        guard.send_signal(signal.SIGQUIT)
+                    elif pid := self._server():
+                        os.kill(pid, signal.SIGQUIT)
+                self._await_end(alive, guard)
+        finally:
+            self._let_go()
+
+    def report(self) -> str:
+        """What is known about the server, for the text of an error."""
+        holders = ", ".join(map(str, _lockers(self._needed))) or "nobody"
+        guard = _first_line(self._alive) or "none"
+        server = self._server() or _first_line(self._data / "postmaster.pid") or "none"
+        return (
+            f"directory {self._directory}, guard {guard}, server {server}, needed by {holders}; its log ends:\n"
+            + self._tail()
+        )
 
     def __enter__(self) -> EmbeddedPostgres:
         self.start()
@@ -140,39 +173,147 @@ class EmbeddedPostgres:
     def _log(self) -> Path:
         return self._directory / "log"
 
-    def _let_go(self) -> None:
-        if self._lock < 0:
-            return
-        self._socket_directory = ""
-        os.close(self._lock)
-        self._lock = -1
+    @property
+    def _needed(self) -> Path:
+        return self._directory / "needed"
 
-    def _running(self) -> str:
+    @property
+    def _alive(self) -> Path:
+        return self._directory / "alive"
+
+    # --- locks ----------------------------------------------------------------------------------------------
+
+    def _hold(self, deadline: float) -> None:
+        """Have the shared lock on ``needed``. Waits while a guard is ending a server that nobody needed."""
+        while self._lock < 0:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                lock = os.open(self._needed, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                try:
+                    self._await_lock(lock, fcntl.LOCK_SH, deadline, lambda: "the end of the server before")
+                    if self._is_current(lock):
+                        self._lock = lock
+                finally:
+                    if self._lock != lock:
+                        os.close(lock)
+
+    @contextmanager
+    def _starting(self, deadline: float) -> Iterator[None]:
+        """One at a time starts the server."""
+        file = self._directory / "starting"
+        lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self._await_lock(
+                lock, fcntl.LOCK_EX, deadline, lambda: f"the start by process {_first_line(file) or '?'}"
+            )
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+            yield
+        finally:
+            os.close(lock)
+
+    def _await_lock(self, lock: int, kind: int, deadline: float, what: Callable[[], str]) -> None:
+        while not _locked(lock, kind):
+            if time.monotonic() > deadline:
+                raise StoreError(f"waited in vain for {what()}: {self.report()}")
+            time.sleep(_POLL)
+
+    def _is_current(self, lock: int) -> bool:
+        return os.path.samestat(os.fstat(lock), self._needed.stat())
+
+    def _let_go(self) -> None:
+        self._socket_directory = ""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def _is_needed(self) -> bool:
+        """Whether others need the server; the guard has the lock for itself when it knows that nobody does."""
+        return not _is_free(self._needed, fcntl.LOCK_EX) and _is_free(self._needed, fcntl.LOCK_SH)
+
+    # --- the end --------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _opened_alive(self) -> Iterator[int]:
+        """The file ``alive``, also when its directory is removed meanwhile; -1: there is none."""
+        try:
+            alive = os.open(self._alive, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            alive = -1
+        try:
+            yield alive
+        finally:
+            if alive >= 0:
+                os.close(alive)
+
+    def _await_end(self, alive: int, guard: subprocess.Popen[bytes] | None) -> None:
+        """Returns when neither the guard nor any process of the server lives any more."""
+        began = time.monotonic()
+        stuck = began + STUCK_AFTER
+        which = os.pread(alive, 32, 0) if alive >= 0 else b""
+        # Another process number: that server has ended, and somebody has started the next one.
+        while alive >= 0 and not _locked(alive, fcntl.LOCK_SH) and os.pread(alive, 32, 0) == which:
+            now = time.monotonic()
+            if now > began + END_TIMEOUT:
+                raise StoreError(f"waited in vain for the end of the server: {self.report()}")
+            if now > stuck:
+                stuck = now + 1.0
+                embedded_guard.kill_all(embedded_guard.processes_of(self._alive))
+            time.sleep(_POLL)
+        if guard is not None:
+            guard.wait(END_TIMEOUT)  # it is ending, or a zombie already
+
+    # --- the start ------------------------------------------------------------------------------------------
+
+    def _join_or_launch(self, deadline: float) -> str:
+        """The socket's directory. A server that is there, but not ready, is waited for: it recovers, or ends."""
+        stuck = time.monotonic() + STUCK_AFTER
+        while not (found := self._found()):
+            now = time.monotonic()
+            if _is_free(self._alive, fcntl.LOCK_SH):
+                return self._launch(deadline)
+            if now > deadline:
+                raise StoreError(f"waited in vain for the server: {self.report()}")
+            if now > stuck:
+                stuck = now + 1.0
+                embedded_guard.kill_all(embedded_guard.processes_of(self._alive))
+            time.sleep(_POLL)
+        return found
+
+    def _found(self) -> str:
         """The socket's directory of a server that is ready, or nothing."""
         try:
             lines = (self._data / "postmaster.pid").read_text().split("\n")
             if lines[7].strip() != "ready":
                 return ""
             # The file may be a leftover of a server that was killed.
-            with socket.socket(socket.AF_UNIX) as probe:
-                probe.connect(f"{lines[4]}/.s.PGSQL.{lines[3]}")
+            _listener(f"{lines[4]}/.s.PGSQL.{lines[3]}")
         except PermissionError:
             raise StoreError(f"{self._directory} belongs to another user's PostgreSQL") from None
         except (OSError, ValueError, IndexError):
             return ""
         return lines[4]
 
-    def _launch(self) -> str:
+    def _server(self) -> int:
+        """The process that listens, or 0. The number in its file may be another process's by now."""
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            lines = (self._data / "postmaster.pid").read_text().split("\n")
+            return _listener(f"{lines[4]}/.s.PGSQL.{lines[3]}") or int(lines[0])
+        return 0
+
+    def _launch(self, deadline: float) -> str:
         binaries = find_binaries()
+        remove_leftovers()
         if not (self._data / "PG_VERSION").exists():
-            self._initialise(binaries)
+            self._initialise(binaries, deadline)
         (self._data / "ekiden.conf").write_text(
             "".join(f"{name} = '{value}'\n" for name, value in self._settings.items())
         )
         socket_directory = str(self._directory)
         remove = [str(self._directory)] if self._remove else []
         if len(os.fsencode(f"{socket_directory}/.s.PGSQL.{_PORT}")) > _LONGEST_SOCKET:
-            socket_directory = tempfile.mkdtemp(prefix="ekiden-pg-", dir="/tmp")
+            socket_directory = tempfile.mkdtemp(prefix=_SOCKETS, dir="/tmp")
+            (Path(socket_directory) / "of").write_text(str(self._directory))
             remove.append(socket_directory)
         for path in (self._directory, socket_directory):
             os.chmod(path, 0o700)
@@ -182,10 +323,9 @@ class EmbeddedPostgres:
         with self._log.open("ab") as log:
             self._guard = subprocess.Popen(  # noqa: S603 (our own program and paths)
                 [
-                    sys.executable,
-                    "-I",
-                    embedded_guard.__file__,
-                    self._directory / "needed",
+                    *_GUARD,
+                    "serve",
+                    str(self._directory),
                     str(self._uid),
                     ":".join(remove),
                     *command,
@@ -195,21 +335,33 @@ class EmbeddedPostgres:
                 stderr=log,
                 start_new_session=True,  # Ctrl-C at the terminal is for those who use the server
             )
-        deadline = time.monotonic() + START_TIMEOUT
-        while not (found := self._running()):
+        while not (found := self._found()):
             if self._guard.poll() is not None or time.monotonic() > deadline:
-                self._guard.terminate()
-                raise StoreError(f"the embedded PostgreSQL does not start:\n{self._tail()}")
-            time.sleep(0.02)
+                why = self.report()
+                self._give_up(self._guard)
+                raise StoreError(f"the embedded PostgreSQL does not start: {why}")
+            time.sleep(_POLL)
         return found
 
-    def _initialise(self, binaries: Path) -> None:
+    def _give_up(self, guard: subprocess.Popen[bytes]) -> None:
+        self._guard = None
+        guard.send_signal(signal.SIGQUIT)
+        try:
+            guard.wait(STUCK_AFTER)
+        except subprocess.TimeoutExpired:
+            guard.kill()
+            guard.wait()
+
+    def _initialise(self, binaries: Path, deadline: float) -> None:
         shutil.rmtree(self._data, ignore_errors=True)  # of an earlier attempt that was interrupted
         self._data.mkdir(mode=0o700)
         if self._uid >= 0:
             os.chown(self._directory, self._uid, -1)
             os.chown(self._data, self._uid, -1)
         command = [
+            *_GUARD,
+            "run",
+            str(self._uid),
             str(binaries / "initdb"),
             f"--pgdata={self._data}",
             "--username=postgres",
@@ -218,23 +370,30 @@ class EmbeddedPostgres:
             "--locale=C",
             *([] if self._durable else ["--no-sync"]),
         ]
-        done = subprocess.run(  # noqa: S603 (one thread starts it, with paths of ours)
-            command,
-            preexec_fn=embedded_guard.demotion(self._uid),
-            capture_output=True,
-            check=False,
-            cwd=self._data,
-        )
-        if done.returncode != 0:
-            shutil.rmtree(self._data, ignore_errors=True)
-            raise StoreError(f"initdb failed: {done.stderr.decode(errors='replace').strip()}")
-        with (self._data / "postgresql.conf").open("a") as configuration:
-            configuration.write("include_if_exists = 'ekiden.conf'\n")
+        why = "it takes too long"
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            done = subprocess.run(  # noqa: S603 (paths of ours)
+                command,
+                capture_output=True,
+                check=False,
+                cwd=self._data,
+                timeout=max(1.0, deadline - time.monotonic()),
+            )
+            if done.returncode == 0:
+                with (self._data / "postgresql.conf").open("a") as configuration:
+                    configuration.write("include_if_exists = 'ekiden.conf'\n")
+                return
+            why = done.stderr.decode(errors="replace").strip() or f"status {done.returncode}"
+        shutil.rmtree(self._data, ignore_errors=True)
+        raise StoreError(f"initdb failed in {self._data}: {why}")
 
     def _tail(self) -> str:
         with contextlib.suppress(OSError):
             return self._log.read_text(errors="replace")[-2000:].strip()
         return "(no log)"
+
+
+_GUARD = [sys.executable, "-I", embedded_guard.__file__]
 
 
 def find_binaries() -> Path:
@@ -260,14 +419,75 @@ def _server_uid() -> int:
     return 65534
 
 
-class _exclusive:
-    """A lock file, held for the length of a block."""
+def remove_leftovers() -> None:
+    """What servers have left whose guards were killed with them: temporary directories, and places of sockets."""
+    for directory in Path(tempfile.gettempdir()).glob(f"{_TEMPORARY}*"):
+        _remove_abandoned(directory, directory)
+    for directory in Path("/tmp").glob(f"{_SOCKETS}*"):  # noqa: S108 (made by mkdtemp, and ours)
+        with contextlib.suppress(OSError):
+            _remove_abandoned(Path((directory / "of").read_text()), directory)
 
-    def __init__(self, path: Path) -> None:
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
-    def __enter__(self) -> None:
-        fcntl.flock(self._fd, fcntl.LOCK_EX)
+def _remove_abandoned(server: Path, directory: Path) -> None:
+    """Remove ``directory``, which belongs to the server in ``server``, if nobody needs that and nothing lives."""
+    with contextlib.suppress(OSError):
+        if directory.stat().st_uid not in (os.geteuid(), _server_uid()):
+            return
+        if not server.exists():
+            embedded_guard.remove(directory)
+            return
+        needed = os.open(server / "needed", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            if _locked(needed, fcntl.LOCK_EX) and _is_free(server / "alive", fcntl.LOCK_SH):
+                embedded_guard.clear_after_kill(server / "data")
+                embedded_guard.remove(directory)
+        finally:
+            os.close(needed)
 
-    def __exit__(self, *_: object) -> None:
-        os.close(self._fd)
+
+def _locked(lock: int, kind: int) -> bool:
+    try:
+        fcntl.flock(lock, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_free(path: Path, kind: int) -> bool:
+    """Whether a lock of this kind could be had; it is given back at once."""
+    try:
+        lock = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return True
+    try:
+        return _locked(lock, kind)
+    finally:
+        os.close(lock)
+
+
+def _listener(path: str) -> int:
+    """Who listens on a Unix socket, 0 where the system does not say. Raises ``OSError`` when nobody does."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(5.0)
+        try:
+            probe.connect(path)
+        except BlockingIOError:  # somebody listens, and has more callers than can wait
+            return 0
+        if sys.platform != "linux":
+            return 0
+        return int(struct.unpack("3i", probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0])
+
+
+def _first_line(path: Path) -> str:
+    with contextlib.suppress(OSError):
+        return path.read_text(errors="replace").partition("\n")[0]
+    return ""
+
+
+def _lockers(path: Path) -> list[int]:
+    """The processes that took locks on the file, as Linux tells it."""
+    with contextlib.suppress(OSError):
+        inode = str(path.stat().st_ino)
+        lines = [line.split() for line in Path("/proc/locks").read_text().splitlines() if " -> " not in line]
+        return sorted({int(words[4]) for words in lines if words[5].rpartition(":")[2] == inode})
+    return []
