@@ -14,7 +14,7 @@ import msgspec
 from sqlalchemy import select
 
 from ekiden.core.address import parse_address
-from ekiden.core.clock import DAY
+from ekiden.core.clock import DAY, Clock
 from ekiden.core.events import Event, EventType
 from ekiden.core.ids import IdFactory
 from ekiden.core.states import Priority, State
@@ -30,6 +30,7 @@ from ekiden.net.network import LoopbackOnlyNetwork
 from ekiden.store import tables as t
 from ekiden.store.api import Store
 from ekiden.store.records import Delivery, Message, NewMessage, Registration
+from ekiden.store.standing import Standing
 
 ACCOUNT = 1
 CONTENT = b"From: a@src.test\r\nTo: b@dst.test\r\nSubject: Hello\r\nMessage-ID: <1@src.test>\r\n\r\nHi.\r\n.dot\r\n"
@@ -229,6 +230,7 @@ async def road(
     resolver: Any = None,
     share: int = 1,
     destinations: Destinations | None = None,
+    standing: Callable[[Registration, Clock], Standing] = Standing,
     **settings: Any,
 ) -> AsyncIterator[Road]:
     """A worker on ``store``. ``settings`` are those of ``DeliveryConfig``."""
@@ -265,6 +267,7 @@ async def road(
         share=share,
         rng=random.Random(7),
         destinations=destinations or Destinations(loopback_only=True),
+        standing=standing(registration, clock),
     )
     task = asyncio.create_task(dispatcher.run())
     made = Road(store, lab, registration, dispatcher, ids, clock, metrics, config, task)

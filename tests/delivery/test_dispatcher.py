@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from delivery_road import CONTENT, road, until
 
+from ekiden.core.clock import Clock
 from ekiden.core.events import EventType
 from ekiden.core.states import Cause, Priority, State
 from ekiden.delivery.session import lines_of
@@ -19,6 +20,8 @@ from ekiden.net.clock import SystemClock
 from ekiden.net.network import LoopbackOnlyNetwork, Stream
 from ekiden.store import tables as t
 from ekiden.store.api import Store, StoreUnavailable
+from ekiden.store.records import Registration
+from ekiden.store.standing import Standing
 
 
 def states(rows: list[Any]) -> dict[State, int]:
@@ -382,6 +385,49 @@ async def test_abandon_reports_nothing(sqlite_store: Store, lab: Lab) -> None:
         assert (row["state"], row["owner"]) == (State.SENDING, r.worker.id)
 
 
+async def test_nothing_is_begun_while_the_registration_does_not_count(sqlite_store: Store, lab: Lab) -> None:
+    """What was handed over waits in memory, what is due is left to others; then it goes on."""
+    made: list[Standing] = []
+
+    def standing(me: Registration, clock: Clock) -> Standing:
+        made.append(Standing(me, clock, clock.monotonic() + 3600))
+        return made[0]
+
+    async with road(sqlite_store, lab, standing=standing) as r:
+        made[0].until = 0.0
+        handed = r.message(["a@accept.lab.test"])
+        await sqlite_store.accept(r.worker.id, handed)
+        r.dispatcher.offer(list(handed.deliveries))
+        assert not r.dispatcher.capacity(1, 100)
+        async with road(sqlite_store, lab) as other:
+            for n in range(3):  # due, and another worker's: ours does not claim any more
+                message_id = await other.send(f"b{n}@accept.lab.test", hand_over=False)
+                assert (await other.one(message_id))["state"] == State.DELIVERED
+                assert {row["worker"] for row in await other.attempts(message_id)} == {other.worker.id}
+            await other.drain()
+        assert lab.mail("a@accept.lab.test") == []
+        made[0].renew(r.clock.monotonic() + 3600)
+        assert (await r.one(handed.message.id))["state"] == State.DELIVERED
+        await r.drain()
+
+
+async def test_a_lost_lease_cuts_deliveries_off_and_reports_what_is_known(sqlite_store: Store, lab: Lab) -> None:
+    """Whoever took over sends what was cut off; what was delivered before, and not reported, it need not."""
+    flaky = Flaky(sqlite_store, 3)
+    async with road(flaky, lab, data_timeout=60) as r:  # type: ignore[arg-type]
+        known = await r.send("a@accept.lab.test")
+        cut = await r.send("b@silent-end.lab.test")
+        await until(lambda: r.has(lab.mail("a@accept.lab.test")))
+        await until(lambda: r.has(flaky.tried))
+        r.dispatcher.retire()
+        async with asyncio.timeout(10):
+            await r.task
+        r.stopped = True
+        assert (await r.deliveries(known))[0]["state"] == State.DELIVERED
+        (row,) = await r.deliveries(cut)
+        assert (row["state"], row["owner"]) == (State.SENDING, r.worker.id)
+
+
 async def test_a_fenced_report_is_counted_and_changes_nothing(sqlite_store: Store, lab: Lab) -> None:
     async with road(sqlite_store, lab) as r:
         new = r.message(["a@accept.lab.test"])
@@ -399,11 +445,13 @@ class Flaky:
     def __init__(self, store: Store, failures: int) -> None:
         self._store = store
         self.failures = failures
+        self.tried = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
     async def finish(self, *args: Any) -> list[bool]:
+        self.tried += 1
         if self.failures:
             self.failures -= 1
             raise StoreUnavailable("the disk is full")

@@ -110,19 +110,6 @@ def test_a_crashed_worker_is_replaced(serving: Any, eventually: Any) -> None:
     assert serving.stop() == 0
 
 
-def test_a_worker_that_lost_its_lease_leaves_at_once(serving: Any, eventually: Any) -> None:
-    serving.start()
-    (worker,) = serving.workers()
-    with sqlite3.connect(serving.directory / "ekiden.db", timeout=30) as database:
-        database.execute("UPDATE worker SET ended_at = 1")
-    database.close()
-    line = eventually(lambda: serving.said("worker stops at once"), "its end")
-    assert line["why"] == "the lease had expired"
-    eventually(lambda: gone(worker), "the end of the process")
-    eventually(lambda: serving.workers() and serving.workers() != [worker], "another worker")
-    assert serving.stop() == 0
-
-
 def test_workers_do_not_outlive_a_killed_supervisor(serving: Any, eventually: Any) -> None:
     serving.start("--workers", "2")
     workers = serving.workers()

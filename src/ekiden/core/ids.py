@@ -37,6 +37,12 @@ class IdFactory:
         self._last = 0
         self._sequence = 0
 
+    def move(self, node: int) -> None:
+        """Make further ids on another node: the old one may be somebody else's."""
+        if not 0 <= node <= MAX_NODE:
+            raise ValueError(f"node must be 0 to {MAX_NODE}, not {node}")
+        self._node = node << SEQUENCE_BITS | self._node & _HALF
+
     def next(self, now: Millis) -> int:
         """A new id for the time ``now``. Runs ahead of the clock rather than ever repeating itself."""
         ms = now - EPOCH

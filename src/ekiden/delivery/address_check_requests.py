@@ -113,6 +113,10 @@ class AddressCheckRequests:
         self._checks = checks
         self._turn = asyncio.Lock()
 
+    def renewed(self, worker_id: int) -> None:
+        """This process has another registration in the store."""
+        self._worker = worker_id
+
     # --- asking ---------------------------------------------------------------------------------------------
 
     async def request(self, account_id: int, request: str | None, destinations: Sequence[str]) -> str:

@@ -32,6 +32,7 @@ from ekiden.smtp.reply import Reply
 from ekiden.smtp.transaction import Transaction, TransactionRecipient
 from ekiden.store.api import StoreError
 from ekiden.store.records import Attempt, Delivery, Outcome
+from ekiden.store.standing import Standing
 
 _YIELD = 0.05  # seconds; see ``Couriers.busy``
 _FAIR_SHARE = 20  # transactions that a connection may still do while other sites wait for a connection
@@ -50,8 +51,10 @@ class Couriers:
         notifier: Notifier,
         metrics: DeliveryMetrics,
         rng: random.Random,
+        standing: Standing,
     ) -> None:
         self._clock = clock
+        self._standing = standing
         self._config = config
         self._connector = connector
         self._letters = letters
@@ -138,6 +141,8 @@ class Couriers:
                     await self._reporter.room()
                 if site.parcels and self.busy():
                     await asyncio.sleep(_YIELD)
+                if self._clock.monotonic() >= self._standing.until:
+                    await self._stand_by()
                 parcel = None if self._stopping else site.take()
                 if coming:
                     coming = False
@@ -163,6 +168,10 @@ class Couriers:
                     if session is None:
                         parcel = None
                         break
+                    if self._clock.monotonic() >= self._standing.until:
+                        site.put_back(parcel)  # to connect took longer than our lease
+                        parcel = None
+                        continue
                 if not await self._deliver(site, session, parcel):
                     self._part(site, session)
                     session = None
@@ -197,6 +206,11 @@ class Couriers:
                 self._tasks.discard(current)
             self._serve_hungry()
             self.call(site)
+
+    async def _stand_by(self) -> None:
+        """Wait until what is here is surely ours again: the store is away, and our time is over."""
+        while not self._stopping and not await self._standing.wait(1.0):
+            pass
 
     def _serve_hungry(self) -> None:
         while self._hungry and len(self._tasks) < self._config.max_connections and not self._stopping:

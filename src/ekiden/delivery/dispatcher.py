@@ -38,6 +38,7 @@ from ekiden.net.network import Network
 from ekiden.net.tls import client_context
 from ekiden.store.api import Store, StoreError
 from ekiden.store.records import Delivery, DeliveryKey, Outcome, Registration, Release
+from ekiden.store.standing import Standing
 
 _IDLE_POLL = 1.0  # seconds: how soon work that another worker queued is noticed
 _PROBE = 32  # deliveries to claim at a time while what comes goes straight back
@@ -69,8 +70,11 @@ class Dispatcher:
         rng: random.Random | None = None,
         destinations: Destinations | None = None,
         bounced: Callable[[Outcome], None] | None = None,
+        standing: Standing | None = None,
     ) -> None:
-        """``bounced`` is told of each delivery that was refused for good, once that is on stable storage.
+        """``standing``: until when ``worker`` may begin anything.
+
+        ``bounced`` is told of each delivery that was refused for good, once that is on stable storage.
 
         ``hostname``: our name in EHLO and in reports; empty: ``config.helo``. ``destinations``: see ``Router``.
 
@@ -81,6 +85,7 @@ class Dispatcher:
         config = msgspec.structs.replace(config, max_connections=max(1, config.max_connections // share))
         self._store = store
         self._worker = worker.id
+        self._standing = standing = standing or Standing(worker, clock)
         self._clock = clock
         self._config = config
         self._metrics = metrics or NoMetrics()
@@ -103,6 +108,7 @@ class Dispatcher:
             notifier=notifier,
             metrics=self._metrics,
             rng=self._rng,
+            standing=standing,
         )
         self._sites: dict[str, Site] = {}
         self._looking_up: dict[str, list[tuple[Letter, Delivery]]] = {}
@@ -134,7 +140,7 @@ class Dispatcher:
             not self._stopping
             and self._letters.deliveries + count <= self._config.queue_limit
             and self._reporter.has_room
-            and self._clock.monotonic() >= self._no_handover_until
+            and self._no_handover_until <= self._clock.monotonic() < self._standing.until
         ):
             return True
         # Intake queues it; look for it as soon as there is room.
@@ -239,6 +245,8 @@ class Dispatcher:
         while not self._stopping:
             self._wake.clear()
             pause = _IDLE_POLL
+            if not await self._standing.wait(_IDLE_POLL):
+                continue  # what is claimed now may be ours no more
             try:
                 room = self._config.queue_limit - self._letters.deliveries
                 if room >= min(size, self._config.queue_limit // 2) and self._reporter.has_room:
@@ -340,14 +348,26 @@ class Dispatcher:
         await self._claims_over.wait()
         self._reporter.close()
 
+    def retire(self) -> None:
+        """The lease is lost: what is here belongs to others now, or soon will. Stop at once.
+
+        What is known already is still reported, and ``run`` ends after that: what others have taken over meanwhile
+        is fenced, and what they have not need not be sent again.
+        """
+        self._cut()
+        self._reporter.close()
+
     def abandon(self) -> None:
-        """The lease is lost: everything here belongs to others now. Stop at once, and report nothing."""
+        """Stop at once, and report nothing."""
+        self._cut()
+        self._reporter.abandon()
+
+    def _cut(self) -> None:
         self._stopping = True
         self._couriers.abandon()
         for task in self._lookups:
             task.cancel()
         self._looking_up.clear()
-        self._reporter.abandon()
         self._wake.set()
 
 

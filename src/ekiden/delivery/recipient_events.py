@@ -23,6 +23,10 @@ class RecipientEvents:
         self._store = store
         self._worker = worker_id
 
+    def renewed(self, worker_id: int) -> None:
+        """This process has another registration in the store."""
+        self._worker = worker_id
+
     async def routes(self, account_id: int, message_id: int) -> tuple[Route, ...] | None:
         """Who is told of events of that message; ``None``: it is gone, and nothing can be said of it any more."""
         query = select(message_table.c.routes).where(

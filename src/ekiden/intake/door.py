@@ -112,6 +112,11 @@ class Door:
         self._hostname = config.hostname
         self._expire_after = int(config.expire_after * SECOND)
 
+    def renewed(self, worker_id: int, handover: Handover) -> None:
+        """This process has another registration in the store, and who delivers in its name."""
+        self._worker_id = worker_id
+        self._handover = handover
+
     @property
     def max_size(self) -> int:
         """Octets that a message may have, with its shared end."""

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from ekiden.notify.rounds import Tools
     from ekiden.notify.ssrf import Destinations
     from ekiden.store.api import Store
+    from ekiden.store.standing import Standing
 
 log = logging.getLogger(__name__)
 
@@ -93,8 +94,11 @@ class Outbox:
         resolver: Resolver,
         destinations: Destinations,
         metrics: OutboxMetrics | None = None,
+        standing: Standing | None = None,
     ) -> None:
-        """``worker`` is the registration in the store, ``formats`` comes from ``formats.by_name``."""
+        """``worker`` is the registration in the store, ``standing`` until when it counts; ``formats`` comes from
+        ``formats.by_name``."""
+        self._standing = standing
         self._store = store
         self._clock = clock
         self._ids = ids
@@ -128,6 +132,8 @@ class Outbox:
         loop = asyncio.get_running_loop()
         try:
             while not self._stopping:
+                if self._standing is not None and not await self._standing.wait(POLL):
+                    continue  # what is begun now may be somebody else's
                 self._urgent.clear()
                 try:
                     await self._look()
@@ -309,7 +315,7 @@ class Outbox:
 
         if self._client is None:
             self._client = Client(self._config, self._clock, self._resolver, self._destinations)
-        return Tools(self._client, self._clock, self._ids, self._config, self._metrics)
+        return Tools(self._client, self._clock, self._ids, self._config, self._metrics, self._standing)
 
     # owning
 

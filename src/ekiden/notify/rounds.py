@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ekiden.notify.config import CallbacksConfig
     from ekiden.notify.formats import Format
     from ekiden.notify.metrics import OutboxMetrics
+    from ekiden.store.standing import Standing
 
 _BLAMED_IN_A_ROW = 3
 
@@ -40,6 +41,8 @@ class Tools:
     ids: IdFactory
     config: CallbacksConfig
     metrics: OutboxMetrics
+    standing: Standing | None = None
+    """Until when anything may be sent; what is left then stays as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +141,8 @@ class Round:
 
     async def _send(self, request: list[_Item]) -> None:
         seen = self._seen
-        if seen.failed:
+        standing = self._tools.standing
+        if seen.failed or (standing is not None and not standing.holds):
             return
         request = [item for item in request if item.notice.message_id not in seen.blocked]
         if not request:

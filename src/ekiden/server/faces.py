@@ -62,12 +62,17 @@ class Faces:
         self._mailer = mailer
         self._tokens = Tokens(services.vault, clock)
         self._pages = LandingPages(store, clock)
-        self._recorder = Recorder(RecipientEvents(store, worker), clock)
+        self._events = RecipientEvents(store, worker)
+        self._recorder = Recorder(self._events, clock)
 
     def routers(self) -> list[Router]:
         """For ``server.http.make_app``."""
         landing = LandingServices(self._services.tokens, self._recorder, self._services.suppressions, self._pages)
         return [*ibm_handlers(self._ibm()), *infobip_handlers(self._infobip()), *landing_handlers(landing)]
+
+    def renewed(self, worker: int) -> None:
+        """This process has another registration in the store."""
+        self._events.renewed(worker)
 
     async def close(self) -> None:
         """Write what is not written yet."""

@@ -11,73 +11,155 @@ from sqlalchemy.exc import SQLAlchemyError
 from ekiden.core.clock import SECOND, Clock
 from ekiden.server.logging import get_logger
 from ekiden.store.api import Store, StoreError
+from ekiden.store.records import Registration
+from ekiden.store.standing import Standing
 
 STORE_TROUBLE = (StoreError, SQLAlchemyError, OSError)
 
+_TRUSTED = 0.9  # of a lease: from there on others may be about to take over
+_AGAIN = 1.0  # seconds between two beats while the store does not answer
+_REMIND = 60.0  # seconds between two lines in the log about it
+
 
 class Heartbeat:
-    """Renews this worker's lease every third of its time; calls ``lost`` as soon as the worker owns nothing more.
+    """Renews this worker's registration every third of its lease.
 
-    While the store cannot be reached the lease runs on, so before it would end by our own clock we give up by
-    ourselves: another worker may take our deliveries from then on.
+    While the store cannot be reached the lease runs on. Before it ends by our own clock, ``standing`` does, and
+    nothing new is begun; the worker stays. When the store is back, its first beat makes the registration good
+    again, unless somebody took the worker for dead: then ``replaced`` is called until it has brought another.
     """
 
-    def __init__(self, store: Store, clock: Clock, worker: int, lease: float, lost: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        me: Registration,
+        lease: float,
+        replaced: Callable[[], Awaitable[Standing]],
+    ) -> None:
+        """``me`` was registered just now. ``replaced`` may raise what the store raises."""
         self._store = store
         self._clock = clock
-        self._worker = worker
         self._lease = lease
-        self._lost = lost
+        self._replaced = replaced
         self._log = get_logger()
-        self._last = clock.monotonic()
-        self.healthy = True
+        now = clock.monotonic()
+        self.standing = self.granted(me, now)
+        self._steady_since = now
+        self._away_since: float | None = None
+        self._told = 0.0
+        self._paused = False
+
+    def granted(self, me: Registration, began: float) -> Standing:
+        """The standing of a registration that was asked for at ``began``, by the monotonic clock."""
+        return Standing(me, self._clock, began + self._lease * _TRUSTED)
+
+    @property
+    def healthy(self) -> bool:
+        """The store answered the last beat."""
+        return self._away_since is None
+
+    @property
+    def away(self) -> float:
+        """Seconds since the store answered last; 0: it does answer."""
+        return 0.0 if self._away_since is None else self._clock.monotonic() - self._away_since
+
+    def settled(self) -> bool:
+        """The store has answered for a whole lease: whoever is alive has had the time to say so."""
+        return self._away_since is None and self._clock.monotonic() - self._steady_since >= self._lease
 
     async def run(self) -> None:
-        ttl = int(self._lease * SECOND)
         while True:
-            await asyncio.sleep(self._lease / 3)
-            began = self._clock.monotonic()
-            try:
-                async with asyncio.timeout(max(0.1, self._last + self._lease - began)):
-                    alive = await self._store.heartbeat(self._worker, self._clock.now(), ttl)
-            except (*STORE_TROUBLE, TimeoutError) as error:
-                self.healthy = False
-                self._log.warning("the store does not answer", why=str(error) or type(error).__name__)
-                # The next beat would come too late.
-                if self._clock.monotonic() - self._last >= self._lease * 0.9:
-                    self._lost("the store did not answer in time")
-                    return
-                continue
-            if not alive:
-                self._lost("the lease had expired")
-                return
-            self._last = began
-            self.healthy = True
+            pause = self._lease / 3
+            await asyncio.sleep(pause if self.healthy else min(pause, _AGAIN))
+            await self.beat()
+
+    async def beat(self) -> None:
+        began = self._clock.monotonic()
+        try:
+            alive = await self._answer(
+                self._store.heartbeat(self.standing.registration.id, self._clock.now(), int(self._lease * SECOND))
+            )
+            if alive:
+                self.standing.renew(began + self._lease * _TRUSTED)
+            else:
+                self.standing.end()
+                self._log.error("this worker was taken for dead: it gives up what it had and is registered anew")
+                self.standing = await self._replaced()
+        except (*STORE_TROUBLE, TimeoutError) as error:
+            self._trouble(began, error)
+            return
+        if self._away_since is not None:
+            self._log.warning("the store answers again", after=round(self.away, 1))
+            self._away_since = None
+            self._steady_since = self._clock.monotonic()
+            self._paused = False
+
+    def _trouble(self, began: float, error: Exception) -> None:
+        now = self._clock.monotonic()
+        if self._away_since is None:
+            self._away_since = began
+            self._told = -_REMIND
+        if now - self._told >= _REMIND:
+            self._told = now
+            self._log.warning(
+                "the store does not answer", why=str(error) or type(error).__name__, since=round(self.away, 1)
+            )
+        if not self._paused and not self.standing.holds:
+            self._paused = True
+            self._log.warning("the lease runs out: nothing new is begun until the store answers")
+
+    async def _answer(self, asked: Awaitable[bool]) -> bool:
+        """Bounded whatever becomes of what was asked: even to be cancelled may take it long."""
+        task = asyncio.ensure_future(asked)
+        try:
+            done, _ = await asyncio.wait((task,), timeout=max(1.0, self._lease / 3))
+            if not done:
+                raise TimeoutError("no answer in time")
+        finally:
+            if not task.done():
+                task.cancel()
+                task.add_done_callback(_forget)
+        return task.result()
+
+
+def _forget(task: asyncio.Future[bool]) -> None:
+    if not task.cancelled():
+        task.exception()
 
 
 class Duties:
     """Work that is done by one worker at a time, whoever holds the lease of that name."""
 
-    def __init__(self, store: Store, clock: Clock, worker: int) -> None:
+    def __init__(self, store: Store, clock: Clock, worker: int, settled: Callable[[], bool]) -> None:
+        """``settled``: see ``Heartbeat``."""
         self._store = store
         self._clock = clock
-        self._worker = worker
+        self.worker = worker
+        self._settled = settled
         self._log = get_logger()
 
     async def every(self, seconds: float, name: str, work: Callable[[], Awaitable[Any]]) -> None:
-        """Do ``work`` again and again; trouble with the store is logged and waited out."""
+        """Do ``work`` again and again; whatever is wrong with it is logged, and it is tried at its next time."""
         hold = int(max(seconds * 2, 10) * SECOND)
         while True:
             try:
-                if await self._store.take_lease(name, self._worker, self._clock.now(), hold):
+                if await self._store.take_lease(name, self.worker, self._clock.now(), hold):
                     await work()
-            except STORE_TROUBLE as error:
+            except (*STORE_TROUBLE, TimeoutError) as error:
                 self._log.warning("housekeeping waits for the store", duty=name, why=str(error))
+            except Exception as error:
+                # Of one duty: the worker has mail to deliver.
+                self._log.error("a duty failed", duty=name, why=f"{type(error).__name__}: {error}", exc_info=error)
             await asyncio.sleep(seconds)
 
     async def reap(self) -> None:
-        """Make work of workers that are gone due again."""
-        freed = await self._store.reap(self._clock.now())
+        """Make work of workers that are gone due again.
+
+        After an outage nobody is taken for dead before all had the time of a lease to renew theirs.
+        """
+        settled = self._settled()
+        freed = await self._store.reap(self._clock.now(), expired=settled)
         while freed:
             self._log.warning("took over deliveries of workers that ended", deliveries=freed)
-            freed = await self._store.reap(self._clock.now())
+            freed = await self._store.reap(self._clock.now(), expired=settled)

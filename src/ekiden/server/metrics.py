@@ -5,7 +5,8 @@ The queue's own numbers are asked of the store, at most every five seconds howev
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -21,6 +22,7 @@ from ekiden.store.records import QueueStats
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _STATS_AGE = 5 * SECOND
+_STATS_PATIENCE = 2.0  # seconds: whoever scrapes does not wait for ever
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _LAGS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _LONG = (0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 86_400.0)
@@ -167,6 +169,9 @@ class Metrics:
         )
         self.alive = shared.declare("ekiden_worker_processes", "Worker processes of this machine.", "gauge")
         self.restarts = shared.declare("ekiden_worker_restarts", "Workers that ended unasked.", "counter")
+        self.storeless = shared.declare(
+            "ekiden_workers_without_store", "Workers of this machine that the store does not answer.", "gauge"
+        )
 
     def worker(self, slot: int) -> WorkerMetrics:
         return WorkerMetrics(self, slot)
@@ -237,11 +242,13 @@ class WorkerMetrics:
         self.reloads_refused = reloads["refused",]
         self.alive = one(metrics.alive)
         self.restarts = one(metrics.restarts)
+        self.storeless = one(metrics.storeless)
 
 
 class _Shared(Collector):
-    def __init__(self, metrics: Metrics, stats: QueueStats | None, now: int) -> None:
+    def __init__(self, metrics: Metrics, stats: QueueStats | None, now: int, away: float) -> None:
         self._shared = metrics.shared
+        self._away = away
         self._stats = stats
         self._now = now
 
@@ -251,6 +258,11 @@ class _Shared(Collector):
         yield info
         for family in self._shared.families:
             yield self._family(family)
+        yield GaugeMetricFamily(
+            "ekiden_store_away_seconds",
+            "Since when the store does not answer the worker that says this.",
+            self._away,
+        )
         if self._stats is not None:
             yield from self._queue(self._stats)
 
@@ -288,7 +300,11 @@ class _Shared(Collector):
 class Exposition:
     """Makes the text for ``/metrics``."""
 
-    def __init__(self, metrics: Metrics, store: Store, clock: Clock) -> None:
+    def __init__(
+        self, metrics: Metrics, store: Store, clock: Clock, away: Callable[[], float] = lambda: 0.0
+    ) -> None:
+        """``away``: seconds since when the store does not answer."""
+        self._away = away
         self._metrics = metrics
         self._store = store
         self._clock = clock
@@ -300,12 +316,13 @@ class Exposition:
         now = self._clock.now()
         if self._stats is None or now - self._stats_at >= _STATS_AGE:
             try:
-                self._stats = await self._store.stats()
+                async with asyncio.timeout(_STATS_PATIENCE):
+                    self._stats = await self._store.stats()
             except Exception:  # the other numbers are worth the more then
                 self._stats = None
             self._stats_at = now
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(_Shared(self._metrics, self._stats, now))
+        registry.register(_Shared(self._metrics, self._stats, now, self._away()))
         return generate_latest(registry)
 
 

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from ekiden.notify.metrics import OutboxMetrics
     from ekiden.server.config import Config
     from ekiden.store.api import Store
+    from ekiden.store.standing import Standing
 
 
 def open_vault(config: Config) -> Vault:
@@ -141,7 +142,7 @@ class Services:
         self._annotator.mailer = mailer = Mailer(door, self.directory, settings, self.tokens, base_url)
         return mailer
 
-    def outbox(self, metrics: OutboxMetrics) -> Outbox:
+    def outbox(self, metrics: OutboxMetrics, standing: Standing | None = None) -> Outbox:
         """Sends what the events of messages are routed to."""
         return Outbox(
             self._store,
@@ -154,7 +155,13 @@ class Services:
             self.resolver,
             self._destinations,
             metrics,
+            standing,
         )
+
+    def renewed(self, worker: int) -> None:
+        """This process has another registration in the store."""
+        self._worker = worker
+        self.address_check_requests.renewed(worker)
 
     async def _keys(self, connection: AsyncConnection, _: int, domain_id: int) -> tuple[SigningKey, ...]:
         return await self.keyring.load(connection, domain_id)

@@ -30,25 +30,26 @@ from ekiden.net.destinations import Destinations
 from ekiden.net.listen import open_listener
 from ekiden.net.network import LoopbackOnlyNetwork, Network, RealNetwork
 from ekiden.net.tls import CertificateFiles, ServerTls
-from ekiden.notify.outbox import Outbox
 from ekiden.server.capacity import memory_of_worker
 from ekiden.server.config import Config, ListenerConfig
 from ekiden.server.faces import Faces
 from ekiden.server.hooks import CallbackCounts, ConnectionCounts, DeliveryCounts, HardBounces, Sampler, SmtpCounts
-from ekiden.server.housekeeping import Duties, Heartbeat
+from ekiden.server.housekeeping import STORE_TROUBLE, Duties, Heartbeat
 from ekiden.server.http import HttpServer, make_app
 from ekiden.server.logging import get_logger
 from ekiden.server.metrics import Exposition, Metrics
 from ekiden.server.ports import Ports
+from ekiden.server.post import Post
 from ekiden.server.services import Services
 from ekiden.server.smtp_listener import ListenerSpec, SmtpListener
 from ekiden.server.smtp_shared import Admission
 from ekiden.server.texts import TEXTS
 from ekiden.store import workers
-from ekiden.store.api import Store
+from ekiden.store.api import Store, StoreUnavailable
 from ekiden.store.open import open_store
 from ekiden.store.records import Delivery, Registration
 from ekiden.store.retention import prune
+from ekiden.store.standing import Standing
 
 
 class ServerError(TranslatedError):
@@ -57,10 +58,9 @@ class ServerError(TranslatedError):
 
 RUSH = 4  # clients of this worker that wait for a commit: from here on submissions go before deliveries
 _PRUNE_EVERY = 600.0  # seconds
+_LAST_WORD = 5.0  # seconds to tell the store that this worker ends
 _CHECK_EVERY = 2.0  # for domains whose check is due
-_DELIVERY = "delivery"
-_CALLBACKS = "callbacks"
-LOST = 75  # exit status (EX_TEMPFAIL): the lease was lost, another worker takes over
+LOST = 75  # exit status (EX_TEMPFAIL): a part failed or the supervisor is gone, another worker takes over
 
 
 class Report:
@@ -144,6 +144,9 @@ class _Worker:
         self.memory = Memory(memory_of_worker(spec.config, spec.workers))
         self.draining = False
         self.listeners: list[SmtpListener] = []
+        self.faces: Faces | None = None
+        self.duties: Duties | None = None
+        self._retiring: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def run(self) -> None:
@@ -152,48 +155,61 @@ class _Worker:
         loop.add_reader(self.spec.lifeline, os._exit, LOST)
         roles = self.config.workers.roles
         async with AsyncExitStack() as stack:
-            store = await open_store(self.config.store_url())
-            stack.push_async_callback(store.close)
-            me = await self._register(store)
-            stack.push_async_callback(self._end, store, me)
+            store, me = await self._open(stack)
             # One for all rooms of the worker: two factories would make the same ids (the store has its own half).
             self.ids = IdFactory(me.node)
-            self.heartbeat = Heartbeat(store, self.clock, me.id, self.config.workers.lease, self._lost)
-            self._start(self.heartbeat.run(), "heartbeat")
+            self.heartbeat = Heartbeat(
+                store, self.clock, me, self.config.workers.lease, lambda: self._begin_again(store)
+            )
             sampler = Sampler(self.metrics, store.counters, self.memory)
             self._start(self._sample(sampler), "sample")
             services = Services(self.config, store, self.clock, self.ids, me.id, self.memory)
             stack.push_async_callback(services.close)
-            dispatcher: Dispatcher | None = None
-            if "delivery" in roles:
-                bounces = HardBounces(services.directory, services.suppressions)
-                stack.push_async_callback(bounces.close)
-                dispatcher = self._dispatcher(store, me, services, bounces)
-                self._start(dispatcher.run(), _DELIVERY)
-            door = services.door(dispatcher or NoDelivery())
-            if dispatcher is not None:
-                dispatcher.yield_to(lambda: door.waiting >= RUSH)
+            self.bounces = HardBounces(services.directory, services.suppressions)
+            stack.push_async_callback(self.bounces.close)
+            self.services = services
+            door = services.door(NoDelivery())
+            self.door = door
+            self._take_post(store, self.heartbeat.standing)
+            stack.push_async_callback(self._leave_post)
+            self._start(self.heartbeat.run(), "heartbeat")
             mailer = services.mailer(door)
-            outbox: Outbox | None = None
-            if "notify" in roles:
-                outbox = services.outbox(CallbackCounts(self.metrics))
-                store.on_notices(outbox.wake)
-                self._start(outbox.run(), _CALLBACKS)
             if "smtp" in roles:
                 await self._listen(store, door, services)
             if "http" in roles:
-                faces = Faces(self.config, store, self.clock, self.ids, me.id, services, mailer)
-                stack.push_async_callback(faces.close)
-                await self._serve_http(store, faces, sampler, stack)
+                self.faces = Faces(self.config, store, self.clock, self.ids, self.me.id, services, mailer)
+                stack.push_async_callback(self.faces.close)
+                await self._serve_http(store, self.faces, sampler, stack)
             if "housekeeping" in roles:
-                self._keep_house(store, me, services)
+                self._keep_house(store, services)
             self.spec.report.send(ready=True)
-            self.log.debug("worker ready", registration=me.id)
+            self.log.debug("worker ready", registration=self.me.id)
             await self.stop.wait()
-            await self._drain(dispatcher, outbox)
+            await self._drain()
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _open(self, stack: AsyncExitStack) -> tuple[Store, Registration]:
+        """Who takes the place of another waits for the store: nothing would be better for ending again and again.
+        At the first start the operator is told instead."""
+        told = False
+        while True:
+            try:
+                async with AsyncExitStack() as opening:
+                    store = await open_store(self.config.store_url())
+                    opening.push_async_callback(store.close)
+                    self.me = await self._register(store)
+                    opening.push_async_callback(self._end, store)
+                    stack.push_async_callback(opening.pop_all().aclose)
+                    return store, self.me
+            except StoreUnavailable as error:
+                if self.spec.predecessor is None or self.stop.is_set():
+                    raise
+                if not told:
+                    told = True
+                    self.log.warning("a new worker waits for the store", why=str(error))
+            await asyncio.sleep(1.0)
 
     async def _register(self, store: Store) -> Registration:
         now = self.clock.now()
@@ -205,10 +221,53 @@ class _Worker:
         self.spec.report.send(registration=me.id)
         return me
 
-    async def _end(self, store: Store, me: Registration) -> None:
-        released = await store.end_worker(me.id, self.clock.now())
-        if released:
-            self.log.info("released deliveries for others", deliveries=released)
+    async def _end(self, store: Store) -> None:
+        try:
+            async with asyncio.timeout(_LAST_WORD):
+                released = await store.end_worker(self.me.id, self.clock.now())
+        except (*STORE_TROUBLE, TimeoutError) as error:
+            # Others take over once our lease has run out.
+            self.log.warning("the store does not know that this worker ends", why=str(error))
+        else:
+            if released:
+                self.log.info("released deliveries for others", deliveries=released)
+
+    # the registration, and what is done in its name
+
+    def _take_post(self, store: Store, standing: Standing) -> None:
+        roles, metrics, services = self.config.workers.roles, self.metrics, self.services
+        dispatcher = outbox = None
+        if "delivery" in roles:
+            dispatcher = self._dispatcher(store, standing, services, self.bounces)
+            door = self.door
+            dispatcher.yield_to(lambda: door.waiting >= RUSH)
+        if "notify" in roles:
+            outbox = services.outbox(CallbackCounts(metrics), standing)
+            store.on_notices(outbox.wake)
+        self.door.renewed(standing.registration.id, dispatcher or NoDelivery())
+        self.post = Post(standing, dispatcher, outbox, self._task_done)
+
+    async def _leave_post(self) -> None:
+        await self.post.close()
+        if self._retiring is not None:
+            await self._retiring
+
+    async def _begin_again(self, store: Store) -> Standing:
+        """We were taken for dead. Everybody who works in our name gets another one; clients notice nothing."""
+        began = self.clock.monotonic()
+        self.me = me = await self._register(store)
+        self.ids.move(me.node)
+        standing = self.heartbeat.granted(me, began)
+        left = self.post
+        self._take_post(store, standing)
+        self.services.renewed(me.id)
+        if self.faces is not None:
+            self.faces.renewed(me.id)
+        if self.duties is not None:
+            self.duties.worker = me.id
+        self._retiring = asyncio.create_task(left.retire(), name="retired post")
+        self.log.warning("this worker is registered anew", registration=me.id)
+        return standing
 
     def _start(self, work: Coroutine[Any, Any, Any], name: str) -> None:
         task = asyncio.create_task(work, name=name)
@@ -231,12 +290,12 @@ class _Worker:
 
     # the parts
 
-    def _dispatcher(self, store: Store, me: Registration, services: Services, bounces: HardBounces) -> Dispatcher:
+    def _dispatcher(self, store: Store, standing: Standing, services: Services, bounces: HardBounces) -> Dispatcher:
         lab = self.config.lab.enabled
         network: Network = LoopbackOnlyNetwork() if lab else RealNetwork()
         return Dispatcher(
             store,
-            me,
+            standing.registration,
             self.clock,
             self.ids,
             network,
@@ -251,6 +310,7 @@ class _Worker:
                 refused_networks=self.config.delivery.refused_networks,
                 loopback_only=lab,
             ),
+            standing=standing,
         )
 
     async def _listen(self, store: Store, door: Door, services: Services) -> None:
@@ -300,7 +360,7 @@ class _Worker:
             ) from None
         return Principal(account.id, 0, account.name, account.priority)
 
-    async def _drain(self, dispatcher: Dispatcher | None, outbox: Outbox | None) -> None:
+    async def _drain(self) -> None:
         """No new work; what is being received or sent may end in time; the rest goes back to the queue."""
         self.draining = True
         until = self.clock.monotonic() + self.config.workers.drain_timeout
@@ -310,17 +370,10 @@ class _Worker:
 
         if self.listeners:
             await asyncio.gather(*(listener.drain(left()) for listener in self.listeners))
-        if dispatcher is not None:
-            await dispatcher.drain(left())
-            # Its run ends when the last outcome is on stable storage: what is not would be sent again.
-            await asyncio.wait([task for task in self._tasks if task.get_name() == _DELIVERY], timeout=left() + 1)
-        if outbox is not None:
-            # What was told is written down, so that nobody is told twice.
-            await outbox.drain(left())
-            await asyncio.wait([task for task in self._tasks if task.get_name() == _CALLBACKS], timeout=left() + 1)
+        await self.post.drain(left)
 
     async def _serve_http(self, store: Store, faces: Faces, sampler: Sampler, stack: AsyncExitStack) -> None:
-        exposition = Exposition(self.spec.metrics, store, self.clock)
+        exposition = Exposition(self.spec.metrics, store, self.clock, lambda: self.heartbeat.away)
 
         async def metrics_text() -> bytes:
             sampler.sample()
@@ -343,8 +396,8 @@ class _Worker:
             missing.append("store")
         return missing
 
-    def _keep_house(self, store: Store, me: Registration, services: Services) -> None:
-        duties = Duties(store, self.clock, me.id)
+    def _keep_house(self, store: Store, services: Services) -> None:
+        self.duties = duties = Duties(store, self.clock, self.me.id, self.heartbeat.settled)
         self._start(duties.every(max(0.5, self.config.workers.lease / 3), "reap", duties.reap), "reap")
         retention = self.config.retention
 
@@ -374,3 +427,4 @@ class _Worker:
             for _ in range(10):
                 await asyncio.sleep(1.0)
                 sampler.sample()
+                self.metrics.storeless.set(0 if self.heartbeat.healthy else 1)

@@ -71,15 +71,17 @@ class Store(Protocol):
         ...
 
     async def heartbeat(self, worker: int, now: Millis, ttl: Millis) -> bool:
-        """Stay alive. False: the worker was found expired and owns nothing any more; it must stop."""
+        """Stay alive, also after the time was over as long as nobody has ended the worker. False: somebody has, and
+        it owns nothing any more."""
         ...
 
     async def end_worker(self, worker: int, now: Millis) -> int:
         """Leave in order: what it still owns is due at once. Returns how many deliveries that were."""
         ...
 
-    async def reap(self, now: Millis, limit: int = 1000) -> int:
-        """End expired workers and make up to ``limit`` deliveries of ended ones due again.
+    async def reap(self, now: Millis, limit: int = 1000, *, expired: bool = True) -> int:
+        """End expired workers (unless ``expired`` is false: they may not have been able to renew) and make up to
+        ``limit`` deliveries of ended ones due again.
 
         Such a delivery becomes ``DEFERRED``, with an attempt that says its outcome is unknown and a
         ``LEASE_LOST`` event. Its next time grows with its attempts, so that a message that kills its worker

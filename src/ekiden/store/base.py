@@ -138,13 +138,14 @@ class BaseStore(ABC):
             if count < _BATCH:
                 return freed
 
-    async def reap(self, now: Millis, limit: int = 1000) -> int:
+    async def reap(self, now: Millis, limit: int = 1000, *, expired: bool = True) -> int:
         async with self.read() as connection:
-            due = await workers.dead_weight(connection, now)
+            due = await workers.dead_weight(connection, now, expired=expired)
         if not due:
             return 0
         async with self.write() as connection:
-            await workers.end_expired(connection, now)
+            if expired:
+                await workers.end_expired(connection, now)
             freed = 0
             for owner in await workers.orphans(connection):
                 if freed >= limit:

@@ -63,10 +63,12 @@ async def end_expired(connection: AsyncConnection, now: Millis) -> list[int]:
     return ids
 
 
-async def dead_weight(connection: AsyncConnection, now: Millis) -> bool:
+async def dead_weight(connection: AsyncConnection, now: Millis, *, expired: bool) -> bool:
     """Whether ``reap`` has anything to do: a look without a write, for the many times when all is well."""
-    expired = select(worker.c.id).where(worker.c.ended_at.is_(None), worker.c.expires_at <= now).limit(1)
-    return (await connection.execute(expired)).first() is not None or bool(await orphans(connection))
+    late = select(worker.c.id).where(worker.c.ended_at.is_(None), worker.c.expires_at <= now).limit(1)
+    if expired and (await connection.execute(late)).first() is not None:
+        return True
+    return bool(await orphans(connection))
 
 
 async def orphans(connection: AsyncConnection) -> list[int]:
