@@ -39,6 +39,7 @@ async def told(rows: Rows) -> dict[str, int]:
                 failures=3,
                 failing_since=rows.now - HOUR,
                 retry_at=rows.now + 10 * MINUTE,
+                used_at=rows.now,
             )
         )
         await connection.execute(update(message).values(routes=routes_text((route,))))

@@ -26,6 +26,15 @@ def test_whoever_comes_new_finds_something_free() -> None:
     assert shares.take("new")
 
 
+def test_how_much_more_there_is_for_a_key() -> None:
+    shares = Shares(100)
+    assert shares.room("a") == 50
+    shares.take("a", 30)
+    assert (shares.room("a"), shares.room("b")) == (20, 35)
+    shares.take("b", 70)
+    assert (shares.room("a"), shares.room("b"), shares.room("c")) == (0, 0, 0)
+
+
 def test_one_large_thing_is_possible_and_no_second_beside_it() -> None:
     shares = Shares(100)
     assert shares.take("account", 90)

@@ -240,7 +240,7 @@ async def kept(store: Store, table: str) -> list[int]:
 @pytest.mark.parametrize("batch", [1, 500])
 async def test_notices_and_callbacks(store: Store, batch: int) -> None:
     """Reports that nobody fetched go after two days; what is to be sent waits however long, until it is dead."""
-    endpoint = {"account_id": 1, "url": "", "created_at": 0, "failures": 0, "retry_at": 0}
+    endpoint = {"account_id": 1, "url": "", "created_at": 0, "failures": 0, "retry_at": 0, "used_at": NOW}
     endpoints = [
         {**endpoint, "id": 1, "format": "pull", "digest": "1"},
         {**endpoint, "id": 2, "format": "x", "digest": "2"},

@@ -56,6 +56,11 @@ class Shares:
         held = self._held.get(key, 0)
         return not held or held + amount <= (self.free + held) * self._share
 
+    def room(self, key: Hashable) -> int:
+        """How much more ``key`` may hold by the rule, without the exception for who holds nothing."""
+        held = self._held.get(key, 0)
+        return max(0, min(self.free, int((self.free + held) * self._share) - held))
+
     def take(self, key: Hashable, amount: int = 1) -> bool:
         """Have it at once; False: it would be more than the key may hold now, and nothing was taken."""
         if not self.may_take(key, amount):

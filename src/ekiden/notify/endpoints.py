@@ -13,24 +13,27 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import msgspec
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ekiden.notify.auth import Auth, Basic, check_auth, seal_auth
 from ekiden.notify.errors import BadEndpoint, ForbiddenDestination
 from ekiden.notify.formats import PULL
 from ekiden.notify.ssrf import Destinations
+from ekiden.store.retention import ENDPOINT_USED
 from ekiden.store.tables import endpoint as table
 
 if TYPE_CHECKING:
     from yarl import URL
 
     from ekiden.access.vault import Vault
-    from ekiden.core.clock import Clock
+    from ekiden.core.clock import Clock, Millis
     from ekiden.store.api import Store
 
 LONGEST_URL = 2048
 _MAX_REMEMBERED = 20_000
+_STALE: Millis = ENDPOINT_USED // 2
+"""So long an endpoint is taken from memory; then it is looked up again, and noted as used."""
 _SCHEME = re.compile(r"https?://", re.IGNORECASE)
 _BAD_CHARACTER = re.compile(r"[\x00-\x20\x7f]")
 
@@ -75,7 +78,8 @@ class Endpoints:
         self._vault = vault
         self._destinations = destinations
         self._key = vault.derive("endpoint digest")
-        self._remembered: OrderedDict[tuple[int, str], int] = OrderedDict()
+        self._remembered: OrderedDict[tuple[int, str], tuple[int, Millis]] = OrderedDict()
+        """The endpoint, and since when it is known to be noted as used."""
 
     async def find(self, account_id: int, format: str, url: str, auth: Auth | None = None) -> int:
         """The id of the account's endpoint, for ``core.notices.Route``. Raises ``BadEndpoint`` for a bad ``url``.
@@ -95,36 +99,48 @@ class Endpoints:
             check_auth(auth)
         digest = self._digest(format, url, auth)
         key = (account_id, digest)
-        found = self._remembered.get(key)
-        if found is None:
-            found = await self._find(account_id, digest)
-            if found is None:
-                found = await self._make(account_id, format, url, auth, digest)
-            self._remembered[key] = found
-            if len(self._remembered) > _MAX_REMEMBERED:
-                self._remembered.popitem(last=False)
-        else:
+        remembered = self._remembered.get(key)
+        now = self._clock.now()
+        if remembered is not None and remembered[1] > now - _STALE:
             self._remembered.move_to_end(key)
+            return remembered[0]
+        found = await self._find(account_id, digest, now)
+        if found is None:
+            found = await self._make(account_id, format, url, auth, digest)
+        self._remembered[key] = (found, now)
+        self._remembered.move_to_end(key)
+        if len(self._remembered) > _MAX_REMEMBERED:
+            self._remembered.popitem(last=False)
         return found
 
     def _digest(self, format: str, url: str, auth: Auth | None) -> str:
         named = msgspec.json.encode((format, url, auth))
         return hmac.new(self._key, named, sha256).hexdigest()
 
-    async def _find(self, account_id: int, digest: str) -> int | None:
-        query = select(table.c.id).where(table.c.account_id == account_id, table.c.digest == digest)
+    async def _find(self, account_id: int, digest: str, now: Millis) -> int | None:
+        """Also sees to it that it is not taken for one that nobody uses."""
+        same = (table.c.account_id == account_id, table.c.digest == digest)
         async with self._store.read() as connection:
-            found: int | None = await connection.scalar(query)
+            row = (await connection.execute(select(table.c.id, table.c.used_at).where(*same))).one_or_none()
+        if row is None:
+            return None
+        if row.used_at > now - _STALE:
+            return int(row.id)
+        used = update(table).where(*same).values(used_at=now).returning(table.c.id)
+        async with self._store.write() as connection:
+            found: int | None = await connection.scalar(used)
         return found
 
     async def _make(self, account_id: int, format: str, url: str, auth: Auth | None, digest: str) -> int:
+        now = self._clock.now()
         values = {
             "account_id": account_id,
             "format": format,
             "url": url,
             "sealed": None if auth is None else seal_auth(self._vault, auth),
             "digest": digest,
-            "created_at": self._clock.now(),
+            "created_at": now,
+            "used_at": now,
             "failures": 0,
             "retry_at": 0,
         }
@@ -133,7 +149,7 @@ class Endpoints:
                 made = await connection.execute(insert(table).values(values).returning(table.c.id))
                 return int(made.scalar_one())
         except IntegrityError:
-            found = await self._find(account_id, digest)  # another worker was faster
+            found = await self._find(account_id, digest, now)  # another worker was faster
             if found is None:
                 raise
             return found

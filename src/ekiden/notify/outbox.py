@@ -13,15 +13,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from ekiden.access.errors import AccessError
+from ekiden.core.clock import SECOND
+from ekiden.limits.shares import Shares
 from ekiden.notify.auth import open_auth
 from ekiden.notify.metrics import NoMetrics
+from ekiden.notify.origins import Origins
 from ekiden.notify.recorder import Recorder
 from ekiden.store.api import StoreError
 from ekiden.store.notice_queries import (
@@ -45,7 +49,7 @@ if TYPE_CHECKING:
     from ekiden.notify.config import CallbacksConfig
     from ekiden.notify.formats import Format
     from ekiden.notify.metrics import OutboxMetrics
-    from ekiden.notify.rounds import Tools
+    from ekiden.notify.rounds import Round, Tools
     from ekiden.notify.ssrf import Destinations
     from ekiden.store.api import Store
     from ekiden.store.standing import Standing
@@ -112,7 +116,11 @@ class Outbox:
         self._recorder = Recorder(store, clock, worker, config, self._metrics)
         self._owned: dict[int, _Owned] = {}
         self._rounds: dict[int, asyncio.Task[None]] = {}
-        self._in_memory = 0
+        self._places = Shares(config.endpoints)
+        """Rounds at the same time, by account: whose receivers never answer leave the others room."""
+        self._memory = Shares(_MOST)
+        """Notices in memory, by account."""
+        self._origins = Origins(clock, round(config.longest_wait * SECOND))
         self._wake = asyncio.Event()
         self._urgent = asyncio.Event()
         self._again: dict[int, DueEndpoint] = {}
@@ -176,7 +184,8 @@ class Outbox:
 
     async def _look(self) -> None:
         """Begin a round with every endpoint that is due and free."""
-        due = list(self._again.values())
+        # Who has no place now is found again by a scan, when one is free.
+        due = [item for item in self._again.values() if self._places.take(item.account_id)]
         self._again.clear()
         if asyncio.get_running_loop().time() >= self._scan_at:
             due += await self._scan({item.id for item in due})
@@ -188,38 +197,57 @@ class Outbox:
         takes a bounded share of the time, and endpoints with more to send go on without it."""
         self._wake.clear()
         busy |= self._rounds.keys() | self._still_cooling()
-        slots = min(self._config.endpoints - len(self._rounds), _MOST - self._in_memory)
+        slots = min(self._places.free, self._memory.free)
         if slots <= 0:
             return []
+        holders = self._places.holders(self._places.total)
+        crowded = [key for key, *_ in holders if isinstance(key, int) and not self._has_room(key)]
         loop = asyncio.get_running_loop()
         began = loop.time()
         now = self._clock.now()
         async with self._store.read() as connection:
-            due = await due_endpoints(connection, self._worker, now, busy, self._after, slots)
-        if self._after and len(due) < slots:
-            self._wake.set()  # the rest of this turn begins at the first endpoint again
+            due = await due_endpoints(connection, self._worker, now, busy, self._after, slots, crowded)
+        if self._after or len(due) == slots:
+            self._wake.set()  # there may be more behind these, or before those that this turn began with
         self._after = due[-1].id if len(due) == slots else 0
         ended = loop.time()
         self._scan_at = ended + _SHARE * (ended - began)
+        due = [item for item in due if self._has_room(item.account_id) and self._places.take(item.account_id)]
         strange = [item for item in due if item.owner != self._worker]
-        if strange:
-            async with self._store.write() as connection:
-                taken = await own_endpoints(connection, self._worker, strange)
-            due = [item for item in due if item.owner == self._worker or item.id in taken]
-        return due
+        taken: set[int] = set()
+        try:
+            if strange:
+                async with self._store.write() as connection:
+                    taken = await own_endpoints(connection, self._worker, strange)
+        finally:
+            for item in strange:
+                if item.id not in taken:
+                    self._places.give(item.account_id)
+        return [item for item in due if item.owner == self._worker or item.id in taken]
+
+    def _has_room(self, account_id: Hashable) -> bool:
+        """Whether another round of the account may begin."""
+        return self._places.may_take(account_id) and self._memory.room(account_id) > 0
 
     async def _begin(self, due: Sequence[DueEndpoint]) -> None:
+        """Each of ``due`` has a place, and gives it back."""
+        started: set[int] = set()
+        try:
+            await self._begin_all(due, started)
+        finally:
+            for item in due:
+                if item.id not in started:
+                    self._places.give(item.account_id)
+
+    async def _begin_all(self, due: Sequence[DueEndpoint], started: set[int]) -> None:
         now = self._clock.now()
         fresh = {item.id for item in due} - self._owned.keys()
-        limit = min(_PAGE, max((_MOST - self._in_memory) // len(due), 1))
-        pages = [
-            Page(
-                item.id,
-                self._owned[item.id].after if item.id in self._owned else 0,
-                min(limit, self._config.batch) if item.failures else limit,
-            )
-            for item in due
-        ]
+        of_account = Counter(item.account_id for item in due)
+        pages = []
+        for item in due:
+            limit = max(1, min(_PAGE, self._memory.room(item.account_id) // of_account[item.account_id]))
+            after = self._owned[item.id].after if item.id in self._owned else 0
+            pages.append(Page(item.id, after, min(limit, self._config.batch) if item.failures else limit))
         async with self._store.read() as connection:
             waiting = await waiting_messages(connection, fresh, now) if fresh else []
             notices = await due_notices(connection, pages, now)
@@ -229,9 +257,11 @@ class Outbox:
         for endpoint_id, notice_id, message_id, due_at in waiting:
             self._owned[endpoint_id].waiting[notice_id] = (message_id, due_at)
         for item, page in zip(due, pages, strict=True):
-            self._start(item, page, notices[item.id], used)
+            if self._start(item, page, notices[item.id], used):
+                started.add(item.id)
 
-    def _start(self, endpoint: DueEndpoint, page: Page, notices: list[DueNotice], used: float) -> None:
+    def _start(self, endpoint: DueEndpoint, page: Page, notices: list[DueNotice], used: float) -> bool:
+        """False: there is nothing to send now."""
         owned = self._owned[endpoint.id]
         owned.used = used
         full = len(notices) >= page.limit
@@ -242,14 +272,16 @@ class Outbox:
             if full:
                 self._again[endpoint.id] = endpoint
                 self._urgent.set()
-            return
+            return False
+        if not self._memory.take(endpoint.account_id, len(sendable)):
+            return False  # rounds of the account are under way, and wake us when they end
         task = asyncio.create_task(self._round(endpoint, sendable, full), name=f"callbacks {endpoint.id}")
         self._rounds[endpoint.id] = task
-        self._in_memory += len(sendable)
         self._metrics.sending(len(self._rounds))
+        return True
 
     async def _round(self, endpoint: DueEndpoint, notices: Sequence[DueNotice], full: bool) -> None:
-        from ekiden.notify.rounds import Round, after, failed_round  # its client takes time to load: see _tools
+        from ekiden.notify import rounds  # its client takes time to load: see _tools
 
         tools = self._tools()
         result: RoundResult | None = None
@@ -257,21 +289,24 @@ class Outbox:
             try:
                 format = self._formats.get(endpoint.format)
                 if format is None:
-                    result = failed_round(endpoint, tools, f"there is no format {endpoint.format!r} here")
+                    result = rounds.failed_round(endpoint, tools, f"there is no format {endpoint.format!r} here")
+                elif not self._origins.may_try(endpoint.account_id, endpoint.url):
+                    result = rounds.failed_round(endpoint, tools, "not tried: its host has not answered lately")
                 else:
                     auth = open_auth(self._vault, endpoint.sealed)
-                    made = Round(tools, endpoint, format, auth, notices)
+                    made = rounds.Round(tools, endpoint, format, auth, notices)
                     try:
                         await made.run()
                     finally:
                         result = made.result()
+                        self._learn(endpoint, made)
             except AccessError as error:
-                result = failed_round(endpoint, tools, str(error))
+                result = rounds.failed_round(endpoint, tools, str(error))
             except Exception as error:
                 log.exception("callbacks to endpoint %d failed", endpoint.id)
-                failed = failed_round(endpoint, tools, f"{type(error).__name__}: {error}"[:500])
+                failed = rounds.failed_round(endpoint, tools, f"{type(error).__name__}: {error}"[:500])
                 # What was taken before is not sent again.
-                result = failed if result is None else after(result, failed)
+                result = failed if result is None else rounds.after(result, failed)
         finally:
             written = False
             try:
@@ -280,13 +315,23 @@ class Outbox:
             finally:
                 self._ended(endpoint, notices, result if written else None, full)
 
+    def _learn(self, endpoint: DueEndpoint, made: Round) -> None:
+        """Of the host: whether it answers."""
+        if made.answered:
+            self._origins.answered(endpoint.account_id, endpoint.url)
+        elif made.silent:
+            self._origins.was_silent(endpoint.account_id, endpoint.url)
+        else:
+            self._origins.not_tried(endpoint.account_id, endpoint.url)
+
     def _ended(
         self, endpoint: DueEndpoint, notices: Sequence[DueNotice], result: RoundResult | None, full: bool
     ) -> None:
         """``result``: what was written; ``None``: nothing could be."""
         endpoint_id = endpoint.id
         self._rounds.pop(endpoint_id, None)
-        self._in_memory -= len(notices)
+        self._memory.give(endpoint.account_id, len(notices))
+        self._places.give(endpoint.account_id)
         self._metrics.sending(len(self._rounds))
         now = self._clock.monotonic()
         if result is None:

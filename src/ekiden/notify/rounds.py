@@ -69,6 +69,8 @@ class _Seen:
     """What the receiver asked for."""
     blocked: set[int] = field(default_factory=set)
     """Messages with a notice that was not taken: what is later in them stays behind it."""
+    answered: bool = False
+    silent: bool = False
 
 
 class Round:
@@ -187,6 +189,10 @@ class Round:
             answer = Answer(Result.REFUSED, 0, f"cannot be written: {type(error).__name__}: {error}"[:500], 0.0)
         else:
             answer = await tools.client.post(self.endpoint.url, self._auth, body, self._format.content_type)
+        if answer.status:
+            self._seen.answered = True
+        elif answer.result is Result.FAILED:
+            self._seen.silent = True
         ids = [item.notice.id for item in request]
         millis = round(answer.seconds * SECOND)
         self._seen.sent.append(Sent(tools.ids.next(at), at, millis, answer.status, answer.text, ids))
@@ -220,6 +226,16 @@ class Round:
             retry_at,
             recovered=endpoint.failures > 0 and not failures,
         )
+
+    @property
+    def answered(self) -> bool:
+        """The host gave an answer, whatever it said."""
+        return self._seen.answered
+
+    @property
+    def silent(self) -> bool:
+        """A request got no answer."""
+        return self._seen.silent
 
     @property
     def failed(self) -> bool:

@@ -131,7 +131,7 @@ _DUE_ENDPOINTS = f"""
     )
     SELECT e.id, e.account_id, e.format, e.url, e.sealed, e.failures, e.failing_since, e.owner
     FROM s JOIN endpoint AS e ON e.id = s.id
-    WHERE e.format <> 'pull' AND e.retry_at <= :now
+    WHERE e.format <> 'pull' AND e.retry_at <= :now {{crowded}}
     AND (e.owner IS NULL OR e.owner = :worker
          OR NOT EXISTS (SELECT 1 FROM worker AS w WHERE w.id = e.owner AND w.ended_at IS NULL))
     AND EXISTS (SELECT 1 FROM notice AS n
@@ -141,12 +141,20 @@ _DUE_ENDPOINTS = f"""
 
 
 async def due_endpoints(
-    connection: AsyncConnection, worker: int, now: Millis, busy: Collection[int], after: int, limit: int
+    connection: AsyncConnection,
+    worker: int,
+    now: Millis,
+    busy: Collection[int],
+    after: int,
+    limit: int,
+    crowded: Collection[int] = (),
 ) -> list[DueEndpoint]:
-    """Up to ``limit`` endpoints with ids above ``after`` that ``worker`` may send to, without the ``busy`` ones."""
+    """Up to ``limit`` endpoints with ids above ``after`` that ``worker`` may send to, without the ``busy`` ones and
+    those of the accounts in ``crowded``."""
     values = {"worker": worker, "now": now, "after": after, "limit": limit + len(busy)}
     # The walk goes upwards by itself; an ORDER BY would have to see its end.
-    rows = sorted(await connection.execute(text(_DUE_ENDPOINTS), values))
+    without = f"AND e.account_id NOT IN ({_numbers(sorted(crowded))})" if crowded else ""
+    rows = sorted(await connection.execute(text(_DUE_ENDPOINTS.format(crowded=without)), values))
     return [DueEndpoint(*row) for row in rows if row.id not in busy][:limit]
 
 

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ekiden.core.clock import HOUR, SECOND, Millis
 from ekiden.core.duration import Duration
-from ekiden.core.ids import EPOCH, NODE_BITS, SEQUENCE_BITS
+from ekiden.core.ids import EPOCH, NODE_BITS, SEQUENCE_BITS, id_time
 from ekiden.core.states import FIRST_FINAL
 from ekiden.store import tables as t
 from ekiden.store.api import Store
@@ -48,6 +48,10 @@ class RetentionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Checks of domains; the last ones of each domain stay."""
     audit: Duration = 400 * 86_400.0
     """The audit log: who changed what, and from where."""
+
+
+ENDPOINT_USED: Final[Millis] = HOUR
+"""A message may name an endpoint so long after its ``used_at``: that is not written for every message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,7 @@ PLAN: Final[dict[str, Rule]] = {
     "dkim_key": Rule("", "with its domain; a retired one goes when nothing that it signed can be in the queue"),
     "smtp_configuration": Rule("", "until its account removes it"),
     "smtp_user": Rule("", "until its account removes it"),
-    "endpoint": Rule("", "what is sent to it and logged names it"),
+    "endpoint": Rule("", "until no message, notice or line of the log is left that could name it"),
     "suppression": Rule("", "until its account removes it"),
     "template": Rule("", "until its account removes it"),
     "landing_page": Rule("", "until its account removes it"),
@@ -113,6 +117,7 @@ async def prune(store: Store, now: Millis, config: RetentionConfig, batch: int =
     await _prune_records(store, now, config, batch, removed)
     await _prune_shared(store, now, batch, removed)
     await _prune_uploads(store, now, batch, removed)
+    await _prune_endpoints(store, now, batch, removed)
     return dict(removed)
 
 
@@ -292,6 +297,39 @@ async def _prune_uploads(store: Store, now: Millis, batch: int, removed: Counter
         if len(ids) < batch:
             break
         after = ids[-1]
+
+
+async def _prune_endpoints(store: Store, now: Millis, batch: int, removed: Counter[str]) -> None:
+    """Those that were last used before the oldest message of their account came, and that nothing is left of.
+
+    Clients that put an id into every URL would else leave a row behind with every message. A message that is being
+    written names endpoints that were used within the last hour, so nobody can be about to name one that goes.
+    """
+    end, note, log, message = t.endpoint.c, t.notice, t.callback, t.message
+    for account in await _accounts(store, t.endpoint):
+        async with store.read() as connection:
+            kept = await connection.scalar(select(t.account.c.reports_endpoint).where(t.account.c.id == account))
+            oldest = await connection.scalar(select(func.min(message.c.id)).where(message.c.account_id == account))
+        before = min(now, now if oldest is None else id_time(oldest)) - 2 * ENDPOINT_USED
+        unneeded = and_(
+            end.account_id == account,
+            end.used_at < before,
+            end.owner.is_(None),
+            end.id != (kept or 0),
+            ~exists().where(note.c.account_id == account, note.c.endpoint_id == end.id),
+            ~exists().where(log.c.account_id == account, log.c.endpoint_id == end.id),
+        )
+        after = 0
+        while True:
+            page = select(end.id).where(end.id > after, unneeded).order_by(end.id).limit(batch)
+            async with store.read() as connection:
+                ids = list(await connection.scalars(page))
+            if ids:
+                async with store.write() as connection:
+                    await _delete(connection, t.endpoint, and_(end.id.in_(ids), unneeded), removed)
+            if len(ids) < batch:
+                break
+            after = ids[-1]
 
 
 async def _delete(

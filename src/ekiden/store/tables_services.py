@@ -33,6 +33,7 @@ endpoint = Table(
     Column("failing_since", BigInteger),
     Column("retry_at", BigInteger, nullable=False, comment="the breaker: nothing is sent before"),
     Column("owner", BigInteger, comment="worker.id of who sends to it now"),
+    Column("used_at", BigInteger, nullable=False, comment="when a message last named it, to the hour"),
     UniqueConstraint("account_id", "digest"),
 )
 
