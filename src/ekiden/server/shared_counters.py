@@ -94,13 +94,18 @@ class SharedCounters:
         for value in values:
             rows.append((value, self._used))
             self._used += size
-        if self._used > _WIDTH:
+        if self._used >= _WIDTH:  # the last one of slot 0 is the highest slot in use
             raise ValueError("a slot has no room for so many numbers")
         family = Family(name, help_text, kind, labels, rows, bounds)
         self.families.append(family)
         return family
 
+    def use(self, slot: int) -> None:
+        """Before a worker counts in it: slots above all those in use are not looked at."""
+        self._view[_WIDTH - 1] = max(self._view[_WIDTH - 1], slot)
+
     def slot(self, number: int) -> memoryview[float]:
+        self.use(number)
         return self._view[number * _WIDTH : (number + 1) * _WIDTH]
 
     def cells(self, family: Family, slot: int) -> dict[tuple[str, ...], Cell]:
@@ -121,8 +126,11 @@ class SharedCounters:
 
     def most(self, at: int) -> float:
         """The largest number of one place over all slots."""
-        return float(max(self._view[at::_WIDTH]))
+        return float(max(self._column(at)))
 
     def total(self, at: int) -> float:
         """The sum of one place over all slots."""
-        return float(sum(self._view[at::_WIDTH]))
+        return float(sum(self._column(at)))
+
+    def _column(self, at: int) -> memoryview[float]:
+        return self._view[at : (int(self._view[_WIDTH - 1]) + 1) * _WIDTH : _WIDTH]

@@ -10,6 +10,7 @@ import socket
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -30,6 +31,7 @@ from ekiden.net.destinations import Destinations
 from ekiden.net.listen import open_listener
 from ekiden.net.network import LoopbackOnlyNetwork, Network, RealNetwork
 from ekiden.net.tls import CertificateFiles, ServerTls
+from ekiden.server.beats import Beats
 from ekiden.server.capacity import memory_of_worker
 from ekiden.server.config import Config, ListenerConfig
 from ekiden.server.faces import Faces
@@ -37,6 +39,7 @@ from ekiden.server.hooks import CallbackCounts, ConnectionCounts, DeliveryCounts
 from ekiden.server.housekeeping import STORE_TROUBLE, Duties, Heartbeat
 from ekiden.server.http import HttpServer, make_app
 from ekiden.server.logging import get_logger
+from ekiden.server.loop_watch import LoopWatch
 from ekiden.server.metrics import Exposition, Metrics
 from ekiden.server.ports import Ports
 from ekiden.server.post import Post
@@ -88,6 +91,7 @@ class WorkerSpec:
     slot: int
     ports: Ports
     metrics: Metrics
+    beats: Beats
     report: Report
     lifeline: int
     predecessor: int | None = None
@@ -151,6 +155,20 @@ class _Worker:
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
+        watch = LoopWatch(
+            loop,
+            partial(self.spec.beats.beat, self.spec.slot),
+            self.metrics.loop_lag,
+            self.metrics.loop_lag_max,
+            worker=self.spec.number,
+        )
+        watch.start()
+        try:
+            await self._run(loop, watch)
+        finally:
+            watch.stop()
+
+    async def _run(self, loop: asyncio.AbstractEventLoop, watch: LoopWatch) -> None:
         loop.add_signal_handler(signal.SIGTERM, self.stop.set)
         loop.add_reader(self.spec.lifeline, os._exit, LOST)
         roles = self.config.workers.roles
@@ -183,6 +201,7 @@ class _Worker:
             if "housekeeping" in roles:
                 self._keep_house(store, services)
             self.spec.report.send(ready=True)
+            watch.speaking = True
             self.log.debug("worker ready", registration=self.me.id)
             await self.stop.wait()
             await self._drain()
