@@ -42,6 +42,7 @@ def peer_names(address: list[Any]) -> set[str]:
 
 
 def test_from_start_to_drain(serving: Any) -> None:
+    serving.settings["workers"]["lease"] = "15s"  # as it is by default: a machine under load must not cause a word
     facts = serving.start("--workers", "2")
     assert len(serving.workers()) == 2
     assert serving.get("/healthz") == (200, b"ok\n")

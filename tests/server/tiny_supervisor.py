@@ -2,7 +2,8 @@
 
 The file ``how`` beside it says what a worker does that starts: ``works``, ``crashes`` (once it was ready),
 ``fails`` (before), ``hangs`` (without a sign of life), ``clings`` (works, and takes a second to drain). Each one
-adds a line to ``starts``: its process, its slot, and ``workers.memory``, which serves as the name of the configuration.
+adds a line to ``starts``: its process, its slot, and ``workers.memory``, which serves as the name of what it was
+configured with.
 """
 
 from __future__ import annotations
