@@ -60,7 +60,8 @@ class Counts:
 
     def __init__(self) -> None:
         self.attempts: list[tuple[State, Any]] = []
-        self.opened = self.closed = self.failed = self.fences = self.gave_back = 0
+        self.opened = self.closed = self.failed = self.fences = self.gave_back = self.cuts = self.forbade = 0
+        self.deadlines: list[str] = []
 
     def attempt(self, state: State, cause: Any) -> None:
         self.attempts.append((state, cause))
@@ -85,6 +86,18 @@ class Counts:
 
     def released(self, count: int) -> None:
         self.gave_back += count
+
+    def overdue(self, what: str) -> None:
+        self.deadlines.append(what)
+
+    def gave_way(self) -> None:
+        self.cuts += 1
+
+    def forbidden(self) -> None:
+        self.forbade += 1
+
+    def waiting_for_connection(self, sites: int) -> None:
+        assert sites >= 0
 
 
 @dataclass

@@ -65,6 +65,7 @@ async def test_mail_does_not_come_in_again(sqlite_store: Store, recipient: str) 
         assert "secret" not in attempt["dialogue"]
         assert "not delivered to" in attempt["reply"]
         assert inside.knocks == 0
+        assert r.metrics.forbade == 1
         await r.drain()
 
 

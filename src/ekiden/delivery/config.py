@@ -55,12 +55,24 @@ class DeliveryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     idle_timeout: Duration = 3.0
     """How long a connection without work is kept."""
     max_addresses_per_attempt: _Positive = 5
+    max_hosts_per_attempt: _Positive = 10
+    """Names of mail hosts whose addresses are looked up, at most; the next attempt begins behind those in vain."""
+    lookup_timeout: Duration = 30.0
+    """For looking all of them up."""
 
     connect_timeout: Duration = 30.0
     greeting_timeout: Duration = 300.0
     """RFC 5321 §4.5.3.2.1; the next two are §4.5.3.2.2 to .5 and .6."""
     command_timeout: Duration = 300.0
     data_timeout: Duration = 600.0
+    reply_timeout: Duration = 60.0
+    """From the first octet of a reply to its last; those above are for the first octet."""
+    attempt_timeout: Duration = 900.0
+    """For everything from connecting to DATA, with all addresses that are tried."""
+    min_rate: _Positive = 10_000
+    """Octets a second in which a peer has to take contents, on the average."""
+    yield_after: Duration = 30.0
+    """When connections are scarce, an attempt that has taken so long gives its place to what waits."""
     tls_timeout: Duration = 60.0
     starttls: bool = True
     """Use TLS whenever the peer offers it. Certificates are not checked: in clear would be worse (RFC 7435)."""

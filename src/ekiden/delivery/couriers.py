@@ -254,6 +254,8 @@ class Couriers:
         try:
             session = await self._connector.open(site.route)
         except Unroutable as error:
+            if error.forbidden:
+                self._metrics.forbidden()
             self.settle(parcel.letter, parcel.deliveries, error.verdict, started, dialogue=f"# {error}")
             return None
         except NotConnected as error:

@@ -102,7 +102,9 @@ class Dispatcher:
         self._couriers = Couriers(
             clock=clock,
             config=config,
-            connector=Connector(network, self._router, clock, config, hostname, tls or client_context()),
+            connector=Connector(
+                network, self._router, clock, config, hostname, tls or client_context(), self._metrics
+            ),
             letters=self._letters,
             reporter=self._reporter,
             notifier=notifier,

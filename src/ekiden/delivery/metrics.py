@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Literal, Protocol, get_args
 
 from ekiden.core.states import Cause, State
+
+Overdue = Literal["silence", "reply", "attempt", "sending"]
+"""The first octet of a reply did not come, its last one did not, the attempt as a whole took too long, or the
+content was taken too slowly.
+"""
+OVERDUE: Final[tuple[Overdue, ...]] = get_args(Overdue)
 
 
 class DeliveryMetrics(Protocol):
@@ -37,7 +43,23 @@ class DeliveryMetrics(Protocol):
         ...
 
     def released(self, count: int) -> None:
-        """Deliveries given back undialled because their site had no room."""
+        """Deliveries given back undialled because their site or their account had no room."""
+        ...
+
+    def overdue(self, what: Overdue) -> None:
+        """A peer was too slow for one of our deadlines."""
+        ...
+
+    def gave_way(self) -> None:
+        """An attempt was cut because it was slow and others needed its connection."""
+        ...
+
+    def forbidden(self) -> None:
+        """A domain led to addresses only that mail must not go to."""
+        ...
+
+    def waiting_for_connection(self, sites: int) -> None:
+        """How many sites want a connection now and may not have one yet."""
         ...
 
 
@@ -59,3 +81,11 @@ class NoMetrics:
     def fenced(self) -> None: ...
 
     def released(self, count: int) -> None: ...
+
+    def overdue(self, what: Overdue) -> None: ...
+
+    def gave_way(self) -> None: ...
+
+    def forbidden(self) -> None: ...
+
+    def waiting_for_connection(self, sites: int) -> None: ...

@@ -6,6 +6,7 @@ one provider share its limits. Static routes and address literals are sites of t
 
 from __future__ import annotations
 
+import asyncio
 import random
 import re
 from typing import NamedTuple
@@ -27,6 +28,8 @@ from ekiden.net.destinations import OURS, Destinations
 
 _REMEMBER = 5.0  # seconds; the resolver keeps answers for their own time, this only spares the hot path its await
 _REMEMBER_MOST = 20_000
+_IN_VAIN = 600.0  # seconds that a host or an address is tried after the others
+_IN_VAIN_MOST = 10_000
 _HOST_NAME = re.compile(r"[a-z0-9_.-]+|\[[0-9a-f:.]+\]|\[ipv6:[0-9a-f:.]+\]", re.IGNORECASE)
 
 
@@ -56,9 +59,11 @@ class Candidate(NamedTuple):
 class Unroutable(EkidenError):
     """There is nowhere to connect to; ``verdict`` says whether that is final."""
 
-    def __init__(self, verdict: Verdict) -> None:
+    def __init__(self, verdict: Verdict, *, forbidden: bool = False) -> None:
+        """``forbidden``: there are addresses, and mail must not go to any of them."""
         super().__init__(verdict.text)
         self.verdict = verdict
+        self.forbidden = forbidden
 
 
 class Router:
@@ -85,6 +90,9 @@ class Router:
         self._clock = clock
         self._port = config.smtp_port
         self._most = config.max_addresses_per_attempt
+        self._most_hosts = config.max_hosts_per_attempt
+        self._lookup_timeout = config.lookup_timeout
+        self._in_vain: dict[str, float] = {}
         self._own_names = own_names
         self._rng = rng or random.Random()  # noqa: S311 - spreading load is no secret
         self._exact: dict[str, Route] = {}
@@ -165,60 +173,93 @@ class Router:
         """The addresses to try, best first, and remarks about hosts that have none.
 
         By preference; hosts of equal preference in random order (RFC 5321 §5.1), a host's addresses in random
-        order with both families alternating, IPv6 first. An address that ``destinations`` refuses is not tried,
-        and behind one of our own machine nothing is (RFC 5321 §5.1). Raises ``Unroutable`` when none is left.
+        order with both families alternating, IPv6 first; what was tried in vain lately comes after the others. An
+        address that ``destinations`` refuses is not tried, and behind one of our own machine nothing is (§5.1).
+        Hosts, addresses and the time for looking them up are bounded. Raises ``Unroutable`` when none is left.
         """
-        found: dict[tuple[str, int], Candidate] = {}
+        found: dict[tuple[str, int], tuple[int, Candidate]] = {}
         remarks: list[str] = []
-        trouble: DnsError | None = None
-        refused = ""
+        trouble = refused = ""
         ours: int | None = None
-        for hop in self._ordered(route.hops):
+        until = asyncio.get_running_loop().time() + self._lookup_timeout
+        ordered = self._ordered(route.hops)
+        for hop in ordered[: self._most_hosts]:
             if ours is not None and hop.preference >= ours:
-                break
-            try:
-                addresses = await self._resolver.addresses(hop.name)
-            except DnsTemporary as error:
-                trouble = error
-                remarks.append(f"# {error}")
                 continue
+            try:
+                async with asyncio.timeout_at(until):
+                    addresses = await self._resolver.addresses(hop.name)
+            except TimeoutError:
+                trouble = f"looking up the mail hosts of {_few(route)} took more than {self._lookup_timeout:g} s"
+                remarks.append(f"# {trouble}")
+                self._put_behind(hop.name)
+                break
             except DnsError as error:
+                if isinstance(error, DnsTemporary):
+                    trouble = str(error)
                 remarks.append(f"# {error}")
+                self._put_behind(hop.name)
                 continue
             if not addresses:
                 remarks.append(f"# {hop.name} has no address")
+                self._put_behind(hop.name)
             for address in self._alternating(addresses):
                 why = None if route.configured else self._destinations.refusal(address)
-                if why is None and hop.preference == ours:
+                if why is None:
+                    candidate = Candidate(hop.name, address, hop.port)
+                    found.setdefault((address, hop.port), (hop.preference, candidate))
                     continue
-                if why is not None:
-                    refused = f"mail is not delivered to {address}: {why}"
-                    remarks.append(f"# {hop.name}: {refused}")
-                    if why is OURS and ours is None:
-                        ours = hop.preference
-                        level = [hop.name for hop in route.hops if hop.preference == ours]
-                        found = {key: value for key, value in found.items() if value.host not in level}
-                    continue
-                found.setdefault((address, hop.port), Candidate(hop.name, address, hop.port))
+                refused = f"mail is not delivered to {address}: {why}"
+                remarks.append(f"# {hop.name}: {refused}")
+                if why is OURS:
+                    ours = hop.preference if ours is None else min(ours, hop.preference)
+                else:
+                    self._put_behind(hop.name)
             if len(found) >= self._most:
                 break
-        if not found:
-            if trouble is not None:
-                raise Unroutable(outcome.dns_trouble(str(trouble)))
-            if ours is not None:
-                raise Unroutable(outcome.mail_loop(f"{route.site} loops back to this host: {refused}"))
-            if refused:
-                raise Unroutable(outcome.forbidden(refused))
-            names = ", ".join(hop.name for hop in route.hops[:5])
-            raise Unroutable(outcome.no_route(f"none of the mail hosts has an address: {names}"))
-        return list(found.values())[: self._most], remarks
+        left = [candidate for preference, candidate in found.values() if ours is None or preference < ours]
+        if left:
+            left.sort(key=lambda candidate: self._is_behind(candidate.address))
+            return left[: self._most], remarks
+        if len(ordered) > self._most_hosts and not trouble:
+            trouble = f"none of {self._most_hosts} mail hosts can be tried; there are {len(ordered)}"
+        if trouble:
+            raise Unroutable(outcome.dns_trouble(trouble))
+        if ours is not None:
+            raise Unroutable(outcome.mail_loop(f"{_few(route)} loops back to this host: {refused}"), forbidden=True)
+        if refused:
+            raise Unroutable(outcome.forbidden(refused), forbidden=True)
+        raise Unroutable(outcome.no_route(f"none of the mail hosts has an address: {_few(route)}"))
+
+    def failed(self, candidate: Candidate) -> None:
+        """It was tried in vain: for a while the host's other addresses come first."""
+        self._put_behind(candidate.address)
+
+    def unreachable(self, candidates: list[Candidate]) -> None:
+        """None of them could be talked to: other hosts come first, so that every one gets its turn."""
+        for candidate in candidates:
+            self._put_behind(candidate.host)
+
+    def _put_behind(self, what: str) -> None:
+        if len(self._in_vain) >= _IN_VAIN_MOST:
+            self._in_vain.clear()
+        self._in_vain[what] = self._clock.monotonic() + _IN_VAIN
+
+    def _is_behind(self, what: str) -> bool:
+        until = self._in_vain.get(what)
+        if until is None:
+            return False
+        if until > self._clock.monotonic():
+            return True
+        del self._in_vain[what]
+        return False
 
     def _ordered(self, hops: tuple[Hop, ...]) -> list[Hop]:
         if len(hops) == 1:
             return list(hops)
         shuffled = list(hops)
         self._rng.shuffle(shuffled)
-        shuffled.sort(key=lambda hop: hop.preference)
+        shuffled.sort(key=lambda hop: (self._is_behind(hop.name), hop.preference))
         return shuffled
 
     def _alternating(self, addresses: list[str]) -> list[str]:
@@ -233,6 +274,12 @@ class Router:
             mixed += six[index : index + 1]
             mixed += four[index : index + 1]
         return mixed
+
+
+def _few(route: Route) -> str:
+    """The first of its hosts: there may be hundreds."""
+    names = [hop.name for hop in route.hops[:5]]
+    return ", ".join(names) + (", …" if len(route.hops) > len(names) else "")
 
 
 def static_route(hosts: tuple[str, ...], port: int) -> Route:

@@ -1,11 +1,15 @@
 """One SMTP conversation with one mail host: from the connection over STARTTLS to as many transactions as it takes.
 
-``smtp.client`` knows the protocol; this drives it over a ``net.Stream``, with the time-outs of RFC 5321 §4.5.3.2,
-and keeps what a trace wants to show.
+``smtp.client`` knows the protocol; this drives it over a ``net.Stream`` and keeps what a trace wants to show.
+
+Time-outs are those of RFC 5321 §4.5.3.2 for the first octet of a reply, on an idle line: greetings may be delayed.
+What has begun must get on: a reply has a deadline for its last octet, contents a least rate at which they are
+taken, and the attempt as a whole a deadline, so that a peer that drips cannot hold a connection for ever.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import ssl
 
@@ -14,6 +18,7 @@ from ekiden.core.errors import EkidenError
 from ekiden.core.states import Verdict
 from ekiden.delivery import outcome
 from ekiden.delivery.config import DeliveryConfig
+from ekiden.delivery.metrics import DeliveryMetrics, NoMetrics, Overdue
 from ekiden.delivery.routing import Candidate, Route, Router
 from ekiden.net.network import Network, OutsideLab, Stream, host_port
 from ekiden.smtp.client import ClientConnection
@@ -30,6 +35,7 @@ from ekiden.smtp.transaction import (
 )
 
 _BROKEN_MOST = 10_000
+_LONGEST_PAUSE = 180.0  # seconds that a peer may take none of the content: RFC 5321 §4.5.3.2.5
 
 
 class NotConnected(EkidenError):
@@ -60,9 +66,13 @@ class Session:
 
     __slots__ = (
         "_config",
+        "_cut",
+        "_loop",
         "_machine",
+        "_metrics",
         "_prelude",
         "_stream",
+        "_until",
         "address",
         "extensions",
         "host",
@@ -73,8 +83,19 @@ class Session:
     )
 
     def __init__(
-        self, stream: Stream, machine: ClientConnection, candidate: Candidate, config: DeliveryConfig
+        self,
+        stream: Stream,
+        machine: ClientConnection,
+        candidate: Candidate,
+        config: DeliveryConfig,
+        metrics: DeliveryMetrics,
+        until: float,
     ) -> None:
+        """``until``, of the loop's clock: when the attempt that opens it must have come to its end."""
+        self._loop = asyncio.get_running_loop()
+        self._metrics = metrics
+        self._until = until
+        self._cut = ""
         self._stream = stream
         self._machine = machine
         self._config = config
@@ -107,6 +128,8 @@ class Session:
     async def transact(self, transaction: Transaction) -> TransactionResult:
         """Send one message to its recipients. Whatever the peer does, each gets a reply, if only one of ours."""
         machine = self._machine
+        if self.sent:  # the first one belongs to the attempt that opened the session
+            self._until = self._loop.time() + self._config.attempt_timeout
         self.sent += 1
         machine.send(transaction)
         event = await self._next(self._config.command_timeout)
@@ -135,27 +158,63 @@ class Session:
     def abort(self) -> None:
         self._stream.abort()
 
+    @property
+    def awaits_verdict(self) -> bool:
+        """The content is with the peer: whoever breaks off now risks a duplicate."""
+        return self._machine.awaiting == "content" and not self._stream.sending
+
+    def cut(self, reason: str) -> None:
+        """Break off what is under way: it ends as deferred, with ``reason``."""
+        self._cut = reason
+        self._stream.abort()
+
     async def _next(self, timeout: float) -> ClientEvent:
         """Drive the machine until it has something to say."""
-        machine, stream = self._machine, self._stream
+        machine, stream, config, clock = self._machine, self._stream, self._config, self._loop.time
+        replies = machine.replies
+        since = clock()
+        begun = 0.0  # when the first octet of a reply came that is not complete
+        sent_until = 0.0
         while True:
             event = machine.next_event()
             data = machine.data_to_send()
             if data:
                 stream.write(data)
+                if machine.awaiting == "content":
+                    # Now it is about the size: a least rate takes the place of the deadline of the attempt.
+                    sent_until = clock() + min(_LONGEST_PAUSE, config.data_timeout) + len(data) / config.min_rate
+                    self._until = sent_until + config.data_timeout
             if event is not None:
                 return event
-            wait = self._config.data_timeout if machine.awaiting == "content" else timeout
+            now = clock()
+            if machine.replies != replies:
+                replies = machine.replies
+                since, begun = now, 0.0
+            if machine.buffered and not begun:
+                begun = now
+            what: Overdue = "silence"
             try:
-                await stream.drain(wait)
-                received = await stream.read(wait)
+                if stream.sending:
+                    what = "sending"
+                    await stream.drain((sent_until or since + timeout) - now)
+                    since = now = clock()
+                until = since + (config.data_timeout if machine.awaiting == "content" else timeout)
+                what = "silence"
+                if begun:
+                    until, what = begun + config.reply_timeout, "reply"
+                if self._until < until:
+                    until, what = self._until, "attempt"
+                received = await stream.read(until - now)
             except TimeoutError:
-                machine.timeout()
+                self._metrics.overdue(what)
+                machine.timeout(_TOO_SLOW[what])
             except OSError as error:
-                machine.fail(f"the connection broke ({error_text(error)})")
+                machine.fail(self._cut or f"the connection broke ({error_text(error)})")
             else:
                 if received:
                     machine.receive_data(received)
+                elif self._cut:
+                    machine.fail(self._cut)
                 else:
                     machine.eof()
 
@@ -194,10 +253,19 @@ class Session:
     async def _handshake(self, tls: ssl.SSLContext) -> None:
         name = None if self.host.startswith("[") else self.host
         try:
-            self.tls = await self._stream.start_tls(tls, name, self._config.tls_timeout)
+            left = max(0.001, min(self._config.tls_timeout, self._until - self._loop.time()))
+            self.tls = await self._stream.start_tls(tls, name, left)
         except OSError as error:
             raise _TlsBroken(f"the TLS handshake failed: {error_text(error)}") from error
         self._machine.tls_established(f"{self.tls}, certificate not checked")
+
+
+_TOO_SLOW: dict[Overdue, str] = {
+    "silence": "timed out",
+    "reply": "timed out in the middle of a reply",
+    "attempt": "timed out: the attempt as a whole took too long",
+    "sending": "timed out: the peer takes the content too slowly",
+}
 
 
 class Connector:
@@ -211,7 +279,9 @@ class Connector:
         config: DeliveryConfig,
         hostname: str,
         tls: ssl.SSLContext,
+        metrics: DeliveryMetrics | None = None,
     ) -> None:
+        self._metrics = metrics or NoMetrics()
         self._network = network
         self._router = router
         self._clock = clock
@@ -224,21 +294,29 @@ class Connector:
         """A session with the best address that answers.
 
         Raises ``routing.Unroutable`` when no host has an address, and ``NotConnected`` when every address refused,
-        was silent, or broke off before MAIL. A refusal in the greeting or of EHLO, 5xx included, speaks about this
-        host and the moment, not about a message: the next address is tried, and at last the mail waits.
+        was silent, or broke off before MAIL, or time was over. A refusal in the greeting or of EHLO, 5xx included,
+        speaks about this host and the moment, not about a message: the next address is tried, and at last the mail
+        waits. The next attempt begins with those that were not tried.
         """
+        clock = asyncio.get_running_loop().time
+        until = clock() + self._config.attempt_timeout
         candidates, dialogue = await self._router.candidates(route)
         verdict = outcome.no_connection("no address to connect to")
+        candidate = candidates[-1]
         for candidate in candidates:
+            if clock() >= until:
+                dialogue.append(f"# the others are not tried: {_TOO_SLOW['attempt']}")
+                break
             in_clear = self._tls is None or self._is_broken(candidate.address)
             try:
                 try:
-                    session = await self._try(candidate, None if in_clear else self._tls, dialogue)
+                    session = await self._try(candidate, None if in_clear else self._tls, dialogue, until)
                 except _TlsBroken:
                     self._remember_broken(candidate.address)
                     dialogue.append("# again without TLS")
-                    session = await self._try(candidate, None, dialogue)
+                    session = await self._try(candidate, None, dialogue, until)
             except SessionLost as error:
+                self._router.failed(candidate)
                 verdict = outcome.no_connection(f"{candidate.host}: {error}", error.reply)
                 continue
             except OutsideLab as error:
@@ -247,22 +325,25 @@ class Connector:
                 continue
             session.preamble = "\n".join(dialogue + session.greeting)
             return session
-        raise NotConnected(verdict, dialogue, candidates[-1])
+        self._router.unreachable(candidates)
+        raise NotConnected(verdict, dialogue, candidate)
 
-    async def _try(self, candidate: Candidate, tls: ssl.SSLContext | None, dialogue: list[str]) -> Session:
+    async def _try(
+        self, candidate: Candidate, tls: ssl.SSLContext | None, dialogue: list[str], until: float
+    ) -> Session:
         where = f"{candidate.host} ({host_port(candidate.address, candidate.port)})"
         try:
             stream = await self._network.connect(
                 candidate.address,
                 candidate.port,
                 local_address=self._config.source_address or None,
-                timeout=self._config.connect_timeout,
+                timeout=max(0.0, min(self._config.connect_timeout, until - asyncio.get_running_loop().time())),
             )
         except OSError as error:
             dialogue.append(f"# {where}: {error_text(error)}")
             raise SessionLost(error_text(error)) from error
         machine = ClientConnection(self._hostname)
-        session = Session(stream, machine, candidate, self._config)
+        session = Session(stream, machine, candidate, self._config, self._metrics, until)
         dialogue.append(f"# connected to {where}")
         try:
             await session.open(tls)

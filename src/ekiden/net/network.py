@@ -13,7 +13,7 @@ from typing import Protocol
 
 from ekiden.core.errors import EkidenError
 
-_PAUSE_AT = 262_144  # octets received and not yet read
+_PAUSE_AT = 16_384  # octets received and not yet read
 
 
 class OutsideLab(EkidenError):
@@ -154,6 +154,11 @@ class Stream(asyncio.Protocol):
         """Cut at once."""
         if self._transport is not None:
             self._transport.abort()
+
+    @property
+    def sending(self) -> bool:
+        """More is queued than the peer takes: ``drain`` would wait."""
+        return self._writing_paused and not self._eof
 
     @property
     def closed(self) -> bool:

@@ -371,6 +371,25 @@ KEYS: dict[str, Help] = {
     ),
     "delivery.command_timeout": Help("For the reply to a command.", "コマンドへの応答を待つ時間。"),
     "delivery.data_timeout": Help("For the reply to the content.", "本文への応答を待つ時間。"),
+    "delivery.max_hosts_per_attempt": Help(
+        "Mail hosts whose addresses are looked up for one attempt; the next one begins elsewhere.",
+        "一回の試行でアドレスを調べるメールホストの数。次の試行は別のホストから始めます。",
+    ),
+    "delivery.lookup_timeout": Help("For looking all of them up.", "そのすべてを調べる時間。"),
+    "delivery.reply_timeout": Help(
+        "From the first octet of a reply to its last.", "応答の最初の文字から最後の文字までの時間。"
+    ),
+    "delivery.attempt_timeout": Help(
+        "For one attempt from connecting to DATA, with all addresses that are tried.",
+        "接続から DATA までの一回の試行全体の時間。試すアドレスすべてを含みます。",
+    ),
+    "delivery.min_rate": Help(
+        "Octets a second in which a peer has to take contents.", "相手が本文を受け取る最低の速さ (バイト/秒)。"
+    ),
+    "delivery.yield_after": Help(
+        "When connections are scarce, an attempt that has taken so long gives its place to what waits.",
+        "接続が足りないとき、この時間を過ぎた試行は待っているものに接続を譲ります。",
+    ),
     "delivery.tls_timeout": Help("For a TLS handshake.", "TLS ハンドシェイクを待つ時間。"),
     "delivery.starttls": Help("Use TLS whenever the peer offers it.", "相手が対応していれば TLS を使います。"),
     "delivery.tls_broken_for": Help(

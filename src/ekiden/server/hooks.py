@@ -12,6 +12,7 @@ from ekiden.access.unavailable import UNAVAILABLE
 from ekiden.core.address import parse_address
 from ekiden.core.ids import format_id
 from ekiden.core.states import Cause, State
+from ekiden.delivery.metrics import Overdue
 from ekiden.limits.memory import Memory
 from ekiden.server.metrics import WorkerMetrics, memory_bytes
 from ekiden.server.process_limits import open_descriptors
@@ -36,6 +37,10 @@ class DeliveryCounts:
         self._in_memory = metrics.in_memory
         self._fenced = metrics.fenced
         self._released = metrics.released
+        self._overdue = metrics.overdue
+        self._gave_way = metrics.gave_way
+        self._forbidden = metrics.forbidden
+        self._sites_waiting = metrics.sites_waiting
 
     def attempt(self, state: State, cause: Cause) -> None:
         cell = self._attempts.get((state, cause))
@@ -65,6 +70,18 @@ class DeliveryCounts:
 
     def released(self, count: int) -> None:
         self._released.inc(count)
+
+    def overdue(self, what: Overdue) -> None:
+        self._overdue[what].inc()
+
+    def gave_way(self) -> None:
+        self._gave_way.inc()
+
+    def forbidden(self) -> None:
+        self._forbidden.inc()
+
+    def waiting_for_connection(self, sites: int) -> None:
+        self._sites_waiting.set(sites)
 
 
 class SmtpCounts:

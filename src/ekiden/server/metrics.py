@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 from ekiden.core.clock import SECOND, Clock
 from ekiden.core.states import Cause, State
 from ekiden.core.version import VERSION
+from ekiden.delivery.metrics import OVERDUE
 from ekiden.server.shared_counters import Family, SharedCounters
 from ekiden.store.api import Store
 from ekiden.store.records import QueueStats
@@ -94,6 +95,26 @@ class Metrics:
         )
         self.released = shared.declare(
             "ekiden_deliveries_released", "Deliveries given back without an attempt.", "counter"
+        )
+        self.overdue = shared.declare(
+            "ekiden_delivery_overdue",
+            "Deadlines of ours that other servers did not keep.",
+            "counter",
+            ("what",),
+            [(what,) for what in OVERDUE],
+        )
+        self.gave_way = shared.declare(
+            "ekiden_delivery_gave_way",
+            "Attempts that were cut because they were slow and others needed their connections.",
+            "counter",
+        )
+        self.forbidden = shared.declare(
+            "ekiden_delivery_forbidden",
+            "Times that a domain led to addresses only that mail must not go to.",
+            "counter",
+        )
+        self.sites_waiting = shared.declare(
+            "ekiden_delivery_sites_waiting", "Sites that want a connection and may not have one yet.", "gauge"
         )
         self.in_memory = shared.declare(
             "ekiden_deliveries_in_memory", "Deliveries that workers hold in memory.", "gauge"
@@ -215,6 +236,10 @@ class WorkerMetrics:
         self.outgoing_failed = one(metrics.outgoing_failed)
         self.fenced = one(metrics.fenced)
         self.released = one(metrics.released)
+        self.overdue = {what: cell for (what,), cell in shared.cells(metrics.overdue, slot).items()}
+        self.gave_way = one(metrics.gave_way)
+        self.forbidden = one(metrics.forbidden)
+        self.sites_waiting = one(metrics.sites_waiting)
         self.in_memory = one(metrics.in_memory)
         callbacks, events = (shared.cells(family, slot) for family in (metrics.callbacks, metrics.callback_events))
         self.callbacks_taken = callbacks["taken",]

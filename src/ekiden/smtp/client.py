@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from enum import Enum
 
 from ekiden.smtp.content import normalise_line_ends, stuff_dots
@@ -35,6 +36,14 @@ from ekiden.smtp.transaction import (
     TransactionDone,
     TransactionResult,
 )
+
+MAX_NOTED_LINES = 40
+"""Lines of one reply that the dialogue keeps, the last one among them."""
+MAX_NOTED_LINE = 512
+"""Characters of each (RFC 5321 §4.5.3.1.5)."""
+MAX_NOTED = 32_768
+"""Characters of replies in a dialogue; then only a beginning of the last line of each further reply."""
+_MAX_DECIDING = 1000  # characters of a reply that decides about a recipient
 
 
 class _Step(Enum):
@@ -67,6 +76,9 @@ class ClientConnection:
         """``S: …``, ``C: …`` and ``# …``: how the session began, and the current or last transaction only. Never
         content. The driver copies it when a transaction is done."""
         self.closed = False
+        self.replies = 0
+        """Complete replies so far."""
+        self._noted = 0
         self._prelude = 0
         self._parser = ReplyParser()
         self._out: list[bytes] = []
@@ -149,9 +161,9 @@ class ClientConnection:
         else:
             self._lose("the connection was lost", 421, "4.4.2")
 
-    def timeout(self) -> None:
+    def timeout(self, reason: str = "timed out") -> None:
         """The peer took too long; the driver closes the stream after the events."""
-        self._lose("timed out", 421, "4.4.2")
+        self._lose(reason, 421, "4.4.2")
 
     def fail(self, reason: str) -> None:
         """The connection broke for a reason of its own, such as a TLS error in the middle."""
@@ -202,6 +214,7 @@ class ClientConnection:
         if self._awaited:
             raise UsageError(f"send() while the reply to {self.awaiting} is awaited")
         del self.dialogue[self._prelude :]
+        self._noted = 0
         self._transaction = transaction
         self.transactions += 1
         self._accepted = []
@@ -266,10 +279,24 @@ class ClientConnection:
         self._out.append(line.encode() + b"\r\n")
 
     def _note(self, reply: Reply) -> None:
+        self.replies += 1
         status = f"{reply.enhanced} " if reply.enhanced else ""
-        last = len(reply.lines) - 1
-        for number, line in enumerate(reply.lines):
-            self.dialogue.append(f"S: {reply.code}{' ' if number == last else '-'}{status}{line}")
+        lines = reply.lines
+        last = len(lines) - 1
+        room = MAX_NOTED - self._noted
+        width = MAX_NOTED_LINE if room > 0 else 80
+        if last:
+            # A reply of many lines is kept with its end: that is what decides, and what the next one is told by.
+            shown = min(last, MAX_NOTED_LINES - 1, max(0, room) // MAX_NOTED_LINE)
+            for line in lines[:shown]:
+                self._keep(f"S: {reply.code}-{status}{line[:width]}")
+            if shown < last:
+                self._keep(f"# {last - shown} more lines")
+        self._keep(f"S: {reply.code} {status}{lines[last][:width]}")
+
+    def _keep(self, line: str) -> None:
+        self._noted += len(line)
+        self.dialogue.append(line)
 
     # --- replies --------------------------------------------------------------------------------------------
 
@@ -372,7 +399,7 @@ class ClientConnection:
             if reply.positive:
                 self._accepted.append(number)
             else:
-                self._decided[number] = reply
+                self._decided[number] = _brief(reply)
         if not self._accepted and not self._asked and not self._unasked:
             self._commands.clear()  # nobody left: DATA need not be sent
         return self._next()
@@ -421,11 +448,13 @@ class ClientConnection:
 
     def _decide_all(self, reply: Reply) -> None:
         """For everyone who is not refused already, also those accepted before."""
+        reply = _brief(reply)
         self._decided = [reply if decided is None else decided for decided in self._decided]
         self._accepted = []
         self._unasked.clear()
 
     def _decide_accepted(self, reply: Reply) -> None:
+        reply = _brief(reply)
         for number in self._accepted:
             self._decided[number] = reply
         self._accepted = []
@@ -476,6 +505,14 @@ class ClientConnection:
             self._commands.clear()
             self._parser.clear()
             self._events.append(Closed(reason, reply))
+
+
+def _brief(reply: Reply) -> Reply:
+    """What is kept for each recipient: there may be a hundred, and as many long replies."""
+    if len(reply.lines) == 1 and len(reply.lines[0]) <= _MAX_DECIDING:
+        return reply
+    text = reply.text
+    return reply if len(text) <= _MAX_DECIDING else replace(reply, lines=(text[:_MAX_DECIDING],))
 
 
 _UNDECIDED = Reply.of(451, "4.3.0", "The server gave no reply for this recipient", local=True)

@@ -105,7 +105,7 @@ class ReplyParser:
 
     MAX_LINE = 4096
     MAX_LINES = 256
-    MAX_REPLY = 65_536
+    MAX_REPLY = 16_384
 
     __slots__ = ("_buffer", "_lines", "_scan", "_size")
 
