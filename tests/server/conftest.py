@@ -59,6 +59,8 @@ class Serving:
             "lab": {"enabled": True},
             "log": {"format": "json", "level": "debug"},
         }
+        self.few_descriptors = 0
+        """Set: soft and hard limit of the process."""
         self.process: subprocess.Popen[bytes] | None = None
         self.facts: dict[str, Any] = {}
 
@@ -72,9 +74,11 @@ class Serving:
     def launch(self, *options: str) -> subprocess.Popen[bytes]:
         self.write()
         environment = {name: value for name, value in os.environ.items() if not name.startswith("EKIDEN_")}
+        limit = ["prlimit", f"--nofile={self.few_descriptors}:{self.few_descriptors}"]
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
                 [
+                    *(limit if self.few_descriptors else []),
                     sys.executable,
                     "-m",
                     "ekiden.cli.main",

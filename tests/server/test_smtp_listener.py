@@ -572,6 +572,19 @@ def test_a_flood_of_silent_connections_serves_newcomers(make: Make, on_loop: str
     eventually(lambda: harness.listener.sessions == 0)
 
 
+@pytest.mark.parametrize("mode", ["starttls", "tls"])
+def test_a_crowd_leaves_nothing_behind(make: Make, on_loop: str, mode: str) -> None:
+    """Pushed out at every moment of their beginning, since all of them come at once."""
+    harness = make(mode=mode, loop=on_loop, smtp={"max_connections": 4})
+    with contextlib.ExitStack() as stack:
+        for number in range(80):
+            stack.enter_context(Client(harness.port, source=f"127.0.1.{number + 1}"))
+        eventually(lambda: harness.listener.admission.connections == 4)
+    eventually(lambda: harness.listener.admission.connections == 0)
+    eventually(lambda: harness.listener.sessions == 0)
+    assert harness.counts.of["opened"] == harness.counts.of["closed"]
+
+
 def test_handshakes_count_as_connections(make: Make) -> None:
     harness = make(mode="tls", smtp={"max_connections_per_address": 2})
     with Client(harness.port) as one, Client(harness.port) as two:

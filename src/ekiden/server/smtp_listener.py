@@ -119,7 +119,8 @@ class SmtpListener:
         self._sockets: list[socket.socket] = []
         self._loop: asyncio.AbstractEventLoop
         self._acceptors: list[Acceptor] = []
-        self._beginning: set[asyncio.Task[None]] = set()
+        self._beginning: dict[asyncio.Task[None], bool] = {}
+        """Connections without a session yet; and whether the task may be cancelled."""
         self._sweeper: asyncio.TimerHandle | None = None
         self.addresses: tuple[ListenAddress, ...] = ()
         """Where it listens, once started: with the real ports."""
@@ -158,8 +159,9 @@ class SmtpListener:
         shared = self._shared
         shared.draining = True
         self._stop_accepting()
-        for task in list(self._beginning):
-            task.cancel()
+        for task, may_be_cancelled in list(self._beginning.items()):
+            if may_be_cancelled:
+                task.cancel()
         for session in list(shared.sessions):
             session.drain()
         await _until(lambda: all(session.closing for session in shared.sessions), timeout)
@@ -204,13 +206,13 @@ class SmtpListener:
             self._turn_away(accepted)
             return
         task = self._loop.create_task(self._begin(accepted, peer, place))
-        self._beginning.add(task)
+        self._beginning[task] = True
 
         def cut() -> None:
             task.cancel()
 
         def done(_: asyncio.Task[None]) -> None:
-            self._beginning.discard(task)
+            del self._beginning[task]
             if task.cancelled():  # perhaps before it did anything
                 accepted.close()
                 place.leave()
@@ -235,6 +237,12 @@ class SmtpListener:
                         self._turn_away(accepted)
                         return
             session = SmtpSession(self._shared, peer, place)
+            if self.spec.mode != "tls":
+                # uvloop would close the transport, and tell the session of its beginning, but not of its end.
+                place.cut_with(session.push_out)
+                task = asyncio.current_task()
+                assert task is not None
+                self._beginning[task] = False
             await self._hand_over(accepted, session)
         except (BadProxyHeader, TimeoutError, OSError) as error:
             log.debug("listener %s: a connection ended before it began: %s", self.spec.name, error)

@@ -79,6 +79,7 @@ class SmtpSession(asyncio.Protocol):
         self._accounted = 0
         self._account_at = _COUNTED_FROM
         self._storing = 0
+        self._pushed_out = False
 
     # --- what the loop calls --------------------------------------------------------------------------------
 
@@ -100,6 +101,9 @@ class SmtpSession(asyncio.Protocol):
         self._connection = ServerConnection(shared.trusted_protocol if trusted else shared.protocol, tls=tls)
         shared.sessions.add(self)
         shared.metrics.connection_opened()
+        if self._pushed_out:
+            self.push_out()
+            return
         if shared.plain and not trusted:
             self._connection.refuse(NOT_TRUSTED)
         elif not trusted and (refusal := self._visitor.connect()) is not None:
@@ -157,7 +161,8 @@ class SmtpSession(asyncio.Protocol):
 
     def push_out(self) -> None:
         """A newcomer gets its place: it goes at once, with a word if that is possible without waiting."""
-        if self._lost:
+        self._pushed_out = True
+        if self._lost or not self.began:
             return
         if self._tls or self._handshaking or self._closing_since:
             self._transport.abort()
