@@ -40,7 +40,9 @@ from ekiden.domains.service import Domains
 from ekiden.lab import Lab
 from ekiden.net.clock import SystemClock
 from ekiden.net.listen import open_listener
-from ekiden.server.http import HttpServer, make_app
+from ekiden.server.http import make_app
+from ekiden.server.http_config import HttpConfig
+from ekiden.server.http_listener import HttpServer
 from ekiden.store.api import Store
 
 HOST = "mail.sender.example"
@@ -205,7 +207,9 @@ async def running_cloud(
 
     listener = open_listener("127.0.0.1", 0)
     cloud.port = listener.getsockname()[1]
-    server = HttpServer(make_app(ready, metrics, ibm_handlers(services)), [listener], proxy_from=proxy_from)
+    server = HttpServer(
+        make_app(ready, metrics, ibm_handlers(services)), [listener], HttpConfig(proxy_from=proxy_from)
+    )
     await server.start()
     try:
         yield cloud

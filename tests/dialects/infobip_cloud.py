@@ -56,7 +56,8 @@ from ekiden.net.listen import open_listener
 from ekiden.notify.endpoints import Endpoints
 from ekiden.notify.reports import Reports
 from ekiden.notify.ssrf import Destinations
-from ekiden.server.http import HttpServer, make_app
+from ekiden.server.http import make_app
+from ekiden.server.http_listener import HttpServer
 from ekiden.store import tables
 from ekiden.store.api import Store
 from ekiden.store.records import Delivery

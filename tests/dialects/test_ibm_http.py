@@ -332,9 +332,8 @@ def test_translations_name_the_same_values(texts: Texts) -> None:
     [((), "127.0.0.1", "http"), (("192.0.2.0/24",), "127.0.0.1", "http"), (("127.0.0.0/8",), "10.9.8.7", "https")],
 )
 async def test_only_a_proxy_of_the_configuration_says_where_a_request_comes_from(
-    store: Store, monkeypatch: pytest.MonkeyPatch, proxy_from: tuple[str, ...], source: str, scheme: str
+    store: Store, proxy_from: tuple[str, ...], source: str, scheme: str
 ) -> None:
-    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")  # uvicorn's own way to be told
     forwarded = {"X-Forwarded-For": "10.9.8.7", "X-Forwarded-Proto": "https"}
     async with Lab() as lab, running_cloud(store, lab, proxy_from=proxy_from) as cloud:
         path = f"/v1/instances/{cloud.instance}/smtp/config"

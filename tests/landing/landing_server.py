@@ -23,7 +23,8 @@ from ekiden.landing.recorder import Recorder
 from ekiden.landing.routes import LandingServices, landing_handlers
 from ekiden.net.clock import SystemClock
 from ekiden.net.listen import open_listener
-from ekiden.server.http import HttpServer, make_app
+from ekiden.server.http import make_app
+from ekiden.server.http_listener import HttpServer
 from ekiden.store.api import Store
 from ekiden.store.tables import event as event_table
 from queue_rows import Rows

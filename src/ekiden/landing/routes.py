@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from litestar import MediaType, Request, Response, Router, post, route
-from litestar.exceptions import ClientException, HTTPException, InternalServerException, NotFoundException
+from litestar.exceptions import (
+    ClientException,
+    HTTPException,
+    InternalServerException,
+    NotFoundException,
+    ServiceUnavailableException,
+)
 
 from ekiden.access.unavailable import UNAVAILABLE
 from ekiden.core.address import to_ascii_domain
@@ -135,7 +141,9 @@ def location(url: str) -> str:
 def handle_error(request: AnyRequest, error: Exception) -> Response[str]:
     """For ``exception_handlers`` of Litestar: a page for people, which says nothing of ours."""
     headers = {}
-    if isinstance(error, UNAVAILABLE):
+    if isinstance(error, ServiceUnavailableException):
+        status = 503
+    elif isinstance(error, UNAVAILABLE):
         log.warning("a link cannot be answered: %s", type(error).__name__)
         status = 503
     elif isinstance(error, HTTPException) and error.status_code < 500:

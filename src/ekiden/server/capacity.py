@@ -17,7 +17,6 @@ from ekiden.server.config import Config
 
 # Parts of the descriptors, when there are too few for everybody.
 _WEIGHTS = {"smtp": 4, "http": 3, "delivery": 3, "callbacks": 1}
-_HTTP = 1000
 _LEAST_RESERVE = 80
 _MOST_RESERVE = 1024
 
@@ -58,7 +57,7 @@ def fit(config: Config, descriptors: int) -> tuple[Config, dict[str, tuple[int, 
     smtp, http, delivery, callbacks = config.smtp, config.http, config.delivery, config.callbacks
     wanted = {
         "smtp": smtp.max_connections,
-        "http": getattr(http, "max_connections", _HTTP),
+        "http": http.max_connections,
         "delivery": delivery.max_connections,
         "callbacks": callbacks.endpoints * callbacks.concurrency,
     }
@@ -70,6 +69,7 @@ def fit(config: Config, descriptors: int) -> tuple[Config, dict[str, tuple[int, 
     fitted = msgspec.structs.replace(
         config,
         smtp=msgspec.structs.replace(smtp, max_connections=given["smtp"]),
+        http=msgspec.structs.replace(http, max_connections=given["http"]),
         delivery=msgspec.structs.replace(delivery, max_connections=given["delivery"]),
         callbacks=msgspec.structs.replace(
             callbacks,

@@ -20,6 +20,7 @@ from ekiden.dns.config import DnsConfig
 from ekiden.domains.config import DomainsConfig
 from ekiden.intake.config import TrackingConfig
 from ekiden.notify.config import CallbacksConfig
+from ekiden.server.http_config import HttpConfig
 from ekiden.server.smtp_config import SmtpConfig
 from ekiden.store.retention import RetentionConfig
 
@@ -64,11 +65,6 @@ class ListenerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 class IntakeSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     show_client: bool = True
     max_received: _Positive = 100
-
-
-class HttpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    addresses: tuple[str, ...] = ("127.0.0.1:8080",)
-    proxy_from: tuple[str, ...] = ()
 
 
 class LabConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

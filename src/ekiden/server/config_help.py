@@ -209,6 +209,83 @@ KEYS: dict[str, Help] = {
         "Networks of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are believed; nobody else's are.",
         "リバースプロキシのネットワーク。そこからの X-Forwarded-For と X-Forwarded-Proto だけを信用します。",
     ),
+    "http.max_url": Help(
+        "Octets of the target in a request line; more get 414. A link that is tracked takes up to 12,000.",
+        "リクエスト行の URL の最大長 (オクテット)。超えると 414 を返します。追跡リンクは 12,000 までになります。",
+    ),
+    "http.max_header_field": Help(
+        "Octets of one header field with its name; more get 431.",
+        "ヘッダーフィールド一つの最大長 (名前を含むオクテット)。超えると 431 を返します。",
+    ),
+    "http.max_header": Help(
+        "Octets of all header fields of a request, trailers included; more get 431.",
+        "一つのリクエストの全ヘッダーフィールドの合計 (オクテット、トレーラーを含む)。超えると 431 を返します。",
+    ),
+    "http.max_header_fields": Help(
+        "Header fields of a request, trailers included; more get 431.",
+        "一つのリクエストのヘッダーフィールドの数 (トレーラーを含む)。超えると 431 を返します。",
+    ),
+    "http.max_chunk_extensions": Help(
+        "Octets around the chunks of a body, beyond 18 for each octet of content; more get 400.",
+        "チャンクの前後に許すオクテット数 (本文 1 オクテットにつき 18 を超える分)。超えると 400 を返します。",
+    ),
+    "http.max_pipelined": Help(
+        "Requests that a client may send before the first is answered; then the connection ends.",
+        "最初の応答より前に送れるリクエストの数。超えるとそこまで応答して切断します。",
+    ),
+    "http.first_timeout": Help(
+        "From the connection to its first octet.",
+        "接続から最初のオクテットまでの時間。",
+    ),
+    "http.header_timeout": Help(
+        "From the first octet of a request to the end of its header; then 408.",
+        "リクエストの最初のオクテットからヘッダーの終わりまでの時間。超えると 408 を返します。",
+    ),
+    "http.body_idle_timeout": Help(
+        "Without any octet of a body that is waited for; then 408.",
+        "本文が届かないまま待つ時間。超えると 408 を返します。",
+    ),
+    "http.body_timeout": Help(
+        "For a whole body, while it is waited for; then 408.",
+        "本文全体を待つ時間。超えると 408 を返します。",
+    ),
+    "http.min_rate": Help(
+        "Octets per second that a body must come with, and answers be read with, after a minute; 0: any.",
+        "本文が届く速度と応答が読まれる速度の下限 (オクテット毎秒、最初の一分より後)。0 なら制限しません。",
+    ),
+    "http.answer_timeout": Help(
+        "Without any octet of an answer being read; then the connection ends.",
+        "応答がまったく読まれないまま待つ時間。超えると切断します。",
+    ),
+    "http.max_unread": Help(
+        "Octets of all answers that wait to be read; beyond it those that have waited longest are dropped.",
+        "読まれるのを待つ応答の合計 (オクテット)。超えると最も長く待っている接続から切断します。",
+    ),
+    "http.keep_alive": Help(
+        "Between two requests of a connection. Longer than a proxy's in front, so that it is the proxy that ends.",
+        "接続を保ったまま次のリクエストを待つ時間。手前のプロキシの設定より長くします。",
+    ),
+    "http.linger_timeout": Help(
+        "For a body that was answered before its end; it is read and dropped, so that the answer arrives.",
+        "本文の途中で応答した後、応答が届くように残りを読み捨てる時間。",
+    ),
+    "http.linger_octets": Help(
+        "Of such a body; beyond them the connection ends.",
+        "読み捨てる本文の最大長 (オクテット)。超えると切断します。",
+    ),
+    "http.max_connections": Help(
+        "Connections of one worker. Beyond them the one that has waited longest for a request makes "
+        "room; when none waits, newcomers come into the reserve.",
+        "ワーカーあたりの接続数。超えるとリクエストを最も長く待っている接続を切断し、なければ予備で受けます。",
+    ),
+    "http.max_connections_per_address": Help(
+        "From one IP address (IPv6: one /64); networks of proxy_from may have as many as there are.",
+        "一つの IP アドレス (IPv6 は /64) からの接続数。proxy_from のネットワークには適用しません。",
+    ),
+    "http.reserve": Help(
+        "Connections beyond these bounds: /healthz, /readyz and /metrics are answered on them, the rest gets 503.",
+        "上限を超えて受ける予備の接続数。/healthz、/readyz、/metrics には応答し、ほかには 503 を返します。",
+    ),
     "access.cache_time": Help(
         "A user name and password that were right are not computed again for so long.",
         "正しかったユーザー名とパスワードを計算し直さない時間。",

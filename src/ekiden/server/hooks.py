@@ -84,6 +84,25 @@ class DeliveryCounts:
         self._sites_waiting.set(sites)
 
 
+class HttpCounts:
+    """``server.http_listener.HttpMetrics``."""
+
+    def __init__(self, metrics: WorkerMetrics) -> None:
+        self._open = metrics.http_connections
+        self._opened = metrics.http_connections_opened
+        self._refused = metrics.http_refused
+
+    def connection_opened(self) -> None:
+        self._open.inc()
+        self._opened.inc()
+
+    def connection_closed(self) -> None:
+        self._open.dec()
+
+    def refused(self, reason: str) -> None:
+        self._refused[reason].inc()
+
+
 class SmtpCounts:
     """``server.smtp_shared.SmtpMetrics``."""
 

@@ -2,29 +2,53 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
-from collections.abc import Awaitable, Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-import uvicorn
 from litestar import Litestar, MediaType, Request, Response, Router, get
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, ServiceUnavailableException
 from litestar.exceptions.responses import create_exception_response
 
 from ekiden.server.metrics import CONTENT_TYPE
 
 ErrorAnswer = Callable[[Request[Any, Any, Any], Exception], Response[Any]]
+_RETRY_AFTER = "5"
+"""Seconds."""
 Readiness = Callable[[], Awaitable[list[str]]]
 """What is missing before this worker can be given work; empty: nothing."""
+
+
+class HttpApp:
+    """``http_listener.Answering``: an application, and its errors for requests that it does not get to see."""
+
+    def __init__(
+        self, app: Litestar, error: Callable[[Request[Any, Any, Any], HTTPException], Response[Any]]
+    ) -> None:
+        self._app = app
+        self._error = error
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self._app(scope, receive, send)
+
+    async def refuse(self, scope: Any, receive: Any, send: Any, status: int, why: str) -> None:
+        """In the language of whoever is asked; in plain words where nobody knows who is."""
+        response: Response[Any]
+        if not scope["path"]:
+            response = Response(f"{why}\n", status_code=status, media_type=MediaType.TEXT)
+        elif status == 503:
+            response = self._error(Request(scope), ServiceUnavailableException(why))
+            response.headers["retry-after"] = _RETRY_AFTER
+        else:
+            response = self._error(Request(scope), HTTPException(why, status_code=status))
+            response.status_code = status  # whatever statuses a dialect knows
+        await response.to_asgi_response(None, Request(scope))(scope, receive, send)
 
 
 def make_app(
     readiness: Readiness,
     metrics_text: Callable[[], Awaitable[bytes]],
     routers: Sequence[Router] = (),
-) -> Litestar:
+) -> HttpApp:
     """``/healthz`` (alive), ``/readyz`` (may be given work), ``/metrics``, and the routers of dialects beside them.
 
     What no route takes (404, 405) is answered as the router whose path is nearest answers any ``Exception``, so
@@ -54,12 +78,13 @@ def make_app(
                 return answer(request, error)
         return create_exception_response(request, error)
 
-    return Litestar(
+    app = Litestar(
         [healthz, readyz, metrics, *routers],
         openapi_config=None,
         logging_config=None,
         exception_handlers={HTTPException: no_route},
     )
+    return HttpApp(app, no_route)
 
 
 def preload() -> None:
@@ -70,56 +95,3 @@ def preload() -> None:
         return None
 
     Litestar([Router("/", route_handlers=[nothing])], openapi_config=None, logging_config=None)
-
-
-class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.up = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.up.set()
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        # Signals are the worker's.
-        yield
-
-
-class HttpServer:
-    """Serves ``app`` on listening sockets until it is stopped."""
-
-    def __init__(self, app: Litestar, sockets: list[socket.socket], *, proxy_from: Sequence[str] = ()) -> None:
-        """``proxy_from``: networks of proxies that say truly where a request comes from (``X-Forwarded-For``)."""
-        config = uvicorn.Config(
-            app,
-            loop="none",
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            # Else uvicorn believes whoever comes from 127.0.0.1, or whom an environment variable names.
-            proxy_headers=bool(proxy_from),
-            forwarded_allow_ips=list(proxy_from),
-            timeout_graceful_shutdown=2,
-        )
-        self._server = _Server(config)
-        self._sockets = sockets
-        self._task: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        self._task = asyncio.create_task(self._server.serve(sockets=self._sockets), name="http")
-        await self._server.up.wait()
-
-    @property
-    def running(self) -> bool:
-        return self._task is not None and not self._task.done()
-
-    async def stop(self) -> None:
-        """Finish the requests at hand, then close."""
-        self._server.should_exit = True
-        if self._task is not None:
-            await self._task

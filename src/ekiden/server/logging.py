@@ -35,7 +35,7 @@ _MAX_VALUE: Final = 2_000
 
 
 def configure_logging(config: LogConfig) -> None:
-    """Set up this process; the standard library's loggers (uvicorn, litestar, asyncio) come out the same way."""
+    """Set up this process; the standard library's loggers (litestar, asyncio) come out the same way."""
     level = _LEVELS[config.level]
     repeats = _Repeats()
     shared: list[Any] = [

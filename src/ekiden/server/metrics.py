@@ -27,6 +27,7 @@ _STATS_PATIENCE = 2.0  # seconds: whoever scrapes does not wait for ever
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _LAGS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _LONG = (0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 86_400.0)
+HTTP_REFUSALS = ("malformed", "too_large", "too_slow", "pipelined", "connections", "not_read")
 _WAITING = (State.HELD, State.SCHEDULED, State.QUEUED, State.SENDING, State.DEFERRED)
 _ENDS = (State.DELIVERED, State.DEFERRED, State.BOUNCED, State.EXPIRED, State.DROPPED, State.CANCELLED)
 
@@ -74,6 +75,19 @@ class Metrics:
         self.connections = shared.declare("ekiden_smtp_connections", "Open connections of clients.", "gauge")
         self.connections_total = shared.declare(
             "ekiden_smtp_connections_opened", "Connections of clients that were opened.", "counter"
+        )
+        self.http_connections = shared.declare(
+            "ekiden_http_connections", "Open connections of HTTP clients.", "gauge"
+        )
+        self.http_connections_opened = shared.declare(
+            "ekiden_http_connections_opened", "Connections of HTTP clients that were opened.", "counter"
+        )
+        self.http_refused = shared.declare(
+            "ekiden_http_refused",
+            "Requests and connections that reached a bound of the HTTP listener, by what they were.",
+            "counter",
+            ("reason",),
+            [(reason,) for reason in HTTP_REFUSALS],
         )
         self.authentications = shared.declare(
             "ekiden_authentications", "Attempts to log in.", "counter", ("result",), [("accepted",), ("refused",)]
@@ -227,6 +241,10 @@ class WorkerMetrics:
         self.commit_seconds = one(metrics.commit_seconds)
         self.connections = one(metrics.connections)
         self.connections_total = one(metrics.connections_total)
+        self.http_connections = one(metrics.http_connections)
+        self.http_connections_opened = one(metrics.http_connections_opened)
+        http_refused = shared.cells(metrics.http_refused, slot)
+        self.http_refused = {reason: http_refused[reason,] for reason in HTTP_REFUSALS}
         authentications = shared.cells(metrics.authentications, slot)
         self.authenticated = authentications["accepted",]
         self.not_authenticated = authentications["refused",]

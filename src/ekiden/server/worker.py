@@ -35,9 +35,19 @@ from ekiden.server.beats import Beats
 from ekiden.server.capacity import memory_of_worker
 from ekiden.server.config import Config, ListenerConfig
 from ekiden.server.faces import Faces
-from ekiden.server.hooks import CallbackCounts, ConnectionCounts, DeliveryCounts, HardBounces, Sampler, SmtpCounts
+from ekiden.server.hooks import (
+    CallbackCounts,
+    ConnectionCounts,
+    DeliveryCounts,
+    HardBounces,
+    HttpCounts,
+    Sampler,
+    SmtpCounts,
+)
 from ekiden.server.housekeeping import STORE_TROUBLE, Duties, Heartbeat
-from ekiden.server.http import HttpServer, make_app
+from ekiden.server.http import make_app
+from ekiden.server.http_admission import HttpAdmission
+from ekiden.server.http_listener import HttpServer
 from ekiden.server.logging import get_logger
 from ekiden.server.loop_watch import LoopWatch
 from ekiden.server.metrics import Exposition, Metrics
@@ -402,7 +412,10 @@ class _Worker:
         server = HttpServer(
             make_app(self._missing, metrics_text, faces.routers()),
             sockets,
-            proxy_from=self.config.http.proxy_from,
+            self.config.http,
+            HttpCounts(self.metrics),
+            admission=HttpAdmission(self.config.http, ConnectionCounts(self.metrics, "http")),
+            paused=self.metrics.accept_paused.inc,
         )
         await server.start()
         stack.push_async_callback(server.stop)

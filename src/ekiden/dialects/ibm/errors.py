@@ -13,7 +13,12 @@ from typing import Any
 
 import msgspec
 from litestar import Request, Response
-from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
+from litestar.exceptions import (
+    HTTPException,
+    MethodNotAllowedException,
+    NotFoundException,
+    ServiceUnavailableException,
+)
 
 from ekiden.access.errors import AccessError, NameTaken, NotFound
 from ekiden.access.unavailable import UNAVAILABLE
@@ -36,9 +41,12 @@ _CODES = {
     405: "method_not_allowed",
     409: "conflict",
     412: "precondition_failed",
+    408: "request_timeout",
     413: "payload_too_large",
+    414: "uri_too_long",
     415: "unsupported_media_type",
     429: "too_many_requests",
+    431: "request_header_fields_too_large",
     503: "service_unavailable",
 }
 _STATUSES: tuple[tuple[tuple[type[Exception], ...], int], ...] = (
@@ -129,6 +137,8 @@ def as_api_error(request: AnyRequest, error: Exception) -> ApiError:
         return ApiError.of(status, error)
     if isinstance(error, HTTPException) and error.status_code < 500:
         return ApiError(error.status_code, "the request cannot be understood: {why}", why=error.detail)
+    if isinstance(error, ServiceUnavailableException):
+        return ApiError(503, "the server is busy; try again later")
     if isinstance(error, UNAVAILABLE):
         log.warning("request %s: %s", transaction_id(request), type(error).__name__)
         return ApiError(503, "the database cannot be reached; try again later")

@@ -24,6 +24,7 @@ TEXTS = Texts(
         "something went wrong here; the log has it under this trace": (
             "こちらで問題が起きました。ログにはこの trace で記録されています"
         ),
+        "the server is busy; try again later": "サーバーが混み合っています。しばらくしてからやり直してください",
         "the database cannot be reached; try again later": (
             "データベースに接続できません。しばらくしてからやり直してください"
         ),

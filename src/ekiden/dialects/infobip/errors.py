@@ -14,7 +14,12 @@ from typing import Any, Final
 
 import msgspec
 from litestar import Request, Response
-from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
+from litestar.exceptions import (
+    HTTPException,
+    MethodNotAllowedException,
+    NotFoundException,
+    ServiceUnavailableException,
+)
 
 from ekiden.access.errors import AccessError, NameTaken, NotFound
 from ekiden.access.unavailable import UNAVAILABLE
@@ -312,6 +317,9 @@ def as_api_error(error: Exception, path: str, method: str) -> ApiError:
         return ApiError(status, (Violation.of(getattr(error, "field", REQUEST), error),))
     if isinstance(error, HTTPException) and error.status_code < 500:
         return ApiError.because(error.status_code, "the request cannot be understood: {why}", why=error.detail)
+    if isinstance(error, ServiceUnavailableException):
+        headers = {"Retry-After": RETRY_AFTER}
+        return ApiError.because(503, "the server is busy; try again later", headers=headers)
     if isinstance(error, UNAVAILABLE):
         log.warning("%s %s: %s", method, path, type(error).__name__)
         return ApiError.because(

@@ -69,6 +69,7 @@ TEXTS = Texts(
         "there is no such resource: {path}": "そのようなリソースはありません: {path}",
         "{method} is not possible here": "ここでは {method} を使えません",
         "the request cannot be understood: {why}": "リクエストを理解できません: {why}",
+        "the server is busy; try again later": "サーバーが混み合っています。しばらくしてからやり直してください",
         "the database cannot be reached; try again later": (
             "データベースに接続できません。しばらくしてからやり直してください"
         ),

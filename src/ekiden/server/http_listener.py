@@ -1,0 +1,209 @@
+"""The HTTP server of a worker: its connections, what they share, and the clock that ends those that are slow."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from email.utils import formatdate
+from typing import Any, Final, Protocol
+
+from ekiden.access.failures import address_key
+from ekiden.net.accept import Acceptor
+from ekiden.net.listen import Networks
+from ekiden.server.http_admission import HttpAdmission
+from ekiden.server.http_config import HttpConfig
+from ekiden.server.http_connection import HttpConnection
+from ekiden.server.http_exchange import Application, Exchange
+from ekiden.server.http_parser import PIECE
+
+_STOP: Final = 2.0
+"""Seconds that requests may take to end when the server does."""
+
+
+class HttpMetrics(Protocol):
+    """What is counted. Called for every connection: additions only."""
+
+    def connection_opened(self) -> None: ...
+
+    def connection_closed(self) -> None: ...
+
+    def refused(self, reason: str) -> None:
+        """One of ``metrics.HTTP_REFUSALS``."""
+        ...
+
+
+class NoHttpMetrics:
+    """Counts nothing."""
+
+    def connection_opened(self) -> None:
+        pass
+
+    def connection_closed(self) -> None:
+        pass
+
+    def refused(self, reason: str) -> None:
+        pass
+
+
+class Answering(Protocol):
+    """What is served."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """ASGI."""
+        ...
+
+    async def refuse(self, scope: Any, receive: Any, send: Any, status: int, why: str) -> None:
+        """Answer a request that cannot be read or served; the path of ``scope`` is empty where it is not known."""
+        ...
+
+
+class HttpServer:
+    """Serves ``app`` on listening sockets until it is stopped."""
+
+    def __init__(
+        self,
+        app: Answering,
+        sockets: Sequence[socket.socket],
+        config: HttpConfig | None = None,
+        counts: HttpMetrics | None = None,
+        *,
+        admission: HttpAdmission | None = None,
+        paused: Callable[[], None] | None = None,
+    ) -> None:
+        """``paused``: called each time that the system has nothing left to accept connections with."""
+        self.app = app
+        self.config = config = config or HttpConfig()
+        self.counts: HttpMetrics = counts or NoHttpMetrics()
+        self.proxies = Networks(config.proxy_from)
+        self.admission = admission or HttpAdmission(config)
+        self._paused = paused
+        self.buffer = memoryview(bytearray(PIECE))
+        """Where all connections are read into: what comes is parsed, or copied, before the next one is read."""
+        self.date = b""
+        self.loop: asyncio.AbstractEventLoop
+        self._sockets = sockets
+        self._acceptors: list[Acceptor] = []
+        self._beginning: set[asyncio.Task[None]] = set()
+        self._connections: set[HttpConnection] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._empty = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._checked = 0.0
+        self._second = 0
+
+    async def start(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        for listening in self._sockets:
+            acceptor = Acceptor(listening, self._accepted, name="http", paused=self._paused)
+            self._acceptors.append(acceptor)
+            acceptor.start()
+        self._checked = self.loop.time()
+        self._tick()
+
+    async def stop(self) -> None:
+        """Finish the requests at hand, then close."""
+        for acceptor in self._acceptors:
+            acceptor.close()
+        for task in list(self._beginning):
+            task.cancel()
+        for connection in list(self._connections):
+            connection.shut_down()
+        if self._connections:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._empty.wait(), _STOP)
+        if self._timer is not None:
+            self._timer.cancel()
+        for connection in list(self._connections):
+            connection.abort()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _accepted(self, accepted: socket.socket, address: Any) -> None:
+        peer = str(address[0])
+        proxied = peer in self.proxies
+        connection = HttpConnection(self, proxied=proxied)
+        admitted = self.admission.enter(address_key(peer), connection.abort, trusted=proxied)
+        if admitted is None:
+            self.counts.refused("connections")
+            accepted.close()
+            return
+        connection.admit(admitted)
+        task = self.loop.create_task(self._begin(accepted, connection))
+        self._beginning.add(task)
+
+        def begun(_: asyncio.Task[None]) -> None:
+            self._beginning.discard(task)
+            if not connection.began:
+                accepted.close()
+                admitted.place.leave()
+
+        task.add_done_callback(begun)
+
+    async def _begin(self, accepted: socket.socket, connection: HttpConnection) -> None:
+        with suppress(OSError):  # it has gone already
+            await self.loop.connect_accepted_socket(lambda: connection, accepted)
+
+    # for connections
+
+    def opened(self, connection: HttpConnection) -> None:
+        self._connections.add(connection)
+        self._empty.clear()
+        self.counts.connection_opened()
+
+    def closed(self, connection: HttpConnection) -> None:
+        self._connections.discard(connection)
+        if not self._connections:
+            self._empty.set()
+        self.counts.connection_closed()
+
+    def run(self, exchange: Exchange) -> None:
+        """Let the application answer."""
+        task = self.loop.create_task(exchange.run())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def refusal(self, status: int, why: str) -> Application:
+        """What answers so."""
+
+        async def refuse(scope: Any, receive: Any, send: Any) -> None:
+            await self.app.refuse(scope, receive, send, status, why)
+
+        return refuse
+
+    def weigh(self) -> None:
+        """Answers that nobody reads do not fill the memory: those that have waited longest are dropped."""
+        sizes = {connection: size for connection in self._connections if (size := connection.unread())}
+        total = sum(sizes.values())
+        if total <= self.config.max_unread:
+            return
+        for connection in sorted(sizes, key=lambda connection: connection.unread_since or self.loop.time()):
+            self.counts.refused("not_read")
+            connection.abort()
+            total -= sizes[connection]
+            if total <= self.config.max_unread:
+                return
+
+    def _tick(self) -> None:
+        now = self.loop.time()
+        second = int(time.time())
+        if second != self._second:
+            self._second = second
+            self.date = b"date: %b\r\n" % formatdate(second, usegmt=True).encode()
+        for connection in list(self._connections):
+            connection.check(now, self._checked)
+        self._checked = now
+        config = self.config
+        shortest = min(
+            config.first_timeout,
+            config.header_timeout,
+            config.body_idle_timeout,
+            config.body_timeout,
+            config.answer_timeout,
+            config.keep_alive,
+            config.linger_timeout,
+        )
+        self._timer = self.loop.call_later(min(1.0, shortest / 4), self._tick)
