@@ -19,7 +19,7 @@ import pytest
 from installation import Installation, loop_apart
 
 from ekiden.access.vault import Vault
-from ekiden.cli import doctor, doctor_callbacks, doctor_checks, doctor_dns, doctor_domains
+from ekiden.cli import doctor, doctor_callbacks, doctor_checks, doctor_dns, doctor_domains, doctor_store
 from ekiden.cli.doctor_texts import TEXTS
 from ekiden.core.clock import DAY, HOUR, MINUTE
 from ekiden.core.states import State
@@ -27,6 +27,7 @@ from ekiden.lab.lab import Lab
 from ekiden.net.clock import SystemClock
 from ekiden.net.tls import make_self_signed
 from ekiden.notify.endpoints import Endpoints
+from ekiden.store.sqlite_turn import Turn
 from ekiden.store.tables import endpoint, notice
 from queue_rows import Rows
 
@@ -139,6 +140,16 @@ def test_a_database_that_cannot_be_written(healthy: Installation) -> None:
     assert status == 1
     assert found["database"][0][0] == "fail"
     assert "disk full" in found["database"][0][1]
+
+
+def test_a_process_that_keeps_the_turn_to_write_is_named(healthy: Installation) -> None:
+    with Turn(healthy.url.removeprefix("sqlite:///")):
+        status, found = examined(healthy)
+    assert status == 1
+    assert found["database"] == [
+        ("fail", f"nobody can write: process {os.getpid()} has the turn to write and does not give it back")
+    ]
+    assert "queue" in found  # what is read goes on
 
 
 def test_secrets_that_others_can_read(healthy: Installation) -> None:
@@ -472,7 +483,9 @@ def test_a_check_that_fails_does_not_keep_the_others_from_running(
     assert "workers" in found
 
 
-@pytest.mark.parametrize("module", [doctor, doctor_callbacks, doctor_checks, doctor_dns, doctor_domains])
+@pytest.mark.parametrize(
+    "module", [doctor, doctor_callbacks, doctor_checks, doctor_dns, doctor_domains, doctor_store]
+)
 def test_every_sentence_is_translated(module: ModuleType) -> None:
     missing = [text for text in sentences(module) if text not in TEXTS.japanese]
     assert missing == []

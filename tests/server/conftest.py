@@ -49,7 +49,7 @@ class Serving:
         certificates = [{"certificate": "cert.pem", "key": "key.pem"}]
         self.settings: dict[str, Any] = {
             "hostname": "mail.example.com",
-            "workers": {"count": 1, "lease": "1s", "drain_timeout": "5s"},
+            "workers": {"count": 1, "lease": "2s", "drain_timeout": "5s"},
             "listeners": [
                 {"name": "submission", "addresses": ["127.0.0.1:0"], "certificates": certificates},
                 {"name": "submissions", "addresses": ["127.0.0.1:0"], "mode": "tls", "certificates": certificates},

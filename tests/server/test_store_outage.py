@@ -21,7 +21,7 @@ import pytest
 from ekiden.store.embedded import EmbeddedPostgres
 from ekiden.store.open import upgrade
 
-LEASE = 1.0
+LEASE = 2.0
 """Seconds, in ``Serving.settings``."""
 
 

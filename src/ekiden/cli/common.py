@@ -93,7 +93,10 @@ def load(config: Path | None) -> Config:
 
 
 def run_async(main: Coroutine[Any, Any, T]) -> T:
-    """Run the coroutine of a command to its end."""
+    """Run the coroutine of a command to its end. Ctrl-Z does not stop it while it changes the database."""
+    from ekiden.store.sqlite_turn import suspendable
+
+    suspendable()
     return asyncio.run(main)
 
 

@@ -18,7 +18,6 @@ from ekiden.cli.doctor_checks import (
     check_certificates,
     check_clock,
     check_configuration,
-    check_database,
     check_disk,
     check_files,
     check_limits,
@@ -29,6 +28,7 @@ from ekiden.cli.doctor_checks import (
 )
 from ekiden.cli.doctor_dns import check_hostname, check_outbound, check_resolver
 from ekiden.cli.doctor_domains import check_domains, check_sender_record
+from ekiden.cli.doctor_store import check_database
 from ekiden.cli.doctor_texts import TEXTS
 from ekiden.cli.tables import make_table, output
 from ekiden.core.errors import EkidenError

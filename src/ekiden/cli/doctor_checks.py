@@ -15,14 +15,12 @@ import socket
 import ssl
 import stat
 import tempfile
-import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from sqlalchemy import delete, func, insert, select, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import func, select, text
 
 from ekiden.cli.doctor_texts import TEXTS
 from ekiden.cli.tables import local_time, octets, span
@@ -33,8 +31,8 @@ from ekiden.core.texts import Language
 from ekiden.net.listen import ListenAddress, parse_listen_address
 from ekiden.net.tls import CertificateFiles, ServerTls, TlsError, client_context, describe_certificate
 from ekiden.server.config import Config, ListenerConfig
-from ekiden.store.api import Store, StoreError
-from ekiden.store.tables import lease, worker
+from ekiden.store.api import Store
+from ekiden.store.tables import worker
 
 Level = Literal["ok", "warn", "fail"]
 
@@ -371,27 +369,6 @@ async def _closed(writer: asyncio.StreamWriter) -> None:
 
 
 # ---- database, clock, queue, workers
-
-
-async def check_database(patient: Patient) -> list[Finding]:
-    """Writes a row and takes it away in one transaction: that is what accepting a message needs."""
-    store = patient.store
-    if store is None:
-        return []  # told when it was opened
-    now = patient.clock.now()
-    started = time.monotonic()
-    name = f"doctor {os.getpid()}"
-    try:
-        async with store.write() as connection:
-            await connection.execute(insert(lease).values(name=name, owner=0, expires_at=now))
-            await connection.execute(delete(lease).where(lease.c.name == name))
-    except (StoreError, DBAPIError) as error:
-        fix = "look at the disk, at file permissions and at the database's own log"
-        why = error.orig if isinstance(error, DBAPIError) else error
-        return [find("database", "fail", "Database", "it cannot be written: {why}", fix, why=why)]
-    length = span(round((time.monotonic() - started) * SECOND))
-    what = "{engine}: reachable, its tables are current, a commit took {length}"
-    return [find("database", "ok", "Database", what, engine=store.engine, length=length)]
 
 
 async def check_clock(patient: Patient) -> list[Finding]:

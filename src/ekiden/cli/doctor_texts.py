@@ -149,6 +149,12 @@ TEXTS = Texts(
         "this machine and the file system of {path} differ by {length}": (
             "{path} のファイルシステムの時計と {length} ずれています"
         ),
+        "nobody can write: process {pid} has the turn to write and does not give it back": (
+            "どのプロセスも書き込めません。プロセス {pid} が書き込みの順番を持ったまま返していません"
+        ),
+        "if it is stopped, let it go on (kill -CONT {pid}) or end it": (
+            "停止している場合は再開させる（kill -CONT {pid}）か、終了してください"
+        ),
         # queue and workers
         "the oldest delivery has been due for {length}, and nobody takes it ({counts})": (
             "最も古い配送は予定時刻を {length} 過ぎていますが、処理されていません（{counts}）"

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 # "ekiden" as a number: held while a PostgreSQL database is migrated, so that those who start together do it once.
+_PATIENCE = 60.0  # seconds that an upgrade of SQLite waits for its turn
 _ADVISORY_LOCK = 0x656B6964656E
 
 
@@ -124,8 +125,12 @@ def _upgrade_sqlite(path: str) -> None:
     try:
         engine = create_engine("sqlite://", creator=lambda: connect(path, write=True), poolclass=NullPool)
         event.listen(engine, "begin", _begin_immediate)
-        with turn, engine.begin() as connection:
-            run(connection)
+        turn.within(_PATIENCE)
+        try:
+            with engine.begin() as connection:
+                run(connection)
+        finally:
+            turn.__exit__(None, None, None)
     except (sqlite3.Error, OSError) as error:
         raise translated(error) from error
     finally:
@@ -152,7 +157,7 @@ def _text(value: Any) -> str | None:
 
 
 async def _upgrade_postgresql(url: StoreUrl) -> None:
-    engine = cold_engine(url.dsn)
+    engine = cold_engine(url.dsn, timeout=None)
     try:
         with translating():
             async with engine.begin() as connection:

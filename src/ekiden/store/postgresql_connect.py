@@ -15,7 +15,9 @@ from ekiden.store.api import StoreError, StoreUnavailable
 from ekiden.store.rows import BadText
 
 CONNECT_TIMEOUT = 10.0  # seconds
-COMMAND_TIMEOUT = 60.0  # seconds; on the hot path, for a server that has silently gone
+COMMAND_TIMEOUT = 30.0  # seconds; on the hot path, for a server that has silently gone
+COLD_TIMEOUT = 60.0  # seconds for a statement of everything rare, some of which reads a lot
+POOL_TIMEOUT = 10.0  # seconds to wait for a connection while others have all of them
 
 # The server as a whole: gone, going, coming, full, read-only, out of room; or a conflict that passes.
 PASSING = (
@@ -48,17 +50,18 @@ def translated(error: BaseException) -> StoreError:
     return StoreError(f"{type(error).__name__}: {error}")
 
 
-def cold_engine(dsn: str) -> AsyncEngine:
-    """SQLAlchemy over asyncpg, for what is rare."""
+def cold_engine(dsn: str, *, timeout: float | None = COLD_TIMEOUT) -> AsyncEngine:
+    """SQLAlchemy over asyncpg, for what is rare; ``timeout`` is for each statement."""
 
     async def connect() -> Any:
-        return await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT)
+        return await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT, command_timeout=timeout)
 
     return create_async_engine(
         "postgresql+asyncpg://",
         async_creator=connect,
         pool_size=2,
         max_overflow=2,
+        pool_timeout=POOL_TIMEOUT,
         pool_pre_ping=True,
         hide_parameters=True,  # hashes and sealed keys are among them; errors end in logs
     )

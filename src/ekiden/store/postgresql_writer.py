@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -17,6 +18,7 @@ from typing import Any
 import asyncpg
 
 from ekiden.store.api import StoreError, StoreUnavailable
+from ekiden.store.overdue import Overdue
 from ekiden.store.postgresql_connect import COMMAND_TIMEOUT, CONNECT_TIMEOUT, translated
 from ekiden.store.records import Counters
 from ekiden.store.rows import BadText, Unit
@@ -67,13 +69,16 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._pending: deque[Job] = deque()
         self._wake = asyncio.Event()
+        self._hands: list[list[Job]] = [[] for _ in range(WRITERS)]
+        self._overdue = Overdue(self._loop, self._give_up, lambda: "the database does not answer")
         self._closed = False
-        self._tasks = [self._loop.create_task(self._run(), name=f"postgresql-writer-{n}") for n in range(WRITERS)]
+        self._tasks = [self._loop.create_task(self._run(n), name=f"postgresql-writer-{n}") for n in range(WRITERS)]
 
     def submit(self, unit: Unit) -> asyncio.Future[Any]:
         """Write ``unit`` with whatever else is pending; the future is done once it is on stable storage."""
         if self._closed:
             raise StoreUnavailable("the store has been closed")
+        self._overdue.asked()
         future: asyncio.Future[Any] = self._loop.create_future()
         self._pending.append((unit, unit.weight, future))
         self._wake.set()
@@ -84,14 +89,26 @@ class Writer:
         self._closed = True
         self._wake.set()
         await asyncio.gather(*self._tasks)
+        self._overdue.close()
 
-    async def _run(self) -> None:
+    def _give_up(self, error: StoreUnavailable) -> int:
+        """Tell all who wait. What is being written may be there nevertheless; nobody will write the rest."""
+        dropped = list(self._pending)
+        self._pending.clear()
+        for job in itertools.chain(dropped, *self._hands):
+            _fail(job[2], error, error)
+        return len(dropped)
+
+    async def _run(self, number: int) -> None:
         connection: Any = None
         while True:
             await self._wake.wait()
             jobs = self._take()
             if jobs:
+                self._hands[number] = jobs
                 connection = await self._write(connection, jobs)
+                self._hands[number] = []
+                self._overdue.answered(len(jobs))
             elif self._closed:
                 break
         if connection is not None:
@@ -105,6 +122,7 @@ class Writer:
         while pending and len(jobs) < MAX_UNITS and weight < MAX_WEIGHT:
             job = pending.popleft()
             if job[2].done():  # its caller was cancelled before anything happened
+                self._overdue.answered(1)
                 continue
             jobs.append(job)
             weight += job[1]

@@ -9,7 +9,6 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from functools import partial
 from io import SEEK_END, BytesIO
 from typing import Any
 
@@ -19,8 +18,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from ekiden.store.api import StoreError, StoreUnavailable
 from ekiden.store.base import BaseStore
+from ekiden.store.overdue import PATIENCE
 from ekiden.store.sqlite_statements import apply
-from ekiden.store.sqlite_turn import Turn
+from ekiden.store.sqlite_turn import Turns
 from ekiden.store.sqlite_writer import BUSY_TIMEOUT, Writer, configure, connect, translated
 
 # UPDATE … FROM came with 3.33, RETURNING with 3.35.
@@ -48,6 +48,7 @@ class SqliteStore(BaseStore):
         self._readers = ThreadPoolExecutor(READERS, "sqlite-reader")
         self._local = threading.local()
         self._read_connections: list[sqlite3.Connection] = []
+        self._turns = Turns(path)
         self._read_engine = cold_engine(path, write=False)
         self._write_engine = cold_engine(path, write=True)
 
@@ -63,6 +64,7 @@ class SqliteStore(BaseStore):
         self._read_connections.clear()
         await self._read_engine.dispose()
         await self._write_engine.dispose()
+        self._turns.close()
 
     async def content(self, account_id: int, message_id: int) -> bytes | None:
         loop = asyncio.get_running_loop()
@@ -91,7 +93,7 @@ class SqliteStore(BaseStore):
         return reading(self._read_engine)
 
     def write(self) -> AbstractAsyncContextManager[AsyncConnection]:
-        return writing(self._write_engine, self._path)
+        return writing(self._write_engine, self._turns)
 
 
 _CONTENT = "SELECT data, shared_id FROM content WHERE account_id = ? AND message_id = ?"
@@ -128,30 +130,14 @@ async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 
 
 @asynccontextmanager
-async def writing(engine: AsyncEngine, path: str) -> AsyncIterator[AsyncConnection]:
-    turn = Turn(path)
-    entering = asyncio.ensure_future(asyncio.to_thread(turn.__enter__))
-    try:
-        await asyncio.shield(entering)
-    except asyncio.CancelledError:
-        entering.add_done_callback(partial(_give_back, turn))
-        raise
-    except OSError as error:
-        turn.close()
-        raise translated(error) from error
+async def writing(engine: AsyncEngine, turns: Turns) -> AsyncIterator[AsyncConnection]:
+    await turns.take(PATIENCE)
     try:
         with translating():
             async with engine.begin() as connection:
                 yield connection
     finally:
-        turn.close()
-
-
-def _give_back(turn: Turn, entered: asyncio.Future[Turn]) -> None:
-    """The turn has come for a caller that was cancelled while it waited."""
-    if not entered.cancelled():
-        entered.exception()
-    turn.close()
+        turns.give()
 
 
 @contextmanager

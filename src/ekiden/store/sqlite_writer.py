@@ -21,13 +21,15 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from ekiden.store.api import StoreError, StoreUnavailable
+from ekiden.store.overdue import PATIENCE, Overdue
 from ekiden.store.records import Counters
 from ekiden.store.rows import BadText, Unit
-from ekiden.store.sqlite_turn import Turn
+from ekiden.store.sqlite_turn import Turn, waited_for
 
 MAX_UNITS = 512
 MAX_WEIGHT = 8 << 20  # octets; a transaction must fit into memory and must not make the neighbours wait
@@ -96,9 +98,12 @@ class Writer:
         self._apply = apply
         self._loop = loop
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
+        self._hands: list[Job] = []
+        self._overdue = Overdue(loop, self._give_up, self._why)
         self._turn = Turn(path)
         self._connection: sqlite3.Connection | None = None
         self._closed = False
+        self._waits_for: Callable[[], str] | None = None
         self._thread = threading.Thread(target=self._run, name="sqlite-writer", daemon=True)
         self._thread.start()
 
@@ -106,16 +111,36 @@ class Writer:
         """Write ``unit`` with whatever else is pending; the future is done once it is on stable storage."""
         if self._closed:
             raise StoreUnavailable("the store has been closed")
+        self._overdue.asked()
         future: asyncio.Future[Any] = self._loop.create_future()
         self._queue.put((unit, unit.weight, future))
         return future
 
     async def close(self) -> None:
-        """Write what is pending, then end."""
+        """Write what is pending, then end; a thread that stands still is left behind."""
         if not self._closed:
             self._closed = True
             self._queue.put(None)
-        await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._thread.join, PATIENCE)
+        self._overdue.close()
+        if self._thread.is_alive():
+            self._give_up(StoreUnavailable(self._why()))
+
+    def _give_up(self, error: StoreUnavailable) -> int:
+        """Tell all who wait. What is in the thread's hands it answers itself; nobody will answer the rest."""
+        dropped = 0
+        try:
+            while (job := self._queue.get_nowait()) is not None:
+                dropped += 1
+                _settle([(job[2], None, error)])
+            self._queue.put(None)  # we are closing
+        except Empty:
+            pass
+        _settle([(job[2], None, error) for job in self._hands])
+        return dropped
+
+    def _why(self) -> str:
+        return self._waits_for() if self._waits_for is not None else "the disk does not answer"
 
     def _run(self) -> None:
         open_ = True
@@ -123,9 +148,11 @@ class Writer:
             jobs, open_ = self._take()
             if not jobs:
                 continue
+            self._hands = jobs
             answers = self._write(jobs)
+            self._hands = []
             with contextlib.suppress(RuntimeError):  # the loop was closed without us: nobody waits any more
-                self._loop.call_soon_threadsafe(_settle, answers)
+                self._loop.call_soon_threadsafe(self._answer, answers, len(jobs))
         self._disconnect()
         self._turn.close()
 
@@ -147,13 +174,22 @@ class Writer:
 
     def _write(self, jobs: list[Job]) -> list[Answer]:
         try:
+            self._waits_for = partial(waited_for, self._path)
             with self._turn:
-                return self._write_in_turn(jobs)
+                self._waits_for = None
+                # Whoever lost patience meanwhile was told no: so be it.
+                return self._write_in_turn([job for job in jobs if not job[2].done()])
         except OSError as error:
             failure = StoreUnavailable(f"the lock files beside {self._path} cannot be used: {error}")
             return [(future, None, failure) for *_, future in jobs]
 
+    def _answer(self, answers: list[Answer], count: int) -> None:
+        self._overdue.answered(count)
+        _settle(answers)
+
     def _write_in_turn(self, jobs: list[Job], mend: bool = False) -> list[Answer]:
+        if not jobs:
+            return []
         units = [job[0] for job in jobs]
         try:
             results = self._transaction(units, mend)

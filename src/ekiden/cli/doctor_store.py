@@ -1,0 +1,48 @@
+"""The checks of ``ekiden doctor`` on the database: whether it can be written."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from sqlalchemy import delete, insert
+from sqlalchemy.exc import DBAPIError
+
+from ekiden.cli.doctor_checks import Finding, Patient, find
+from ekiden.cli.tables import span
+from ekiden.core.clock import SECOND
+from ekiden.store.api import StoreError
+from ekiden.store.sqlite_turn import holder
+from ekiden.store.tables import lease
+from ekiden.store.url import parse_url
+
+
+async def check_database(patient: Patient) -> list[Finding]:
+    """Writes a row and takes it away in one transaction: that is what accepting a message needs."""
+    store = patient.store
+    if store is None:
+        return []  # told when it was opened
+    now = patient.clock.now()
+    started = time.monotonic()
+    name = f"doctor {os.getpid()}"
+    try:
+        async with store.write() as connection:
+            await connection.execute(insert(lease).values(name=name, owner=0, expires_at=now))
+            await connection.execute(delete(lease).where(lease.c.name == name))
+    except (StoreError, DBAPIError) as error:
+        holding = _holder(patient)
+        if holding is not None:
+            what = "nobody can write: process {pid} has the turn to write and does not give it back"
+            fix = "if it is stopped, let it go on (kill -CONT {pid}) or end it"
+            return [find("database", "fail", "Database", what, fix, pid=holding)]
+        fix = "look at the disk, at file permissions and at the database's own log"
+        why = error.orig if isinstance(error, DBAPIError) else error
+        return [find("database", "fail", "Database", "it cannot be written: {why}", fix, why=why)]
+    length = span(round((time.monotonic() - started) * SECOND))
+    what = "{engine}: reachable, its tables are current, a commit took {length}"
+    return [find("database", "ok", "Database", what, engine=store.engine, length=length)]
+
+
+def _holder(patient: Patient) -> int | None:
+    url = parse_url(patient.config.store_url())
+    return holder(url.path) if url.engine == "sqlite" else None
