@@ -212,3 +212,30 @@ async def test_what_is_no_json_object_is_refused(infobip: Cloud, text: str) -> N
     reply = await infobip.request("POST", PATH, text.encode(), {"Content-Type": "application/json"})
     assert reply.status == 400
     assert list(reply.problems) == ["request"]
+
+
+@pytest.mark.parametrize(
+    ("text", "violation"),
+    [
+        (
+            f"X-IB-Bulk-Id: b\r\nFrom: {SENDER}," + "a@b.c," * 11_000,
+            "a field of the header must not have more than 65536",
+        ),
+        (f"From: {SENDER}\r\n" + "x-ib-a: a\r\n" * 1_000 + "To: b@shop.example", "more than 1000 fields"),
+        (f"From: {SENDER}\n" + "x-ib-a: a\n" * 100_000 + "To: b@shop.example", "more than 262144 octets"),
+    ],
+)
+async def test_a_header_beyond_its_bounds_is_read_by_nobody(infobip: Cloud, text: str, violation: str) -> None:
+    reply = await send(infobip, text + "\r\n\r\nbody\r\n")
+    assert reply.status == 400, reply.body
+    [[name, [found]]] = reply.json["requestError"]["serviceException"]["validationErrors"].items()
+    assert name == "mimeMessage"
+    assert violation in found
+    assert await infobip.rows("message") == []
+
+
+async def test_comments_within_comments_are_no_recipients(infobip: Cloud) -> None:
+    reply = await send(infobip, f"From: {SENDER}\r\nTo: b@shop.example {'(' * 20_000}\r\n\r\nbody\r\n")
+    assert reply.status == 400, reply.body
+    [[name, _]] = reply.json["requestError"]["serviceException"]["validationErrors"].items()
+    assert name == "mimeMessage"

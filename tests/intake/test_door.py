@@ -35,6 +35,7 @@ from ekiden.intake.door import Door
 from ekiden.intake.errors import (
     AccountSuspended,
     AlreadyExpired,
+    HeaderTooLarge,
     IntakeError,
     MailLoop,
     MessageTooLarge,
@@ -341,6 +342,12 @@ async def test_texts_that_a_database_would_not_take(world: World) -> None:
         ({"content": b"x" * 70_001}, MessageTooLarge, "552 5.3.4"),
         ({"expires_after": 0}, AlreadyExpired, "554 5.4.7"),
         ({"content": b"Received: x\r\n" * 101 + b"\r\n"}, MailLoop, "554 5.4.6"),
+        ({"content": b"From: " + b"a@b.c," * 11_000 + b"\r\n\r\n"}, HeaderTooLarge, "552 5.3.4 A header field is"),
+        (
+            {"content": b"x-ib-a: a\r\n" * 1_001 + b"\r\n"},
+            HeaderTooLarge,
+            "552 5.3.4 The header has more than 1000",
+        ),
         ({"account_id": 999_999}, AccountSuspended, "550 5.7.1"),
     ],
 )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import email
 import email.policy
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ekiden.mime.scan import Field, scan
+from ekiden.mime.scan import Field, HeaderBounds, measure, scan
 
 NAMES = st.one_of(
     st.sampled_from(["Bcc", "BCC", "Subject", "Date", "X-Bcc", "Bcc-X", "Resent-Bcc", "Received", "To"]),
@@ -125,3 +126,59 @@ def test_removal_keeps_malformed_lines() -> None:
 )
 def test_eight_bit_header(content: bytes, ascii_header: bool) -> None:
     assert scan(content).is_ascii is ascii_header
+
+
+BOUNDS = HeaderBounds(octets=4_000, fields=10, field=1_000)
+NO_BODY = pytest.mark.parametrize(
+    "body", [b"", b"\r\nbody\r\n", b"\r\n" + b"x" * 50_000], ids=["none", "some", "large"]
+)
+
+
+@NO_BODY
+@pytest.mark.parametrize(
+    ("block", "exceeded"),
+    [
+        (b"From: a@b.c\r\n", None),
+        (b"From: " + b"x" * 992 + b"\r\n", None),
+        (b"From: " + b"x" * 993 + b"\r\n", "field"),
+        (b"From: " + b"x\r\n " * 300 + b"\r\n", "field"),
+        (b"A: b\r\nFrom: " + b"x" * 993 + b"\r\nC: d\r\n", "field"),
+        (b"From: " + b"x" * 3_993 + b"\r\n", "octets"),
+        (b"From: a\r\n" * 10, None),
+        (b"From: a\r\n" * 11, "fields"),
+        (b"From: a\r\n x\r\n x\r\n" * 10, None),  # folded lines are no fields
+        (b"From: a\r\n" + b"no field\r\n" * 10, "fields"),
+        (b"From: a\r\n" + b"x\r\n" * 2_000, "octets"),
+        (b">From a\r\n" + b"x\r\n" * 2_000, "octets"),
+        (b"no field\r\n" + b"x\r\n" * 2_000, None),  # all body
+        (b"\r\n" + b"x\r\n" * 2_000, None),
+    ],
+)
+def test_measures_a_header_before_anybody_reads_it(block: bytes, exceeded: str | None, body: bytes) -> None:
+    assert measure(block + body, BOUNDS) == exceeded
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 3])
+def test_measures_what_is_nearly_nothing(size: int) -> None:
+    assert measure(b"\r\n\r\n"[:size], BOUNDS) is None
+    assert measure(b"a:b\r\n"[:size], BOUNDS) is None
+
+
+def test_measures_up_to_the_bound_and_not_to_the_end() -> None:
+    """A gigabyte would take longer than this, and a field that is not found costs no more than one that is."""
+    content = b"x-ib-a: a\r\n" * 2_000_000
+    began = time.process_time()
+    for _ in range(100):
+        assert measure(content, HeaderBounds()) == "octets"
+    assert time.process_time() - began < 1
+
+
+def test_removes_very_many_names_in_one_pass() -> None:
+    """The square of a header that the door allows would be seconds."""
+    names = [b"x-ib-%04d" % number for number in range(1_000)]
+    block = b"".join(b"%b: %b\r\n" % (name, b"v" * 240) for name in names)
+    header = scan(block + b"From: a@b.c\r\n\r\nbody")
+    began = time.process_time()
+    for _ in range(10):
+        assert header.without(frozenset(names)) == b"From: a@b.c\r\n\r\nbody"
+    assert time.process_time() - began < 1

@@ -6,6 +6,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from ekiden.mime.scan import HeaderBounds
+
 
 class IntakeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Composed by ``server`` from keys of other tables and the host's name; sizes in octets, times in seconds."""
@@ -20,6 +22,8 @@ class IntakeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """Whether the Received field names the client: its HELO name and IP address."""
     max_received: int = 100
     """More Received fields than this are a loop (RFC 5321 §6.3)."""
+    header: HeaderBounds = HeaderBounds()
+    """Asked before anything reads the header."""
 
 
 class TrackingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -19,6 +19,7 @@ from ekiden.intake.config import IntakeConfig
 from ekiden.intake.errors import (
     AccountSuspended,
     AlreadyExpired,
+    HeaderTooLarge,
     MailLoop,
     MessageTooLarge,
     NoRecipients,
@@ -29,7 +30,7 @@ from ekiden.intake.policy import Policy
 from ekiden.intake.received import received_field
 from ekiden.intake.signer import Signer
 from ekiden.mime.header import format_date, make_message_id
-from ekiden.mime.scan import Header, scan
+from ekiden.mime.scan import Header, measure, scan
 from ekiden.store.api import StoreError
 from ekiden.store.records import Delivery, Message, NewMessage
 
@@ -121,6 +122,12 @@ class Door:
     def max_size(self) -> int:
         """Octets that a message may have, with its shared end."""
         return self._config.max_size
+
+    def check_header(self, content: bytes) -> None:
+        """Before anybody reads it: raises ``HeaderTooLarge``. For those who read it before they submit it."""
+        exceeded = measure(content, self._config.header)
+        if exceeded is not None:
+            raise HeaderTooLarge(exceeded, self._config.header)
 
     def new_id(self) -> int:
         """An id for a message that has to know it before it is submitted (``Submission.message_id``)."""
@@ -223,6 +230,7 @@ class Door:
         shared_size = 0 if shared is None else shared.size
         if len(submission.content) + shared_size > config.max_size:
             raise MessageTooLarge
+        self.check_header(submission.content)
         header = scan(submission.content)
         if self._annotator is not None and self._annotator.concerns(header):
             submission = await self._annotator.annotate(submission, header)

@@ -8,6 +8,7 @@ from ekiden.access.gate import SUSPENDED
 from ekiden.core.clock import Millis
 from ekiden.core.errors import EkidenError
 from ekiden.mime.header import format_date
+from ekiden.mime.scan import HeaderBounds
 from ekiden.smtp.reply import Reply
 
 
@@ -43,6 +44,19 @@ class MessageTooLarge(IntakeError):
     """The content is larger than allowed (RFC 1870 §6.3)."""
 
     default = Reply.of(552, "5.3.4", "Message size exceeds the fixed limit")
+
+
+class HeaderTooLarge(IntakeError):
+    """The header block is larger than anybody needs; ``what`` is what ``mime.scan.measure`` found."""
+
+    def __init__(self, what: str = "octets", bounds: HeaderBounds = HeaderBounds()) -> None:  # noqa: B008
+        template, self.most = {
+            "octets": ("The header is larger than {most} octets", bounds.octets),
+            "fields": ("The header has more than {most} fields", bounds.fields),
+            "field": ("A header field is larger than {most} octets", bounds.field),
+        }[what]
+        self.what = what
+        super().__init__(Reply.of(552, "5.3.4", template.format(most=self.most)))
 
 
 class RequestTooLarge(IntakeError):

@@ -160,6 +160,10 @@ class Mailer:
         """``Door.submit_all``, for messages that come composed."""
         return await self._door.submit_all(submissions)
 
+    def check_header(self, content: bytes) -> None:
+        """``Door.check_header``."""
+        self._door.check_header(content)
+
     def urls(self, settings: SendingSettings) -> TrackingUrls:
         """Of the messages of a domain."""
         return self._tokens.urls(base_for(self._base, settings.tracking.host))

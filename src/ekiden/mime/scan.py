@@ -6,18 +6,22 @@ a bare CR or LF is an ordinary octet of its line.
 A line that is no field (no name, no colon) is kept and belongs to no field. A message whose very first line is no
 field has no header block at all: it is all body, and whoever puts fields before it has to add the empty line.
 Lines ``From …`` and ``>From …``, as mailbox files have them, do not count as such a first line.
+
+What comes from outside is measured first (``measure``): everything behind it takes a time that the bounds allow.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:")  # RFC 5322 §3.6.8; blanks before the colon: §4.5.8
 _FIELDS = re.compile(rb"^([!-9;-~]+)[ \t]*:", re.MULTILINE)
 _COLON = re.compile(rb"[ \t]*:")
 _FOLD = re.compile(rb"\r\n(?=[ \t])")
+_UNFOLDED_END = re.compile(rb"\r\n(?![ \t])")
+_FEW = 4  # names that are looked for one by one
 _MAILBOX_LINES = (b"From ", b">From ")
 _BLANKS = b" \t\r\n"
 
@@ -30,6 +34,16 @@ class Field(NamedTuple):
     value: int
     """Where the value begins, after the colon."""
     end: int
+
+
+class HeaderBounds(NamedTuple):
+    """What a header block may have at most."""
+
+    octets: int = 262_144
+    fields: int = 1_000
+    """Lines that are no fields count as well."""
+    field: int = 65_536
+    """Octets of one field with its folded lines."""
 
 
 class Header:
@@ -92,7 +106,10 @@ class Header:
 
     def header_without(self, names: Collection[bytes]) -> bytes:
         """The block without any field of ``names``; every other octet as it was."""
-        spans = sorted((start, self._field_end(start)) for name in names for start in self._all(name))
+        if len(names) > _FEW:  # one pass for all of them
+            spans = [(found.start, found.end) for found in self.fields() if found.name in names]
+        else:
+            spans = sorted((start, self._field_end(start)) for name in names for start in self._all(name))
         if not spans:
             return self.raw
         kept = []
@@ -105,9 +122,10 @@ class Header:
 
     def without(self, names: Collection[bytes]) -> bytes:
         """The message without any field of ``names``; the same object when there is none."""
-        if not any(self.has(name) for name in names):
+        if len(names) <= _FEW and not any(self.has(name) for name in names):
             return self.content
-        return self.header_without(names) + self.content[self.end :]
+        block = self.header_without(names)
+        return self.content if len(block) == self.end else block + self.content[self.end :]
 
     def _all(self, name: bytes) -> Iterator[int]:
         start = self._find(name, 0)
@@ -148,3 +166,26 @@ def scan(content: bytes) -> Header:
     if end < 0:
         return Header(content, len(content), len(content))
     return Header(content, end + 2, end + 4)
+
+
+def measure(content: bytes, bounds: HeaderBounds) -> Literal["octets", "fields", "field"] | None:
+    """Which of the bounds the header block of ``content`` exceeds; ``None``: none of them.
+
+    Looks no further than the bound, whatever the size of the content.
+    """
+    if content.startswith(b"\r\n"):
+        return None
+    end = content.find(b"\r\n\r\n", 0, bounds.octets + 2)
+    if end < 0:
+        end = len(content) - 2
+    small = end + 2 <= bounds.octets and end + 2 <= bounds.field
+    if small and content.count(b"\r\n", 0, max(end + 2, 0)) <= bounds.fields:
+        return None
+    if _FIELD.match(content, 0, bounds.octets) is None and not content.startswith(_MAILBOX_LINES):
+        return None  # all body
+    if end + 2 > bounds.octets:
+        return "octets"
+    fields = _UNFOLDED_END.split(content[: end + 2])
+    if len(fields) - 1 > bounds.fields:
+        return "fields"
+    return "field" if max(map(len, fields)) + 2 > bounds.field else None

@@ -201,6 +201,17 @@ KEYS: dict[str, Help] = {
         "More Received fields than this are a loop (RFC 5321 §6.3).",
         "Received フィールドがこれより多いメッセージはループと見なします (RFC 5321 §6.3)。",
     ),
+    "intake.max_header": Help(
+        "Octets of a message's header; beyond them it is refused before anything reads it.",
+        "メッセージのヘッダーのオクテット数。超えると解析の前に拒否します。",
+    ),
+    "intake.max_header_fields": Help(
+        "Fields of a message's header.", "メッセージのヘッダーのフィールド数。"
+    ),
+    "intake.max_header_field": Help(
+        "Octets of one header field with its folded lines.",
+        "折り返した行を含む、ヘッダーフィールド 1 つのオクテット数。",
+    ),
     "http.addresses": Help(
         "Where /healthz, /readyz, /metrics and the HTTP APIs are served.",
         "/healthz、/readyz、/metrics と HTTP API を提供するアドレス。",

@@ -31,6 +31,7 @@ from ekiden.intake.mailer import Mailer
 from ekiden.intake.policy import Policy
 from ekiden.intake.signer import Signer
 from ekiden.limits.memory import Memory
+from ekiden.mime.scan import HeaderBounds
 from ekiden.notify.endpoints import Endpoints
 from ekiden.notify.formats import by_name
 from ekiden.notify.outbox import Outbox
@@ -120,6 +121,9 @@ class Services:
             expire_after=config.delivery.expire_after,
             show_client=config.intake.show_client,
             max_received=config.intake.max_received,
+            header=HeaderBounds(
+                config.intake.max_header, config.intake.max_header_fields, config.intake.max_header_field
+            ),
         )
         return Door(
             self._store,

@@ -37,6 +37,7 @@ from ekiden.intake.errors import (
     AlreadyExpired,
     AttachmentRefused,
     CredentialRevoked,
+    HeaderTooLarge,
     IntakeError,
     MailLoop,
     MessageTooLarge,
@@ -279,6 +280,13 @@ _DOOR: Final[tuple[tuple[type[IntakeError], int, str, str], ...]] = (
 )
 
 
+_HEADERS: Final = {
+    "octets": "the header must not have more than {most} octets",
+    "fields": "the header must not have more than {most} fields",
+    "field": "a field of the header must not have more than {most} octets",
+}
+
+
 def from_door(error: IntakeError, properties: dict[str, str] | None = None) -> ApiError:
     """What the door's refusal is for the caller. Nothing was kept.
 
@@ -291,9 +299,16 @@ def from_door(error: IntakeError, properties: dict[str, str] | None = None) -> A
         if isinstance(error, entry[0]):
             _, status, name, template = entry
             break
-    values = {"why": str(error)} if "{why}" in template else {}
+    values: dict[str, Any] = {"why": str(error)} if "{why}" in template else {}
+    if isinstance(error, HeaderTooLarge):
+        template, values = header_too_large(error)
     headers = {"Retry-After": RETRY_AFTER} if status == 503 else {}
     return ApiError(status, (Violation((properties or {}).get(name, name), template, values),), headers=headers)
+
+
+def header_too_large(error: HeaderTooLarge) -> tuple[str, dict[str, Any]]:
+    """The sentence and its values."""
+    return _HEADERS[error.what], {"most": error.most}
 
 
 def as_api_error(error: Exception, path: str, method: str) -> ApiError:

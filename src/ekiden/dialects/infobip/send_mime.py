@@ -25,7 +25,7 @@ from ekiden.core.notices import external_id
 from ekiden.core.submission import Recipient, Submission
 from ekiden.dialects.infobip import fields
 from ekiden.dialects.infobip.call import Call
-from ekiden.dialects.infobip.errors import from_door
+from ekiden.dialects.infobip.errors import from_door, header_too_large
 from ekiden.dialects.infobip.fields import BadField, Checks
 from ekiden.dialects.infobip.http import answer, read_json
 from ekiden.dialects.infobip.send_form import entries
@@ -39,7 +39,7 @@ from ekiden.dialects.infobip.send_request import (
     tracking_routes,
 )
 from ekiden.dialects.infobip.smtp_headers import SmtpOptions, read_options
-from ekiden.intake.errors import IntakeError
+from ekiden.intake.errors import HeaderTooLarge, IntakeError
 from ekiden.intake.mailing import Mailed
 from ekiden.mime.mailbox import Mailbox, mailbox_field
 from ekiden.mime.mailboxes import mailbox_domains
@@ -79,6 +79,12 @@ async def send(call: Call) -> Response[bytes]:
         checks.add("mimeMessage", "must not be null")
     content = checks.take("mimeMessage", _message, request.mime_message, b"")
     request.mime_message = None
+    try:
+        call.services.mailer.check_header(content)
+    except HeaderTooLarge as error:
+        template, values = header_too_large(error)
+        checks.add("mimeMessage", template, **values)
+        checks.done()
     header = scan(content)
     found = read_options(header)
     options = _options(checks, request, found)
@@ -241,7 +247,10 @@ def _named(values: Sequence[str]) -> list[str]:
 
 
 def _addresses(value: str) -> list[str]:
-    found = [address for _, address in getaddresses([value]) if address]
+    try:
+        found = [address for _, address in getaddresses([value]) if address]
+    except RecursionError:  # the library reads comments within comments so
+        found = []
     # What cannot be read must not be left out quietly: it is told as an address that is none.
     return found if found or "@" not in value else [value]
 

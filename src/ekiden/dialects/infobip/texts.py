@@ -79,6 +79,11 @@ TEXTS = Texts(
         "must have at least one recipient": "宛先が 1 つ以上必要です",
         "there are more recipients than one message may have": "1 通のメールの宛先が多すぎます",
         "the message is larger than allowed": "メールが大きすぎます",
+        "the header must not have more than {most} octets": "ヘッダーは {most} オクテット以内にしてください",
+        "the header must not have more than {most} fields": "ヘッダーのフィールドは {most} 個以内にしてください",
+        "a field of the header must not have more than {most} octets": (
+            "ヘッダーのフィールド 1 つは {most} オクテット以内にしてください"
+        ),
         "the messages of the request are too large together": "リクエスト全体のメールの合計が大きすぎます",
         "must not have more links than can be tracked": "追跡できる数を超えるリンクがあります",
         "attachments are not accepted from this account": "このアカウントからの添付ファイルは受け付けられません",
