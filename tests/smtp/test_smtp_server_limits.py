@@ -195,3 +195,71 @@ def test_replies_that_others_give_cannot_break_the_wire() -> None:
     assert isinstance(connection.next_event(), MailFrom)
     connection.reject(Reply.of(550, "5.7.1", "no\r\n250 Ok\0ü"))
     assert connection.data_to_send() == b"550 5.7.1 no??250 Ok??\r\n"
+
+
+CLOSING = b"421 4.7.0 Error: too many commands without a message\r\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        b"NOOP\r\n",
+        b"RSET\r\n",
+        b"VRFY x\r\n",
+        b"HELP\r\n",
+        b"EHLO x\r\n",
+        b"HELO x\r\n",
+        b"MAIL FROM:<no@b.test>\r\n",
+        b"MAIL FROM:<a@b.test>\r\nRSET\r\n",
+        b"RSET\r\n" + ENVELOPE + b"BDAT 1\r\nx",
+        b"RCPT TO:<bad>\r\n",
+    ],
+)
+def test_commands_that_lead_to_nothing_are_counted(command: bytes) -> None:
+    driver = started(open_relay(max_commands=40, max_errors=1_000))
+    driver.feed(b"MAIL FROM:<a@b.test>\r\n")
+    assert driver.feed(command * 200).endswith(CLOSING)
+    assert driver.connection.closed
+
+
+def test_a_message_begins_the_count_anew() -> None:
+    driver = started(open_relay(max_commands=40))
+    for _ in range(20):
+        assert driver.feed(b"NOOP\r\n" * 20 + ENVELOPE + b"DATA\r\nx\r\n.\r\n").endswith(QUEUED)
+
+
+def test_recipients_that_are_accepted_do_not_count() -> None:
+    driver = started(open_relay(max_commands=40, max_recipients=500))
+    driver.feed(b"MAIL FROM:<a@b.test>\r\n" + b"RCPT TO:<a@b.test>\r\n" * 500)
+    assert driver.feed(b"DATA\r\nx\r\n.\r\n").endswith(QUEUED)
+
+
+def test_chunks_of_some_size_do_not_count_and_small_ones_do() -> None:
+    driver = started(open_relay(max_commands=40, max_size=1 << 20))
+    driver.feed(ENVELOPE)
+    for _ in range(500):
+        assert driver.feed(b"BDAT 1024\r\n" + b"x" * 1024).startswith(b"250 ")
+    assert driver.feed(b"BDAT 0 LAST\r\n") == QUEUED
+    driver.feed(ENVELOPE)
+    out = b"".join(driver.feed(b"BDAT 1\r\nx") for _ in range(200))
+    assert out.count(b"250 2.0.0") < 40
+    assert out.endswith(CLOSING)
+
+
+def test_between_chunks_it_is_content_that_is_awaited() -> None:
+    """So its pace is that of the content, however short the chunks are."""
+    driver = started(open_relay())
+    driver.feed(ENVELOPE)
+    assert driver.connection.receiving == "command"
+    driver.feed(b"BDAT 1\r\nx")
+    assert driver.connection.receiving == "content"
+    driver.feed(b"RSET\r\n")
+    assert driver.connection.receiving == "command"
+
+
+def test_what_was_announced_is_known_until_the_transaction_ends() -> None:
+    driver = started(open_relay())
+    driver.feed(b"MAIL FROM:<a@b.test> SIZE=70000\r\n")
+    assert driver.connection.announced == 70_000
+    driver.feed(b"RSET\r\n")
+    assert driver.connection.announced == 0

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from smtp_dialogue import Driver, started
 
-from ekiden.smtp.content import ContentReader, normalise_line_ends, stuff_dots, unstuff_dots
+from ekiden.smtp.content import ChunkedContent, ContentReader, normalise_line_ends, stuff_dots, unstuff_dots
 
 ENVELOPE = b"MAIL FROM:<a@b.test>\r\nRCPT TO:<a@b.test>\r\nDATA\r\n"
 SMUGGLED = b"MAIL FROM:<evil@b.test>\r\nRCPT TO:<victim@b.test>\r\nDATA\r\nevil\r\n"
@@ -110,6 +110,35 @@ def test_pieces_do_not_matter_to_the_reader(pieces: list[bytes], size: int) -> N
             got = reader.read(buffer)
     assert got == content
     assert bytes(buffer) == b"QUIT"
+
+
+@given(
+    st.lists(st.sampled_from([b"\r", b"\n", b"\r\n", b".", b"\r\n.", b"a"]), max_size=60),
+    st.integers(1, 20),
+    st.integers(5, 12),
+)
+def test_pieces_made_ready_early_are_the_same_content(pieces: list[bytes], size: int, piece: int) -> None:
+    octets = b"".join(pieces)
+    wire = octets + b"\r\n.\r\n"
+    raw = b"" if wire.startswith(b".\r\n") else wire[: wire.index(b"\r\n.\r\n") + 2]
+    reader, buffer, got = ContentReader(10_000, piece), bytearray(), None
+    for at in range(0, len(wire), size):
+        buffer += wire[at : at + size]
+        if got is None:
+            got = reader.read(buffer)
+            assert got is not None or len(buffer) <= piece + 5
+    assert got == normalise_line_ends(unstuff_dots(raw))
+    assert reader.held == 0
+
+
+@given(st.lists(st.sampled_from([b"\r", b"\n", b"\r\n", b".", b"a", b"\r\r\n\n"]), max_size=40), st.integers(2, 9))
+def test_chunks_are_the_same_content_however_they_are_cut(chunks: list[bytes], piece: int) -> None:
+    content = ChunkedContent(piece)
+    for chunk in chunks:
+        content.add(memoryview(chunk))
+    assert content.received == sum(map(len, chunks))
+    assert content.take() == normalise_line_ends(b"".join(chunks))
+    assert (content.received, content.held) == (0, 0)
 
 
 def test_a_bare_line_feed_ends_a_command_but_not_content() -> None:

@@ -48,5 +48,6 @@ AFTER_BDAT = Reply.of(503, "5.5.1", "Error: BDAT has begun, only BDAT or RSET ma
 
 TIMEOUT = Reply.of(421, "4.4.2", "Error: timeout exceeded")
 TOO_MANY_ERRORS = Reply.of(421, "4.7.0", "Error: too many errors")
+TOO_MANY_COMMANDS = Reply.of(421, "4.7.0", "Error: too many commands without a message")
 SHUTTING_DOWN = Reply.of(421, "4.3.2", "Service shutting down")
 NOT_SMTP = Reply.of(421, "4.7.0", "This is not the protocol spoken here")

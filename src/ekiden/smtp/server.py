@@ -19,7 +19,6 @@ from functools import lru_cache
 from ekiden.smtp import replies
 from ekiden.smtp.auth import MAX_AUTH_LINE, MECHANISMS, Credentials, Exchange
 from ekiden.smtp.commands import COMMANDS, NOT_OFFERED, OTHER_PROTOCOLS, Command, State, help_reply
-from ekiden.smtp.content import normalise_line_ends
 from ekiden.smtp.errors import Refusal, UsageError
 from ekiden.smtp.events import (
     Authenticate,
@@ -52,6 +51,10 @@ __all__ = [
     "ServerConnection",
     "StartTls",
 ]
+
+
+_SMALL_CHUNK = 1024
+"""Octets. Smaller chunks count as commands: content does not come on with them."""
 
 
 @lru_cache(maxsize=64)
@@ -115,6 +118,11 @@ class ServerConnection(TransactionSession):
     def _step_command(self) -> Event | None:
         line = self._take_line(self.config.max_line)
         if line is None:
+            return None
+        self._commands += 1
+        if self._commands > self.config.max_commands:
+            self._send(replies.TOO_MANY_COMMANDS)
+            self._hang_up("too many commands")
             return None
         try:
             text = line.decode()
@@ -324,9 +332,8 @@ class ServerConnection(TransactionSession):
         return self._finish(content)
 
     def _finish(self, content: bytes) -> Event | None:
-        """The content is complete; ``content`` has no added dots."""
+        """The content is complete; ``content`` has no added dots, and CRLF line ends."""
         self._mode = Mode.COMMAND
-        content = normalise_line_ends(content)
         if self._oversize or len(content) > self.config.max_size:
             refusal = replies.TOO_LARGE  # RFC 1870 §6.3
         elif b"\0" in content:
@@ -346,9 +353,11 @@ class ServerConnection(TransactionSession):
         if size < 0:
             return self._skip_chunk(argument, replies.BAD_BDAT)
         self._state = State.CHUNKS
-        if len(self._body) + size > self.config.max_size:
+        if self._body.received + size > self.config.max_size:
             self._oversize = True
-            self._body = bytearray()
+            self._body.clear()
+        elif size >= _SMALL_CHUNK and not self._oversize:
+            self._commands -= 1
         self._begin_chunk(size, last, replies.TOO_LARGE if self._oversize else None)
         return None
 
@@ -375,7 +384,7 @@ class ServerConnection(TransactionSession):
         refusal = self._chunk_refusal
         if refusal is None:
             with memoryview(buffer) as view:
-                self._body += view[start : start + take]
+                self._body.add(view[start : start + take])
         del buffer[: start + take]
         self._pos = self._scan = 0
         self._chunk_left -= take
@@ -384,8 +393,7 @@ class ServerConnection(TransactionSession):
             return None
         self._mode = Mode.COMMAND
         if refusal is None and self._chunk_last:
-            body, self._body = bytes(self._body), bytearray()
-            return self._finish(body)
+            return self._finish(self._body.take())
         if refusal is None:
             self._send(Reply.of(250, "2.0.0", f"Ok: {self._chunk_size} octets received"))
         elif refusal is replies.TOO_LARGE:

@@ -6,7 +6,7 @@ from ekiden.core.address import Address
 from ekiden.core.submission import Recipient
 from ekiden.smtp import replies
 from ekiden.smtp.commands import State
-from ekiden.smtp.content import ContentReader
+from ekiden.smtp.content import ChunkedContent, ContentReader
 from ekiden.smtp.params import MailParameters
 from ekiden.smtp.reply import Reply
 from ekiden.smtp.session import Ask, Mode, ServerConfig, Session
@@ -35,13 +35,28 @@ class TransactionSession(Session):
         self._recipient: Recipient | None = None
         self._mail_failed = False
         self._reader: ContentReader | None = None
-        self._body = bytearray()
+        self._body = ChunkedContent()
         self._oversize = False
 
     @property
     def held(self) -> int:
         """All octets this connection keeps: commands and content received, and replies not yet fetched."""
-        return len(self._buffer) + len(self._body) + sum(map(len, self._out))
+        reader = self._reader
+        content = self._body.held if reader is None else self._body.held + reader.held
+        return len(self._buffer) + content + sum(map(len, self._out))
+
+    @property
+    def announced(self) -> int:
+        """Octets of content that MAIL has announced (SIZE) and that may still come; 0: none, or not known."""
+        return self._params.size or 0
+
+    @property
+    def receiving(self) -> str:
+        """As in ``Session``; between chunks it is still the content that is awaited."""
+        if self._ask or self._mode >= Mode.HANDSHAKE:
+            return ""
+        in_content = self._state is State.CHUNKS or self._mode in (Mode.CONTENT, Mode.CHUNK)
+        return "content" if in_content else "command"
 
     def transmission_type(self, smtputf8: bool = False) -> str:
         """The ``with`` of a Received field: ``ESMTPSA`` and its kin (RFC 3848, RFC 6531 §4.3)."""
@@ -57,6 +72,7 @@ class TransactionSession(Session):
         if ask is Ask.RCPT:
             assert self._recipient is not None
             self._recipients.append(self._recipient)
+            self._commands -= 1  # there are only so many of them
             self._state = State.RCPT
             self._out.append(_RECIPIENT_OK)
         elif ask is Ask.MAIL:
@@ -77,7 +93,7 @@ class TransactionSession(Session):
             self._misused("accept_message()")
             return
         self._ask = Ask.NOTHING
-        self._errors = 0
+        self._errors = self._commands = 0
         self._out.append(b"250 2.0.0 Ok: queued as %b\r\n" % queue_id.encode("ascii"))
         self._end_transaction()
         self._after_decision()
@@ -133,8 +149,8 @@ class TransactionSession(Session):
         self._recipients = []
         self._mail_failed = False
         self._oversize = False
-        if self._body:
-            self._body = bytearray()
+        if self._body.received:
+            self._body.clear()
         if self._state is not State.CONNECTED:
             self._state = State.GREETED
 

@@ -31,6 +31,9 @@ class ServerConfig:
     auth_mechanisms: tuple[str, ...] = ("LOGIN", "PLAIN")
     max_errors: int = 20
     """So many mistakes without an accepted message in between end the session."""
+    max_commands: int = 2000
+    """So many commands without an accepted message in between end the session. Recipients that are accepted do not
+    count, nor do chunks of some size: there can only be so many of them."""
     max_line: int = 4096
     ask_before_data: bool = False
     """DATA asks with ``DataStarting``; otherwise it is accepted by itself."""
@@ -84,6 +87,7 @@ class Session:
         self._closing = ""
         self._last_words: Reply | None = None
         self._errors = 0
+        self._commands = 0
 
     # --- in and out -----------------------------------------------------------------------------------------
 
