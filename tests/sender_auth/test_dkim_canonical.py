@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from base64 import b64encode
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ekiden.sender_auth.canonical import Canonicalization, canonical_body, canonical_field, field_name, split_fields
+from ekiden.sender_auth.canonical import (
+    SLICE,
+    BodyHash,
+    Canonicalization,
+    canonical_body,
+    canonical_field,
+    field_name,
+    split_fields,
+)
+from ekiden.sender_auth.dkim_sign import hash_body
 
 OCTETS = st.lists(
     st.sampled_from([b"a", b"\xe9", b" ", b"\t", b"\r", b"\n", b"\r\n", b":", b"\0"]), max_size=24
@@ -35,6 +46,26 @@ def by_lines(body: bytes, how: Canonicalization) -> bytes:
 @example(body=b" \t")
 def test_bodies_like_line_by_line(body: bytes, how: Canonicalization) -> None:
     assert canonical_body(body, how) == by_lines(body, how)
+
+
+@pytest.mark.parametrize("how", ["simple", "relaxed"])
+@settings(deadline=None)
+@given(pieces=st.lists(OCTETS, max_size=5))
+@example(pieces=[b"a ", b" \r", b"\n ", b"\r\n"])
+@example(pieces=[b"\r\n", b" ", b"\t"])
+@example(pieces=[b"a\r\n\r", b"\n\r", b"\r\n"])
+def test_a_body_in_slices_has_the_same_hash(pieces: list[bytes], how: Canonicalization) -> None:
+    sliced = BodyHash(how)
+    for piece in pieces:
+        sliced.update(piece)
+    assert sliced.digest() == hashlib.sha256(canonical_body(b"".join(pieces), how)).digest()
+
+
+@pytest.mark.parametrize("unit", [b"\r\n", b" \r\n", b"a  \t", b"\r", b"a \r\n", b" "])
+def test_large_bodies_are_hashed_in_slices(unit: bytes) -> None:
+    body = unit * (3 * SLICE // len(unit)) + b"end  \r\n\r\n"
+    for how in ("simple", "relaxed"):
+        assert hash_body(body, (), how) == b64encode(hashlib.sha256(canonical_body(body, how)).digest())
 
 
 @given(OCTETS)

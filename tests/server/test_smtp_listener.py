@@ -433,7 +433,10 @@ def test_help_is_no_way_to_fill_our_memory(plain: Harness) -> None:
             client.send(b"HELP\r\n" * 40_000)
         lines = client.rest()
     assert len(lines) < 3 * 40_000
-    assert lines[-1] == "421 4.7.0 Error: too many commands at once"
+    assert lines[-1] in (
+        "421 4.7.0 Error: too many commands at once",
+        "421 4.7.0 Error: too many commands without a message",
+    )
     with Client(plain.port) as client:
         assert client.reply().startswith("220 ")
 

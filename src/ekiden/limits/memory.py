@@ -51,11 +51,11 @@ class Memory:
         """Whether ``take`` would succeed; for announcements (SIZE, Content-Length) of what may never come."""
         return self._shares.may_take(key, octets)
 
-    def take(self, key: Hashable, octets: int) -> bool:
-        """Have them at once; False: not now, and nothing was taken (answer 452 or 503)."""
+    def take(self, key: Hashable, octets: int, *, beyond_share: bool = False) -> bool:
+        """Have them at once; False: not now, and nothing was taken (answer 452 or 503). See ``Shares.take``."""
         if octets <= 0:
             return True
-        if not self._shares.take(key, octets):
+        if not self._shares.take(key, octets, beyond_share=beyond_share):
             return False
         self._note()
         return True

@@ -61,9 +61,12 @@ class Shares:
         held = self._held.get(key, 0)
         return max(0, min(self.free, int((self.free + held) * self._share) - held))
 
-    def take(self, key: Hashable, amount: int = 1) -> bool:
-        """Have it at once; False: it would be more than the key may hold now, and nothing was taken."""
-        if not self.may_take(key, amount):
+    def take(self, key: Hashable, amount: int = 1, *, beyond_share: bool = False) -> bool:
+        """Have it at once; False: it would be more than the key may hold now, and nothing was taken.
+
+        ``beyond_share``: as if the key held nothing. For one large thing whose size shows bit by bit.
+        """
+        if amount > self.free if beyond_share else not self.may_take(key, amount):
             return False
         self.free -= amount
         self._held[key] = self._held.get(key, 0) + amount

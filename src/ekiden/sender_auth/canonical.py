@@ -3,16 +3,20 @@
 Lines end with CRLF; a bare CR or LF is an ordinary octet. Blanks are SP and HTAB and nothing else; octets above 127
 stay as they are. Everything works on whole blocks and does nothing where nothing is to be changed, because it runs
 for each message that is sent. No input makes it slower than linear: blanks are first made single, so that those at
-the end of a line need no search that starts at each octet of a run.
+the end of a line need no search that starts at each octet of a run. ``BodyHash`` works in slices: a large body
+would keep the interpreter, and with it every other thread, for longer than anybody should wait.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import Literal
 
 Canonicalization = Literal["simple", "relaxed"]
 
+SLICE = 65_536
+"""Octets of a body that are made canonical at once."""
 _FIELD_END = re.compile(rb"\r\n(?![ \t])")
 _RUN = re.compile(rb"  +")
 _BLANKS = b" \t"
@@ -90,3 +94,48 @@ def _end_of_text(body: bytes) -> int:
     broken = max(body.rfind(b"\n\n", text), body.rfind(b"\r\r", text))
     start = text if broken < 0 else broken + 1
     return start + 1 if body[start : start + 1] == b"\n" else start
+
+
+class BodyHash:
+    """The SHA-256 of ``canonical_body`` of a body that is fed bit by bit."""
+
+    __slots__ = ("_empty_lines", "_hash", "_how", "_rest", "_some")
+
+    def __init__(self, how: Canonicalization) -> None:
+        self._how = how
+        self._hash = hashlib.sha256()
+        self._rest = b""
+        """A blank or a CR at the end, which may belong to a line end."""
+        self._empty_lines = 0
+        """Line ends behind the text so far: the first one ends its last line."""
+        self._some = False
+
+    def update(self, piece: bytes) -> None:
+        text = self._rest + piece
+        if self._how == "relaxed":
+            text = canonical_lines(text, "relaxed")
+        kept = len(text) - 1 if text.endswith(b"\r") else len(text)
+        if self._how == "relaxed" and kept and text[kept - 1] == 0x20:
+            kept -= 1
+        self._rest, text = text[kept:], text[:kept]
+        end = _end_of_text(text) if text.endswith(b"\r\n") else len(text)
+        if end:
+            self._write(text[:end])
+            self._empty_lines = 0
+        self._empty_lines += (len(text) - end) // 2
+
+    def digest(self) -> bytes:
+        """When all has been fed."""
+        if self._rest and self._rest != b" ":  # a last line's blank goes, its CR is text
+            self._write(self._rest)
+        if self._some or self._how == "simple":
+            self._hash.update(b"\r\n")
+        return self._hash.digest()
+
+    def _write(self, text: bytes) -> None:
+        while self._empty_lines:
+            some = min(self._empty_lines, SLICE)
+            self._hash.update(b"\r\n" * some)
+            self._empty_lines -= some
+        self._hash.update(text)
+        self._some = True

@@ -24,6 +24,8 @@ from ekiden.core.clock import SECOND, Millis
 from ekiden.core.errors import BadAddress
 from ekiden.mime.scan import scan
 from ekiden.sender_auth.canonical import (
+    SLICE,
+    BodyHash,
     Canonicalization,
     canonical_body,
     canonical_field,
@@ -216,7 +218,12 @@ def hash_body(begin: bytes, pieces: Iterable[bytes], how: Canonicalization = "re
     rest = iter(pieces)
     first = next(rest, None)
     if first is None:
-        return b64encode(hashlib.sha256(canonical_body(begin, how)).digest())
+        if len(begin) <= SLICE:
+            return b64encode(hashlib.sha256(canonical_body(begin, how)).digest())
+        sliced = BodyHash(how)
+        for at in range(0, len(begin), SLICE):
+            sliced.update(begin[at : at + SLICE])
+        return b64encode(sliced.digest())
     hashed = hashlib.sha256(canonical_lines(begin, how))
     hashed.update(first)
     for piece in rest:

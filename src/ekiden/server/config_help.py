@@ -193,6 +193,12 @@ KEYS: dict[str, Help] = {
     "smtp.max_errors": Help(
         "Mistakes of a client, before it is sent away.", "クライアントを切断するまでの誤りの回数。"
     ),
+    "smtp.max_commands": Help(
+        "Commands between two accepted messages, before a client is sent away. Recipients that are accepted and "
+        "BDAT chunks of 1 KiB and more do not count.",
+        "メッセージの受け付けと受け付けの間に送れるコマンドの数。超えると切断します。受け付けた宛先と 1 KiB 以上の "
+        "BDAT チャンクは数えません。",
+    ),
     "intake.show_client": Help(
         "Whether the Received field names the client: its HELO name and IP address.",
         "Received フィールドにクライアントの HELO 名と IP アドレスを書くかどうか。",
@@ -205,9 +211,7 @@ KEYS: dict[str, Help] = {
         "Octets of a message's header; beyond them it is refused before anything reads it.",
         "メッセージのヘッダーのオクテット数。超えると解析の前に拒否します。",
     ),
-    "intake.max_header_fields": Help(
-        "Fields of a message's header.", "メッセージのヘッダーのフィールド数。"
-    ),
+    "intake.max_header_fields": Help("Fields of a message's header.", "メッセージのヘッダーのフィールド数。"),
     "intake.max_header_field": Help(
         "Octets of one header field with its folded lines.",
         "折り返した行を含む、ヘッダーフィールド 1 つのオクテット数。",

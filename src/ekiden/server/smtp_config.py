@@ -38,3 +38,5 @@ class SmtpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """For contents that are being received or stored; MAIL is put off beyond it."""
     max_errors: _Positive = 20
     """Mistakes of a client, before it is sent away."""
+    max_commands: Annotated[int, msgspec.Meta(ge=100)] = 2000
+    """Commands between two accepted messages, before a client is sent away; recipients do not count."""

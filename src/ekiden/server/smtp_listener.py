@@ -93,6 +93,7 @@ class SmtpListener:
             max_size=smtp_config.max_size,
             max_recipients=smtp_config.max_recipients,
             max_errors=smtp_config.max_errors,
+            max_commands=smtp_config.max_commands,
             tls_available=spec.mode == "starttls",
             tls_active=spec.mode == "tls",
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Hashable
 from typing import Any, cast
 
 from ekiden.core.submission import Origin, Submission
@@ -35,8 +35,12 @@ log = logging.getLogger(__name__)
 
 _PIPELINED = 65_536
 """Octets that may wait behind a decision before the socket is not read any more."""
+_BREATH = 65_536
+"""Octets read at once, after which others on the event loop get their turn."""
 _COUNTED_FROM = 4096
 """Fewer octets than this are not counted towards the memory budget: most messages come and go in between."""
+_ANNOUNCED_FROM = 65_536
+"""Octets that MAIL announces and that count from then on; smaller contents count as they come."""
 _MAX_REPLIES = 262_144
 """Replies to what came in one read; more is somebody who wants to fill our memory with HELP."""
 _MAX_UNREAD = 65_536
@@ -77,6 +81,7 @@ class SmtpSession(asyncio.Protocol):
         self._octets = 0
         self._pace: ContentPace | None = None
         self._accounted = 0
+        self._accounted_to: Hashable = ""
         self._account_at = _COUNTED_FROM
         self._storing = 0
         self._pushed_out = False
@@ -125,6 +130,14 @@ class SmtpSession(asyncio.Protocol):
         self._work()
         if self._octets >= self._account_at or self._accounted:
             self._account()
+        if len(data) > _BREATH:
+            # The loop would read on for as long as there is something, up to 32 times.
+            self._pause_reading()
+            self._loop.call_soon(self._breathe)
+
+    def _breathe(self) -> None:
+        if self._connection.buffered <= _PIPELINED:
+            self._resume_reading()
 
     def eof_received(self) -> bool:
         if self._handshaking or self._lost or self._closing_since:
@@ -294,8 +307,7 @@ class SmtpSession(asyncio.Protocol):
             self._account()
 
     def _mail(self, event: MailFrom) -> None:
-        admission = self._shared.admission
-        if admission.memory + (event.params.size or 0) > admission.max_memory:
+        if not self._shared.admission.has_room(self._payer(), event.params.size or 0):
             self._connection.reject(OUT_OF_MEMORY)
             return
         answer = self._visitor.known_mail(event)
@@ -308,6 +320,8 @@ class SmtpSession(asyncio.Protocol):
         if refusal is None:
             self._in_transaction = True
             self._connection.accept()
+            if self._connection.announced >= _ANNOUNCED_FROM:
+                self._account()
         else:
             self._connection.reject(refusal)
 
@@ -484,13 +498,27 @@ class SmtpSession(asyncio.Protocol):
             if not self._transport.is_closing():
                 self._transport.resume_reading()
 
+    def _payer(self) -> Hashable:
+        """Whose share of the memory this session takes."""
+        principal = self._visitor.principal
+        return f"smtp:{address_key(self.peer)}" if principal is None else principal.account_id
+
     def _account(self) -> None:
         """Bring the memory budget up to date."""
-        held = self._storing if self._lost else self._storing + self._connection.held
-        admission = self._shared.admission
-        admission.memory += held - self._accounted
-        self._accounted = held
+        held = self._storing
+        if not self._lost:
+            connection = self._connection
+            announced = 0 if held else connection.announced
+            held += max(connection.held, announced if announced >= _ANNOUNCED_FROM else 0)
         self._account_at = self._octets + _COUNTED_FROM
-        # MAIL is put off beyond the budget; what was begun before may take half as much again.
-        if held and admission.memory > admission.max_memory * 3 // 2 and not self._storing:
-            self._say_and_close(OVERLOADED)
+        before = self._accounted
+        if held < before:
+            self._shared.admission.give(self._accounted_to, before - held)
+            self._accounted = held
+        elif held > before:
+            if not before:
+                self._accounted_to = self._payer()
+            if self._shared.admission.take(self._accounted_to, held - before, before):
+                self._accounted = held
+            elif not self._storing:
+                self._say_and_close(OVERLOADED)

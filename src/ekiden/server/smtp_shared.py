@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -10,6 +11,7 @@ from ekiden.access.doorstep import Doorstep
 from ekiden.access.gate import Gate
 from ekiden.access.refusals import Refusals
 from ekiden.limits.connections import ConnectionCounts, Connections
+from ekiden.limits.memory import Memory
 from ekiden.net.listen import Networks
 from ekiden.net.tls import ServerTls
 from ekiden.server.smtp_config import SmtpConfig
@@ -68,18 +70,44 @@ class NoMetrics:
 
 
 class Admission:
-    """Connections and memory of one worker, over all its listeners."""
+    """Connections and memory of one worker, over all its listeners. ``budget`` is what its rooms share."""
 
-    def __init__(self, config: SmtpConfig, counts: ConnectionCounts | None = None) -> None:
+    def __init__(
+        self, config: SmtpConfig, counts: ConnectionCounts | None = None, budget: Memory | None = None
+    ) -> None:
         self.places = Connections(config.max_connections, config.max_connections_per_address, counts)
         self.max_memory = config.max_memory
         self.memory = 0
-        """Octets of contents that are being received or stored."""
+        """Octets of contents that are announced, being received or stored."""
+        self._budget = budget or Memory(config.max_memory * 3 // 2)
 
     @property
     def connections(self) -> int:
         """Open ones, from being accepted on."""
         return self.places.open
+
+    def has_room(self, key: Hashable, octets: int) -> bool:
+        """Whether ``key`` (an account) may begin a content of so many octets; 0: it did not say."""
+        return self.memory + octets <= self.max_memory and self._budget.may_take(key, octets)
+
+    def take(self, key: Hashable, octets: int, before: int) -> bool:
+        """Count ``octets`` more of a content that counts with ``before`` already; False: nothing was counted.
+
+        What has begun may take half as much again as ``max_memory``. The only content of a key may have all that
+        is free, as if it had been announced.
+        """
+        if self.memory + octets > self.max_memory * 3 // 2:
+            return False
+        only = before > 0 and self._budget.held(key) == before
+        if not self._budget.take(key, octets, beyond_share=only):
+            return False
+        self.memory += octets
+        return True
+
+    def give(self, key: Hashable, octets: int) -> None:
+        """They are not needed any more."""
+        self.memory -= octets
+        self._budget.give(key, octets)
 
 
 class ContentPace:

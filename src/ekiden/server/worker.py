@@ -345,7 +345,7 @@ class _Worker:
     async def _listen(self, store: Store, door: Door, services: Services) -> None:
         config = self.config
         counts = SmtpCounts(self.metrics)
-        admission = Admission(config.smtp, ConnectionCounts(self.metrics, "smtp"))
+        admission = Admission(config.smtp, ConnectionCounts(self.metrics, "smtp"), self.memory)
         files = certificate_files(config)
         for listener in config.listeners:
             spec = ListenerSpec(

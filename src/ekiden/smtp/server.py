@@ -385,6 +385,10 @@ class ServerConnection(TransactionSession):
         if refusal is None:
             with memoryview(buffer) as view:
                 self._body.add(view[start : start + take])
+            if self._body.held > self.config.max_size:  # once its line ends are mended
+                self._oversize = True
+                self._body.clear()
+                refusal = self._chunk_refusal = replies.TOO_LARGE
         del buffer[: start + take]
         self._pos = self._scan = 0
         self._chunk_left -= take

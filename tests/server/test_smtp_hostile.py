@@ -1,0 +1,195 @@
+"""Contents and commands that are made to hurt, over a real listener: what the others on its event loop notice."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from listener_harness import Client, Harness
+
+from ekiden.limits.memory import Memory
+from ekiden.server.smtp_config import SmtpConfig
+from ekiden.server.smtp_shared import Admission
+
+MiB = 1 << 20
+SIZE = 19 * MiB
+PATIENCE = 1.0
+"""Seconds that the event loop may be away at once. It is hundredths; with the code before it was up to a minute."""
+
+Make = Callable[..., Harness]
+
+
+@pytest.fixture
+def make(tmp_path: Path, sqlite_template: Path) -> Iterator[Make]:
+    started: list[Harness] = []
+
+    def make_one(**options: Any) -> Harness:
+        values: dict[str, Any] = {"mode": "plain", "trusted": True, "trusted_networks": ("127.0.0.1",)} | options
+        harness = Harness(tmp_path, sqlite_template, **values)
+        harness.__enter__()
+        started.append(harness)
+        return harness
+
+    yield make_one
+    for harness in started:
+        harness.__exit__()
+
+
+class Lag:
+    """How long callbacks of a harness' loop had to wait at most, while the block ran."""
+
+    def __init__(self, harness: Harness) -> None:
+        self._harness = harness
+        self._over = False
+        self.worst = 0.0
+
+    def __enter__(self) -> Lag:
+        self._probe = self._harness.start(self._watch())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over = True
+        self._probe.result(30)
+
+    async def _watch(self) -> None:
+        loop = asyncio.get_running_loop()
+        while not self._over:
+            before = loop.time()
+            await asyncio.sleep(0.005)
+            self.worst = max(self.worst, loop.time() - before - 0.005)
+
+
+def filled(unit: bytes, head: bytes = b"From: a@example.com\r\n\r\n") -> bytes:
+    return head + (unit * (SIZE // len(unit) + 1))[:SIZE]
+
+
+HEADERS = {
+    "mailboxes": (filled(b"a@b.c,", b"From: "), "552 5.3.4 The header is larger than 262144 octets"),
+    "short-lines": (filled(b"x-ib-a: a\r\n", b""), "552 5.3.4 The header is larger than 262144 octets"),
+    "names": (b"".join(b"x-ib-%d: a\r\n" % n for n in range(1_200_000)), "552 5.3.4 The header is larger"),
+    "folded": (filled(b"\r\n x", b"From: a@example.com"), "552 5.3.4 The header is larger than 262144 octets"),
+    "many-fields": (b"received: x\r\n" * 1_001 + b"\r\nx", "552 5.3.4 The header has more than 1000 fields"),
+    "one-field": (b"From: " + b"(" * 66_000 + b"\r\n\r\nx", "552 5.3.4 A header field is larger than 65536 octets"),
+}
+BODIES = {
+    "bare-cr": (filled(b"\r"), "552 5.3.4 Message size"),
+    "bare-lf-and-dots": (filled(b"\n.\n."), "552 5.3.4 Message size"),
+    "cr-lf": (filled(b"\n")[: SIZE // 3], "250 "),
+    "dots": (filled(b"\r\n.."), "250 "),
+    "one-line": (filled(b"x"), "250 "),
+    "blanks": (filled(b" "), "250 "),
+    "double-blanks": (filled(b"a  \t"), "250 "),
+    "blank-lines": (filled(b" \r\n"), "250 "),
+    "boundaries": (
+        filled(b"--b\r\n", b"From: a@example.com\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"),
+        "250 ",
+    ),
+    "soft-breaks": (filled(b"=\r\n"), "250 "),
+    "nul": (filled(b"\0"), "554 5.6.0"),
+}
+
+
+@pytest.mark.parametrize("name", [*HEADERS, *BODIES])
+@pytest.mark.parametrize("verb", ["DATA", "BDAT"])
+def test_a_large_content_does_not_keep_the_others_waiting(make: Make, name: str, verb: str) -> None:
+    content, expected = (HEADERS | BODIES)[name]
+    if verb == "BDAT" and name == "dots":
+        expected = "250 "
+    harness = make()
+    with Client(harness.port) as hostile, Client(harness.port) as victim, Lag(harness) as lag:
+        victim.reply()
+        hostile.reply()
+        hostile.send("MAIL FROM:<a@example.com>\r\nRCPT TO:<h@example.net>\r\n")
+        assert [hostile.reply()[:3], hostile.reply()[:3]] == ["250", "250"]
+        if verb == "DATA":
+            assert hostile.ask("DATA").startswith("354 ")
+            hostile.send(content)
+            hostile.send("\r\n.\r\n")
+        else:
+            hostile.send(f"BDAT {len(content)} LAST\r\n".encode())
+            hostile.send(content)
+        victim.send("MAIL FROM:<a@example.com>\r\nRCPT TO:<v@example.net>\r\nDATA\r\n")
+        victim.send("From: a@example.com\r\n\r\nx\r\n.\r\n")
+        assert [victim.reply()[:3] for _ in range(4)] == ["250", "250", "354", "250"]
+        assert hostile.reply().startswith(expected)
+    assert lag.worst < PATIENCE, lag.worst
+    assert harness.listener.admission.memory == 0
+    assert "v@example.net" in harness.mailbox.contents
+
+
+# --- sessions that lead to nothing ------------------------------------------------------------------------------
+
+
+def test_commands_without_a_message_end_the_session_at_once(make: Make) -> None:
+    """In one read of the socket there may be tens of thousands of them."""
+    harness = make(smtp={"max_commands": 200})
+    with Client(harness.port) as hostile, Lag(harness) as lag:
+        hostile.reply()
+        hostile.send(b"NOOP\r\n" * 43_000)
+        assert hostile.rest()[-1] == "421 4.7.0 Error: too many commands without a message"
+    assert lag.worst < PATIENCE, lag.worst
+
+
+def test_chunks_that_drip_have_the_pace_of_their_content(make: Make) -> None:
+    """Each is answered, so the session looks alive; the content is not."""
+    harness = make(smtp={"data_timeout": 0.5})
+    with Client(harness.port) as hostile:
+        hostile.reply()
+        assert hostile.ask("MAIL FROM:<a@example.com>").startswith("250 ")
+        assert hostile.ask("RCPT TO:<h@example.net>").startswith("250 ")
+        deadline = time.monotonic() + 20
+        while (answer := hostile.ask("BDAT 3\r\nx")).startswith("250 "):
+            assert time.monotonic() < deadline, "the session went on for 20 s"
+            time.sleep(0.02)
+        assert answer == "421 4.4.2 Error: timeout exceeded"
+
+
+# --- memory -----------------------------------------------------------------------------------------------------
+
+
+def test_one_account_cannot_have_all_of_the_memory() -> None:
+    admission = Admission(SmtpConfig(max_memory=64 * MiB), budget=Memory(64 * MiB))
+    held = 0
+    while admission.has_room("greedy", MiB) and admission.take("greedy", MiB, 0):
+        held += MiB
+    assert held == 32 * MiB
+    # Everybody else still finds room, each less than the one before.
+    for victim in range(10):
+        assert admission.has_room(victim, 20_000), victim
+        while admission.take(victim, 20_000, 0):
+            pass
+    assert admission.has_room("late", 1_000)
+    admission.give("greedy", held)
+    assert admission.has_room("late", 20 * MiB)
+
+
+def test_a_single_content_may_be_large_although_nobody_announced_it() -> None:
+    admission = Admission(SmtpConfig(max_memory=64 * MiB), budget=Memory(64 * MiB))
+    assert admission.take("other", 24 * MiB, 0)
+    taken = 0
+    while taken < 30 * MiB:
+        assert admission.take("large", MiB, taken), taken
+        taken += MiB
+    assert not admission.take("large", 11 * MiB, taken)
+    assert admission.memory == 54 * MiB
+    admission.give("large", taken)
+    admission.give("other", 24 * MiB)
+    assert admission.memory == 0
+
+
+def test_what_is_announced_is_kept_free_until_the_transaction_ends(make: Make) -> None:
+    harness = make(smtp={"max_memory": 4 * MiB, "max_size": 3 * MiB})
+    admission = harness.listener.admission
+    with Client(harness.port) as one, Client(harness.port) as two:
+        one.reply()
+        two.reply()
+        assert one.ask(f"MAIL FROM:<a@example.com> SIZE={3 * MiB}").startswith("250 ")
+        assert admission.memory == 3 * MiB
+        assert two.ask(f"MAIL FROM:<a@example.com> SIZE={2 * MiB}").startswith("452 4.3.1")
+        assert one.ask("RSET").startswith("250 ")
+        assert admission.memory == 0
+        assert two.ask(f"MAIL FROM:<a@example.com> SIZE={2 * MiB}").startswith("250 ")
