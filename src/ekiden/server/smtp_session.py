@@ -12,6 +12,7 @@ import ssl
 from collections.abc import Coroutine, Hashable
 from typing import Any, cast
 
+from ekiden.access.failures import address_key
 from ekiden.core.submission import Origin, Submission
 from ekiden.intake.errors import IntakeError
 from ekiden.limits.connections import Place
