@@ -72,7 +72,7 @@ async def test_connections_that_break(postgresql_url: str) -> None:
             async with other.read() as connection:
                 await connection.execute(
                     text(
-                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                        "SELECT pg_terminate_backend(pid, 20000) FROM pg_stat_activity "
                         "WHERE datname = current_database() AND pid <> pg_backend_pid()"
                     )
                 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from contextlib import AbstractAsyncContextManager
 from io import SEEK_END, BytesIO
 from typing import Any
@@ -13,6 +15,7 @@ from ekiden.store.base import BaseStore
 from ekiden.store.postgresql_connect import (
     COMMAND_TIMEOUT,
     CONNECT_TIMEOUT,
+    broken,
     cold_engine,
     reading,
     translating,
@@ -30,7 +33,9 @@ class PostgresStore(BaseStore):
     def __init__(self, dsn: str, readers: Any) -> None:
         super().__init__()
         self._readers = readers
-        self._writer = Writer(dsn, lambda connection, units, mend: apply(connection, units, self.ids, mend))
+        self._writer = Writer(
+            dsn, lambda connection, units, mend, progress: apply(connection, units, self.ids, mend, progress)
+        )
         self._cold = cold_engine(dsn)
 
     @classmethod
@@ -47,23 +52,34 @@ class PostgresStore(BaseStore):
 
     async def close(self) -> None:
         await self._writer.close()
-        await self._readers.close()
+        with contextlib.suppress(TimeoutError):  # it ends them by force then
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                await self._readers.close()
         await self._cold.dispose()
 
     async def content(self, account_id: int, message_id: int) -> bytes | None:
         with translating():
-            row = await self._readers.fetchrow(_CONTENT, account_id, message_id)
-            if row is None:
-                return None
-            data: bytes = row[0]
-            if row[1] is None:
-                return data
-            whole = BytesIO(data)
-            whole.seek(0, SEEK_END)
-            async with self._readers.acquire() as connection, connection.transaction(readonly=True):
-                async for (piece,) in connection.cursor(_PIECES, account_id, row[1], prefetch=1):
-                    whole.write(piece)
-            return whole.getvalue()
+            try:
+                return await self._content(account_id, message_id)
+            except Exception as error:
+                if not broken(error):
+                    raise
+                await self._readers.expire_connections()
+                return await self._content(account_id, message_id)
+
+    async def _content(self, account_id: int, message_id: int) -> bytes | None:
+        row = await self._readers.fetchrow(_CONTENT, account_id, message_id)
+        if row is None:
+            return None
+        data: bytes = row[0]
+        if row[1] is None:
+            return data
+        whole = BytesIO(data)
+        whole.seek(0, SEEK_END)
+        async with self._readers.acquire() as connection, connection.transaction(readonly=True):
+            async for (piece,) in connection.cursor(_PIECES, account_id, row[1], prefetch=1):
+                whole.write(piece)
+        return whole.getvalue()
 
     def read(self) -> AbstractAsyncContextManager[AsyncConnection]:
         return reading(self._cold)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
 import asyncpg
@@ -18,6 +18,7 @@ CONNECT_TIMEOUT = 10.0  # seconds
 COMMAND_TIMEOUT = 30.0  # seconds; on the hot path, for a server that has silently gone
 COLD_TIMEOUT = 60.0  # seconds for a statement of everything rare, some of which reads a lot
 POOL_TIMEOUT = 10.0  # seconds to wait for a connection while others have all of them
+_POOLED = 4  # connections of the cold engine
 
 # The server as a whole: gone, going, coming, full, read-only, out of room; or a conflict that passes.
 PASSING = (
@@ -37,6 +38,14 @@ PASSING = (
     pg.TransactionRollbackError,
 )
 
+# The server ends the connection: an operator's word, a crash of a neighbour, its time-outs.
+_ENDED = (
+    pg.AdminShutdownError,
+    pg.CrashShutdownError,
+    pg.IdleSessionTimeoutError,
+    pg.IdleInTransactionSessionTimeoutError,
+)
+
 
 def translated(error: BaseException) -> StoreError:
     """What the driver said, as ours: ``StoreUnavailable`` when the fault lies with the server as a whole."""
@@ -50,6 +59,32 @@ def translated(error: BaseException) -> StoreError:
     return StoreError(f"{type(error).__name__}: {error}")
 
 
+def never_sent(error: BaseException) -> bool:
+    """Whether the driver found the connection broken before it sent anything of what it was asked.
+
+    The server ends a connection with an error that answers nothing, then closes it. Between the two the driver is
+    in a state that it takes for an operation of ours; afterwards it knows that the connection is closed. An
+    operation that really is under way, which would be our fault, is told in other words.
+    """
+    if isinstance(error, asyncpg.InternalClientError):
+        return str(error).startswith("cannot switch to state")
+    return isinstance(error, asyncpg.InterfaceError) and str(error).endswith("connection is closed")
+
+
+def broken(error: BaseException) -> bool:
+    """Whether it is the connection that failed, so that a fresh one may serve.
+
+    A server that does not answer in time is not asked again: who waits for it has waited long enough. That it did
+    not may be hidden by what came of the rollback.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, TimeoutError):
+            return False
+        cause = cause.__context__
+    return never_sent(error) or isinstance(error, (OSError, pg.PostgresConnectionError, *_ENDED))
+
+
 def cold_engine(dsn: str, *, timeout: float | None = COLD_TIMEOUT) -> AsyncEngine:
     """SQLAlchemy over asyncpg, for what is rare; ``timeout`` is for each statement."""
 
@@ -59,8 +94,8 @@ def cold_engine(dsn: str, *, timeout: float | None = COLD_TIMEOUT) -> AsyncEngin
     return create_async_engine(
         "postgresql+asyncpg://",
         async_creator=connect,
-        pool_size=2,
-        max_overflow=2,
+        pool_size=_POOLED // 2,
+        max_overflow=_POOLED // 2,
         pool_timeout=POOL_TIMEOUT,
         pool_pre_ping=True,
         hide_parameters=True,  # hashes and sealed keys are among them; errors end in logs
@@ -90,7 +125,8 @@ def translating() -> Iterator[None]:
 @asynccontextmanager
 async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     with translating():
-        async with engine.connect() as connection:
+        async with AsyncExitStack() as stack:
+            connection = await _checked_out(engine, stack)
             await connection.execution_options(postgresql_readonly=True)
             yield connection
 
@@ -98,5 +134,19 @@ async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 @asynccontextmanager
 async def writing(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     with translating():
-        async with engine.begin() as connection:
+        async with AsyncExitStack() as stack:
+            connection = await _checked_out(engine, stack)
+            await stack.enter_async_context(connection.begin())
             yield connection
+
+
+async def _checked_out(engine: AsyncEngine, stack: AsyncExitStack) -> AsyncConnection:
+    """A connection that has just answered. Those that were ended while they were idle are replaced, all of them if
+    need be: SQLAlchemy does it for what the driver knows to be closed, but not a moment before."""
+    for _ in range(_POOLED):
+        try:
+            return await stack.enter_async_context(engine.connect())
+        except asyncpg.InternalClientError as error:
+            if not never_sent(error):
+                raise
+    return await stack.enter_async_context(engine.connect())

@@ -11,6 +11,7 @@ from sqlalchemy.dialects import postgresql
 
 from ekiden.core.states import FIRST_FINAL, State
 from ekiden.store import tables
+from ekiden.store.postgresql_writer import Progress
 from ekiden.store.records import Delivery
 from ekiden.store.rows import (
     CLAIMED_COLUMNS,
@@ -28,10 +29,11 @@ from ekiden.store.rows import (
 )
 
 
-async def apply(connection: Any, units: Sequence[Unit], ids: EventIds, mend: bool) -> list[Any]:
+async def apply(connection: Any, units: Sequence[Unit], ids: EventIds, mend: bool, progress: Progress) -> list[Any]:
     """Write ``units`` in one transaction; the results are in their order. Raises what the driver raises."""
     group = Group(units, ids, mend)
     if not (group.finishes or group.frees or group.claims or group.rows.shared):
+        progress.committing = True
         await _insert(connection, group.rows)  # one statement is a transaction of its own
         return group.results
     async with connection.transaction():
@@ -43,6 +45,7 @@ async def apply(connection: Any, units: Sequence[Unit], ids: EventIds, mend: boo
             await connection.execute(_REMOVE_CONTENT, *_columns(ended))
         for position, claim in group.claims:
             group.results[position] = await _claim(connection, claim)
+        progress.committing = True
     return group.results
 
 

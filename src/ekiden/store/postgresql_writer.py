@@ -2,7 +2,8 @@
 
 Durability: ``synchronous_commit`` is switched on for our connections, so that a commit is answered after the fsync
 of the log. When a connection breaks before the answer to a commit has come, nobody knows whether it happened: it
-counts as failed, the client tries again, and the message may exist twice; it is never lost.
+counts as failed, the client tries again, and the message may exist twice; it is never lost. When it breaks before
+the commit was sent, nothing has happened: the group is tried once again on a fresh connection, and nobody hears.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import asyncpg
 
 from ekiden.store.api import StoreError, StoreUnavailable
 from ekiden.store.overdue import Overdue
-from ekiden.store.postgresql_connect import COMMAND_TIMEOUT, CONNECT_TIMEOUT, translated
+from ekiden.store.postgresql_connect import COMMAND_TIMEOUT, CONNECT_TIMEOUT, broken, never_sent, translated
 from ekiden.store.records import Counters
 from ekiden.store.rows import BadText, Unit
 
@@ -41,7 +42,24 @@ _SETTINGS = "; ".join(
     )
 )
 
-Apply = Callable[[Any, Sequence[Unit], bool], Awaitable[list[Any]]]
+# Seconds without work, after which the loop gets a turn to hear what the server has said meanwhile, before we send.
+_QUIET = 0.01
+
+
+class Progress:
+    """How far a group is. ``committing``: the next thing that is sent may commit it."""
+
+    __slots__ = ("committing",)
+
+    def __init__(self) -> None:
+        self.committing = False
+
+    def is_undone(self, error: BaseException) -> bool:
+        """Whether ``error`` says that the connection broke before anything can have been committed."""
+        return never_sent(error) if self.committing else broken(error)
+
+
+Apply = Callable[[Any, Sequence[Unit], bool, Progress], Awaitable[list[Any]]]
 Job = tuple[Unit, int, "asyncio.Future[Any]"]
 
 
@@ -59,7 +77,8 @@ async def connect(dsn: str) -> Any:
 class Writer:
     """Group commit for one process.
 
-    ``apply`` writes units on a connection in one transaction; true: mend their texts (``rows.BadText``).
+    ``apply`` writes units on a connection in one transaction, and notes its progress; true: mend their texts
+    (``rows.BadText``).
     """
 
     def __init__(self, dsn: str, apply: Apply) -> None:
@@ -101,12 +120,16 @@ class Writer:
 
     async def _run(self, number: int) -> None:
         connection: Any = None
+        wrote = 0.0
         while True:
             await self._wake.wait()
+            if connection is not None and self._loop.time() - wrote > _QUIET:
+                await asyncio.sleep(0)
             jobs = self._take()
             if jobs:
                 self._hands[number] = jobs
                 connection = await self._write(connection, jobs)
+                wrote = self._loop.time()
                 self._hands[number] = []
                 self._overdue.answered(len(jobs))
             elif self._closed:
@@ -130,14 +153,20 @@ class Writer:
             self._wake.clear()
         return jobs
 
-    async def _write(self, connection: Any, jobs: list[Job], mend: bool = False) -> Any:
+    async def _write(self, connection: Any, jobs: list[Job], mend: bool = False, again: bool = True) -> Any:
         """Write and answer ``jobs``. Returns the connection for the next ones, or ``None`` when it is of no use."""
         began = time.perf_counter()
+        progress = Progress()
         try:
             if connection is None or connection.is_closed():
+                connection = None
                 connection = await connect(self._dsn)
-            results = await self._apply(connection, [job[0] for job in jobs], mend)
+            results = await self._apply(connection, [job[0] for job in jobs], mend, progress)
         except Exception as error:
+            if again and connection is not None and progress.is_undone(error):
+                connection.terminate()
+                left = [job for job in jobs if not job[2].done()]  # the others have been told that it failed
+                return await self._write(None, left, mend, again=False) if left else None
             self.counters.failures += 1
             ours = translated(error)
             if isinstance(ours, StoreUnavailable):
