@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import contextlib
 import inspect
 import json
 import os
@@ -158,6 +159,26 @@ def test_secrets_that_others_can_read(healthy: Installation) -> None:
     status, found = examined(healthy)
     assert status == 0
     assert found["files"] == [("warn", f"{key} is open to others (mode 0644)")]
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
+def test_a_database_that_others_can_read(healthy: Installation, suffix: str) -> None:
+    database = healthy.url.removeprefix("sqlite:///")
+    file = Path(database + suffix)
+    with contextlib.closing(sqlite3.connect(database)) as worker:
+        worker.execute("SELECT count(*) FROM worker").fetchone()  # who has it open keeps the files beside it
+        file.chmod(0o604)
+        _, found = examined(healthy)
+        assert ("warn", f"{file} is open to others (mode 0604)") in found["files"]
+        assert f"chmod 600 {file}" in healthy.run("doctor").out
+
+
+def test_a_folder_in_which_others_can_replace_the_instance_key(healthy: Installation) -> None:
+    folder = healthy.config.parent
+    folder.chmod(0o777)
+    _, found = examined(healthy)
+    assert ("warn", f"{folder} is open to others (mode 0777)") in found["files"]
+    assert f"chmod go-w {folder}" in healthy.run("doctor").out
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -199,3 +200,20 @@ async def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     path.write_bytes(b"Dear Sir or Madam, " * 500)
     with pytest.raises(StoreUnavailable, match="not a database"):
         await open_store(f"sqlite:///{path}")
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+async def test_a_new_sqlite_database_is_for_its_user_alone(tmp_path: Path, umask: int) -> None:
+    path = tmp_path / "ekiden.db"
+    before = os.umask(umask)
+    try:
+        await upgrade(f"sqlite:///{path}")
+        store = await open_store(f"sqlite:///{path}")
+        try:
+            await store.stats()
+            files = [Path(f"{path}{suffix}") for suffix in ("", "-wal", "-shm")]
+            assert [oct(os.stat(file).st_mode & 0o777) for file in files] == ["0o600"] * 3
+        finally:
+            await store.close()
+    finally:
+        os.umask(before)

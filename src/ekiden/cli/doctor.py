@@ -19,8 +19,6 @@ from ekiden.cli.doctor_checks import (
     check_clock,
     check_configuration,
     check_disk,
-    check_files,
-    check_limits,
     check_ports,
     check_queue,
     check_workers,
@@ -28,6 +26,7 @@ from ekiden.cli.doctor_checks import (
 )
 from ekiden.cli.doctor_dns import check_hostname, check_outbound, check_resolver
 from ekiden.cli.doctor_domains import check_domains, check_sender_record
+from ekiden.cli.doctor_files import check_files, check_limits
 from ekiden.cli.doctor_store import check_database
 from ekiden.cli.doctor_texts import TEXTS
 from ekiden.cli.tables import make_table, output

@@ -9,11 +9,9 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import resource
 import shutil
 import socket
 import ssl
-import stat
 import tempfile
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
@@ -157,69 +155,6 @@ def _nearest(path: Path) -> Path:
     while not path.exists() and path != path.parent:
         path = path.parent
     return path
-
-
-async def check_files(patient: Patient) -> list[Finding]:
-    """Secrets must be readable by us and by nobody else."""
-    config = patient.config
-    secrets = [Path(config.data_dir) / "instance.key"]
-    secrets += [Path(item.key) for listener in config.listeners for item in listener.certificates]
-    if config.store.url.startswith("sqlite:///"):
-        secrets.append(Path(config.store.url.removeprefix("sqlite:///")))
-    found = []
-    looked = 0
-    for path in dict.fromkeys(secrets):
-        try:
-            mode = path.stat().st_mode
-        except OSError:
-            continue  # a missing key is a matter of certificates, a missing database of the database
-        looked += 1
-        if not os.access(path, os.R_OK):
-            found.append(
-                find(
-                    "files",
-                    "fail",
-                    "Files",
-                    "{path} cannot be read by this user",
-                    "make it belong to Ekiden's user, or run the doctor as that user",
-                    path=path,
-                )
-            )
-        if mode & (stat.S_IRWXO | stat.S_IWGRP):
-            found.append(
-                find(
-                    "files",
-                    "warn",
-                    "Files",
-                    "{path} is open to others (mode {mode})",
-                    "chmod 600 {path}",
-                    path=path,
-                    mode=f"{stat.S_IMODE(mode):04o}",
-                )
-            )
-    return found or [
-        find("files", "ok", "Files", "keys and database are closed to others ({count} files)", count=looked)
-    ]
-
-
-async def check_limits(patient: Patient) -> list[Finding]:
-    """Each connection is an open file."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    config = patient.config
-    needed = config.smtp.max_connections + config.delivery.max_connections + 100
-    if soft != resource.RLIM_INFINITY and soft < needed:
-        return [
-            find(
-                "limits",
-                "warn",
-                "Open files",
-                "{soft} files may be open at once, and {needed} connections are allowed",
-                "raise the limit (ulimit -n, LimitNOFILE=), or lower smtp.max_connections",
-                soft=soft,
-                needed=needed,
-            )
-        ]
-    return [find("limits", "ok", "Open files", "enough for all connections that are allowed")]
 
 
 # ---- certificates and ports

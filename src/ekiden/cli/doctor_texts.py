@@ -73,6 +73,7 @@ TEXTS = Texts(
         ),
         "{path} is open to others (mode {mode})": "{path} は他のユーザーからも読み書きできます（モード {mode}）",
         "chmod 600 {path}": "chmod 600 {path}",
+        "chmod go-w {path}": "chmod go-w {path}",
         "keys and database are closed to others ({count} files)": (
             "鍵とデータベースは他のユーザーから保護されています（{count} ファイル）"
         ),

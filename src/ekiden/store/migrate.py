@@ -123,6 +123,8 @@ def _sqlite_revision(path: str) -> str | None:
 def _upgrade_sqlite(path: str) -> None:
     turn = Turn(path)
     try:
+        # A new one is for us alone, whatever the umask; what SQLite keeps beside it takes its mode.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         engine = create_engine("sqlite://", creator=lambda: connect(path, write=True), poolclass=NullPool)
         event.listen(engine, "begin", _begin_immediate)
         turn.within(_PATIENCE)
