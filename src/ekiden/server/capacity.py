@@ -57,7 +57,7 @@ def fit(config: Config, descriptors: int) -> tuple[Config, dict[str, tuple[int, 
     smtp, http, delivery, callbacks = config.smtp, config.http, config.delivery, config.callbacks
     wanted = {
         "smtp": smtp.max_connections,
-        "http": http.max_connections,
+        "http": http.max_connections + http.reserve,
         "delivery": delivery.max_connections,
         "callbacks": callbacks.endpoints * callbacks.concurrency,
     }
@@ -65,11 +65,14 @@ def fit(config: Config, descriptors: int) -> tuple[Config, dict[str, tuple[int, 
     if sum(wanted.values()) <= room:
         return config, {}
     given = divide(room, wanted)
+    http_reserve = min(http.reserve, max(1, given["http"] // 4))
     concurrency = min(callbacks.concurrency, max(1, given["callbacks"] // 16))
     fitted = msgspec.structs.replace(
         config,
         smtp=msgspec.structs.replace(smtp, max_connections=given["smtp"]),
-        http=msgspec.structs.replace(http, max_connections=given["http"]),
+        http=msgspec.structs.replace(
+            http, max_connections=max(1, given["http"] - http_reserve), reserve=http_reserve
+        ),
         delivery=msgspec.structs.replace(delivery, max_connections=given["delivery"]),
         callbacks=msgspec.structs.replace(
             callbacks,
