@@ -86,6 +86,31 @@ def test_a_flood_pushes_out_its_own_and_nobody_who_has_logged_in() -> None:
     assert door.connections.open == 10
 
 
+def test_what_an_account_has_beyond_its_share_is_on_sufferance() -> None:
+    door = Door(8, 10)
+    for number in range(8):
+        place = door.enter(f"greedy {number}")
+        assert place is not None
+        place.settle("greedy")
+        place.settle("greedy")  # once more is no more
+    assert door.connections.unproven == 4
+    victim = door.enter("victim")
+    assert victim is not None
+    victim.settle("victim")
+    assert door.cut == ["greedy 4"]
+    assert door.connections.unproven == 3
+    for number in range(100):
+        assert door.enter(f"silent {number}") is not None
+    assert {f"greedy {number}" for number in range(4, 8)} <= set(door.cut)
+    assert not {"victim", "greedy 0", "greedy 1", "greedy 2", "greedy 3"} & set(door.cut)
+    victim.leave()
+    again = door.enter("victim")
+    assert again is not None
+    again.settle("victim")
+    again.unsettle()
+    assert door.connections.unproven == 4
+
+
 def test_when_everybody_has_proven_himself_newcomers_are_refused() -> None:
     door = Door(2, 10)
     for key in "ab":

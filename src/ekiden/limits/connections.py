@@ -3,13 +3,16 @@
 Whoever has proven nothing yet (no login, no complete request) holds a place on sufferance: when all places are
 taken, the one that has proven nothing for longest goes, and the newcomer is served. A flood of silent connections
 therefore pushes out its own; it must open as many connections as there are places, from as many addresses, within
-the time that an honest client needs to log in.
+the time that an honest client needs to log in. Who has logged in keeps its place, as long as its account has no
+more than its share of them (``limits.shares``); what it has beyond that is on sufferance, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Protocol
+
+from ekiden.limits.shares import Shares
 
 
 class ConnectionCounts(Protocol):
@@ -37,7 +40,7 @@ class NoCounts:
 class Place:
     """What a connection holds from being accepted until ``leave``. Made by ``Connections.enter``."""
 
-    __slots__ = ("_cut", "_of", "_open", "key", "trusted")
+    __slots__ = ("_cut", "_of", "_open", "_owner", "key", "trusted")
 
     def __init__(self, of: Connections, key: str, cut: Callable[[], None], trusted: bool) -> None:
         self.key = key
@@ -45,14 +48,26 @@ class Place:
         self._of = of
         self._cut = cut
         self._open = True
+        self._owner: Hashable = None
 
-    def settle(self) -> None:
-        """It has proven itself (login, complete request): nobody takes its place any more."""
-        self._of._waiting.pop(self, None)
+    def settle(self, owner: Hashable = None) -> None:
+        """It has proven itself (login, complete request): nobody takes its place any more.
+
+        ``owner`` is the account that it belongs to: what that has beyond its share stays on sufferance.
+        """
+        of = self._of
+        if self._open and owner is not None and not self.trusted:
+            self._disown()
+            if not of._owned.take(owner):
+                of._waiting.setdefault(self)
+                return
+            self._owner = owner
+        of._waiting.pop(self, None)
 
     def unsettle(self) -> None:
         """It has to prove itself again (a request was answered); now it is the youngest of its kind."""
         if self._open and not self.trusted:
+            self._disown()
             self._of._waiting.pop(self, None)
             self._of._waiting[self] = None
 
@@ -74,6 +89,11 @@ class Place:
             of._waiting.setdefault(self)
         return True
 
+    def _disown(self) -> None:
+        if self._owner is not None:
+            self._of._owned.give(self._owner)
+            self._owner = None
+
     def cut_with(self, cut: Callable[[], None]) -> None:
         """From now on, this is how the connection is ended when it is pushed out."""
         self._cut = cut
@@ -82,6 +102,7 @@ class Place:
         """The connection has ended. May be called more than once."""
         if self._open:
             self._open = False
+            self._disown()
             self._of._waiting.pop(self, None)
             self._of._uncount(self.key)
 
@@ -90,7 +111,7 @@ class Connections:
     """At most ``most`` in all; from one address at most ``per_address``, and at most half of the places that others
     leave. Integers and dictionaries only: one ``enter`` costs about a microsecond."""
 
-    __slots__ = ("_addresses", "_counts", "_waiting", "most", "open", "per_address")
+    __slots__ = ("_addresses", "_counts", "_owned", "_waiting", "most", "open", "per_address")
 
     def __init__(self, most: int, per_address: int, counts: ConnectionCounts | None = None) -> None:
         self.most = most
@@ -98,6 +119,7 @@ class Connections:
         self.open = 0
         self._counts = counts or NoCounts()
         self._addresses: dict[str, int] = {}
+        self._owned = Shares(most)
         self._waiting: dict[Place, None] = {}
         """Those that have proven nothing, the oldest first."""
 

@@ -342,7 +342,8 @@ class SmtpSession(asyncio.Protocol):
             refusal = await self._visitor.authenticate(event)
             if refusal is None:
                 self._origins.clear()
-                self._place.settle()
+                principal = self._visitor.principal
+                self._place.settle(None if principal is None else principal.account_id)
                 self._connection.accept_auth()
             else:
                 self._connection.reject_auth(refusal)
