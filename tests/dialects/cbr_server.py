@@ -24,7 +24,7 @@ from ekiden.dialects.ibm.cbr import CbrServices, cbr_handlers
 from ekiden.dialects.ibm.errors import handle_error
 from ekiden.net.clock import SystemClock
 from ekiden.net.listen import open_listener
-from ekiden.server.http import HttpServer
+from ekiden.server.http_listener import HttpServer
 from ekiden.store.api import Store
 
 T = TypeVar("T")

@@ -20,7 +20,7 @@ from ekiden.dialects.infobip.fields import Checks
 from ekiden.dialects.infobip.forms import Form, read_form
 from ekiden.dialects.infobip.http import Query, answer, read_json
 from ekiden.net.listen import open_listener
-from ekiden.server.http import HttpServer
+from ekiden.server.http_listener import HttpServer
 
 AT = 1_764_590_400_000
 """2025-12-01T12:00:00Z"""

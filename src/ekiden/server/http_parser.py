@@ -113,7 +113,7 @@ class RequestParser:
             if self._in_body:
                 self._refuse(400, "there is too much around a chunk", "too_large")
             else:
-                self._refuse(431, "a header field is too large", "too_large")
+                self._refuse(431, "the header is too large", "too_large")
         elif 0 <= body_octets <= self._body_octets and self._chunked:
             self._framing += len(data) - (self._body_octets - body_octets)
             if self._framing > self._config.max_chunk_extensions + _FRAMING * self._body_octets:
