@@ -269,7 +269,11 @@ async def running_infobip(
     services = InfobipServices(
         clock=clock,
         config=config,
-        logins=Logins(authenticator, Tokens(vault, clock), Sessions(store, clock, directory, config.session_ttl)),
+        logins=Logins(
+            authenticator,
+            Tokens(vault, clock),
+            Sessions(store, clock, directory, config.session_ttl, config.session_lifetime),
+        ),
         throttles=Throttles(config.throttles(), clock),
         keep_reports=keep_reports,
         mailer=mailer,

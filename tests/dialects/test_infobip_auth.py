@@ -198,6 +198,23 @@ async def test_bad_logins_name_their_fields(infobip: Cloud) -> None:
     assert (await token_for(infobip, "wrong")).status == 401
 
 
+async def test_a_secret_is_taken_from_no_query(infobip: Cloud) -> None:
+    """It would be in the log of every proxy on the way; as a header RFC 6749 §2.3.1 has it."""
+    form = {"client_id": "any", "client_secret": infobip.key, "grant_type": "client_credentials"}
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    path = "/auth/1/oauth2/token"
+    query = await infobip.request("POST", f"{path}?{urlencode(form)}", b"", headers, authorization="")
+    assert (query.status, "client_secret" in query.problems) == (400, True)
+    grant = b"grant_type=client_credentials"
+    query = await infobip.request("POST", f"{path}?client_secret={infobip.key}", grant, headers, authorization="")
+    assert query.status == 400
+    assert query.problems == {"client_secret": ["must be in the body, never in the query"]}
+    given = await infobip.request("POST", path, grant, headers, authorization=basic("any", infobip.key))
+    assert (await send(infobip, f"Bearer {given.json['access_token']}")).status == 200
+    for place in (f"?apiKey={infobip.key}", f"?authorization=App%20{infobip.key}"):
+        assert (await infobip.request("GET", f"/email/1/logs{place}", authorization="")).status == 401
+
+
 @pytest.fixture
 async def slow(store: Store) -> AsyncIterator[Cloud]:
     """Sends once a second."""
@@ -257,6 +274,29 @@ async def test_a_session_that_nobody_uses_ends_everywhere(infobip: Cloud) -> Non
     assert await here.read(token, "127.0.0.1") is None
     assert await there.read(token, "127.0.0.1") is None
     assert await worker().read(token, "127.0.0.1") is None
+    assert await here.open(principal) is not None
+    assert [row.kind for row in await infobip.rows("credential")].count("session") == 1
+
+
+async def test_a_session_ends_however_often_it_is_used(infobip: Cloud) -> None:
+    clock = ManualClock()
+    await add_password(infobip)
+    principal = await infobip.services.logins.authenticator.verify("jane", PASSWORD, "127.0.0.1")
+    assert isinstance(principal, Principal)
+
+    def worker() -> Sessions:
+        return Sessions(infobip.store, clock, Directory(infobip.store, clock, max_age=-1.0), 60 * 60, 12 * 60 * 60)
+
+    here, there = worker(), worker()
+    token = await here.open(principal)
+    assert token is not None
+    for _ in range(23):
+        clock.advance(30 * MINUTE)
+        assert await here.read(token, "127.0.0.1") is not None
+    clock.advance(30 * MINUTE)
+    for anywhere in (here, there, worker()):
+        assert await anywhere.read(token, "127.0.0.1") is None
+    # The next one to be opened sweeps it away.
     assert await here.open(principal) is not None
     assert [row.kind for row in await infobip.rows("credential")].count("session") == 1
 

@@ -274,3 +274,49 @@ def test_blocked_extensions_are_the_contracts() -> None:
         assert blocked_extension(f"a.{extension}") == blocked_extension(f"A.B.{extension.upper()}.") == extension
     for name in ("exe", "a.txt", "exe.txt", "a.exe.zip", "a"):
         assert blocked_extension(name) == ""
+
+
+WRITTEN_AS_A_PROGRAM = (
+    "a.exe::$DATA",
+    "a.exe:stream",
+    "a.txt:b.exe",
+    "a.exe:",
+    "a.exe;1",
+    "a.exe. . .",
+    "a.exe\u00a0\u3000.",
+    "a.exe\u200b",
+    "a.e\u00adxe",
+    "a.\u202eexe",
+    "invoice\u202efdp.exe",
+    "a．ｅｘｅ",
+    "a\u2024exe",
+    "a.exé",
+    "a.e日xe",
+    "a.exe\0.txt",
+    "a.ex\0e",
+    'a.ex"e',
+    "a.exe?",
+    "a.<exe>",
+    "a.exe/",
+    "a.exe/. .",
+    "dir\\a.exe\\",
+    "=?utf-8?B?YS5leGU=?=",
+    "=?utf-8?Q?a=2Eexe?=",
+    "a.pdf.exe",
+    ".exe",
+    "CON.exe",
+    "a.EXE",
+    "a.ﬁx.eXe",
+)
+
+
+@pytest.mark.parametrize("name", WRITTEN_AS_A_PROGRAM)
+def test_the_name_that_a_receiver_writes_decides(name: str) -> None:
+    assert blocked_extension(name) in ("exe", "ex")
+
+
+@pytest.mark.parametrize(
+    "name", ["報告書：第1版.pdf", "a b.c.txt", "re: offer.pdf", "naïve.docx", "..", "", "con.txt"]
+)
+def test_other_names_stay(name: str) -> None:
+    assert blocked_extension(name) == ""

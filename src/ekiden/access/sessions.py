@@ -1,4 +1,5 @@
-"""Sessions: a token in the place of a user name and password, until it is given back or was not used for a while.
+"""Sessions: a token in the place of a user name and password, until it is given back, was not used for a while, or is
+old: whoever got hold of one must not have it for ever by using it.
 
 A session is a row beside the credentials (kind ``session``), found by the hash of its token: every worker knows it,
 and one that is closed is unknown to all of them hardly a second later. It dies with the password that it was opened
@@ -14,7 +15,7 @@ from hashlib import sha256
 from hmac import compare_digest
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, func, insert, or_, select, update
 
 from ekiden.access.authenticate import Principal
 from ekiden.access.credentials import SESSION
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from ekiden.core.clock import Clock, Millis
     from ekiden.store.api import Store
 
+LIFETIME: Final = 43_200.0
+"""Seconds: half a day, so that whoever works with one logs in once a day."""
 MAX_OPEN: Final = 1_000
 """Sessions of an account; one more ends the oldest."""
 _TOUCH_EVERY: Final[Millis] = MINUTE
@@ -34,11 +37,12 @@ _MAX_REMEMBERED: Final = 10_000
 
 @dataclass(slots=True)
 class _Open:
-    """A session. ``secret`` is the hash of what the credential's secret was; ``used_at`` is as of the row."""
+    """A session. ``secret`` is the hash of what the credential's secret was; the times are as of the row."""
 
     id: int
     credential_id: int
     secret: str
+    opened_at: Millis
     used_at: Millis
 
 
@@ -46,17 +50,25 @@ class Sessions:
     """One per worker. Coroutines raise what the store raises."""
 
     def __init__(
-        self, store: Store, clock: Clock, directory: Directory, ttl: float, *, most: int = MAX_OPEN
+        self,
+        store: Store,
+        clock: Clock,
+        directory: Directory,
+        ttl: float,
+        lifetime: float = LIFETIME,
+        *,
+        most: int = MAX_OPEN,
     ) -> None:
         """``ttl``: seconds without a use that end a session; uses are told to other workers once a minute.
 
-        ``most``: sessions of an account.
+        ``lifetime``: seconds after which it ends however often it was used. ``most``: sessions of an account.
         """
         self._store = store
         self._clock = clock
         self._directory = directory
         self._most = most
         self._ttl = int(ttl * SECOND)
+        self._lifetime = int(lifetime * SECOND)
         self._touch_every = min(_TOUCH_EVERY, self._ttl // 4)
         self._remembered: OrderedDict[str, _Open] = OrderedDict()
 
@@ -84,7 +96,8 @@ class Sessions:
             last = await connection.scalar(oldest)
             if last is not None:
                 await connection.execute(delete(table).where(*theirs, table.c.id <= last))
-            await connection.execute(delete(table).where(*theirs, table.c.last_used_at < now - self._ttl))
+            over = or_(table.c.last_used_at < now - self._ttl, table.c.created_at <= now - self._lifetime)
+            await connection.execute(delete(table).where(*theirs, over))
             await connection.execute(insert(table).values(values))
         return token
 
@@ -124,16 +137,20 @@ class Sessions:
             row = (await connection.execute(query)).one_or_none()
         if row is None:
             return None
-        found = self._remembered[lookup] = _Open(row.id, int(row.name), row.secret_hash, row.last_used_at)
+        found = self._remembered[lookup] = _Open(
+            row.id, int(row.name), row.secret_hash, row.created_at, row.last_used_at
+        )
         if len(self._remembered) > _MAX_REMEMBERED:
             self._remembered.popitem(last=False)
         return found
 
     async def _alive(self, known: _Open) -> bool:
-        """Whether it is still there, and was used lately; this is a use."""
+        """Whether it is still there, not too old, and was used lately; this is a use."""
         if await self._directory.credential(known.id) is None:
             return False
         now = self._clock.now()
+        if now - known.opened_at >= self._lifetime:
+            return False
         if now - known.used_at < self._touch_every:
             return True
         # Another worker may have written a later use; what the row says then decides.

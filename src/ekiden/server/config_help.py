@@ -548,7 +548,12 @@ KEYS: dict[str, Help] = {
         "Recipients of a request: to, cc and bcc together.", "1 リクエストの宛先数 (to、cc、bcc の合計)。"
     ),
     "infobip.session_ttl": Help(
-        "How long a session of /auth/1/session is good for.", "/auth/1/session のセッションの有効期間。"
+        "How long a session of /auth/1/session is good for after its last use.",
+        "/auth/1/session のセッションが最後に使われてから有効な期間。",
+    ),
+    "infobip.session_lifetime": Help(
+        "After which such a session ends however often it is used.",
+        "使われ続けていてもセッションが終わるまでの期間。",
     ),
     "infobip.sends_per_second": Help(
         "Requests of each of /email/3/send, /email/4/messages and /email/4/mime.",

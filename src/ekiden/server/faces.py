@@ -104,7 +104,9 @@ class Faces:
 
     def _infobip(self) -> InfobipServices:
         config, store, clock, services = self._config, self._store, self._clock, self._services
-        sessions = Sessions(store, clock, services.directory, config.infobip.session_ttl)
+        sessions = Sessions(
+            store, clock, services.directory, config.infobip.session_ttl, config.infobip.session_lifetime
+        )
         uploads = Uploads(store, clock)
 
         async def keep_reports(account: str, endpoint: int) -> bool:

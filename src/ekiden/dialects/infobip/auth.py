@@ -111,7 +111,7 @@ async def authenticate(request: AnyRequest, logins: Logins) -> Caller:
     if scheme == "app":
         principal = await log_in(authenticator, API_KEY_USERNAME, given, address)
     elif scheme == "basic":
-        principal = await log_in(authenticator, *_pair(given), address)
+        principal = await log_in(authenticator, *pair(given), address)
     elif scheme == SESSION_SCHEME:
         session = await logins.sessions.read(given, address)
         if session is None:
@@ -129,8 +129,8 @@ async def authenticate(request: AnyRequest, logins: Logins) -> Caller:
     return Caller(account, principal.credential_id, principal.kind, principal.scopes, address)
 
 
-def _pair(given: str) -> tuple[str, str]:
-    """User name and password (RFC 7617 §2)."""
+def pair(given: str) -> tuple[str, str]:
+    """User name and password (RFC 7617 §2). Raises the 401."""
     try:
         username, colon, password = b64decode(given, validate=True).decode().partition(":")
     except (binascii.Error, UnicodeDecodeError):

@@ -26,6 +26,8 @@ class InfobipConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """Of a request: to, cc and bcc together."""
     session_ttl: Annotated[Duration, msgspec.Meta(ge=60, le=86_400, extra={"unit": "duration"})] = 3_600.0
     """How long a session of ``/auth/1/session`` is good for after its last use."""
+    session_lifetime: Annotated[Duration, msgspec.Meta(ge=60, le=2_592_000, extra={"unit": "duration"})] = 43_200.0
+    """After which it ends however often it was used."""
     sends_per_second: _Count = 4_000
     """Requests of each of ``/email/3/send``, ``/email/4/messages`` and ``/email/4/mime``."""
     uploads_per_second: _Count = 500

@@ -30,6 +30,7 @@ from multipart import (  # type: ignore[import-untyped]
 from ekiden.dialects.infobip.errors import AnyRequest, ApiError
 from ekiden.dialects.infobip.fields import BadField, Checks, single
 from ekiden.dialects.infobip.http import body_chunks
+from ekiden.mime.file_names import extensions
 from ekiden.mime.header import decode_words
 
 _MIB: Final = 1_048_576
@@ -242,9 +243,11 @@ class _Multipart:
 
 
 def blocked_extension(filename: str) -> str:
-    """The extension that keeps the file from being sent; empty: it may be sent."""
-    extension = filename.rstrip(". ").rpartition(".")[2].lower()
-    return extension if extension in BLOCKED and "." in filename else ""
+    """The extension that keeps the file from being sent; empty: it may be sent.
+
+    The name that counts is the one under which a receiver's system may save it (``mime.file_names``).
+    """
+    return min(extensions(filename) & BLOCKED, default="")
 
 
 def _extended_name(disposition: str) -> str:

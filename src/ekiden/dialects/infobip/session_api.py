@@ -18,6 +18,7 @@ from ekiden.dialects.infobip.auth import (
     authorization,
     client_address,
     log_in,
+    pair,
     unauthorized,
 )
 from ekiden.dialects.infobip.errors import AnyRequest, ApiError, handle_legacy
@@ -91,6 +92,9 @@ async def _give_token(request: AnyRequest, services: InfobipServices) -> Respons
     grant = _required(checks, "grant_type", given.get("grant_type"))
     if grant and grant != GRANT_TYPE:
         checks.add("grant_type", "must be one of {known}", known=GRANT_TYPE)
+    if "client_secret" not in given and b"client_secret=" in request.scope["query_string"]:
+        checks.add("client_secret", "must be in the body, never in the query")
+        checks.done()
     secret = _required(checks, "client_secret", given.get("client_secret"))
     checks.done()
     authenticator = services.logins.authenticator
@@ -122,16 +126,19 @@ async def _issue(services: InfobipServices, principal: Principal, wanted: str) -
 async def _form(request: AnyRequest) -> dict[str, str]:
     """The fields; a JSON object will do as well.
 
-    RFC 6749 §2.3.1 wants them in the body. Infobip's client for Node puts them into the query: what the body does
-    not have is taken from there.
+    They are in the body, or id and secret in ``Authorization: Basic`` (RFC 6749 §2.3.1), and in no query: what is
+    there ends up in the logs of every proxy on the way. Infobip's client for Node puts them there, and is told.
     """
     body = await read_body(request, _MAX_BODY)
-    query = {name: value for name, value in request.query_params.items() if isinstance(value, str)}
+    given: dict[str, str] = {}
+    scheme, credentials = authorization(request)
+    if scheme == "basic":
+        given["client_secret"] = pair(credentials)[1]
     if body.lstrip()[:1] == b"{":
         found: dict[str, Any] = decode_json(body, dict)
-        return query | {name: value for name, value in found.items() if isinstance(value, str)}
+        return given | {name: value for name, value in found.items() if isinstance(value, str)}
     try:
-        return query | dict(parse_qsl(body.decode(), max_num_fields=20))
+        return given | dict(parse_qsl(body.decode(), max_num_fields=20))
     except ValueError as error:
         raise ApiError.because(400, "the body is no form as its Content-Type says: {why}", why=str(error)) from None
 

@@ -12,6 +12,7 @@ TEXTS = Texts(
         # fields
         "must not be null": "必須です",
         "must not be blank": "空にはできません",
+        "must be in the body, never in the query": "クエリではなく本文で指定してください",
         "must be given once": "1 回だけ指定してください",
         "must be true or false": "true または false を指定してください",
         "must be a whole number": "整数を指定してください",
