@@ -17,10 +17,12 @@ from ekiden.core.states import Cause, State
 from ekiden.dialects.infobip import errors
 from ekiden.dialects.infobip.errors import AnyRequest
 from ekiden.dialects.infobip.fields import Checks
-from ekiden.dialects.infobip.forms import Form, read_form
+from ekiden.dialects.infobip.forms import MAX_FIELDS, MAX_REQUEST, Form, read_form
 from ekiden.dialects.infobip.http import Query, answer, read_json
 from ekiden.net.listen import open_listener
 from ekiden.server.http_listener import HttpServer
+from ekiden.web.body import Bodies, Body
+from ekiden.web.need import Need
 
 AT = 1_764_590_400_000
 """2025-12-01T12:00:00Z"""
@@ -58,6 +60,10 @@ def happening(type_: EventType = EventType.DELIVERED, **values: Any) -> Happenin
     return Happening(**(facts | values))
 
 
+_FORM = Need(MAX_REQUEST, MAX_FIELDS)
+_JSON = Need(1_048_576)
+
+
 class Item(msgspec.Struct, kw_only=True):
     destination: str
     placeholders: str = ""
@@ -82,11 +88,13 @@ class Probe:
 async def probing(raised: Callable[[str], Exception] | None = None) -> AsyncIterator[Probe]:
     """``/form`` and ``/json`` tell what they read; ``/{legacy,platform,content}/{name}`` raise ``raised(name)``."""
 
+    bodies = Bodies()
+
     @post(
         "/form", status_code=200, exception_handlers={Exception: errors.handle_legacy}, request_max_body_size=None
     )
     async def form(request: AnyRequest) -> Response[bytes]:
-        found = await read_form(request)
+        found = await read_form(Body(request, _FORM, bodies, 0), request.headers.get("content-type", ""))
         try:
             return answer(summary(found))
         finally:
@@ -94,7 +102,8 @@ async def probing(raised: Callable[[str], Exception] | None = None) -> AsyncIter
 
     @post("/json", status_code=200, exception_handlers={Exception: errors.handle_platform})
     async def json(request: AnyRequest) -> Response[bytes]:
-        return answer(await read_json(request, Wanted))
+        body = Body(request, _JSON, bodies, 0)
+        return answer(await read_json(body, request.headers.get("content-type", ""), Wanted))
 
     @get("/query", exception_handlers={Exception: errors.handle_platform})
     async def query(request: AnyRequest) -> Response[bytes]:

@@ -1,5 +1,5 @@
-"""Sessions: a token in the place of a user name and password, until it is given back, was not used for a while, or is
-old: whoever got hold of one must not have it for ever by using it.
+"""Sessions: a token in the place of a user name and password, until it is given back, was not used for a while, or
+is old: whoever got hold of one must not have it for ever by using it.
 
 A session is a row beside the credentials (kind ``session``), found by the hash of its token: every worker knows it,
 and one that is closed is unknown to all of them hardly a second later. It dies with the password that it was opened

@@ -28,7 +28,7 @@ _ENDS = re.compile(r"[:;\0]")
 
 
 def extensions(name: str) -> frozenset[str]:
-    """What follows the last dot in each name that ``name`` may become, in lower case; none where there is no dot."""
+    """What follows the last dot in each name that ``name`` may become, in lower case; without a dot: none."""
     return frozenset(
         extension
         for written in _written(name[-_LONGEST:])

@@ -10,8 +10,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
+MAX_SLOTS = 20_000
+"""Placeholders of one text: finding more is one call that lets nobody else run for too long."""
+
 _PLACEHOLDER = re.compile(r"(\{\{[^{}]*+\}\})")
 _BRACES = 2
+
+
+def too_many_slots(source: str) -> bool:
+    """Whether there may be more than ``MAX_SLOTS``: to be asked before a text is compiled."""
+    return source.count("{{") > MAX_SLOTS
 
 
 class Growth:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from ekiden.access.directory import AccountFacts, CredentialFacts, Directory
     from ekiden.access.tokens import Tokens
 
+_LONGEST = 8_192
+"""Octets of the header: a token has some hundreds."""
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
@@ -62,7 +64,10 @@ def usable(credential: CredentialFacts | None, account: AccountFacts | None, add
 
 async def authenticate(request: AnyRequest, tokens: Tokens, directory: Directory) -> Caller:
     """Who it is. Raises ``ApiError``: 401 without a good token, 403 for what the API key must not do."""
-    scheme, _, text = request.headers.get("authorization", "").partition(" ")
+    given = request.headers.get("authorization", "")
+    if len(given) > _LONGEST:
+        raise _bad_token()
+    scheme, _, text = given.partition(" ")
     if scheme.lower() != "bearer" or not text.strip():
         raise ApiError(401, "a bearer token is needed: POST /identity/token gives one", headers=dict(_CHALLENGE))
     try:

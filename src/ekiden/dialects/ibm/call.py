@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from ekiden.access.api_types import CONTROL_PLANE
 from ekiden.access.restrictions import smtp_resource
 from ekiden.dialects.ibm.auth import Caller, authenticate
 from ekiden.dialects.ibm.errors import AnyRequest, ApiError
+from ekiden.dialects.ibm.http import path_parameter, read_json
+from ekiden.web.body import Bodies, Body
+from ekiden.web.need import Need
+from ekiden.web.query import check_query
 
 if TYPE_CHECKING:
     from ekiden.access.authenticate import Authenticator
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     from ekiden.dialects.ibm.config import IbmConfig, RegionConfig
     from ekiden.domains.service import Domains
 
+T = TypeVar("T")
 ENDPOINT: Final = "public"
 """What the HTTP listener counts as for access rules."""
 
@@ -43,6 +48,7 @@ class IbmServices:
     cbr: CbrServices
     config: IbmConfig
     regions: tuple[RegionConfig, ...] = ()
+    bodies: Bodies = field(default_factory=Bodies)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +59,26 @@ class Call:
     services: IbmServices
     caller: Caller
     project: Project
+    body: Body
 
     def parameter(self, name: str) -> str:
         """A part of the path."""
-        return str(self.request.path_params[name])
+        return path_parameter(self.request, name)
+
+    async def json(self, kind: type[T]) -> T:
+        """The body as ``kind`` (``http.read_json``)."""
+        return await read_json(self.request, self.body, kind)
 
 
-async def open_call(request: AnyRequest, services: IbmServices, scope: str) -> Call:
-    """``scope``: what the API key must be good for.
+async def open_call(request: AnyRequest, services: IbmServices, scope: str, need: Need) -> Call:
+    """``scope``: what the API key must be good for; ``need``: how much of a body the operation can need.
+
+    Nothing of the body has been read when it returns. Raises ``web.errors`` for what is announced as too large.
 
     Raises ``ApiError``: 401 for a stranger, 404 for an instance that is not the caller's, 403 for what is refused.
     """
     caller = await authenticate(request, services.tokens, services.authenticator.directory)
-    uid = str(request.path_params["instance_id"])
+    uid = path_parameter(request, "instance_id")
     project = await services.projects.find(uid)
     if project is None or project.account_id != caller.account_id:
         raise ApiError(404, "there is no instance {id!r}", id=uid)
@@ -76,4 +89,5 @@ async def open_call(request: AnyRequest, services: IbmServices, scope: str) -> C
     )
     if not decision.allowed:
         raise ApiError(403, "an access rule refuses requests from this address")
-    return Call(request, services, caller, project)
+    check_query(request)
+    return Call(request, services, caller, project, Body(request, need, services.bodies, caller.account_id))

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from litestar import Response, Router, route
 from litestar.handlers import HTTPRouteHandler
@@ -38,7 +39,10 @@ from ekiden.dialects.ibm.cbr_models import (
 )
 from ekiden.dialects.ibm.cbr_texts import TEXTS
 from ekiden.dialects.ibm.errors import AnyRequest, ApiError, handle_error
-from ekiden.dialects.ibm.http import answer, no_content, read_json, text_parameter
+from ekiden.dialects.ibm.http import BODY, answer, no_content, path_parameter, read_json, text_parameter
+from ekiden.web.body import Bodies, Body
+from ekiden.web.need import NO_BODY
+from ekiden.web.query import check_query
 
 if TYPE_CHECKING:
     from ekiden.access.directory import Directory
@@ -47,6 +51,7 @@ if TYPE_CHECKING:
     from ekiden.access.tokens import Tokens
     from ekiden.access.zones import Zones
 
+T = TypeVar("T")
 Operation = Callable[[AnyRequest], Awaitable[Response[Any]]]
 _ACCOUNT_ID = re.compile(r"[a-zA-Z0-9\-]{1,128}")
 _MAX_VALUE: Final = 1_000
@@ -81,33 +86,35 @@ class CbrServices:
     networks: NetworkConfig
 
 
-def cbr_handlers(services: CbrServices) -> list[Router]:
+def cbr_handlers(services: CbrServices, bodies: Bodies | None = None) -> list[Router]:
     """The routes, ``/v1/…``, for Litestar."""
-    api = _Api(services)
+    bodies = bodies or Bodies()
+    api = _Api(services, bodies)
     handlers = [
-        _route("POST", "/zones", api.create_zone),
-        _route("GET", "/zones", api.list_zones),
-        _route("GET", "/zones/serviceref_targets", api.list_targets),
-        _route("GET", "/zones/serviceref_targets/{id:str}", api.get_target),
-        _route("GET", "/zones/{id:str}", api.get_zone),
-        _route("PUT", "/zones/{id:str}", api.replace_zone),
-        _route("DELETE", "/zones/{id:str}", api.delete_zone),
-        _route("POST", "/rules", api.create_rule),
-        _route("GET", "/rules", api.list_rules),
-        _route("GET", "/rules/{id:str}", api.get_rule),
-        _route("PUT", "/rules/{id:str}", api.replace_rule),
-        _route("DELETE", "/rules/{id:str}", api.delete_rule),
-        _route("GET", "/account_settings/{id:str}", api.get_settings),
-        _route("GET", "/operations", api.list_operations),
+        _route(bodies, "POST", "/zones", api.create_zone),
+        _route(bodies, "GET", "/zones", api.list_zones),
+        _route(bodies, "GET", "/zones/serviceref_targets", api.list_targets),
+        _route(bodies, "GET", "/zones/serviceref_targets/{id:str}", api.get_target),
+        _route(bodies, "GET", "/zones/{id:str}", api.get_zone),
+        _route(bodies, "PUT", "/zones/{id:str}", api.replace_zone),
+        _route(bodies, "DELETE", "/zones/{id:str}", api.delete_zone),
+        _route(bodies, "POST", "/rules", api.create_rule),
+        _route(bodies, "GET", "/rules", api.list_rules),
+        _route(bodies, "GET", "/rules/{id:str}", api.get_rule),
+        _route(bodies, "PUT", "/rules/{id:str}", api.replace_rule),
+        _route(bodies, "DELETE", "/rules/{id:str}", api.delete_rule),
+        _route(bodies, "GET", "/account_settings/{id:str}", api.get_settings),
+        _route(bodies, "GET", "/operations", api.list_operations),
     ]
     return [Router("/v1", route_handlers=handlers, exception_handlers={Exception: handle_cbr_error})]
 
 
-def _route(method: Method, path: str, operation: Operation) -> HTTPRouteHandler:
+def _route(bodies: Bodies, method: Method, path: str, operation: Operation) -> HTTPRouteHandler:
     # The status that counts is that of each response; the one here only must allow a body.
-    @route(path, http_method=[method], status_code=200)
+    @route(path, http_method=[method], status_code=200, request_max_body_size=None)
     async def handle(request: AnyRequest) -> Response[Any]:
-        return await operation(request)
+        with bodies.counted():
+            return await operation(request)
 
     return handle
 
@@ -125,15 +132,16 @@ def handle_cbr_error(request: AnyRequest, error: Exception) -> Response[bytes]:
 class _Api:
     """Each method answers one operation. Raises ``ApiError``, ``NetworkError`` and what the store raises."""
 
-    def __init__(self, services: CbrServices) -> None:
+    def __init__(self, services: CbrServices, bodies: Bodies) -> None:
         self._services = services
+        self._bodies = bodies
         self._zones = services.zones
         self._rules = services.rules
 
     async def create_zone(self, request: AnyRequest) -> Response[Any]:
         """POST /v1/zones"""
         caller = await self._caller(request, "manage")
-        body = await read_json(request, ZoneBody)
+        body = await self._json(request, caller, ZoneBody)
         _own(caller, body.account_id)
         zone = await self._zones.create(caller.account_id, body.values(), actor=caller.actor)
         return _versioned(request, zone_shape(zone, caller.uid, _base(request)), zone.version, 201)
@@ -157,7 +165,7 @@ class _Api:
     async def replace_zone(self, request: AnyRequest) -> Response[Any]:
         """PUT /v1/zones/{zone_id}"""
         caller = await self._caller(request, "manage")
-        body = await read_json(request, ZoneBody)
+        body = await self._json(request, caller, ZoneBody)
         # A zone that is not there is told before anything else that may be wrong.
         await self._zones.get(caller.account_id, _id(request))
         version = _wanted_version(request)
@@ -176,7 +184,7 @@ class _Api:
     async def create_rule(self, request: AnyRequest) -> Response[Any]:
         """POST /v1/rules"""
         caller = await self._caller(request, "manage")
-        body = await read_json(request, RuleBody)
+        body = await self._json(request, caller, RuleBody)
         values = body.values()
         _own_resource(caller, body)
         rule = await self._rules.create(caller.account_id, values, actor=caller.actor)
@@ -209,7 +217,7 @@ class _Api:
     async def replace_rule(self, request: AnyRequest) -> Response[Any]:
         """PUT /v1/rules/{rule_id}"""
         caller = await self._caller(request, "manage")
-        body = await read_json(request, RuleBody)
+        body = await self._json(request, caller, RuleBody)
         await self._rules.get(caller.account_id, _id(request))
         version = _wanted_version(request)
         values = body.values()
@@ -263,11 +271,18 @@ class _Api:
     async def _caller(self, request: AnyRequest, scope: str) -> Caller:
         caller = await authenticate(request, self._services.tokens, self._services.directory)
         caller.need(scope)
+        check_query(request)
+        if request.method in ("GET", "DELETE"):
+            Body(request, NO_BODY, self._bodies, caller.account_id)
         return caller
+
+    async def _json(self, request: AnyRequest, caller: Caller, kind: type[T]) -> T:
+        with closing(Body(request, BODY, self._bodies, caller.account_id)) as body:
+            return await read_json(request, body, kind)
 
 
 def _id(request: AnyRequest) -> str:
-    return str(request.path_params["id"])
+    return path_parameter(request, "id")
 
 
 def _own(caller: Caller, account_id: str | None) -> None:

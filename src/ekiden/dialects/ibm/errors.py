@@ -27,11 +27,14 @@ from ekiden.core.errors import EkidenError
 from ekiden.core.texts import Language, Texts, TranslatedError
 from ekiden.dialects.ibm.texts import TEXTS
 from ekiden.domains.errors import DomainInUse, DomainsError, DomainTaken, NoSuchDomain
+from ekiden.web.errors import NoRoom, RequestRefused, TooDeep, TooLarge, TooMany
 
 log = logging.getLogger(__name__)
 
 AnyRequest = Request[Any, Any, Any]
 JSON = "application/json"
+RETRY_AFTER = "5"
+"""Seconds, in the answers that say "later" without knowing when; IBM's clients wait for them (contract §1.4)."""
 _ID = re.compile(r"[a-zA-Z0-9 ,\-_]{1,1024}")
 _CODES = {
     400: "bad_request",
@@ -128,6 +131,8 @@ def as_api_error(request: AnyRequest, error: Exception) -> ApiError:
     """What any exception is for the caller: nothing of ours shows but what was meant for people."""
     if isinstance(error, ApiError):
         return error
+    if isinstance(error, RequestRefused):
+        return _of_request(error)
     if isinstance(error, NotFoundException):
         return ApiError(404, "there is no such resource: {path}", path=request.scope["path"])
     if isinstance(error, MethodNotAllowedException):
@@ -141,9 +146,26 @@ def as_api_error(request: AnyRequest, error: Exception) -> ApiError:
         return ApiError(503, "the server is busy; try again later")
     if isinstance(error, UNAVAILABLE):
         log.warning("request %s: %s", transaction_id(request), type(error).__name__)
-        return ApiError(503, "the database cannot be reached; try again later")
+        return ApiError(
+            503, "the database cannot be reached; try again later", headers={"Retry-After": RETRY_AFTER}
+        )
     log.error("request %s failed", transaction_id(request), exc_info=error)
     return ApiError(500, "something went wrong here; the log has it under this trace")
+
+
+def _of_request(error: RequestRefused) -> ApiError:
+    """What is wrong with a body or a query before anybody has looked into it."""
+    if isinstance(error, TooLarge):
+        return ApiError(413, "the request is too large: {limit} octets are the most", limit=error.most)
+    if isinstance(error, TooMany):
+        return ApiError(400, "the request has more than {limit} values", limit=error.most)
+    if isinstance(error, TooDeep):
+        return ApiError(400, "the body is nested deeper than {limit}", limit=error.most)
+    if isinstance(error, NoRoom):
+        return ApiError(
+            503, "there is no room for the request now; try again later", headers={"Retry-After": RETRY_AFTER}
+        )
+    return ApiError(400, "the body is not complete")
 
 
 def _status_of(error: TranslatedError) -> int:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
 from litestar import Response
-from litestar.exceptions import InternalServerException
 
 from ekiden.core.clock import SECOND, Millis
 from ekiden.dialects.ibm.errors import JSON, AnyRequest, ApiError, trace_headers
+from ekiden.web.body import Body
+from ekiden.web.errors import TooLarge
+from ekiden.web.json_gauge import JsonGauge
+from ekiden.web.need import Need
 
 T = TypeVar("T")
 
@@ -21,49 +25,56 @@ MAX_BODY: Final = 1_048_576
 """Octets of a body, as sent and as unpacked."""
 MAX_LIMIT: Final = 100
 DEFAULT_LIMIT: Final = 10
+_LONGEST_PARAMETER: Final = 512
+_PIECE: Final = 65_536
 _GZIP = 16 + zlib.MAX_WBITS
 
 
-async def read_body(request: AnyRequest) -> bytes:
-    """The body, unpacked if it came as gzip. Raises ``ApiError``: 400, 413, 415."""
-    received = bytearray()
-    try:
-        async for chunk in request.stream():
-            received += chunk
-            if len(received) > MAX_BODY:
-                raise _too_large()
-    except InternalServerException:  # what Litestar makes of a client that goes away
-        raise ApiError(400, "the body is not complete") from None
+BODY: Final = Need(MAX_BODY, 20_000)
+"""Of operations with lists: zones, rules, subnets."""
+
+
+async def read_body(request: AnyRequest, body: Body) -> bytes | bytearray:
+    """The body, unpacked if it came as gzip. Raises ``ApiError``: 400, 415; ``web.errors``."""
     encoding = request.headers.get("content-encoding", "").strip().lower()
     if encoding in ("", "identity"):
-        return bytes(received)
+        return await body.read_json()
     if encoding not in ("gzip", "x-gzip"):
-        raise ApiError(415, "the body is encoded in a way that is not known: {encoding}", encoding=encoding)
+        raise ApiError(415, "the body is encoded in a way that is not known: {encoding}", encoding=encoding[:40])
     unpacker = zlib.decompressobj(_GZIP)
+    unpacked = bytearray()
+    gauge = JsonGauge(body.need.values, body.need.depth)
     try:
-        body = unpacker.decompress(bytes(received), MAX_BODY + 1)
+        async for packed in body.chunks():
+            rest = packed
+            # One piece may be a thousand times as large unpacked.
+            while rest and not unpacker.eof:
+                piece = unpacker.decompress(rest, _PIECE)
+                rest = unpacker.unconsumed_tail
+                unpacked += piece
+                if len(unpacked) > body.need.octets:
+                    raise TooLarge(body.need.octets)
+                gauge.feed(piece)
     except zlib.error:
         raise ApiError(400, "the body is not what its Content-Encoding says") from None
-    if len(body) > MAX_BODY:
-        raise _too_large()
     if not unpacker.eof:
         raise ApiError(400, "the body is not what its Content-Encoding says")
-    return body
+    return unpacked
 
 
-def _too_large() -> ApiError:
-    return ApiError(413, "the body is too large: {limit} octets are the most", limit=MAX_BODY)
-
-
-async def read_json(request: AnyRequest, kind: type[T]) -> T:
+async def read_json(request: AnyRequest, body: Body, kind: type[T]) -> T:
     """The body as ``kind``; no body at all is an empty object. Raises ``ApiError``: 400, 413, 415."""
-    body = await read_body(request)
-    if body:
+    text = await read_body(request, body)
+    if text:
         media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media_type != JSON and not (media_type.startswith("application/") and media_type.endswith("+json")):
             raise ApiError(415, "the body must be JSON, with Content-Type: application/json")
+    return await body.work(len(text), partial(_decoded, text or b"{}", kind))
+
+
+def _decoded(text: bytes | bytearray, kind: type[T]) -> T:
     try:
-        return msgspec.json.decode(body or b"{}", type=kind)
+        return msgspec.json.decode(text, type=kind)
     except msgspec.ValidationError as error:
         raise ApiError(400, "the body does not have the expected form: {why}", why=str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -85,6 +96,14 @@ def answer(
 def no_content(request: AnyRequest) -> Response[None]:
     """204."""
     return Response(None, status_code=204, headers=trace_headers(request))
+
+
+def path_parameter(request: AnyRequest, name: str) -> str:
+    """A part of the path. Raises the 404 of one that is longer than any id or name."""
+    found = str(request.path_params[name])
+    if len(found) > _LONGEST_PARAMETER:
+        raise ApiError(404, "there is no such resource: {path}", path=request.scope["path"][:_LONGEST_PARAMETER])
+    return found
 
 
 def text_parameter(request: AnyRequest, name: str, longest: int, *, required: bool = False) -> str | None:

@@ -24,17 +24,21 @@ from ekiden.dialects.ibm.errors import (
     transaction_id,
 )
 from ekiden.dialects.ibm.http import answer, read_body
+from ekiden.web.body import Body
+from ekiden.web.need import Need
 
 FORM: Final = "application/x-www-form-urlencoded"
 UNKNOWN_KEY: Final = "BXNIM0415E"
 MISSING: Final = "BXNIM0109E"
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 _FIELDS = 20
+_BODY: Final = Need(16_384, 100, 4)
+"""Of an operation that anybody may ask for: the key is in there."""
 
 
 async def give_token(request: AnyRequest, services: IbmServices) -> Response[bytes]:
     """A token for the API key. Raises ``ApiError``; nothing that is logged or told holds the key."""
-    form = await _form(request)
+    form = await _form(request, services)
     if form.get("grant_type") != GRANT_TYPE:
         raise ApiError(400, "the form needs grant_type {wanted}", code=MISSING, wanted=GRANT_TYPE)
     key = form.get("apikey", "")
@@ -66,9 +70,12 @@ async def give_token(request: AnyRequest, services: IbmServices) -> Response[byt
     return answer(request, shape, headers=_NO_STORE)
 
 
-async def _form(request: AnyRequest) -> dict[str, str]:
-    """The fields, the first of each name. Raises ``ApiError``."""
-    body = await read_body(request)
+async def _form(request: AnyRequest, services: IbmServices) -> dict[str, str]:
+    """The fields, the first of each name; of the body only: a key in a query would be in every proxy's log.
+
+    Raises ``ApiError``, ``web.errors``.
+    """
+    body = await read_body(request, Body(request, _BODY, services.bodies, f"http:{client_address(request)}"))
     if body and request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
         raise ApiError(415, "the body must be a form, with Content-Type: application/x-www-form-urlencoded")
     try:

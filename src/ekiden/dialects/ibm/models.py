@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -29,31 +29,35 @@ _OF_APPROVAL: Final[dict[str, Verification]] = {
 VERIFICATION_TYPES: Final = ("spf", "dkim", "en_authorization")
 
 
+_Text = Annotated[str, msgspec.Meta(max_length=1_000)]
+"""Longer than any may be (contract §2.2); how long each may be is said by the service that keeps it."""
+
+
 class NewConfiguration(msgspec.Struct):
     """Body of POST /smtp/config."""
 
-    name: str
-    domain: str
-    description: str = ""
+    name: _Text
+    domain: _Text
+    description: _Text = ""
 
 
 class ChangedText(msgspec.Struct):
     """Body of PATCH /smtp/config/{id}: what is not there stays."""
 
-    name: str | None = None
-    description: str | None = None
+    name: _Text | None = None
+    description: _Text | None = None
 
 
 class Description(msgspec.Struct):
     """Body of POST and PATCH of users; without it a new user has an empty one, and an old one keeps its."""
 
-    description: str | None = None
+    description: _Text | None = None
 
 
 class Subnets(msgspec.Struct):
     """Body of PATCH /smtp/config/{id}/allowed_ips."""
 
-    subnets: list[str]
+    subnets: Annotated[list[_Text], msgspec.Meta(max_length=1_000)]
 
 
 def verification(domain: Domain, kind: str) -> Verification:

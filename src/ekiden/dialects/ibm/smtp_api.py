@@ -15,7 +15,7 @@ from ekiden.core.clock import SECOND, Millis
 from ekiden.dialects.ibm import models
 from ekiden.dialects.ibm.call import Call
 from ekiden.dialects.ibm.errors import ApiError, reader_language
-from ekiden.dialects.ibm.http import answer, no_content, page_links, paging, read_json, text_parameter
+from ekiden.dialects.ibm.http import answer, no_content, page_links, paging, text_parameter
 from ekiden.domains.errors import DomainInUse, DomainTaken, NoSuchDomain
 from ekiden.domains.model import Domain, Kind
 
@@ -31,7 +31,7 @@ _DEPRECATED_SINCE = 1_723_161_600
 
 async def create_configuration(call: Call) -> Response[Any]:
     """Makes the domain the account's, too, if it is not yet: an administrator has to agree to it."""
-    body = await read_json(call.request, models.NewConfiguration)
+    body = await call.json(models.NewConfiguration)
     services = call.services
     domain, added = await _add_domain(call, body.domain)
     try:
@@ -86,7 +86,7 @@ async def get_configuration(call: Call) -> Response[Any]:
 
 async def update_configuration(call: Call) -> Response[Any]:
     """Name and description; the domain stays what it is."""
-    body = await read_json(call.request, models.ChangedText)
+    body = await call.json(models.ChangedText)
     changed = await call.services.configurations.update(
         call.project.id,
         call.parameter("id"),
@@ -126,7 +126,7 @@ async def verify(call: Call) -> Response[Any]:
 
 async def create_user(call: Call) -> Response[Any]:
     """With a password that is told this once, or the clone of a user of another configuration, without."""
-    body = await read_json(call.request, models.Description)
+    body = await call.json(models.Description)
     configuration = await _configuration(call)
     username = text_parameter(call.request, "username_to_clone", 20)
     users, actor, description = call.services.users, call.caller.actor, body.description or ""
@@ -167,7 +167,7 @@ async def get_user(call: Call) -> Response[Any]:
 
 async def update_user(call: Call) -> Response[Any]:
     """The description."""
-    body = await read_json(call.request, models.Description)
+    body = await call.json(models.Description)
     configuration = await _configuration(call)
     user = await call.services.users.update(
         configuration.id, call.parameter("user_id"), description=body.description, actor=call.caller.actor
@@ -191,7 +191,7 @@ async def update_allowed_ips(call: Call) -> Response[Any]:
     """As IBM's clients up to 0.6.0 set the list; a change begins its last period anew."""
     if not call.services.config.legacy_allowlist:
         raise ApiError(400, "allowed subnets are not honoured any more: use access rules")
-    body = await read_json(call.request, models.Subnets)
+    body = await call.json(models.Subnets)
     changed = await call.services.configurations.set_allowed_subnets(
         call.project.id, call.parameter("id"), body.subnets, actor=call.caller.actor
     )
@@ -233,7 +233,7 @@ async def get_questionnaire(call: Call) -> Response[Any]:
 
 async def put_questionnaire(call: Call) -> Response[Any]:
     """Answers by the id of their question (``domains.questionnaire``). An addition of ours."""
-    body = await read_json(call.request, dict[str, Any])
+    body = await call.json(dict[str, Any])
     configuration = await _configuration(call)
     domain = await call.services.domains.answer(configuration.domain_id, body, call.caller.actor)
     return _questionnaire(call, domain)

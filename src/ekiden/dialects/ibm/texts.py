@@ -17,7 +17,14 @@ TEXTS = Texts(
         ),
         "the body is not what its Content-Encoding says": "本文が Content-Encoding のとおりではありません",
         "the body is not complete": "本文が途中で終わっています",
-        "the body is too large: {limit} octets are the most": ("本文が大きすぎます。上限は {limit} オクテットです"),
+        "the request has more than {limit} values": "リクエストの値は {limit} 個までです",
+        "the body is nested deeper than {limit}": "本文の入れ子は {limit} 段までです",
+        "there is no room for the request now; try again later": (
+            "現在このリクエストを処理する余裕がありません。しばらくしてからもう一度お試しください"
+        ),
+        "the request is too large: {limit} octets are the most": (
+            "本文が大きすぎます。上限は {limit} オクテットです"
+        ),
         "the body is not JSON: {why}": "本文が JSON ではありません: {why}",
         "the body does not have the expected form: {why}": "本文の形が正しくありません: {why}",
         "the request cannot be understood: {why}": "リクエストを理解できません: {why}",

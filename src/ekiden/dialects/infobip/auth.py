@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from ekiden.access.tokens import Tokens
 
 SESSION_SCHEME: Final = "ibsso"
+_LONGEST: Final = 8_192
+"""Octets of a credential in a header: a token has some hundreds."""
 _CHALLENGE: Final = {
     "WWW-Authenticate": 'App realm="api", Basic realm="api", IBSSO realm="api", Bearer realm="api"'
 }
@@ -75,8 +77,11 @@ def unauthorized() -> ApiError:
 
 
 def authorization(request: AnyRequest) -> tuple[str, str]:
-    """Scheme in lower case, and what follows it."""
-    scheme, _, given = request.headers.get("authorization", "").strip().partition(" ")
+    """Scheme in lower case, and what follows it; nothing for what is longer than any credential."""
+    text = request.headers.get("authorization", "")
+    if len(text) > _LONGEST:
+        return "", ""
+    scheme, _, given = text.strip().partition(" ")
     return scheme.lower(), given.strip()
 
 

@@ -16,7 +16,7 @@ from ekiden.dialects.infobip import fields
 from ekiden.dialects.infobip.call import Call
 from ekiden.dialects.infobip.errors import ApiError
 from ekiden.dialects.infobip.fields import Checks
-from ekiden.dialects.infobip.http import Query, answer, read_json
+from ekiden.dialects.infobip.http import Query, answer
 from ekiden.dialects.infobip.status import bulk_status
 from ekiden.dialects.infobip.times import timestamp
 
@@ -54,7 +54,7 @@ async def reschedule(call: Call) -> Response[bytes]:
     """Send it at another time."""
     checks = Checks()
     name = _name(call, checks)
-    given = await read_json(call.request, _Reschedule)
+    given = await call.json(_Reschedule)
     if given.sendAt is None:
         checks.add("sendAt", "must not be null")
     now = call.services.clock.now()
@@ -68,7 +68,7 @@ async def update_status(call: Call) -> Response[bytes]:
     """Pause, resume or cancel it."""
     checks = Checks()
     name = _name(call, checks)
-    given = await read_json(call.request, _Update)
+    given = await call.json(_Update)
     if given.status is None:
         checks.add("status", "must not be null")
     status = checks.take("status", lambda value: fields.choice(value, STATUSES), given.status, "")

@@ -6,7 +6,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from litestar import Response
 from litestar.types import Method
@@ -14,7 +14,11 @@ from litestar.types import Method
 from ekiden.access.bounds import READ, SEND
 from ekiden.dialects.infobip.auth import Caller, Logins, authenticate
 from ekiden.dialects.infobip.errors import AnyRequest, ApiError
+from ekiden.dialects.infobip.forms import Form, read_form
+from ekiden.dialects.infobip.http import read_json
 from ekiden.notify.formats import PULL
+from ekiden.web.body import Bodies, Body
+from ekiden.web.need import NO_BODY, Need
 
 if TYPE_CHECKING:
     from ekiden.access.directory import AccountFacts, Directory
@@ -34,6 +38,9 @@ if TYPE_CHECKING:
     from ekiden.notify.endpoints import Endpoints
     from ekiden.notify.reports import Reports
 
+T = TypeVar("T")
+
+_LONGEST_PARAMETER: Final = 512
 _SEEN_WITHIN: Final = 60
 _LOOK_EVERY: Final = 0.05
 """Seconds. A change to an account is seen everywhere within two; this waits for three at the most."""
@@ -64,6 +71,7 @@ class InfobipServices:
     suppressions: Suppressions
     checks: AddressChecks
     check_requests: AddressCheckRequests
+    bodies: Bodies = field(default_factory=Bodies)
     beginning: dict[int, asyncio.Task[None]] = field(default_factory=dict)
     """Accounts whose first requests wait until their reports are kept."""
     without_reports: set[int] = field(default_factory=set)
@@ -79,6 +87,8 @@ class InfobipServices:
 class Operation:
     """``answer`` answers ``method path``. ``scope`` (``access.bounds``) is what the credential must be good for.
 
+    ``need``: how much of a body it can need, which may depend on the configuration; nothing is read beyond it, and
+    nothing at all before it is known that the caller may.
     ``family`` names its throttle (``InfobipConfig.throttles``); ``platform``: errors have the newer envelope;
     ``error_handler``: they have another one.
     """
@@ -88,6 +98,7 @@ class Operation:
     answer: Callable[[Call], Awaitable[Response[Any]]]
     scope: str
     family: str
+    need: Need | Callable[[InfobipConfig], Need] = NO_BODY
     platform: bool = False
     error_handler: Callable[[AnyRequest, Exception], Response[bytes]] | None = None
 
@@ -100,14 +111,35 @@ class Call:
     services: InfobipServices
     caller: Caller
     operation: Operation
+    body: Body
 
     @property
     def account_id(self) -> int:
         return self.caller.account.id
 
     def parameter(self, name: str) -> str:
-        """A part of the path."""
-        return str(self.request.path_params[name])
+        """A part of the path. Raises the 404 of one that nothing is called."""
+        found = str(self.request.path_params[name])
+        if len(found) > _LONGEST_PARAMETER:
+            raise ApiError(404)
+        return found
+
+    @property
+    def content_type(self) -> str:
+        """What the body says that it is; empty: nothing."""
+        return self.request.headers.get("content-type", "")
+
+    async def json(self, kind: type[T]) -> T:
+        """The body as ``kind`` (``http.read_json``)."""
+        return await read_json(self.body, self.content_type, kind)
+
+    async def form(self) -> Form:
+        """The body as a form (``forms.read_form``)."""
+        return await read_form(self.body, self.content_type)
+
+    async def work(self, size: int, work: Callable[[], T]) -> T:
+        """What ``work`` on ``size`` octets returns or raises (``Body.work``)."""
+        return await self.body.work(size, work)
 
     async def reports_endpoint(self) -> int:
         """Where the account's reports wait to be fetched: its endpoint of the format ``pull``."""
@@ -115,7 +147,10 @@ class Call:
 
 
 async def open_call(request: AnyRequest, services: InfobipServices, operation: Operation) -> Call:
-    """Raises ``ApiError``: 401 for a stranger, 403 for what the credential must not, 429 for too many."""
+    """Raises ``ApiError``: 401 for a stranger, 403 for what the credential must not, 429 for too many.
+
+    ``web.errors`` for a body that is announced as larger than it can be. Nothing of it has been read then.
+    """
     caller = await authenticate(request, services.logins)
     caller.need(operation.scope)
     endpoint = f"{operation.method} {operation.path}"
@@ -126,7 +161,9 @@ async def open_call(request: AnyRequest, services: InfobipServices, operation: O
     begins = account.reports_endpoint is None and account.id not in services.without_reports
     if begins and operation.scope in (SEND, READ):
         await _keep_reports(services, account)
-    return Call(request, services, caller, operation)
+    need = operation.need if isinstance(operation.need, Need) else operation.need(services.config)
+    body = Body(request, need, services.bodies, account.id)
+    return Call(request, services, caller, operation, body)
 
 
 async def _keep_reports(services: InfobipServices, account: AccountFacts) -> None:

@@ -14,13 +14,16 @@ from ekiden.dialects.infobip.call import Call
 from ekiden.dialects.infobip.errors import REQUEST, ApiError, Violation
 from ekiden.dialects.infobip.fields import Checks
 from ekiden.dialects.infobip.forms import blocked_extension
-from ekiden.dialects.infobip.http import answer, body_chunks
+from ekiden.dialects.infobip.http import answer
+from ekiden.web.need import Need
 
 CONTENT_ID: Final = "X-Content-Id"
 MEDIA_TYPE: Final = "X-Media-Type"
 VALIDITY: Final = "X-Validity-Period-Minutes"
 _HEADERS: Final = {"uid": CONTENT_ID, "name": CONTENT_ID, "media_type": MEDIA_TYPE, "validity": VALIDITY}
 _LONGEST_TYPE: Final = 255
+FILE: Final = Need(MAX_FILE, kept=False)
+"""It is stored piece by piece."""
 
 
 async def upload(call: Call) -> Response[bytes]:
@@ -44,7 +47,7 @@ async def upload(call: Call) -> Response[bytes]:
     if extension:
         checks.add(CONTENT_ID, "files of the type .{extension} are not accepted", extension=extension)
     checks.done()
-    chunks = body_chunks(call.request, MAX_FILE)
+    chunks = call.body.chunks()
     try:
         made = await call.services.uploads.store(call.account_id, uid, uid, media_type, minutes * MINUTE, chunks)
     except BadField as error:

@@ -17,7 +17,7 @@ from ekiden.dialects.infobip import fields
 from ekiden.dialects.infobip.call import Call
 from ekiden.dialects.infobip.errors import ApiError, Violation
 from ekiden.dialects.infobip.fields import BadField, Checks
-from ekiden.dialects.infobip.http import Query, answer, empty, read_json
+from ekiden.dialects.infobip.http import Query, answer, empty
 from ekiden.dialects.infobip.paging import read_page
 from ekiden.dialects.infobip.times import timestamp
 from ekiden.domains.errors import BadDomain, BadSetting
@@ -66,7 +66,7 @@ async def list_domains(call: Call) -> Response[bytes]:
 
 async def add_domain(call: Call) -> Response[bytes]:
     """With its return path, or not at all."""
-    given = await read_json(call.request, _NewDomain)
+    given = await call.json(_NewDomain)
     checks = Checks()
     if given.domainName is None:
         checks.add("domainName", "must not be null")
@@ -120,7 +120,7 @@ async def delete_domain(call: Call) -> Response[bytes]:
 async def update_tracking(call: Call) -> Response[bytes]:
     """What is not given stays as it is."""
     domain = await _domain(call)
-    given = await read_json(call.request, _Tracking)
+    given = await call.json(_Tracking)
     checks = Checks()
     opens = checks.take("open", fields.boolean, given.open, None)
     clicks = checks.take("clicks", fields.boolean, given.clicks, None)
@@ -135,7 +135,7 @@ async def update_tracking(call: Call) -> Response[bytes]:
 async def update_return_path(call: Call) -> Response[bytes]:
     """An empty one is the author's address again."""
     domain = await _domain(call)
-    given = await read_json(call.request, _ReturnPath)
+    given = await call.json(_ReturnPath)
     checks = Checks()
     if given.returnPathAddress is None:
         checks.add("returnPathAddress", "must not be null")

@@ -51,6 +51,7 @@ from ekiden.intake.errors import (
 )
 from ekiden.mime.errors import MimeError
 from ekiden.notify.errors import NotifyError
+from ekiden.web.errors import Incomplete, NoRoom, RequestRefused, TooDeep, TooLarge, TooMany
 
 log = logging.getLogger(__name__)
 
@@ -317,6 +318,8 @@ def as_api_error(error: Exception, path: str, method: str) -> ApiError:
         return error
     if isinstance(error, IntakeError):
         return from_door(error)
+    if isinstance(error, RequestRefused):
+        return _of_request(error)
     if isinstance(error, NotFoundException):
         return ApiError.because(404, "there is no such resource: {path}", path=path)
     if isinstance(error, MethodNotAllowedException):
@@ -342,6 +345,22 @@ def as_api_error(error: Exception, path: str, method: str) -> ApiError:
         )
     log.error("%s %s failed", method, path, exc_info=error)
     return ApiError(500)
+
+
+def _of_request(error: RequestRefused) -> ApiError:
+    """What is wrong with a body or a query before anybody has looked into it."""
+    if isinstance(error, TooLarge):
+        return ApiError.because(400, "the body is larger than {most} octets", most=error.most)
+    if isinstance(error, TooMany):
+        return ApiError.because(400, "the request has more than {most} values", most=error.most)
+    if isinstance(error, TooDeep):
+        return ApiError.because(400, "the body is nested deeper than {most}", most=error.most)
+    if isinstance(error, NoRoom):
+        return ApiError.because(
+            429, "there is no room for the request now; try again later", headers={"Retry-After": RETRY_AFTER}
+        )
+    assert isinstance(error, Incomplete)
+    return ApiError.because(400, "the body is not complete")
 
 
 def _status_of(error: TranslatedError) -> int:

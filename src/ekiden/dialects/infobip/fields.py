@@ -27,6 +27,9 @@ from ekiden.intake.mailing import MailingRecipient
 from ekiden.mime.errors import BadMailbox
 from ekiden.mime.html_links import PixelPosition
 from ekiden.mime.mailbox import Mailbox, parse_mailbox
+from ekiden.mime.placeholders import MAX_SLOTS, too_many_slots
+from ekiden.web.errors import RequestRefused
+from ekiden.web.json_gauge import measure
 
 T = TypeVar("T")
 
@@ -37,9 +40,14 @@ MAX_PLATFORM_ID: Final = 255
 MAX_SUBJECT: Final = 1_000
 MAX_CALLBACK_DATA: Final = 4_000
 MAX_URL: Final = 2_048
+MAX_REPLY_TO: Final = 100
 MAX_HEADERS: Final = 100
 MAX_HEADER_VALUE: Final = 4_000
 MAX_PLACEHOLDERS: Final = 1_000
+MAX_JSON: Final = 1_048_576
+"""Octets of JSON within a text: the placeholders of one recipient, or headers."""
+_JSON_VALUES: Final = 2 * MAX_PLACEHOLDERS + 10
+_JSON_DEPTH: Final = 4
 AHEAD_V3: Final = 30
 """Days that ``sendAt`` may lie ahead (contract §2.2)."""
 AHEAD_V4: Final = 5
@@ -66,7 +74,7 @@ _TRUE: Final = frozenset({"true", "1", "yes", "on"})
 _FALSE: Final = frozenset({"false", "0", "no", "off"})
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,18}\Z", re.ASCII)
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_CONTROL_BUT_LINES: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
+_CONTROL_BUT_LINES: Final = bytes(octet for octet in range(0x20) if octet not in b"\t\n\r")
 _FIELD_NAME: Final = re.compile(r"[!-9;-~]{1,76}\Z")  # RFC 5322 §3.6.8
 _HOST: Final = re.compile(
     r"[a-z0-9_](?:[a-z0-9_.-]{0,252}[a-z0-9_])?\.?\Z|\[[0-9a-f:.]+\]\Z", re.ASCII | re.IGNORECASE
@@ -159,16 +167,24 @@ def text(value: Any, longest: int) -> str:
         raise BadField("must be of another type: {why}", why=f"string, not {type(value).__name__}")
     if len(value) > longest:
         raise BadField("size must be between {lowest} and {highest}", lowest=0, highest=longest)
-    if _CONTROL_BUT_LINES.search(value) is not None:
+    octets = _must_be_unicode(value)
+    if len(octets.translate(None, _CONTROL_BUT_LINES)) != len(octets):
         raise BadField("must not contain line breaks or control characters")
-    _must_be_unicode(value)
     return value
 
 
-def _must_be_unicode(value: str) -> None:
+def template(value: Any, longest: int) -> str:
+    """A text with placeholders."""
+    found = text(value, longest)
+    if too_many_slots(found):
+        raise BadField("must not have more than {most} placeholders", most=MAX_SLOTS)
+    return found
+
+
+def _must_be_unicode(value: str) -> bytes:
     # JSON can spell half of a surrogate pair, which no store and no mail can hold.
     try:
-        value.encode()
+        return value.encode()
     except UnicodeEncodeError:
         raise BadField("must be valid Unicode text") from None
 
@@ -279,10 +295,7 @@ def form_recipient(value: str) -> MailingRecipient:
     """As ``mailbox``, or JSON ``{"to": "a@b", "placeholders": {…}}`` (contract §2.2)."""
     if not value.lstrip().startswith("{"):
         return recipient(value)
-    try:
-        found = _decode_json(value)
-    except ValueError:
-        found = None
+    found = decoded(value)
     if not isinstance(found, dict) or "to" not in found or set(found) - {"to", "placeholders"}:
         raise BadField("must be JSON of the form {form}", form='{"to": "a@b", "placeholders": {}}')
     return recipient(found["to"], found.get("placeholders"))
@@ -333,18 +346,19 @@ def _json_text(value: Any) -> str:
 def _json_object(value: Any) -> dict[str, Any]:
     if isinstance(value, str) and not value.strip():
         return {}
-    try:
-        found = _decode_json(value) if isinstance(value, str) else value
-    except ValueError:
-        found = None
+    found = decoded(value) if isinstance(value, str) else value
     if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
         raise BadField("must be JSON: an object whose values are texts")
     return found
 
 
-def _decode_json(value: str) -> Any:
-    """Raises ``ValueError``."""
+def decoded(value: str) -> Any:
+    """What JSON within a text says; ``None`` for what is none, or more than anybody has to say in a field."""
+    octets = value.encode("utf-8", "replace")
+    if len(octets) > MAX_JSON:
+        raise BadField("size must be between {lowest} and {highest}", lowest=0, highest=MAX_JSON)
     try:
-        return msgspec.json.decode(value.encode())
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
+        measure(octets, _JSON_VALUES, _JSON_DEPTH)
+        return msgspec.json.decode(octets)
+    except (RequestRefused, ValueError, RecursionError):
+        return None

@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from tempfile import SpooledTemporaryFile
 from typing import Final
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
 from multipart import (  # type: ignore[import-untyped]
     MultipartError,
@@ -27,11 +27,13 @@ from multipart import (  # type: ignore[import-untyped]
     parse_options_header,
 )
 
-from ekiden.dialects.infobip.errors import AnyRequest, ApiError
+from ekiden.dialects.infobip.errors import ApiError
 from ekiden.dialects.infobip.fields import BadField, Checks, single
-from ekiden.dialects.infobip.http import body_chunks
 from ekiden.mime.file_names import extensions
 from ekiden.mime.header import decode_words
+from ekiden.web.body import Body
+from ekiden.web.need import Need
+from ekiden.web.urlencoded import BadForm, UrlencodedReader
 
 _MIB: Final = 1_048_576
 MAX_REQUEST: Final = 26 * _MIB
@@ -41,6 +43,11 @@ MAX_TEXT: Final = 10 * _MIB
 MAX_FILE_NAME: Final = 255
 MAX_FIELDS: Final = 12_000
 """Parts, or pairs of an urlencoded form: enough to say that 10,000 recipients are too many."""
+MAX_FIELD_NAME: Final = 255
+FORM: Final = Need(MAX_REQUEST, 64)
+"""Of a form with a text for each of its names."""
+_LONGEST_TYPE: Final = 1_000
+_LONGEST_CHARSET: Final = 40
 IN_MEMORY: Final = 262_144
 """Octets of a file before it goes to a temporary file."""
 
@@ -106,31 +113,36 @@ def field_name(name: str) -> str:
     return _INDEX.sub("", name.strip()).lower()
 
 
-async def read_form(request: AnyRequest, most: int = MAX_REQUEST) -> Form:
-    """The body as a form; the caller closes it. Raises ``ApiError``: 400, with nothing left behind."""
-    media_type, options = parse_options_header(request.headers.get("content-type", ""))
-    chunks = body_chunks(request, most)
+async def read_form(body: Body, content_type: str) -> Form:
+    """The body as a form; the caller closes it. Its need counts fields as values.
+
+    Raises ``ApiError`` and ``web.errors``, with nothing left behind.
+    """
+    media_type, options = parse_options_header(content_type[:_LONGEST_TYPE])
     if media_type == "multipart/form-data":
-        return await _Multipart(options.get("boundary", "")).read(chunks)
+        return await _Multipart(options.get("boundary", ""), body.need.values).read(body.chunks())
     if media_type == "application/x-www-form-urlencoded":
-        return _urlencoded(b"".join([chunk async for chunk in chunks]))
+        return await _urlencoded(body)
     raise ApiError.because(400, "the body must be a form: multipart/form-data or application/x-www-form-urlencoded")
 
 
-def _urlencoded(body: bytes) -> Form:
+async def _urlencoded(body: Body) -> Form:
     form = Form()
-    try:
-        pairs = parse_qsl(
-            body.decode("ascii"),
-            keep_blank_values=True,
-            strict_parsing=bool(body),
-            errors="strict",
-            max_num_fields=MAX_FIELDS,
-        )
-    except ValueError as error:
-        raise _no_form(str(error)) from None
-    for name, value in pairs:
+
+    def field(name: str, value: str) -> None:
         form.texts.setdefault(field_name(name), []).append(value)
+
+    reader = UrlencodedReader(field, body.need.values, MAX_TEXT)
+    try:
+        async for chunk in body.chunks():
+            reader.feed(chunk)
+        reader.close()
+    except BadForm as error:
+        if not error.name:
+            raise _no_form(error.why) from None
+        if error.why == "not UTF-8":
+            raise ApiError.field(error.name, "must be valid Unicode text") from None
+        raise ApiError.field(error.name, "must not have more than {most} octets", most=MAX_TEXT) from None
     return form
 
 
@@ -141,17 +153,16 @@ def _no_form(why: str) -> ApiError:
 class _Multipart:
     """One form on its way in."""
 
-    def __init__(self, boundary: str) -> None:
+    def __init__(self, boundary: str, most: int) -> None:
         try:
-            self._parser = PushMultipartParser(boundary, max_segment_count=MAX_FIELDS)
+            self._parser = PushMultipartParser(boundary, max_segment_count=most)
         except MultipartError as error:
             raise _no_form(str(error)) from None
         self._form = Form()
         self._files_size = 0
         self._name = ""
         self._given_name = ""
-        self._charset = ""
-        self._text: bytearray | None = None
+        self._text: _TextReader | None = None
         self._file: UploadedFile | None = None
 
     async def read(self, chunks: AsyncIterator[bytes]) -> Form:
@@ -182,6 +193,8 @@ class _Multipart:
 
     def _begin(self, part: MultipartSegment) -> None:
         self._given_name = (part.name or "").strip()
+        if len(self._given_name) > MAX_FIELD_NAME:
+            raise _no_form("it has a field with a long name")
         self._name = field_name(self._given_name)
         if not self._name:
             raise ApiError.because(400, "the form has a field without a name")
@@ -189,8 +202,7 @@ class _Multipart:
         if encoding not in _PLAIN_ENCODINGS:  # RFC 7578 §4.7
             raise ApiError.field(self._given_name, "must not be encoded as {encoding}", encoding=encoding)
         if self._name not in FILE_FIELDS:
-            self._charset = part.charset or "utf-8"
-            self._text = bytearray()
+            self._text = _TextReader(self._given_name, part.charset or "utf-8")
             return
         filename = self._file_name(part.filename or _extended_name(part.header("Content-Disposition", "")))
         if len(self._form.files) >= MAX_FILES:
@@ -227,9 +239,7 @@ class _Multipart:
             self._file.size += len(data)
             self._file.file.write(data)
         elif self._text is not None:
-            self._text += data
-            if len(self._text) > MAX_TEXT:
-                raise ApiError.field(self._given_name, "must not have more than {most} octets", most=MAX_TEXT)
+            self._text.more(data)
 
     def _end(self) -> None:
         if self._file is not None:
@@ -237,8 +247,7 @@ class _Multipart:
             self._form.files.append(self._file)
             self._file = None
         elif self._text is not None:
-            text = _decoded(self._given_name, bytes(self._text), self._charset)
-            self._form.texts.setdefault(self._name, []).append(text)
+            self._form.texts.setdefault(self._name, []).append(self._text.end())
             self._text = None
 
 
@@ -256,14 +265,30 @@ def _extended_name(disposition: str) -> str:
     return unquote(match[1], errors="replace") if match else ""
 
 
-def _decoded(name: str, value: bytes, charset: str) -> str:
-    try:
-        known = codecs.lookup(_ALIASES.get(charset.strip().lower(), charset)).name
-    except (LookupError, ValueError):
-        known = ""
-    if _CHARSETS.fullmatch(known) is None:
-        raise ApiError.field(name, "{charset} is not supported", charset=repr(charset[:40]))
-    try:
-        return value.decode(known)
-    except UnicodeDecodeError:
-        raise ApiError.field(name, "must be valid Unicode text") from None
+class _TextReader:
+    """A text on its way in, decoded piece by piece: codecs of the far east need a while for megabytes."""
+
+    def __init__(self, name: str, charset: str) -> None:
+        try:
+            found = codecs.lookup(_ALIASES.get(charset.strip().lower(), charset[:_LONGEST_CHARSET]))
+        except (LookupError, ValueError):
+            found = None
+        if found is None or found.incrementaldecoder is None or _CHARSETS.fullmatch(found.name) is None:
+            raise ApiError.field(name, "{charset} is not supported", charset=repr(charset[:_LONGEST_CHARSET]))
+        self._name = name
+        self._decoder = found.incrementaldecoder("strict")
+        self._size = 0
+        self._pieces: list[str] = []
+
+    def more(self, data: bytes, *, last: bool = False) -> None:
+        self._size += len(data)
+        if self._size > MAX_TEXT:
+            raise ApiError.field(self._name, "must not have more than {most} octets", most=MAX_TEXT)
+        try:
+            self._pieces.append(self._decoder.decode(data, last))
+        except UnicodeDecodeError:
+            raise ApiError.field(self._name, "must be valid Unicode text") from None
+
+    def end(self) -> str:
+        self.more(b"", last=True)
+        return "".join(self._pieces)

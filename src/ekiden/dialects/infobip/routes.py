@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any, Final
 
 from litestar import Response, Router, route
@@ -13,12 +14,20 @@ from ekiden.dialects.infobip.call import InfobipServices, Operation, open_call
 from ekiden.dialects.infobip.errors import AnyRequest, handle_content, handle_legacy, handle_platform
 
 SENDING: Final = (
-    Operation("POST", "/email/1/send", send_form.send, SEND, "sends"),
-    Operation("POST", "/email/2/send", send_form.send_v2, SEND, "sends"),
-    Operation("POST", "/email/3/send", send_form.send, SEND, "sends"),
-    Operation("POST", "/email/4/messages", send_json.send, SEND, "sends", platform=True),
-    Operation("POST", "/email/4/mime", send_mime.send, SEND, "sends"),
-    Operation("POST", "/email/1/content", content_api.upload, SEND, "uploads", error_handler=handle_content),
+    Operation("POST", "/email/1/send", send_form.send, SEND, "sends", send_form.need),
+    Operation("POST", "/email/2/send", send_form.send_v2, SEND, "sends", send_form.need),
+    Operation("POST", "/email/3/send", send_form.send, SEND, "sends", send_form.need),
+    Operation("POST", "/email/4/messages", send_json.send, SEND, "sends", send_json.need, platform=True),
+    Operation("POST", "/email/4/mime", send_mime.send, SEND, "sends", send_mime.need),
+    Operation(
+        "POST",
+        "/email/1/content",
+        content_api.upload,
+        SEND,
+        "uploads",
+        content_api.FILE,
+        error_handler=handle_content,
+    ),
 )
 
 
@@ -54,6 +63,9 @@ def _handler(services: InfobipServices, operation: Operation) -> HTTPRouteHandle
     # How large a body may be is for whoever reads it.
     @route("/", http_method=[operation.method], status_code=200, request_max_body_size=None)
     async def handle(request: AnyRequest) -> Response[Any]:
-        return await operation.answer(await open_call(request, services, operation))
+        with services.bodies.counted():
+            call = await open_call(request, services, operation)
+            with closing(call.body):
+                return await operation.answer(call)
 
     return handle

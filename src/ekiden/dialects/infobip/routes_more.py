@@ -1,6 +1,6 @@
 """The operations beside those that send (contract §3, §4): see ``routes.infobip_handlers``.
 
-GET needs the scope ``read``, everything else ``manage``.
+GET needs the scope ``read`` and no body, everything else ``manage`` and mostly a few texts.
 """
 
 from __future__ import annotations
@@ -22,23 +22,27 @@ from ekiden.dialects.infobip import (
     validation_api,
 )
 from ekiden.dialects.infobip.call import Call, Operation
+from ekiden.dialects.infobip.forms import FORM
+from ekiden.web.need import NO_BODY, SMALL, Need
 
 Answer = Callable[[Call], Awaitable[Response[Any]]]
 
 
 def _read(path: str, answer: Answer, family: str, *, platform: bool = False) -> Operation:
-    return Operation("GET", path, answer, READ, family, platform)
+    return Operation("GET", path, answer, READ, family, platform=platform)
 
 
-def _change(method: Method, path: str, answer: Answer, family: str, *, platform: bool = False) -> Operation:
-    return Operation(method, path, answer, MANAGE, family, platform)
+def _change(
+    method: Method, path: str, answer: Answer, family: str, need: Need = SMALL, *, platform: bool = False
+) -> Operation:
+    return Operation(method, path, answer, MANAGE, family, need, platform)
 
 
-def _template(method: Method, path: str, answer: Answer) -> Operation:
+def _template(method: Method, path: str, answer: Answer, need: Need = FORM) -> Operation:
     path = templates_api.PATH + path
     if method == "GET":
         return _read(path, answer, "template_reads", platform=True)
-    return _change(method, path, answer, "template_writes", platform=True)
+    return _change(method, path, answer, "template_writes", need, platform=True)
 
 
 _DOMAIN: Final = "/email/1/domains/{domain:str}"
@@ -57,28 +61,49 @@ OPERATIONS: Final = (
     _read("/email/1/bulks/status", bulks_api.get_status, "bulks"),
     _change("PUT", "/email/1/bulks/status", bulks_api.update_status, "bulks"),
     _change("POST", "/email/2/validation", validation_api.validate, "validations"),
-    _change("POST", "/email/2/validations", validation_api.validate_many, "bulk_validations", platform=True),
+    _change(
+        "POST",
+        "/email/2/validations",
+        validation_api.validate_many,
+        "bulk_validations",
+        validation_api.MANY,
+        platform=True,
+    ),
     _read("/email/2/validations", validation_api.results, "bulk_validations", platform=True),
     _read("/email/1/domains", domains_api.list_domains, "domains"),
     _change("POST", "/email/1/domains", domains_api.add_domain, "domains"),
     _read(_DOMAIN, domains_api.get_domain, "domains"),
-    _change("DELETE", _DOMAIN, domains_api.delete_domain, "domains"),
+    _change("DELETE", _DOMAIN, domains_api.delete_domain, "domains", NO_BODY),
     _change("PUT", f"{_DOMAIN}/tracking", domains_api.update_tracking, "domains"),
     _change("PUT", f"{_DOMAIN}/return-path", domains_api.update_return_path, "domains"),
-    _change("POST", f"{_DOMAIN}/verify", domains_api.verify_domain, "domains"),
+    _change("POST", f"{_DOMAIN}/verify", domains_api.verify_domain, "domains", NO_BODY),
     _read(_SUPPRESSIONS, suppressions_api.list_suppressions, "suppressions", platform=True),
-    _change("POST", _SUPPRESSIONS, suppressions_api.add_suppressions, "suppressions", platform=True),
-    _change("DELETE", _SUPPRESSIONS, suppressions_api.delete_suppressions, "suppressions", platform=True),
+    _change(
+        "POST",
+        _SUPPRESSIONS,
+        suppressions_api.add_suppressions,
+        "suppressions",
+        suppressions_api.LISTS,
+        platform=True,
+    ),
+    _change(
+        "DELETE",
+        _SUPPRESSIONS,
+        suppressions_api.delete_suppressions,
+        "suppressions",
+        suppressions_api.LISTS,
+        platform=True,
+    ),
     _read(f"{_SUPPRESSIONS}/domains", suppressions_api.list_domains, "suppressions", platform=True),
     _template("GET", "", templates_api.list_templates),
     _template("POST", "", templates_api.create_template),
     _template("GET", _TEMPLATE, templates_api.get_template),
     _template("PUT", _TEMPLATE, templates_api.replace_template),
     _template("PATCH", _TEMPLATE, templates_api.patch_template),
-    _template("DELETE", _TEMPLATE, templates_api.delete_template),
-    _template("POST", f"{_TEMPLATE}/preview", templates_api.preview),
+    _template("DELETE", _TEMPLATE, templates_api.delete_template, NO_BODY),
+    _template("POST", f"{_TEMPLATE}/preview", templates_api.preview, templates_api.PREVIEW),
     _template("GET", _ATTACHMENTS, templates_api.list_attachments),
     _template("POST", _ATTACHMENTS, templates_api.add_attachment),
-    _template("DELETE", _ATTACHMENT, templates_api.delete_attachment),
+    _template("DELETE", _ATTACHMENT, templates_api.delete_attachment, NO_BODY),
     _template("GET", f"{_ATTACHMENT}/download", templates_api.download_attachment),
 )

@@ -19,8 +19,9 @@ from ekiden.core.submission import Marks
 from ekiden.dialects.infobip import codes, fields
 from ekiden.dialects.infobip.attachments import Attachments
 from ekiden.dialects.infobip.call import Call
+from ekiden.dialects.infobip.config import InfobipConfig
 from ekiden.dialects.infobip.fields import Checks
-from ekiden.dialects.infobip.forms import Form, read_form
+from ekiden.dialects.infobip.forms import MAX_FIELDS, MAX_REQUEST, Form
 from ekiden.dialects.infobip.http import answer
 from ekiden.dialects.infobip.report_formats import ReportJson
 from ekiden.dialects.infobip.send_request import (
@@ -37,8 +38,15 @@ from ekiden.dialects.infobip.send_request import (
 )
 from ekiden.dialects.infobip.status import status_json
 from ekiden.intake.mailing import Mailed, Mailing, MailingGroup, MailingRecipient
+from ekiden.limits.turns import Turns
 from ekiden.mime.attachment_parts import SharedParts
 from ekiden.mime.mailbox import Mailbox
+from ekiden.web.need import Need
+
+
+def need(config: InfobipConfig) -> Need:
+    """A form's of so many recipients."""
+    return Need(MAX_REQUEST, max(MAX_FIELDS, config.max_recipients + 1_000))
 
 
 async def send(call: Call) -> Response[bytes]:
@@ -52,11 +60,12 @@ async def send_v2(call: Call) -> Response[bytes]:
 
 
 async def _send(call: Call, track: bool | None) -> Response[bytes]:
-    form = await read_form(call.request)
+    form = await call.form()
     try:
         mailing = await _mailing(call, form, track)
     finally:
         form.close()
+    call.body.close()  # what the messages need is counted for themselves
     [mailed] = await call.services.mailer.send_all([mailing])
     return answer({"bulkId": mailing.marks.bulk, "messages": entries(mailed)})
 
@@ -82,7 +91,7 @@ async def _mailing(call: Call, form: Form, track: bool | None) -> Mailing:
         return checks.take(name, lambda value: fields.identifier(value, longest), one(name), "")
 
     reference = mark("messageId", fields.MAX_MESSAGE_ID)
-    to, cc, bcc = _recipients(call, checks, form, reference)
+    to, cc, bcc = await _recipients(call, checks, form, reference)
     content = await read_content(
         call, checks, ("from", one("from")), one, lambda name: name, landing_page="landingPageId", html_wins=True
     )
@@ -149,7 +158,7 @@ async def _mailing(call: Call, form: Form, track: bool | None) -> Mailing:
     )
 
 
-def _recipients(
+async def _recipients(
     call: Call, checks: Checks, form: Form, reference: str
 ) -> tuple[tuple[MailingRecipient, ...], tuple[MailingRecipient, ...], tuple[MailingRecipient, ...]]:
     most = call.services.config.max_recipients
@@ -162,9 +171,11 @@ def _recipients(
         return (), (), ()
     seen: set[Any] = set()
     found = []
+    turns = Turns()
     for name, values in given.items():
         read = []
         for number, value in enumerate(values):
+            await turns.next()
             recipient = checks.take(f"{name}[{number}]", fields.form_recipient, value, None)
             if recipient is not None:
                 read.append(replace(recipient, reference=reference))
@@ -177,6 +188,9 @@ def _reply_to(checks: Checks, form: Form, content: Content) -> tuple[Mailbox, ..
     if values and content.own_reply_to:
         checks.add("headers", "header {name} is given twice", name="Reply-To")
     found = []
+    if len(values) > fields.MAX_REPLY_TO:
+        checks.add("replyTo", "must not have more than {most} entries", most=fields.MAX_REPLY_TO)
+        return ()
     for number, value in enumerate(values):
         place = "replyTo" if len(values) == 1 else f"replyTo[{number}]"
         mailbox = checks.take(place, fields.mailbox, value, None)
@@ -194,4 +208,5 @@ async def _files(call: Call, form: Form, content: Content) -> tuple[SharedParts 
         await attachments.add_upload("templateId", call.services.uploads, upload)
     for uploaded in form.files:
         await attachments.add_form_file(uploaded)
-    return attachments.build(), attachments.refer(content.html)
+    html = await call.work(len(content.html or ""), lambda: attachments.refer(content.html))
+    return attachments.build(), html

@@ -20,9 +20,10 @@ from ekiden.core.submission import Marks
 from ekiden.dialects.infobip import codes, fields, forms
 from ekiden.dialects.infobip.attachments import Attachments
 from ekiden.dialects.infobip.call import Call
+from ekiden.dialects.infobip.config import InfobipConfig
 from ekiden.dialects.infobip.errors import from_door
 from ekiden.dialects.infobip.fields import BadField, Checks
-from ekiden.dialects.infobip.http import answer, read_json
+from ekiden.dialects.infobip.http import answer
 from ekiden.dialects.infobip.report_formats import ReportJson
 from ekiden.dialects.infobip.send_json_models import (
     Attachment,
@@ -55,7 +56,9 @@ from ekiden.dialects.infobip.status import status_json
 from ekiden.intake.errors import IntakeError, RequestTooLarge
 from ekiden.intake.mailer import MAX_REQUEST
 from ekiden.intake.mailing import Mailing, MailingGroup, MailingRecipient, TrackingWish
+from ekiden.limits.turns import Turns
 from ekiden.mime.mailbox import Mailbox
+from ekiden.web.need import Need
 
 MAX_BODY: Final = 37_748_736
 """Octets: as much as a form may have, in base64."""
@@ -65,11 +68,18 @@ _UNKNOWN: Final = "application/octet-stream"
 _BLANK_NAME: Final = "attachment"
 
 
+def need(config: InfobipConfig) -> Need:
+    """With an object of ten placeholders and an id for each recipient, and some for messages, groups and files."""
+    return Need(MAX_BODY, 20 * config.max_recipients + 5_000)
+
+
 async def send(call: Call) -> Response[bytes]:
-    request = await read_json(call.request, MessagesRequest, MAX_BODY)
+    request = await call.json(MessagesRequest)
     reader = _Reader(call, request.options or RequestOptions())
     try:
-        mailed = await call.services.mailer.send_all(await reader.mailings(request.messages))
+        mailings = await reader.mailings(request.messages)
+        call.body.close()  # what the messages need is counted for themselves
+        mailed = await call.services.mailer.send_all(mailings)
     except IntakeError as error:
         raise from_door(error, _properties(request.messages)) from None
     status = status_json(codes.PENDING_ENROUTE)
@@ -133,6 +143,7 @@ class _Reader:
             "options.clientPriority", fields.priority, options.client_priority, call.caller.account.priority
         )
         self._octets = 0
+        self._turns = Turns()
         self._tracking = options.tracking or TrackingModel()
         self._tracking_url = checks.take(
             "options.tracking.trackingUrl", fields.url, self._tracking.tracking_url, ""
@@ -179,6 +190,7 @@ class _Reader:
         given = message.content
         names = given.__struct_fields__
         values = dict(zip(given.__struct_encode_fields__, (getattr(given, name) for name in names), strict=True))
+        await self._turns.next()
         content = await read_content(
             self._call,
             checks,
@@ -199,7 +211,7 @@ class _Reader:
         )
         return _Draft(
             content,
-            self._groups(message, at, content),
+            await self._groups(message, at, content),
             self._marks(options, f"{at}.options"),
             {CALLBACK_DATA: data} if data else {},
             self._callback(webhooks, f"{at}.webhooks"),
@@ -230,7 +242,7 @@ class _Reader:
             subject=content.subject,
             groups=draft.groups,
             text=content.text,
-            html=attachments.refer(content.html),
+            html=await self._call.work(len(content.html or ""), lambda: attachments.refer(content.html)),
             amp=content.amp,
             defaults=content.defaults,
             headers=content.headers,
@@ -246,23 +258,25 @@ class _Reader:
 
     # --- parts of a message ---------------------------------------------------------------------------------
 
-    def _groups(self, message: Message, at: str, content: Content) -> tuple[MailingGroup, ...]:
+    async def _groups(self, message: Message, at: str, content: Content) -> tuple[MailingGroup, ...]:
         if not message.destinations:
             self._checks.add(f"{at}.destinations", "must not be blank")
         return tuple(
-            self._group(group, f"{at}.destinations[{number}]", content)
-            for number, group in enumerate(message.destinations)
+            [
+                await self._group(group, f"{at}.destinations[{number}]", content)
+                for number, group in enumerate(message.destinations)
+            ]
         )
 
-    def _group(self, group: Group, at: str, content: Content) -> MailingGroup:
+    async def _group(self, group: Group, at: str, content: Content) -> MailingGroup:
         checks = self._checks
         if not group.to:
             checks.add(f"{at}.to", "must not be blank")
         seen: set[Any] = set()
-        to, cc, bcc = (
-            unique(self._recipients(of or (), f"{at}.{name}"), seen)
+        to, cc, bcc = [
+            unique(await self._recipients(of or (), f"{at}.{name}"), seen)
             for name, of in zip(("to", "cc", "bcc"), _lists(group), strict=True)
-        )
+        ]
         reply_to = checks.take(f"{at}.replyTo", fields.mailbox, group.reply_to, None)
         if reply_to is not None and content.own_reply_to:
             checks.add(f"{at}.replyTo", "header {name} is given twice", name="Reply-To")
@@ -270,10 +284,11 @@ class _Reader:
         answers: tuple[Mailbox, ...] = () if content.own_reply_to else content.reply_to
         return MailingGroup(to, cc, bcc, together=together, reply_to=answers if reply_to is None else (reply_to,))
 
-    def _recipients(self, given: Sequence[Destination], at: str) -> list[MailingRecipient]:
+    async def _recipients(self, given: Sequence[Destination], at: str) -> list[MailingRecipient]:
         checks = self._checks
         found = []
         for number, item in enumerate(given):
+            await self._turns.next()
             place = f"{at}[{number}]"
             if item.destination is None:
                 checks.add(f"{place}.destination", "must not be null")

@@ -8,10 +8,8 @@ the other's or below it. HTML is tracked as the settings of the author's domain 
 
 from __future__ import annotations
 
-import asyncio
 import binascii
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from email.utils import getaddresses
 from typing import Any, Final
@@ -24,10 +22,12 @@ from ekiden.core.errors import BadAddress
 from ekiden.core.notices import external_id
 from ekiden.core.submission import Recipient, Submission
 from ekiden.dialects.infobip import fields
+from ekiden.dialects.infobip.attachments import decoded_base64
 from ekiden.dialects.infobip.call import Call
+from ekiden.dialects.infobip.config import InfobipConfig
 from ekiden.dialects.infobip.errors import from_door, header_too_large
 from ekiden.dialects.infobip.fields import BadField, Checks
-from ekiden.dialects.infobip.http import answer, read_json
+from ekiden.dialects.infobip.http import answer
 from ekiden.dialects.infobip.send_form import entries
 from ekiden.dialects.infobip.send_json import MAX_BODY
 from ekiden.dialects.infobip.send_request import (
@@ -41,14 +41,15 @@ from ekiden.dialects.infobip.send_request import (
 from ekiden.dialects.infobip.smtp_headers import SmtpOptions, read_options
 from ekiden.intake.errors import HeaderTooLarge, IntakeError
 from ekiden.intake.mailing import Mailed
+from ekiden.limits.turns import Turns
 from ekiden.mime.mailbox import Mailbox, mailbox_field
 from ekiden.mime.mailboxes import mailbox_domains
 from ekiden.mime.scan import Header, scan
+from ekiden.web.body import LARGE
+from ekiden.web.need import Need
 
 MAX_MESSAGE: Final = 26_214_400
 """Octets: 25 MB (contract §2.2)."""
-_BARE: Final = re.compile(rb"\r(?!\n)|(?<!\r)\n")
-_BLANKS: Final = str.maketrans("", "", " \t\r\n")
 _LONGEST_RECIPIENT: Final = 500
 """Characters of one with its name, on average, in a header with as many as there may be."""
 _AT_ONCE: Final = 8_192
@@ -72,13 +73,19 @@ class _Request(msgspec.Struct, rename="camel", kw_only=True):
     entity_id: Any = None
 
 
+def need(config: InfobipConfig) -> Need:
+    """A message in base64, and its recipients."""
+    return Need(MAX_BODY, config.max_recipients + 100, 4)
+
+
 async def send(call: Call) -> Response[bytes]:
-    request = await read_json(call.request, _Request, MAX_BODY)
+    request = await call.json(_Request)
     checks = Checks()
     if request.mime_message is None:
         checks.add("mimeMessage", "must not be null")
-    content = checks.take("mimeMessage", _message, request.mime_message, b"")
-    request.mime_message = None
+    given, request.mime_message = request.mime_message, None
+    length = len(given) if isinstance(given, str) else 0
+    content = await call.work(length, lambda: checks.take("mimeMessage", _message, given, b""))
     try:
         call.services.mailer.check_header(content)
     except HeaderTooLarge as error:
@@ -137,19 +144,36 @@ def _message(value: Any) -> bytes:
     if not isinstance(value, str):
         raise BadField("must be encoded in base64")
     try:
-        content = binascii.a2b_base64(value.translate(_BLANKS), strict_mode=True)
+        content = b"".join(_with_line_ends(decoded_base64(value)))
     except (binascii.Error, ValueError):
         raise BadField("must be encoded in base64") from None
     if not content:
         raise BadField("must not be blank")
     if len(content) > MAX_MESSAGE:
         raise BadField("must not have more than {most} octets", most=MAX_MESSAGE)
-    lines = content.count(b"\r\n")
-    if content.count(b"\n") != lines or content.count(b"\r") != lines:
-        content = _BARE.sub(b"\r\n", content)
     if not scan(content).end:
         raise BadField("must begin with a header")
     return content if content.endswith(b"\r\n") else content + b"\r\n"
+
+
+def _with_line_ends(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Every line end as CRLF."""
+    size = 0
+    rest = b""
+    for piece in pieces:
+        octets = rest + piece
+        rest = b"\r" if octets.endswith(b"\r") else b""
+        if rest:
+            octets = octets[:-1]
+        lines = octets.count(b"\r\n")
+        if octets.count(b"\n") != lines or octets.count(b"\r") != lines:
+            octets = octets.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
+        size += len(octets)
+        yield octets
+        if size > MAX_MESSAGE:
+            return
+    if rest:
+        yield b"\r\n"
 
 
 def _options(checks: Checks, request: _Request, found: SmtpOptions) -> SmtpOptions:
@@ -217,14 +241,17 @@ async def _recipients(call: Call, checks: Checks, destinations: list[Any] | None
         if length > most * _LONGEST_RECIPIENT:
             checks.add(place, "must not have more than {most} entries", most=most)
             return []
-        given = await asyncio.to_thread(_named, values) if length > _AT_ONCE else _named(values)
+        weight = LARGE if length > _AT_ONCE else 0
+        given = await call.work(weight + length, lambda: _named(values))
     if not given and header.content:
         checks.add("destinations", "must have at least one recipient")
     if len(given) > most:
         checks.add(place, "must not have more than {most} entries", most=most)
         return []
     unique: dict[tuple[str, str], Address] = {}
+    turns = Turns()
     for number, value in enumerate(given):
+        await turns.next()
         at = f"{place}[{number}]" if place == "destinations" else place
         found = checks.take(at, fields.recipient, value, None)
         if value is None:

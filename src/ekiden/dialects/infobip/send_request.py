@@ -158,7 +158,7 @@ def _language_version(value: Any) -> str:
 
 
 def _long_text(value: Any) -> str:
-    return fields.text(value, forms.MAX_TEXT)
+    return fields.template(value, forms.MAX_TEXT)
 
 
 def _headers(value: Any) -> tuple[tuple[str, str], ...]:
@@ -200,7 +200,8 @@ async def _fill_from_template(call: Call, checks: Checks, content: Content, plac
         checks.violations.append(Violation.of(place, error))
         return
     content.text = None
-    content.html = _with_preheader(template.text.html, template.text.preheader)
+    texts = template.text
+    content.html = await call.work(len(texts.html), lambda: _with_preheader(texts.html, texts.preheader))
     content.subject = content.subject or template.text.subject
     content.landing_page = content.landing_page or template.text.landing_page
 

@@ -23,7 +23,9 @@ from ekiden.dialects.infobip.auth import (
 )
 from ekiden.dialects.infobip.errors import AnyRequest, ApiError, handle_legacy
 from ekiden.dialects.infobip.fields import Checks
-from ekiden.dialects.infobip.http import answer, decode_json, empty, read_body, read_json
+from ekiden.dialects.infobip.http import answer, decode_json, empty, read_json
+from ekiden.web.body import Body
+from ekiden.web.need import Need
 
 if TYPE_CHECKING:
     from ekiden.dialects.infobip.call import InfobipServices
@@ -32,7 +34,8 @@ TOKEN_TTL: Final = 3_600.0
 """Seconds that a bearer token is good for."""
 GRANT_TYPE: Final = "client_credentials"
 _NO_STORE: Final = {"Cache-Control": "no-store"}
-_MAX_BODY: Final = 16_384
+_BODY: Final = Need(16_384, 20, 3)
+"""Of operations that anybody may ask for: the credential is in there."""
 _LONGEST: Final = 512
 
 
@@ -64,7 +67,7 @@ def session_router(services: InfobipServices) -> Router:
 
 
 async def _open_session(request: AnyRequest, services: InfobipServices) -> Response[bytes]:
-    given = await read_json(request, _Login, _MAX_BODY)
+    given = await read_json(_body(request, services), request.headers.get("content-type", ""), _Login)
     checks = Checks()
     username = _required(checks, "username", given.username)
     password = _required(checks, "password", given.password)
@@ -87,7 +90,7 @@ async def _close_session(request: AnyRequest, services: InfobipServices) -> Resp
 
 async def _give_token(request: AnyRequest, services: InfobipServices) -> Response[bytes]:
     """The client's secret is an API key; its id may be anything. A scope of ours in ``scope`` bounds the token."""
-    given = await _form(request)
+    given = await _form(request, services)
     checks = Checks()
     grant = _required(checks, "grant_type", given.get("grant_type"))
     if grant and grant != GRANT_TYPE:
@@ -123,13 +126,17 @@ async def _issue(services: InfobipServices, principal: Principal, wanted: str) -
     return services.logins.tokens.issue(credential, account, scopes, TOKEN_TTL)
 
 
-async def _form(request: AnyRequest) -> dict[str, str]:
+def _body(request: AnyRequest, services: InfobipServices) -> Body:
+    return Body(request, _BODY, services.bodies, f"http:{client_address(request)}")
+
+
+async def _form(request: AnyRequest, services: InfobipServices) -> dict[str, str]:
     """The fields; a JSON object will do as well.
 
     They are in the body, or id and secret in ``Authorization: Basic`` (RFC 6749 §2.3.1), and in no query: what is
     there ends up in the logs of every proxy on the way. Infobip's client for Node puts them there, and is told.
     """
-    body = await read_body(request, _MAX_BODY)
+    body = await _body(request, services).read_json()
     given: dict[str, str] = {}
     scheme, credentials = authorization(request)
     if scheme == "basic":

@@ -20,18 +20,20 @@ from ekiden.dialects.infobip import fields
 from ekiden.dialects.infobip.call import Call
 from ekiden.dialects.infobip.errors import Violation
 from ekiden.dialects.infobip.fields import BadField, Checks
-from ekiden.dialects.infobip.http import Query, answer, empty, read_json
+from ekiden.dialects.infobip.http import Query, answer, empty
 from ekiden.dialects.infobip.paging import read_page
 from ekiden.dialects.infobip.times import timestamp_z
 from ekiden.domains.errors import DomainsError
+from ekiden.limits.turns import Turns
+from ekiden.web.need import Need
 
 SIZE: Final = 100
 MAX_SIZE: Final = 1_000
 MAX_ENTRIES: Final = 10
 MAX_ADDRESSES: Final = 1_000
 """Of an entry; all of contract §4.4."""
-MAX_BODY: Final = 8 * 1_048_576
-"""Octets: ten thousand of the longest addresses."""
+LISTS: Final = Need(4 * 1_048_576, MAX_ENTRIES * MAX_ADDRESSES + 1_000, 6)
+"""Ten thousand of the longest addresses."""
 _KINDS: Final[dict[str, SuppressionKind]] = {
     "BOUNCE": "bounce",
     "COMPLAINT": "complaint",
@@ -140,7 +142,7 @@ def _suppression_json(row: Suppression) -> dict[str, Any]:
 
 async def _entries(call: Call, types: tuple[str, ...], *, theirs: bool) -> list[_Entry]:
     """What the body asks for, all of it checked. ``theirs``: the account must have the domains."""
-    given = (await read_json(call.request, _Body, MAX_BODY)).suppressions
+    given = (await call.json(_Body)).suppressions
     checks = Checks()
     if not 1 <= len(given) <= MAX_ENTRIES:
         checks.add("suppressions", "size must be between {lowest} and {highest}", lowest=1, highest=MAX_ENTRIES)
@@ -152,7 +154,7 @@ async def _entries(call: Call, types: tuple[str, ...], *, theirs: bool) -> list[
         domain = _required(checks, f"{place}.domainName", _domain, entry.domainName)
         if domain and theirs:
             await _must_be_theirs(call, checks, f"{place}.domainName", domain)
-        addresses = _addresses(checks, f"{place}.emailAddress", entry.emailAddress)
+        addresses = await _addresses(checks, f"{place}.emailAddress", entry.emailAddress)
         if kind and domain:
             found.append(_Entry(domain, addresses, _KINDS[kind]))
     checks.done()
@@ -166,7 +168,7 @@ async def _must_be_theirs(call: Call, checks: Checks, place: str, domain: str) -
         checks.violations.append(Violation.of(place, error))
 
 
-def _addresses(checks: Checks, place: str, given: Any) -> list[str]:
+async def _addresses(checks: Checks, place: str, given: Any) -> list[str]:
     if given is None:
         checks.add(place, "must not be null")
         return []
@@ -178,7 +180,9 @@ def _addresses(checks: Checks, place: str, given: Any) -> list[str]:
         checks.add(place, "size must be between {lowest} and {highest}", **bounds)
         return []
     found = []
+    turns = Turns()
     for number, address in enumerate(given):
+        await turns.next()
         found.append(_required(checks, f"{place}[{number}]", _address, address))
         if len(checks.violations) >= _MAX_PROBLEMS:
             break

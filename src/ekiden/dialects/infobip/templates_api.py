@@ -9,7 +9,6 @@ of an attachment is a path on this server, for the same credentials.
 from __future__ import annotations
 
 import binascii
-from base64 import b64decode
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
@@ -19,17 +18,21 @@ from litestar.response import Stream
 
 from ekiden.content.errors import BadField as BadContentField
 from ekiden.content.errors import TooMuchContent
-from ekiden.content.templates import NewAttachment, Template, TemplateText
+from ekiden.content.templates import MAX_ATTACHMENTS, NewAttachment, Template, TemplateText
 from ekiden.content.uploads import Upload
 from ekiden.dialects.infobip import fields
+from ekiden.dialects.infobip.attachments import decoded_base64
 from ekiden.dialects.infobip.call import Call
 from ekiden.dialects.infobip.errors import REQUEST, ApiError, Violation
 from ekiden.dialects.infobip.fields import BadField, Checks
-from ekiden.dialects.infobip.forms import MAX_REQUEST, Form, blocked_extension, read_form
+from ekiden.dialects.infobip.forms import MAX_REQUEST, Form, blocked_extension
 from ekiden.dialects.infobip.http import Query, answer, decode_json, empty
 from ekiden.dialects.infobip.paging import read_page
 from ekiden.dialects.infobip.times import timestamp
-from ekiden.mime.placeholders import Text
+from ekiden.mime.placeholders import MAX_SLOTS, Text, too_many_slots
+from ekiden.web.errors import RequestRefused
+from ekiden.web.json_gauge import measure
+from ekiden.web.need import Need
 
 SIZE: Final = 20
 MAX_SIZE: Final = 20
@@ -46,7 +49,10 @@ _MEMBERS: Final = {
 """Fields of the form, and of ``TemplateText``."""
 _PLACES: Final = {field: name for name, field in _MEMBERS.items()}
 _PREVIEW_HEADERS: Final = {"Content-Security-Policy": "sandbox", "X-Content-Type-Options": "nosniff"}
-_BLANKS: Final = str.maketrans("", "", " \t\r\n")
+PREVIEW: Final = Need(2 * 1_048_576, 8)
+"""The values of one message."""
+_FILE_VALUES: Final = 200
+"""Of JSON with as many files as a template may have."""
 
 
 class _File(msgspec.Struct, kw_only=True):
@@ -121,28 +127,33 @@ async def delete_template(call: Call) -> Response[bytes]:
     return empty()
 
 
-async def preview(call: Call) -> Response[str]:
+async def preview(call: Call) -> Response[bytes]:
     """Its HTML with values: ``placeholders`` is JSON, of texts or of objects with a ``value``."""
     template_id = _id(call)
     checks = Checks()
     values: Mapping[str, str] = {}
     if call.request.headers.get("content-type"):
-        form = await read_form(call.request)
-        values = checks.take("placeholders", _values, form.one("placeholders", checks), {})
+        form = await call.form()
         form.close()
+        given = form.one("placeholders", checks)
+        values = await call.work(len(given or ""), lambda: checks.take("placeholders", _values, given, {}))
     checks.done()
     template = await call.services.templates.get(call.account_id, template_id)
-    html = Text(template.text.html)
+    html = await call.work(len(template.text.html), lambda: _filled(template.text.html, values))
+    return Response(html, media_type="text/html; charset=utf-8", headers=dict(_PREVIEW_HEADERS))
+
+
+def _filled(source: str, values: Mapping[str, str]) -> bytes:
+    if too_many_slots(source):
+        raise ApiError.field("html", "must not have more than {most} placeholders", most=MAX_SLOTS)
+    html = Text(source)
     if html.length(values) > MAX_REQUEST:
         raise ApiError.field("placeholders", "must not have more than {most} octets", most=MAX_REQUEST)
-    return Response(html.render(values), media_type="text/html; charset=utf-8", headers=dict(_PREVIEW_HEADERS))
+    return html.render(values).encode("utf-8", "replace")
 
 
 def _values(given: str) -> dict[str, str]:
-    try:
-        found = msgspec.json.decode(given)
-    except (msgspec.DecodeError, RecursionError):
-        found = None
+    found = fields.decoded(given)
     if isinstance(found, dict):
         found = {name: _value(of) for name, of in found.items()}
     return fields.placeholders(found if isinstance(found, dict) else given)
@@ -161,7 +172,7 @@ async def list_attachments(call: Call) -> Response[bytes]:
 async def add_attachment(call: Call) -> Response[bytes]:
     """201."""
     template_id = _id(call)
-    form = await read_form(call.request)
+    form = await call.form()
     form.close()
     checks = Checks()
 
@@ -173,7 +184,7 @@ async def add_attachment(call: Call) -> Response[bytes]:
 
     given = _File(contentType=required("contentType"), fileName=required("fileName"), data=required("data"))
     checks.done()
-    file = _new_attachment(checks, given, "")
+    file = await call.work(len(given.data), lambda: _new_attachment(checks, given, ""))
     checks.done()
     try:
         made = await call.services.templates.attach(call.account_id, template_id, file, actor=call.caller.actor)
@@ -216,7 +227,7 @@ def _id(call: Call) -> int:
 
 async def _read(call: Call, *, whole: bool) -> tuple[dict[str, str], list[NewAttachment] | None]:
     """The texts by field of ``TemplateText``, and the files; ``None``: there is no word of them."""
-    form = await read_form(call.request)
+    form = await call.form()
     form.close()
     checks = Checks()
     found = {}
@@ -229,7 +240,10 @@ async def _read(call: Call, *, whole: bool) -> tuple[dict[str, str], list[NewAtt
             if name == "html":
                 checks.add(name, "must not be null")
     attachments = form.one("attachments", checks)
-    files = None if attachments is None else _files(checks, attachments)
+    files = None
+    if attachments is not None:
+        given = attachments
+        files = await call.work(len(given), lambda: _files(checks, given))
     if form.files:
         checks.add(
             form.files[0].field, "must be JSON of the form {form}", form='[{"contentType", "fileName", "data"}]'
@@ -249,7 +263,12 @@ def _single(form: Form, name: str, checks: Checks) -> str | None:
 
 def _files(checks: Checks, given: str) -> list[NewAttachment]:
     try:
-        found = decode_json(given.encode(), list[_File])
+        text = given.encode("utf-8", "replace")
+        measure(text, _FILE_VALUES, 3)
+        found = decode_json(text, list[_File])
+    except RequestRefused:
+        checks.add("attachments", "must not have more than {most} entries", most=MAX_ATTACHMENTS)
+        return []
     except ApiError as error:
         for violation in error.violations:
             path = "" if violation.property == REQUEST else violation.property
@@ -263,7 +282,7 @@ def _files(checks: Checks, given: str) -> list[NewAttachment]:
 def _new_attachment(checks: Checks, file: _File, place: str) -> NewAttachment:
     data = b""
     try:
-        data = b64decode(file.data.translate(_BLANKS), validate=True)
+        data = b"".join(decoded_base64(file.data))
     except (binascii.Error, ValueError):
         checks.add(f"{place}data", "must be encoded in base64")
     extension = blocked_extension(file.fileName)

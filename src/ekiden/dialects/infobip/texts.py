@@ -12,6 +12,12 @@ TEXTS = Texts(
         # fields
         "must not be null": "必須です",
         "must not be blank": "空にはできません",
+        "the request has more than {most} values": "リクエストの値は {most} 個までです",
+        "the body is nested deeper than {most}": "本文の入れ子は {most} 段までです",
+        "there is no room for the request now; try again later": (
+            "現在このリクエストを処理する余裕がありません。しばらくしてからもう一度お試しください"
+        ),
+        "must not have more than {most} placeholders": "差し込み項目は {most} 個までです",
         "must be in the body, never in the query": "クエリではなく本文で指定してください",
         "must be given once": "1 回だけ指定してください",
         "must be true or false": "true または false を指定してください",

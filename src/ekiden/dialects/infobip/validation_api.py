@@ -26,13 +26,13 @@ from ekiden.dialects.infobip import fields
 from ekiden.dialects.infobip.call import Call
 from ekiden.dialects.infobip.errors import JSON, XML, wants_xml
 from ekiden.dialects.infobip.fields import Checks
-from ekiden.dialects.infobip.forms import read_form
-from ekiden.dialects.infobip.http import MAX_JSON, Query, answer, read_json
+from ekiden.dialects.infobip.http import Query, answer
 from ekiden.dialects.infobip.report_formats import xml_text
 from ekiden.dialects.infobip.times import timestamp_z
+from ekiden.web.need import Need
 
-MAX_BULK: Final = 40 * MAX_JSON
-"""Octets of a list: 100,000 of the longest addresses with what JSON needs around them."""
+MANY: Final = Need(16 * 1_048_576, 2 * MAX_DESTINATIONS + 1_000, 4)
+"""100,000 addresses of up to a hundred and fifty octets on average, with what JSON needs around them."""
 MAX_ASKED: Final = 100
 """Addresses in a query."""
 _SIZE: Final = 100
@@ -85,9 +85,9 @@ async def _to(call: Call, checks: Checks) -> Any:
     media_type = call.request.headers.get("content-type", "").partition(";")[0].strip().lower()
     given: Any
     if media_type in ("", JSON) or media_type.endswith("+json"):
-        given = (await read_json(call.request, _One)).to
+        given = (await call.json(_One)).to
     else:
-        form = await read_form(call.request, MAX_JSON)
+        form = await call.form()
         given = form.one("to", checks)
         form.close()
     if given is None and not checks.violations:
@@ -102,7 +102,7 @@ def _elements(pairs: Iterable[tuple[str, Any]]) -> str:
 
 async def validate_many(call: Call) -> Response[bytes]:
     """Many addresses, checked by and by."""
-    given = await read_json(call.request, _Many, MAX_BULK)
+    given = await call.json(_Many)
     checks = Checks()
     request = checks.take(
         "validationRequestId", lambda value: fields.identifier(value, MAX_REQUEST), given.validationRequestId, None
