@@ -6,6 +6,7 @@ import asyncio
 import email
 import email.policy
 import json
+import tracemalloc
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -36,9 +37,18 @@ from ekiden.domains.queries import sending_settings
 from ekiden.domains.service import Domains
 from ekiden.intake.config import IntakeConfig
 from ekiden.intake.door import Door
-from ekiden.intake.errors import Busy, IntakeError, MessageTooLarge, QuotaReached, RequestTooLarge, TooManyLinks
+from ekiden.intake.errors import (
+    Busy,
+    IntakeError,
+    MessageTooLarge,
+    QuotaReached,
+    RequestTooLarge,
+    TooManyLinks,
+    TooManyPlaceholders,
+)
 from ekiden.intake.mailer import Mailer, base_for
 from ekiden.intake.mailing import Mailing, MailingGroup, MailingRecipient, TrackingWish
+from ekiden.limits.memory import Memory
 from ekiden.mime.attachment_parts import SharedBuilder
 from ekiden.mime.errors import MimeError
 from ekiden.mime.mailbox import Mailbox
@@ -330,7 +340,8 @@ def test_another_host_keeps_scheme_and_port() -> None:
         ({"subject": "a\r\nBcc: x@y.example"}, MimeError),
         ({"headers": (("Bad name", "x"),)}, MimeError),
         ({"text": "x" * 21_000_000}, MessageTooLarge),
-        ({"html": "{{a}}" * 1_000_000, "defaults": {"a": "x" * 1_000_000}}, MessageTooLarge),
+        ({"html": "{{a}}" * 1_000_000, "defaults": {"a": "x" * 1_000_000}}, TooManyPlaceholders),
+        ({"html": "{{a}}" * 20_000, "defaults": {"a": "x" * 1_000_000}}, MessageTooLarge),
         ({"subject": "{{a}}" * 100, "defaults": {"a": "x" * 10_000_000}}, MessageTooLarge),
         ({"html": '<a href="https://a.example">a</a>' * 151, "tracking": TrackingWish(clicks=True)}, TooManyLinks),
     ],
@@ -404,9 +415,25 @@ async def test_requests_at_the_same_time_are_bounded_together(office: Office) ->
         Remembered(office.store, sending_settings),
         office.tokens,
         "https://links.example.com",
-        max_memory=1_000_000,
+        memory=Memory(1_000_000),
+        patience=0.1,
     )
     large = office.mailing(text="{{name}} " + "x" * 300_000)  # twice
     answers = await asyncio.gather(*(mailer.send_all([large]) for _ in range(4)), return_exceptions=True)
     assert {type(answer) for answer in answers} == {list, Busy}
     assert await mailer.send_all([large])
+
+
+async def test_ten_thousand_large_messages_are_refused_before_one_is_made(office: Office) -> None:
+    """A megabyte for each of ten thousand recipients would be ten gigabytes."""
+    addresses = [f"r{number}@x.example" for number in range(10_000)]
+    large = office.mailing(*addresses, text="{{name}} " + "x" * 1_000_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(RequestTooLarge):
+            await office.mailer.send_all([large])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 30_000_000
+    assert await office.rows(t.message) == []

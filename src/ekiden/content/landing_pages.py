@@ -33,6 +33,10 @@ MAX_UID: Final = 64
 MAX_NAME: Final = 128
 MAX_HTML: Final = 1_048_576
 """Octets."""
+MAX_SLOTS: Final = 1_000
+"""Placeholders: whoever has a link has them filled as often as he likes."""
+MAX_SHOWN: Final = 2 * MAX_HTML
+"""Characters of a page with its values."""
 _UID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -49,9 +53,18 @@ class LandingPage:
     updated_at: Millis
 
     def render(self, values: Mapping[str, str], button: str) -> str:
-        """The page with ``values`` as text in the place of their names, and the HTML ``button`` in its own."""
-        words = {name: escape(value) for name, value in values.items()}
-        return Text.compile(self.html).render({**words, BUTTON: button})
+        """The page with ``values`` as text in the place of their names, and the HTML ``button`` in its own.
+
+        Empty: so filled it is longer than ``MAX_SHOWN``.
+        """
+        words = {name: escape(value) for name, value in values.items()} | {BUTTON: button}
+        page = Text.compile(self.html)
+        return page.render(words) if page.length(words) <= MAX_SHOWN else ""
+
+    @property
+    def can_be_shown(self) -> bool:
+        """Older ones may have more placeholders than anybody has the time to fill for each reader."""
+        return self.html.count("{{") <= MAX_SLOTS
 
 
 class LandingPages:
@@ -129,6 +142,8 @@ def _check(html: str, name: str, uid: str) -> None:
         raise BadContent("a landing page's name has 1 to {longest} printable characters", longest=MAX_NAME)
     if len(html.encode("utf-8", "replace")) > MAX_HTML:
         raise BadContent("a landing page has at most {longest} octets", longest=MAX_HTML)
+    if html.count("{{") > MAX_SLOTS:
+        raise BadContent("a landing page has at most {most} placeholders", most=MAX_SLOTS)
     if BUTTON not in Text.compile(html).names:
         raise BadContent("a landing page needs {mark} where its button is to be", mark="{{" + BUTTON + "}}")
 

@@ -20,6 +20,7 @@ from ekiden.access.pages import Page
 from ekiden.access.zones import lock_account
 from ekiden.content.errors import BadField, ContentError, NoSuchContent, TooMuchContent, check_line
 from ekiden.mime.mailboxes import mailbox_domains
+from ekiden.mime.placeholders import MAX_SLOTS, too_many_slots
 from ekiden.store.api import StoreError
 from ekiden.store.tables import landing_page
 from ekiden.store.tables import template as table
@@ -319,6 +320,8 @@ def check_template(text: TemplateText) -> TemplateText:
         size = len(text.html.encode())
     except UnicodeEncodeError:
         size = -1
+    if too_many_slots(text.html):
+        raise BadField("html", "{field} has at most {most} placeholders", most=MAX_SLOTS)
     if size < 0 or "\0" in text.html:
         raise BadField("html", "{field} is not a text that can be kept")
     if not 1 <= size <= MAX_HTML:

@@ -13,6 +13,8 @@ TEXTS = Texts(
         "a landing page's name has 1 to {longest} printable characters": (
             "ランディングページの名前は 1～{longest} 文字の表示できる文字です"
         ),
+        "a landing page has at most {most} placeholders": "ランディングページの差し込み項目は {most} 個までです",
+        "{field} has at most {most} placeholders": "{field} の差し込み項目は {most} 個までです",
         "a landing page has at most {longest} octets": "ランディングページは {longest} オクテットまでです",
         "a landing page needs {mark} where its button is to be": (
             "ランディングページには、ボタンを置く場所に {mark} が必要です"

@@ -71,6 +71,12 @@ class TooManyLinks(IntakeError):
     default = Reply.of(554, "5.6.0", "The message has more links than can be tracked")
 
 
+class TooManyPlaceholders(IntakeError):
+    """A text has more placeholders than can be filled (``mime.placeholders.MAX_SLOTS``)."""
+
+    default = Reply.of(554, "5.6.0", "The message has more placeholders than can be filled")
+
+
 class CredentialRevoked(IntakeError):
     """Who submits it may not log in any more."""
 

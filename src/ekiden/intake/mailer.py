@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -18,11 +17,22 @@ from ekiden.core.ids import format_id
 from ekiden.core.notices import external_id
 from ekiden.core.submission import Recipient, Submission
 from ekiden.domains.queries import SendingSettings
-from ekiden.intake.errors import Busy, MessageTooLarge, RequestTooLarge, TemporarilyUnavailable, TooManyLinks
+from ekiden.intake.errors import (
+    Busy,
+    MessageTooLarge,
+    RequestTooLarge,
+    TemporarilyUnavailable,
+    TooManyLinks,
+    TooManyPlaceholders,
+)
 from ekiden.intake.mailing import Mailed, Mailing, MailingGroup, MailingRecipient
+from ekiden.limits.memory import Memory
+from ekiden.limits.turns import Turns
+from ekiden.limits.workshop import Workshop
 from ekiden.mime.compose import Composer
 from ekiden.mime.instrument import instrument
 from ekiden.mime.mailbox import Mailbox
+from ekiden.mime.placeholders import too_many_slots
 from ekiden.store.api import StoreError
 
 if TYPE_CHECKING:
@@ -32,13 +42,16 @@ if TYPE_CHECKING:
 
 MAX_LINKS = 150
 """Links of a message that are tracked (Infobip contract §6.2, 6024)."""
-MAX_REQUEST = 268_435_456
-"""Octets of all the messages of one request, what they share counted once: they are in memory together."""
-MAX_MEMORY = 2 * MAX_REQUEST
-"""Octets of all requests that a worker takes at the same time."""
+MAX_REQUEST = 134_217_728
+"""Octets of all the messages of one request, what they share counted once: they are in memory together. A thousand
+recipients get 128 KiB each."""
+PATIENCE = 5.0
+"""Seconds that a request waits for memory."""
+T = TypeVar("T")
+_HEADER = 1_024
+"""Octets of a message beside its texts."""
+_MAILBOX = 64
 UNSUBSCRIBE_NAME = "unsubscribeUrl"
-_AT_ONCE = 16
-"""Messages that are rendered before others on the event loop get their turn."""
 _LARGE = 131_072
 """Characters of texts from which on they are compiled in a thread, and each message is rendered there."""
 _LIST_UNSUBSCRIBE = "list-unsubscribe"
@@ -63,6 +76,8 @@ class _Letters(NamedTuple):
     """A mailing made ready: what its messages have in common."""
 
     composer: Composer
+    widening: float
+    """Octets of a message for each character of its texts."""
     author: Address
     sender: Address
     urls: TrackingUrls
@@ -71,38 +86,6 @@ class _Letters(NamedTuple):
     leaves: bool
     own_way_out: bool
     """Its own header says how to leave."""
-
-
-class _Memory:
-    """Octets of all requests that are being taken; at most ``most``."""
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.taken = 0
-
-    @contextmanager
-    def request(self) -> Iterator[_Share]:
-        """What one request takes, until it has been taken."""
-        share = _Share(self)
-        try:
-            yield share
-        finally:
-            self.taken -= share.taken
-
-
-class _Share:
-    def __init__(self, memory: _Memory) -> None:
-        self._memory = memory
-        self.taken = 0
-
-    def take(self, octets: int) -> None:
-        """Raises ``RequestTooLarge`` for one that is too much by itself, ``Busy`` for one that is too much now."""
-        self.taken += octets
-        self._memory.taken += octets
-        if self.taken > MAX_REQUEST:
-            raise RequestTooLarge
-        if self._memory.taken > self._memory.most:
-            raise Busy
 
 
 class Mailer:
@@ -116,14 +99,19 @@ class Mailer:
         tokens: TrackingTokens,
         base_url: str,
         *,
-        max_memory: int = MAX_MEMORY,
+        memory: Memory | None = None,
+        workshop: Workshop | None = None,
+        patience: float = PATIENCE,
     ) -> None:
+        """``memory`` and ``workshop`` are the worker's own."""
         self._door = door
         self._directory = directory
         self._settings = settings
         self._tokens = tokens
         self._base = base_url
-        self._memory = _Memory(max_memory)
+        self._memory = memory or Memory(2 * MAX_REQUEST)
+        self._workshop = workshop or Workshop()
+        self._patience = patience
 
     def new_id(self) -> int:
         """``Door.new_id``; for shared content, too."""
@@ -134,26 +122,63 @@ class Mailer:
 
         When it returns they are on stable storage. Raises ``IntakeError`` and ``MimeError``; nothing is kept then.
         """
-        plans = [list(_plans(mailing)) for mailing in mailings]
-        with self._memory.request() as memory:
-            submissions = await self._render_all(mailings, plans, memory)
+        turns = Turns()
+        letters = [await self._letters(mailing) for mailing in mailings]
+        plans: list[list[_Plan]] = []
+        octets = 0
+        for mailing, each in zip(mailings, letters, strict=True):
+            octets += 0 if mailing.shared is None else mailing.shared.content.size
+            plans.append([])
+            for plan in _plans(mailing):
+                await turns.next()
+                octets += self._octets(plan, each)
+                if octets > min(MAX_REQUEST, self._memory.total):
+                    raise RequestTooLarge
+                plans[-1].append(plan)
+        key = mailings[0].account_id if mailings else 0
+        await self._take(key, octets)
+        try:
+            submissions = await self._render_all(mailings, letters, plans)
             receipts = iter(await self._door.submit_all(submissions))
+        finally:
+            self._memory.give(key, octets)
         return [[mailed for plan in mine for mailed in _mailed(plan, next(receipts))] for mine in plans]
 
+    def _octets(self, plan: _Plan, letters: _Letters) -> int:
+        """About as many as the message will have. Raises ``MessageTooLarge``."""
+        length = letters.composer.length(plan.values)
+        if length > self._door.max_size:
+            raise MessageTooLarge
+        return int(length * letters.widening) + _HEADER + _MAILBOX * (len(plan.to) + len(plan.cc))
+
+    async def _take(self, key: int, octets: int) -> None:
+        """Before anything is composed: what is made then is in memory until all of it is stored."""
+        if self._memory.take(key, octets):
+            return
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._memory.wait(key, octets)
+        except TimeoutError:
+            raise Busy from None
+
+    async def _work(self, key: int, size: int, work: Callable[[], T]) -> T:
+        """Done here, or in a thread when it is much. Raises ``Busy`` when its turn does not come."""
+        if size <= _LARGE:
+            return work()
+        try:
+            return await self._workshop.run(key, work)
+        except TimeoutError:
+            raise Busy from None
+
     async def _render_all(
-        self, mailings: Sequence[Mailing], plans: Sequence[Sequence[_Plan]], memory: _Share
+        self, mailings: Sequence[Mailing], letters: Sequence[_Letters], plans: Sequence[Sequence[_Plan]]
     ) -> list[Submission]:
         submissions: list[Submission] = []
-        for mailing, mine in zip(mailings, plans, strict=True):
-            if mailing.shared is not None:
-                memory.take(mailing.shared.content.size)
-            letters = await self._letters(mailing)
-            for number, plan in enumerate(mine):
-                submission = await self._render(mailing, plan, letters)
-                submissions.append(submission)
-                memory.take(len(submission.content))
-                if number % _AT_ONCE == _AT_ONCE - 1:
-                    await asyncio.sleep(0)
+        turns = Turns()
+        for mailing, each, mine in zip(mailings, letters, plans, strict=True):
+            for plan in mine:
+                await turns.next()
+                submissions.append(await self._render(mailing, plan, each))
         return submissions
 
     async def submit(self, submissions: Sequence[Submission]) -> list[Receipt]:
@@ -205,7 +230,7 @@ class Mailer:
             link=link if clicks else None,
             pixel=urls.open(account_id, message_id, number) if opens else "",
         )
-        tracked = await asyncio.to_thread(work) if len(content) > _LARGE else work()
+        tracked = await self._work(account_id, len(content), work)
         return tracked if len(tracked) <= self._door.max_size else content
 
     async def sending_settings(self, account_id: int, domain: str) -> SendingSettings:
@@ -242,11 +267,14 @@ class Mailer:
             pixel=wish.pixel if opens else None,
         )
         written = sum(len(text) for text in (mailing.text, mailing.html, mailing.amp) if text is not None)
-        composer = await asyncio.to_thread(compiled) if written > _LARGE else compiled()
+        if any(text is not None and too_many_slots(text) for text in (mailing.text, mailing.html, mailing.amp)):
+            raise TooManyPlaceholders
+        composer = await self._work(mailing.account_id, written, compiled)
         if composer.links > MAX_LINKS:
             raise TooManyLinks
         return _Letters(
             composer,
+            _widening(mailing),
             author,
             parse_address(settings.return_path) if settings.return_path else author,
             self.urls(settings),
@@ -282,8 +310,6 @@ class Mailer:
                     ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
                 )
         length = composer.length(values)
-        if length > self._door.max_size:
-            raise MessageTooLarge
         composed = partial(
             composer.compose,
             plan.to,
@@ -295,7 +321,7 @@ class Mailer:
             pixel=urls.open(mailing.account_id, message_id, number) if letters.opens else "",
             untouched=(way_out,) if way_out else (),
         )
-        content = await asyncio.to_thread(composed) if length > _LARGE else composed()
+        content = await self._work(mailing.account_id, length, composed)
         reference = plan.reference_of(message_id)
         return Submission(
             account_id=mailing.account_id,
@@ -313,6 +339,15 @@ class Mailer:
             message_id=message_id,
             shared=None if mailing.shared is None else mailing.shared.content,
         )
+
+
+def _widening(mailing: Mailing) -> float:
+    """Octets of UTF-8 for each character, and what an encoding adds to them."""
+    texts = [text for text in (mailing.text, mailing.html, mailing.amp) if text]
+    if all(text.isascii() for text in texts):
+        return 1.1
+    longest = max(texts, key=len)
+    return 1.4 * len(longest.encode("utf-8", "replace")) / len(longest)
 
 
 def _link(urls: TrackingUrls, account_id: int, message_id: int, number: int) -> Callable[[str], str]:

@@ -84,9 +84,10 @@ def landing_handlers(services: LandingServices) -> list[Router]:
         if await unsubscribing.left(token):
             return _page(lang, pages.done(lang, token))
         page = await services.pages.find(token.account_id, token.page) if token.page else None
-        if page is None:
+        shown = pages.own(lang, page, token) if page is not None and page.can_be_shown else ""
+        if not shown:
             return _page(lang, pages.asked(lang, token))
-        return Response(pages.own(lang, page, token), media_type=MediaType.HTML, headers=pages.CUSTOM_HEADERS)
+        return Response(shown, media_type=MediaType.HTML, headers=pages.CUSTOM_HEADERS)
 
     @post("/u/{token:str}", status_code=200, request_max_body_size=MAX_FORM)
     async def answer(request: AnyRequest) -> Response[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from binascii import b2a_base64, b2a_qp
+from collections.abc import Iterator
 
 from ekiden.mime.boundaries import MARK
 
@@ -13,6 +14,10 @@ _BASE64_LINE = 76
 # What needs no encoding in any way. Tabs do not, unless a line ends with one.
 _PLAIN = bytes(octet for octet in range(0x20, 0x7F) if octet != 0x3D) + b"\t\r\n"
 _SEVEN_BIT = re.compile(rb"(?:[\t -~]{0,76}+\r\n)*+[\t -~]{0,76}+")
+
+
+_PIECE = 262_144
+"""Octets that are encoded in one call."""
 
 
 def encode_text(text: str) -> tuple[bytes, bytes]:
@@ -25,7 +30,7 @@ def encode_text(text: str) -> tuple[bytes, bytes]:
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     octets = text.replace("\n", "\r\n").encode("utf-8", "replace")
-    if _SEVEN_BIT.fullmatch(octets) is not None and MARK not in octets:
+    if _is_seven_bit(octets) and MARK not in octets:
         return b"7bit", octets if octets.endswith(b"\r\n") else octets + b"\r\n"
     special = len(octets.translate(None, _PLAIN))
     if special * 6 > len(octets):  # 3 for 1 against 4 for 3
@@ -33,10 +38,41 @@ def encode_text(text: str) -> tuple[bytes, bytes]:
     return b"quoted-printable", quoted_printable(octets)
 
 
+def _is_seven_bit(octets: bytes) -> bool:
+    """Whether it can stand as it is. Looked at in pieces: one call must not keep everybody for megabytes."""
+    return octets.isascii() and all(
+        _SEVEN_BIT.fullmatch(octets, start, end) is not None for start, end in _pieces(octets)
+    )
+
+
+def _pieces(octets: bytes) -> Iterator[tuple[int, int]]:
+    """Begins and ends of pieces of some ``_PIECE`` octets that end with a line, or within a very long one."""
+    start = 0
+    while len(octets) - start > _PIECE:
+        line = octets.rfind(b"\r\n", start, start + _PIECE) + 2
+        end = line if line > 1 else start + _PIECE
+        yield start, end
+        start = end
+    yield start, len(octets)
+
+
 def quoted_printable(octets: bytes) -> bytes:
     """Text whose line ends are CRLF (RFC 2045 §6.7); ends with CRLF."""
     if not octets.endswith(b"\r\n"):
         octets += b"\r\n"
+    if len(octets) <= _PIECE:
+        return _quoted(octets)
+    encoded = []
+    for start, end in _pieces(octets):
+        piece = octets[start:end]
+        if piece.endswith(b"\r\n"):
+            encoded.append(_quoted(piece))
+        else:  # within a line: what is added to it is taken off, and it goes on behind a soft line end
+            encoded += (_quoted(piece + b"=\r\n")[:-5], b"=\r\n")
+    return b"".join(encoded)
+
+
+def _quoted(octets: bytes) -> bytes:
     # The library takes its soft line ends from the first line end it sees: there is one.
     return b2a_qp(octets, istext=True)
 

@@ -23,6 +23,8 @@ _VALUE = rf"""(?:
     | (?![{_BLANK}]*+=)
 )"""
 _TAG = re.compile(rf"</?([A-Za-z][^{_BLANK}/>]*+) (?: [{_BLANK}/]++ | {_NAME} {_VALUE} )*+ >", re.VERBOSE)
+_PIECE = re.compile(rf"[{_BLANK}/]++ | {_NAME} {_VALUE}", re.VERBOSE)
+_TAG_NAME = re.compile(rf"</?([A-Za-z][^{_BLANK}/>]*+)")
 _ATTRIBUTE = re.compile(rf"({_NAME}) {_VALUE}", re.VERBOSE)
 _COMMENT_END = re.compile(r"--!?>")
 _RAW = {
@@ -30,6 +32,16 @@ _RAW = {
     for name in ("script", "style", "title", "textarea", "xmp", "iframe", "noembed", "noframes")
 }
 _RAW["plaintext"] = re.compile(r"(?!)")  # nothing ends it
+
+# One call must not read megabytes: a thread that is in it lets nobody else run.
+_WINDOW = 262_144
+_LONGEST_QUICK = 16_384
+"""Characters of a tag that are read in one go; a longer one, with a picture in its URL, attribute by attribute."""
+_LONGEST_NAME = 256
+_MAX_TAGS = 500_000
+"""Tags of a document; behind them nothing is looked for. 10 MB of honest HTML have some 200,000."""
+_MAX_PIECES = 20_000
+"""Attributes and blanks between them of one tag; behind a tag with more nothing is looked for."""
 
 DOCTYPE = "!doctype"
 
@@ -60,13 +72,17 @@ class Attribute(NamedTuple):
 def tags(html: str, names: Container[str]) -> Iterator[Tag]:
     """The tags called one of ``names``, in order; ``END`` comes last."""
     at = 0
+    count = 0
     cdata = True  # whether a CDATA section can still end
-    while (found := _OPEN.search(html, at)) is not None:
-        start = found.start()
-        match = _TAG.match(html, start)
-        if match is not None:
-            name = match[1].lower()
-            at = match.end()
+    while (start := _next_open(html, at)) >= 0:
+        count += 1
+        if count > _MAX_TAGS:
+            yield Tag(END, False, start, start)
+            return
+        named, end = _whole_tag(html, start)
+        if end >= 0:
+            name = named.lower()
+            at = end
             closing = html[start + 1] == "/"
             if name in _RAW and not closing:
                 close = _RAW[name].search(html, at)
@@ -75,7 +91,7 @@ def tags(html: str, names: Container[str]) -> Iterator[Tag]:
                     return
                 at = close.start()
             if name in names:
-                yield Tag(name, closing, start, match.end())
+                yield Tag(name, closing, start, end)
             continue
         if _is_letter(html, start + 1 + (html[start + 1] == "/")):  # a tag that does not end
             yield Tag(END, False, start, start)
@@ -95,6 +111,37 @@ def tags(html: str, names: Container[str]) -> Iterator[Tag]:
             yield Tag(END, False, start, start)
             return
     yield Tag(END, False, len(html), len(html))
+
+
+def _next_open(html: str, at: int) -> int:
+    """Where the next ``<`` stands that begins something; -1: nowhere."""
+    while (at := html.find("<", at)) >= 0:
+        found = _OPEN.search(html, at, at + _WINDOW)
+        if found is not None:
+            return found.start()
+        at = at + _WINDOW - 1
+    return -1
+
+
+def _whole_tag(html: str, start: int) -> tuple[str, int]:
+    """The name of the tag at ``start`` and where it ends; -1: there is none, or it does not end."""
+    match = _TAG.match(html, start, start + _LONGEST_QUICK)
+    if match is not None:
+        return match[1], match.end()
+    if len(html) - start <= _LONGEST_QUICK:
+        return "", -1
+    named = _TAG_NAME.match(html, start, start + _LONGEST_NAME + 2)
+    if named is None or named.end() - start > _LONGEST_NAME:
+        return "", -1
+    at = named.end()
+    for _ in range(_MAX_PIECES):
+        if html.startswith(">", at):
+            return named[1], at + 1
+        piece = _PIECE.match(html, at)
+        if piece is None:
+            break
+        at = piece.end()
+    return "", -1
 
 
 def attributes(html: str, tag: Tag) -> list[Attribute]:

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from ekiden.mime.encodings import base64_lines, quoted_printable
 from ekiden.mime.html_links import Html, PixelPosition
+from ekiden.mime.placeholders import too_many_slots
 from ekiden.mime.scan import Header, scan
 
 _MAX_DEPTH = 10
@@ -181,7 +182,7 @@ def _rewritten(
             raise _Doubtful
     except UnicodeError:
         raise _Doubtful from None
-    if _ARMOUR in html:
+    if _ARMOUR in html or too_many_slots(html):
         raise _Doubtful
     document = Html.compile(html, clicks=link is not None, pixel=position if pixel else None)
     changed = document.render({}, link, pixel, untouched)

@@ -100,6 +100,7 @@ class Faces:
             config=config.ibm,
             cbr=cbr,
             regions=config.regions,
+            bodies=services.bodies,
         )
 
     def _infobip(self) -> InfobipServices:
@@ -130,4 +131,5 @@ class Faces:
             suppressions=services.suppressions,
             checks=services.address_checks,
             check_requests=services.address_check_requests,
+            bodies=services.bodies,
         )

@@ -31,6 +31,7 @@ from ekiden.intake.mailer import Mailer
 from ekiden.intake.policy import Policy
 from ekiden.intake.signer import Signer
 from ekiden.limits.memory import Memory
+from ekiden.limits.workshop import Workshop
 from ekiden.mime.scan import HeaderBounds
 from ekiden.notify.endpoints import Endpoints
 from ekiden.notify.formats import by_name
@@ -39,6 +40,7 @@ from ekiden.notify.ssrf import Destinations
 from ekiden.sender_auth.dkim_sign import SigningKey
 from ekiden.server.capacity import memory_of_worker
 from ekiden.server.setup import KEY_NAME
+from ekiden.web.body import Bodies
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -80,6 +82,8 @@ class Services:
     ) -> None:
         """``worker`` is the registration in the store; ``memory`` the budget that all rooms of it share."""
         self.memory = memory or Memory(memory_of_worker(config, 1))
+        self.workshop = Workshop()
+        self.bodies = Bodies(self.memory, self.workshop)
         self._ids = ids
         self._worker = worker
         self._config = config
@@ -143,7 +147,9 @@ class Services:
         config = self._config
         base_url = config.tracking.base_url or f"https://{config.hostname}"
         settings = Remembered(self._store, sending_settings)
-        self._annotator.mailer = mailer = Mailer(door, self.directory, settings, self.tokens, base_url)
+        self._annotator.mailer = mailer = Mailer(
+            door, self.directory, settings, self.tokens, base_url, memory=self.memory, workshop=self.workshop
+        )
         return mailer
 
     def outbox(self, metrics: OutboxMetrics, standing: Standing | None = None) -> Outbox:

@@ -47,6 +47,7 @@ from ekiden.intake.errors import (
     SenderRefused,
     TemporarilyUnavailable,
     TooManyLinks,
+    TooManyPlaceholders,
     TooManyRecipients,
 )
 from ekiden.mime.errors import MimeError
@@ -272,6 +273,7 @@ _DOOR: Final[tuple[tuple[type[IntakeError], int, str, str], ...]] = (
     (MessageTooLarge, 400, REQUEST, "the message is larger than allowed"),
     (RequestTooLarge, 400, REQUEST, "the messages of the request are too large together"),
     (TooManyLinks, 400, "html", "must not have more links than can be tracked"),
+    (TooManyPlaceholders, 400, "html", "must not have more placeholders than can be filled"),
     (AttachmentRefused, 400, "attachment", "attachments are not accepted from this account"),
     (SenderRefused, 400, "from", "must be an address that the account may send from: {why}"),
     (QuotaReached, 429, REQUEST, "the account has sent as much as it may for now"),

@@ -92,6 +92,7 @@ TEXTS = Texts(
             "ヘッダーのフィールド 1 つは {most} オクテット以内にしてください"
         ),
         "the messages of the request are too large together": "リクエスト全体のメールの合計が大きすぎます",
+        "must not have more placeholders than can be filled": "差し込み項目が多すぎます",
         "must not have more links than can be tracked": "追跡できる数を超えるリンクがあります",
         "attachments are not accepted from this account": "このアカウントからの添付ファイルは受け付けられません",
         "the account has sent as much as it may for now": "アカウントの送信上限に達しました",

@@ -1,0 +1,117 @@
+"""Who may not is told so before a body is read, and what is announced as too large is not waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from typing import Any
+
+import pytest
+from ibm_cloud import Cloud as IbmCloud
+from infobip_cloud import Cloud
+from neighbour import Neighbour
+
+from ekiden.dialects.ibm import routes as ibm
+from ekiden.dialects.infobip.routes import SENDING
+from ekiden.dialects.infobip.routes_more import OPERATIONS
+from ekiden.web.need import QUERY
+
+ENDLESS = "Transfer-Encoding: chunked"
+HUGE = "Content-Length: 99999999999"
+CBR = [
+    ("POST", "/v1/zones"),
+    ("GET", "/v1/zones"),
+    ("PUT", "/v1/zones/x"),
+    ("DELETE", "/v1/zones/x"),
+    ("POST", "/v1/rules"),
+    ("PUT", "/v1/rules/x"),
+]
+
+
+async def asked(port: int, method: str, path: str, *headers: str) -> int:
+    """The status of the answer to a request whose body never comes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        lines = [f"{method} {path} HTTP/1.1", "Host: x", "Content-Type: application/json", *headers, "", ""]
+        writer.write("\r\n".join(lines).encode())
+        line = await asyncio.wait_for(reader.readline(), 30)
+        return int(line.split()[1])
+    finally:
+        writer.close()
+
+
+def paths(operations: Any) -> list[tuple[str, str]]:
+    names = {"{domain:str}": "sender.example", "{template:str}": "1", "{attachment:str}": "A"}
+    found = []
+    for operation in operations:
+        path = operation.path
+        for name, value in names.items():
+            path = path.replace(name, value)
+        found.append((operation.method, path.replace("{id:str}", "x").replace("{user_id:str}", "y")))
+    return found
+
+
+async def test_infobip(infobip_all: Cloud) -> None:
+    scopes = {scope: (await infobip_all.add_key(scope)).key for scope in ("send", "read", "manage")}
+    for operation, (method, path) in zip((*SENDING, *OPERATIONS), paths((*SENDING, *OPERATIONS)), strict=True):
+        port = infobip_all.port
+        other = next(key for scope, key in scopes.items() if scope != operation.scope)
+        for body in (ENDLESS, HUGE):
+            assert await asked(port, method, path, body) == 401, path
+            assert await asked(port, method, path, body, "Authorization: App x" + "y" * 9_000) == 401, path
+            assert await asked(port, method, path, body, f"Authorization: App {other}") == 403, path
+        right = f"Authorization: App {scopes[operation.scope]}"
+        assert await asked(port, method, path, HUGE, right) == 400, path
+
+
+async def test_infobip_logins(infobip_all: Cloud) -> None:
+    for method, path in (("POST", "/auth/1/session"), ("POST", "/auth/1/oauth2/token")):
+        assert await asked(infobip_all.port, method, path, HUGE) in (400, 413)
+    assert await asked(infobip_all.port, "DELETE", "/auth/1/session", ENDLESS) == 401
+
+
+async def test_ibm(cloud: IbmCloud) -> None:
+    token = f"Authorization: Bearer {await cloud.token()}"
+    rows = [(method, f"/v1/instances/{cloud.instance}{path}") for method, path in paths(ibm.OPERATIONS)]
+    for method, path in (*rows, *CBR):
+        for body in (ENDLESS, HUGE):
+            assert await asked(cloud.port, method, path, body) == 401, path
+            assert await asked(cloud.port, method, path, body, "Authorization: Bearer " + "y" * 9_000) == 401, path
+        assert await asked(cloud.port, method, path, HUGE, token) == 413, path
+    assert await asked(cloud.port, "POST", "/identity/token", HUGE) == 413
+
+
+@pytest.mark.parametrize("query", ["a=b&" * QUERY.parameters + "limit=1", "messageId=" + "x" * 60_000])
+async def test_a_query_is_bounded_before_it_is_parsed(infobip_all: Cloud, query: str) -> None:
+    reply = await infobip_all.request("GET", f"/email/1/logs?{query}")
+    assert reply.status == 400
+
+
+async def test_no_room_is_told(infobip_all: Cloud) -> None:
+    bodies = infobip_all.services.bodies
+    memory = bodies.memory
+    bodies.patience = 0.05
+    assert memory.take("somebody", memory.total)
+    try:
+        body = b'{"messages":[]' + b" " * 200_000 + b"}"
+        headers = {"Content-Type": "application/json"}
+        full = await infobip_all.request("POST", "/email/4/messages", body, headers)
+        assert (full.status, full.json["errorCode"], "retry-after" in full.headers) == (429, "E429", True)
+        assert bodies.refused == {"NoRoom": 1}
+        # What is small costs nothing worth counting.
+        small = await infobip_all.request("POST", "/email/4/messages", b'{"messages":[]}', headers)
+        assert small.status == 400
+    finally:
+        memory.give("somebody", memory.total)
+    assert memory.used == 0
+
+
+async def test_a_bomb_of_gzip(cloud: IbmCloud) -> None:
+    """A thousandth of what it becomes; it is looked at piece by piece."""
+
+    packer = zlib.compressobj(wbits=16 + zlib.MAX_WBITS)
+    bomb = packer.compress(b'{"name":"' + b"a" * 40_000_000) + packer.flush()
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    path = f"/v1/instances/{cloud.instance}/smtp/config"
+    with Neighbour(cloud.port, "/healthz"):
+        assert (await cloud.request("POST", path, bomb, headers)).status == 413
