@@ -84,7 +84,7 @@ async def test_ibm(cloud: IbmCloud) -> None:
 @pytest.mark.parametrize("query", ["a=b&" * QUERY.parameters + "limit=1", "messageId=" + "x" * 60_000])
 async def test_a_query_is_bounded_before_it_is_parsed(infobip_all: Cloud, query: str) -> None:
     reply = await infobip_all.request("GET", f"/email/1/logs?{query}")
-    assert reply.status == 400
+    assert reply.status in (400, 414)
 
 
 async def test_no_room_is_told(infobip_all: Cloud) -> None:
