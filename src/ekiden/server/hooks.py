@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Mapping
 
 from ekiden.access.directory import Directory
 from ekiden.access.suppressions import Suppressions, is_hard
@@ -183,9 +184,18 @@ class Sampler:
         self._peaks: deque[int] = deque(maxlen=_PEAKS)
         self._counters = counters
         self._seen = Counters()
+        self._refused: Mapping[str, int] = {}
+        self._refused_seen: dict[str, int] = {}
+
+    def watch_bodies(self, refused: Mapping[str, int]) -> None:
+        """``web.body.Bodies.refused``."""
+        self._refused = refused
 
     def sample(self) -> None:
         """Bring the shared numbers up to date."""
+        for why, count in self._refused.items():
+            self._metrics.bodies_refused[why].inc(count - self._refused_seen.get(why, 0))
+            self._refused_seen[why] = count
         metrics, now, seen = self._metrics, self._counters, self._seen
         metrics.commits.inc(now.commits - seen.commits)
         metrics.operations.inc(now.units - seen.units)

@@ -20,6 +20,7 @@ from ekiden.delivery.metrics import OVERDUE
 from ekiden.server.shared_counters import Family, SharedCounters
 from ekiden.store.api import Store
 from ekiden.store.records import QueueStats
+from ekiden.web.errors import REASONS
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _STATS_AGE = 5 * SECOND
@@ -88,6 +89,13 @@ class Metrics:
             "counter",
             ("reason",),
             [(reason,) for reason in HTTP_REFUSALS],
+        )
+        self.bodies_refused = shared.declare(
+            "ekiden_http_bodies_refused",
+            "Requests to the APIs that were refused before they were looked into, by why.",
+            "counter",
+            ("why",),
+            [(why,) for why in REASONS],
         )
         self.authentications = shared.declare(
             "ekiden_authentications", "Attempts to log in.", "counter", ("result",), [("accepted",), ("refused",)]
@@ -245,6 +253,8 @@ class WorkerMetrics:
         self.http_connections_opened = one(metrics.http_connections_opened)
         http_refused = shared.cells(metrics.http_refused, slot)
         self.http_refused = {reason: http_refused[reason,] for reason in HTTP_REFUSALS}
+        bodies_refused = shared.cells(metrics.bodies_refused, slot)
+        self.bodies_refused = {why: bodies_refused[why,] for why in REASONS}
         authentications = shared.cells(metrics.authentications, slot)
         self.authenticated = authentications["accepted",]
         self.not_authenticated = authentications["refused",]

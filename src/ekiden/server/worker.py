@@ -192,6 +192,7 @@ class _Worker:
             sampler = Sampler(self.metrics, store.counters, self.memory)
             self._start(self._sample(sampler), "sample")
             services = Services(self.config, store, self.clock, self.ids, me.id, self.memory)
+            sampler.watch_bodies(services.bodies.refused)
             stack.push_async_callback(services.close)
             self.bounces = HardBounces(services.directory, services.suppressions)
             stack.push_async_callback(self.bounces.close)

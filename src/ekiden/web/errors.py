@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ekiden.core.errors import EkidenError
 
 
 class RequestRefused(EkidenError):
     """Base."""
+
+
+REASONS: Final = ("TooLarge", "TooMany", "TooDeep", "Incomplete", "NoRoom")
+"""The names of all of them, for the metrics."""
 
 
 class TooLarge(RequestRefused):
