@@ -99,6 +99,7 @@ def test_an_installation_that_is_well(healthy: Installation) -> None:
         "outbound",
         "links",
         "queue",
+        "deliveries",
         "callbacks",
         "workers",
     }
@@ -389,6 +390,18 @@ def test_a_queue_that_nobody_works_on(healthy: Installation) -> None:
     assert [item[0] for item in found["queue"]] == ["fail", "warn"]
     assert "has been due for 2h" in found["queue"][0][1]
     assert found["queue"][1][1] == "held deliveries, which wait for a person: 1"
+
+
+def test_who_holds_what_is_under_way(healthy: Installation) -> None:
+    async def slow(rows: Rows) -> None:
+        many = [f"u{n}@slow.example" for n in range(150)]
+        await rows.message(*many, state=State.SENDING, due_in=-HOUR, age=HOUR, account="greedy")
+        await rows.message("a@x.example", state=State.SENDING)
+
+    healthy.fill(slow)
+    _, found = examined(healthy)
+    (one,) = found["deliveries"]
+    assert one == ("warn", "account greedy has 150 under way, the oldest for 1h (to slow.example)")
 
 
 def test_workers_alive_and_dead(healthy: Installation) -> None:

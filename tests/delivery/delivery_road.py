@@ -127,10 +127,23 @@ class Road:
         lives: int = 5 * DAY,
         smtputf8: bool = False,
         attempts: int = 1,
+        account: int = ACCOUNT,
     ) -> int:
         """Accept a message as intake does; its id."""
         new = self.message(
-            recipients, sender, content, notify, priority, ret, envid, orcpt, hand_over, lives, smtputf8, attempts
+            recipients,
+            sender,
+            content,
+            notify,
+            priority,
+            ret,
+            envid,
+            orcpt,
+            hand_over,
+            lives,
+            smtputf8,
+            attempts,
+            account,
         )
         await self.store.accept(self.worker.id, new)
         if hand_over:
@@ -153,10 +166,11 @@ class Road:
         lives: int = 5 * DAY,
         smtputf8: bool = False,
         attempts: int = 1,
+        account: int = ACCOUNT,
     ) -> NewMessage:
         now = self.clock.now()
         message = Message(
-            account_id=ACCOUNT,
+            account_id=account,
             id=self.ids.next(now),
             credential_id=0,
             sender=sender,
@@ -185,7 +199,7 @@ class Road:
             )
             for number, address in enumerate(recipients, 1)
         ]
-        return NewMessage(message, content, deliveries, [Event(ACCOUNT, message.id, 0, EventType.ACCEPTED, now)])
+        return NewMessage(message, content, deliveries, [Event(account, message.id, 0, EventType.ACCEPTED, now)])
 
     async def rows(self, table: Any, *conditions: Any) -> list[Any]:
         async with self.store.read() as connection:

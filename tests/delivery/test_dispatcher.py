@@ -290,10 +290,10 @@ async def test_one_slow_site_does_not_block_the_others(sqlite_store: Store, lab:
 
 async def test_capacity_ends_where_memory_ends(sqlite_store: Store, lab: Lab) -> None:
     async with road(sqlite_store, lab, queue_limit=10) as r:
-        assert r.dispatcher.capacity(10, 1000)
-        assert not r.dispatcher.capacity(11, 1000)
+        assert r.dispatcher.capacity(1, 10, 1000)
+        assert not r.dispatcher.capacity(1, 11, 1000)
         await r.drain()
-        assert not r.dispatcher.capacity(1, 1000)
+        assert not r.dispatcher.capacity(1, 1, 1000)
 
 
 async def test_contents_beyond_the_limit_are_loaded_again(sqlite_store: Store, lab: Lab) -> None:
@@ -398,7 +398,7 @@ async def test_nothing_is_begun_while_the_registration_does_not_count(sqlite_sto
         handed = r.message(["a@accept.lab.test"])
         await sqlite_store.accept(r.worker.id, handed)
         r.dispatcher.offer(list(handed.deliveries))
-        assert not r.dispatcher.capacity(1, 100)
+        assert not r.dispatcher.capacity(1, 1, 100)
         async with road(sqlite_store, lab) as other:
             for n in range(3):  # due, and another worker's: ours does not claim any more
                 message_id = await other.send(f"b{n}@accept.lab.test", hand_over=False)

@@ -43,6 +43,16 @@ class Everywhere:
         return []
 
 
+async def good(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Takes one message after the other."""
+    writer.write(b"220 good\r\n")
+    while line := await reader.readline():
+        if line.startswith(b"DATA"):
+            writer.write(b"354 Go\r\n")
+            await reader.readuntil(b"\r\n.\r\n")
+        writer.write(b"250 Ok\r\n")
+
+
 @asynccontextmanager
 async def peer(talk: Talk) -> AsyncIterator[int]:
     """Its port."""

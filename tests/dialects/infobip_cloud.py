@@ -105,7 +105,7 @@ class File(NamedTuple):
 class Nobody:
     """``Handover`` that takes nothing: messages stay in the store."""
 
-    def capacity(self, count: int, size: int) -> bool:
+    def capacity(self, account_id: int, count: int, size: int) -> bool:
         return False
 
     def offer(self, deliveries: list[Delivery]) -> None:

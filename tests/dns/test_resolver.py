@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import dns.rcode
 import pytest
@@ -12,6 +13,8 @@ from dns_peer import DnsPeer
 from ekiden.core.clock import ManualClock
 from ekiden.dns.config import DnsConfig
 from ekiden.dns.resolver import DnsResolver, DnsTemporary, MxHost, NoMailHost, NoSuchDomain, NullMx
+from ekiden.dns.turns import on_behalf_of
+from ekiden.net.clock import SystemClock
 from ekiden.net.network import OutsideLab
 
 
@@ -280,3 +283,129 @@ async def test_fresh_answers_that_there_are_not(peer: DnsPeer, resolver: DnsReso
     peer.rcodes["broken.test"] = dns.rcode.SERVFAIL
     with pytest.raises(DnsTemporary, match="SERVFAIL"):
         await resolver.fresh("broken.test", "TXT")
+
+
+# shares
+
+
+async def lookups(peer: DnsPeer, **settings: Any) -> DnsResolver:
+    config = DnsConfig(nameservers=("127.0.0.1",), port=peer.port, timeout=5.0, lifetime=5.0, **settings)
+    return DnsResolver(config, SystemClock(), loopback_only=True)
+
+
+async def ask_for(resolver: DnsResolver, account: int, name: str) -> list[str]:
+    on_behalf_of(account)
+    return await resolver.addresses(name)
+
+
+def flood(resolver: DnsResolver, accounts: int, names: int) -> list[asyncio.Task[list[str]]]:
+    """Names whose servers never answer."""
+    made = []
+    for n in range(names):
+        made.append(asyncio.create_task(ask_for(resolver, 100 + n % accounts, f"d{n}.silent.test")))
+    return made
+
+
+async def ended(tasks: list[asyncio.Task[list[str]]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_one_accounts_silent_names_leave_turns_for_others(peer: DnsPeer) -> None:
+    """Three thousand names whose servers never answer: another's name is answered at once."""
+    peer.records["mx.good.test", "A"] = ["127.0.0.9"]
+    peer.silent = {f"d{n}.silent.test" for n in range(3000)}
+    resolver = await lookups(peer, concurrency=8, slow_concurrency=16)
+    tasks = flood(resolver, 1, 3000)
+    while not resolver.turns.fast.wanted:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    async with asyncio.timeout(3):
+        assert await ask_for(resolver, 1, "mx.good.test") == ["127.0.0.9"]
+    greedy = resolver.turns.holders()[0]
+    assert (greedy.key, greedy.waiting > 2000) == (100, True)
+    await ended(tasks)
+
+
+async def test_slow_names_of_many_accounts_give_up_their_turns(peer: DnsPeer) -> None:
+    """Their shares are everything there is: what is slow is given up, with a reason that may pass."""
+    peer.records["mx.good.test", "A"] = ["127.0.0.9"]
+    peer.silent = {f"d{n}.silent.test" for n in range(500)}
+    resolver = await lookups(peer, concurrency=8, slow_concurrency=8, slow_after=0.2)
+    tasks = flood(resolver, 50, 500)
+    while resolver.turns.slow.free:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    async with asyncio.timeout(4):
+        assert await ask_for(resolver, 1, "mx.good.test") == ["127.0.0.9"]
+    assert resolver.turns.given_up > 0
+    done = [task for task in tasks if task.done()]
+    assert all(isinstance(task.exception(), DnsTemporary) for task in done)
+    await ended(tasks)
+
+
+async def test_nobody_waits_for_the_turn_of_another(peer: DnsPeer) -> None:
+    """The same name, behind two hundred others of the greedy account and first for the victim."""
+    peer.records["mx.good.test", "A"] = ["127.0.0.9"]
+    peer.silent = {f"d{n}.silent.test" for n in range(200)}
+    resolver = await lookups(peer, concurrency=4, slow_concurrency=4)
+    tasks = flood(resolver, 1, 200)
+    tasks.append(asyncio.create_task(ask_for(resolver, 100, "mx.good.test")))
+    while not resolver.turns.fast.wanted:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    async with asyncio.timeout(3):
+        assert await ask_for(resolver, 1, "mx.good.test") == ["127.0.0.9"]
+    await ended(tasks)
+
+
+async def test_failures_are_remembered_longer_each_time(peer: DnsPeer) -> None:
+    """RFC 9520 §3.2."""
+    peer.rcodes["broken.test"] = dns.rcode.SERVFAIL
+    clock = ManualClock()
+    config = DnsConfig(nameservers=("127.0.0.1",), port=peer.port, failure_ttl=5.0, failure_max_ttl=12.0)
+    resolver = DnsResolver(config, clock, loopback_only=True)
+    for wait in (5, 10, 12, 12):
+        with pytest.raises(DnsTemporary):
+            await resolver.txt("broken.test")
+        asked = peer.asked["broken.test", "TXT"]
+        clock.advance(wait * 1000 - 500)
+        with pytest.raises(DnsTemporary):
+            await resolver.txt("broken.test")
+        assert peer.asked["broken.test", "TXT"] == asked
+        clock.advance(1000)
+    peer.rcodes.clear()
+    peer.records["broken.test", "TXT"] = ['"mended"']
+    clock.advance(20_000)
+    assert await resolver.txt("broken.test") == ["mended"]
+
+
+async def test_of_hundreds_of_hosts_the_best_are_kept(peer: DnsPeer) -> None:
+    peer.records["many.test", "MX"] = [f"{n} mx{n}.many.test." for n in range(400, 0, -1)]
+    peer.truncate = {"many.test"}
+    resolver = await lookups(peer, max_records=20)
+    hosts = await resolver.mx("many.test")
+    assert [host.preference for host in hosts] == list(range(1, 21))
+
+
+async def test_answers_that_are_too_large_are_failures(peer: DnsPeer) -> None:
+    """64 KB of compressed names are half a second of parsing."""
+    peer.records["large.test", "TXT"] = [f'"{n:05}{"x" * 240}"' for n in range(200)]
+    peer.truncate = {"large.test"}
+    resolver = await lookups(peer)
+    with pytest.raises(DnsTemporary):
+        await resolver.txt("large.test")
+    peer.records["large.test", "TXT"] = [f'"{n:05}{"x" * 240}"' for n in range(50)]
+    resolver.forget()
+    assert len(await resolver.txt("large.test")) == 50
+
+
+async def test_the_cache_is_bounded_in_octets(peer: DnsPeer) -> None:
+    for n in range(40):
+        peer.records[f"t{n}.test", "TXT"] = [f'"{"x" * 250}" "{"y" * 250}"'] * 1
+    resolver = await lookups(peer, cache_memory=10_000)
+    for n in range(40):
+        await resolver.txt(f"t{n}.test")
+    asked = peer.asked.total()
+    await resolver.txt("t39.test")
+    assert peer.asked.total() == asked, "the youngest is remembered"
+    await resolver.txt("t0.test")
+    assert peer.asked.total() == asked + 1, "the oldest had to go"

@@ -114,3 +114,23 @@ def test_the_books_balance(total: int, share: float, steps: list[tuple[str, int,
     for item in taken:
         shares.give(*item)
     assert (shares.free, shares.holders()) == (total, [])
+
+
+def test_what_moves_to_another_key_is_judged_as_if_it_were_new() -> None:
+    shares = Shares(8)
+    for _ in range(4):
+        assert shares.take("a")
+    assert not shares.take("a")
+    assert shares.move("a", "a")
+    assert shares.move("a", "b")
+    assert (shares.held("a"), shares.held("b"), shares.free) == (3, 1, 4)
+    for _ in range(2):
+        assert shares.take("c")
+    assert not shares.take("c"), "it has its share of what the others leave"
+    assert not shares.move("a", "c"), "also of what another gives up"
+    held = {holder.key: holder.held for holder in shares.holders()}
+    assert sum(held.values()) + shares.free == 8
+    for key, count in held.items():
+        shares.give(key, count)
+    assert shares.free == 8
+    assert not shares.wanted

@@ -49,7 +49,7 @@ class Mailbox:
         self.deliveries: list[Delivery] = []
         self.broken = False
 
-    def capacity(self, count: int, size: int) -> bool:
+    def capacity(self, account_id: int, count: int, size: int) -> bool:
         if self.broken:
             raise RuntimeError("a fault of ours")
         return True

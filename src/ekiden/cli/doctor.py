@@ -24,6 +24,7 @@ from ekiden.cli.doctor_checks import (
     check_workers,
     find,
 )
+from ekiden.cli.doctor_delivery import check_deliveries
 from ekiden.cli.doctor_dns import check_hostname, check_outbound, check_resolver
 from ekiden.cli.doctor_domains import check_domains, check_sender_record
 from ekiden.cli.doctor_files import check_files, check_limits
@@ -55,6 +56,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     check_outbound,
     check_links,
     check_queue,
+    check_deliveries,
     check_callbacks,
     check_workers,
 )

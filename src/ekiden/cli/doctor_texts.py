@@ -25,6 +25,7 @@ TEXTS = Texts(
         "Database": "データベース",
         "Clock": "時計",
         "Queue": "キュー",
+        "Deliveries": "配送",
         "Workers": "ワーカー",
         "DNS": "DNS",
         "Sender record": "送信元レコード",
@@ -165,6 +166,14 @@ TEXTS = Texts(
         ),
         "{counts}": "{counts}",
         "empty": "空です",
+        "account {name} has {count} under way, the oldest for {length} (to {domain})": (
+            "アカウント {name} の配送 {count} 件が処理中で、最も古いものは {length} 前からです (宛先 {domain})"
+        ),
+        "slow servers hold them: ekiden queue shape; ekiden queue hold --account NAME --domain DOMAIN": (
+            "遅い相手サーバーが原因です。ekiden queue shape で確認し、"
+            "ekiden queue hold --account NAME --domain DOMAIN で止められます"
+        ),
+        "{count} under way": "処理中 {count} 件",
         "held deliveries, which wait for a person: {count}": "{count} 件の配送が保留中で、担当者を待っています",
         "ekiden queue list --state held; then ekiden queue release or cancel": (
             "ekiden queue list --state held で確認し、ekiden queue release か cancel を実行してください"

@@ -21,6 +21,7 @@ from ekiden.core.errors import BadAddress
 from ekiden.core.states import Cause, State
 from ekiden.delivery.address_check_rules import is_disposable, is_role, suggestion
 from ekiden.dns.resolver import DnsTemporary, NoMailHost, NoSuchDomain, NullMx
+from ekiden.dns.turns import on_behalf_of
 from ekiden.store.retention import first_id
 from ekiden.store.tables import delivery, suppression
 from ekiden.store.tables import domain as domain_table
@@ -100,6 +101,7 @@ class AddressChecks:
             address = parse_address(text)
         except BadAddress:
             return AddressCheck(text, False, "false", "high", details=("invalid_syntax",))
+        on_behalf_of(("address check", account_id))
         host = await self._mail_host(address.domain)
         known = await self._known(account_id, address)
         mailbox, reason = host.mailbox, host.reason

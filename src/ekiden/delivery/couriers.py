@@ -1,7 +1,8 @@
 """The connections: one task each, working off the ready queue of its site until that is empty.
 
-How many a site gets follows from what it bears (``Site.window``); how many there are in all is bounded. When the
-bound is reached, sites that wait are served in turn as connections end.
+How many a site gets follows from what it bears (``Site.window``); how many there are in all is bounded, and shared
+by the accounts whose mail they carry, so that one whose peers are slow leaves room for the others. Sites that may
+not have one yet are served in turn as connections end; when none ends, slow attempts give way (``relieve``).
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from ekiden.delivery.retry import Schedule
 from ekiden.delivery.routing import Unroutable
 from ekiden.delivery.session import Connector, NotConnected, Session, lines_of
 from ekiden.delivery.site import Site
+from ekiden.dns.turns import on_behalf_of
+from ekiden.limits.shares import Shares
 from ekiden.smtp.reply import Reply
 from ekiden.smtp.transaction import Transaction, TransactionRecipient
 from ekiden.store.api import StoreError
@@ -36,7 +39,44 @@ from ekiden.store.standing import Standing
 
 _YIELD = 0.05  # seconds; see ``Couriers.busy``
 _FAIR_SHARE = 20  # transactions that a connection may still do while other sites wait for a connection
+_TELL = 60.0  # seconds between two lines about who holds the connections
+_MOST_CUTS = 10  # attempts that give way at a time
+_PATIENCE_WITH_VERDICTS = 10  # times ``yield_after``: whoever breaks off with the content sent risks a duplicate
+_MOST_REPEATED = 2_000  # characters of what was seen when a site was found down, for those that were not dialled
 _log = structlog.get_logger("ekiden.delivery")
+
+
+class Work:
+    """What one connection does now, and for whom: ``account`` holds its place."""
+
+    __slots__ = ("account", "began", "cut", "parcel", "places", "session", "site", "task")
+
+    def __init__(self, site: Site, account: int, places: Shares) -> None:
+        self.site = site
+        self.account = account
+        self.places = places
+        self.session: Session | None = None
+        self.parcel: Parcel | None = None
+        self.began = 0.0
+        """When the attempt began; 0: it has none."""
+        self.cut = ""
+        """Why the attempt is broken off."""
+        self.task: asyncio.Task[None] | None = None
+
+    def move(self, account: int) -> bool:
+        """Work for ``account`` from now on, if it may hold the place."""
+        if account != self.account and not self.places.move(self.account, account):
+            return False
+        self.account = account
+        return True
+
+    def give_way(self, why: str) -> None:
+        """Break the attempt off. Its deliveries are deferred."""
+        self.cut = why
+        if self.session is not None:
+            self.session.cut(why)
+        elif self.task is not None:
+            self.task.cancel()
 
 
 class Couriers:
@@ -65,8 +105,13 @@ class Couriers:
         self._schedule = Schedule.of(config.retry, config.jitter)
         self._tasks: set[asyncio.Task[None]] = set()
         self._goodbyes: set[asyncio.Task[None]] = set()
-        self._hungry: dict[int, Site] = {}
-        self._resting: dict[asyncio.Future[bool], None] = {}
+        self.places = Shares(config.max_connections)
+        """Of connections, by account."""
+        self.works: set[Work] = set()
+        self._told_until = 0.0
+        self._hungry: dict[int, dict[int, Site]] = {}
+        """By account, the sites that want a connection for it."""
+        self._resting: dict[asyncio.Future[bool], Work] = {}
         """Connections without work, of all sites, the one that has rested longest first."""
         self._stopping = False
         self._abandoned = False
@@ -87,19 +132,34 @@ class Couriers:
                     site.coming += 1
             elif not site.may_connect:
                 return
-            elif len(self._tasks) >= self._config.max_connections:
-                self._hungry.setdefault(id(site), site)
-                for waiter in self._resting:
-                    if not waiter.done():
-                        waiter.set_result(False)  # its place is wanted
-                        break
-                return
             else:
+                accounts = site.accounts()
+                account = next((one for one in accounts if self.places.take(one)), None)
+                if account is None:
+                    for one in accounts:
+                        self._hungry.setdefault(one, {})[id(site)] = site
+                    self._wake_for(accounts)
+                    return
                 site.coming += 1
                 site.connections += 1
-                task = asyncio.create_task(self._run(site), name=f"courier {site.route.site}")
+                work = Work(site, account, self.places)
+                self.works.add(work)
+                work.task = task = asyncio.create_task(self._run(work), name=f"courier {site.route.site}")
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
+
+    def _wake_for(self, accounts: Collection[int]) -> None:
+        """A connection that rests ends: its place is wanted. One of ``accounts`` if there is, else any."""
+        others: asyncio.Future[bool] | None = None
+        for waiter, work in self._resting.items():
+            if waiter.done():
+                continue
+            if work.account in accounts:
+                waiter.set_result(False)
+                return
+            others = others or waiter
+        if others is not None and not self.places.free:
+            others.set_result(False)
 
     async def stop(self, timeout: float) -> None:
         """Begin nothing more; what is under way has ``timeout`` seconds to finish, then it is cut off."""
@@ -130,11 +190,13 @@ class Couriers:
     def count(self) -> int:
         return len(self._tasks)
 
-    async def _run(self, site: Site) -> None:
+    async def _run(self, work: Work) -> None:
+        site = work.site
         session: Session | None = None
         parcel: Parcel | None = None
         coming = True
         config = self._config
+        clock = self._clock.monotonic
         try:
             while True:
                 if not self._reporter.has_room:
@@ -143,28 +205,32 @@ class Couriers:
                     await asyncio.sleep(_YIELD)
                 if self._clock.monotonic() >= self._standing.until:
                     await self._stand_by()
-                parcel = None if self._stopping else site.take()
+                parcel = work.parcel = None if self._stopping else site.take(work.move)
                 if coming:
                     coming = False
                     site.coming -= 1
                 if parcel is None:
-                    if session is None or self._stopping or self._hungry or not await self._idle(site):
+                    work.began = 0.0
+                    if session is None or self._stopping or site.parcels or self._is_wanted(work):
+                        break
+                    if not await self._idle(work):
                         break
                     coming = True
                     continue
-                if site.is_broken(self._clock.monotonic()):
+                work.began = clock()
+                if site.is_broken(work.began):
                     self.refuse(site, parcel.letter, parcel.deliveries)
                     continue
                 if session is not None:
-                    if self._hungry and session.sent >= _FAIR_SHARE:
+                    if session.sent >= _FAIR_SHARE and self._is_wanted(work):
                         site.put_back(parcel)
                         parcel = None
                         break
                     if session.dead or session.sent >= config.max_deliveries_per_connection:
                         self._part(site, session)
-                        session = None
+                        session = work.session = None
                 if session is None:
-                    session = await self._connect(site, parcel)
+                    session = work.session = await self._connect(site, parcel)
                     if session is None:
                         parcel = None
                         break
@@ -172,11 +238,18 @@ class Couriers:
                         site.put_back(parcel)  # to connect took longer than our lease
                         parcel = None
                         continue
-                if not await self._deliver(site, session, parcel):
+                if not await self._deliver(site, session, parcel) or work.cut:
                     self._part(site, session)
-                    session = None
+                    session = work.session = None
                 parcel = None
+                work.began = 0.0
+                if work.cut:
+                    break
         except asyncio.CancelledError:
+            if work.cut and parcel is not None and not self._stopping:
+                # While it was being connected.
+                self._settle(parcel, outcome.no_connection(work.cut), None)
+                return
             if parcel is not None and not self._abandoned:
                 self._settle(parcel, outcome.our_fault("cut off because this worker stopped"), session)
             if session is not None:
@@ -195,6 +268,8 @@ class Couriers:
         finally:
             if coming:
                 site.coming -= 1
+            self.works.discard(work)
+            self.places.give(work.account)
             site.connections -= 1
             site.last_used = self._clock.monotonic()
             if session is not None:
@@ -212,18 +287,74 @@ class Couriers:
         while not self._stopping and not await self._standing.wait(1.0):
             pass
 
-    def _serve_hungry(self) -> None:
-        while self._hungry and len(self._tasks) < self._config.max_connections and not self._stopping:
-            self.call(self._hungry.pop(next(iter(self._hungry))))
+    def _is_wanted(self, work: Work) -> bool:
+        """Whether a site waits for the place of ``work``: one of its account, or of one that holds less."""
+        if not self._hungry:
+            return False
+        held = self.places.held
+        return any(one == work.account or held(one) < held(work.account) for one in self._hungry)
 
-    async def _idle(self, site: Site) -> bool:
+    def _serve_hungry(self) -> None:
+        while self._hungry and not self._stopping:
+            for account in sorted(self._hungry, key=self.places.held):
+                if self.places.may_take(account):
+                    break
+            else:
+                return
+            sites = self._hungry[account]
+            site = sites.pop(next(iter(sites)))
+            if not sites:
+                del self._hungry[account]
+            self.call(site)
+
+    @property
+    def sites_waiting(self) -> int:
+        return sum(len(sites) for sites in self._hungry.values())
+
+    def relieve(self) -> None:
+        """What is slow gives way to what is young: called about once a second.
+
+        Whoever waits for a connection and holds fewer than others gets those whose attempts have taken longest; of
+        its own ones, too, since they are what keeps it from having more.
+        """
+        self._metrics.waiting_for_connection(self.sites_waiting)
+        if not self._hungry or self._stopping:
+            return
+        self._serve_hungry()
+        now = self._clock.monotonic()
+        patience = self._config.yield_after
+        wanted = min(_MOST_CUTS, self.sites_waiting)
+        slow = sorted((work for work in self.works if work.began and not work.cut), key=lambda work: work.began)
+        for work in slow:
+            took = now - work.began
+            if not wanted or took < patience:
+                return
+            session = work.session
+            if session is not None and session.awaits_verdict and took < patience * _PATIENCE_WITH_VERDICTS:
+                continue
+            if self._is_wanted(work):
+                wanted -= 1
+                self._metrics.gave_way()
+                work.give_way(f"cut off after {took:.0f} s: the server is slow, and others need the connection")
+                self._tell(now)
+
+    def _tell(self, now: float) -> None:
+        """In the log, now and then: who holds the connections."""
+        if now < self._told_until:
+            return
+        self._told_until = now + _TELL
+        holders = {str(item.key): item.held for item in self.places.holders(5)}
+        _log.warning("slow attempts give way: connections are scarce", accounts=holders, sites=self.sites_waiting)
+
+    async def _idle(self, work: Work) -> bool:
         """Wait for work for a while. False: none came."""
+        site = work.site
         if not site.alive or len(site.idle) + 1 >= site.connections:
             site.rest()
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[bool] = loop.create_future()
         site.idle.append(waiter)
-        self._resting[waiter] = None
+        self._resting[waiter] = work
         timer = loop.call_later(self._config.idle_timeout, _answer, waiter, False)
         try:
             return await waiter
@@ -234,10 +365,13 @@ class Couriers:
                 site.idle.remove(waiter)
 
     def _part(self, site: Site, session: Session) -> None:
-        """Say goodbye in the background."""
+        """Say goodbye in the background; when too many do that already, cut."""
         site.alive -= 1
         self._metrics.connection_closed()
-        self._later(session.quit())
+        if len(self._goodbyes) < self._config.max_connections:
+            self._later(session.quit())
+        else:
+            session.abort()
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -251,6 +385,7 @@ class Couriers:
         started = self._clock.now()
         now = self._clock.monotonic
         site.dialling += 1
+        on_behalf_of(("delivery", parcel.letter.message.account_id))
         try:
             session = await self._connector.open(site.route)
         except Unroutable as error:
@@ -288,9 +423,10 @@ class Couriers:
             site.put_back(Parcel(letter, parcel.deliveries[session.max_recipients :]))
             del parcel.deliveries[session.max_recipients :]
         size = letter.message.size
-        large = size >= LARGE and letter.content is None
-        if large:
-            await self._letters.reserve(size)
+        account = letter.message.account_id
+        reserved = 0
+        if size >= LARGE and letter.content is None:
+            reserved = await self._letters.reserve(account, size)
         try:
             content = letter.content
             if content is None:
@@ -305,8 +441,8 @@ class Couriers:
             self._settle(parcel, outcome.our_fault(f"the content could not be read: {error}"), None)
             return True
         finally:
-            if large:
-                self._letters.unreserve(size)
+            if reserved:
+                self._letters.unreserve(account, reserved)
         if not result.reusable and session.worn_out(result) and not parcel.resent:
             parcel.resent = True
             site.put_back(parcel)
@@ -364,6 +500,8 @@ class Couriers:
         assert site.trouble is not None
         verdict, dialogue, host, address = site.trouble
         remark = "# not dialled: the site was found down a moment ago; what was seen then:"
+        if len(dialogue) > _MOST_REPEATED:
+            remark, dialogue = f"{remark}\n# …", dialogue[-_MOST_REPEATED:].partition("\n")[2]
         self.settle(letter, deliveries, verdict, self._clock.now(), host, address, f"{remark}\n{dialogue}")
 
     def _settle(self, parcel: Parcel, verdict: Verdict, session: Session | None) -> None:

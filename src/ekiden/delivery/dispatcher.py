@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import random
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 import structlog
@@ -33,6 +33,8 @@ from ekiden.delivery.routing import Route, Router, Unroutable
 from ekiden.delivery.session import Connector
 from ekiden.delivery.site import Site
 from ekiden.dns.resolver import Resolver
+from ekiden.dns.turns import on_behalf_of
+from ekiden.limits.memory import Memory
 from ekiden.net.destinations import Destinations
 from ekiden.net.network import Network
 from ekiden.net.tls import client_context
@@ -42,11 +44,14 @@ from ekiden.store.standing import Standing
 
 _IDLE_POLL = 1.0  # seconds: how soon work that another worker queued is noticed
 _PROBE = 32  # deliveries to claim at a time while what comes goes straight back
-_REFUSE_HANDOVER = 0.5  # seconds without handover after a handed-over delivery found its site full
+_REFUSE_HANDOVER = 0.5  # seconds without handover of an account of which a delivery found its site full
 _FORGET_SITE = 600.0
 _STRAY_AGE = 120 * SECOND
 _LOOK_FOR_STRAYS = 60.0
-_MOST_LOOKUPS = 100
+_SHARE_WAIT = 5.0  # seconds, at least, that a delivery waits whose account has its share of places
+_ACCOUNTS = 64  # whose turn it is at one claim
+_RELIEF = 1.0  # seconds between two looks at who waits for a connection
+_IN_ORDER = 2.0  # seconds without a claim in order after one that was of little use
 _log = structlog.get_logger("ekiden.delivery")
 
 
@@ -69,6 +74,7 @@ class Dispatcher:
         tls: ssl.SSLContext | None = None,
         rng: random.Random | None = None,
         destinations: Destinations | None = None,
+        memory: Memory | None = None,
         bounced: Callable[[Outcome], None] | None = None,
         standing: Standing | None = None,
     ) -> None:
@@ -77,6 +83,7 @@ class Dispatcher:
         ``bounced`` is told of each delivery that was refused for good, once that is on stable storage.
 
         ``hostname``: our name in EHLO and in reports; empty: ``config.helo``. ``destinations``: see ``Router``.
+        ``memory``: the worker's budget.
 
         ``share``: how many workers of this node share ``site_concurrency`` and ``memory_limit``.
         """
@@ -95,11 +102,11 @@ class Dispatcher:
         self._router = Router(
             resolver, clock, config, own_names=own_names, destinations=destinations, rng=self._rng
         )
-        self._letters = Letters(store, config.memory_limit // max(1, share))
+        self._letters = Letters(store, config.memory_limit // share, config.queue_limit, memory)
         notifier = Notifier(store, clock, ids, config, hostname)
         self._wake = asyncio.Event()
         self._reporter = Reporter(store, self._worker, clock, self._metrics, notifier, self._wake.set, bounced)
-        self._couriers = Couriers(
+        self.couriers = Couriers(
             clock=clock,
             config=config,
             connector=Connector(
@@ -113,16 +120,21 @@ class Dispatcher:
             standing=standing,
         )
         self._sites: dict[str, Site] = {}
-        self._looking_up: dict[str, list[tuple[Letter, Delivery]]] = {}
+        self._looking_up: dict[tuple[int, str], list[tuple[Letter, Delivery]]] = {}
         self._lookups: set[asyncio.Task[None]] = set()
-        self._lookup_turns = asyncio.Semaphore(_MOST_LOOKUPS)
         self._claims_over = asyncio.Event()
         self._claims_over.set()
-        self._no_handover_until = 0.0
+        self._no_handover_until: dict[int, float] = {}
         self._stopping = False
         self._postponed = 0
         self._backlog = False
         """Something was not handed over: it is due in the store already."""
+        self._behind = False
+        """More is due than one claim takes: every second claim goes by account."""
+        self._in_turn = False
+        self._last_account = 0
+        self._in_order_from = 0.0
+        self._next_relief = 0.0
         self._next_sweep = clock.monotonic() + _FORGET_SITE
         self._strays: set[DeliveryKey] = set()
         self._next_look = clock.monotonic() + _LOOK_FOR_STRAYS
@@ -134,15 +146,16 @@ class Dispatcher:
 
         Only as long as the contents that wait fit into memory: to read them again would cost more than it saves.
         """
-        self._couriers.busy = lambda: self._letters.has_room and busy()
+        self.couriers.busy = lambda: self._letters.has_room and busy()
 
-    def capacity(self, count: int, size: int) -> bool:
+    def capacity(self, account_id: int, count: int, size: int) -> bool:
         """Whether ``count`` deliveries of a message of ``size`` octets may be handed over in memory."""
         if (
             not self._stopping
-            and self._letters.deliveries + count <= self._config.queue_limit
+            and self._letters.places.may_take(account_id, count)
             and self._reporter.has_room
-            and self._no_handover_until <= self._clock.monotonic() < self._standing.until
+            and self._clock.monotonic() < self._standing.until
+            and not self._pauses(account_id)
         ):
             return True
         # Intake queues it; look for it as soon as there is room.
@@ -154,13 +167,32 @@ class Dispatcher:
         before = self._postponed
         for delivery in deliveries:
             self._take_in(delivery)
-        if self._postponed != before:
-            self._no_handover_until = self._clock.monotonic() + _REFUSE_HANDOVER
+        if self._postponed != before and deliveries:
+            if len(self._no_handover_until) >= _ACCOUNTS:
+                self._no_handover_until.clear()
+            account_id = deliveries[0].message.account_id
+            self._no_handover_until[account_id] = self._clock.monotonic() + _REFUSE_HANDOVER
+
+    def _pauses(self, account_id: int) -> bool:
+        """Whether something of the account, handed over a moment ago, had to go back."""
+        if not self._no_handover_until:
+            return False
+        until = self._no_handover_until.get(account_id)
+        if until is None or until > self._clock.monotonic():
+            return until is not None
+        del self._no_handover_until[account_id]
+        return False
 
     # from a delivery to its site
 
     def _take_in(self, delivery: Delivery) -> None:
         letter = self._letters.admit(delivery)
+        if letter is None:
+            self._postponed += 1
+            due_at = self._clock.now() + round(_SHARE_WAIT * (1 + self._rng.random()) * SECOND)
+            self._reporter.release([Release(delivery, due_at, "waits: its account has its share of the worker")])
+            self._metrics.released(1)
+            return
         if self._stopping:
             self._give_back(letter, [delivery])
             return
@@ -169,32 +201,35 @@ class Dispatcher:
         if route is not None:
             self._enqueue(route, letter, delivery)
             return
-        waiting = self._looking_up.get(domain)
+        # Each account for itself: nobody waits for a turn of another's.
+        key = (delivery.message.account_id, domain)
+        waiting = self._looking_up.get(key)
         if waiting is not None:
             waiting.append((letter, delivery))
             return
-        self._looking_up[domain] = [(letter, delivery)]
-        task = asyncio.create_task(self._look_up(domain), name=f"route {domain}")
+        self._looking_up[key] = [(letter, delivery)]
+        task = asyncio.create_task(self._look_up(key), name=f"route {domain}")
         self._lookups.add(task)
         task.add_done_callback(self._lookups.discard)
 
-    async def _look_up(self, domain: str) -> None:
+    async def _look_up(self, key: tuple[int, str]) -> None:
+        account, domain = key
+        on_behalf_of(("delivery", account))
         started = self._clock.now()
         route: Route | None = None
         try:
-            async with self._lookup_turns:
-                route = await self._router.route(domain)
+            route = await self._router.route(domain)
             verdict = None
         except Unroutable as error:
             verdict = error.verdict
         except Exception as error:
             _log.exception("a domain could not be routed", domain=domain)
             verdict = outcome.our_fault(f"internal error: {type(error).__name__}: {error}")
-        for letter, delivery in self._looking_up.pop(domain, ()):
+        for letter, delivery in self._looking_up.pop(key, ()):
             if route is not None:
                 self._enqueue(route, letter, delivery)
             elif verdict is not None:
-                self._couriers.settle(letter, [delivery], verdict, started, dialogue=f"# {verdict.text}")
+                self.couriers.settle(letter, [delivery], verdict, started, dialogue=f"# {verdict.text}")
 
     def _enqueue(self, route: Route, letter: Letter, delivery: Delivery) -> None:
         site = self._sites.get(route.site)
@@ -208,18 +243,19 @@ class Dispatcher:
             )
         site.route = route
         now = self._clock.monotonic()
+        account = letter.message.account_id
         if self._stopping:
             self._give_back(letter, [delivery])
         elif site.is_broken(now):
-            self._couriers.refuse(site, letter, [delivery])
-        elif site.is_full(now, self._config.queue_limit - self._letters.deliveries, self._config.ready_limit):
+            self.couriers.refuse(site, letter, [delivery])
+        elif site.is_full(now, self._letters.places.free, self._config.ready_limit, account):
             self._postponed += 1
             due_at = site.postpone(now, self._clock.now(), self._rng.random())
             self._letters.discharge(letter)
             self._reporter.release([Release(delivery, due_at, f"waits for its turn at {_short(route.site)}")])
             self._metrics.released(1)
         elif site.put(letter, delivery):
-            self._couriers.call(site)
+            self.couriers.call(site)
 
     def _give_back(self, letter: Letter, deliveries: list[Delivery]) -> None:
         now = self._clock.now()
@@ -263,6 +299,9 @@ class Dispatcher:
             except Exception:
                 _log.exception("due deliveries could not be claimed")
             self._metrics.in_memory(self._letters.deliveries)
+            if self._clock.monotonic() >= self._next_relief:
+                self._next_relief = self._clock.monotonic() + _RELIEF
+                self.couriers.relieve()
             self._sweep()
             await self._free_strays()
             if pause > 0:
@@ -274,16 +313,39 @@ class Dispatcher:
         due = await self._store.next_due(now)
         if due is None or due > now:
             return (_IDLE_POLL if due is None else min(_IDLE_POLL, (due - now) / 1000)), self._config.claim_batch
-        claimed = await self._store.claim(self._worker, now, limit)
+        accounts = await self._next_accounts() if self._behind else None
+        if accounts is not None and not accounts:
+            return 0.05, size
+        claimed = await self._store.claim(self._worker, now, limit, accounts or ())
         before = self._postponed
         for delivery in claimed:
             self._take_in(delivery)
-        if claimed and self._postponed - before > len(claimed) // 2:
+        useless = bool(claimed) and self._postponed - before > len(claimed) // 2
+        if accounts is None:
+            self._behind = useless or len(claimed) == limit
+            if useless:
+                self._in_order_from = self._clock.monotonic() + _IN_ORDER
+        if useless:
             # Most of what is due now is for sites that are full: go on, for what is behind it, but gently.
             return 0.05, max(_PROBE, size // 2)
         if not claimed:
             return 0.05, size
+        if accounts is not None:
+            return 0.0, size
         return (0.0 if len(claimed) == limit else 0.01), min(self._config.claim_batch, size * 2)
+
+    async def _next_accounts(self) -> Sequence[int] | None:
+        """Whose turn it is at the next claim; ``None``: whoever has waited longest.
+
+        What is due longest may be a million deliveries of one account. While more is due than a claim takes,
+        every second one asks account by account instead, and leaves those out that have their share of places.
+        """
+        self._in_turn = not self._in_turn or self._clock.monotonic() < self._in_order_from
+        if not self._in_turn:
+            return None
+        found = await self._store.waiting_accounts(self._last_account, _ACCOUNTS)
+        self._last_account = found[-1] if len(found) == _ACCOUNTS else 0
+        return [account for account in found if self._letters.places.may_take(account)]
 
     async def _pause(self, seconds: float) -> None:
         try:
@@ -345,8 +407,8 @@ class Dispatcher:
         self._looking_up.clear()
         for task in self._lookups:
             task.cancel()
-        self._couriers.stop_idle(self._sites.values())
-        await self._couriers.stop(timeout)
+        self.couriers.stop_idle(self._sites.values())
+        await self.couriers.stop(timeout)
         await self._claims_over.wait()
         self._reporter.close()
 
@@ -366,7 +428,7 @@ class Dispatcher:
 
     def _cut(self) -> None:
         self._stopping = True
-        self._couriers.abandon()
+        self.couriers.abandon()
         for task in self._lookups:
             task.cancel()
         self._looking_up.clear()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from ekiden.limits.memory import Memory
+from ekiden.limits.shares import Shares
 from ekiden.store.api import Store
 from ekiden.store.records import Delivery, Message
 
@@ -39,20 +41,33 @@ class Parcel:
 
 
 class Letters:
-    def __init__(self, store: Store, memory_limit: int) -> None:
+    def __init__(self, store: Store, memory_limit: int, queue_limit: int, memory: Memory | None = None) -> None:
+        """``memory_limit``: octets of contents that wait here; ``queue_limit``: deliveries. Both are shared by the
+        accounts. ``memory``: the worker's budget, which contents are counted in as well.
+        """
         self._store = store
-        self._limit = memory_limit
+        self._octets = Shares(max(1, memory_limit))
+        self._large = Shares(max(1, memory_limit))
+        self._memory = memory
         self._letters: dict[tuple[int, int], Letter] = {}
-        self._large = 0
-        self._waiting: list[asyncio.Future[None]] = []
+        self.places = Shares(queue_limit)
+        """Of deliveries in memory, by account: ``admit`` takes one, ``discharge`` gives it back."""
         self.deliveries = 0
         """In memory, all messages together."""
-        self.held = 0
-        """Octets of contents that wait in memory."""
 
-    def admit(self, delivery: Delivery) -> Letter:
-        """A delivery comes into memory. A content that it brings is kept if there is room, else loaded again."""
+    @property
+    def held(self) -> int:
+        """Octets of contents that wait in memory."""
+        return self._octets.total - self._octets.free
+
+    def admit(self, delivery: Delivery) -> Letter | None:
+        """A delivery comes into memory. A content that it brings is kept if there is room, else loaded again.
+
+        ``None``: its account has its share of places already, and the delivery should wait in the store.
+        """
         message = delivery.message
+        if not self.places.take(message.account_id):
+            return None
         key = (message.account_id, message.id)
         letter = self._letters.get(key)
         if letter is None:
@@ -69,29 +84,37 @@ class Letters:
     @property
     def has_room(self) -> bool:
         """A good part of the memory for contents is free."""
-        return self.held * 4 < self._limit * 3
+        return self._octets.free * 4 > self._octets.total
 
     def has(self, account_id: int, message_id: int) -> bool:
         return (account_id, message_id) in self._letters
 
     def discharge(self, letter: Letter, count: int = 1) -> bool:
         """``count`` deliveries leave. True: they were the last of their message here."""
+        message = letter.message
+        self.places.give(message.account_id, count)
         self.deliveries -= count
         letter.open -= count
         if letter.open:
             return False
-        message = letter.message
         self._letters.pop((message.account_id, message.id), None)
-        self.held -= letter.held
-        letter.held = 0
+        if letter.held:
+            self._octets.give(message.account_id, letter.held)
+            if self._memory is not None:
+                self._memory.give(message.account_id, letter.held)
+            letter.held = 0
         return True
 
     def _hold(self, letter: Letter, content: bytes) -> None:
+        account = letter.message.account_id
         size = len(content)
-        if self.held + size <= self._limit:
-            letter.content = content
-            letter.held = size
-            self.held += size
+        if not self._octets.take(account, size):
+            return
+        if self._memory is not None and not self._memory.take(account, size):
+            self._octets.give(account, size)
+            return
+        letter.content = content
+        letter.held = size
 
     async def content(self, letter: Letter) -> bytes | None:
         """What goes on the wire: loaded once, even when several connections want it. ``None``: gone.
@@ -115,21 +138,21 @@ class Letters:
             self._hold(letter, content)
         return content
 
-    async def reserve(self, size: int) -> None:
-        """Before a large content is loaded: wait until few enough of them are in memory. One always may."""
-        while self._large and self._large + size > self._limit:
-            waiter = asyncio.get_running_loop().create_future()
-            self._waiting.append(waiter)
+    async def reserve(self, account: int, size: int) -> int:
+        """Before a large content is loaded: wait until few enough octets of them are in memory, of this account and
+        in all. One may always. Returns what ``unreserve`` wants back.
+        """
+        size = min(size, self._large.total)
+        await self._large.wait(account, size)
+        if self._memory is not None:
             try:
-                await waiter
-            finally:
-                if waiter in self._waiting:
-                    self._waiting.remove(waiter)
-        self._large += size
+                await self._memory.wait(account, min(size, self._memory.total))
+            except BaseException:
+                self._large.give(account, size)
+                raise
+        return size
 
-    def unreserve(self, size: int) -> None:
-        self._large -= size
-        waiting, self._waiting = self._waiting, []
-        for waiter in waiting:
-            if not waiter.done():
-                waiter.set_result(None)
+    def unreserve(self, account: int, size: int) -> None:
+        self._large.give(account, size)
+        if self._memory is not None:
+            self._memory.give(account, min(size, self._memory.total))

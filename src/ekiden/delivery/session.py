@@ -142,7 +142,7 @@ class Session:
         It closed an idle connection without a word, or with a 421, or says 421 to one message too many. The content
         was not sent (it follows the 354), so doing it again on a new connection duplicates nothing.
         """
-        if self.sent == 1 or any(reply.code != 421 for reply in result.recipients):
+        if self.sent == 1 or self._cut or any(reply.code != 421 for reply in result.recipients):
             return False
         lines = self.lines
         first = next((line for line in lines if line.startswith("S:")), "S: 421")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable, Iterator
 
 from ekiden.core.clock import MINUTE, SECOND, Millis
 from ekiden.core.states import Verdict
@@ -16,6 +17,7 @@ from ekiden.store.records import Delivery
 
 MIN_READY = 50
 """So many deliveries any site may keep in memory, however slow it is."""
+_MIN_OF_EACH = 10  # deliveries that each account may have at a site that others have filled
 _READY_SECONDS = 60.0  # a site keeps at most the work of so many seconds in memory
 _FIRST_PACE = 0.01
 _STALLED = 5.0
@@ -27,6 +29,55 @@ _BREAK_MOST = 300.0
 # flow of HIGH mail would starve the others.
 _HIGH_FIRST = (0, 1, 2)
 _TURNS = tuple((2, 1, 0) if turn == 15 else (1, 0, 2) if turn % 4 == 3 else _HIGH_FIRST for turn in range(16))
+
+
+class _Queue:
+    """Parcels of one priority: accounts take turns, each with its own in order."""
+
+    __slots__ = ("_by_account",)
+
+    def __init__(self) -> None:
+        self._by_account: dict[int, deque[Parcel]] = {}
+
+    def append(self, parcel: Parcel) -> None:
+        account = parcel.letter.message.account_id
+        waiting = self._by_account.get(account)
+        if waiting is None:
+            waiting = self._by_account[account] = deque()
+        waiting.append(parcel)
+
+    def put_back(self, parcel: Parcel) -> None:
+        """It is the next one."""
+        account = parcel.letter.message.account_id
+        waiting = self._by_account.pop(account, None) or deque()
+        waiting.appendleft(parcel)
+        self._by_account = {account: waiting, **self._by_account}
+
+    def take(self, may: Callable[[int], bool]) -> Parcel | None:
+        for account, waiting in self._by_account.items():
+            if may(account):
+                parcel = waiting.popleft()
+                if not waiting:
+                    del self._by_account[account]
+                elif len(self._by_account) > 1:
+                    del self._by_account[account]
+                    self._by_account[account] = waiting
+                return parcel
+        return None
+
+    def __iter__(self) -> Iterator[Parcel]:
+        return (parcel for waiting in self._by_account.values() for parcel in waiting)
+
+    @property
+    def accounts(self) -> Iterator[int]:
+        return iter(self._by_account)
+
+    def clear(self) -> None:
+        self._by_account.clear()
+
+
+def _anyone(_: int) -> bool:
+    return True
 
 
 class Site:
@@ -52,6 +103,7 @@ class Site:
         "pace",
         "parcels",
         "ready",
+        "ready_of",
         "route",
         "trouble",
         "window",
@@ -62,12 +114,14 @@ class Site:
         self.max_recipients = max_recipients
         self.window = float(min(initial, most))
         self._most = most
-        self._queues: tuple[deque[Parcel], deque[Parcel], deque[Parcel]] = (deque(), deque(), deque())
+        self._queues = (_Queue(), _Queue(), _Queue())
         self._open_parcels: dict[int, Parcel] = {}
         self._turn = -1
         self.parcels = 0
         self.ready = 0
         """Deliveries in the queues."""
+        self.ready_of: dict[int, int] = {}
+        """Those of each account."""
         self.connections = 0
         """Tasks that work for this site."""
         self.coming = 0
@@ -95,7 +149,7 @@ class Site:
 
     def put(self, letter: Letter, delivery: Delivery) -> bool:
         """Queue; True when this made a new parcel, False when it joined one of the same message."""
-        self.ready += 1
+        self._count(letter.message.account_id, 1)
         message_id = letter.message.id
         parcel = self._open_parcels.get(message_id)
         if parcel is not None and len(parcel.deliveries) < self.max_recipients:
@@ -107,28 +161,42 @@ class Site:
         self.parcels += 1
         return True
 
-    def take(self) -> Parcel | None:
-        """The next parcel: higher priorities first, lower ones on their turns."""
+    def take(self, may: Callable[[int], bool] = _anyone) -> Parcel | None:
+        """The next parcel: higher priorities first, lower ones on their turns; within one, accounts take turns.
+
+        ``may``: whether it may be one of that account, which is taken for it then; the first one that may is it.
+        """
         if not self.parcels:
             return None
         self._turn = (self._turn + 1) & 15
         for priority in _TURNS[self._turn]:
-            queue = self._queues[priority]
-            if queue:
-                parcel = queue.popleft()
+            parcel = self._queues[priority].take(may)
+            if parcel is not None:
                 self.parcels -= 1
-                self.ready -= len(parcel.deliveries)
+                self._count(parcel.letter.message.account_id, -len(parcel.deliveries))
                 message_id = parcel.letter.message.id
                 if self._open_parcels.get(message_id) is parcel:
                     del self._open_parcels[message_id]
                 return parcel
-        raise AssertionError("parcels are counted wrongly")
+        return None
+
+    def accounts(self) -> list[int]:
+        """Whose parcels wait here."""
+        return list(dict.fromkeys(account for queue in self._queues for account in queue.accounts))
+
+    def _count(self, account: int, more: int) -> None:
+        self.ready += more
+        count = self.ready_of.get(account, 0) + more
+        if count:
+            self.ready_of[account] = count
+        else:
+            del self.ready_of[account]
 
     def put_back(self, parcel: Parcel) -> None:
         """It goes to the front of its priority."""
-        self._queues[parcel.letter.message.priority].appendleft(parcel)
+        self._queues[parcel.letter.message.priority].put_back(parcel)
         self.parcels += 1
-        self.ready += len(parcel.deliveries)
+        self._count(parcel.letter.message.account_id, len(parcel.deliveries))
 
     def take_all(self) -> list[Parcel]:
         """Empty the queues."""
@@ -136,21 +204,24 @@ class Site:
         for queue in self._queues:
             queue.clear()
         self._open_parcels.clear()
+        self.ready_of.clear()
         self.parcels = self.ready = 0
         return taken
 
     # how much waits here
 
-    def is_full(self, now: float, free: int, ready_limit: int) -> bool:
+    def is_full(self, now: float, free: int, ready_limit: int, account: int | None = None) -> bool:
         """Whether one more delivery should wait in the store instead. ``free``: places left in this worker.
 
         A site may take half of what is left (so that there is always something left for others) and no more than
-        it works off within a minute.
+        it works off within a minute. Accounts share that: who has few here still gets in when the others fill it.
         """
         if self.ready < MIN_READY:
             return False
         minute = _READY_SECONDS / self._pace_at(now)
-        return self.ready >= max(MIN_READY, min(ready_limit, free, minute))
+        if self.ready < max(MIN_READY, min(ready_limit, free, minute)):
+            return False
+        return account is None or free < 1 or self.ready_of.get(account, 0) >= _MIN_OF_EACH
 
     def _pace_at(self, now: float) -> float:
         # Nothing finished for seconds although connections are at work: it is slower than it was.

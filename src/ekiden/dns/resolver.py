@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 import dns.asyncbackend
 import dns.asyncresolver
 import dns.exception
+import dns.inet
 import dns.name
 import dns.rdatatype
 import dns.resolver
@@ -22,6 +23,8 @@ from ekiden.core.address import to_ascii_domain
 from ekiden.core.clock import Clock
 from ekiden.core.errors import BadAddress, EkidenError
 from ekiden.dns.config import DnsConfig
+from ekiden.dns.servers import BoundedServer
+from ekiden.dns.turns import Turn, Turns, behalf
 
 _EDNS_PAYLOAD = 1232  # avoids fragments: DNS flag day 2020
 
@@ -87,6 +90,10 @@ class _Known(NamedTuple):
     records: tuple[Any, ...]
     failure: type[DnsError] | None = None
     message: str = ""
+    failures: int = 0
+    """How often in a row there was no answer."""
+    size: int = 0
+    """Octets in the cache, roughly."""
 
 
 class DnsResolver:
@@ -101,6 +108,8 @@ class DnsResolver:
         self._backend = dns.asyncbackend.get_backend("asyncio")
         self._asker: dns.asyncresolver.Resolver | None = None
         self._loopback_only = loopback_only
+        self._cached = 0
+        self.turns = Turns(config.concurrency, config.slow_concurrency, config.slow_after)
         if config.nameservers or loopback_only:
             self._asker = self._make_asker()
 
@@ -114,6 +123,12 @@ class DnsResolver:
 
             for server in asker.nameservers:
                 require_loopback(str(server))
+        asker.nameservers = [
+            BoundedServer(server, asker.nameserver_ports.get(server, asker.port), self._config.max_answer)
+            if isinstance(server, str) and dns.inet.is_address(server)
+            else server
+            for server in asker.nameservers
+        ]
         asker.timeout = self._config.timeout
         asker.lifetime = self._config.lifetime
         asker.use_edns(0, 0, _EDNS_PAYLOAD)
@@ -160,7 +175,8 @@ class DnsResolver:
         ``TXT``: octets, the strings of each joined; ``MX``: ``MxHost``; other kinds: texts, names without their
         final dot. Empty when there are none, and when there is no such name. Raises ``DnsTemporary``.
         """
-        known = await self._answer(name, kind, _FRESH.get(kind, _text_of))
+        turn = await self.turns.begin(behalf())
+        known = await self._taking_turns(turn, name, kind, _FRESH.get(kind, _text_of))
         if known.failure is DnsTemporary:
             raise DnsTemporary(name, known.message)
         return list(known.records)
@@ -168,16 +184,23 @@ class DnsResolver:
     def forget(self) -> None:
         """Empty the cache."""
         self._cache.clear()
+        self._cached = 0
 
     # the cache
 
     async def _records(self, name: str, kind: str, read: Callable[[Any], Any]) -> tuple[Any, ...]:
         key = (name, kind)
-        known = self._cache.get(key)
-        if known is None or known.until <= self._clock.monotonic():
+        known = self._remembered(key)
+        while known is None:
             task = self._asking.get(key)
             if task is None:
-                task = asyncio.create_task(self._ask(name, kind, read), name=f"dns {kind} {name}")
+                turn = await self.turns.begin(behalf())
+                # Only what is being asked is shared: nobody waits for the turn of another.
+                known = self._remembered(key)
+                if known is not None or key in self._asking:
+                    turn.end()
+                    continue
+                task = asyncio.create_task(self._ask(turn, name, kind, read), name=f"dns {kind} {name}")
                 self._asking[key] = task
                 task.add_done_callback(lambda _: self._asking.pop(key, None))
             # Shielded: one who stops waiting does not take the answer from the others.
@@ -186,10 +209,35 @@ class DnsResolver:
             raise known.failure(name, known.message)
         return known.records
 
-    async def _ask(self, name: str, kind: str, read: Callable[[Any], Any]) -> _Known:
-        known = await self._answer(name, kind, read)
-        self._keep((name, kind), known)
+    def _remembered(self, key: tuple[str, str]) -> _Known | None:
+        known = self._cache.get(key)
+        return None if known is None or known.until <= self._clock.monotonic() else known
+
+    async def _ask(self, turn: Turn, name: str, kind: str, read: Callable[[Any], Any]) -> _Known:
+        known = await self._taking_turns(turn, name, kind, read)
+        key = (name, kind)
+        if known.failure is DnsTemporary:
+            # Asked again and again in vain: each time a little later (RFC 9520 §3.2).
+            before = self._cache.get(key)
+            failures = before.failures if before is not None else 0
+            config = self._config
+            ttl = min(config.failure_max_ttl, config.failure_ttl * 2.0 ** min(failures, 16))
+            known = known._replace(until=self._clock.monotonic() + ttl, failures=failures + 1)
+        self._keep(key, known)
         return known
+
+    async def _taking_turns(self, turn: Turn, name: str, kind: str, read: Callable[[Any], Any]) -> _Known:
+        task = asyncio.current_task()
+        turn.watch(task)
+        try:
+            return await self._answer(name, kind, read)
+        except asyncio.CancelledError:
+            if not turn.given_up or task is None or task.uncancel():
+                raise
+            why = f"no name server answered for {name} ({kind}) at once, and others wait for their turn"
+            return _Known(self._clock.monotonic() + self._config.failure_ttl, (), DnsTemporary, why)
+        finally:
+            turn.end()
 
     async def _answer(self, name: str, kind: str, read: Callable[[Any], Any]) -> _Known:
         ttl: float
@@ -204,7 +252,12 @@ class DnsResolver:
             answer = await self._asker.resolve(
                 question, kind, raise_on_no_answer=False, search=False, backend=self._backend
             )
-            records = tuple(read(record) for record in answer.rrset or ())
+            found = list(answer.rrset or ())
+            if len(found) > config.max_records:
+                if kind == "MX":
+                    found.sort(key=lambda record: record.preference)
+                del found[config.max_records :]
+            records = tuple(read(record) for record in found)
             ttl = answer.chaining_result.minimum_ttl
             if not records:
                 ttl = min(ttl, config.negative_max_ttl)
@@ -226,10 +279,15 @@ class DnsResolver:
 
     def _keep(self, key: tuple[str, str], known: _Known) -> None:
         cache = self._cache
-        cache.pop(key, None)
-        cache[key] = known
-        while len(cache) > self._config.cache_size:
-            del cache[next(iter(cache))]
+        before = cache.pop(key, None)
+        if before is not None:
+            self._cached -= before.size
+        size = _ENTRY + len(key[0]) + len(known.message) + sum(_size_of(record) for record in known.records)
+        cache[key] = known._replace(size=size)
+        self._cached += size
+        while len(cache) > self._config.cache_size or (self._cached > self._config.cache_memory and cache):
+            oldest = next(iter(cache))
+            self._cached -= cache.pop(oldest).size
 
 
 def address_of_literal(name: str) -> str | None:
@@ -246,6 +304,14 @@ def address_of_literal(name: str) -> str | None:
         return str(ipaddress.ip_address(text))
     except ValueError:
         raise NoSuchDomain(name, f"{name} is not an address") from None
+
+
+_ENTRY = 300  # octets of an entry of the cache, and as many of each record, beside their texts
+
+
+def _size_of(record: Any) -> int:
+    text = record.name if isinstance(record, MxHost) else record
+    return _ENTRY // 2 + len(text)
 
 
 def _mx_of(record: Any) -> MxHost:

@@ -60,7 +60,7 @@ class Receipt(NamedTuple):
 class Handover(Protocol):
     """Who delivers within this process, and takes what was just accepted without asking the store for it."""
 
-    def capacity(self, count: int, size: int) -> bool:
+    def capacity(self, account_id: int, count: int, size: int) -> bool:
         """Whether ``count`` deliveries of ``size`` octets can be taken now; asked before the commit."""
         ...
 
@@ -138,7 +138,7 @@ class Door:
         account = await self._account(submission)
         message = (await self._admit(account, submission)).new
         due = _due(message)
-        if due and self._handover.capacity(due, message.message.size):
+        if due and self._handover.capacity(account.id, due, message.message.size):
             _hand_over(message)
         self.waiting += 1
         try:
@@ -164,7 +164,7 @@ class Door:
             own = _due(message)
             due += own
             size += message.message.size
-            if own and self._handover.capacity(due, size):
+            if own and self._handover.capacity(account.id, due, size):
                 _hand_over(message)
         self.waiting += 1
         try:

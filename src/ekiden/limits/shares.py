@@ -99,6 +99,23 @@ class Shares:
                 self._serve()  # a smaller one may have stood behind it
             raise
 
+    def move(self, key: Hashable, to: Hashable, amount: int = 1) -> bool:
+        """What ``key`` took belongs to ``to`` from now on; False: that would be more than ``to`` may hold."""
+        if key == to:
+            return True
+        left = self._held[key] - amount
+        self.free += amount
+        if not self.may_take(to, amount):
+            self.free -= amount
+            return False
+        self.free -= amount
+        self._held[to] = self._held.get(to, 0) + amount
+        if left:
+            self._held[key] = left
+        else:
+            del self._held[key]
+        return True
+
     def give(self, key: Hashable, amount: int = 1) -> None:
         """Give back what was taken."""
         held = self._held.pop(key) - amount
@@ -118,6 +135,11 @@ class Shares:
             yield
         finally:
             self.give(key, amount)
+
+    @property
+    def wanted(self) -> bool:
+        """Somebody waits."""
+        return bool(self._waiting)
 
     def holders(self, most: int = 10) -> list[Holder]:
         """Who holds or waits for something, the greediest first."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ekiden.core.clock import SECOND, Millis
+from ekiden.dns.turns import on_behalf_of
 from ekiden.notify.client import Answer, Result
 from ekiden.notify.schedule import wait_after, waited
 from ekiden.store.notice_queries import DueEndpoint, DueNotice, Postponed, RoundResult, Sent
@@ -188,6 +189,7 @@ class Round:
         except Exception as error:  # one event that a format trips over must not stop the others
             answer = Answer(Result.REFUSED, 0, f"cannot be written: {type(error).__name__}: {error}"[:500], 0.0)
         else:
+            on_behalf_of(("callbacks", self.endpoint.account_id))
             answer = await tools.client.post(self.endpoint.url, self._auth, body, self._format.content_type)
         if answer.status:
             self._seen.answered = True

@@ -506,11 +506,33 @@ KEYS: dict[str, Help] = {
     "dns.timeout": Help("For one question to one server.", "一つのサーバーへの一回の問い合わせの時間。"),
     "dns.lifetime": Help("For one question in all, with its repetitions.", "再送を含む問い合わせ全体の時間。"),
     "dns.cache_size": Help("Answers kept; the oldest goes first.", "保持する回答の数。古いものから捨てます。"),
+    "dns.cache_memory": Help("Octets that they take, roughly.", "そのおおよそのメモリ量 (バイト)。"),
+    "dns.concurrency": Help(
+        "Questions that are asked at the same time; accounts share them.",
+        "同時に行う問い合わせの数。アカウント間で分け合います。",
+    ),
+    "dns.slow_concurrency": Help(
+        "Further ones that have waited for longer than slow_after.",
+        "slow_after を過ぎても回答のない問い合わせに使う、それとは別の数。",
+    ),
+    "dns.slow_after": Help("When a question counts as slow.", "問い合わせを遅いとみなすまでの時間。"),
+    "dns.max_answer": Help(
+        "Octets of an answer over TCP; larger ones count as a failure.",
+        "TCP の回答の最大サイズ (バイト)。これを超えるものは失敗とみなします。",
+    ),
+    "dns.max_records": Help(
+        "Records of an answer that are kept; of MX those with the least preference.",
+        "保持するレコードの数。MX は優先度の高いものから残します。",
+    ),
     "dns.min_ttl": Help("An answer is kept for its own TTL, but at least so long.", "回答を保持する最短の時間。"),
     "dns.max_ttl": Help("And at most so long.", "回答を保持する最長の時間。"),
     "dns.negative_max_ttl": Help(
         'The most for "there is no such name" and "no such record" (RFC 2308 §5).',
         "「名前がない」「レコードがない」という回答を保持する最長の時間 (RFC 2308 §5)。",
+    ),
+    "dns.failure_max_ttl": Help(
+        "The most for it: it is doubled with each failure of the same name.",
+        "その上限。同じ名前で失敗するたびに倍になります。",
     ),
     "dns.failure_ttl": Help(
         "For a failure to get any answer (RFC 2308 §7).", "回答が得られなかったことを覚える時間 (RFC 2308 §7)。"

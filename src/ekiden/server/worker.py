@@ -140,7 +140,7 @@ def run_worker(spec: WorkerSpec) -> int:
 class NoDelivery:
     """``intake.Handover`` of a worker without the role: everything is queued for others."""
 
-    def capacity(self, count: int, size: int) -> bool:
+    def capacity(self, account_id: int, count: int, size: int) -> bool:
         return False
 
     def offer(self, deliveries: list[Delivery]) -> None:
@@ -335,6 +335,7 @@ class _Worker:
             hostname=self.config.hostname,
             share=self.spec.workers,
             bounced=bounces,
+            memory=self.memory,
             destinations=Destinations(
                 self.config.delivery.allowed_networks,
                 refused_networks=self.config.delivery.refused_networks,

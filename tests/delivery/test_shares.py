@@ -1,0 +1,154 @@
+"""No account holds up another: connections, places in memory, turns at a site, claims. Each with a victim."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import pytest
+from delivery_road import ACCOUNT, Road, road, until
+from test_slow_peers import PATIENT, Everywhere, drip, good, peer
+
+from ekiden.core.states import Priority, State
+from ekiden.delivery.config import RouteConfig
+from ekiden.dns.resolver import MxHost
+from ekiden.store import tables as t
+from ekiden.store.api import Store
+
+GREEDY = 7
+
+
+async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Greets, and says nothing more: five minutes by the RFC."""
+    writer.write(b"220 peer\r\n")
+    await reader.read()
+
+
+async def dripping(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"220 peer\r\n")
+    await drip(writer, b"250-")
+
+
+@asynccontextmanager
+async def hostile_road(store: Store, talk: Any, **settings: Any) -> AsyncIterator[Road]:
+    """Every domain is a site of its own with a peer of ``talk``; victim.test has a good one."""
+    async with AsyncExitStack() as stack:
+        bad = await stack.enter_async_context(peer(talk))
+        port = await stack.enter_async_context(peer(good))
+        route = RouteConfig(domain="victim.test", hosts=(f"127.0.0.1:{port}",))
+        patience = PATIENT | {"reply_timeout": 60.0, "starttls": False} | settings
+        yield await stack.enter_async_context(
+            road(store, resolver=Everywhere(), smtp_port=bad, routes=(route,), **patience)
+        )
+
+
+async def delivered(r: Road, message_id: int, timeout: float = 10) -> None:
+    (row,) = await r.settled(message_id, timeout=timeout)
+    assert row["state"] == State.DELIVERED, row["reason"]
+
+
+@pytest.mark.parametrize("talk", [silent, dripping])
+async def test_one_account_leaves_connections_for_the_others(sqlite_store: Store, talk: Any) -> None:
+    """Forty domains of one sender hold what they get; the victim's mail goes through at once, again and again."""
+    async with hostile_road(sqlite_store, talk, max_connections=8) as r:
+        for n in range(40):
+            await r.send(f"u@d{n}.test", account=GREEDY)
+        await until(lambda: r.has(r.dispatcher.couriers.places.held(GREEDY) == 4))
+        for n in range(5):
+            await delivered(r, await r.send(f"v{n}@victim.test"))
+        assert r.dispatcher.couriers.places.held(GREEDY) == 4
+        assert r.metrics.cuts == 0
+        await r.drain(0.1)
+
+
+async def test_what_is_slow_yields_to_what_is_young(sqlite_store: Store) -> None:
+    """So many accounts that their shares are everything: their slowest attempts are cut, and say why."""
+    async with hostile_road(sqlite_store, dripping, max_connections=8, yield_after=0.5) as r:
+        greedy = [await r.send(f"u@d{n}.test", account=10 + n % 10) for n in range(40)]
+        await until(lambda: r.has(r.dispatcher.couriers.places.free == 0))
+        await delivered(r, await r.send("v@victim.test"), 30)
+        assert r.metrics.cuts > 0
+        rows = [(await r.deliveries(message_id))[0] for message_id in greedy]
+        cut = [row for row in rows if row["state"] == State.DEFERRED]
+        assert cut
+        assert all("others need the connection" in row["reason"] for row in cut)
+        assert all(row["attempts"] == 1 for row in cut)
+        await r.drain(0.1)
+
+
+async def test_ones_own_slow_peers_yield_to_ones_other_mail(sqlite_store: Store) -> None:
+    """A list with many dead domains does not hold up its own sender for longer than a moment."""
+    async with hostile_road(sqlite_store, silent, max_connections=8, yield_after=0.5) as r:
+        for n in range(20):
+            await r.send(f"u@d{n}.test")
+        await until(lambda: r.has(r.dispatcher.couriers.places.held(ACCOUNT) == 4))
+        await delivered(r, await r.send("v@victim.test"), 30)
+        await r.drain(0.1)
+
+
+async def test_one_account_leaves_places_in_memory(sqlite_store: Store) -> None:
+    """What is beyond its share waits in the store, and the victim's mail is still taken over from the door."""
+    async with hostile_road(sqlite_store, silent, max_connections=8, queue_limit=40) as r:
+        assert r.dispatcher.capacity(GREEDY, 20, 100)
+        for n in range(60):
+            await r.send(f"u@d{n % 30}.test", account=GREEDY)
+        assert not r.dispatcher.capacity(GREEDY, 1, 100)
+        assert r.dispatcher.capacity(ACCOUNT, 5, 100)
+        await delivered(r, await r.send("v@victim.test"))
+
+        async def waits() -> bool:
+            rows = await r.rows(t.delivery, t.delivery.c.account_id == GREEDY, t.delivery.c.state == State.QUEUED)
+            return len(rows) >= 30 and all("share" in row["reason"] for row in rows)
+
+        await until(waits)
+        await r.drain(0.1)
+
+
+async def test_a_million_due_of_one_account_do_not_stand_before_another(store: Store) -> None:
+    """On both engines. A thousand must do: they are due first, and of the higher priority."""
+    async with hostile_road(store, silent, claim_batch=40, queue_limit=100, max_connections=8) as r:
+        due = r.clock.now() - 60_000
+        flood = r.message(
+            [f"u@d{n}.test" for n in range(1000)], account=GREEDY, hand_over=False, priority=Priority.HIGH
+        )
+        for delivery in flood.deliveries:
+            delivery.due_at = due
+        await r.store.accept(r.worker.id, flood)
+        r.dispatcher.wake()
+        await until(lambda: r.has(r.dispatcher.couriers.places.held(GREEDY) > 0))
+        for n in range(3):
+            await delivered(
+                r, await r.send(f"v{n}@victim.test", hand_over=False, priority=Priority.LOW), timeout=20
+            )
+        await r.drain(0.1)
+
+
+async def test_accounts_take_turns_at_a_site(sqlite_store: Store) -> None:
+    """One busy provider for all: the only message of the victim is not behind the flood of the other."""
+    taken: list[bytes] = []
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 provider\r\n")
+        while line := await reader.readline():
+            if line.startswith(b"RCPT"):
+                taken.append(line)
+                await asyncio.sleep(0.02)
+            if line.startswith(b"DATA"):
+                writer.write(b"354 Go\r\n")
+                await reader.readuntil(b"\r\n.\r\n")
+            writer.write(b"250 Ok\r\n")
+
+    class OneProvider(Everywhere):
+        async def mx(self, domain: str) -> list[MxHost]:
+            return [MxHost(0, "provider.test")]
+
+    settings = PATIENT | {"starttls": False, "site_concurrency": 1}
+    async with peer(slow) as port, road(sqlite_store, resolver=OneProvider(), smtp_port=port, **settings) as r:
+        for n in range(300):
+            await r.send(f"u{n}@any.test", account=GREEDY)
+        await delivered(r, await r.send("victim@any.test"))
+        before = next(n for n, line in enumerate(taken) if b"victim" in line)
+        assert before < 150
+        await r.drain(0.1)
