@@ -69,7 +69,7 @@ class Collector:
     room: int = 1_000_000
     offered: list[list[Delivery]] = field(default_factory=list)
 
-    def capacity(self, count: int, size: int) -> bool:
+    def capacity(self, account_id: int, count: int, size: int) -> bool:
         return count <= self.room
 
     def offer(self, deliveries: list[Delivery]) -> None:

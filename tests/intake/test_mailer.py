@@ -61,7 +61,7 @@ HTML = '<body><p>Hi {{name}}</p><a href="https://shop.example/?c={{name}}">go</a
 
 
 class Nobody:
-    def capacity(self, count: int, size: int) -> bool:
+    def capacity(self, account_id: int, count: int, size: int) -> bool:
         return count <= 3
 
     def offer(self, deliveries: list[Delivery]) -> None:
