@@ -292,6 +292,16 @@ async def test_bounds_are_exact_however_octets_come(request_: bytes, status: int
         assert (await client.answer()).status == status
 
 
+@pytest.mark.parametrize("path", ["/", "/healthz", "/nowhere?a", "/x/n", "/x"])
+@on_uvloop
+async def test_an_error_has_its_status_whatever_the_path(path: str, caplog: pytest.LogCaptureFixture) -> None:
+    async with running() as site:
+        answer = await site.ask(f"GET {path} HTTP/1.1\r\nHost: a\r\n".encode() + b"a: b\r\n" * 200 + b"\r\n")
+        assert answer.status == 431
+        assert 431 in json.loads(answer.body).values()
+    assert not caplog.records
+
+
 @on_uvloop
 async def test_small_chunks_are_no_extensions() -> None:
     async with running() as site:

@@ -32,6 +32,7 @@ class HttpApp:
 
     async def refuse(self, scope: Any, receive: Any, send: Any, status: int, why: str) -> None:
         """In the language of whoever is asked; in plain words where nobody knows who is."""
+        scope["litestar_app"] = self._app  # as if it had got it
         response: Response[Any]
         if not scope["path"]:
             response = Response(f"{why}\n", status_code=status, media_type=MediaType.TEXT)
