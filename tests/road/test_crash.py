@@ -50,7 +50,7 @@ def shoot(demo: Demo, directory: Path, chance: random.Random) -> str:
     workers = children(supervisor) if supervisor else []
     database = database_processes(directory)
     targets = ["worker", "worker", "worker", "supervisor", "platform"]
-    targets += ["backend", "everything"] if database else []
+    targets += ["backend", "database", "everything"] if database else []
     target = chance.choice(targets)
     if target == "worker":
         kill(chance.sample(workers, 1) if workers else [])
@@ -61,6 +61,8 @@ def shoot(demo: Demo, directory: Path, chance: random.Random) -> str:
     elif target == "backend":
         # The postmaster ends all backends then, and recovers from its log.
         kill(chance.sample(database[1:], 1) if database[1:] else [])
+    elif target == "database":
+        kill(database)  # the platform stays, and waits for the next one
     else:
         kill([*([supervisor] if supervisor else []), *workers, *database])
     return target

@@ -182,6 +182,9 @@ class Demo:
             assert self._lab is not None
             if self._lab.poll() is not None:
                 raise DemoError(TEXTS, "the lab ended (see {log})", log=self.log)
+            if self._postgres is not None and self._postgres.ended():
+                print(TEXTS("the database ended, starting it again", self._lang), file=sys.stderr, flush=True)
+                self._revive_postgres()
             if self._serve.poll() is not None:
                 print(TEXTS("the platform ended, starting it again", self._lang), file=sys.stderr, flush=True)
                 self._close(self._serve)

@@ -22,6 +22,7 @@ TEXTS = Texts(
         "{what} did not start: {why}": "{what} が起動しませんでした: {why}",
         "the domain of the demo is not verified: {why}": "デモ用ドメインを検証できませんでした: {why}",
         "the lab ended (see {log})": "実験環境が終了しました ({log} を見てください)",
+        "the database ended, starting it again": "データベースが終了したので、もう一度起動します",
         "the platform ended, starting it again": "プラットフォームが終了したので、もう一度起動します",
         "workers end as soon as they start ({how}); the log says why": (
             "ワーカーが起動直後に終了します ({how})。理由はログにあります"

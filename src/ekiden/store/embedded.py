@@ -98,6 +98,10 @@ class EmbeddedPostgres:
         """Whether a server takes connections here, ours or somebody else's."""
         return bool(self._found())
 
+    def ended(self) -> bool:
+        """Whether the server that we have started is gone, by itself or because somebody killed it."""
+        return self._guard is not None and self._guard.poll() is not None
+
     def hold(self) -> None:
         """Need the server without starting it: whoever starts it, it stays until we ``stop``. Blocking."""
         self._hold(time.monotonic() + START_TIMEOUT)
@@ -324,7 +328,7 @@ class EmbeddedPostgres:
             self._guard = subprocess.Popen(  # noqa: S603 (our own program and paths)
                 [
                     *_GUARD,
-                    "serve",
+                    "guard",
                     str(self._directory),
                     str(self._uid),
                     ":".join(remove),
