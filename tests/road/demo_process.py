@@ -187,6 +187,12 @@ class Demo:
         supervisor = self.supervisor()
         return children(supervisor) if supervisor else []
 
+    def check(self) -> None:
+        """The demo is there, or an error says why not."""
+        if self.process.poll() is not None:
+            assert self.process.stderr is not None
+            raise AssertionError(f"the demo ended: {self.process.stderr.read().decode()[-4000:]}")
+
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         if self.process.poll() is None:
             self.process.send_signal(number)

@@ -101,6 +101,7 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path, store: str, eventually: An
                 time.sleep(chance.uniform(0.1, 1.2))
                 shots[shoot(demo, tmp_path, chance)] += 1
         acknowledged = senders.acknowledged
+        demo.check()
         eventually(
             lambda: len(acknowledged - set(found := arrivals(demo))) == 0 and found,
             f"every one of {len(acknowledged)} acknowledged messages (seed {seed}, {dict(shots)})",

@@ -38,6 +38,7 @@ from ekiden.server.config_write import write_toml
 from ekiden.server.services import make_domains, open_vault
 from ekiden.server.setup import CERTIFICATE, CERTIFICATE_KEY, CONFIG_NAME, prepare_store, write_files
 from ekiden.server.texts import TEXTS
+from ekiden.store.api import StoreError
 from ekiden.store.open import open_store
 
 if TYPE_CHECKING:
@@ -317,9 +318,17 @@ class Demo:
         self._write_config()
 
     def _revive_postgres(self) -> None:
-        if self._postgres is not None:
-            self._postgres.stop()
-            self._postgres.start()
+        if self._postgres is None:
+            return
+        for left in reversed(range(_MOST_FAILURES)):
+            try:
+                self._postgres.stop()
+                self._postgres.start()
+            except StoreError:  # somebody may have killed it while it started
+                if not left:
+                    raise
+            else:
+                return
 
     def _add_records(self) -> None:
         """The demo's domain as a real one would be set up; its mail host is one of the lab's."""
