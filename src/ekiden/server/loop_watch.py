@@ -106,7 +106,7 @@ class LoopWatch:
         frame = sys._current_frames().get(self._main)
         now = time.monotonic()
         waited, used = now - asked, self._computed() - computed
-        if not self.speaking or frame is None or (used < waited / 2 and self._runnable()):
+        if not self.speaking or frame is None or (used < waited / 10 and self._runnable()):
             return  # in the last case it is others that keep the processor
         if now - self._logged_at < _LOG_EVERY:
             self._unsaid += 1
