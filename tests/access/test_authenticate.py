@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
 from sqlalchemy import delete
 from sqlalchemy.schema import DropTable
+from structlog.testing import capture_logs
 
 from ekiden.access.accounts import create_account, resume_account, suspend_account
 from ekiden.access.authenticate import Authenticator, Principal, Refusal
@@ -25,6 +27,7 @@ from ekiden.access.credentials import (
 from ekiden.access.directory import Directory
 from ekiden.core.clock import SECOND, ManualClock
 from ekiden.core.states import Priority
+from ekiden.net.listen import Networks
 from ekiden.store.api import Store
 from ekiden.store.open import open_store
 from ekiden.store.tables import account as account_table
@@ -188,16 +191,15 @@ async def bound(world: World, credential_id: int, scopes: list[str], networks: l
     world.clock.advance(2 * SECOND)
 
 
-async def test_source_networks(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
+async def test_source_networks(world: World) -> None:
     await world.verify("mailer", PASSWORD)
     await bound(world, world.password_id, [], ["10.0.0.0/8", "2001:db8::/32"])
     for address in ("10.1.2.3", "::ffff:10.1.2.3", "2001:db8::7"):
         assert await world.verify("mailer", PASSWORD, address) == world.mailer
-    assert caplog.text == ""
-    for address in (HERE, "2001:db9::7", "11.0.0.1", ""):
-        assert await world.verify("mailer", PASSWORD, address) is Refusal.NETWORK
-    assert f"credential {world.password_id} is refused to 192.0.2.1: not from its networks" in caplog.text
+    with capture_logs() as lines:
+        for address in (HERE, "2001:db9::7", "11.0.0.1", ""):
+            assert await world.verify("mailer", PASSWORD, address) is Refusal.NETWORK
+    assert [(line["why"], line["client"]) for line in lines][:2] == [("network", HERE), ("network", "2001:db9::7")]
     assert await world.verify("App", world.key) == world.app
 
 
@@ -227,13 +229,13 @@ async def test_a_right_login_that_is_turned_away_costs_what_a_wrong_one_does(wor
     assert await world.verify("mailer", PASSWORD, "192.0.2.2") == world.mailer
 
 
-async def test_scopes(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
+async def test_scopes(world: World) -> None:
     verify = world.authenticator.verify
     assert await verify("App", world.key, HERE, "send") == world.app
     await bound(world, world.key_id, ["read", "manage"], [])
-    assert await verify("App", world.key, HERE, "send") is Refusal.SCOPE
-    assert "lacks the scope send" in caplog.text
+    with capture_logs() as lines:
+        assert await verify("App", world.key, HERE, "send") is Refusal.SCOPE
+    assert [line["why"] for line in lines] == ["scope"]
     principal = await verify("App", world.key, HERE, "manage")
     assert isinstance(principal, Principal)
     assert (principal.kind, principal.scopes) == ("api_key", {"read", "manage"})
@@ -247,9 +249,123 @@ async def test_guessing_from_one_address_is_refused_after_a_while(world: World) 
     before = world.hashes()
     assert await world.verify("mailer", PASSWORD) is Refusal.TOO_MANY
     assert world.hashes() == before
+    assert await world.verify("other", PASSWORD) is Refusal.BAD_CREDENTIALS, "another user name is looked at"
     assert await world.verify("mailer", PASSWORD, "192.0.2.2") == world.mailer
     world.clock.advance(1300 * SECOND)
     assert await world.verify("mailer", PASSWORD) == world.mailer
+
+
+async def test_guesses_at_api_keys_cost_only_the_guesser(world: World) -> None:
+    answers = [await world.verify("App", f"ek_{n:043}") for n in range(40)]
+    assert answers == [Refusal.BAD_CREDENTIALS] * 20 + [Refusal.TOO_MANY] * 20
+    new = await create_api_key(world.store, world.account_id, "new", world.clock.now())
+    assert await world.verify("App", world.key) == world.app
+    assert isinstance(await world.verify("app", new.key), Principal)
+    # Nor do they say anything of passwords.
+    assert await world.verify("mailer", PASSWORD) == world.mailer
+
+
+async def test_what_was_right_is_let_in_from_where_others_guess(store: Store, world: World) -> None:
+    config = AccessConfig(delay=0, max_delay=0, guess_limit=2, address_limit=5)
+    authenticator = Authenticator(store, world.clock, config)
+    await set_password(store, world.account_id, "second", "battery staple", world.clock.now())
+    assert await authenticator.verify("mailer", PASSWORD, HERE) == world.mailer
+    for number in range(4):
+        for name in ("mailer", "nobody", "somebody"):
+            await authenticator.verify(name, f"guess {number}", HERE)
+    assert await authenticator.verify("second", "battery staple", HERE) is Refusal.TOO_MANY
+    assert await authenticator.verify("mailer", "another guess", HERE) is Refusal.TOO_MANY
+    before = authenticator.computed
+    world.clock.advance(61 * SECOND)  # the memory of hashes has ended, the window has not
+    assert await authenticator.verify("mailer", PASSWORD, HERE) == world.mailer
+    assert authenticator.computed == before + 1
+    await authenticator.close()
+
+
+async def test_a_changed_password_gives_its_place_up(world: World) -> None:
+    assert await world.verify("mailer", PASSWORD) == world.mailer
+    await set_password(world.store, world.account_id, "mailer", "battery staple", world.clock.now())
+    world.clock.advance(2 * SECOND)
+    for _ in range(20):
+        assert await world.verify("mailer", PASSWORD) is Refusal.BAD_CREDENTIALS
+    assert await world.verify("mailer", PASSWORD) is Refusal.TOO_MANY, "what was right once is a guess now"
+
+
+@pytest.mark.parametrize("proxy", ["10.0.0.1", "::ffff:10.0.0.1"])
+async def test_a_proxy_that_is_configured_is_no_client(store: Store, world: World, proxy: str) -> None:
+    authenticator = Authenticator(store, world.clock, NO_DELAY, proxies=Networks(["10.0.0.0/24"]))
+    for number in range(60):
+        answer = await authenticator.verify(f"user {number % 2}", f"guess {number}", proxy)
+        assert answer is Refusal.BAD_CREDENTIALS
+    assert await authenticator.verify("mailer", PASSWORD, proxy) == world.mailer
+    await authenticator.close()
+
+
+async def test_failures_are_told_with_address_and_name_and_in_bounds(world: World) -> None:
+    results: Counter[str] = Counter()
+    world.authenticator.told = lambda result: results.update([result])
+    with capture_logs() as lines:
+        for number in range(200):
+            await world.verify("mailer", f"guess {number}")
+        for number in range(200):
+            await world.verify("App", f"ek_{number:043}", f"203.0.113.{number}")
+        await world.verify("mailer", PASSWORD, "192.0.2.9")
+        await world.verify("\x1b[31m" + "x" * 5_000, "guess", "192.0.2.10")
+        world.authenticator.log.flush()
+    assert results == {"bad_credentials": 221, "too_many": 180, "accepted": 1}
+    assert len(lines) < 100
+    first = lines[0]
+    assert (first["event"], first["login"], first["client"]) == ("login refused", "mailer", HERE)
+    locked = [line for line in lines if line["event"] == "logins are refused after many failures"]
+    assert (locked[0]["log_level"], locked[0]["login"], locked[0]["client"]) == ("warning", "mailer", HERE)
+    assert sum(line.get("repeated", 1) for line in lines) == 401
+    assert all(len(line["login"]) <= 64 for line in lines)
+
+
+async def test_too_many_that_wait_are_told_so_and_counted(store: Store, world: World) -> None:
+    authenticator = Authenticator(store, world.clock, NO_DELAY)
+    results: Counter[str] = Counter()
+    authenticator.told = lambda result: results.update([result])
+    # One place: what one address asks at once waits for itself.
+    answers = await asyncio.gather(
+        *(authenticator.verify(f"user {n}", "guess", HERE) for n in range(90)),
+        authenticator.verify("mailer", PASSWORD, "192.0.2.2"),
+    )
+    assert answers.pop() == world.mailer
+    assert set(answers) <= {Refusal.BAD_CREDENTIALS, Refusal.BUSY}
+    assert Refusal.BUSY in answers
+    assert results["busy"] == answers.count(Refusal.BUSY)
+    assert authenticator._failures.of(HERE, "", api_key=False) == 90, "what nobody looked at counts, too"
+    await authenticator.close()
+
+
+async def test_open_sessions_end_with_what_opened_them(world: World) -> None:
+    async def opened() -> Principal:
+        principal = await world.verify("mailer", PASSWORD)
+        assert isinstance(principal, Principal)
+        return principal
+
+    still = world.authenticator.still_valid
+    principal = await opened()
+    assert await still(principal, HERE, "send")
+    await bound(world, world.password_id, ["read"], [])
+    assert not await still(principal, HERE, "send")
+    assert await still(principal, HERE, "read")
+    await bound(world, world.password_id, [], ["10.0.0.0/8"])
+    assert not await still(principal, HERE, "send")
+    assert await still(principal, "10.0.0.1", "send")
+    await bound(world, world.password_id, [], [])
+    assert world.authenticator.known_valid(principal, HERE, "send") is None
+    assert await still(principal, HERE, "send")
+    await set_password(world.store, world.account_id, "mailer", "battery staple", world.clock.now())
+    world.clock.advance(2 * SECOND)
+    assert not await still(principal, HERE, "send")
+    assert world.authenticator.known_valid(principal, HERE, "send") is False
+    # The old one again: argon2id has another salt, and whoever had it may not be who set it.
+    await set_password(world.store, world.account_id, "mailer", PASSWORD, world.clock.now())
+    world.clock.advance(2 * SECOND)
+    assert not await still(principal, HERE, "send")
+    assert await still(await opened(), HERE, "send")
 
 
 async def test_many_guesses_at_once_do_not_slip_past_the_limit(world: World) -> None:
@@ -274,11 +390,17 @@ async def test_guessing_at_an_account_from_everywhere_does_not_lock_it_out(store
     assert await authenticator.verify("mailer", PASSWORD, known) == world.mailer
     for number in range(10):
         answer = await authenticator.verify("mailer", f"guess {number}", f"203.0.113.{number}")
-        assert answer is (Refusal.BAD_CREDENTIALS if number < 5 else Refusal.TOO_MANY)
+        assert answer is Refusal.BAD_CREDENTIALS, "each address has one try"
+        again = await authenticator.verify("mailer", f"guess {number} again", f"203.0.113.{number}")
+        assert again is (Refusal.BAD_CREDENTIALS if number < 2 else Refusal.TOO_MANY)
     assert await authenticator.verify("mailer", PASSWORD, cached) == world.mailer
     world.clock.advance(61 * SECOND)
-    assert await authenticator.verify("mailer", PASSWORD, "198.51.100.3") is Refusal.TOO_MANY
+    assert await authenticator.verify("mailer", PASSWORD, "198.51.100.3") == world.mailer, "a newcomer, too"
     assert await authenticator.verify("mailer", PASSWORD, known) == world.mailer
+    for number in range(100):
+        await authenticator.verify("mailer", f"guess {number}", f"203.0.113.{100 + number}")
+    assert await authenticator.verify("mailer", "guess", "198.51.100.4") is Refusal.TOO_MANY, "not for ever"
+    assert await authenticator.verify("mailer", PASSWORD, "198.51.100.4") == world.mailer, "what was right is right"
     assert await authenticator.verify("App", world.key, "198.51.100.3") == world.app
     await authenticator.close()
 
@@ -319,13 +441,18 @@ async def test_a_store_that_fails_is_a_temporary_failure(world: World, caplog: p
     assert PASSWORD not in caplog.text
 
 
-async def test_nothing_secret_is_shown(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG)
-    principal = await world.verify("mailer", PASSWORD)
-    await world.verify("mailer", "wrong password")
+async def test_nothing_secret_is_shown(world: World) -> None:
+    with capture_logs() as lines:
+        principal = await world.verify("mailer", PASSWORD)
+        for _ in range(25):
+            await world.verify("mailer", "wrong password")
+        await world.verify(world.key, "at the wrong place")
+        await world.verify(f"App {world.key}", world.key)
     facts = await world.authenticator.directory.credential(world.password_id)
-    for text in (repr(principal), repr(facts), repr(vars(world.authenticator)), caplog.text):
+    assert {line["login"] for line in lines} == {"mailer", "ek_***", "App ek_***"}
+    for text in (repr(principal), repr(facts), repr(vars(world.authenticator)), repr(lines)):
         assert PASSWORD not in text
+        assert "wrong password" not in text
         assert "argon2id" not in text
         assert world.key not in text
 

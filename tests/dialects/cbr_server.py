@@ -13,8 +13,8 @@ from ibm_platform_services.context_based_restrictions_v1 import ContextBasedRest
 from litestar import Litestar
 
 from ekiden.access.accounts import Account, create_account
+from ekiden.access.authenticate import Authenticator
 from ekiden.access.credentials import create_api_key
-from ekiden.access.directory import Directory
 from ekiden.access.network_config import NetworkConfig
 from ekiden.access.rules import Rules
 from ekiden.access.tokens import Tokens
@@ -40,7 +40,7 @@ class CbrServer:
     base: str
     account: Account
     tokens: Tokens
-    directory: Directory
+    authenticator: Authenticator
     clock: SystemClock
     services: CbrServices
     _http: HttpServer = field(repr=False)
@@ -48,10 +48,10 @@ class CbrServer:
     @classmethod
     async def start(cls, store: Store, networks: NetworkConfig | None = None) -> CbrServer:
         clock = SystemClock()
-        directory = Directory(store, clock)
+        authenticator = Authenticator(store, clock)
         tokens = Tokens(Vault(bytes(32)), clock)
         services = CbrServices(
-            tokens, directory, Zones(store, clock), Rules(store, clock), networks or NetworkConfig()
+            tokens, authenticator, Zones(store, clock), Rules(store, clock), networks or NetworkConfig()
         )
         app = Litestar(
             cbr_handlers(services),
@@ -64,17 +64,17 @@ class CbrServer:
         http = HttpServer(app, [listener])
         await http.start()
         account = await create_account(store, "acme", clock.now())
-        return cls(store, base, account, tokens, directory, clock, services, http)
+        return cls(store, base, account, tokens, authenticator, clock, services, http)
 
     async def stop(self) -> None:
         await self._http.stop()
-        await self.directory.close()
+        await self.authenticator.close()
 
     async def token(self, account: Account | None = None, scopes: tuple[str, ...] = ()) -> str:
         owner = account or self.account
         made = await create_api_key(self.store, owner.id, "test", self.clock.now(), scopes=scopes)
-        credential = await self.directory.credential(made.credential.id)
-        facts = await self.directory.account(owner.id)
+        credential = await self.authenticator.directory.credential(made.credential.id)
+        facts = await self.authenticator.directory.account(owner.id)
         assert credential is not None
         assert facts is not None
         return self.tokens.issue(credential, facts, scopes or ("send", "read", "manage"), 600).text

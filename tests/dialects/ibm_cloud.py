@@ -189,7 +189,7 @@ async def running_cloud(
         ),
         statistics=Statistics(store),
         cbr=CbrServices(
-            Tokens(vault, clock), authenticator.directory, Zones(store, clock), Rules(store, clock), NetworkConfig()
+            Tokens(vault, clock), authenticator, Zones(store, clock), Rules(store, clock), NetworkConfig()
         ),
         config=config,
         regions=(REGION,),

@@ -9,6 +9,7 @@ import ssl
 import threading
 from collections import Counter
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -93,6 +94,7 @@ class Counts:
         self.of[f"rejected {code}"] += 1
 
     def authenticated(self, result: str) -> None:
+        """``Authenticator.told``."""
         self.of[f"auth {result}"] += 1
 
 
@@ -109,6 +111,8 @@ class Harness:
         trusted: bool = False,
         restricted: bool = False,
         recheck: float = 0.05,
+        access: AccessConfig | None = None,
+        in_clear: bool = False,
         addresses: tuple[str, ...] = ("127.0.0.1:0",),
         **spec: Any,
     ) -> None:
@@ -123,6 +127,8 @@ class Harness:
         self._spec = {"name": "test", "mode": "starttls", "region": "eu", "addresses": addresses} | spec
         self._trusted = trusted
         self._restricted = restricted
+        self._access = access
+        self._in_clear = in_clear
         self._recheck = recheck
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run)
@@ -186,8 +192,9 @@ class Harness:
         self.password = await set_password(self.store, account.id, "mailer", PASSWORD, now)
         self.api_key = (await create_api_key(self.store, account.id, "key", now)).key
         me = await self.store.register_worker("here", 1, now, DAY)
-        config = AccessConfig(delay=0, max_delay=0, recheck=self._recheck, address_limit=1000)
+        config = self._access or AccessConfig(delay=0, max_delay=0, recheck=self._recheck, address_limit=1000)
         self.authenticator = authenticator = Authenticator(self.store, clock, config)
+        authenticator.told = self.counts.authenticated
         ids = IdFactory(me.node)
         self.parts = parts = door_parts(self.store, clock, ids, authenticator.directory)
         door = Door(
@@ -218,6 +225,9 @@ class Harness:
             doorstep=doorstep,
             sweep=0.02,
         )
+        if self._in_clear:  # as if TLS ended before us
+            shared = self.listener._shared
+            shared.protocol = replace(shared.protocol, tls_available=False, tls_active=True)
         await self.listener.start()
         self._ready.set()
         await self._stop.wait()

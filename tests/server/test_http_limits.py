@@ -105,6 +105,9 @@ class Counts:
     def refused(self, reason: str) -> None:
         self.refusals[reason] += 1
 
+    def unknown_proxy(self) -> None:
+        self.refusals["unknown proxy"] += 1
+
 
 class Site:
     """A server with an application of its own, whose errors below ``/x`` are ``{"wrong": status}``."""

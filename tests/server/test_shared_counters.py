@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ekiden.core.states import Cause, State
 from ekiden.net.clock import SystemClock
-from ekiden.server.hooks import DeliveryCounts, SmtpCounts
+from ekiden.server.hooks import DeliveryCounts, LoginCounts, SmtpCounts
 from ekiden.server.metrics import Exposition, Metrics
 from ekiden.server.shared_counters import SharedCounters
 from ekiden.store.api import Store
@@ -68,8 +68,9 @@ async def test_the_text_is_what_prometheus_reads(store: Store) -> None:
     smtp.message_accepted(3, 4096, 0.004)
     smtp.message_rejected(451)
     smtp.message_rejected(550)
-    smtp.authenticated("accepted")
-    smtp.authenticated("bad_credentials")
+    logins = LoginCounts(one)
+    logins("accepted")
+    logins("bad_credentials")
     delivery.connection_opened(True)
     delivery.attempt(State.DELIVERED, Cause.NONE)
     delivery.attempt(State.BOUNCED, Cause.RECIPIENT)
@@ -88,7 +89,7 @@ async def test_the_text_is_what_prometheus_reads(store: Store) -> None:
     assert samples["ekiden_accepted_bytes_total",] == 4096
     assert samples["ekiden_messages_refused_total", "4xx"] == 1
     assert samples["ekiden_messages_refused_total", "5xx"] == 1
-    assert samples["ekiden_authentications_total", "refused"] == 1
+    assert samples["ekiden_authentications_total", "bad_credentials"] == 1
     assert samples["ekiden_accept_seconds_bucket", "0.005"] == 1
     assert samples["ekiden_accept_seconds_bucket", "0.0025"] == 0
     assert samples["ekiden_accept_seconds_count",] == 1

@@ -1,9 +1,12 @@
 """Proving to be an account: user name and password (of the account or of an SMTP user), or an API key.
 
 A right password is computed once a minute, not once per connection: what was right is remembered under a keyed
-hash, and each use of the memory asks the directory whether the credential still stands. Guessing is slowed and
-then refused, per address and per user name. Nobody can lock an account out that way: a login that is right and
-remembered, or comes from where a right one came from lately, is not touched by failures from elsewhere.
+hash, and each use of the memory asks the directory whether the credential still stands.
+
+Guessing is slowed and then refused (``access.failures``), and guesses wait for one another (``access.turns``).
+Nobody can lock an account out that way: what was right within a day (the login, or another of the same name from
+the same address) goes before strangers and is not touched by failures from elsewhere; and an API key, whose check
+is one look-up, is always looked at. Only the answer to a wrong one is late.
 
 A credential may be bound to source networks. Elsewhere a right secret is answered exactly as a wrong one is: the
 same reply, as late, and counted as a failure, so that a stolen secret cannot even be tried.
@@ -14,13 +17,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-import logging
 import os
+import re
 import secrets
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from enum import Enum
 from typing import TYPE_CHECKING
 
 from argon2.exceptions import Argon2Error, InvalidHashError
@@ -31,6 +34,7 @@ from ekiden.access.bounds import allows
 from ekiden.access.config import AccessConfig
 from ekiden.access.credentials import (
     API_KEY,
+    API_KEY_PREFIX,
     API_KEY_USERNAME,
     MAX_PASSWORD,
     MAX_USERNAME,
@@ -40,9 +44,11 @@ from ekiden.access.credentials import (
     hasher,
 )
 from ekiden.access.directory import CredentialFacts, Directory
-from ekiden.access.failures import SlidingCounter, address_key, delay_for
-from ekiden.core.states import Priority
-from ekiden.smtp.reply import Reply
+from ekiden.access.failures import Failures
+from ekiden.access.principal import Principal, Refusal, stands
+from ekiden.access.turns import Busy, Turns
+from ekiden.limits.repeated_log import RepeatedLog
+from ekiden.net.listen import Networks
 from ekiden.store.api import StoreError
 from ekiden.store.tables import credential as table
 
@@ -50,63 +56,28 @@ if TYPE_CHECKING:
     from ekiden.core.clock import Clock, Millis
     from ekiden.store.api import Store
 
-log = logging.getLogger(__name__)
+__all__ = ["BEARER_NAME", "SESSION_NAME", "Authenticator", "Principal", "Refusal", "shown_login"]
+
+SESSION_NAME = "(session)"
+BEARER_NAME = "(bearer)"
+"""What stands for a user name where a token is shown."""
 
 _MAX_CACHED = 10_000
-_MAX_WAITING = 200
-"""Different logins waiting for their hash; at 30 ms each the last one has waited long enough."""
+_LOOKUPS = 4
+"""API keys looked up at the same time."""
+_MAX_SHOWN = 64
+"""Characters of a user name in the log."""
+_LIKE_A_KEY = re.compile(f"{API_KEY_PREFIX}[0-9A-Za-z]+")
 _KNOWN_GOOD_FOR = 86_400.0
 _FLUSH_EVERY = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Who it is. ``credential_id`` 0 and ``kind`` empty: none was needed (a trusted network).
-
-    ``priority`` is the account's. ``kind`` and ``scopes`` are the credential's (``access.credentials``,
-    ``access.bounds``); scopes empty: everything the kind may.
-    """
-
-    account_id: int
-    credential_id: int
-    account_name: str
-    priority: Priority = Priority.STANDARD
-    kind: str = ""
-    scopes: frozenset[str] = frozenset()
-
-
-class Refusal(Enum):
-    """Why not; the value is a word for metrics and logs."""
-
-    BAD_CREDENTIALS = "bad_credentials"
-    TOO_MANY = "too_many"
-    NETWORK = "network"
-    """Right, but not from there."""
-    SCOPE = "scope"
-    """Right, but not for this."""
-    SUSPENDED = "suspended"
-    UNAVAILABLE = "unavailable"
-
-    @property
-    def reply(self) -> Reply:
-        """The SMTP reply (RFC 4954 §6, RFC 5248)."""
-        return _REPLIES[self]
-
-
-_REPLIES = {
-    Refusal.BAD_CREDENTIALS: Reply.of(535, "5.7.8", "Error: authentication failed"),
-    Refusal.TOO_MANY: Reply.of(454, "4.7.0", "Too many failed attempts, try again later"),
-    # Word for word as for a wrong password: whoever tries from elsewhere must not learn that it is right.
-    Refusal.NETWORK: Reply.of(535, "5.7.8", "Error: authentication failed"),
-    Refusal.SCOPE: Reply.of(535, "5.7.8", "Error: this credential is not for submitting mail"),
-    Refusal.SUSPENDED: Reply.of(535, "5.7.13", "This account is suspended"),
-    Refusal.UNAVAILABLE: Reply.of(454, "4.7.0", "Temporary authentication failure"),
-}
-
-
 @dataclass(slots=True)
 class _Verified:
-    """A login that was right. ``secret`` is what the store kept for the credential then."""
+    """A login that was right. ``secret`` is what the store kept for the credential then.
+
+    After ``until`` it has to be computed again; it goes before strangers until ``_KNOWN_GOOD_FOR`` after that.
+    """
 
     account_id: int
     credential_id: int
@@ -127,7 +98,9 @@ class Authenticator:
         config: AccessConfig | None = None,
         *,
         directory: Directory | None = None,
+        proxies: Networks | None = None,
     ) -> None:
+        """``proxies``: those that are configured; failures that seem to come from them are nobody's."""
         self._store = store
         self._clock = clock
         self._config = config = config or AccessConfig()
@@ -136,8 +109,13 @@ class Authenticator:
         self._cache: OrderedDict[bytes, _Verified] = OrderedDict()
         self._checks: dict[bytes, asyncio.Task[_Verified | None]] = {}
         self._checks_from: dict[str, set[asyncio.Task[_Verified | None]]] = {}
-        self._by_address = SlidingCounter(config.window)
-        self._by_username = SlidingCounter(config.window)
+        self._checks_of: dict[tuple[str, str], set[asyncio.Task[_Verified | None]]] = {}
+        self._failures = Failures(config, clock, proxies or Networks())
+        self._turns = Turns(config.parallelism)
+        self._lookups = Turns(_LOOKUPS)
+        self.log = RepeatedLog("ekiden.access")
+        self.told: Callable[[str], None] = lambda _: None
+        """Hears of each login: ``accepted``, or the value of a ``Refusal``. For metrics."""
         self._known_good: OrderedDict[tuple[str, str], float] = OrderedDict()
         self._threads = ThreadPoolExecutor(config.parallelism, thread_name_prefix="argon2")
         # An unknown user name costs the same work as a wrong password.
@@ -148,49 +126,81 @@ class Authenticator:
         self._flushed = clock.monotonic()
         self._flushing: asyncio.Task[None] | None = None
 
-    async def verify(self, username: str, password: str, client_ip: str, scope: str = "") -> Principal | Refusal:
+    async def verify(
+        self,
+        username: str,
+        password: str,
+        client_ip: str,
+        scope: str = "",
+        admits: Callable[[Principal], Awaitable[bool]] | None = None,
+    ) -> Principal | Refusal:
         """Who ``username`` and ``password`` are; may take seconds when there were failures before. Never raises.
 
         ``scope``: what the credential must be good for (``access.bounds``); empty: the caller looks at the
-        principal's scopes by itself.
+        principal's scopes by itself. ``admits``: whether who it is may come in from there; else ``turn_away``.
         """
         try:
             answer = await self._verify(username, password, client_ip)
+            if scope and isinstance(answer, Principal) and not allows(answer.scopes, scope):
+                answer = Refusal.SCOPE
+            if admits is not None and isinstance(answer, Principal) and not await admits(answer):
+                await self.turn_away(username, password, client_ip)
+                answer = Refusal.NETWORK
         except (StoreError, SQLAlchemyError, OSError) as error:
-            log.warning("authentication is not possible: %s", type(error).__name__)
-            return Refusal.UNAVAILABLE
-        if scope and isinstance(answer, Principal) and not allows(answer.scopes, scope):
-            log.info(
-                "credential %d is refused to %s: it lacks the scope %s", answer.credential_id, client_ip, scope
-            )
-            return Refusal.SCOPE
+            self.log.warning("authentication is not possible", error=type(error).__name__)
+            answer = Refusal.UNAVAILABLE
+        if isinstance(answer, Principal):
+            self.told("accepted")
+        else:
+            self.refused(answer, username, client_ip)
         return answer
+
+    def refused(self, why: Refusal, username: str, client_ip: str) -> None:
+        """Count and log a login that was refused; ``username`` may be what stands for one. Never the secret."""
+        self.told(why.value)
+        if why is Refusal.UNAVAILABLE:
+            return
+        login = shown_login(username)
+        if why is Refusal.TOO_MANY:
+            key = (self._failures.key(client_ip), username)
+            self.log.warning("logins are refused after many failures", key=key, login=login, client=client_ip)
+        else:
+            key = (self._failures.key(client_ip), username)
+            self.log.info("login refused", key=key, why=why.value, login=login, client=client_ip)
 
     async def turn_away(self, username: str, password: str, client_ip: str) -> None:
         """For a login that is right and yet refused as a wrong one (network rules): let it look like one.
 
         It counts as a failure, waits as long, and has to be computed again the next time.
         """
-        user_key, address = _user_key(username), address_key(client_ip)
+        login, api_key, address = *_login(username), self._failures.key(client_ip)
         self._cache.pop(self._digest(username, password), None)
-        if user_key is not None:
-            self._known_good.pop((user_key, address), None)
-        self._count_failure(user_key, address)
-        await asyncio.sleep(self._delay(user_key, address))
+        self._known_good.pop((login, address), None)
+        self._failures.count(address, login, api_key=api_key, checked=True)
+        await asyncio.sleep(self._failures.delay(address, login, api_key=api_key))
 
-    def known_valid(self, principal: Principal) -> bool | None:
+    def known_valid(self, principal: Principal, client_ip: str = "", scope: str = "") -> bool | None:
         """``still_valid`` from memory; ``None``: not known well enough, ask ``still_valid``."""
         if not principal.credential_id:
             return True
         facts = self.directory.fresh_credential(principal.credential_id)
-        return None if facts is None else not facts.revoked
+        return None if facts is None else stands(principal, facts, client_ip, scope)
 
-    async def still_valid(self, principal: Principal) -> bool:
-        """Whether the credential of an open session is not revoked. Raises what the store raises."""
+    async def still_valid(self, principal: Principal, client_ip: str = "", scope: str = "") -> bool:
+        """Whether what opened a session still opens one. Raises what the store raises.
+
+        The credential is not revoked, its secret is the one that was shown, and its bounds let a client at
+        ``client_ip`` (empty: wherever) do what ``scope`` (empty: anything) says.
+        """
         if not principal.credential_id:
             return True
-        facts = await self.directory.credential(principal.credential_id)
-        return facts is not None and not facts.revoked
+        return stands(principal, await self.directory.credential(principal.credential_id), client_ip, scope)
+
+    def seemed_valid(self, principal: Principal, client_ip: str = "", scope: str = "") -> bool:
+        """``still_valid`` as of the last look, which ``Directory.refresh`` keeps young for open sessions."""
+        if not principal.credential_id or not self.directory.knows_credential(principal.credential_id):
+            return True
+        return stands(principal, self.directory.last_credential(principal.credential_id), client_ip, scope)
 
     async def close(self) -> None:
         """Write what is not written yet, and stop."""
@@ -204,60 +214,81 @@ class Authenticator:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _verify(self, username: str, password: str, client_ip: str) -> Principal | Refusal:
-        config = self._config
-        address = address_key(client_ip)
-        user_key = _user_key(username)
+        failures = self._failures
+        address = failures.key(client_ip)
+        login, api_key = _login(username)
         digest = self._digest(username, password)
-        # Guesses that are being computed count as failures until they are not: none slips past the limit.
-        while (running := self._checks_from.get(address)) and digest not in self._checks:
-            if self._by_address.get(address, self._clock.monotonic()) + len(running) < config.address_limit:
-                break
-            await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-        now = self._clock.monotonic()
-        if self._by_address.get(address, now) >= config.address_limit:
-            await asyncio.sleep(config.delay)
-            return Refusal.TOO_MANY
-
         verified = self._cache.get(digest)
-        if verified is not None:
-            answer = await self._confirm(verified, client_ip) if now < verified.until else None
-            if answer is None:
-                self._cache.pop(digest, None)
-            elif answer is not Refusal.NETWORK:
+        was_right = verified is not None and await self._stands(digest, verified)
+        if verified is not None and was_right:
+            in_time = self._clock.monotonic() < verified.until
+            answer = await self._confirm(verified, client_ip) if in_time else None
+            if answer is not None and answer is not Refusal.NETWORK:
+                self._was_right(login, address)
                 return answer
             # From a network that it is not for it costs what a wrong password costs.
-
-        if (
-            user_key is not None
-            and self._by_username.get(user_key, now) >= config.account_limit
-            and self._known_good.get((user_key, address), -_KNOWN_GOOD_FOR) + _KNOWN_GOOD_FOR < now
-        ):
-            await asyncio.sleep(config.delay)
+            was_right = answer is not Refusal.NETWORK
+        last = self._known_good.get((login, address))
+        here_before = last is not None and self._clock.monotonic() < last + _KNOWN_GOOD_FOR
+        if not was_right and not api_key and await self._shut(digest, address, login, here_before):
+            await asyncio.sleep(self._delay(address, login, api_key))
             return Refusal.TOO_MANY
-        verified = await self._check(digest, username, password, address)
+        few = failures.of_both(address, login) < self._config.address_delay_after
+        try:
+            verified = await self._check(
+                digest, username, password, address, known=was_right or (here_before and few)
+            )
+        except Busy:
+            await asyncio.sleep(self._delay(address, login, api_key))
+            return Refusal.BUSY
         answer = None if verified is None else await self._confirm(verified, client_ip)
         if verified is not None and answer is Refusal.NETWORK:
-            log.warning("credential %d is refused to %s: not from its networks", verified.credential_id, client_ip)
-            self._count_failure(user_key, address)
+            failures.count(address, login, api_key=api_key, checked=True)
         if answer is None or answer is Refusal.NETWORK:
-            await asyncio.sleep(self._delay(user_key, address))
-            return answer or Refusal.BAD_CREDENTIALS
-        if user_key is not None:
-            self._known_good[user_key, address] = now
-            self._known_good.move_to_end((user_key, address))
-            if len(self._known_good) > _MAX_CACHED:
-                self._known_good.popitem(last=False)
+            # Counted already: of an API key all are looked at, and too many is only what the guesser hears.
+            too_many = api_key and failures.of_both(address, login) > self._config.guess_limit
+            await asyncio.sleep(self._delay(address, login, api_key))
+            return Refusal.TOO_MANY if too_many else answer or Refusal.BAD_CREDENTIALS
+        self._was_right(login, address)
         return answer
 
-    def _delay(self, user_key: str | None, address: str) -> float:
-        config = self._config
-        now = self._clock.monotonic()
-        failures = self._by_address.get(address, now)
-        delay = delay_for(failures, config.address_delay_after, config.delay, config.max_delay)
-        if user_key is not None:
-            failures = self._by_username.get(user_key, now)
-            delay = max(delay, delay_for(failures, config.account_delay_after, config.delay, config.max_delay))
-        return delay
+    async def _shut(self, digest: bytes, address: str, login: str, known: bool) -> bool:
+        """Whether it is refused unchecked.
+
+        Guesses that are being computed count as failures until they are not: none slips past a limit.
+        """
+        while True:
+            here, same = self._checks_from.get(address, set()), self._checks_of.get((address, login), set())
+            if not self._failures.shuts(address, login, known=known, running=len(same), running_here=len(here)):
+                return False
+            if not here or digest in self._checks or self._failures.shuts(address, login, known=known):
+                return digest not in self._checks
+            await asyncio.wait(here, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _stands(self, digest: bytes, verified: _Verified) -> bool:
+        """Whether what was right within a day would be right now; else it is forgotten."""
+        directory = self.directory
+        facts = directory.fresh_credential(verified.credential_id)
+        if facts is None:
+            facts = await directory.credential(verified.credential_id)
+        if (
+            facts is not None
+            and not facts.revoked
+            and hmac.compare_digest(facts.secret, verified.secret)
+            and self._clock.monotonic() < verified.until + _KNOWN_GOOD_FOR
+        ):
+            return True
+        self._cache.pop(digest, None)
+        return False
+
+    def _was_right(self, login: str, address: str) -> None:
+        self._known_good[login, address] = self._clock.monotonic()
+        self._known_good.move_to_end((login, address))
+        if len(self._known_good) > _MAX_CACHED:
+            self._known_good.popitem(last=False)
+
+    def _delay(self, address: str, login: str, api_key: bool) -> float:
+        return self._failures.delay(address, login, api_key=api_key)
 
     async def _confirm(self, verified: _Verified, client_ip: str) -> Principal | Refusal | None:
         """Whether what was right is right now. ``None``: the credential is gone or has another secret."""
@@ -278,41 +309,68 @@ class Authenticator:
             return Refusal.SUSPENDED
         self._note_use(credential.id)
         return Principal(
-            account.id, credential.id, account.name, account.priority, credential.kind, credential.scopes
+            account.id,
+            credential.id,
+            account.name,
+            account.priority,
+            credential.kind,
+            credential.scopes,
+            credential.secret,
         )
 
-    async def _check(self, digest: bytes, username: str, password: str, address: str) -> _Verified | None:
-        """Look it up and compute. The same login asked for at the same time is computed once."""
+    async def _check(
+        self, digest: bytes, username: str, password: str, address: str, *, known: bool
+    ) -> _Verified | None:
+        """Look it up and compute, when it is its turn. The same login asked for at the same time is computed once.
+
+        Raises ``Busy``.
+        """
         task = self._checks.get(digest)
         if task is None:
-            if len(self._checks) >= _MAX_WAITING:
-                raise StoreError("too many logins wait to be checked")
-            task = asyncio.create_task(self._compute(digest, username, password))
+            task = asyncio.create_task(self._in_turn(digest, username, password, address, known=known))
             self._checks[digest] = task
-            running = self._checks_from.setdefault(address, set())
-            running.add(task)
+            login, api_key = _login(username)
+            here = self._checks_from.setdefault(address, set())
+            same = self._checks_of.setdefault((address, login), set())
+            here.add(task)
+            same.add(task)
 
             def done(task: asyncio.Task[_Verified | None]) -> None:
                 # Here, not where it is waited for: a client that hangs up early has guessed all the same.
                 self._checks.pop(digest, None)
-                running.discard(task)
-                if not running and self._checks_from.get(address) is running:
+                here.discard(task)
+                same.discard(task)
+                if not here and self._checks_from.get(address) is here:
                     del self._checks_from[address]
-                if not task.cancelled() and task.exception() is None and task.result() is None:
-                    self._count_failure(_user_key(username), address)
+                if not same and self._checks_of.get((address, login)) is same:
+                    del self._checks_of[address, login]
+                if task.cancelled():
+                    return
+                error = task.exception()
+                if isinstance(error, Busy) or (error is None and task.result() is None):
+                    self._failures.count(address, login, api_key=api_key, checked=error is None)
 
             task.add_done_callback(done)
         return await asyncio.shield(task)
 
-    def _count_failure(self, user_key: str | None, address: str) -> None:
-        now = self._clock.monotonic()
-        self._by_address.add(address, now)
-        if user_key is not None:
-            self._by_username.add(user_key, now)
-
-    async def _compute(self, digest: bytes, username: str, password: str) -> _Verified | None:
+    async def _in_turn(
+        self, digest: bytes, username: str, password: str, address: str, *, known: bool
+    ) -> _Verified | None:
         if len(username) > MAX_USERNAME or len(password) > MAX_PASSWORD or not _is_text(username + password):
             return None
+        login, api_key = _login(username)
+        turns = self._lookups if api_key else self._turns
+
+        def failures() -> float:
+            return self._failures.of(address, login, api_key=api_key)
+
+        await turns.wait(address, failures, self._config.max_wait, known=known)
+        try:
+            return await self._compute(digest, username, password)
+        finally:
+            turns.give(address, known=known)
+
+    async def _compute(self, digest: bytes, username: str, password: str) -> _Verified | None:
         if username.lower() == API_KEY_USERNAME:
             kinds, lookup = [API_KEY], api_key_lookup(password)
         else:
@@ -340,6 +398,7 @@ class Authenticator:
             self._clock.monotonic() + self._config.cache_time,
         )
         self._cache[digest] = verified
+        self._cache.move_to_end(digest)
         if len(self._cache) > _MAX_CACHED:
             self._cache.popitem(last=False)
         return verified
@@ -375,18 +434,26 @@ class Authenticator:
                         statement, [{"credential": key, "at": at} for key, at in sorted(used.items())]
                     )
         except (StoreError, SQLAlchemyError, OSError) as error:
-            log.warning("the last use of %d credentials is not recorded: %s", len(used), type(error).__name__)
+            self.log.warning(
+                "the last use of credentials is not recorded", credentials=len(used), error=type(error).__name__
+            )
         finally:
             self._flushing = None
 
 
-def _user_key(username: str) -> str | None:
-    """What failures of a user name are counted under, bounded in length.
+def shown_login(username: str) -> str:
+    """A user name for the log: bounded, and without what looks like an API key at the wrong place."""
+    return _LIKE_A_KEY.sub(API_KEY_PREFIX + "***", username[: 2 * _MAX_SHOWN])[:_MAX_SHOWN]
 
-    ``None`` for API keys: they all share one name, so that guesses at one would lock out the others; and they have
-    256 bits, so that there is nothing to slow.
+
+def _login(username: str) -> tuple[str, bool]:
+    """What failures of a user name are counted under, bounded in length; whether that is an API key's.
+
+    All API keys share one name, so that its failures say nothing from elsewhere; and they have 256 bits, so that
+    there is nothing to slow.
     """
-    return None if username.lower() == API_KEY_USERNAME else username[:MAX_USERNAME]
+    api_key = username.lower() == API_KEY_USERNAME
+    return API_KEY_USERNAME if api_key else username[:MAX_USERNAME], api_key
 
 
 def _is_text(value: str) -> bool:

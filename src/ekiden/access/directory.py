@@ -7,11 +7,13 @@ none while there is none. That is how suspending an account or revoking a creden
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from sqlalchemy import select
 
 from ekiden.access.accounts import Quota, Senders, account_uid, quota_of
+from ekiden.access.credentials import SESSION
 from ekiden.core.states import Priority
 from ekiden.net.listen import Networks
 from ekiden.store import tables
@@ -50,7 +52,7 @@ class AccountFacts(NamedTuple):
 
 
 class CredentialFacts(NamedTuple):
-    """``secret`` changes when the password does; it is a hash, yet not for logs.
+    """``secret`` changes when the password does; it is a hash, yet not for logs. Of a session it is its lookup.
 
     ``scopes`` empty: everything its kind may. ``networks`` empty: from anywhere.
     """
@@ -73,7 +75,7 @@ class CredentialFacts(NamedTuple):
             row.id,
             row.account_id,
             row.revoked_at is not None,
-            row.secret_hash or row.lookup,
+            row.lookup if row.kind == SESSION else row.secret_hash or row.lookup,
             row.kind,
             frozenset(row.scopes.split()),
             Networks(row.networks.split()) if row.networks else _ANYWHERE,
@@ -106,6 +108,14 @@ class _View(Generic[_Facts]):
             return None
         entry.used = now
         return entry if now - entry.checked <= self.max_age else None
+
+    def younger(self, key: int, now: float) -> bool:
+        """Whether it was read within half of the time that it is good for."""
+        entry = self.known.get(key)
+        if entry is None:
+            return False
+        entry.used = now
+        return now - entry.checked <= self.max_age / 2
 
     def take(self, now: float) -> list[int]:
         """What to read now: what somebody waits for, and what was used lately and would soon be asked for."""
@@ -150,6 +160,24 @@ class Directory:
         """What is known and recent enough; ``None``: ask ``credential``."""
         entry = self._credentials.fresh(credential_id, self._clock.monotonic())
         return None if entry is None else entry.facts
+
+    def knows_credential(self, credential_id: int) -> bool:
+        """Whether somebody asked lately, be it that there is none."""
+        return credential_id in self._credentials.known
+
+    def last_credential(self, credential_id: int) -> CredentialFacts | None:
+        """As of when somebody asked last, or ``refresh`` read it; ``None``: there is none."""
+        entry = self._credentials.known.get(credential_id)
+        return None if entry is None else entry.facts
+
+    async def refresh(self, credential_ids: Iterable[int]) -> None:
+        """Read those that are not fresh, in one query."""
+        now = self._clock.monotonic()
+        # Whoever looks once a second must not find what is nearly a second old good for another one.
+        old = [key for key in credential_ids if not self._credentials.younger(key, now)]
+        if old:
+            self._credentials.wanted.update(old)
+            await self._read()
 
     def saw_credential(self, facts: CredentialFacts, at: float) -> None:
         """Somebody read it anyway, with a query that began at the monotonic time ``at``."""

@@ -1,11 +1,29 @@
-"""Failed logins, counted in sliding windows per address and per user name, in bounded memory."""
+"""Failed logins, counted in sliding windows in bounded memory: by address, by user name, and by both together.
+
+The bounds differ. Of one user name from one address (``guess_limit``) it takes few to be sure that somebody
+guesses. An address (``address_limit``) may stand for a whole office, so it takes more, and it never shuts out who
+was right from there before. A user name (``account_limit``) is guessed at from anywhere, and its owner may come
+from anywhere: beyond the limit an address that has not failed has one try.
+
+Addresses of proxies that are configured are no clients: nothing is counted under them.
+"""
 
 from __future__ import annotations
 
 import ipaddress
 from collections import OrderedDict
+from typing import TYPE_CHECKING, Final
+
+from ekiden.net.listen import Networks
+
+if TYPE_CHECKING:
+    from ekiden.access.config import AccessConfig
+    from ekiden.core.clock import Clock
 
 MAX_KEYS = 20_000
+PROXY: Final = "proxy"
+_LAST_CHANCES: Final = 10
+"""So many times ``account_limit``, and a user name is open only to who was right before."""
 
 
 def address_key(address: str) -> str:
@@ -82,3 +100,77 @@ def delay_for(failures: float, after: int, first: float, longest: float) -> floa
     if beyond < 0 or first <= 0:
         return 0.0
     return float(min(longest, first * 2 ** min(beyond, 30)))
+
+
+class Failures:
+    """Those of one worker. ``address`` is a ``key``; ``login`` a user name, or the one of all API keys."""
+
+    def __init__(self, config: AccessConfig, clock: Clock, proxies: Networks) -> None:
+        self._config = config
+        self._clock = clock
+        self._proxies = proxies
+        self._by_address = SlidingCounter(config.window)
+        self._by_login = SlidingCounter(config.window)
+        self._by_both = SlidingCounter(config.window)
+
+    def key(self, client_ip: str) -> str:
+        """What a client's address is counted under."""
+        return PROXY if client_ip in self._proxies else address_key(client_ip)
+
+    def count(self, address: str, login: str, *, api_key: bool, checked: bool) -> None:
+        """One more. ``checked``: the password was looked at; a guess at an API key says nothing of passwords."""
+        now = self._clock.monotonic()
+        if checked and not api_key:
+            self._by_login.add(login, now)
+        if address != PROXY:
+            self._by_both.add(_both(address, login), now)
+            if not api_key:
+                self._by_address.add(address, now)
+
+    def of(self, address: str, login: str, *, api_key: bool) -> float:
+        """What puts a login behind others."""
+        now = self._clock.monotonic()
+        if api_key:
+            return self._by_both.get(_both(address, login), now)
+        return self._by_address.get(address, now)
+
+    def of_both(self, address: str, login: str) -> float:
+        """From the address, for the login."""
+        return self._by_both.get(_both(address, login), self._clock.monotonic())
+
+    def shuts(self, address: str, login: str, *, known: bool, running: int = 0, running_here: int = 0) -> bool:
+        """Whether a password is refused unchecked. ``known``: one of this login was right from there lately.
+
+        ``running``: checks of the same login from the same address under way, which may be failures;
+        ``running_here``: all from the address.
+        """
+        config = self._config
+        now = self._clock.monotonic()
+        if address == PROXY:
+            return not known and self._by_login.get(login, now) >= config.account_limit * _LAST_CHANCES
+        if self._by_both.get(_both(address, login), now) + running >= config.guess_limit:
+            return True
+        if known:
+            return False
+        here = self._by_address.get(address, now) + running_here
+        if here >= config.address_limit:
+            return True
+        of_login = self._by_login.get(login, now)
+        return of_login >= config.account_limit and (here > 0 or of_login >= config.account_limit * _LAST_CHANCES)
+
+    def delay(self, address: str, login: str, *, api_key: bool) -> float:
+        """Seconds to wait before the answer to a failure."""
+        config = self._config
+        now = self._clock.monotonic()
+        failures = self._by_both.get(_both(address, login), now)
+        if not api_key:
+            failures = max(failures, self._by_address.get(address, now))
+        delay = delay_for(failures, config.address_delay_after, config.delay, config.max_delay)
+        if api_key:
+            return delay
+        failures = self._by_login.get(login, now)
+        return max(delay, delay_for(failures, config.account_delay_after, config.delay, config.max_delay))
+
+
+def _both(address: str, login: str) -> str:
+    return f"{address} {login}"

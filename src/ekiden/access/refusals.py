@@ -2,13 +2,12 @@
 
 A refusal has an id like a message, which stands at the end of the reply. Who is refused the same thing again within
 the same minute is told the same id. Rows are written once a second and not one by one, and so many each minute at
-most: whoever is refused very often, and for ever other things, fills the log of the process, not the database.
+most: whoever is refused very often, and for ever other things, fills neither the database nor the log.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ekiden.core.clock import MINUTE
 from ekiden.core.ids import IdFactory, format_id
+from ekiden.limits.repeated_log import RepeatedLog
 from ekiden.smtp.reply import Reply
 from ekiden.store.api import StoreError
 from ekiden.store.tables import refusal as table
@@ -27,12 +27,10 @@ if TYPE_CHECKING:
     from ekiden.core.clock import Clock, Millis
     from ekiden.store.api import Store
 
-log = logging.getLogger(__name__)
-
 _EVERY = 1.0
 _SAME_FOR: Millis = MINUTE
 _MOST = 300
-"""Kept in each ``_SAME_FOR``; what is beyond is only logged."""
+"""Kept in each ``_SAME_FOR``; what is beyond is only counted in the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +56,7 @@ class Refusals:
         self._store = store
         self._clock = clock
         self._ids = ids
+        self.log = RepeatedLog("ekiden.access")
         self._waiting: list[dict[str, Any]] = []
         self._minute: Millis = 0
         self._kept: dict[tuple[object, ...], int] = {}
@@ -105,14 +104,15 @@ class Refusals:
                 self._waiting.append(row)
                 if self._task is None:
                     self._task = asyncio.create_task(self._write_soon())
-        log.info(
-            "refused %s at %s: %s (account %d, client %s, %s)",
-            format_id(number),
-            stage,
-            reason,
-            account_id,
-            client,
-            data,
+        self.log.info(
+            "refused",
+            key=(stage, reason, account_id, client),
+            id=format_id(number),
+            stage=stage,
+            reason=reason,
+            account=account_id,
+            client=client,
+            facts=data,
         )
         return replace(reply, lines=(*reply.lines[:-1], f"{reply.lines[-1]} [{format_id(number)}]"))
 
@@ -136,7 +136,7 @@ class Refusals:
             async with self._store.write() as connection:
                 await connection.execute(insert(table), rows)
         except (StoreError, SQLAlchemyError, OSError) as error:
-            log.warning("%d refusals are not kept: %s", len(rows), type(error).__name__)
+            self.log.warning("refusals are not kept", count=len(rows), error=type(error).__name__)
             # Who comes again gets an id that somebody will know.
             lost = {row["id"] for row in rows}
             self._kept = {same: number for same, number in self._kept.items() if number not in lost}

@@ -277,6 +277,14 @@ TEXTS = Texts(
             "tracking.base_url を HTTP リスナーに届く名前にするか、{name} のアドレスを公開してください"
         ),
         "they lead to {url}": "リンク先は {url} です",
+        # proxies
+        "Proxies": "プロキシー",
+        "a proxy that http.proxy_from does not name passes requests on ({count} so far): all of its clients "
+        "count as one, failed logins included": (
+            "http.proxy_from に書かれていないプロキシーからリクエストが届いています（これまでに {count} 件）。"
+            "そのクライアントはすべて一つとして数えられ、認証の失敗も同じです"
+        ),
+        "name its network in http.proxy_from": "そのネットワークを http.proxy_from に書いてください",
         # callbacks
         "endpoint {id} ({url}) began to fail {since}, {failures} times in a row; events that wait: {waiting}": (
             "エンドポイント {id}（{url}）は {since}から連続 {failures} 回失敗しています。"

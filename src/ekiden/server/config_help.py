@@ -221,8 +221,10 @@ KEYS: dict[str, Help] = {
         "/healthz、/readyz、/metrics と HTTP API を提供するアドレス。",
     ),
     "http.proxy_from": Help(
-        "Networks of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are believed; nobody else's are.",
-        "リバースプロキシのネットワーク。そこからの X-Forwarded-For と X-Forwarded-Proto だけを信用します。",
+        "Networks of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are believed; nobody else's are. "
+        "A proxy that is not named counts as one client, with all who come through it.",
+        "リバースプロキシのネットワーク。そこからの X-Forwarded-For と X-Forwarded-Proto だけを信用します。"
+        "書かれていないプロキシは、経由するすべての利用者とともに一つのクライアントとして数えられます。",
     ),
     "http.max_url": Help(
         "Octets of the target in a request line; more get 414. A link that is tracked takes up to 12,000.",
@@ -315,20 +317,33 @@ KEYS: dict[str, Help] = {
     ),
     "access.window": Help("Failed logins are counted over this time.", "認証の失敗を数える期間。"),
     "access.address_delay_after": Help(
-        "So many failures from one address (IPv6: one /64), and its next replies are delayed.",
-        "一つのアドレス (IPv6 は /64) からの失敗がこの回数に達すると、返答を遅らせます。",
+        "So many failures from one address (IPv6: one /64), and its next refusals are delayed.",
+        "一つのアドレス (IPv6 は /64) からの失敗がこの回数に達すると、次の拒否を遅らせます。",
+    ),
+    "access.guess_limit": Help(
+        "So many failures of one user name from one address, and it is refused there without looking at the "
+        "password, unless that was right within a day. API keys are always looked at.",
+        "一つのアドレスから一つのユーザー名への失敗がこの回数に達すると、一日以内に正しかったパスワードを除き、"
+        "パスワードを見ずに拒否します。API キーは常に確認します。",
     ),
     "access.address_limit": Help(
-        "So many, and it is refused without looking at the password.",
-        "この回数に達すると、パスワードを見ずに拒否します。",
+        "So many failures from one address, and only user names that were right from there within a day are "
+        "looked at.",
+        "一つのアドレスからの失敗がこの回数に達すると、そこから一日以内に成功したユーザー名だけを確認します。",
     ),
     "access.account_delay_after": Help(
         "So many failures for one user name, from wherever, and replies are delayed.",
         "一つのユーザー名への失敗が (どこからでも) この回数に達すると、返答を遅らせます。",
     ),
     "access.account_limit": Help(
-        "So many, and that user name is refused for the time being.",
-        "この回数に達すると、そのユーザー名を当面拒否します。",
+        "So many failures of one user name, and an address that has failed itself is refused; another one has "
+        "one try.",
+        "一つのユーザー名への失敗がこの回数に達すると、失敗したことのあるアドレスを拒否し、"
+        "ほかのアドレスには一度だけ許します。",
+    ),
+    "access.max_wait": Help(
+        "How long a login waits for its turn when many are to be checked; then it is told to come again.",
+        "多くのログインが確認を待つとき、一つのログインが順番を待つ時間。過ぎると再試行を求めます。",
     ),
     "access.delay": Help(
         "The first delay; it doubles with each failure.", "最初の遅延。失敗のたびに倍になります。"

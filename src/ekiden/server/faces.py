@@ -82,7 +82,7 @@ class Faces:
         config, store, clock, services = self._config, self._store, self._clock, self._services
         cbr = CbrServices(
             tokens=self._tokens,
-            directory=services.directory,
+            authenticator=services.authenticator,
             zones=Zones(store, clock),
             rules=Rules(store, clock),
             networks=config.networks,

@@ -92,6 +92,7 @@ class HttpCounts:
         self._open = metrics.http_connections
         self._opened = metrics.http_connections_opened
         self._refused = metrics.http_refused
+        self._unknown_proxies = metrics.unknown_proxies
 
     def connection_opened(self) -> None:
         self._open.inc()
@@ -102,6 +103,9 @@ class HttpCounts:
 
     def refused(self, reason: str) -> None:
         self._refused[reason].inc()
+
+    def unknown_proxy(self) -> None:
+        self._unknown_proxies.inc()
 
 
 class SmtpCounts:
@@ -116,8 +120,6 @@ class SmtpCounts:
         self._seconds = metrics.accept_seconds
         self._refused_4xx = metrics.refused_4xx
         self._refused_5xx = metrics.refused_5xx
-        self._authenticated = metrics.authenticated
-        self._not_authenticated = metrics.not_authenticated
 
     def connection_opened(self) -> None:
         self._open.inc()
@@ -135,9 +137,6 @@ class SmtpCounts:
     def message_rejected(self, code: int) -> None:
         (self._refused_4xx if code < 500 else self._refused_5xx).inc()
 
-    def authenticated(self, result: str) -> None:
-        (self._authenticated if result == "accepted" else self._not_authenticated).inc()
-
 
 class ConnectionCounts:
     """``limits.connections.ConnectionCounts`` of one kind: ``smtp`` or ``http``."""
@@ -151,6 +150,16 @@ class ConnectionCounts:
 
     def pushed_out(self) -> None:
         self._pushed_out.inc()
+
+
+class LoginCounts:
+    """``access.authenticate.Authenticator.told``."""
+
+    def __init__(self, metrics: WorkerMetrics) -> None:
+        self._cells = metrics.authentications
+
+    def __call__(self, result: str) -> None:
+        self._cells[result].inc()
 
 
 class CallbackCounts:

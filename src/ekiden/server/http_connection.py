@@ -12,7 +12,7 @@ from ekiden.server.http_admission import Admitted
 from ekiden.server.http_exchange import HIGH_WATER, Application, Exchange
 from ekiden.server.http_pace import AnswerPace, BodyPace
 from ekiden.server.http_parser import PIECE, Head, Headers, Refusal, RequestParser
-from ekiden.server.http_proxy import forwarded
+from ekiden.server.http_proxy import forwarded, looks_forwarded
 
 if TYPE_CHECKING:
     from ekiden.server.http_listener import HttpServer
@@ -242,6 +242,8 @@ class HttpConnection(asyncio.BufferedProtocol):
         client, scheme = self._client, "http"
         if self._proxied:
             client, scheme = forwarded(client, headers, self._server.proxies)
+        elif looks_forwarded(client[0], headers):
+            self._server.unknown_proxy(client[0])
         text = path.decode("latin-1")
         return {
             "type": "http",

@@ -11,6 +11,7 @@ from email.utils import formatdate
 from typing import Any, Final, Protocol
 
 from ekiden.access.failures import address_key
+from ekiden.limits.repeated_log import RepeatedLog
 from ekiden.net.accept import Acceptor
 from ekiden.net.listen import Networks
 from ekiden.server.http_admission import HttpAdmission
@@ -34,6 +35,10 @@ class HttpMetrics(Protocol):
         """One of ``metrics.HTTP_REFUSALS``."""
         ...
 
+    def unknown_proxy(self) -> None:
+        """A request that came through a proxy which the configuration does not name."""
+        ...
+
 
 class NoHttpMetrics:
     """Counts nothing."""
@@ -45,6 +50,9 @@ class NoHttpMetrics:
         pass
 
     def refused(self, reason: str) -> None:
+        pass
+
+    def unknown_proxy(self) -> None:
         pass
 
 
@@ -79,6 +87,7 @@ class HttpServer:
         self.counts: HttpMetrics = counts or NoHttpMetrics()
         self.proxies = Networks(config.proxy_from)
         self.admission = admission or HttpAdmission(config)
+        self._log = RepeatedLog("ekiden.http")
         self._paused = paused
         self.buffer = memoryview(bytearray(PIECE))
         """Where all connections are read into: what comes is parsed, or copied, before the next one is read."""
@@ -121,6 +130,11 @@ class HttpServer:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def unknown_proxy(self, peer: str) -> None:
+        """Whoever stands before us in our own network counts as one client until ``http.proxy_from`` names it."""
+        self.counts.unknown_proxy()
+        self._log.warning("a proxy that http.proxy_from does not name passes requests on", key=peer, address=peer)
 
     def _accepted(self, accepted: socket.socket, address: Any) -> None:
         peer = str(address[0])

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ekiden.net.listen import Networks
 
+_OUR_OWN = Networks(["127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7"])
 _MAX_ADDRESS = 64  # of an address with a port; what is longer is none
 
 
@@ -32,6 +33,11 @@ def forwarded(
         if host not in proxies:
             break
     return client, scheme
+
+
+def looks_forwarded(peer: str, headers: Sequence[tuple[bytes, bytes]]) -> bool:
+    """Whether somebody in our own network passes on what others ask. What strangers write there says nothing."""
+    return any(name == b"x-forwarded-for" for name, _ in headers) and peer in _OUR_OWN
 
 
 def _host_and_port(text: str) -> tuple[str, int]:

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from ekiden.access.principal import Refusal
 from ekiden.core.clock import SECOND, Clock
 from ekiden.core.states import Cause, State
 from ekiden.core.version import VERSION
@@ -31,6 +32,8 @@ _LONG = (0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14_40
 HTTP_REFUSALS = ("malformed", "too_large", "too_slow", "pipelined", "connections", "not_read")
 _WAITING = (State.HELD, State.SCHEDULED, State.QUEUED, State.SENDING, State.DEFERRED)
 _ENDS = (State.DELIVERED, State.DEFERRED, State.BOUNCED, State.EXPIRED, State.DROPPED, State.CANCELLED)
+
+LOGIN_RESULTS = ("accepted", *(refusal.value for refusal in Refusal))
 
 
 class Metrics:
@@ -98,7 +101,16 @@ class Metrics:
             [(why,) for why in REASONS],
         )
         self.authentications = shared.declare(
-            "ekiden_authentications", "Attempts to log in.", "counter", ("result",), [("accepted",), ("refused",)]
+            "ekiden_authentications",
+            "Logins over SMTP and HTTP by what came of them.",
+            "counter",
+            ("result",),
+            [(result,) for result in LOGIN_RESULTS],
+        )
+        self.unknown_proxies = shared.declare(
+            "ekiden_http_unknown_proxies",
+            "Requests that a proxy passed on (X-Forwarded-For) which http.proxy_from does not name.",
+            "counter",
         )
         self.outgoing = shared.declare("ekiden_delivery_connections", "Open connections to other servers.", "gauge")
         self.outgoing_opened = shared.declare(
@@ -256,8 +268,8 @@ class WorkerMetrics:
         bodies_refused = shared.cells(metrics.bodies_refused, slot)
         self.bodies_refused = {why: bodies_refused[why,] for why in REASONS}
         authentications = shared.cells(metrics.authentications, slot)
-        self.authenticated = authentications["accepted",]
-        self.not_authenticated = authentications["refused",]
+        self.authentications = {result: authentications[result,] for result in LOGIN_RESULTS}
+        self.unknown_proxies = one(metrics.unknown_proxies)
         self.outgoing = one(metrics.outgoing)
         self.outgoing_opened = one(metrics.outgoing_opened)
         self.outgoing_encrypted = one(metrics.outgoing_encrypted)

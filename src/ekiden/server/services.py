@@ -33,6 +33,7 @@ from ekiden.intake.signer import Signer
 from ekiden.limits.memory import Memory
 from ekiden.limits.workshop import Workshop
 from ekiden.mime.scan import HeaderBounds
+from ekiden.net.listen import Networks
 from ekiden.notify.endpoints import Endpoints
 from ekiden.notify.formats import by_name
 from ekiden.notify.outbox import Outbox
@@ -90,7 +91,10 @@ class Services:
         self._store = store
         self._clock = clock
         self.vault = open_vault(config)
-        self.authenticator = Authenticator(store, clock, config.access)
+        proxies = Networks(
+            [*config.http.proxy_from, *(net for item in config.listeners for net in item.proxy_from)]
+        )
+        self.authenticator = Authenticator(store, clock, config.access, proxies=proxies)
         self.directory = self.authenticator.directory
         groups = config.networks.groups
         legacy = int(config.ibm.legacy_allowlist * SECOND)

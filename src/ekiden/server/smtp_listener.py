@@ -123,6 +123,7 @@ class SmtpListener:
         self._beginning: dict[asyncio.Task[None], bool] = {}
         """Connections without a session yet; and whether the task may be cancelled."""
         self._sweeper: asyncio.TimerHandle | None = None
+        self._looking: asyncio.Task[None] | None = None
         self.addresses: tuple[ListenAddress, ...] = ()
         """Where it listens, once started: with the real ports."""
 
@@ -175,6 +176,8 @@ class SmtpListener:
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
+        if self._looking is not None:
+            await asyncio.gather(self._looking, return_exceptions=True)
 
     def _stop_accepting(self) -> None:
         for acceptor in self._acceptors:
@@ -193,7 +196,29 @@ class SmtpListener:
             except Exception:  # the others are to be looked at all the same
                 log.exception("listener %s: a session could not be checked", self.spec.name)
                 session.abort()
+        if self._looking is None:
+            self._look_at_credentials()
         self._sweeper = loop.call_later(self._sweep_every, self._sweep)
+
+    def _look_at_credentials(self) -> None:
+        """Read what idle sessions were opened with, all in one query, so that a change ends them, too."""
+        ids = {session.credential_id for session in self._shared.sessions}
+        ids.discard(0)
+        if ids:
+            self._looking = asyncio.get_running_loop().create_task(self._end_sessions(ids))
+
+    async def _end_sessions(self, credential_ids: set[int]) -> None:
+        try:
+            await self._shared.authenticator.directory.refresh(credential_ids)
+        except Exception as error:
+            # They are asked again at MAIL, and in a second.
+            why = type(error).__name__
+            self._shared.authenticator.log.warning("the credentials of open sessions are not known", error=why)
+        else:
+            for session in list(self._shared.sessions):
+                session.check_credential()
+        finally:
+            self._looking = None
 
     # --- the beginning of a connection --------------------------------------------------------------------------
 

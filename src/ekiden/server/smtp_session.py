@@ -18,7 +18,7 @@ from ekiden.intake.errors import IntakeError
 from ekiden.limits.connections import Place
 from ekiden.net.tls import describe_tls
 from ekiden.server.smtp_shared import NOT_TRUSTED, TOO_MANY_CONNECTIONS, ContentPace, SessionContext
-from ekiden.server.smtp_visitor import Pending, Visitor
+from ekiden.server.smtp_visitor import REVOKED, Pending, Visitor
 from ekiden.smtp.events import (
     Authenticate,
     ConnectionClosing,
@@ -212,6 +212,21 @@ class SmtpSession(asyncio.Protocol):
         if not self._lost:
             self._transport.abort()
 
+    @property
+    def credential_id(self) -> int:
+        """What it was opened with; 0: nothing that could be revoked."""
+        principal = None if self._lost or self._handshaking or self._closing_since else self._visitor.principal
+        return 0 if principal is None else principal.credential_id
+
+    def check_credential(self) -> None:
+        """The credential was looked at: 421 unless it would still open this session.
+
+        A content that comes in is told the same at its end.
+        """
+        idle = self._task is None and not self._lost and not self._handshaking and not self._closing_since
+        if idle and self._connection.receiving == "command" and self._visitor.ended():
+            self._say_and_close(REVOKED)
+
     def check(self, now: float) -> None:
         """Once a second: is the client too slow?"""
         if self._handshaking or self._lost:
@@ -354,6 +369,11 @@ class SmtpSession(asyncio.Protocol):
     def _message(self, event: MessageReceived) -> None:
         principal = self._visitor.principal
         assert principal is not None, "MAIL was accepted from nobody"
+        if self._visitor.outdated():
+            # Whoever knows the new secret can send it again.
+            self._connection.reject(REVOKED)
+            self._in_transaction = False
+            return
         params = event.params
         submission = Submission(
             account_id=principal.account_id,

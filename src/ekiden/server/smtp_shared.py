@@ -45,10 +45,6 @@ class SmtpMetrics(Protocol):
 
     def message_rejected(self, code: int) -> None: ...
 
-    def authenticated(self, result: str) -> None:
-        """``accepted``, or the value of an ``access.authenticate.Refusal``."""
-        ...
-
 
 class NoMetrics:
     """Counts nothing."""
@@ -63,9 +59,6 @@ class NoMetrics:
         pass
 
     def message_rejected(self, code: int) -> None:
-        pass
-
-    def authenticated(self, result: str) -> None:
         pass
 
 

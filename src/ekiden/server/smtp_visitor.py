@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from ekiden.access.authenticate import Principal, Refusal
+from ekiden.access.authenticate import Principal, Refusal, shown_login
 from ekiden.access.bounds import SEND
 from ekiden.access.gate import Allowed, Refused
 from ekiden.server.smtp_shared import NOT_ADMITTED, SessionContext
@@ -14,8 +13,6 @@ from ekiden.smtp.reply import Reply
 
 if TYPE_CHECKING:
     from ekiden.smtp.events import Authenticate, MailFrom
-
-log = logging.getLogger(__name__)
 
 AUTH_NEEDED = Reply.of(530, "5.7.0", "Authentication required")
 REVOKED = Reply.of(421, "4.7.0", "Your credential is not valid any more")
@@ -57,21 +54,34 @@ class Visitor:
     async def authenticate(self, event: Authenticate) -> Reply | None:
         """Check user name and password, and the network rules of an SMTP user."""
         shared = self._shared
-        answer = await shared.authenticator.verify(event.username, event.password, self.peer, SEND)
-        if isinstance(answer, Principal):
-            refused = await shared.gate.enter(answer, self.peer, shared.endpoint)
-            if refused is None:
-                self.principal = answer
-                shared.metrics.authenticated("accepted")
-                return None
-            # What the client hears is what a wrong password gets: nobody learns more from a foreign network.
-            facts = {"user": event.username, **refused.facts}
-            heard = Refusal.BAD_CREDENTIALS.reply
-            self._note("auth", answer, refused._replace(reply=heard, facts=facts))
-            await shared.authenticator.turn_away(event.username, event.password, self.peer)
-            answer = Refusal.BAD_CREDENTIALS
-        shared.metrics.authenticated(answer.value)
-        return answer.reply
+
+        async def admits(principal: Principal) -> bool:
+            refused = await shared.gate.enter(principal, self.peer, shared.endpoint)
+            if refused is not None:
+                # What the client hears is what a wrong password gets: nobody learns more from a foreign network.
+                facts = {"user": shown_login(event.username), **refused.facts}
+                self._note("auth", principal, refused._replace(reply=Refusal.NETWORK.reply, facts=facts))
+            return refused is None
+
+        answer = await shared.authenticator.verify(event.username, event.password, self.peer, SEND, admits)
+        if isinstance(answer, Refusal):
+            return answer.reply
+        self.principal = answer
+        return None
+
+    def ended(self) -> bool:
+        """Whether what the session was opened with would not open it any more, as of the last look."""
+        principal = self.principal
+        if principal is None:
+            return False
+        return not self._shared.authenticator.seemed_valid(principal, self.peer, SEND)
+
+    def outdated(self) -> bool:
+        """``ended``, but not by a revocation: of that the door tells, and keeps the refusal."""
+        if self.principal is None or not self.ended():
+            return False
+        facts = self._shared.authenticator.directory.last_credential(self.principal.credential_id)
+        return facts is None or not facts.revoked
 
     def known_mail(self, event: MailFrom) -> Reply | Pending | None:
         """The answer to MAIL from memory."""
@@ -80,7 +90,7 @@ class Visitor:
             # The machine asks for AUTH first; this is the lock behind that lock.
             return AUTH_NEEDED
         shared = self._shared
-        valid = shared.authenticator.known_valid(principal)
+        valid = shared.authenticator.known_valid(principal, self.peer, SEND)
         if valid is None:
             return Pending.ASK
         if not valid:
@@ -94,11 +104,11 @@ class Visitor:
         if principal is None:
             return AUTH_NEEDED
         try:
-            if not await shared.authenticator.still_valid(principal):
+            if not await shared.authenticator.still_valid(principal, self.peer, SEND):
                 return REVOKED
             verdict = await shared.gate.mail(principal, self.peer, shared.endpoint, _domain(event))
         except Exception as error:
-            log.warning("a credential could not be checked: %s", type(error).__name__)
+            shared.authenticator.log.warning("a credential could not be checked", error=type(error).__name__)
             return CANNOT_CHECK
         return self._mail(principal, event, verdict)
 

@@ -41,6 +41,7 @@ from ekiden.server.hooks import (
     DeliveryCounts,
     HardBounces,
     HttpCounts,
+    LoginCounts,
     Sampler,
     SmtpCounts,
 )
@@ -193,6 +194,7 @@ class _Worker:
             self._start(self._sample(sampler), "sample")
             services = Services(self.config, store, self.clock, self.ids, me.id, self.memory)
             sampler.watch_bodies(services.bodies.refused)
+            services.authenticator.told = LoginCounts(self.metrics)
             stack.push_async_callback(services.close)
             self.bounces = HardBounces(services.directory, services.suppressions)
             stack.push_async_callback(self.bounces.close)

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ekiden.access.audit import Actor
+from ekiden.access.authenticate import BEARER_NAME, Refusal
 from ekiden.access.smtp_errors import BadToken
 from ekiden.access.tokens import granted
 from ekiden.dialects.ibm.errors import AnyRequest, ApiError
 
 if TYPE_CHECKING:
-    from ekiden.access.directory import AccountFacts, CredentialFacts, Directory
+    from ekiden.access.authenticate import Authenticator
+    from ekiden.access.directory import AccountFacts, CredentialFacts
     from ekiden.access.tokens import Tokens
 
 _LONGEST = 8_192
@@ -62,7 +64,7 @@ def usable(credential: CredentialFacts | None, account: AccountFacts | None, add
     return account
 
 
-async def authenticate(request: AnyRequest, tokens: Tokens, directory: Directory) -> Caller:
+async def authenticate(request: AnyRequest, tokens: Tokens, authenticator: Authenticator) -> Caller:
     """Who it is. Raises ``ApiError``: 401 without a good token, 403 for what the API key must not do."""
     given = request.headers.get("authorization", "")
     if len(given) > _LONGEST:
@@ -73,12 +75,15 @@ async def authenticate(request: AnyRequest, tokens: Tokens, directory: Directory
     try:
         claims = tokens.read(text.strip())
     except BadToken:
+        authenticator.refused(Refusal.BAD_CREDENTIALS, BEARER_NAME, client_address(request))
         raise _bad_token() from None
+    directory = authenticator.directory
     credential = await directory.credential(claims.credential_id)
     account = await directory.account(claims.account_id)
     address = client_address(request)
     found = usable(credential, account, address)
     if found is None or credential is None:
+        authenticator.refused(Refusal.BAD_CREDENTIALS, BEARER_NAME, address)
         raise _bad_token()
     scopes = claims.scopes & granted(credential.scopes)
     return Caller(found.id, found.uid, found.name, claims.credential_id, scopes, address, found.region)

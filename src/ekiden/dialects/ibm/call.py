@@ -77,7 +77,7 @@ async def open_call(request: AnyRequest, services: IbmServices, scope: str, need
 
     Raises ``ApiError``: 401 for a stranger, 404 for an instance that is not the caller's, 403 for what is refused.
     """
-    caller = await authenticate(request, services.tokens, services.authenticator.directory)
+    caller = await authenticate(request, services.tokens, services.authenticator)
     uid = path_parameter(request, "instance_id")
     project = await services.projects.find(uid)
     if project is None or project.account_id != caller.account_id:

@@ -45,7 +45,7 @@ from ekiden.web.need import NO_BODY
 from ekiden.web.query import check_query
 
 if TYPE_CHECKING:
-    from ekiden.access.directory import Directory
+    from ekiden.access.authenticate import Authenticator
     from ekiden.access.network_config import NetworkConfig
     from ekiden.access.rules import Rules
     from ekiden.access.tokens import Tokens
@@ -80,7 +80,7 @@ class CbrServices:
     """What context-based restrictions are made of."""
 
     tokens: Tokens
-    directory: Directory
+    authenticator: Authenticator
     zones: Zones
     rules: Rules
     networks: NetworkConfig
@@ -269,7 +269,7 @@ class _Api:
         return answer(request, operations_shape(tuple(item for name in names for item in SERVICES.get(name, ()))))
 
     async def _caller(self, request: AnyRequest, scope: str) -> Caller:
-        caller = await authenticate(request, self._services.tokens, self._services.directory)
+        caller = await authenticate(request, self._services.tokens, self._services.authenticator)
         caller.need(scope)
         check_query(request)
         if request.method in ("GET", "DELETE"):

@@ -86,6 +86,8 @@ async def _form(request: AnyRequest, services: IbmServices) -> dict[str, str]:
 
 
 def _refused(refusal: Refusal) -> ApiError:
+    if refusal is Refusal.BUSY:
+        return ApiError(429, "too many logins wait to be checked, try again later", headers={"Retry-After": "60"})
     if refusal is Refusal.TOO_MANY:
         return ApiError(429, "too many failed attempts, try again later", headers={"Retry-After": "60"})
     if refusal is Refusal.SUSPENDED:

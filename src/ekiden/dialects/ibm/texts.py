@@ -68,6 +68,9 @@ TEXTS = Texts(
         "the body is not a form": "本文がフォームではありません",
         "the form needs grant_type {wanted}": "フォームには grant_type {wanted} が必要です",
         "the form needs apikey": "フォームには apikey が必要です",
+        "too many logins wait to be checked, try again later": (
+            "確認待ちのログインが多すぎます。しばらくしてからやり直してください"
+        ),
         "too many failed attempts, try again later": ("失敗が続いています。しばらくしてからやり直してください"),
         "Provided API key could not be found.": "API キーが見つかりません。",
         # instances

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ekiden.access.audit import Actor
-from ekiden.access.authenticate import Principal, Refusal
+from ekiden.access.authenticate import BEARER_NAME, SESSION_NAME, Principal, Refusal
 from ekiden.access.bounds import allows
 from ekiden.access.credentials import API_KEY_USERNAME, SMTP_USER
 from ekiden.access.smtp_errors import BadToken
@@ -94,6 +94,10 @@ async def log_in(authenticator: Authenticator, username: str, password: str, add
         return found
     if found is Refusal.TOO_MANY:
         raise ApiError.because(429, "too many failed attempts, try again later", headers={"Retry-After": "60"})
+    if found is Refusal.BUSY:
+        raise ApiError.because(
+            429, "too many logins wait to be checked, try again later", headers={"Retry-After": "60"}
+        )
     if found is Refusal.SUSPENDED:
         raise suspended()
     if found is Refusal.UNAVAILABLE:
@@ -120,10 +124,16 @@ async def authenticate(request: AnyRequest, logins: Logins) -> Caller:
     elif scheme == SESSION_SCHEME:
         session = await logins.sessions.read(given, address)
         if session is None:
+            authenticator.refused(Refusal.BAD_CREDENTIALS, SESSION_NAME, address)
             raise unauthorized()
         principal = session
     elif scheme == "bearer":
-        principal = await _bearer(logins, given, address)
+        try:
+            principal = await _bearer(logins, given, address)
+        except ApiError as error:
+            if error.status == 401:
+                authenticator.refused(Refusal.BAD_CREDENTIALS, BEARER_NAME, address)
+            raise
     else:
         raise unauthorized()
     account = await authenticator.directory.account(principal.account_id)

@@ -72,6 +72,9 @@ TEXTS = Texts(
         "is not supported": "対応していません",
         # any request
         "the credential has no scope {scope}": "認証情報にスコープ {scope} がありません",
+        "too many logins wait to be checked, try again later": (
+            "確認待ちのログインが多すぎます。しばらくしてからやり直してください"
+        ),
         "too many failed attempts, try again later": ("認証の失敗が多すぎます。しばらくしてからやり直してください"),
         "there is no such resource: {path}": "そのようなリソースはありません: {path}",
         "{method} is not possible here": "ここでは {method} を使えません",
