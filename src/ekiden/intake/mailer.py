@@ -54,6 +54,8 @@ _MAILBOX = 64
 UNSUBSCRIBE_NAME = "unsubscribeUrl"
 _LARGE = 131_072
 """Characters of texts from which on they are compiled in a thread, and each message is rendered there."""
+_LARGE_MIME = 16_384
+"""Octets of a composed message from which on it is looked through in a thread: 25 ms if it is all links."""
 _LIST_UNSUBSCRIBE = "list-unsubscribe"
 
 
@@ -161,9 +163,9 @@ class Mailer:
         except TimeoutError:
             raise Busy from None
 
-    async def _work(self, key: int, size: int, work: Callable[[], T]) -> T:
-        """Done here, or in a thread when it is much. Raises ``Busy`` when its turn does not come."""
-        if size <= _LARGE:
+    async def _work(self, key: int, size: int, work: Callable[[], T], *, large: int = _LARGE) -> T:
+        """Done here, or in a thread when it is more than ``large``. Raises ``Busy`` when its turn does not come."""
+        if size <= large:
             return work()
         try:
             return await self._workshop.run(key, work)
@@ -230,7 +232,7 @@ class Mailer:
             link=link if clicks else None,
             pixel=urls.open(account_id, message_id, number) if opens else "",
         )
-        tracked = await self._work(account_id, len(content), work)
+        tracked = await self._work(account_id, len(content), work, large=_LARGE_MIME)
         return tracked if len(tracked) <= self._door.max_size else content
 
     async def sending_settings(self, account_id: int, domain: str) -> SendingSettings:

@@ -143,11 +143,10 @@ def _parts(content: bytes, start: int, stop: int, boundary: bytes) -> Iterator[_
     count = 0
     at = content.find(needle, start, stop)
     while at >= 0:
-        line_end = content.find(b"\r\n", at, stop)
-        line_end = stop if line_end < 0 else line_end
-        rest = content[at + len(needle) : line_end].rstrip(b" \t")
-        at_line = at == start or content[at - 1] == 0x0A
-        if at_line:
+        if at == start or content[at - 1] == 0x0A:  # else within a line, of which nobody looks for the end
+            line_end = content.find(b"\r\n", at, stop)
+            line_end = stop if line_end < 0 else line_end
+            rest = content[at + len(needle) : line_end].rstrip(b" \t")
             if closed or rest not in (b"", b"--") or (at > start and content[at - 2 : at] != b"\r\n"):
                 raise _Doubtful
             if begins >= 0:

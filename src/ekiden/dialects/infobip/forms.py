@@ -59,7 +59,6 @@ _BLOCKED: Final = (
 BLOCKED: Final = frozenset(_BLOCKED.split())
 """Extensions of files that are not sent (contract §2.2)."""
 
-_INDEX: Final = re.compile(r"\[(?:'[^'\]]*'|\"[^\"\]]*\"|[^\]]*)\]\Z")
 _BAD_IN_NAME: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _EXTENDED: Final = re.compile(r";\s*filename\*\s*=\s*utf-8'[^']*'([^;\s]+)", re.IGNORECASE)
 # Other codecs of the library are no character sets of forms, and some take time beyond measure.
@@ -110,7 +109,12 @@ class Form:
 
 def field_name(name: str) -> str:
     """``to['0']``, ``to[]`` and ``TO`` are all ``to``."""
-    return _INDEX.sub("", name.strip()).lower()
+    name = name.strip()
+    if name.endswith("]"):
+        # What stands in the last pair of brackets. No regular expression: it would look from each bracket anew.
+        begin = name.find("[", name.rfind("]", 0, -1) + 1)
+        name = name[:begin] if begin >= 0 else name
+    return name.lower()
 
 
 async def read_form(body: Body, content_type: str) -> Form:

@@ -1,0 +1,341 @@
+"""How each parser is read: what it may raise is in ``fuzz_targets``, where the table is."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import Any
+
+import dns.message
+
+from ekiden.access.tokens import Tokens
+from ekiden.access.tracking_tokens import ClickToken, OpenToken, TrackingTokens
+from ekiden.access.vault import Vault
+from ekiden.core.address import parse_address, to_ascii_domain
+from ekiden.core.clock import ManualClock
+from ekiden.core.errors import BadAddress
+from ekiden.core.states import State
+from ekiden.delivery.explain import explain
+from ekiden.delivery.outcome import classify
+from ekiden.dialects.infobip import fields
+from ekiden.dialects.infobip.fields import BadField
+from ekiden.dialects.infobip.forms import _Multipart, field_name
+from ekiden.dialects.infobip.http import decode_json
+from ekiden.dialects.infobip.smtp_headers import read_options
+from ekiden.dns import resolver
+from ekiden.mime.attachments import find_attachment
+from ekiden.mime.errors import MimeError
+from ekiden.mime.fields import extra_field, text_field
+from ekiden.mime.header import decode_words
+from ekiden.mime.instrument import instrument
+from ekiden.mime.mailbox import format_mailbox, parse_mailbox
+from ekiden.mime.mailboxes import mailbox_domains
+from ekiden.mime.placeholders import Text
+from ekiden.mime.scan import HeaderBounds, measure, scan
+from ekiden.net.proxy_protocol import parse_proxy_header
+from ekiden.sender_auth import dkim_verify
+from ekiden.sender_auth.canonical import BodyHash, canonical_field, split_fields
+from ekiden.sender_auth.canonical import field_name as dkim_field_name
+from ekiden.sender_auth.dkim_key import parse_key_record
+from ekiden.sender_auth.dmarc_record import parse_dmarc_record
+from ekiden.sender_auth.spf_record import parse_spf_record
+from ekiden.smtp.client import ClientConnection
+from ekiden.smtp.dsn import Action, Report, ReportedRecipient, build_report
+from ekiden.smtp.events import Authenticate, DataStarting, MailFrom, MessageReceived, RcptTo, StartTls
+from ekiden.smtp.reply import ReplyParser
+from ekiden.smtp.server import ServerConfig, ServerConnection
+from ekiden.smtp.transaction import Transaction, TransactionRecipient
+from ekiden.web.json_gauge import JsonGauge
+from ekiden.web.urlencoded import UrlencodedReader
+
+KIB = 1024
+
+
+def run(work: Coroutine[Any, Any, Any]) -> Any:
+    """A coroutine that never has to wait."""
+    try:
+        work.send(None)
+    except StopIteration as done:
+        return done.value
+    raise AssertionError("it waits for something")
+
+
+def cut(case: bytes) -> list[bytes]:
+    """As a socket would give it: the case's own first octet says in pieces of which size."""
+    size = (0, 1, 7, 64, 1_000, 5_000)[case[0] % 6] if case else 0
+    if size == 1 and len(case) > 4_096:
+        size = 13
+    return [case[at : at + size] for at in range(0, len(case), size)] if size else [case]
+
+
+# --- SMTP ---------------------------------------------------------------------------------------------------------
+
+_RELAY = ServerConfig("mx.example", max_size=20_000, require_tls=False, require_auth=False, max_recipients=50)
+_SUBMISSION = ServerConfig("mx.example", max_size=20_000, tls_active=True)
+
+
+def smtp_server(case: bytes) -> None:
+    connection = ServerConnection(_SUBMISSION if case[-1:] == b"!" else _RELAY)
+    for piece in cut(case):
+        connection.receive_data(piece)
+        while (event := connection.next_event()) is not None:
+            match event:
+                case MailFrom() | RcptTo() | DataStarting():
+                    connection.accept()
+                case MessageReceived(content=content):
+                    assert content.count(b"\r") == content.count(b"\n") == content.count(b"\r\n")
+                    connection.accept_message("0123456789ABC")
+                case Authenticate():
+                    connection.accept_auth()
+                case StartTls():
+                    connection.tls_established("TLSv1.3")
+        connection.data_to_send()
+        assert connection.held < 2 * _RELAY.max_size + 140_000
+
+
+_TRANSACTION = Transaction(
+    "a@b.example",
+    [TransactionRecipient(f"r{number}@b.example") for number in range(5)],
+    b"From: a@b.example\r\n\r\n.x\r\n",
+    eight_bit=True,
+)
+
+
+def smtp_client(case: bytes) -> None:
+    connection = ClientConnection("mx.example")
+    said = started = False
+    for piece in cut(case):
+        connection.receive_data(piece)
+        while connection.next_event() is not None:
+            if not connection.closed and not connection.awaiting:
+                if not said:
+                    said = True
+                    connection.ehlo()
+                elif not started:
+                    started = True
+                    connection.send(_TRANSACTION)
+        connection.data_to_send()
+    connection.eof()
+    while connection.next_event() is not None:
+        pass
+
+
+def smtp_reply(case: bytes) -> None:
+    parser = ReplyParser()
+    for piece in cut(case):
+        parser.feed(piece)
+        while (reply := parser.next()) is not None:
+            reply.encode()
+            verdict = classify(reply.code, reply.enhanced, reply.text)
+            explain(State.BOUNCED, verdict.cause, reply.code, reply.enhanced, reply.text, "ja")
+
+
+def dsn(case: bytes) -> None:
+    text = case[:2_000].decode("utf-8", "replace")
+    recipients = [
+        ReportedRecipient(
+            "r@b.example",
+            Action.FAILED,
+            status=text[:20],
+            orcpt=f"rfc822;{text[:200]}",
+            remote_mta=text[:80],
+            diagnostic=text,
+        ),
+        ReportedRecipient("山@b.example", Action.DELAYED, diagnostic=text, local=True),
+    ]
+    built = build_report(
+        Report("mx.example", "a@b.example", "<m@mx.example>", 0, recipients, case, envid=text[:100])
+    )
+    assert built.count(b"\n") == built.count(b"\r\n")
+
+
+# --- headers ------------------------------------------------------------------------------------------------------
+
+_BOUNDS = HeaderBounds()
+
+
+def header_scan(case: bytes) -> None:
+    if measure(case, _BOUNDS) is not None:
+        return
+    header = scan(case)
+    for found in header.fields():
+        assert found.start < found.value <= found.end
+    names = {found.name for found in header.fields()}
+    for name in (b"from", b"received", b"message-id", b"bcc", b"date", b"subject"):
+        header.get(name)
+        header.count(name)
+    header.without(names)
+    header.without((b"bcc", b"return-path"))
+    assert header.is_ascii or not case.isascii()
+
+
+def mailboxes(case: bytes) -> None:
+    header = scan(b"From: " + case + b"\r\n\r\n")
+    mailbox_domains(header.get(b"from") or b"")
+
+
+def mailbox(case: bytes) -> None:
+    format_mailbox(parse_mailbox(case.decode("utf-8", "replace")))
+
+
+def words(case: bytes) -> None:
+    decode_words(case)
+
+
+def made_fields(case: bytes) -> None:
+    text = case.decode("utf-8", "replace")
+    for make in (text_field, extra_field):
+        try:
+            made = make("Subject", text)
+        except MimeError:
+            continue
+        assert made.count(b"\r\n") - made.count(b"\r\n ") - made.count(b"\r\n\t") == 1
+
+
+def attachments(case: bytes) -> None:
+    if measure(case, _BOUNDS) is None:
+        find_attachment(scan(case))
+
+
+def tracked(case: bytes) -> None:
+    if measure(case, _BOUNDS) is None:
+        instrument(case, link=lambda url: "https://t.example/x", pixel="https://t.example/p")
+
+
+def placeholders(case: bytes) -> None:
+    compiled = Text.compile(case.decode("utf-8", "replace"))
+    compiled.render({"name": "value"})
+    compiled.length({"name": "value"})
+
+
+def x_ib(case: bytes) -> None:
+    if measure(case, _BOUNDS) is None:
+        header = scan(case)
+        header.without(read_options(header).names)
+
+
+def dkim_canonical(case: bytes) -> None:
+    if measure(case, _BOUNDS) is not None:
+        return
+    header = scan(case)
+    for raw in split_fields(header.raw):
+        dkim_field_name(raw)
+        canonical_field(raw, "relaxed")
+    for how in ("simple", "relaxed"):
+        sliced = BodyHash(how)
+        sliced.update(case[header.body :])
+        sliced.digest()
+
+
+# --- records and signatures of others -----------------------------------------------------------------------------
+
+
+async def _nothing(name: str, kind: str, /) -> Sequence[Any]:
+    return ()
+
+
+def dkim_signature(case: bytes) -> None:
+    if measure(case, _BOUNDS) is None:
+        run(dkim_verify.verify(case, _nothing, 1_700_000_000_000))
+
+
+def dns_answer(case: bytes) -> None:
+    message = dns.message.from_wire(case, ignore_trailing=True)
+    readers = {15: resolver._mx_of, 1: resolver._address_of, 28: resolver._address_of, 16: resolver._txt_of}
+    for records in (*message.answer, *message.authority):
+        reader = readers.get(records.rdtype)
+        for record in records:
+            if reader is not None and records.rdclass == 1:
+                reader(record)
+            resolver._text_of(record)
+
+
+def spf_record(case: bytes) -> None:
+    parse_spf_record(case)
+
+
+def dmarc_record(case: bytes) -> None:
+    parse_dmarc_record(case)
+
+
+def dkim_record(case: bytes) -> None:
+    parse_key_record(case)
+
+
+def address(case: bytes) -> None:
+    text = case.decode("utf-8", "replace")
+    for read in (parse_address, to_ascii_domain):
+        with suppress(BadAddress):
+            read(text)
+
+
+# --- HTTP ---------------------------------------------------------------------------------------------------------
+
+
+def form_urlencoded(case: bytes) -> None:
+    found: list[tuple[str, str]] = []
+    reader = UrlencodedReader(lambda name, value: found.append((field_name(name), value)), 64, 100_000)
+    for piece in cut(case):
+        reader.feed(piece)
+    reader.close()
+
+
+async def _chunks(case: bytes) -> AsyncIterator[bytes]:
+    for piece in cut(case):
+        yield piece
+
+
+def form_multipart(case: bytes) -> None:
+    run(_Multipart("b", 64).read(_chunks(case))).close()
+
+
+def json_of(kind: type[Any]) -> Callable[[bytes], None]:
+    def read(case: bytes) -> None:
+        gauge = JsonGauge(2_000, 16)
+        for piece in cut(case):
+            gauge.feed(piece)
+        decode_json(case, kind)
+
+    return read
+
+
+def infobip_values(case: bytes) -> None:
+    text = case.decode("utf-8", "replace")
+    for read in (
+        fields.mailbox,
+        fields.recipient,
+        fields.form_recipient,
+        fields.placeholders,
+        fields.headers,
+        fields.url,
+        fields.boolean,
+        fields.priority,
+        lambda value: fields.send_at(value, 0, 30),
+        field_name,
+    ):
+        with suppress(BadField):
+            read(text)
+
+
+_VAULT = Vault(b"\x0f" * 32)
+_TRACKING = TrackingTokens(_VAULT)
+_TOKENS = Tokens(_VAULT, ManualClock())
+SEALED = [
+    _TRACKING.seal(token).encode()
+    for token in (OpenToken(1, 2, 3), ClickToken(1, 2, 3, "https://shop.example/" + "a" * 200))
+]
+
+
+def tracking_token(case: bytes) -> None:
+    text = case.decode("utf-8", "replace")
+    _TRACKING.read_open(text)
+    _TRACKING.read_click(text)
+    _TRACKING.read_unsubscribe(text)
+
+
+def bearer_token(case: bytes) -> None:
+    _TOKENS.read(case.decode("utf-8", "replace"))
+
+
+def proxy_header(case: bytes) -> None:
+    parse_proxy_header(case)

@@ -1,0 +1,346 @@
+"""What is fuzzed: one row for each parser that reads what comes from outside. Add yours here.
+
+``make fuzz`` runs all of them; ``--target NAME`` one.
+"""
+
+from __future__ import annotations
+
+import dns.exception
+from fuzz_engine import Target
+from fuzz_readers import (
+    KIB,
+    SEALED,
+    address,
+    attachments,
+    bearer_token,
+    dkim_canonical,
+    dkim_record,
+    dkim_signature,
+    dmarc_record,
+    dns_answer,
+    dsn,
+    form_multipart,
+    form_urlencoded,
+    header_scan,
+    infobip_values,
+    json_of,
+    made_fields,
+    mailbox,
+    mailboxes,
+    placeholders,
+    proxy_header,
+    smtp_client,
+    smtp_reply,
+    smtp_server,
+    spf_record,
+    tracked,
+    tracking_token,
+    words,
+    x_ib,
+)
+from fuzz_words import (
+    ADDRESS_WORDS,
+    DMARC_WORDS,
+    DNS_ANSWERS,
+    FIELD_WORDS,
+    FORM,
+    FORM_WORDS,
+    JSON_WORDS,
+    MESSAGE,
+    MIME_WORDS,
+    MULTIPART,
+    RULE,
+    SEND,
+    SIGNED,
+    SMTP_WORDS,
+    SPF_WORDS,
+    TAG_WORDS,
+    ZONE,
+)
+
+from ekiden.access.smtp_errors import BadToken
+from ekiden.dialects.ibm.cbr_models import RuleBody, ZoneBody
+from ekiden.dialects.infobip.errors import ApiError
+from ekiden.dialects.infobip.send_json_models import MessagesRequest
+from ekiden.dialects.infobip.smtp_headers import HeaderRefused
+from ekiden.mime.errors import MimeError
+from ekiden.net.proxy_protocol import V2_SIGNATURE, BadProxyHeader
+from ekiden.sender_auth.dkim_errors import DkimError
+from ekiden.sender_auth.dmarc_record import DmarcError
+from ekiden.sender_auth.spf_errors import SpfSyntaxError
+from ekiden.web.errors import RequestRefused
+from ekiden.web.urlencoded import BadForm
+
+TARGETS = {
+    target.name: target
+    for target in (
+        Target(
+            "smtp-server",
+            smtp_server,
+            [
+                b"EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example> NOTIFY=NEVER\r\nDATA\r\nx\r\n.\r\n",
+                b"EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<c@d.example>\r\nBDAT 3\r\nabcBDAT 0 LAST\r\n",
+                b"EHLO x\r\nAUTH PLAIN AHVzZXIAcGFzcw==\r\nMAIL FROM:<a@b.example>\r\n!",
+            ],
+            SMTP_WORDS,
+            [
+                "ekiden.smtp.server",
+                "ekiden.smtp.session",
+                "ekiden.smtp.server_transaction",
+                "ekiden.smtp.content",
+                "ekiden.smtp.params",
+                "ekiden.smtp.path",
+                "ekiden.smtp.auth",
+                "ekiden.core.address",
+            ],
+        ),
+        Target(
+            "smtp-client",
+            smtp_client,
+            [
+                b"220 mx\r\n250-mx\r\n250-PIPELINING\r\n250-SIZE 9\r\n250 DSN\r\n250 ok\r\n"
+                + b"250 ok\r\n" * 5
+                + b"354 go\r\n250 2.0.0 ok\r\n",
+                b"421 no\r\n",
+                b"220 mx\r\n502 no\r\n250 mx\r\n250 ok\r\n550-5.1.1 a\r\n550 5.1.1 b\r\n",
+            ],
+            [
+                b"250 ",
+                b"250-",
+                b"220 ",
+                b"354 x\r\n",
+                b"421 4.3.2 x\r\n",
+                b"550 5.1.1 ",
+                b"PIPELINING",
+                b"SIZE ",
+                b"DSN",
+                b"\r\n",
+                b"\n",
+                b"\r",
+                b"-",
+                b" ",
+                b"\0",
+                b"\xff",
+                b"9",
+                b"SMTPUTF8",
+                b"8BITMIME",
+                b"STARTTLS",
+                b"CHUNKING",
+                b"LIMITS RCPTMAX=1",
+            ],
+            ["ekiden.smtp.client", "ekiden.smtp.reply", "ekiden.smtp.transaction", "ekiden.smtp.extensions"],
+        ),
+        Target(
+            "smtp-reply",
+            smtp_reply,
+            [b"250 2.0.0 Ok\r\n", b"550-5.1.1 No\r\n550 5.1.1 such user\r\n"],
+            [
+                b"250 ",
+                b"550-",
+                b"5.1.1 ",
+                b"4.7.0 ",
+                b"\r\n",
+                b"\n",
+                b"-",
+                b" ",
+                b"spam",
+                b"quota",
+                b"http://x",
+                b"\x1b[2J",
+                b"\xff",
+            ],
+            ["ekiden.smtp.reply", "ekiden.delivery.outcome", "ekiden.delivery.explain"],
+            errors=(ValueError,),
+        ),
+        Target(
+            "dsn",
+            dsn,
+            [MESSAGE, "550 5.1.1 山\r\n".encode()],
+            [*FIELD_WORDS, b"550 5.1.1 ", "山".encode(), b"\x1b"],
+            ["ekiden.smtp.dsn"],
+        ),
+        Target("header", header_scan, [MESSAGE], FIELD_WORDS, ["ekiden.mime.scan"], most=270 * KIB),
+        Target(
+            "from",
+            mailboxes,
+            [b"a@b.example", b'"A" <a@b.example>, c: d@e.example;'],
+            ADDRESS_WORDS,
+            ["ekiden.mime.mailboxes", "ekiden.core.address"],
+        ),
+        Target(
+            "mailbox",
+            mailbox,
+            [b"a@b.example", b'"A" <a@b.example>'],
+            ADDRESS_WORDS,
+            ["ekiden.mime.mailbox"],
+            errors=(MimeError,),
+        ),
+        Target(
+            "encoded-words", words, [b"=?utf-8?q?a?= b =?utf-8?b?YQ==?="], ADDRESS_WORDS, ["ekiden.mime.header"]
+        ),
+        Target(
+            "made-fields",
+            made_fields,
+            [b"a b", "山 a".encode()],
+            ADDRESS_WORDS,
+            ["ekiden.mime.fields", "ekiden.mime.header"],
+        ),
+        Target(
+            "attachments",
+            attachments,
+            [MESSAGE, MULTIPART],
+            MIME_WORDS,
+            ["ekiden.mime.attachments", "ekiden.mime.scan"],
+        ),
+        Target(
+            "tracking",
+            tracked,
+            [MESSAGE, MULTIPART],
+            MIME_WORDS,
+            ["ekiden.mime.instrument", "ekiden.mime.html_links", "ekiden.mime.html_tokens"],
+        ),
+        Target(
+            "placeholders",
+            placeholders,
+            [b"a {{name}} b"],
+            [b"{{", b"}}", b"{", b"}", b"name", b" ", b"\\"],
+            ["ekiden.mime.placeholders"],
+        ),
+        Target(
+            "x-ib",
+            x_ib,
+            [b"X-IB-Bulk-Id: b\r\nX-IB-CallbackData: =?utf-8?q?a?=\r\n" + MESSAGE],
+            FIELD_WORDS,
+            ["ekiden.dialects.infobip.smtp_headers", "ekiden.dialects.infobip.fields"],
+            errors=(HeaderRefused,),
+        ),
+        Target(
+            "dkim-canonical",
+            dkim_canonical,
+            [MESSAGE, SIGNED],
+            [*FIELD_WORDS, b"  ", b" \r\n", b"\r\n\r\n\r\n"],
+            ["ekiden.sender_auth.canonical"],
+        ),
+        Target(
+            "dkim-signature",
+            dkim_signature,
+            [SIGNED],
+            [*TAG_WORDS, b"DKIM-Signature:", b"From: a\r\n"],
+            ["ekiden.sender_auth.dkim_verify", "ekiden.sender_auth.dkim_tags"],
+        ),
+        Target(
+            "dkim-record",
+            dkim_record,
+            [b"v=DKIM1; k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="],
+            TAG_WORDS,
+            ["ekiden.sender_auth.dkim_key", "ekiden.sender_auth.dkim_tags"],
+            errors=(DkimError,),
+        ),
+        Target(
+            "spf-record",
+            spf_record,
+            [b"v=spf1 ip4:192.0.2.0/24 include:b.example -all"],
+            SPF_WORDS,
+            ["ekiden.sender_auth.spf_record", "ekiden.sender_auth.spf_macro"],
+            errors=(SpfSyntaxError,),
+        ),
+        Target(
+            "dmarc-record",
+            dmarc_record,
+            [b"v=DMARC1; p=reject; rua=mailto:a@b.example!10m"],
+            DMARC_WORDS,
+            ["ekiden.sender_auth.dmarc_record"],
+            errors=(DmarcError,),
+        ),
+        Target(
+            "dns-answer",
+            dns_answer,
+            DNS_ANSWERS,
+            [b"\xc0\x0c", b"\xc0", b"\0\x0f\0\x01", b"\0\x10\0\x01", b"\x3f", b"\0\0\0\x3c"],
+            ["ekiden.dns.resolver"],
+            errors=(dns.exception.DNSException,),
+        ),
+        Target(
+            "address",
+            address,
+            [b"a@b.example", "a@山.example".encode()],
+            ADDRESS_WORDS,
+            ["ekiden.core.address"],
+            most=4 * KIB,
+        ),
+        Target(
+            "form-urlencoded",
+            form_urlencoded,
+            [b"from=a%40b.example&to[]=c&to%5B0%5D=d"],
+            [b"&", b"=", b"%41", b"%", b"+", b"to", b"[", b"]", b"'", b"%ff", b"%00", b"\xff"],
+            ["ekiden.dialects.infobip.forms", "ekiden.web.urlencoded"],
+            errors=(ApiError, BadForm, RequestRefused),
+            most=256 * KIB,
+        ),
+        Target(
+            "form-multipart",
+            form_multipart,
+            [FORM],
+            FORM_WORDS,
+            ["ekiden.dialects.infobip.forms", "ekiden.web.urlencoded"],
+            errors=(ApiError, BadForm, RequestRefused),
+            most=256 * KIB,
+        ),
+        Target(
+            "json-infobip",
+            json_of(MessagesRequest),
+            [SEND],
+            JSON_WORDS,
+            ["ekiden.dialects.infobip.http", "ekiden.web.json_gauge"],
+            errors=(ApiError, BadForm, RequestRefused),
+            most=256 * KIB,
+        ),
+        Target(
+            "json-ibm-zone",
+            json_of(ZoneBody),
+            [ZONE],
+            JSON_WORDS,
+            ["ekiden.dialects.infobip.http", "ekiden.web.json_gauge"],
+            errors=(ApiError, BadForm, RequestRefused),
+        ),
+        Target(
+            "json-ibm-rule",
+            json_of(RuleBody),
+            [RULE],
+            JSON_WORDS,
+            ["ekiden.dialects.infobip.http", "ekiden.web.json_gauge"],
+            errors=(ApiError, BadForm, RequestRefused),
+        ),
+        Target(
+            "infobip-values",
+            infobip_values,
+            [b"A <a@b.example>", b'{"to":"a@b.example"}', b"2026-01-01T00:00:00Z", b"https://a.example/"],
+            [*JSON_WORDS, *ADDRESS_WORDS, b"https://", b"T", b"+09:00"],
+            ["ekiden.dialects.infobip.fields", "ekiden.dialects.infobip.times"],
+        ),
+        Target(
+            "tracking-token",
+            tracking_token,
+            SEALED,
+            [b"-", b"_", b"=", b"AAAA"],
+            ["ekiden.access.tracking_tokens"],
+        ),
+        Target(
+            "bearer-token",
+            bearer_token,
+            [b"eyJhbGciOiJub25lIn0.e30.", b"eyJhbGciOiJIUzI1NiJ9.e30.AAAA"],
+            [b".", b"eyJ", b"e30", b"=", b"-", b"_", b"\xff", b"W10", b"bnVsbA"],
+            ["ekiden.access.tokens"],
+            errors=(BadToken,),
+        ),
+        Target(
+            "proxy",
+            proxy_header,
+            [b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", V2_SIGNATURE + b"\x21\x11\0\x0c" + b"\1" * 12],
+            [b"PROXY ", b"TCP4", b"TCP6", b"UNKNOWN", b" ", b"\r\n", V2_SIGNATURE, b"\x21", b"\x20", b"::1", b"0"],
+            ["ekiden.net.proxy_protocol"],
+            errors=(BadProxyHeader,),
+            most=8 * KIB,
+        ),
+    )
+}
