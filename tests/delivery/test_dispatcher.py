@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from delivery_road import CONTENT, road, until
+from sqlalchemy import insert
 
 from ekiden.core.clock import Clock
 from ekiden.core.events import EventType
@@ -437,6 +438,27 @@ async def test_a_fenced_report_is_counted_and_changes_nothing(sqlite_store: Stor
         await until(lambda: r.has(r.metrics.fences))
         (row,) = await r.deliveries(new.message.id)
         assert row["state"] != State.DELIVERED
+
+
+async def test_an_outcome_that_the_store_refuses_is_not_sent_again(store: Store, lab: Lab) -> None:
+    """On both engines: the row of the attempt is there already. Its neighbours are written as ever."""
+    async with road(store, lab) as r:
+        new = r.message(["a@accept.lab.test"])
+        row: dict[str, Any] = {column.name: 0 for column in t.attempt.columns}
+        row |= dict.fromkeys(("host", "address", "tls", "enhanced", "reply", "dialogue"), "")
+        row |= {"account_id": 1, "message_id": new.message.id, "recipient_number": 1, "number": 1}
+        async with store.write() as connection:
+            await connection.execute(insert(t.attempt).values(row))
+        await store.accept(r.worker.id, new)
+        r.dispatcher.offer(list(new.deliveries))
+        others = [await r.send(f"b{n}@accept.lab.test") for n in range(5)]
+        settled = await r.one(new.message.id)
+        assert (settled["state"], settled["owner"]) == (State.DELIVERED, None)
+        assert settled["reason"].startswith("unwritable: ")
+        for message_id in others:
+            assert (await r.one(message_id))["reason"].startswith("Ok: kept as ")
+        await r.drain()
+        assert len(lab.mail("a@accept.lab.test")) == 1
 
 
 class Flaky:

@@ -13,6 +13,7 @@ from ekiden.access.audit import SYSTEM, Actor, changed
 from ekiden.access.errors import BadName, NameTaken, NotFound
 from ekiden.core.clock import Millis
 from ekiden.core.states import Priority
+from ekiden.store.set_aside import read, readable
 from ekiden.store.tables import account as table
 from ekiden.store.tables import audit
 
@@ -121,21 +122,21 @@ async def get_account(store: Store, name: str) -> Account:
         row = (await connection.execute(select(table).where(table.c.name == name))).one_or_none()
     if row is None:
         raise NotFound("there is no account {name!r}", name=name)
-    return _account(row)
+    return read("account", _account, row)
 
 
 async def list_accounts(store: Store) -> list[Account]:
     """Every account, by name."""
     async with store.read() as connection:
         rows = (await connection.execute(select(table).order_by(table.c.name))).all()
-    return [_account(row) for row in rows]
+    return readable("account", _account, rows)
 
 
 async def find_account(store: Store, account_id: int) -> Account | None:
     """The account of that id, if there is one."""
     async with store.read() as connection:
         row = (await connection.execute(select(table).where(table.c.id == account_id))).one_or_none()
-    return None if row is None else _account(row)
+    return None if row is None else read("account", _account, row)
 
 
 async def suspend_account(store: Store, name: str, now: Millis, *, actor: Actor = SYSTEM) -> Account:

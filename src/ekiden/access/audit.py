@@ -12,6 +12,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ekiden.core.clock import Millis
+from ekiden.store.set_aside import readable
 from ekiden.store.tables import account, audit
 
 if TYPE_CHECKING:
@@ -90,16 +91,17 @@ async def list_entries(store: Store, account_id: int | None = None, limit: int =
         query = query.where(audit.c.account_id == account_id)
     async with store.read() as connection:
         rows = (await connection.execute(query)).all()
-    return [
-        Entry(
-            row.id,
-            row.account_id,
-            row.at,
-            row.actor,
-            row.source,
-            row.action,
-            row.target,
-            msgspec.json.decode(row.data),
-        )
-        for row in rows
-    ]
+    return readable("audit", _entry, rows)
+
+
+def _entry(row: Any) -> Entry:
+    return Entry(
+        row.id,
+        row.account_id,
+        row.at,
+        row.actor,
+        row.source,
+        row.action,
+        row.target,
+        msgspec.json.decode(row.data),
+    )

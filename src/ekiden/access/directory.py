@@ -17,6 +17,7 @@ from ekiden.access.credentials import SESSION
 from ekiden.core.states import Priority
 from ekiden.net.listen import Networks
 from ekiden.store import tables
+from ekiden.store.set_aside import readable
 
 if TYPE_CHECKING:
     from sqlalchemy import Row
@@ -239,22 +240,26 @@ class Directory:
         async with self._store.read() as connection:
             if accounts:
                 query = select(account).where(account.c.id.in_(accounts))
-                for row in await connection.execute(query):
-                    found_accounts[row.id] = AccountFacts(
-                        row.id,
-                        row.name,
-                        Priority(row.priority),
-                        row.suspended_at is not None,
-                        row.revision,
-                        row.senders,
-                        row.region,
-                        quota_of(row),
-                        row.reports_endpoint,
-                        row.suppress_bounces,
-                    )
+                for account_facts in readable("account", _account_facts, await connection.execute(query)):
+                    found_accounts[account_facts.id] = account_facts
             if credentials:
                 query = select(credential).where(credential.c.id.in_(credentials))
-                for row in await connection.execute(query):
-                    found_credentials[row.id] = CredentialFacts.of(row)
+                for facts in readable("credential", CredentialFacts.of, await connection.execute(query)):
+                    found_credentials[facts.id] = facts
         self._accounts.put(accounts, found_accounts, now)
         self._credentials.put(credentials, found_credentials, now)
+
+
+def _account_facts(row: Any) -> AccountFacts:
+    return AccountFacts(
+        row.id,
+        row.name,
+        Priority(row.priority),
+        row.suspended_at is not None,
+        row.revision,
+        row.senders,
+        row.region,
+        quota_of(row),
+        row.reports_endpoint,
+        row.suppress_bounces,
+    )

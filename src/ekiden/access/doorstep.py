@@ -19,6 +19,7 @@ from ekiden.access.grants import LEGACY_PERIOD
 from ekiden.access.restrictions import AddressUnion, load_union
 from ekiden.net.listen import Networks
 from ekiden.store.api import StoreError
+from ekiden.store.set_aside import readable
 from ekiden.store.tables import account, smtp_configuration
 
 if TYPE_CHECKING:
@@ -96,4 +97,10 @@ class Doorstep:
         lists = await connection.scalars(
             select(smtp_configuration.c.allowed_subnets).where(smtp_configuration.c.allowed_at > since)
         )
-        return Networks(network for text in lists for network in msgspec.json.decode(text))
+
+        def networks(text: str) -> list[str]:
+            found: list[str] = msgspec.json.decode(text, type=list[str])
+            Networks(found)  # are they?
+            return found
+
+        return Networks(network for each in readable("smtp_configuration", networks, lists) for network in each)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 from sqlalchemy import select
@@ -11,6 +11,7 @@ from ekiden.access.credentials import SMTP_USER
 from ekiden.core.clock import DAY, Millis
 from ekiden.net.listen import Networks
 from ekiden.store import tables
+from ekiden.store.set_aside import readable
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -93,17 +94,18 @@ async def load_grant(connection: AsyncConnection, account_id: int, credential_id
     )
     return Grant(
         restricted=True,
-        configurations=tuple(
-            ConfigurationFacts(
-                row.id,
-                row.uid,
-                row.region,
-                row.domain_name,
-                row.attachments,
-                row.max_recipients,
-                Networks(msgspec.json.decode(row.allowed_subnets)),
-                row.allowed_at or 0,
-            )
-            for row in await connection.execute(query)
-        ),
+        configurations=tuple(readable("smtp_configuration", _configuration, await connection.execute(query))),
+    )
+
+
+def _configuration(row: Any) -> ConfigurationFacts:
+    return ConfigurationFacts(
+        row.id,
+        row.uid,
+        row.region,
+        row.domain_name,
+        row.attachments,
+        row.max_recipients,
+        Networks(msgspec.json.decode(row.allowed_subnets)),
+        row.allowed_at or 0,
     )

@@ -21,6 +21,7 @@ from ekiden.core.ids import IdFactory, format_id
 from ekiden.limits.repeated_log import RepeatedLog
 from ekiden.smtp.reply import Reply
 from ekiden.store.api import StoreError
+from ekiden.store.set_aside import readable
 from ekiden.store.tables import refusal as table
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ async def list_refusals(store: Store, account_id: int | None = None, limit: int 
     if account_id is not None:
         query = query.where(table.c.account_id == account_id)
     async with store.read() as connection:
-        return [_refusal(row) for row in await connection.execute(query)]
+        return readable("refusal", _refusal, await connection.execute(query))
 
 
 def _refusal(row: Any) -> Refusal:

@@ -26,6 +26,7 @@ from ekiden.access.network_errors import (
 )
 from ekiden.access.zones import SORTS, check_description, is_id, lock_account, missing_zones, parse_sort
 from ekiden.core.clock import Clock, Millis
+from ekiden.store.set_aside import read, readable
 from ekiden.store.tables import access_rule as table
 from ekiden.store.tables import account as account_table
 
@@ -300,7 +301,7 @@ class Rules:
         query = select(table).where(table.c.account_id == account_id)
         async with self._store.read() as connection:
             rows = (await connection.execute(query.order_by(*order, table.c.created_at, table.c.id))).all()
-        rules = [_rule(row) for row in rows]
+        rules = readable("cbr_rule", _rule, rows)
         return rules if wanted is None else [rule for rule in rules if wanted.keeps(rule)]
 
     async def replace(
@@ -389,7 +390,11 @@ async def load_rules(connection: AsyncConnection, account_id: int | None = None)
     query = select(table).order_by(table.c.created_at, table.c.id)
     if account_id is not None:
         query = query.where(table.c.account_id == account_id)
-    return [_rule(row) for row in (await connection.execute(query)).all()]
+    rows = (await connection.execute(query)).all()
+    if account_id is None:
+        return readable("cbr_rule", _rule, rows)
+    # A rule that is left out could let in whom it should keep out.
+    return [read("cbr_rule", _rule, row) for row in rows]
 
 
 def _zone_ids(contexts: Iterable[Context]) -> set[str]:

@@ -17,6 +17,7 @@ from ekiden.access.pages import Page, contains
 from ekiden.access.projects import canonical_uid
 from ekiden.access.smtp_errors import BadValue, InUse, NoSuch, check_text
 from ekiden.access.smtp_users import remove_users
+from ekiden.store.set_aside import readable
 from ekiden.store.tables import domain as domain_table
 from ekiden.store.tables import smtp_configuration as table
 
@@ -130,7 +131,7 @@ class SmtpConfigurations:
             total = await connection.scalar(select(func.count()).select_from(table).where(condition))
             query = _query().where(condition).order_by(table.c.created_at, table.c.id)
             rows = (await connection.execute(query.offset(offset).limit(limit))).all()
-        return Page([_configuration(row) for row in rows], total or 0)
+        return Page(readable("smtp_configuration", _configuration, rows), total or 0)
 
     async def update(
         self,

@@ -17,6 +17,7 @@ from ekiden.access.address_set import Interval, parse_address, parse_range, pars
 from ekiden.access.audit import Actor, changed
 from ekiden.access.network_errors import BadValue, TooMany, VersionMismatch, ZoneInUse, ZoneNameTaken, ZoneNotFound
 from ekiden.core.clock import Clock, Millis
+from ekiden.store.set_aside import read, readable
 from ekiden.store.tables import access_rule
 from ekiden.store.tables import account as account_table
 from ekiden.store.tables import network_zone as table
@@ -212,7 +213,7 @@ class Zones:
             query = query.where(table.c.name == name)
         async with self._store.read() as connection:
             rows = (await connection.execute(query.order_by(*order, table.c.created_at, table.c.id))).all()
-        return [_zone(row) for row in rows]
+        return readable("network_zone", _zone, rows)
 
     async def count(self, account_id: int) -> int:
         """How many zones the account has."""
@@ -315,7 +316,11 @@ async def load_zones(connection: AsyncConnection, account_id: int | None = None)
     query = select(table)
     if account_id is not None:
         query = query.where(table.c.account_id == account_id)
-    return [_zone(row) for row in (await connection.execute(query)).all()]
+    rows = (await connection.execute(query)).all()
+    if account_id is None:
+        return readable("network_zone", _zone, rows)
+    # What one account's mail is judged by is known as a whole or not at all.
+    return [read("network_zone", _zone, row) for row in rows]
 
 
 async def missing_zones(connection: AsyncConnection, account_id: int, ids: Iterable[str]) -> set[str]:

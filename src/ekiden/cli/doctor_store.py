@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import time
 
-from sqlalchemy import delete, insert
+from sqlalchemy import delete, func, insert, or_, select, text
 from sqlalchemy.exc import DBAPIError
 
 from ekiden.cli.doctor_checks import Finding, Patient, find
 from ekiden.cli.tables import span
 from ekiden.core.clock import SECOND
+from ekiden.core.ids import format_id
+from ekiden.delivery.reporter import UNWRITABLE
 from ekiden.store.api import StoreError
+from ekiden.store.set_aside import HELD_REASON
 from ekiden.store.sqlite_turn import holder
-from ekiden.store.tables import lease
+from ekiden.store.tables import HELD_SQL, delivery, lease
 from ekiden.store.url import parse_url
 
 
@@ -41,6 +44,21 @@ async def check_database(patient: Patient) -> list[Finding]:
     length = span(round((time.monotonic() - started) * SECOND))
     what = "{engine}: reachable, its tables are current, a commit took {length}"
     return [find("database", "ok", "Database", what, engine=store.engine, length=length)]
+
+
+async def check_rows(patient: Patient) -> list[Finding]:
+    """Deliveries that are held because a row cannot be read, or an outcome could not be written."""
+    if patient.store is None:
+        return []
+    reasons = or_(*(delivery.c.reason.startswith(f"{word}:") for word in (HELD_REASON, UNWRITABLE)))
+    query = select(func.count(), func.min(delivery.c.message_id)).where(text(HELD_SQL), reasons)
+    async with patient.store.read() as connection:
+        count, first = (await connection.execute(query)).one()
+    if not count:
+        return []
+    what = "{count} deliveries are held because rows cannot be read or written; the first is of {id}"
+    fix = "see why (ekiden trace {id}), mend the row or cancel them, then: ekiden queue release"
+    return [find("rows", "warn", "Database", what, fix, count=count, id=format_id(first))]
 
 
 def _holder(patient: Patient) -> int | None:

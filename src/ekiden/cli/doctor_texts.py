@@ -157,6 +157,12 @@ TEXTS = Texts(
         "if it is stopped, let it go on (kill -CONT {pid}) or end it": (
             "停止している場合は再開させる（kill -CONT {pid}）か、終了してください"
         ),
+        "{count} deliveries are held because rows cannot be read or written; the first is of {id}": (
+            "データベースの行を読み書きできないため、{count} 件の配送が保留されています。最初のものは {id} です"
+        ),
+        "see why (ekiden trace {id}), mend the row or cancel them, then: ekiden queue release": (
+            "理由を確認し（ekiden trace {id}）、行を直すか取り消してから ekiden queue release を実行してください"
+        ),
         # queue and workers
         "the oldest delivery has been due for {length}, and nobody takes it ({counts})": (
             "最も古い配送は予定時刻を {length} 過ぎていますが、処理されていません（{counts}）"

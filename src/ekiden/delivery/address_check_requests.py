@@ -20,6 +20,7 @@ from ekiden.core.ids import format_id, parse_id
 from ekiden.core.texts import Texts, TranslatedError
 from ekiden.delivery.address_check import AddressCheck, Mailbox, Risk
 from ekiden.store.api import StoreError
+from ekiden.store.set_aside import readable
 from ekiden.store.tables import address_check as table
 from ekiden.store.tables import worker as worker_table
 
@@ -243,9 +244,11 @@ class AddressCheckRequests:
         rows = rows[:size]
         if back:
             rows.reverse()
-        items = tuple(
-            Checked(row.id, row.request, _decode(row.result), row.requested_at, row.checked_at) for row in rows
-        )
+
+        def checked(row: Any) -> Checked:
+            return Checked(row.id, row.request, _decode(row.result), row.requested_at, row.checked_at)
+
+        items = tuple(readable("address_check", checked, rows))
         if not items:
             return CheckPage((), "", "")
         before = more if back else position is not None

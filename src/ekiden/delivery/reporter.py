@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import structlog
@@ -20,9 +22,12 @@ from ekiden.delivery.metrics import DeliveryMetrics
 from ekiden.delivery.notification import Notifier
 from ekiden.store.api import Store, StoreError, StoreUnavailable
 from ekiden.store.records import NewMessage, Outcome, Release
+from ekiden.store.set_aside import noted
 
 _MOST_UNREPORTED = 2_000
 _MOST_AT_ONCE = 1_000
+UNWRITABLE = "unwritable"
+"""How the reason of a delivery begins whose outcome the store did not take as it was."""
 _log = structlog.get_logger("ekiden.delivery")
 
 
@@ -129,15 +134,32 @@ class Reporter:
                 if notice is not None:
                     notices[index] = notice
         outcomes = [outcome for report in reports for outcome in report.outcomes]
-        if not await self._write(outcomes, list(notices.values())) and len(reports) > 1:
+        if not await self._write(outcomes, list(notices.values())):
             # One of them cannot be written; it must not take the others with it.
             for index, report in enumerate(reports):
-                await self._write(report.outcomes, [notices[index]] if index in notices else [])
+                await self._write_one(report.outcomes, [notices[index]] if index in notices else [])
         if notices and not self._abandoned:
             self._queued()
         self._unreported -= len(outcomes)
         if self._unreported < _MOST_UNREPORTED:
             self._room.set()
+
+    async def _write_one(self, outcomes: list[Outcome], notices: list[NewMessage]) -> None:
+        """With less and less of it, until the store takes it: what it never takes would be sent for ever."""
+        if await self._write(outcomes, notices):
+            return
+        why = f"{UNWRITABLE}: the store refused what was seen"
+        for outcome in outcomes:
+            seen = outcome.attempt
+            bare = replace(
+                outcome,
+                reason=why,
+                attempt=replace(seen, host="", address="", tls="", reply="", dialogue=f"# {why}"),
+            )
+            if await self._write([bare], []):
+                continue
+            await self._persist(partial(self._store.settle, self._worker, [outcome], why), 1)
+            noted("attempt", f"message_id={format_id(outcome.delivery.message.id)}", ValueError(why))
 
     async def _notice(self, report: Report) -> NewMessage | None:
         try:

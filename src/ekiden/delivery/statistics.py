@@ -15,6 +15,7 @@ import msgspec
 
 from ekiden.core.clock import DAY, HOUR, Millis
 from ekiden.core.states import State
+from ekiden.store.set_aside import Unreadable, read
 from ekiden.store.statistics_queries import (
     MessageFilter,
     Senders,
@@ -130,4 +131,7 @@ def _filter(question: Question, senders: Senders) -> MessageFilter:
 
 
 def _client(origin: str) -> str:
-    return str(msgspec.json.decode(origin, type=dict[str, object]).get("client", ""))
+    try:
+        return str(read("message", msgspec.json.Decoder(dict[str, object]).decode, origin).get("client", ""))
+    except Unreadable:
+        return ""

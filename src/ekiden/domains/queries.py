@@ -14,6 +14,7 @@ from ekiden.domains.errors import NoSuchDomain
 from ekiden.domains.model import Check, Domain, Key, Kind, Status, Tracking, check_of, domain_of, key_of
 from ekiden.domains.names import check_domain_name
 from ekiden.domains.reasons import Fault
+from ekiden.store.set_aside import read, readable
 from ekiden.store.tables import dkim_key, domain, domain_check
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ async def list_domains(
     if status is not None:
         query = query.where(domain.c.status == status)
     async with store.read() as connection:
-        return [domain_of(row) for row in await connection.execute(query)]
+        return readable("domain", domain_of, await connection.execute(query))
 
 
 async def page_domains(store: Store, account_id: int, *, offset: int, limit: int) -> Page[Domain]:
@@ -38,7 +39,7 @@ async def page_domains(store: Store, account_id: int, *, offset: int, limit: int
     theirs = domain.c.account_id == account_id
     query = select(domain).where(theirs).order_by(domain.c.name).offset(offset).limit(limit)
     async with store.read() as connection:
-        found = [domain_of(row) for row in await connection.execute(query)]
+        found = readable("domain", domain_of, await connection.execute(query))
         total = await connection.scalar(select(func.count()).select_from(domain).where(theirs))
     return Page(found, total or 0)
 
@@ -51,7 +52,7 @@ async def get_domain(store: Store, account_id: int, name: str) -> Domain:
         row = (await connection.execute(query)).one_or_none()
     if row is None:
         raise NoSuchDomain("there is no domain {name}", name=ascii_name)
-    return domain_of(row)
+    return read("domain", domain_of, row)
 
 
 async def find_domain(connection: AsyncConnection, domain_id: int, *, lock: bool = False) -> Domain:
@@ -60,20 +61,20 @@ async def find_domain(connection: AsyncConnection, domain_id: int, *, lock: bool
     row = (await connection.execute(query.with_for_update() if lock else query)).one_or_none()
     if row is None:
         raise NoSuchDomain("there is no domain {name}", name=domain_id)
-    return domain_of(row)
+    return read("domain", domain_of, row)
 
 
 async def list_keys(connection: AsyncConnection, of: Domain) -> list[Key]:
     """Its keys, the oldest first."""
     columns = [column for column in dkim_key.c if column.name != "sealed"]
     query = select(*columns).where(dkim_key.c.domain_id == of.id).order_by(dkim_key.c.id)
-    return [key_of(row, of.name) for row in await connection.execute(query)]
+    return readable("dkim_key", lambda row: key_of(row, of.name), await connection.execute(query))
 
 
 async def list_checks(connection: AsyncConnection, of: Domain, limit: int = 50) -> list[Check]:
     """The last checks, the newest first."""
     query = select(domain_check).where(_belongs(of)).order_by(domain_check.c.id.desc()).limit(limit)
-    return [check_of(row) for row in await connection.execute(query)]
+    return readable("domain_check", check_of, await connection.execute(query))
 
 
 async def last_checks(connection: AsyncConnection, of: Domain) -> dict[tuple[Kind, str], Check]:
@@ -85,7 +86,7 @@ async def last_checks(connection: AsyncConnection, of: Domain) -> dict[tuple[Kin
         .scalar_subquery()
     )
     query = select(domain_check).where(_belongs(of), domain_check.c.id.in_(newest)).order_by(domain_check.c.id)
-    found = [check_of(row) for row in await connection.execute(query)]
+    found = readable("domain_check", check_of, await connection.execute(query))
     return {(check.kind, check.asked[0]): check for check in found}
 
 

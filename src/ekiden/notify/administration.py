@@ -19,6 +19,7 @@ from ekiden.core.ids import id_time
 from ekiden.core.notices import NEWS, parse_routes
 from ekiden.notify.formats import PULL
 from ekiden.store.retention import first_id
+from ekiden.store.set_aside import readable
 from ekiden.store.tables import LIVE_SQL, callback, endpoint, event, message, notice
 
 if TYPE_CHECKING:
@@ -200,8 +201,9 @@ async def list_dead(
         query = query.where(notice.c.endpoint_id == endpoint_id)
     async with store.read() as connection:
         rows = (await connection.execute(query)).all()
-    return [
-        DeadLetter(
+
+    def letter(row: Any) -> DeadLetter:
+        return DeadLetter(
             row.account_id,
             row.endpoint_id,
             row.id,
@@ -211,8 +213,8 @@ async def list_dead(
             row.attempts,
             row.dead_at,
         )
-        for row in rows
-    ]
+
+    return readable("event", letter, rows)
 
 
 async def retry(store: Store, endpoints: Sequence[int], now: Millis, *, dead: bool = True) -> int:

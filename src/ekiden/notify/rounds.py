@@ -98,6 +98,11 @@ class Round:
         items: list[_Item] = []
         for notice in self._notices:
             happening = notice.happening
+            if notice.unreadable:
+                # Among the dead letters: whoever mends the row can have it sent again.
+                self._seen.dead.append(notice.id)
+                self._tools.metrics.gave_up(1)
+                continue
             if happening is not None and self._format.wants(happening):
                 items.append(_Item(notice, happening))
             else:

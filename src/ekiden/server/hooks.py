@@ -18,6 +18,7 @@ from ekiden.limits.memory import Memory
 from ekiden.server.metrics import WorkerMetrics, memory_bytes
 from ekiden.server.process_limits import open_descriptors
 from ekiden.store.records import Counters, Outcome
+from ekiden.store.set_aside import set_aside
 
 log = logging.getLogger(__name__)
 
@@ -193,6 +194,7 @@ class Sampler:
         self._peaks: deque[int] = deque(maxlen=_PEAKS)
         self._counters = counters
         self._seen = Counters()
+        self._unread = 0
         self._refused: Mapping[str, int] = {}
         self._refused_seen: dict[str, int] = {}
 
@@ -210,6 +212,9 @@ class Sampler:
         metrics.operations.inc(now.units - seen.units)
         metrics.rollbacks.inc(now.failures - seen.failures)
         metrics.commit_seconds.inc(now.seconds - seen.seconds)
+        unread = set_aside.total()
+        metrics.set_aside.inc(unread - self._unread)
+        self._unread = unread
         self._seen = Counters(now.commits, now.units, now.failures, now.seconds)
         metrics.budget.set(self._memory.total)
         metrics.budget_used.set(self._memory.used)

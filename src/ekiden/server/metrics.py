@@ -224,6 +224,9 @@ class Metrics:
         )
         self.alive = shared.declare("ekiden_worker_processes", "Worker processes of this machine.", "gauge")
         self.restarts = shared.declare("ekiden_worker_restarts", "Workers that ended unasked.", "counter")
+        self.set_aside = shared.declare(
+            "ekiden_rows_set_aside", "Times that a row of the database could not be read.", "counter"
+        )
         self.storeless = shared.declare(
             "ekiden_workers_without_store", "Workers of this machine that the store does not answer.", "gauge"
         )
@@ -308,6 +311,7 @@ class WorkerMetrics:
         self.alive = one(metrics.alive)
         self.restarts = one(metrics.restarts)
         self.storeless = one(metrics.storeless)
+        self.set_aside = one(metrics.set_aside)
 
 
 class _Shared(Collector):

@@ -134,6 +134,14 @@ class Store(Protocol):
         """
         ...
 
+    async def settle(self, worker: int, outcomes: Sequence[Outcome], reason: str) -> None:
+        """For outcomes that ``finish`` refuses for their own sake: the deliveries are not left as they are.
+
+        What is final stays so; everything else is ``HELD``, so that nothing is sent again and again. Only
+        ``reason`` is kept of what was seen. Fenced as ``finish`` is.
+        """
+        ...
+
     async def release(self, worker: int, releases: Sequence[Release]) -> None:
         """Give back what was not dialled."""
         ...

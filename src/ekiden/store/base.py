@@ -106,6 +106,10 @@ class BaseStore(ABC):
             self._noticed()
         return applied
 
+    async def settle(self, worker: int, outcomes: Sequence[Outcome], reason: str) -> None:
+        async with self.write() as connection:
+            await workers.settle(connection, worker, outcomes, reason)
+
     async def release(self, worker: int, releases: Sequence[Release]) -> None:
         if releases:
             await self._writer.submit(Free(worker, releases))

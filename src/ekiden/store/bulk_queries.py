@@ -29,6 +29,7 @@ from ekiden.core.clock import Millis
 from ekiden.core.states import Cause, State
 from ekiden.store.api import Store
 from ekiden.store.queue_changes import Action, Selection
+from ekiden.store.set_aside import readable
 from ekiden.store.tables import BULK_SQL, delivery, message
 
 # SQLite uses a partial index only when the statement repeats its condition word for word.
@@ -109,7 +110,7 @@ async def bulk_facts(store: Store, account_id: int, bulk: str) -> BulkFacts | No
     times = [row.send_at for row in rows if row.send_at is not None]
     return BulkFacts(
         min(row.first_id for row in rows),
-        {State(row.state): row.all for row in rows},
+        dict(readable("delivery", lambda row: (State(row.state), row.all), rows)),
         sum(row.paused for row in rows),
         sum(row.movable for row in rows),
         sum(row.begun for row in rows),

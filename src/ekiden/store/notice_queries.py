@@ -21,6 +21,7 @@ from ekiden.core.clock import Millis
 from ekiden.core.events import EventType
 from ekiden.core.notices import Happening
 from ekiden.core.states import Cause, State
+from ekiden.store.set_aside import Unreadable, read
 from ekiden.store.tables import LIVE_SQL, callback, endpoint, notice
 
 _json = msgspec.json.Decoder(dict[str, Any]).decode
@@ -70,6 +71,8 @@ class DueNotice(NamedTuple):
     attempts: int
     due_at: Millis
     happening: Happening | None
+    unreadable: bool = False
+    """There is an event, and it, or its message, cannot be read."""
 
 
 class Page(NamedTuple):
@@ -274,7 +277,11 @@ async def waiting_messages(
 def _notice_of(row: RowMapping) -> DueNotice:
     happening = None
     if row["type"] is not None and row["sender"] is not None:
-        happening = _happening_of(row)
+        try:
+            happening = read("event", _happening_of, row)
+        except Unreadable:
+            key = (row["endpoint_id"], row["id"], row["message_id"], row["attempts"], row["due_at"])
+            return DueNotice(*key, None, unreadable=True)
     return DueNotice(row["endpoint_id"], row["id"], row["message_id"], row["attempts"], row["due_at"], happening)
 
 

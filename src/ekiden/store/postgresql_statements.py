@@ -9,7 +9,8 @@ from typing import Any
 
 from sqlalchemy.dialects import postgresql
 
-from ekiden.core.states import FIRST_FINAL, State
+from ekiden.core.events import EventType
+from ekiden.core.states import FIRST_FINAL, Cause, State
 from ekiden.store import tables
 from ekiden.store.postgresql_writer import Progress
 from ekiden.store.records import Delivery
@@ -26,6 +27,7 @@ from ekiden.store.rows import (
     claim_shares,
     claimed_deliveries,
     outcome_row,
+    to_text,
 )
 
 
@@ -44,7 +46,7 @@ async def apply(connection: Any, units: Sequence[Unit], ids: EventIds, mend: boo
         if ended:
             await connection.execute(_REMOVE_CONTENT, *_columns(ended))
         for position, claim in group.claims:
-            group.results[position] = await _claim(connection, claim)
+            group.results[position] = await _claim(connection, claim, ids)
         progress.committing = True
     return group.results
 
@@ -79,7 +81,7 @@ async def _finish(connection: Any, group: Group, ids: EventIds) -> list[Row]:
     return final
 
 
-async def _claim(connection: Any, unit: Claim) -> list[Delivery]:
+async def _claim(connection: Any, unit: Claim, ids: EventIds) -> list[Delivery]:
     if unit.limit < 1:
         return []
     if unit.accounts:
@@ -87,7 +89,13 @@ async def _claim(connection: Any, unit: Claim) -> list[Delivery]:
         found = await connection.fetch(TURN_SQL, unit.now, unit.limit, list(unit.accounts), each, unit.worker)
     else:
         found = await connection.fetch(CLAIM_SQL, unit.now, unit.limit, *claim_shares(unit.limit), unit.worker)
-    return claimed_deliveries(map(tuple, found), unit.now)
+    deliveries, broken = claimed_deliveries(map(tuple, found), unit.now)
+    for one in broken:
+        await connection.execute(_HOLD, *one[:3], one.reason, unit.now)
+        event = (*one[:2], ids.of(unit.worker)(unit.now), one.number, int(EventType.HELD), unit.now)
+        values = [[value] for value in (*event, to_text({"reason": one.reason}))]
+        await connection.execute(_insert_sql(("event",)), *values)
+    return deliveries
 
 
 async def _insert(connection: Any, rows: Rows) -> None:
@@ -131,6 +139,10 @@ def _insert_sql(names: tuple[str, ...]) -> str:
     return "WITH " + ", ".join(f"i{n} AS ({sql})" for n, sql in enumerate(others)) + " " + last
 
 
+_HOLD = (
+    f"UPDATE delivery SET state = {int(State.HELD)}, cause = {int(Cause.OURS)}, reason = $4, owner = NULL, "
+    "attempts = attempts - 1, updated_at = $5 WHERE account_id = $1 AND message_id = $2 AND number = $3"
+)
 _INSERT_PIECE = "INSERT INTO shared_content VALUES ($1, $2, $3, $4)"
 
 _KEY = ("account_id", "message_id", "number")

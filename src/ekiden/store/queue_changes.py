@@ -22,10 +22,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ekiden.core.clock import Millis
 from ekiden.core.events import EventType
 from ekiden.core.ids import IdFactory
-from ekiden.core.notices import NEWS, parse_routes
+from ekiden.core.notices import NEWS, Route, parse_routes
 from ekiden.core.states import FIRST_FINAL, WAITING, Cause, State
 from ekiden.store.api import Store
 from ekiden.store.queue_queries import QUEUE_STATES, QueueFilter, count_deliveries, index_parts
+from ekiden.store.set_aside import Unreadable, read
 from ekiden.store.tables import content, delivery, event, notice
 
 BATCH: Final = 500
@@ -287,9 +288,17 @@ def _notices(
             "dead_at": None,
         }
         for row, told in zip(rows, events, strict=True)
-        for route in parse_routes(row.routes)
+        for route in _routes(row)
         if route.news & news
     ]
+
+
+def _routes(row: Any) -> tuple[Route, ...]:
+    """Of a message that cannot be read nobody is told: what an operator does to it he knows."""
+    try:
+        return read("message", lambda one: parse_routes(one.routes), row)
+    except Unreadable:
+        return ()
 
 
 async def _remove_contents(connection: AsyncConnection, messages: Sequence[tuple[int, int]]) -> None:

@@ -21,6 +21,7 @@ from ekiden.core.ids import EPOCH, NODE_BITS, SEQUENCE_BITS, id_time
 from ekiden.core.states import WAITING, Cause, Priority, State
 from ekiden.store.api import Store
 from ekiden.store.records import DeliveryKey
+from ekiden.store.set_aside import readable
 from ekiden.store.tables import HELD_SQL, SENDING_SQL, WAITING_SQL, account, delivery, message
 
 _BATCH: Final = 500
@@ -223,11 +224,13 @@ async def list_deliveries(store: Store, wanted: QueueFilter, limit: int = 100) -
         found: list[Any] = []
         for statement in _list_statements(wanted, limit):
             found += (await connection.execute(statement)).all()
-        found.sort(key=lambda row: (row.due_at, row.message_id, row.number))
+        # SQLite keeps anything in any column, and one such row must not spoil the list.
+        found.sort(key=lambda row: (row.due_at if type(row.due_at) is int else 0, row.message_id, row.number))
         del found[limit:]
         senders, names = await _facts(connection, {(row.account_id, row.message_id) for row in found})
-    return [
-        QueueRow(
+
+    def listed(row: Any) -> QueueRow:
+        return QueueRow(
             DeliveryKey(row.account_id, row.message_id, row.number),
             names.get(row.account_id, str(row.account_id)),
             senders.get((row.account_id, row.message_id), ""),
@@ -243,8 +246,8 @@ async def list_deliveries(store: Store, wanted: QueueFilter, limit: int = 100) -
             row.attempts,
             row.updated_at,
         )
-        for row in found
-    ]
+
+    return readable("delivery", listed, found)
 
 
 async def _facts(
@@ -300,5 +303,5 @@ async def shape(store: Store, wanted: QueueFilter, now: Millis, limit: int = 20)
                     found = by_domain[row.domain] = ShapeRow(row.domain)
                 found.ages[row.bucket] += row.n
                 total.ages[row.bucket] += row.n
-    largest = heapq.nsmallest(limit, by_domain.values(), key=lambda row: (-row.total, row.domain))
+    largest = heapq.nsmallest(limit, by_domain.values(), key=lambda row: (-row.total, str(row.domain)))
     return Shape(largest, total, len(by_domain))

@@ -6,7 +6,7 @@ import json
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -19,6 +19,7 @@ from ekiden.core.submission import NO_MARKS, Marks
 from ekiden.store import tables
 from ekiden.store.api import StoreError
 from ekiden.store.records import Delivery, Message, NewMessage, Noted, Outcome, Release
+from ekiden.store.set_aside import HELD_REASON, UNREADABLE, noted, what
 
 Row = tuple[Any, ...]
 
@@ -27,6 +28,12 @@ _PRIORITIES = {int(p): p for p in Priority}
 _STATES = {int(s): s for s in State}
 _CAUSES = {int(c): c for c in Cause}
 _to_json = msgspec.json.Encoder().encode
+
+
+def to_text(value: Any) -> str:
+    """As JSON."""
+    return _to_json(value).decode()
+
 
 _NEWS = {event: int(news) for event, news in NEWS.items()}
 
@@ -391,7 +398,9 @@ def release_row(worker: int, release: Release, mend: bool) -> Row:
 
 
 def message_from(row: Sequence[Any]) -> Message:
-    """A message from its columns in the order of ``MESSAGE_COLUMNS``."""
+    """A message from its columns in the order of ``MESSAGE_COLUMNS``. Raises ``set_aside.UNREADABLE``."""
+    # SQLite keeps anything in any column: what is reckoned with must be numbers.
+    row[2] + row[4] + row[10] + row[11]
     return Message(
         account_id=row[0],
         id=row[1],
@@ -418,21 +427,39 @@ def message_from(row: Sequence[Any]) -> Message:
 CLAIMED_COLUMNS = ("number", "recipient", "domain", "notify", "orcpt", "cause", "reason", "attempts")
 
 
-def claimed_deliveries(found: Iterable[Sequence[Any]], now: Millis) -> list[Delivery]:
-    """Deliveries just claimed, from ``CLAIMED_COLUMNS`` as they were before and ``MESSAGE_COLUMNS`` behind them.
+def claimed_deliveries(found: Iterable[Sequence[Any]], now: Millis) -> tuple[list[Delivery], list[Broken]]:
+    """Deliveries just claimed, and those that cannot be read.
+
+    From ``CLAIMED_COLUMNS`` as they were before, and ``MESSAGE_COLUMNS`` behind them.
 
     The new attempt of each is counted here. Deliveries of one message share one ``Message``.
     """
     messages: dict[tuple[int, int], Message] = {}
     deliveries: list[Delivery] = []
+    broken: list[Broken] = []
     width = len(CLAIMED_COLUMNS)
     for row in found:
         key = (row[width], row[width + 1])
         message = messages.get(key)
-        if message is None:
-            message = messages[key] = message_from(row[width:])
-        deliveries.append(_claimed_delivery(message, row, now))
-    return deliveries
+        table = "message"
+        try:
+            if message is None:
+                message = messages[key] = message_from(row[width:])
+            table = "delivery"
+            deliveries.append(_claimed_delivery(message, row, now))
+        except UNREADABLE as error:
+            noted(table, f"account_id={key[0]} message_id={key[1]} number={row[0]}", error)
+            broken.append(Broken(*key, row[0], f"{HELD_REASON}: {table}: {what(error)}"))
+    return deliveries, broken
+
+
+class Broken(NamedTuple):
+    """A delivery that was due and cannot be read: it is held, and its reason begins with ``HELD_REASON``."""
+
+    account_id: int
+    message_id: int
+    number: int
+    reason: str
 
 
 def _claimed_delivery(message: Message, row: Sequence[Any], now: Millis) -> Delivery:

@@ -21,7 +21,7 @@ from ekiden.store.base import BaseStore
 from ekiden.store.overdue import PATIENCE
 from ekiden.store.sqlite_statements import apply
 from ekiden.store.sqlite_turn import Turns
-from ekiden.store.sqlite_writer import BUSY_TIMEOUT, Writer, configure, connect, translated
+from ekiden.store.sqlite_writer import BUSY_TIMEOUT, Writer, configure, connect, readable_text, translated
 
 # UPDATE … FROM came with 3.33, RETURNING with 3.35.
 OLDEST_SQLITE = (3, 35, 0)
@@ -113,6 +113,7 @@ def cold_engine(path: str, *, write: bool) -> AsyncEngine:
     @event.listens_for(engine.sync_engine, "connect")
     def _connected(connection: Any, _: Any) -> None:
         connection.isolation_level = None
+        connection.driver_connection.text_factory = readable_text
         configure(connection, write=write)
 
     @event.listens_for(engine.sync_engine, "begin")

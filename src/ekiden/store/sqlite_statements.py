@@ -15,7 +15,8 @@ from typing import Any
 
 import msgspec
 
-from ekiden.core.states import FIRST_FINAL, State
+from ekiden.core.events import EventType
+from ekiden.core.states import FIRST_FINAL, Cause, State
 from ekiden.store import tables
 from ekiden.store.records import Delivery, Outcome
 from ekiden.store.rows import (
@@ -30,6 +31,7 @@ from ekiden.store.rows import (
     claim_shares,
     claimed_deliveries,
     outcome_row,
+    to_text,
 )
 
 _SIZES = (64, 16, 4, 1)
@@ -50,7 +52,7 @@ def apply(connection: sqlite3.Connection, units: Sequence[Unit], ids: EventIds, 
     if ended:
         _each_chunk(connection, _remove_content_sql, list(ended))
     for position, unit in group.claims:
-        group.results[position] = claim(connection, unit)
+        group.results[position] = claim(connection, unit, ids)
     return group.results
 
 
@@ -98,19 +100,38 @@ def _owned(connection: sqlite3.Connection, new_values: list[Row]) -> list[bool]:
     return owned
 
 
-def claim(connection: sqlite3.Connection, unit: Claim) -> list[Delivery]:
+def claim(connection: sqlite3.Connection, unit: Claim, ids: EventIds) -> list[Delivery]:
     """Own due deliveries. Reading first and changing after is safe inside BEGIN IMMEDIATE."""
     if unit.limit < 1:
         return []
     if unit.accounts:
-        row = connection.execute(_CLAIM_PICKED_SQL, (json.dumps(_in_turn(connection, unit)),)).fetchone()
+        values: tuple[Any, ...] = (json.dumps(_in_turn(connection, unit)),)
+        sql = _CLAIM_PICKED_SQL
     else:
-        row = connection.execute(CLAIM_SQL, (unit.now, unit.limit, *claim_shares(unit.limit))).fetchone()
-    found = _from_json(row[0])
-    deliveries = claimed_deliveries(found, unit.now)
+        sql, values = CLAIM_SQL, (unit.now, unit.limit, *claim_shares(unit.limit))
+    try:
+        found = _from_json(connection.execute(sql, values).fetchone()[0])
+    except (sqlite3.OperationalError, msgspec.MsgspecError) as error:
+        if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) != sqlite3.SQLITE_ERROR:
+            raise  # not the rows' fault
+        found = _singly(connection, sql, values)
+    deliveries, broken = claimed_deliveries(found, unit.now)
+    for one in broken:
+        connection.execute(_HOLD_SQL, (one.reason, unit.now, *one[:3]))
+        event = (*one[:2], ids.of(unit.worker)(unit.now), one.number, int(EventType.HELD), unit.now)
+        connection.execute(_insert_sql("event", 1), (*event, to_text({"reason": one.reason})))
     owned: list[Row] = [(d.message.account_id, d.message.id, d.number, unit.worker, unit.now) for d in deliveries]
     _each_chunk(connection, _own_sql, owned)
     return deliveries
+
+
+def _singly(connection: sqlite3.Connection, sql: str, values: tuple[Any, ...]) -> list[list[Any]]:
+    """What ``sql`` is to bring, when some of it cannot be put into JSON (SQLite keeps octets in any column)."""
+    found: list[list[Any]] = []
+    for row in connection.execute(sql.replace(_AS_JSON, _AS_ROWS), values).fetchall():
+        # None: neither a number nor a text; the claim finds out what that means for its column.
+        found.append([None if isinstance(value, bytes) else value for value in row])
+    return found
 
 
 def _in_turn(connection: sqlite3.Connection, unit: Claim) -> list[Row]:
@@ -205,10 +226,15 @@ _OWNED_SQL = (
 )
 
 
+_AS_ROWS = ", ".join([f"d.{name}" for name in CLAIMED_COLUMNS] + [f"m.{name}" for name in MESSAGE_COLUMNS])
+_AS_JSON = f"json_group_array(json_array({_AS_ROWS}))"
+_HOLD_SQL = (
+    f"UPDATE delivery SET state = {int(State.HELD)}, cause = {int(Cause.OURS)}, reason = ?, owner = NULL, "
+    "updated_at = ? WHERE account_id = ? AND message_id = ? AND number = ?"
+)
+
 _PICKED_SQL = (
-    "SELECT json_group_array(json_array("
-    + ", ".join([f"d.{name}" for name in CLAIMED_COLUMNS] + [f"m.{name}" for name in MESSAGE_COLUMNS])
-    + ")) FROM (SELECT * FROM picked ORDER BY priority, place) AS p "
+    f"SELECT {_AS_JSON}" + " FROM (SELECT * FROM picked ORDER BY priority, place) AS p "
     "CROSS JOIN delivery AS d "
     "ON d.account_id = p.account_id AND d.message_id = p.message_id AND d.number = p.number "
     "CROSS JOIN message AS m ON m.account_id = p.account_id AND m.id = p.message_id"

@@ -55,11 +55,17 @@ def connect(path: str, *, write: bool) -> sqlite3.Connection:
         path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False, cached_statements=256
     )
     try:
+        connection.text_factory = readable_text
         configure(connection, write=write)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def readable_text(octets: bytes) -> str:
+    """Octets that are no UTF-8 concern the column they are in, not all that is asked for with it."""
+    return octets.decode("utf-8", "replace")
 
 
 def configure(connection: Any, *, write: bool) -> None:

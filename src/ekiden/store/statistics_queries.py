@@ -17,6 +17,7 @@ from ekiden.core.events import EventType
 from ekiden.core.ids import id_time
 from ekiden.core.states import State
 from ekiden.store.retention import first_id
+from ekiden.store.set_aside import readable
 from ekiden.store.tables import credential, delivery, domain, event, message, project, smtp_configuration, smtp_user
 
 
@@ -110,7 +111,11 @@ async def count_recipients(connection: AsyncConnection, wanted: MessageFilter, w
     )
     grouping = (each.c.period, each.c.state, each.c.deferred)
     rows = await connection.execute(select(*grouping, func.count()).group_by(*grouping).order_by(each.c.period))
-    return [Count(period * width, State(state), bool(late), number) for period, state, late, number in rows]
+
+    def count(row: Any) -> Count:
+        return Count(row[0] * width, State(row[1]), bool(row[2]), row[3])
+
+    return readable("delivery", count, rows)
 
 
 async def lost_recipients(

@@ -15,6 +15,7 @@ from ekiden.core.notices import Route, parse_routes
 from ekiden.core.states import Cause, Priority, State
 from ekiden.core.submission import Marks
 from ekiden.store.api import Store
+from ekiden.store.set_aside import read, readable
 from ekiden.store.tables import account, attempt, content, credential, delivery, event, message
 
 
@@ -146,6 +147,10 @@ async def _message(connection: AsyncConnection, account_id: int, message_id: int
     row = rows.one_or_none()
     if row is None:
         return None
+    return read("message", _trace_of, row)
+
+
+def _trace_of(row: Any) -> MessageTrace:
     return MessageTrace(
         row.id,
         row.account_id,
@@ -174,8 +179,9 @@ async def _deliveries(connection: AsyncConnection, trace: MessageTrace) -> None:
         .where(delivery.c.account_id == trace.account_id, delivery.c.message_id == trace.id)
         .order_by(delivery.c.number)
     )
-    trace.deliveries = [
-        TracedDelivery(
+
+    def traced(row: Any) -> TracedDelivery:
+        return TracedDelivery(
             row.number,
             row.recipient,
             row.domain,
@@ -190,8 +196,8 @@ async def _deliveries(connection: AsyncConnection, trace: MessageTrace) -> None:
             row.attempts,
             row.updated_at,
         )
-        for row in rows
-    ]
+
+    trace.deliveries = readable("delivery", traced, rows)
 
 
 async def _attempts(connection: AsyncConnection, trace: MessageTrace, by_number: dict[int, TracedDelivery]) -> None:
@@ -200,26 +206,28 @@ async def _attempts(connection: AsyncConnection, trace: MessageTrace, by_number:
         .where(attempt.c.account_id == trace.account_id, attempt.c.message_id == trace.id)
         .order_by(attempt.c.recipient_number, attempt.c.number)
     )
-    for row in rows:
-        found = by_number.get(row.recipient_number)
+
+    def traced(row: Any) -> tuple[int, TracedAttempt]:
+        return row.recipient_number, TracedAttempt(
+            row.number,
+            row.worker,
+            row.started_at,
+            row.finished_at,
+            State(row.state),
+            Cause(row.cause),
+            row.host,
+            row.address,
+            row.tls,
+            row.code,
+            row.enhanced,
+            row.reply,
+            row.dialogue.splitlines(),
+        )
+
+    for number, made in readable("attempt", traced, rows):
+        found = by_number.get(number)
         if found is not None:
-            found.attempts.append(
-                TracedAttempt(
-                    row.number,
-                    row.worker,
-                    row.started_at,
-                    row.finished_at,
-                    State(row.state),
-                    Cause(row.cause),
-                    row.host,
-                    row.address,
-                    row.tls,
-                    row.code,
-                    row.enhanced,
-                    row.reply,
-                    row.dialogue.splitlines(),
-                )
-            )
+            found.attempts.append(made)
 
 
 async def _events(connection: AsyncConnection, trace: MessageTrace, by_number: dict[int, TracedDelivery]) -> None:
@@ -228,7 +236,10 @@ async def _events(connection: AsyncConnection, trace: MessageTrace, by_number: d
         .where(event.c.account_id == trace.account_id, event.c.message_id == trace.id)
         .order_by(event.c.id)
     )
-    for row in rows:
-        item = TracedEvent(row.recipient_number, EventType(row.type), row.at, json.loads(row.data))
+
+    def traced(row: Any) -> TracedEvent:
+        return TracedEvent(row.recipient_number, EventType(row.type), row.at, json.loads(row.data))
+
+    for item in readable("event", traced, rows):
         found = by_number.get(item.recipient_number)
         (found.events if found is not None else trace.events).append(item)

@@ -16,7 +16,7 @@ from ekiden.core.ids import MAX_NODE
 from ekiden.core.states import Cause, Priority, State
 from ekiden.store.api import StoreError
 from ekiden.store.lost import LOST_REASON, lost_rows, lost_wait
-from ekiden.store.records import DeliveryKey, QueueStats, Registration
+from ekiden.store.records import DeliveryKey, Outcome, QueueStats, Registration
 from ekiden.store.rows import state_from
 from ekiden.store.tables import HELD_SQL, SENDING_SQL, WAITING_SQL, attempt, delivery, event, lease, worker
 
@@ -146,6 +146,31 @@ async def free(
     return len(found)
 
 
+async def settle(connection: AsyncConnection, owner: int, outcomes: Sequence[Outcome], reason: str) -> None:
+    """See ``store.api.Store.settle``."""
+    for outcome in outcomes:
+        d = outcome.delivery
+        final = outcome.state.final
+        await connection.execute(
+            update(delivery)
+            .where(
+                _KEYS[0] == d.message.account_id,
+                _KEYS[1] == d.message.id,
+                _KEYS[2] == d.number,
+                delivery.c.state == int(State.SENDING),
+                delivery.c.owner == owner,
+                delivery.c.attempts == d.attempts,
+            )
+            .values(
+                state=int(outcome.state if final else State.HELD),
+                cause=int(outcome.cause if final else Cause.OURS),
+                reason=reason,
+                owner=None,
+                updated_at=outcome.attempt.finished_at,
+            )
+        )
+
+
 def _named(table: Any, row: tuple[Any, ...]) -> dict[str, Any]:
     return dict(zip(table.c.keys(), row, strict=True))
 
@@ -193,7 +218,7 @@ async def next_due(connection: AsyncConnection) -> Millis | None:
         )
         for priority in Priority
     ]
-    due = [row[0] for row in await connection.execute(union_all(*firsts)) if row[0] is not None]
+    due = [row[0] for row in await connection.execute(union_all(*firsts)) if type(row[0]) is int]
     return min(due, default=None)
 
 
