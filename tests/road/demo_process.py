@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import re
@@ -13,6 +14,7 @@ import ssl
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
@@ -109,8 +111,16 @@ class Demo:
     # looking
 
     def get(self, url: str) -> Any:
-        with urllib.request.urlopen(url, timeout=PATIENCE + 30) as response:
-            return json.loads(response.read())
+        try:
+            with urllib.request.urlopen(url, timeout=PATIENCE + 30) as response:
+                return json.loads(response.read())
+        except urllib.error.HTTPError:
+            raise
+        except urllib.error.URLError:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(10)
+            self.check()
+            raise
 
     def mail(self, recipient: str, count: int = 1) -> list[dict[str, Any]]:
         """What the lab has for the recipient, once there are ``count``; ``data`` is decoded."""
