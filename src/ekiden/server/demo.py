@@ -320,13 +320,15 @@ class Demo:
     def _revive_postgres(self) -> None:
         if self._postgres is None:
             return
-        for left in reversed(range(_MOST_FAILURES)):
+        deadline = time.monotonic() + _START_TIMEOUT
+        while True:
             try:
                 self._postgres.stop()
                 self._postgres.start()
-            except StoreError:  # somebody may have killed it while it started
-                if not left:
+            except StoreError:  # somebody may have killed it while it started, and may do so again
+                if time.monotonic() > deadline:
                     raise
+                time.sleep(0.1)
             else:
                 return
 
