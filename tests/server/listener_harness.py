@@ -303,3 +303,27 @@ class Client:
         assert self.ask("STARTTLS").startswith("220 ")
         self.start_tls(context)
         assert self.ask("EHLO client.example.com").startswith("250 ")
+
+
+class Lag:
+    """How long callbacks of a harness' loop had to wait at most, while the block ran."""
+
+    def __init__(self, harness: Harness) -> None:
+        self._harness = harness
+        self._over = False
+        self.worst = 0.0
+
+    def __enter__(self) -> Lag:
+        self._probe = self._harness.start(self._watch())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over = True
+        self._probe.result(30)
+
+    async def _watch(self) -> None:
+        loop = asyncio.get_running_loop()
+        while not self._over:
+            before = loop.time()
+            await asyncio.sleep(0.005)
+            self.worst = max(self.worst, loop.time() - before - 0.005)

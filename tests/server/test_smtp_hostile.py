@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from listener_harness import Client, Harness
+from listener_harness import Client, Harness, Lag
 
 from ekiden.limits.memory import Memory
 from ekiden.server.smtp_config import SmtpConfig
@@ -37,30 +36,6 @@ def make(tmp_path: Path, sqlite_template: Path) -> Iterator[Make]:
     yield make_one
     for harness in started:
         harness.__exit__()
-
-
-class Lag:
-    """How long callbacks of a harness' loop had to wait at most, while the block ran."""
-
-    def __init__(self, harness: Harness) -> None:
-        self._harness = harness
-        self._over = False
-        self.worst = 0.0
-
-    def __enter__(self) -> Lag:
-        self._probe = self._harness.start(self._watch())
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over = True
-        self._probe.result(30)
-
-    async def _watch(self) -> None:
-        loop = asyncio.get_running_loop()
-        while not self._over:
-            before = loop.time()
-            await asyncio.sleep(0.005)
-            self.worst = max(self.worst, loop.time() - before - 0.005)
 
 
 def filled(unit: bytes, head: bytes = b"From: a@example.com\r\n\r\n") -> bytes:

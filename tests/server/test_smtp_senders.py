@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import dkim
 import pytest
-from listener_harness import PASSWORD, Client, Harness
+from listener_harness import PASSWORD, Client, Harness, Lag
 from sqlalchemy import update
 
 from ekiden.access.accounts import OverQuota as WhenOver
@@ -424,6 +424,28 @@ def test_limits_of_a_configuration(make: Make) -> None:
         assert reply.startswith("554 5.6.1 Attachments are not accepted by your SMTP configuration: bill.pdf")
         html = "Content-Type: text/html\r\n"
         assert send(client, "a@own.example", mail("a@own.example", html)).startswith("250 ")
+
+
+def test_looking_for_attachments_in_megabytes_keeps_nobody_waiting(make: Make) -> None:
+    """Each part has as many fields as it may have: 20 MB of them take seconds."""
+    harness = make()
+    tenant = harness.call(make_tenant(harness))
+    harness.call(allow(harness, tenant, "127.0.0.0/8"))
+    part = "--b\r\n" + "content-type:text/plain\r\n" * 800 + "\r\n\r\n"
+    content = "From: a@own.example\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n" + part * 900
+    with Client(harness.port) as hostile, Client(harness.port) as victim:
+        victim.secure(harness.context())
+        hostile.secure(harness.context())
+        soon(lambda: hostile.ask(plain(tenant.user.user.username, tenant.user.password)), "235 ")
+        hostile.send("MAIL FROM:<a@own.example>\r\n")
+        hostile.send(f"RCPT TO:<{TO}>\r\n")
+        hostile.send("DATA\r\n")
+        assert [hostile.reply()[:3] for _ in range(3)] == ["250", "250", "354"]
+        with Lag(harness) as lag:
+            hostile.send(content + ".\r\n")
+            assert victim.ask("NOOP").startswith("250 ")
+            assert hostile.reply().startswith("250 ")
+    assert lag.worst < 1, lag.worst
 
 
 def test_a_clone_sends_for_the_configuration_of_its_sender(make: Make) -> None:

@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from smtp_dialogue import Driver, started
 
-from ekiden.smtp.content import ChunkedContent, ContentReader, normalise_line_ends, stuff_dots, unstuff_dots
+from ekiden.smtp.content import (
+    ChunkedContent,
+    ContentReader,
+    normalise_line_ends,
+    outgoing,
+    stuff_dots,
+    unstuff_dots,
+)
 
 ENVELOPE = b"MAIL FROM:<a@b.test>\r\nRCPT TO:<a@b.test>\r\nDATA\r\n"
 SMUGGLED = b"MAIL FROM:<evil@b.test>\r\nRCPT TO:<victim@b.test>\r\nDATA\r\nevil\r\n"
@@ -147,3 +154,16 @@ def test_a_bare_line_feed_ends_a_command_but_not_content() -> None:
     assert driver.messages == []
     driver.feed(b"\r\n.\r\n")
     assert driver.messages[0].content == b"\r\n\r\n"
+
+
+@given(
+    octets=st.lists(st.sampled_from([b"\r", b"\n", b"\r\n", b".", b"x", b"..", b"\r\n."]), max_size=40).map(
+        b"".join
+    )
+)
+def test_a_content_in_pieces_is_the_same_on_the_wire(octets: bytes) -> None:
+    content = normalise_line_ends(octets)
+    whole = stuff_dots(content) + b".\r\n"
+    for piece in (2, 3, 5, 7, 1_000):
+        assert b"".join(outgoing(content, normalised=True, piece=piece)) == whole
+        assert b"".join(outgoing(octets, piece=piece)) == whole

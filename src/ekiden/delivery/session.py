@@ -161,7 +161,7 @@ class Session:
     @property
     def awaits_verdict(self) -> bool:
         """The content is with the peer: whoever breaks off now risks a duplicate."""
-        return self._machine.awaiting == "content" and not self._stream.sending
+        return self._machine.awaiting == "content" and not self._machine.sending and not self._stream.sending
 
     def cut(self, reason: str) -> None:
         """Break off what is under way: it ends as deferred, with ``reason``."""
@@ -182,7 +182,8 @@ class Session:
                 stream.write(data)
                 if machine.awaiting == "content":
                     # Now it is about the size: a least rate takes the place of the deadline of the attempt.
-                    sent_until = clock() + min(_LONGEST_PAUSE, config.data_timeout) + len(data) / config.min_rate
+                    sent_until = sent_until or clock() + min(_LONGEST_PAUSE, config.data_timeout)
+                    sent_until += len(data) / config.min_rate
                     self._until = sent_until + config.data_timeout
             if event is not None:
                 return event
@@ -198,6 +199,10 @@ class Session:
                     what = "sending"
                     await stream.drain((sent_until or since + timeout) - now)
                     since = now = clock()
+                if machine.sending and not stream.closed:
+                    # The next piece, when others had their turn: a peer may be as fast as we are.
+                    await asyncio.sleep(0)
+                    continue
                 until = since + (config.data_timeout if machine.awaiting == "content" else timeout)
                 what = "silence"
                 if begun:

@@ -26,6 +26,7 @@ from ekiden.intake.errors import (
     TemporarilyUnavailable,
     TooManyRecipients,
 )
+from ekiden.limits.workshop import Workshop
 from ekiden.mime.attachments import find_attachment
 from ekiden.mime.mailboxes import mailbox_domains
 from ekiden.store.api import StoreError
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
 
 
 log = logging.getLogger(__name__)
+
+_AT_ONCE = 32_768
+"""Octets of a content that is looked through for attachments at once; a larger one in a thread."""
 
 
 class Clearance(NamedTuple):
@@ -69,13 +73,16 @@ class Policy:
         refusals: Refusals,
         suppressions: Suppressions,
         keys: Remembered[int, tuple[SigningKey, ...]],
+        workshop: Workshop | None = None,
     ) -> None:
+        """``workshop`` is the worker's own."""
         self._directory = directory
         self.gate = gate
         self.refusals = refusals
         self._quotas = quotas
         self._suppressions = suppressions
         self._keys = keys
+        self._workshop = workshop or Workshop()
 
     async def clear(
         self,
@@ -123,7 +130,8 @@ class Policy:
             allowed = await self.gate.message(account, credential_id, sender, authors)
         if isinstance(allowed, Refused):
             raise self._refused(submission, SenderRefused(allowed.reply), allowed.reason, allowed.facts)
-        self._check_configurations(submission, header, len(recipients), allowed)
+        if allowed.configurations:
+            await self._check_configurations(submission, header, len(recipients), allowed)
         keys: tuple[SigningKey, ...] = ()
         if allowed.signing is not None and authors:
             known = self._keys.get(account, allowed.signing.id)
@@ -151,7 +159,7 @@ class Policy:
             found |= await self._suppressions.check(account.id, author, addresses)
         return found
 
-    def _check_configurations(
+    async def _check_configurations(
         self, submission: Submission, header: Header, recipients: int, allowed: Allowed
     ) -> None:
         for configuration in allowed.configurations:
@@ -159,10 +167,15 @@ class Policy:
                 raise TooManyRecipients
             if configuration.attachments:
                 continue
-            found = find_attachment(header) if submission.shared is None else "multipart"
+            found = "multipart" if submission.shared is not None else await self._attachment(submission, header)
             if found is not None:
                 facts = {"attachment": found, "configuration": configuration.id}
                 raise self._refused(submission, AttachmentRefused(found), "attachment", facts)
+
+    async def _attachment(self, submission: Submission, header: Header) -> str | None:
+        if len(header.content) <= _AT_ONCE:
+            return find_attachment(header)
+        return await self._workshop.run(submission.account_id, lambda: find_attachment(header))
 
     async def _take(self, account: AccountFacts, submission: Submission, recipients: int, now: Millis) -> Millis:
         due_at = self._quotas.take(account, recipients, now)

@@ -115,7 +115,13 @@ class Services:
         self.address_check_requests = AddressCheckRequests(store, clock, ids, worker, self.address_checks)
         self.suppressions = Suppressions(store, clock)
         self.policy = Policy(
-            self.directory, self.gate, self.quotas, self.refusals, self.suppressions, Remembered(store, self._keys)
+            self.directory,
+            self.gate,
+            self.quotas,
+            self.refusals,
+            self.suppressions,
+            Remembered(store, self._keys),
+            self.workshop,
         )
 
     def door(self, handover: Handover) -> Door:

@@ -2,7 +2,7 @@
 
 A driver does::
 
-    stream.write(connection.data_to_send())
+    stream.write(connection.data_to_send())   # again and again, at the pace of the peer, while it is ``sending``
     connection.receive_data(data)             # or eof(), or timeout()
     while (event := connection.next_event()) is not None:
         ...                                   # ehlo(), starttls(), send(transaction), quit()
@@ -14,11 +14,11 @@ peer's, or one of ours marked ``local``. RFC 5321, 1870, 2034, 2920, 3207, 3461,
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from enum import Enum
 
-from ekiden.smtp.content import normalise_line_ends, stuff_dots
+from ekiden.smtp.content import PIECE, outgoing
 from ekiden.smtp.envelope import is_safe, make_plan
 from ekiden.smtp.errors import UsageError
 from ekiden.smtp.extensions import Offer, parse_offer
@@ -82,6 +82,7 @@ class ClientConnection:
         self._prelude = 0
         self._parser = ReplyParser()
         self._out: list[bytes] = []
+        self._content: Iterator[bytes] | None = None
         self._events: deque[ClientEvent] = deque()
         self._awaited: deque[_Step] = deque((_Step.GREETING,))
         self._quitting = False
@@ -115,16 +116,24 @@ class ClientConnection:
         """Octets of replies that are not complete."""
         return self._parser.buffered
 
+    @property
+    def sending(self) -> bool:
+        """More of a large content is to come from ``data_to_send``, once the peer has taken what came before."""
+        return self._content is not None
+
     def receive_data(self, data: bytes) -> None:
         """Octets of the peer."""
         if not self.closed and not self._handshake:
             self._parser.feed(data)
 
     def data_to_send(self) -> bytes:
-        """The commands since the last call."""
+        """The commands since the last call, or the next piece of a content."""
         out = self._out
         if not out:
-            return b""
+            piece = b"" if self._content is None else next(self._content, b"")
+            if not piece:
+                self._content = None
+            return piece
         data = out[0] if len(out) == 1 else b"".join(out)
         out.clear()
         return data
@@ -410,10 +419,10 @@ class ClientConnection:
             assert transaction is not None
             self._awaited.append(_Step.CONTENT)
             if self._accepted:
-                content = transaction.content
-                if not transaction.normalised:
-                    content = normalise_line_ends(content)
-                self._out.append(stuff_dots(content) + b".\r\n")
+                pieces = outgoing(transaction.content, normalised=transaction.normalised)
+                self._out.append(next(pieces))
+                if len(transaction.content) > PIECE:
+                    self._content = pieces
                 self.dialogue.append(f"# content, {len(transaction.content)} octets")
             else:
                 # Everyone was refused and DATA was on its way: an end without content (RFC 2920 §3.1).
@@ -426,8 +435,8 @@ class ClientConnection:
         return self._finish(reusable=True)
 
     def _on_content(self, reply: Reply) -> None:
-        if reply.code // 100 == 3:
-            return self._nonsense(_Step.CONTENT, reply)
+        if reply.code // 100 == 3 or (reply.positive and self.sending):
+            return self._nonsense(_Step.CONTENT, reply)  # nobody can have taken what was not sent
         self._decide_accepted(reply)
         self._dirty = False
         return self._finish(reusable=True)
@@ -463,6 +472,7 @@ class ClientConnection:
         if self._transaction is None:
             return
         self._transaction = None
+        self._content = None
         recipients = [reply or _UNDECIDED for reply in self._decided]
         most = self.offer.max_transactions
         if self._ended or (most is not None and self.transactions >= most):

@@ -1,11 +1,13 @@
 """What DATA does to content: line ends and dots (RFC 5321 §2.3.8, §4.5.2).
 
 A large content is made ready in pieces while it comes in, so that its end costs no more than the end of a small one
-and a copy: a pass over 20 MB of the worst octets would keep everybody else waiting for tenths of a second.
+and a copy: a pass over 20 MB of the worst octets would keep everybody else waiting for tenths of a second. It goes
+out in pieces, too.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from io import IncrementalNewlineDecoder
 
 PIECE = 131_072
@@ -45,6 +47,34 @@ def unstuff_dots(content: bytes) -> bytes:
     if b"\r\n." in content:
         content = content.replace(b"\r\n.", b"\r\n")
     return content[1:] if content.startswith(b".") else content
+
+
+def outgoing(content: bytes, *, normalised: bool = False, piece: int = PIECE) -> Iterator[bytes]:
+    """What DATA sends for ``content``, its end mark included: one piece, or several of a large one.
+
+    ``normalised``: it has no bare CR or LF; otherwise they become CRLF.
+    """
+    size = len(content)
+    if size <= piece:
+        yield stuff_dots(content if normalised else normalise_line_ends(content)) + b".\r\n"
+        return
+    start = 0
+    at_line = True
+    while start < size:
+        end = min(start + piece, size)
+        if end < size and content[end - 1] == 0x0D:  # a CRLF stays together
+            end -= 1
+        part = content[start:end]
+        if not normalised:
+            part = _mended(part)
+        if b"\r\n." in part:
+            part = part.replace(b"\r\n.", b"\r\n..")
+        if at_line and part.startswith(b"."):
+            part = b"." + part
+        at_line = part.endswith(b"\r\n")
+        yield part
+        start = end
+    yield b".\r\n" if at_line else b"\r\n.\r\n"
 
 
 class ContentReader:

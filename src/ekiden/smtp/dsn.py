@@ -21,6 +21,7 @@ from ekiden.smtp.reply import printable
 
 MAX_RETURNED = 65_536  # octets: without RET, larger messages come back as headers only
 MAX_RETURNED_FULL = 1_048_576  # also with RET=FULL
+_MAX_HEADERS = 1_048_576  # octets of headers that come back; the door takes a fraction of it
 _MAX_FIELD = 800  # characters of one value: with its folds a line stays far below 998 octets
 _FOLD = 76
 
@@ -78,8 +79,7 @@ class Report:
 
 def build_report(report: Report) -> bytes:
     """The notification as RFC 5322 bytes with CRLF line ends. Send it with the null sender (RFC 3461 §6.1)."""
-    original = normalise_line_ends(report.content)
-    parts = [_text_part(report), _status_part(report), _returned_part(report, original)]
+    parts = [_text_part(report), _status_part(report), _returned_part(report)]
     boundary = _boundary(report.message_id, parts)
     actions = {recipient.action for recipient in report.recipients}
     english, japanese = _SUBJECTS[_foremost(actions)]
@@ -240,13 +240,15 @@ def _recipient_fields(recipient: ReportedRecipient) -> list[tuple[str, str]]:
 # --- the part that was sent ---------------------------------------------------------------------------------------
 
 
-def _returned_part(report: Report, original: bytes) -> bytes:
+def _returned_part(report: Report) -> bytes:
     """The message or its headers. RET counts for failures only; other reports return headers (RFC 3461 §4.3)."""
+    # Nothing is done with more of it than can come back.
+    original = normalise_line_ends(report.content[:_MAX_HEADERS])
     end = original.find(b"\r\n\r\n")
     headers = original if end < 0 else original[: end + 2]
     failed = any(recipient.action is Action.FAILED for recipient in report.recipients)
     limit = MAX_RETURNED_FULL if report.ret is Ret.FULL else MAX_RETURNED
-    full = failed and report.ret is not Ret.HDRS and len(original) <= limit
+    full = failed and report.ret is not Ret.HDRS and max(len(report.content), len(original)) <= limit
     if not headers.isascii():
         kind, body = ("message/global", original) if full else ("message/global-headers", headers)
         encoding, body = b"Content-Transfer-Encoding: base64\r\n", _base64(body)
