@@ -81,6 +81,7 @@ STRANGERS = [
     "App wrong",
     "Basic",
     "Basic %%%",
+    "Basic YTpi\xe9",
     "Basic " + base64.b64encode(b"no colon").decode(),
     "Basic " + base64.b64encode(b"\xff:\xff").decode(),
     basic("jane", "wrong"),

@@ -239,3 +239,10 @@ async def test_comments_within_comments_are_no_recipients(infobip: Cloud) -> Non
     assert reply.status == 400, reply.body
     [[name, _]] = reply.json["requestError"]["serviceException"]["validationErrors"].items()
     assert name == "mimeMessage"
+
+
+async def test_an_author_with_comments_within_comments_is_none(infobip: Cloud) -> None:
+    nested = f"{'(' * 2_000}{')' * 2_000}"
+    reply = await send(infobip, f"From: {SENDER} {nested}\r\nTo: b@shop.example\r\n\r\nbody\r\n")
+    assert reply.status == 400, reply.body
+    assert await infobip.rows("message") == []

@@ -7,7 +7,9 @@ from contextlib import suppress
 from typing import Any
 
 import dns.message
+from jwt.api_jws import PyJWS
 
+from ekiden.access import sessions
 from ekiden.access.tokens import Tokens
 from ekiden.access.tracking_tokens import ClickToken, OpenToken, TrackingTokens
 from ekiden.access.vault import Vault
@@ -18,6 +20,7 @@ from ekiden.core.states import State
 from ekiden.delivery.explain import explain
 from ekiden.delivery.outcome import classify
 from ekiden.dialects.infobip import fields
+from ekiden.dialects.infobip.auth import pair
 from ekiden.dialects.infobip.fields import BadField
 from ekiden.dialects.infobip.forms import _Multipart, field_name
 from ekiden.dialects.infobip.http import decode_json
@@ -320,6 +323,7 @@ def infobip_values(case: bytes) -> None:
 _VAULT = Vault(b"\x0f" * 32)
 _TRACKING = TrackingTokens(_VAULT)
 _TOKENS = Tokens(_VAULT, ManualClock())
+_JWS = PyJWS()
 SEALED = [
     _TRACKING.seal(token).encode()
     for token in (OpenToken(1, 2, 3), ClickToken(1, 2, 3, "https://shop.example/" + "a" * 200))
@@ -335,6 +339,19 @@ def tracking_token(case: bytes) -> None:
 
 def bearer_token(case: bytes) -> None:
     _TOKENS.read(case.decode("utf-8", "replace"))
+
+
+def token_claims(case: bytes) -> None:
+    """What stands in a token whose signature is right."""
+    _TOKENS.read(_JWS.encode(case, _VAULT.derive("token"), "HS256"))
+
+
+def login_values(case: bytes) -> None:
+    """What clients show instead of a token, up to where somebody is asked about it."""
+    text = case.decode("latin-1")
+    sessions._lookup(text)
+    sessions._TOKEN.fullmatch(text)
+    pair(text)
 
 
 def proxy_header(case: bytes) -> None:

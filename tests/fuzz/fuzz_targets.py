@@ -24,6 +24,7 @@ from fuzz_readers import (
     header_scan,
     infobip_values,
     json_of,
+    login_values,
     made_fields,
     mailbox,
     mailboxes,
@@ -33,6 +34,7 @@ from fuzz_readers import (
     smtp_reply,
     smtp_server,
     spf_record,
+    token_claims,
     tracked,
     tracking_token,
     words,
@@ -184,6 +186,7 @@ TARGETS = {
             [b"a b", "山 a".encode()],
             ADDRESS_WORDS,
             ["ekiden.mime.fields", "ekiden.mime.header"],
+            most=16 * KIB,  # 4,000 characters
         ),
         Target(
             "attachments",
@@ -332,6 +335,26 @@ TARGETS = {
             [b".", b"eyJ", b"e30", b"=", b"-", b"_", b"\xff", b"W10", b"bnVsbA"],
             ["ekiden.access.tokens"],
             errors=(BadToken,),
+        ),
+        Target(
+            "token-claims",
+            token_claims,
+            [
+                b'{"iss":"ekiden","account":{"bss":"1f"},"credential":1,"exp":9999999999,"iat":1,"scopes":["a"]}',
+            ],
+            [*JSON_WORDS, b'"exp"', b'"iat"', b'"iss"', b'"ekiden"', b'"account"', b'"bss"', b'"scopes"', b"1e999"],
+            ["ekiden.access.tokens"],
+            errors=(BadToken,),
+            most=16 * KIB,
+        ),
+        Target(
+            "login-values",
+            login_values,
+            [b"YTpi", b"A" * 43],
+            [b"=", b":", b"-", b"_", b"\xff", b"YTpi", b"OjpiOg=="],
+            ["ekiden.dialects.infobip.auth", "ekiden.access.sessions"],
+            errors=(ApiError,),
+            most=16 * KIB,
         ),
         Target(
             "proxy",

@@ -458,6 +458,7 @@ FAULTS: list[tuple[bytes, str, str, int]] = [
     (b"v=spf1 a:d\xc3\xa9.example -all", "not_ascii", "a:d\\xc3\\xa9.example", 8),
     (b"v=spf1 +-all", "unknown_mechanism", "+-all", 8),
     (b"v=spf1 -", "unknown_mechanism", "-", 8),
+    (b"v=spf1" + b" a" * 4_094, "too_long", "", 0),
 ]
 
 # §7.4: macros of strong-bad@email.example.com from 192.0.2.3, whose name is mx.example.org.

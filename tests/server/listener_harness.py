@@ -90,6 +90,9 @@ class Counts:
         self.of["recipients"] += recipients
         self.of["octets"] += size
 
+    def session_ended(self, bound: str) -> None:
+        self.of[f"ended {bound}"] += 1
+
     def message_rejected(self, code: int) -> None:
         self.of[f"rejected {code}"] += 1
 

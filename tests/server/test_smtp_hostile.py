@@ -11,6 +11,7 @@ import pytest
 from listener_harness import Client, Harness, Lag
 
 from ekiden.limits.memory import Memory
+from ekiden.server.metrics import SESSION_BOUNDS
 from ekiden.server.smtp_config import SmtpConfig
 from ekiden.server.smtp_shared import Admission
 
@@ -106,6 +107,7 @@ def test_commands_without_a_message_end_the_session_at_once(make: Make) -> None:
         hostile.reply()
         hostile.send(b"NOOP\r\n" * 43_000)
         assert hostile.rest()[-1] == "421 4.7.0 Error: too many commands without a message"
+    assert harness.counts.of["ended commands"] == 1
     assert lag.worst < PATIENCE, lag.worst
 
 
@@ -121,6 +123,34 @@ def test_chunks_that_drip_have_the_pace_of_their_content(make: Make) -> None:
             assert time.monotonic() < deadline, "the session went on for 20 s"
             time.sleep(0.02)
         assert answer == "421 4.4.2 Error: timeout exceeded"
+    assert harness.counts.of["ended content"] == 1
+
+
+@pytest.mark.parametrize(
+    ("bound", "settings", "said"),
+    [
+        ("errors", {"max_errors": 3}, b"X\r\n" * 3),
+        ("silence", {"command_timeout": 0.2}, b"EHLO x\r\n"),
+        ("session", {"session_timeout": 0.2}, b""),
+        ("replies", {}, b"HELP\r\n" * 1_900),
+    ],
+)
+def test_each_bound_that_ends_a_session_is_counted(
+    make: Make, bound: str, settings: dict[str, Any], said: bytes
+) -> None:
+    harness = make(smtp=settings)
+    with Client(harness.port) as client:
+        assert client.reply().startswith("220 ")
+        client.send(said)
+        deadline = time.monotonic() + 20
+        while not (line := client.line()).startswith("421 "):
+            assert line, "closed without a word"
+            assert time.monotonic() < deadline
+            if bound == "session":
+                client.send("NOOP\r\n")
+    ended = {name: count for name, count in harness.counts.of.items() if name.startswith("ended ")}
+    assert ended == {f"ended {bound}": 1}
+    assert bound in SESSION_BOUNDS
 
 
 # --- memory -----------------------------------------------------------------------------------------------------

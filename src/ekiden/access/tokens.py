@@ -99,7 +99,7 @@ class Tokens:
                 frozenset(claims["scopes"]),
                 int(claims["exp"]),
             )
-        except (jwt.InvalidTokenError, LookupError, TypeError, ValueError):
+        except (jwt.InvalidTokenError, LookupError, TypeError, ValueError, OverflowError):
             raise BadToken("the token is not valid") from None
         if self._clock.now() >= found.expires_at * SECOND:
             raise BadToken("the token has expired")

@@ -10,6 +10,7 @@ from ekiden.sender_auth.spf_texts import TEXTS
 SpfSyntaxCode = Literal[
     "not_spf",
     "not_ascii",
+    "too_long",
     "bad_character",
     "unknown_mechanism",
     "unexpected_argument",

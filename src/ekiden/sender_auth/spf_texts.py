@@ -23,6 +23,9 @@ TEXTS = Texts(
         "there is no macro {macro}": "マクロ {macro} はありません",
         "the number in {macro} must not be zero": "{macro} の中の数はゼロにできません",
         "an SPF record begins with v=spf1 and a blank": "SPF レコードは v=spf1 と空白で始まります",
+        "an SPF record must not have more than {most} characters": (
+            "SPF レコードは {most} 文字以内でなければなりません"
+        ),
         "only ASCII is allowed; other names are written as A-labels": (
             "使えるのは ASCII だけです。それ以外の名前は A ラベルで書きます"
         ),

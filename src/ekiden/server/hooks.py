@@ -119,6 +119,7 @@ class SmtpCounts:
         self._recipients = metrics.recipients
         self._octets = metrics.octets
         self._seconds = metrics.accept_seconds
+        self._ended = metrics.sessions_ended
         self._refused_4xx = metrics.refused_4xx
         self._refused_5xx = metrics.refused_5xx
 
@@ -128,6 +129,9 @@ class SmtpCounts:
 
     def connection_closed(self) -> None:
         self._open.dec()
+
+    def session_ended(self, bound: str) -> None:
+        self._ended[bound].inc()
 
     def message_accepted(self, recipients: int, size: int, seconds: float) -> None:
         self._accepted.inc()

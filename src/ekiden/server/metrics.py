@@ -30,6 +30,18 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 _LAGS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _LONG = (0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 86_400.0)
 HTTP_REFUSALS = ("malformed", "too_large", "too_slow", "pipelined", "connections", "not_read")
+SESSION_BOUNDS = (
+    "commands",
+    "errors",
+    "replies",
+    "silence",
+    "login",
+    "session",
+    "content",
+    "not_read",
+    "memory",
+)
+"""What can end an SMTP session before its client does: see docs/limits.md."""
 _WAITING = (State.HELD, State.SCHEDULED, State.QUEUED, State.SENDING, State.DEFERRED)
 _ENDS = (State.DELIVERED, State.DEFERRED, State.BOUNCED, State.EXPIRED, State.DROPPED, State.CANCELLED)
 
@@ -79,6 +91,13 @@ class Metrics:
         self.connections = shared.declare("ekiden_smtp_connections", "Open connections of clients.", "gauge")
         self.connections_total = shared.declare(
             "ekiden_smtp_connections_opened", "Connections of clients that were opened.", "counter"
+        )
+        self.sessions_ended = shared.declare(
+            "ekiden_smtp_sessions_ended",
+            "Sessions of clients that were ended because they reached a bound, by the bound.",
+            "counter",
+            ("bound",),
+            [(bound,) for bound in SESSION_BOUNDS],
         )
         self.http_connections = shared.declare(
             "ekiden_http_connections", "Open connections of HTTP clients.", "gauge"
@@ -264,6 +283,8 @@ class WorkerMetrics:
         self.commit_seconds = one(metrics.commit_seconds)
         self.connections = one(metrics.connections)
         self.connections_total = one(metrics.connections_total)
+        sessions_ended = shared.cells(metrics.sessions_ended, slot)
+        self.sessions_ended = {bound: sessions_ended[bound,] for bound in SESSION_BOUNDS}
         self.http_connections = one(metrics.http_connections)
         self.http_connections_opened = one(metrics.http_connections_opened)
         http_refused = shared.cells(metrics.http_refused, slot)

@@ -46,6 +46,8 @@ _MAX_REPLIES = 262_144
 """Replies to what came in one read; more is somebody who wants to fill our memory with HELP."""
 _MAX_UNREAD = 65_536
 """Octets of replies that may wait for a client to read them."""
+_BOUNDS = {"too many commands": "commands", "too many errors": "errors"}
+"""Of the protocol: as it names them when it closes, and as they are counted."""
 _LINGER = 5.0
 _DRAIN_GRACE = 5.0
 
@@ -238,28 +240,35 @@ class SmtpSession(asyncio.Protocol):
             return
         if self._writing_paused_at:
             if now - self._writing_paused_at > config.command_timeout:
+                self._shared.metrics.session_ended("not_read")
                 self._transport.abort()
             return
         if self._task is not None:
             return
+        late = ""
         if self._connection.receiving == "content":
             pace = self._pace
             # Pipelined behind one another two contents may look like one, unless a message came between.
             if pace is None or self._last_message > pace.began:
                 pace = self._pace = ContentPace(now, self._octets)
-            late = now - self._last_data > config.command_timeout or pace.too_slow(now, self._octets, config)
+            if now - self._last_data > config.command_timeout:
+                late = "silence"
+            elif pace.too_slow(now, self._octets, config):
+                late = "content"
         else:
             self._pace = None
-            late = (
-                now - self._progress > config.command_timeout
-                or (self._visitor.principal is None and now - self._opened > config.login_timeout)
-                or now - self._last_message > config.session_timeout
-            )
+            if now - self._progress > config.command_timeout:
+                late = "silence"
+            elif self._visitor.principal is None and now - self._opened > config.login_timeout:
+                late = "login"
+            elif now - self._last_message > config.session_timeout:
+                late = "session"
             # Somebody who said RSET looks as if in a transaction, too.
             if self._shared.draining and now - self._progress > _DRAIN_GRACE:
                 self.end()
                 return
         if late:
+            self._shared.metrics.session_ended(late)
             self._connection.timeout()
             self._work()
 
@@ -283,6 +292,7 @@ class SmtpSession(asyncio.Protocol):
             if not self._lost:
                 self._transport.write(out)
                 if len(out) > _MAX_REPLIES:
+                    self._shared.metrics.session_ended("replies")
                     self._say_and_close(TOO_MUCH_HELP)
         if connection.buffered > _PIPELINED:
             self._pause_reading()
@@ -483,6 +493,8 @@ class SmtpSession(asyncio.Protocol):
         out = self._connection.data_to_send()
         if self._lost:
             return
+        if reason in _BOUNDS:
+            self._shared.metrics.session_ended(_BOUNDS[reason])
         if out:
             self._transport.write(out)
         self._close(linger=reason not in ("quit", "refused"))
@@ -543,4 +555,5 @@ class SmtpSession(asyncio.Protocol):
             if self._shared.admission.take(self._accounted_to, held - before, before):
                 self._accounted = held
             elif not self._storing:
+                self._shared.metrics.session_ended("memory")
                 self._say_and_close(OVERLOADED)

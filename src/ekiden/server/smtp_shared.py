@@ -39,6 +39,10 @@ class SmtpMetrics(Protocol):
 
     def connection_closed(self) -> None: ...
 
+    def session_ended(self, bound: str) -> None:
+        """It reached ``bound``, one of ``metrics.SESSION_BOUNDS``, and is closed."""
+        ...
+
     def message_accepted(self, recipients: int, size: int, seconds: float) -> None:
         """``seconds`` from the end of the content to the commit."""
         ...
@@ -53,6 +57,9 @@ class NoMetrics:
         pass
 
     def connection_closed(self) -> None:
+        pass
+
+    def session_ended(self, bound: str) -> None:
         pass
 
     def message_accepted(self, recipients: int, size: int, seconds: float) -> None:

@@ -9,7 +9,6 @@ credential may be used from its own source networks say, for every scheme alike.
 
 from __future__ import annotations
 
-import binascii
 from base64 import b64decode
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -148,7 +147,7 @@ def pair(given: str) -> tuple[str, str]:
     """User name and password (RFC 7617 §2). Raises the 401."""
     try:
         username, colon, password = b64decode(given, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # binascii.Error and UnicodeDecodeError are such, and what is not ASCII gets a plain one
         raise unauthorized() from None
     if not colon:
         raise unauthorized()

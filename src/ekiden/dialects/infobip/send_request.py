@@ -29,7 +29,7 @@ from ekiden.dialects.infobip.report_formats import ReportJson
 from ekiden.dialects.infobip.smtp_headers import PREFIX
 from ekiden.dialects.infobip.tracking_formats import Tracking
 from ekiden.intake.mailing import MailingRecipient, TrackingWish
-from ekiden.mime.errors import MimeError
+from ekiden.mime.errors import BadMailbox, MimeError
 from ekiden.mime.html_tokens import tags
 from ekiden.mime.mailbox import Mailbox, parse_mailbox
 from ekiden.notify.errors import NotifyError
@@ -212,7 +212,10 @@ def _template_author(template: Template) -> Mailbox | None:
 
 def mailboxes(value: str) -> tuple[Mailbox, ...]:
     """A list as a header field has it. Raises ``BadMailbox``."""
-    return tuple(Mailbox(name, address) for name, address in getaddresses([value]))
+    try:
+        return tuple(Mailbox(name, address) for name, address in getaddresses([value]))
+    except RecursionError:  # the library reads comments within comments so
+        raise BadMailbox(value[:80], "comments within comments") from None
 
 
 def _with_preheader(html: str, preheader: str) -> str:
