@@ -1,4 +1,4 @@
-# Everything there is to know: make run, make test, make check, make bench.
+# Everything there is to know: make run, make test, make check, make bench, make mutants.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,7 +14,7 @@ BROWSER_PACKAGES := chromium fonts-ipafont-gothic
 # Half of the suite waits for processes it has started: more of them than cores.
 PROCESSES ?= $(shell echo $$(( ($$(nproc 2>/dev/null || echo 2) * 3 + 1) / 2 )))
 
-.PHONY: help setup clients run test fuzz check format bench lock clean
+.PHONY: help setup clients run test fuzz mutants check format bench lock clean
 
 help:
 	@echo "make run     set up, start platform and lab, deliver a first message, stay up"
@@ -22,6 +22,7 @@ help:
 	@echo "make clients only the clients that the suite sends with, and its browser"
 	@echo "make fuzz    every parser that reads from outside, a million cases each (an hour or two)"
 	@echo "make check   format, lint, types, floors"
+	@echo "make mutants small faults, one at a time: do the tests notice?"
 	@echo "make bench   Ekiden beside Postfix and others (see docs/benchmarks.md)"
 	@echo "make lock    resolve the dependencies again"
 
@@ -60,6 +61,10 @@ test: setup clients
 
 fuzz: setup
 	@$(BIN)/python tests/fuzz/fuzz_run.py $(ARGS)
+
+# One fault at a time in a copy of the sources: ARGS are parts of names or files (see docs/reliability.md).
+mutants: setup
+	@$(BIN)/python tests/mutants $(ARGS)
 
 check: setup
 	@$(BIN)/ruff format --check .

@@ -13,6 +13,7 @@ from sqlalchemy import delete
 from sqlalchemy.schema import DropTable
 from structlog.testing import capture_logs
 
+from ekiden.access import authenticate
 from ekiden.access.accounts import create_account, resume_account, suspend_account
 from ekiden.access.authenticate import Authenticator, Principal, Refusal
 from ekiden.access.config import AccessConfig
@@ -139,6 +140,25 @@ async def test_an_unknown_user_name_costs_as_much_as_a_wrong_password(world: Wor
     assert world.hashes() == before + 1
     await world.verify("mailer", "wrong")
     assert world.hashes() == before + 2
+
+
+async def test_an_unknown_user_name_is_computed_as_a_wrong_password_is(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Computed indeed: who is answered without it is answered at once, and that tells who there is."""
+    real = authenticate.hasher
+    computed: list[str] = []
+
+    class Watched:
+        def verify(self, kept: str, password: str) -> bool:
+            computed.append(password)
+            return real.verify(kept, password)
+
+    monkeypatch.setattr(authenticate, "hasher", Watched())
+    await world.verify("nobody", "guess 1")
+    await world.verify("mailer", "guess 2")
+    await world.verify("mailer", PASSWORD)
+    assert computed == ["guess 1", "guess 2", PASSWORD]
 
 
 async def test_a_revoked_credential_is_out_within_two_seconds(world: World) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 import pytest
 from network_values import INSTANCE, context, resource, rule_values, zone_values
+from sqlalchemy import insert, select
 
 from ekiden.access import rules as module
 from ekiden.access.accounts import Account, create_account
@@ -30,9 +32,11 @@ from ekiden.access.rules import (
     RuleValues,
     check_rule,
 )
-from ekiden.access.zones import Zones
+from ekiden.access.zones import Zones, lock_account
 from ekiden.core.clock import MINUTE, ManualClock
 from ekiden.store.api import Store
+from ekiden.store.tables import access_rule as table
+from lock_waits import until_waiting
 
 ANN = Actor("cli:ann@host")
 UID = format(1, "032x")
@@ -151,6 +155,38 @@ async def test_there_is_an_end(rules: Rules, acme: Account, zone: str, monkeypat
     await rules.create(acme.id, rule_values(acme.uid), actor=ANN)
     with pytest.raises(TooMany, match="2 rules"):
         await rules.create(acme.id, rule_values(acme.uid), actor=ANN)
+
+
+async def test_a_rule_waits_for_who_changes_the_account(
+    store: Store, store_url: str, rules: Rules, acme: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two that come at once must not both be the last one there is room for."""
+    monkeypatch.setattr(module, "MAX_RULES", 2)
+    await rules.create(acme.id, rule_values(acme.uid), actor=ANN)
+    async with store.write() as connection:
+        await lock_account(connection, acme.id)
+        another = asyncio.create_task(rules.create(acme.id, rule_values(acme.uid), actor=ANN))
+        await until_waiting(store_url, 1, another)
+        first = (await connection.execute(select(table))).mappings().one()
+        await connection.execute(insert(table).values({**first, "id": "0" * 32}))
+    with pytest.raises(TooMany, match="2 rules"):
+        await another
+    assert len(await rules.list(acme.id)) == 2
+
+
+async def test_rules_are_of_one_account(store: Store, rules: Rules, acme: Account, clock: ManualClock) -> None:
+    other = await create_account(store, "other", clock.now())
+    made = await rules.create(acme.id, rule_values(acme.uid), actor=ANN)
+    values = rule_values(other.uid)
+    for question in (
+        rules.get(other.id, made.id),
+        rules.replace(other.id, made.id, None, values, actor=ANN),
+        rules.delete(other.id, made.id, actor=ANN),
+    ):
+        with pytest.raises(RuleNotFound):
+            await question
+    assert await rules.list(other.id) == []
+    assert await rules.get(acme.id, made.id) == made
 
 
 async def test_conditions_are_bounded_over_all_rules(

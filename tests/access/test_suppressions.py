@@ -28,6 +28,7 @@ from ekiden.core.clock import DAY, SECOND, ManualClock
 from ekiden.core.states import Cause
 from ekiden.store.api import Store, StoreUnavailable
 from ekiden.store.tables import suppression as table
+from lock_waits import until_waiting
 
 ADMIN = Actor("test:admin")
 DOMAIN = "shop.example"
@@ -279,6 +280,33 @@ async def test_ids_are_given_in_the_order_of_commits(store: Store) -> None:
         assert reader.service.memory.size(account) == 60
 
 
+@pytest.mark.parametrize("by", ["what happens", "people"])
+async def test_a_row_that_commits_late_is_not_missed(store: Store, store_url: str, by: str) -> None:
+    """A row has its id long before it can be seen: who comes later must not be seen earlier."""
+    account = await an_account(store)
+    clock = ManualClock()
+    async with working(store, clock) as writer, working(store, clock) as reader:
+        await reader.know(account)
+
+        async def write() -> object:
+            if by == "people":
+                return await writer.service.add(account, DOMAIN, ["second@x.example"], "bounce", actor=ADMIN)
+            return await writer.service.note(account, DOMAIN, "second@x.example", "bounce", "")
+
+        async with store.write() as connection:
+            await suppressions.take_turn(connection)
+            row = {"account_id": account, "domain": DOMAIN, "address": "first@x.example", "kind": "bounce"}
+            await connection.execute(insert(table).values(**row, reason="", created_at=clock.now()))
+            second = asyncio.create_task(write())
+            await until_waiting(store_url, 1, second)
+            clock.advance(2 * SECOND)
+            await reader.check(account, "first@x.example")
+        assert await second
+        clock.advance(2 * SECOND)
+        found = await reader.check(account, "first@x.example", "second@x.example")
+        assert found == {"first@x.example": "bounce", "second@x.example": "bounce"}
+
+
 # changes
 
 
@@ -436,6 +464,10 @@ async def test_a_row_that_somebody_else_has_written_is_not_written_again(store: 
         ("550 5.7.1 User unknown", False),
         ("550  message rejected", False),
         ("450 4.1.1 User unknown", False),
+        ("450  User unknown", False),
+        ("450 5.1.1 User unknown", False),
+        ("499  no such user", False),
+        ("500  no such user", True),
         ("550 5.4.4 no route", False),
     ],
 )

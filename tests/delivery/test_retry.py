@@ -68,6 +68,7 @@ def test_the_last_attempt_is_made_when_the_time_runs_out() -> None:
 def test_a_hint_shortens_only_the_first_waits() -> None:
     schedule = Schedule.of([4 * 3600], 0)
     assert next_time(schedule, 1, 0, 5 * DAY, 0.0, 30 * SECOND) == 32 * SECOND
+    assert next_time(schedule, 5, 0, 5 * DAY, 0.0, 30 * SECOND) == 32 * SECOND
     assert next_time(schedule, 6, 0, 5 * DAY, 0.0, 30 * SECOND) == 4 * HOUR
 
 

@@ -113,6 +113,14 @@ async def test_gzip(cloud: Cloud) -> None:
     assert (await cloud.request("POST", path, body, {**JSON, "Content-Encoding": "gzip"})).status == 201
 
 
+async def test_the_password_of_a_user_is_kept_by_no_cache(cloud: Cloud) -> None:
+    path = f"/v1/instances/{cloud.instance}/smtp/config"
+    made = await cloud.request("POST", path, b'{"name": "n", "domain": "x.example"}', JSON)
+    user = await cloud.request("POST", f"{path}/{made.json['id']}/users", b"{}", JSON)
+    assert (user.status, user.headers["cache-control"]) == (201, "no-store")
+    assert len(user.json["password"]) >= 20
+
+
 async def test_a_client_that_goes_away_is_no_error_of_ours(cloud: Cloud, caplog: pytest.LogCaptureFixture) -> None:
     token = await cloud.token()
     _, writer = await asyncio.open_connection("127.0.0.1", cloud.port)

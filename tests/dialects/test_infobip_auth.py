@@ -175,6 +175,13 @@ async def test_a_session_is_closed(infobip: Cloud) -> None:
     assert (again.status, again.json) == (401, LEGACY_401)
 
 
+async def test_no_cache_keeps_what_opens_a_door(infobip: Cloud) -> None:
+    await add_password(infobip)
+    key = await infobip.add_key()
+    for opened in (await log_in(infobip), await token_for(infobip, key.key)):
+        assert (opened.status, opened.headers["cache-control"]) == (200, "no-store")
+
+
 LOGINS: list[tuple[dict[str, Any], set[str]]] = [
     ({}, {"username", "password"}),
     ({"username": "jane"}, {"password"}),

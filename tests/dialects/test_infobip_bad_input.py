@@ -141,6 +141,29 @@ async def test_fields_that_are_given_once(infobip: Cloud) -> None:
     assert await infobip.stored() == []
 
 
+async def test_exactly_as_many_recipients_as_a_request_may_have(infobip: Cloud) -> None:
+    """So many are mailed; with one more, nobody is."""
+    most = 1_000
+
+    async def form(count: int) -> Reply:
+        mixed = [(("to", "cc", "bcc")[number % 3], f"f{number}@shop.example") for number in range(count)]
+        return await infobip.form([*fields_of({"to": None}), *mixed])
+
+    async def json(count: int) -> Reply:
+        halves = [[f"j{number}@shop.example" for number in range(start, count, 2)] for start in (0, 1)]
+        messages = [
+            message(destinations=[{"to": [{"destination": address} for address in half]}]) for half in halves
+        ]
+        return await infobip.json("POST", "/email/4/messages", {"messages": messages})
+
+    for way in (form, json):
+        before = len(await infobip.rows("delivery"))
+        assert (await way(most + 1)).status == 400
+        assert len(await infobip.rows("delivery")) == before
+        assert (await way(most)).status == 200
+        assert len(await infobip.rows("delivery")) == before + most
+
+
 async def test_no_more_recipients_than_a_request_may_have(infobip: Cloud) -> None:
     for count in (1_001, 10_000):
         many = [("to", f"a{number}@shop.example") for number in range(count)]

@@ -103,6 +103,20 @@ async def test_an_old_key_that_breaks_during_a_rotation(owner: Owner) -> None:
     assert (domain.dkim, domain.reason) == ("successful", "")
 
 
+async def test_a_key_that_has_signed_and_waits_again_is_kept_by_a_rotation(owner: Owner) -> None:
+    """Its record was lost for a while: what it signed is still on its way, and it must not sign any more."""
+    domain = await owner.verified()
+    lost = await owner.record(domain, "ed25519")
+    owner.lab.remove_dns(lost.name, "TXT")
+    await owner.domains.verify(domain.id)
+    assert await states(owner, domain) == [("dkim", "active"), ("ed25519", "pending")]
+    before = await owner.domains.keys(domain)
+    await owner.domains.rotate(domain.id)
+    after = {key.selector: key.status for key in await owner.domains.keys(domain)}
+    assert [after.pop(key.selector) for key in before] == ["active", "retired"]
+    assert list(after.values()) == ["pending", "pending"]
+
+
 async def test_rotating_again_replaces_what_never_signed(owner: Owner) -> None:
     domain = await owner.verified()
     await owner.domains.rotate(domain.id)

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 from sqlalchemy.schema import DropTable
 
-from door_parts import door_parts
-from ekiden.access.accounts import create_account, resume_account, suspend_account
+from door_parts import DoorParts, door_parts
+from ekiden.access.accounts import Quota, create_account, resume_account, set_quota, suspend_account
+from ekiden.access.audit import Actor
 from ekiden.access.directory import Directory
 from ekiden.access.vault import Vault
 from ekiden.core.address import parse_address
@@ -40,6 +41,7 @@ from ekiden.intake.errors import (
     MailLoop,
     MessageTooLarge,
     NoRecipients,
+    QuotaReached,
     TemporarilyUnavailable,
     TooManyRecipients,
 )
@@ -83,6 +85,7 @@ class World:
     clock: ManualClock
     handover: Collector
     door: Door
+    parts: DoorParts
     account_id: int
 
     def submission(
@@ -127,7 +130,7 @@ async def make_world(store: Store, **config: Any) -> World:
         policy=parts.policy,
         signer=parts.signer,
     )
-    return World(store, clock, handover, door, account.id)
+    return World(store, clock, handover, door, parts, account.id)
 
 
 @pytest.fixture
@@ -375,6 +378,40 @@ async def test_what_is_just_taken(sqlite_store: Store, change: dict[str, Any]) -
     world = await make_world(sqlite_store, max_size=70_000, max_recipients=100)
     await world.door.submit(world.submission(**change))
     assert len(await world.rows(tables.message)) == 1
+
+
+async def _suppress(world: World, domain: str, *addresses: str) -> None:
+    add = world.parts.suppressions.add
+    assert await add(world.account_id, domain, addresses, "bounce", actor=Actor("test")) == len(addresses)
+
+
+async def test_suppressed_recipients_use_up_no_quota(store: Store) -> None:
+    """Nobody is mailed, so nothing is counted: neither for some of the recipients nor for all."""
+    world = await make_world(store)
+    await set_quota(store, "acme", Quota(day=3, action="reject"), world.clock.now())
+    await _suppress(world, "example.com", "gone@example.net", "left@example.net")
+    for _ in range(5):
+        await world.door.submit(world.submission(to=("gone@example.net", "left@example.net")))
+    for _ in range(3):
+        await world.door.submit(world.submission(to=("gone@example.net", "here@example.net")))
+    with pytest.raises(QuotaReached):
+        await world.door.submit(world.submission(to=("gone@example.net", "here@example.net")))
+    await world.door.submit(world.submission(to=("gone@example.net",)))
+    mailed = [row.recipient for row in await world.rows(tables.delivery) if row.state != State.DROPPED]
+    assert mailed == ["here@example.net"] * 3
+
+
+async def test_both_domains_of_a_message_suppress(store: Store) -> None:
+    """The author's, which recipients know, and the envelope's, to which bounces go; no other of the account."""
+    world = await make_world(store)
+    await _suppress(world, "author.example", "a@example.net")
+    await _suppress(world, "envelope.example", "e@example.net")
+    await _suppress(world, "other.example", "o@example.net")
+    content = b"From: news@author.example\r\nSubject: x\r\n\r\nbody\r\n"
+    to = tuple(f"{name}@example.net" for name in "aeo")
+    await world.door.submit(world.submission(content, to, sender=parse_address("b@envelope.example")))
+    states = {row.recipient[0]: State(row.state) for row in await world.rows(tables.delivery)}
+    assert states == {"a": State.DROPPED, "e": State.DROPPED, "o": State.SENDING}
 
 
 async def test_keys_that_cannot_be_opened_are_a_temporary_failure(

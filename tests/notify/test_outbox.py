@@ -20,6 +20,7 @@ from ekiden.core.notices import News
 from ekiden.core.submission import Marks
 from ekiden.lab.http import HttpRule
 from ekiden.notify.config import CallbacksConfig
+from ekiden.notify.outbox import Outbox
 from ekiden.store.records import Registration
 from ekiden.store.tables import endpoint, event
 
@@ -223,6 +224,46 @@ async def test_one_bad_event_is_found_and_the_others_go_on(world: World) -> None
         world.clock.advance(3 * DAY)
         await until(lambda: empty(world), outbox)
     assert_in_order(world)
+
+
+@pytest.mark.parametrize("meanwhile", ["the same worker", "another worker"])
+async def test_later_news_waits_behind_a_postponed_notice(world: World, meanwhile: str) -> None:
+    """What is refused waits for its next time; what happens until then to the same message must not come first,
+    whether this worker remembers the refusal or finds it in the store."""
+    route = await world.route()
+    await refuse(world, '"type": "ACCEPTED"')
+    other = await world.accept(await world.route("/other"))
+    new = await world.accept(route)
+
+    async def is_postponed() -> bool:
+        return [row.attempts for row in await world.notices() if row.message_id == new.message.id] == [1]
+
+    async def look_twice(outbox: Outbox) -> None:
+        """What happens to another message is told, and so it would be of this one."""
+        for _ in range(2):
+            before = len(world.told("/other"))
+            await world.note(other)
+            await until(lambda: len(world.told("/other")) > before, outbox)  # noqa: B023
+            await until(lambda: not outbox._rounds, outbox)
+
+    first = await world.outbox()
+    async with running(first):
+        await until(is_postponed, first)
+        if meanwhile == "the same worker":
+            await world.note(new)
+            await look_twice(first)
+            assert world.told() == []
+    if meanwhile == "another worker":
+        await world.note(new)
+        second = await world.outbox()
+        async with running(second):
+            await look_twice(second)
+            assert world.told() == []
+    await refuse(world, "nothing")
+    world.clock.advance(HOUR)
+    async with running(await world.outbox()) as third:
+        await until(lambda: empty(world), third)
+    assert [item["type"] for item in world.told()] == ["ACCEPTED", "OPENED"]
 
 
 async def test_a_bad_event_is_given_up_in_the_end(world: World) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import subprocess
-import time
 import uuid
 from typing import Any
 
@@ -168,8 +167,10 @@ def test_from_a_configuration_to_a_delivered_message(demo: Any, cloud: Cloud, ev
     (mail, *_) = demo.mail(recipient)
     assert f"d={domain}".encode() in mail["data"]
     # The queue id leads to the status.
-    status = client.get_notifications_status(cloud.instance, queue_id).get_result()
-    assert status["status"] in ("success", "inprogress")
+    status = client.get_notifications_status
+    eventually(
+        lambda: status(cloud.instance, queue_id).get_result()["status"] == "success", "the end of the message"
+    )
     # Metrics of the configuration.
     metrics = Metrics.from_dict(
         client.get_metrics(
@@ -199,8 +200,7 @@ def test_from_a_configuration_to_a_delivered_message(demo: Any, cloud: Cloud, ev
 
     cloud.restrictions.delete_rule(rule.id)
     client.delete_smtp_configuration(cloud.instance, made.id)
-    time.sleep(1.5)
-    assert replies()[-1].startswith("535 ")
+    eventually(lambda: replies()[-1].startswith("535 "), "the configuration to be gone")
     with pytest.raises(ApiException) as caught:
         client.get_smtp_configuration(cloud.instance, made.id)
     assert caught.value.status_code == 404

@@ -63,6 +63,23 @@ def test_from_start_to_drain(serving: Any) -> None:
     database.close()
 
 
+def test_a_restricted_listener_of_a_worker_turns_strangers_away(serving: Any, eventually: Any) -> None:
+    """By the word ``restricted`` of the configuration, and on that listener alone."""
+    certificates = serving.settings["listeners"][0]["certificates"]
+    restricted = {"addresses": ["127.0.0.1:0"], "certificates": certificates, "restricted": True}
+    serving.settings["listeners"].append({"name": "restricted", **restricted})
+    facts = serving.start()
+
+    def greeting(name: str) -> str:
+        with socket.create_connection(tuple(facts["smtp"][name][0]), 30) as client:
+            return client.recv(1000).decode()
+
+    # A worker that has just started lets everybody on to AUTH until it knows the rules.
+    eventually(lambda: greeting("restricted").startswith("554 5.7.1 No service for your network"), "a refusal")
+    assert greeting("submission").startswith("220 ")
+    assert serving.stop() == 0
+
+
 def test_metrics_have_every_kind_of_number(serving: Any) -> None:
     serving.start()
     text = serving.get("/metrics")[1].decode()

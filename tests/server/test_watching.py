@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -48,11 +49,11 @@ class Tiny:
         }
         (self.folder / "ekiden.toml").write_text(write_toml(settings))
 
-    def start(self) -> None:
+    def start(self, *backoff: float) -> None:
         with (self.folder / "log").open("ab") as log:
             script = Path(__file__).with_name("tiny_supervisor.py")
             self.process = subprocess.Popen(
-                [sys.executable, str(script), str(self.folder / "ekiden.toml")],
+                [sys.executable, str(script), str(self.folder / "ekiden.toml"), *map(str, backoff)],
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
@@ -154,6 +155,20 @@ def test_a_worker_that_ends_a_hundred_times_still_has_a_slot(tiny: Tiny, eventua
     eventually(lambda: set(map(state, tiny.workers())) <= {"S", "R"} and len(tiny.workers()) == 2, "two workers")
     # Those of two workers, and no others.
     assert {slot for _, slot, _ in tiny.starts()} == {1, 2}
+    assert tiny.stop() == 0
+
+
+def test_a_worker_that_crashes_again_and_again_is_waited_for(tiny: Tiny, eventually: Eventually) -> None:
+    """Longer each time: a worker that cannot live must not eat the machine by being born."""
+    tiny.configure(count=1)
+    tiny.start(0.5, 2.0)
+    tiny.how("crashes")
+    began = time.monotonic()
+    os.kill(*tiny.workers(), signal.SIGKILL)
+    eventually(lambda: len(tiny.starts()) == 4, "three more starts")
+    assert time.monotonic() - began >= 0.5 + 1.0 + 2.0
+    waits = [line["in_seconds"] for line in tiny.said("worker ended unasked, starting another")]
+    assert waits[:3] == [0.5, 1.0, 2.0]
     assert tiny.stop() == 0
 
 

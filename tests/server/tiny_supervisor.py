@@ -1,4 +1,5 @@
-"""A real supervisor whose workers do next to nothing: started with the path of its configuration.
+"""A real supervisor whose workers do next to nothing: started with the path of its configuration, and the first and
+the longest wait of its back-off, if that matters.
 
 The file ``how`` beside it says what a worker does that starts: ``works``, ``crashes`` (once it was ready),
 ``fails`` (before), ``hangs`` (without a sign of life), ``clings`` (works, and takes a second to drain). Each one
@@ -56,7 +57,7 @@ if __name__ == "__main__":
         environ={},
         on_ready=lambda _: print("ready", flush=True),
         work=partial(work, path.parent),
-        backoff=partial(Backoff, 0.001, 0.004),
+        backoff=partial(Backoff, *(float(text) for text in sys.argv[2:] or ("0.001", "0.004"))),
         start_within=2.0,
     )
     sys.exit(supervisor.run())

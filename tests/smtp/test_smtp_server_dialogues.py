@@ -625,6 +625,61 @@ def test_everything_is_dropped_at_starttls() -> None:
     assert driver.feed(b"RCPT TO:<a@b.test>\r\n") == b"530 5.7.0 Authentication required\r\n"
 
 
+RELAY_WITH_TLS = open_relay(tls_available=True)
+
+
+@pytest.mark.parametrize("command", [b"RCPT TO:<a@b.test>", b"DATA", b"BDAT 0 LAST"])
+def test_what_a_refused_mail_left_behind_does_not_survive_starttls(command: bytes) -> None:
+    """Without TLS and AUTH to be asked for, so that it is the state that answers."""
+    kept, dropped = Driver(ServerConnection(RELAY_WITH_TLS)), Driver(ServerConnection(RELAY_WITH_TLS))
+    for driver in (kept, dropped):
+        driver.feed(b"EHLO c.test\r\n")
+        assert driver.feed(b"MAIL FROM:<no@b.test>\r\n").startswith(b"550 ")
+    assert dropped.feed(b"STARTTLS\r\n").startswith(b"220 ")
+    dropped.connection.tls_established("TLSv1.3 X")
+    # Behind a MAIL that was refused nothing counts as an error; after STARTTLS nobody has said MAIL.
+    for _ in range(RELAY_WITH_TLS.max_errors - 1):
+        assert dropped.feed(command + b"\r\n").startswith(b"503 5.5.1 ")
+        assert kept.feed(command + b"\r\n").startswith(b"503 5.5.1 ")
+    dropped.feed(command + b"\r\n")
+    kept.feed(command + b"\r\n")
+    assert (kept.connection.closed, dropped.connection.closed) == (False, True)
+
+
+def test_starttls_has_no_place_in_a_transaction() -> None:
+    driver = Driver(ServerConnection(RELAY_WITH_TLS))
+    driver.feed(b"EHLO c.test\r\nMAIL FROM:<a@b.test>\r\n")
+    assert driver.feed(b"STARTTLS\r\n").startswith(b"503 ")
+    assert driver.feed(b"RCPT TO:<a@b.test>\r\n").startswith(b"250 ")
+    assert driver.feed(b"STARTTLS\r\n").startswith(b"503 ")
+    assert driver.feed(b"RSET\r\nSTARTTLS\r\n").endswith(b"220 2.0.0 Ready to start TLS\r\n")
+    driver.connection.tls_established("TLSv1.3 X")
+    assert driver.feed(b"RCPT TO:<a@b.test>\r\n").startswith(b"503 ")
+    assert driver.feed(b"DATA\r\n").startswith(b"503 ")
+    assert driver.messages == []
+
+
+def test_the_greeting_does_not_survive_starttls() -> None:
+    driver = Driver(ServerConnection(open_relay(tls_available=True, require_hello=True)))
+    driver.feed(b"EHLO c.test\r\n")
+    assert driver.feed(b"MAIL FROM:<a@b.test>\r\nRSET\r\n").startswith(b"250 ")
+    driver.feed(b"STARTTLS\r\n")
+    driver.connection.tls_established("TLSv1.3 X")
+    assert (driver.connection.hello, driver.connection.transmission_type()) == ("", "ESMTPS")
+    assert driver.feed(b"MAIL FROM:<a@b.test>\r\n").startswith(b"503 ")
+    assert driver.feed(b"EHLO c.test\r\nMAIL FROM:<a@b.test>\r\n").endswith(b"250 2.1.0 Ok\r\n")
+
+
+def test_an_exchange_that_was_begun_in_clear_does_not_survive_starttls() -> None:
+    """What comes after the handshake is a command, whatever was half said before it."""
+    driver = Driver(ServerConnection(RELAY_WITH_TLS))
+    driver.feed(b"EHLO c.test\r\nSTARTTLS\r\nAUTH LOGIN\r\nEHL")
+    driver.connection.tls_established("TLSv1.3 X")
+    assert driver.feed(b"O c.test\r\n").startswith(b"500 ")
+    assert driver.feed(b"NOOP\r\n").startswith(b"250 ")
+    assert not [event for event in driver.events if isinstance(event, Authenticate)]
+
+
 def test_pipelined_octets_wait_behind_a_decision() -> None:
     connection = ServerConnection(RELAY)
     connection.receive_data(b"MAIL FROM:<a@b.test>\r\nRCPT TO:<a@b.test>\r\nQUIT\r\n")

@@ -42,6 +42,12 @@ def test_size_of_content(content: bytes, fits: bool, size: int) -> None:
     assert len(driver.messages) == fits
 
 
+def test_a_size_that_is_announced_is_taken_up_to_the_last_octet() -> None:
+    driver = started(open_relay(max_size=100))
+    assert driver.feed(b"MAIL FROM:<a@b.test> SIZE=100\r\n").startswith(b"250 ")
+    assert driver.feed(b"RSET\r\nMAIL FROM:<a@b.test> SIZE=101\r\n").startswith(b"250 2.0.0 Ok\r\n552 5.3.4 ")
+
+
 def test_oversize_is_swallowed_in_bounded_memory() -> None:
     driver = in_data(max_size=10_000)
     for _ in range(200):

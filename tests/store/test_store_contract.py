@@ -407,6 +407,21 @@ async def test_an_outcome_is_fenced_by_owner_attempt_and_state(
     assert await store.content(1, new.message.id) is not None
 
 
+async def test_an_outcome_of_an_earlier_attempt_is_fenced(store: Store, worker: Registration, maker: Maker) -> None:
+    """Although it is the same worker that tries again: a report may be late by a whole attempt."""
+    new = maker.message(state=State.SENDING)
+    await store.accept(worker.id, new)
+    [stale] = new.deliveries
+    assert await store.finish(worker.id, [outcome(stale, State.DEFERRED)]) == [True]
+    [again] = await store.claim(worker.id, NOW + 10 * 86_400_000, 1)
+    assert (stale.attempts, again.attempts) == (1, 2)
+    assert await store.finish(worker.id, [outcome(stale)]) == [False]
+    await store.release(worker.id, [Release(stale, NOW, "")])
+    assert (await one_delivery(store, again))["state"] == State.SENDING
+    assert await store.finish(worker.id, [outcome(again)]) == [True]
+    assert [row["number"] for row in await rows(store, t.attempt)] == [1, 2]
+
+
 async def test_the_first_of_two_outcomes_for_one_delivery_counts(
     store: Store, worker: Registration, maker: Maker
 ) -> None:

@@ -89,7 +89,13 @@ def cold_engine(dsn: str, *, timeout: float | None = COLD_TIMEOUT) -> AsyncEngin
     """SQLAlchemy over asyncpg, for what is rare; ``timeout`` is for each statement."""
 
     async def connect() -> Any:
-        return await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT, command_timeout=timeout)
+        return await asyncpg.connect(
+            dsn,
+            timeout=CONNECT_TIMEOUT,
+            command_timeout=timeout,
+            # A revoked credential or an address that must not be mailed is no less durable than a message.
+            server_settings={"synchronous_commit": "on"},
+        )
 
     return create_async_engine(
         "postgresql+asyncpg://",
