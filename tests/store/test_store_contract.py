@@ -14,7 +14,7 @@ from store_rows import NOW, TTL, Maker, outcome
 from ekiden.core.events import EventType
 from ekiden.core.notices import News, Route
 from ekiden.core.states import Cause, Priority, State
-from ekiden.core.submission import Marks
+from ekiden.core.submission import Marks, SharedContent
 from ekiden.store import tables as t
 from ekiden.store.api import Store, StoreError
 from ekiden.store.records import Delivery, NewMessage, Registration, Release
@@ -144,6 +144,32 @@ async def test_concurrent_accepts_share_transactions(
     assert [await store.content(1, new.message.id) for new in news] == [new.content for new in news]
     assert store.counters.units == count
     assert store.counters.commits < count or count == 1
+
+
+@pytest.mark.parametrize("size", [1_048_576, 1_048_577, 5_000_000])
+@pytest.mark.parametrize("shared", [False, True])
+async def test_a_large_content_is_one_row_like_others(
+    store: Store, worker: Registration, maker: Maker, size: int, shared: bool
+) -> None:
+    """It may be written and read in pieces; what cannot be written takes nothing else with it."""
+    octets = (bytes(range(256)) * (size // 256 + 1))[:size]
+    large, small = maker.message(content=octets), maker.message(content=b"small")
+    if shared:
+        large.shared = SharedContent(maker.ids.next(NOW), (b"a" * 300_000, b"b\r\n"))
+    whole = octets + (b"".join(large.shared.pieces) if large.shared else b"")
+    await asyncio.gather(store.accept(worker.id, large), store.accept(worker.id, small))
+    assert await store.content(1, large.message.id) == whole
+    assert await store.content(1, small.message.id) == b"small"
+    again = maker.message(content=octets)
+    again.message.id = large.message.id
+    other = maker.message(content=octets)
+    results = await asyncio.gather(
+        store.accept(worker.id, again), store.accept(worker.id, other), return_exceptions=True
+    )
+    assert isinstance(results[0], StoreError)
+    assert results[1] is None
+    assert await store.content(1, large.message.id) == whole
+    assert await store.content(1, other.message.id) == octets
 
 
 async def test_one_bad_unit_does_not_fail_its_neighbours(store: Store, worker: Registration, maker: Maker) -> None:

@@ -176,6 +176,13 @@ class Rows:
         self.shared: dict[int, list[Row]] = {}
         """Pieces of shared contents by id. They are large: each is written by itself, before all others."""
 
+    def take_contents(self, size: int) -> list[Row]:
+        """The contents of more than ``size`` octets, which then are not among the rest any more."""
+        taken = [row for row in self.contents if len(row[2]) > size]
+        if taken:
+            self.contents = [row for row in self.contents if len(row[2]) <= size]
+        return taken
+
     def tables(self) -> list[tuple[str, list[Row]]]:
         """The tables that get rows, and their rows."""
         found = [
