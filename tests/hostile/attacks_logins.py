@@ -1,0 +1,62 @@
+"""Guesses: from the victim's own address, and from hundreds of others."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import http.client
+import socket
+import ssl
+import time
+from typing import Any
+
+from arena import VICTIM, Arena, Watch, together
+
+
+def wrong_keys_beside(arena: Arena, scale: int, _: Watch) -> str:
+    """Row 10: wrong API keys from the address that the victim comes from, by HTTP and SMTP."""
+    host, port = arena.door("http")
+    tried = 0
+    for number in range(40 * scale):
+        connection = http.client.HTTPConnection(host, port, timeout=30, source_address=(VICTIM, 0))
+        connection.request("GET", "/email/1/logs", headers={"Authorization": f"App ek_wrong{number}"})
+        assert connection.getresponse().status in (401, 429)
+        connection.close()
+        tried += 1
+    return f"{tried} wrong keys from the victim's own address"
+
+
+def guesses(arena: Arena, scale: int, _: Watch) -> str:
+    """Row 11: hundreds of addresses with one connection each, guessing passwords of the victim and of nobody."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    names = (arena.demo.facts["neighbour"][0], "nobody", "root", arena.demo.account["username"])
+
+    def guess(number: int) -> int:
+        done = 0
+        until = time.monotonic() + 10
+        while time.monotonic() < until:
+            source = f"127.3.{number % 250}.{1 + done % 200}"
+            with contextlib.suppress(OSError):
+                plain = socket.create_connection(arena.door("tls"), 10, source_address=(source, 0))
+                with context.wrap_socket(plain) as client:
+                    client.recv(1000)
+                    client.sendall(b"EHLO a\r\n")
+                    client.recv(4000)
+                    login = base64.b64encode(f"\0{names[done % len(names)]}\0guess{number}-{done}".encode())
+                    client.sendall(b"AUTH PLAIN " + login + b"\r\n")
+                    client.recv(1000)
+                    done += 1
+        return done
+
+    done = sum(value for value in together(60 * scale, guess) if isinstance(value, int))
+    lines = len(arena.log())
+    assert lines < 2_000 * scale, f"{lines} lines in the log"
+    return f"{done} guesses from {60 * scale} connections, {lines} lines in the log"
+
+
+ROWS: tuple[dict[str, Any], ...] = (
+    {"name": "wrong-keys-beside-the-victim", "attack": wrong_keys_beside},
+    {"name": "guesses-from-everywhere", "attack": guesses, "slowest": 10.0},
+)

@@ -1,0 +1,73 @@
+"""What is done to the platform, as a table: each row an attack, with what it needs and what the victim may feel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import attacks_delivery
+import attacks_http
+import attacks_logins
+import attacks_process
+import attacks_smtp
+from arena import Arena, Figures, Watch
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """``attack(arena, scale, watch)`` says what it did. ``scale`` 1 is the suite's; ``make hostile`` takes more."""
+
+    name: str
+    attack: Callable[[Arena, int, Watch], str]
+    settings: dict[str, str] = field(default_factory=dict)
+    files: int = 0
+    stores: tuple[str, ...] = ("sqlite",)
+    slowest: float = 5.0
+    """Seconds that the victim's slowest submission may take in the suite; workers that hang are replaced first."""
+    refusals: int = 0
+    """How often the victim may be told to try again: only where a process is missing meanwhile."""
+    growth: int = 200 << 20
+    """Octets that a worker may grow."""
+
+    def verdict(self, figures: Figures) -> list[str]:
+        """What is wrong; empty: nothing."""
+        wrong = []
+        if figures.died:
+            wrong.append(f"workers ended: {figures.died}")
+        if figures.lost:
+            wrong.append(f"{figures.lost} acknowledged messages did not arrive")
+        if len(figures.failures) > self.refusals:
+            wrong.append(f"the victim was refused {len(figures.failures)} times: {figures.failures[:5]}")
+        if not figures.submitted or not figures.asked or not figures.delivered:
+            wrong.append("the victim was not served at all")
+        for what, seconds in (
+            ("submission", figures.submitted),
+            ("answer over HTTP", figures.asked),
+            ("delivery", figures.delivered),
+        ):
+            if seconds and max(seconds) > self.slowest:
+                wrong.append(f"the victim's slowest {what} took {max(seconds):.1f} s")
+        if figures.growth > self.growth:
+            wrong.append(f"a worker grew by {figures.growth >> 20} MiB")
+        return wrong
+
+
+SCENARIOS: tuple[Scenario, ...] = (
+    *(Scenario(**row) for row in attacks_smtp.ROWS),
+    *(Scenario(**row) for row in attacks_http.ROWS),
+    *(Scenario(**row) for row in attacks_logins.ROWS),
+    *(Scenario(**row) for row in attacks_delivery.ROWS),
+    *(Scenario(**row) for row in attacks_process.ROWS),
+)
+
+
+def run(scenario: Scenario, store: str, scale: int) -> Figures:
+    """In an arena of its own."""
+    arena = Arena(store=store, files=scenario.files, **scenario.settings)
+    try:
+        with arena.watched() as (figures, watch):
+            figures.sent = scenario.attack(arena, scale, watch)
+    finally:
+        status = arena.close()
+    assert status == 0
+    return figures
