@@ -273,7 +273,7 @@ async def test_no_answer_about_new_domains(owner: Owner) -> None:
     [
         r'"v=spf1 \000 -all"',
         r'"v=spf1 \255\128 -all"',
-        " ".join(['"v=spf1 "', *['"' + "x" * 255 + '"'] * 100]),
+        " ".join(['"v=spf1 "', *['"' + "x" * 255 + '"'] * 60]),
         " ".join(['"v=spf1"', *['" a:host.example"'] * 300]),
     ],
 )
