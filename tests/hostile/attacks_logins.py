@@ -16,14 +16,18 @@ from arena import VICTIM, Arena, Watch, together
 def wrong_keys_beside(arena: Arena, scale: int, _: Watch) -> str:
     """Row 10: wrong API keys from the address that the victim comes from, by HTTP and SMTP."""
     host, port = arena.door("http")
-    tried = 0
-    for number in range(40 * scale):
-        connection = http.client.HTTPConnection(host, port, timeout=30, source_address=(VICTIM, 0))
-        connection.request("GET", "/email/1/logs", headers={"Authorization": f"App ek_wrong{number}"})
-        assert connection.getresponse().status in (401, 429)
-        connection.close()
-        tried += 1
-    return f"{tried} wrong keys from the victim's own address"
+
+    def guess(number: int) -> int:
+        connection = http.client.HTTPConnection(host, port, timeout=60, source_address=(VICTIM, 0))
+        try:
+            connection.request("GET", "/email/1/logs", headers={"Authorization": f"App ek_wrong{number}"})
+            return connection.getresponse().status
+        finally:
+            connection.close()
+
+    statuses = together(60 * scale, guess)
+    assert set(statuses) <= {401, 429}, statuses
+    return f"{len(statuses)} wrong keys from the victim's own address"
 
 
 def guesses(arena: Arena, scale: int, _: Watch) -> str:
