@@ -14,13 +14,14 @@ BROWSER_PACKAGES := chromium fonts-ipafont-gothic
 # Half of the suite waits for processes it has started: more of them than cores.
 PROCESSES ?= $(shell echo $$(( ($$(nproc 2>/dev/null || echo 2) * 3 + 1) / 2 )))
 
-.PHONY: help setup clients run test fuzz mutants check format bench lock clean
+.PHONY: help setup clients run test fuzz hostile mutants check format bench lock clean
 
 help:
 	@echo "make run     set up, start platform and lab, deliver a first message, stay up"
 	@echo "make test    set up, then the whole suite (SQLite and PostgreSQL)"
 	@echo "make clients only the clients that the suite sends with, and its browser"
 	@echo "make fuzz    every parser that reads from outside, a million cases each (an hour or two)"
+	@echo "make hostile attacks with a victim at full strength, and what the victim felt (half an hour)"
 	@echo "make check   format, lint, types, floors"
 	@echo "make mutants small faults, one at a time: do the tests notice?"
 	@echo "make bench   Ekiden beside Postfix and others (see docs/benchmarks.md)"
@@ -58,6 +59,9 @@ run: setup
 test: setup clients
 	@tools/debian-packages $(TEST_PACKAGES)
 	@$(BIN)/python -m pytest --numprocesses=$(PROCESSES) $(ARGS)
+
+hostile: setup
+	@$(BIN)/python tests/hostile $(ARGS)
 
 fuzz: setup
 	@$(BIN)/python tests/fuzz/fuzz_run.py $(ARGS)

@@ -25,6 +25,8 @@ VICTIM = "127.0.0.77"
 """Where the victim comes from; attackers come from elsewhere."""
 DOMAIN = "neighbour.lab.test"
 """Takes all mail; names below ``lab.test`` without a behaviour do."""
+BUDGET = 134_217_728
+"""Octets that a worker may take for others' contents and requests."""
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -210,6 +212,8 @@ class Arena:
 
     def __init__(self, *, store: str = "sqlite", workers: int = 2, files: int = 0, **settings: str) -> None:
         """``files``: the most descriptors that a process may have; ``settings``: EKIDEN_… without its prefix."""
+        # A small budget of memory, so that attacks come to its end.
+        settings = {"WORKERS__MEMORY": str(BUDGET), **settings}
         environment = {f"EKIDEN_{name}": value for name, value in settings.items()}
         with _descriptors(files):
             self.demo = Demo("--workers", str(workers), "--store", store, environment=environment)

@@ -62,5 +62,5 @@ def guesses(arena: Arena, scale: int, _: Watch) -> str:
 
 ROWS: tuple[dict[str, Any], ...] = (
     {"name": "wrong-keys-beside-the-victim", "attack": wrong_keys_beside},
-    {"name": "guesses-from-everywhere", "attack": guesses, "slowest": 10.0},
+    {"name": "guesses-from-everywhere", "attack": guesses, "slowest": 20.0},
 )

@@ -10,7 +10,7 @@ import attacks_http
 import attacks_logins
 import attacks_process
 import attacks_smtp
-from arena import Arena, Figures, Watch
+from arena import BUDGET, Arena, Figures, Watch
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,12 @@ class Scenario:
     settings: dict[str, str] = field(default_factory=dict)
     files: int = 0
     stores: tuple[str, ...] = ("sqlite",)
-    slowest: float = 5.0
+    slowest: float = 10.0
     """Seconds that the victim's slowest submission may take in the suite; workers that hang are replaced first."""
     refusals: int = 0
     """How often the victim may be told to try again: only where a process is missing meanwhile."""
-    growth: int = 200 << 20
-    """Octets that a worker may grow."""
+    growth: int = 2 * BUDGET
+    """Octets that a worker may grow: what its budget counts is copied once on its way."""
 
     def verdict(self, figures: Figures) -> list[str]:
         """What is wrong; empty: nothing."""
