@@ -350,8 +350,8 @@ TARGETS = {
         Target(
             "login-values",
             login_values,
-            [b"YTpi", b"A" * 43],
-            [b"=", b":", b"-", b"_", b"\xff", b"YTpi", b"OjpiOg=="],
+            [b"YTpi"],
+            [b"=", b":", b"-", b"_", b"\xff", b"YTpi", b"OjpiOg==", b"00000000-0000-0000-0000-000000000000"],
             ["ekiden.dialects.infobip.auth", "ekiden.access.sessions"],
             errors=(ApiError,),
             most=16 * KIB,
