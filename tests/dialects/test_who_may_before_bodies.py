@@ -65,8 +65,8 @@ async def test_infobip(infobip_all: Cloud) -> None:
 
 
 async def test_infobip_logins(infobip_all: Cloud) -> None:
-    for method, path in (("POST", "/auth/1/session"), ("POST", "/auth/1/oauth2/token")):
-        assert await asked(infobip_all.port, method, path, HUGE) in (400, 413)
+    for path in ("/auth/1/session", "/auth/1/oauth2/token"):
+        assert await asked(infobip_all.port, "POST", path, HUGE) == 400
     assert await asked(infobip_all.port, "DELETE", "/auth/1/session", ENDLESS) == 401
 
 
@@ -81,10 +81,13 @@ async def test_ibm(cloud: IbmCloud) -> None:
     assert await asked(cloud.port, "POST", "/identity/token", HUGE) == 413
 
 
-@pytest.mark.parametrize("query", ["a=b&" * QUERY.parameters + "limit=1", "messageId=" + "x" * 60_000])
-async def test_a_query_is_bounded_before_it_is_parsed(infobip_all: Cloud, query: str) -> None:
-    reply = await infobip_all.request("GET", f"/email/1/logs?{query}")
-    assert reply.status in (400, 414)
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [("a=b&" * QUERY.parameters + "limit=1", 400), ("messageId=" + "x" * 60_000, 414)],
+    ids=["parameters", "octets"],
+)
+async def test_a_query_is_bounded_before_it_is_parsed(infobip_all: Cloud, query: str, status: int) -> None:
+    assert (await infobip_all.request("GET", f"/email/1/logs?{query}")).status == status
 
 
 async def test_no_room_is_told(infobip_all: Cloud) -> None:

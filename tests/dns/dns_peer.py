@@ -19,7 +19,8 @@ class DnsPeer:
 
     def __init__(self) -> None:
         self.records: dict[tuple[str, str], list[str]] = {}
-        self.rcodes: dict[str, dns.rcode.Rcode] = {}
+        self.rcodes: dict[str | tuple[str, str], dns.rcode.Rcode] = {}
+        """By name, or by name and kind."""
         self.silent: set[str] = set()
         self.truncate: set[str] = set()
         self.gate: asyncio.Event | None = None
@@ -75,8 +76,9 @@ class DnsPeer:
         if name in self.silent:
             return None
         response = dns.message.make_response(query, recursion_available=True)
-        if name in self.rcodes:
-            response.set_rcode(self.rcodes[name])
+        rcode = self.rcodes.get((name, kind), self.rcodes.get(name))
+        if rcode is not None:
+            response.set_rcode(rcode)
             return response.to_wire(max_size=65_535)
         owner = question.name
         while (alias := self.records.get((owner.to_text(omit_final_dot=True).lower(), "CNAME"))) is not None:

@@ -94,6 +94,16 @@ async def test_a_failing_server_is_temporary(peer: DnsPeer, resolver: DnsResolve
         await resolver.mx("a.test")
 
 
+@pytest.mark.parametrize(("passes", "gone"), [("A", "AAAA"), ("AAAA", "A")])
+async def test_a_family_that_may_answer_later_outranks_one_that_has_no_such_name(
+    peer: DnsPeer, resolver: DnsResolver, passes: str, gone: str
+) -> None:
+    peer.rcodes["a.test", passes] = dns.rcode.SERVFAIL
+    peer.rcodes["a.test", gone] = dns.rcode.NXDOMAIN
+    with pytest.raises(DnsTemporary):
+        await resolver.addresses("a.test")
+
+
 async def test_a_silent_server_is_temporary(peer: DnsPeer, resolver: DnsResolver, clock: ManualClock) -> None:
     peer.silent.add("a.test")
     with pytest.raises(DnsTemporary):

@@ -59,7 +59,8 @@ async def test_what_is_given_back_goes_to_who_holds_least() -> None:
     for _ in range(4):
         shares.give("greedy")
         await asyncio.sleep(0)
-    await asyncio.gather(*tasks)
+    async with asyncio.timeout(10):
+        await asyncio.gather(*tasks)
     assert order == ["poor", "other", "greedy", "greedy"]
 
 
