@@ -15,6 +15,7 @@ from ekiden.core.ids import format_id
 from ekiden.core.states import Cause, State
 from ekiden.delivery.metrics import Overdue
 from ekiden.limits.memory import Memory
+from ekiden.server.log_output import lost_lines
 from ekiden.server.metrics import WorkerMetrics, memory_bytes
 from ekiden.server.process_limits import open_descriptors
 from ekiden.store.records import Counters, Outcome
@@ -199,6 +200,7 @@ class Sampler:
         self._counters = counters
         self._seen = Counters()
         self._unread = 0
+        self._lost = lost_lines()
         self._refused: Mapping[str, int] = {}
         self._refused_seen: dict[str, int] = {}
 
@@ -219,6 +221,9 @@ class Sampler:
         unread = set_aside.total()
         metrics.set_aside.inc(unread - self._unread)
         self._unread = unread
+        lost = lost_lines()
+        metrics.log_lost.inc(lost - self._lost)
+        self._lost = lost
         self._seen = Counters(now.commits, now.units, now.failures, now.seconds)
         metrics.budget.set(self._memory.total)
         metrics.budget_used.set(self._memory.used)

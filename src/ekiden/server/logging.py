@@ -11,12 +11,14 @@ from: rooms that expect such lines count them by themselves, with keys (``limits
 from __future__ import annotations
 
 import io
+import json
 import logging
 import os
 import sys
 import threading
 import time
 from collections.abc import MutableMapping
+from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 
 import structlog
@@ -24,6 +26,7 @@ import structlog
 from ekiden.core.visible import visible, visible_text
 from ekiden.limits.repeated_log import EVERY, LINES, Repeats
 from ekiden.server.config import LogConfig
+from ekiden.server.log_output import LogOutput, log_output
 
 _SECRET_NAMES = frozenset({"password", "api_key", "secret", "secret_hash", "credentials", "authorization", "key"})
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
@@ -37,6 +40,9 @@ _MAX_VALUE: Final = 2_000
 def configure_logging(config: LogConfig) -> None:
     """Set up this process; the standard library's loggers (litestar, asyncio) come out the same way."""
     level = _LEVELS[config.level]
+    output: Any = log_output(sys.stderr)
+    if isinstance(output, LogOutput):
+        output.told = _lost_as_json if config.format == "json" else _lost
     repeats = _Repeats()
     shared: list[Any] = [
         structlog.stdlib.add_log_level,
@@ -56,10 +62,10 @@ def configure_logging(config: LogConfig) -> None:
     structlog.configure(
         processors=[repeats.of_structlog, *shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=output),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(output)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -72,6 +78,22 @@ def configure_logging(config: LogConfig) -> None:
     root.setLevel(max(level, logging.WARNING))
     # Our own rooms at the level that was asked for; libraries only when something is wrong.
     logging.getLogger("ekiden").setLevel(level)
+
+
+def _lost(lines: int) -> str:
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return f"{now} [warning  ] lines of the log were lost: nobody took them pid={os.getpid()} lost={lines}\n"
+
+
+def _lost_as_json(lines: int) -> str:
+    event = {
+        "event": "lines of the log were lost: nobody took them",
+        "lost": lines,
+        "level": "warning",
+        "timestamp": datetime.now(UTC).isoformat(),
+        "pid": os.getpid(),
+    }
+    return json.dumps(event) + "\n"
 
 
 def get_logger(**context: Any) -> Any:

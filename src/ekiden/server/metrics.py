@@ -243,6 +243,9 @@ class Metrics:
         )
         self.alive = shared.declare("ekiden_worker_processes", "Worker processes of this machine.", "gauge")
         self.restarts = shared.declare("ekiden_worker_restarts", "Workers that ended unasked.", "counter")
+        self.log_lost = shared.declare(
+            "ekiden_log_lines_lost", "Lines of the log that nobody took, or that had no room.", "counter"
+        )
         self.set_aside = shared.declare(
             "ekiden_rows_set_aside", "Times that a row of the database could not be read.", "counter"
         )
@@ -333,6 +336,7 @@ class WorkerMetrics:
         self.restarts = one(metrics.restarts)
         self.storeless = one(metrics.storeless)
         self.set_aside = one(metrics.set_aside)
+        self.log_lost = one(metrics.log_lost)
 
 
 class _Shared(Collector):
