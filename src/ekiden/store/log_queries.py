@@ -23,7 +23,7 @@ from ekiden.core.notices import external_id
 from ekiden.core.states import Cause, State
 from ekiden.store.api import Store
 from ekiden.store.retention import first_id
-from ekiden.store.set_aside import readable
+from ekiden.store.set_aside import readable_in_turns
 from ekiden.store.tables import (
     APPLICATION_SQL,
     BULK_SQL,
@@ -230,7 +230,7 @@ async def _follow(store: Store, walk: Walk, limit: int, lowest: int) -> list[Log
             end = await connection.scalar(walk.end(first, last, size))
             slice_ = walk.keys(first if end is None else end, last, size)
             rows = await connection.execute(entries_statement(wanted, slice_, limit - len(found)))
-            found += readable("message", _entry, rows)
+            found += await readable_in_turns("message", _entry, rows)
         if end is None or len(found) >= limit:
             return found
         last = end - 1

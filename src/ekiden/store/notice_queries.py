@@ -21,6 +21,7 @@ from ekiden.core.clock import Millis
 from ekiden.core.events import EventType
 from ekiden.core.notices import Happening
 from ekiden.core.states import Cause, State
+from ekiden.limits.turns import in_turns
 from ekiden.store.set_aside import Unreadable, read
 from ekiden.store.tables import LIVE_SQL, callback, endpoint, notice
 
@@ -489,7 +490,7 @@ async def find_reports(
         text(_with_facts(page)),
         {"account": account_id, "endpoint": endpoint_id, "since": since, "limit": limit, **values},
     )
-    return [_notice_of(row) for row in rows.mappings() if row["type"] in _KNOWN_TYPES]
+    return await in_turns(_notice_of, (row for row in rows.mappings() if row["type"] in _KNOWN_TYPES))
 
 
 async def take_notices(

@@ -183,6 +183,10 @@ class Rows:
             self.contents = [row for row in self.contents if len(row[2]) <= size]
         return taken
 
+    def most(self) -> int:
+        """Rows of the table that gets the most of them."""
+        return max(map(len, (self.messages, self.deliveries, self.attempts, self.events, self.notices)))
+
     def tables(self) -> list[tuple[str, list[Row]]]:
         """The tables that get rows, and their rows."""
         found = [

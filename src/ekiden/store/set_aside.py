@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from ekiden.limits.turns import in_turns
 from ekiden.store.api import StoreError
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,11 @@ def readable(table: str, make: Callable[[R], T], rows: Iterable[R]) -> list[T]:
         except UNREADABLE as error:
             noted(table, key_of(row), error)
     return found
+
+
+async def readable_in_turns(table: str, make: Callable[[R], T], rows: Iterable[R]) -> list[T]:
+    """As ``readable``, for a thousand rows: others get their turns in between."""
+    return [found for one in await in_turns(lambda row: readable(table, make, (row,)), rows) for found in one]
 
 
 def read(table: str, make: Callable[[R], T], row: R) -> T:
