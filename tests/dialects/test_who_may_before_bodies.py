@@ -14,6 +14,7 @@ from neighbour import Neighbour
 from ekiden.dialects.ibm import routes as ibm
 from ekiden.dialects.infobip.routes import SENDING
 from ekiden.dialects.infobip.routes_more import OPERATIONS
+from ekiden.web.body import PLACES
 from ekiden.web.need import QUERY
 
 ENDLESS = "Transfer-Encoding: chunked"
@@ -118,3 +119,27 @@ async def test_a_bomb_of_gzip(cloud: IbmCloud) -> None:
     path = f"/v1/instances/{cloud.instance}/smtp/config"
     with Neighbour(cloud.port, "/healthz"):
         assert (await cloud.request("POST", path, bomb, headers)).status == 413
+
+
+async def test_lists_have_places_of_which_no_account_has_all(infobip_all: Cloud) -> None:
+    """A hundred long lists at once were begun at once: the victim's mail waited for ten seconds."""
+    bodies = infobip_all.services.bodies
+    bodies.turn_patience = 0.2
+    account = next(row.id for row in await infobip_all.rows("account"))
+    mine = 0
+    while bodies.places.take(account):
+        mine += 1
+    assert 0 < mine < PLACES
+    try:
+        for path in ("/email/1/logs", "/email/4/reports", "/email/1/bulks?bulkId=a"):
+            reply = await infobip_all.request("GET", path)
+            assert (reply.status, "retry-after" in reply.headers) == (429, True), path
+        # What sends has no such places, and others have theirs.
+        reply = await infobip_all.json("POST", "/email/4/messages", {"messages": []})
+        assert reply.status == 400
+        async with bodies.turn("somebody else"):
+            assert bodies.places.held("somebody else") == 1
+    finally:
+        bodies.places.give(account, mine)
+    assert (await infobip_all.request("GET", "/email/1/logs")).status == 200
+    assert bodies.places.free == PLACES

@@ -53,7 +53,7 @@ class Figures:
     """Resident memory of the largest worker."""
     began_with: int = 0
     lag: float = 0.0
-    """The longest that an event loop did not turn, as the workers themselves say."""
+    """The longest that an event loop did not turn, as the workers measure it: the upper bound of its bucket."""
     died: list[int] = field(default_factory=list)
     """Workers that ended although nobody had asked for it."""
     sent: str = ""
@@ -238,6 +238,7 @@ class Arena:
         """A victim lives before, during and after the block; figures are complete when it has ended."""
         figures = Figures()
         self.ready()
+        before = self._lags()
         victim, watch = Victim(self.demo, figures), Watch(self.demo, figures)
         victim.start()
         watch.start()
@@ -250,12 +251,25 @@ class Arena:
                 victim.stop()
             finally:
                 watch.stop()
-        with suppress(OSError):
-            figures.lag = max(
-                (v for k, v in self.demo.metrics().items() if k.startswith("ekiden_loop_lag_seconds_max")),
-                default=0.0,
-            )
+        figures.lag = max(
+            (bound for bound, count in self._lags().items() if count > before.get(bound, 0)), default=0.0
+        )
         self.ready()
+
+    def _lags(self) -> dict[float, float]:
+        """How many lags there were up to each bound and above the one below; a start has long ones of its own."""
+        found, below = {}, 0.0
+        name = 'ekiden_loop_lag_seconds_bucket{le="'
+        with suppress(OSError):
+            buckets = {
+                float(key.removeprefix(name).rstrip('"}')): count
+                for key, count in self.demo.metrics().items()
+                if key.startswith(name)
+            }
+            for bound, count in sorted(buckets.items()):
+                found[bound] = count - below
+                below = count
+        return found
 
     def ready(self) -> None:
         """All workers there should be take work."""

@@ -6,6 +6,8 @@ import contextlib
 import http.client
 import socket
 import time
+from datetime import UTC, datetime, timedelta
+from json import dumps
 from typing import Any
 
 from arena import Arena, Watch, together
@@ -129,9 +131,44 @@ def refused_uploads(arena: Arena, scale: int, _: Watch) -> str:
     return f"{len(statuses)} uploads of 100 MB that were refused, each with an answer"
 
 
+def pages(arena: Arena, scale: int, _: Watch) -> str:
+    """Lists that are long, asked for on very many connections at once: what they cost is the store and the loop."""
+    domain, made = arena.demo.account["domain"], 5
+    later = (datetime.now(UTC) + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%S.000+00:00")
+    for number in range(made):
+        to = [{"destination": f"{number}-{each}@later.lab.test"} for each in range(1_000)]
+        message = {
+            "sender": f"me@{domain}",
+            "destinations": [{"to": to}],
+            "content": {"subject": "hello", "text": "hello"},
+        }
+        body = {"messages": [message], "options": {"schedule": {"bulkId": "large", "sendAt": later}}}
+        headers = arena.key() | {"Content-Type": "application/json"}
+        assert _post(arena, "/email/4/messages", dumps(body).encode(), headers, "127.0.8.1") == 200
+    paths = ("/email/1/logs?limit=1000", "/email/4/logs?limit=1000", "/email/1/bulks/status?bulkId=large")
+
+    def ask(number: int) -> int:
+        host, port = arena.door("http")
+        source = f"127.0.8.{number % 250 + 2}"
+        connection = http.client.HTTPConnection(host, port, timeout=60, source_address=(source, 0))
+        try:
+            connection.request("GET", paths[number % len(paths)], headers=arena.key())
+            response = connection.getresponse()
+            response.read()
+            return response.status
+        finally:
+            connection.close()
+
+    statuses = together(180 * scale, ask)
+    assert set(statuses) <= {200, 429}, statuses
+    assert statuses.count(200) >= 100, statuses
+    return f"{len(statuses)} long lists at once, {statuses.count(200)} were answered"
+
+
 ROWS: tuple[dict[str, Any], ...] = (
     {"name": "http-headers", "attack": headers},
     {"name": "half-requests", "attack": half_requests, "files": 256},
     {"name": "dear-bodies", "attack": bodies},
+    {"name": "long-lists", "attack": pages, "slowest": 5.0},
     {"name": "refused-uploads", "attack": refused_uploads},
 )

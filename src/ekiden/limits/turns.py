@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterable
 from time import monotonic
-from typing import Final
+from typing import Final, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 TURN: Final = 0.01
 """Seconds of one turn."""
@@ -22,3 +26,13 @@ class Turns:
         if monotonic() >= self._ends:
             await asyncio.sleep(0)
             self._ends = monotonic() + TURN
+
+
+async def in_turns(make: Callable[[R], T], items: Iterable[R]) -> list[T]:
+    """``make`` of each item, with turns for others in between: a page of a list may have a thousand."""
+    turns = Turns()
+    found: list[T] = []
+    for item in items:
+        found.append(make(item))
+        await turns.next()
+    return found

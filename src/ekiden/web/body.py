@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, TypeVar
 
 from litestar import Request
 from litestar.exceptions import ClientException, InternalServerException
 
 from ekiden.limits.memory import LEAST, Memory
+from ekiden.limits.shares import Shares
 from ekiden.limits.turns import Turns
 from ekiden.limits.workshop import Workshop
 from ekiden.web.errors import Incomplete, NoRoom, RequestRefused, TooLarge
@@ -27,6 +28,11 @@ LARGE: Final = 262_144
 """Octets from which on a body is decoded in a thread."""
 PATIENCE: Final = 2.0
 """Seconds that a body waits for memory."""
+PLACES: Final = 6
+"""Lists and changes of what is stored that a worker answers at a time; an account alone has half. The store reads
+over four connections: one account never has all of them."""
+TURN: Final = 30.0
+"""Seconds that a request waits for such a place."""
 _STEP: Final = 1_048_576
 """Octets of memory that a body of unknown length takes at a time."""
 
@@ -40,6 +46,8 @@ class Bodies:
         self.memory = memory or Memory(4 * LEAST)
         self.workshop = workshop or Workshop()
         self.patience = patience
+        self.places = Shares(PLACES)
+        self.turn_patience = TURN
         self.refused: dict[str, int] = {}
         """How many were refused, by the name of the error."""
 
@@ -52,6 +60,19 @@ class Bodies:
             why = type(error).__name__
             self.refused[why] = self.refused.get(why, 0) + 1
             raise
+
+    @asynccontextmanager
+    async def turn(self, key: Hashable) -> AsyncIterator[None]:
+        """A place among those who ask the store for much. Raises ``NoRoom`` when there is none in time."""
+        try:
+            async with asyncio.timeout(self.turn_patience):
+                await self.places.wait(key)
+        except TimeoutError:
+            raise NoRoom from None
+        try:
+            yield
+        finally:
+            self.places.give(key)
 
 
 class Body:

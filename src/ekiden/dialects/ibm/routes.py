@@ -106,6 +106,9 @@ def _handler(services: IbmServices, operation: Operation) -> HTTPRouteHandler:
         with services.bodies.counted():
             call = await open_call(request, services, operation.scope, operation.need)
             with closing(call.body):
-                return await operation.answer(call)
+                if operation.scope != READ:
+                    return await operation.answer(call)
+                async with services.bodies.turn(call.caller.account_id):
+                    return await operation.answer(call)
 
     return handle

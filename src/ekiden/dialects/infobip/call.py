@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _LONGEST_PARAMETER: Final = 512
+_MANY_ROWS: Final = frozenset({"bulks", "suppressions"})
 _SEEN_WITHIN: Final = 60
 _LOOK_EVERY: Final = 0.05
 """Seconds. A change to an account is seen everywhere within two; this waits for three at the most."""
@@ -101,6 +102,11 @@ class Operation:
     need: Need | Callable[[InfobipConfig], Need] = NO_BODY
     platform: bool = False
     error_handler: Callable[[AnyRequest, Exception], Response[bytes]] | None = None
+
+    @property
+    def asks_much(self) -> bool:
+        """Whether it asks the store for what may be much: lists, and changes of very many rows."""
+        return self.scope == READ or self.family in _MANY_ROWS
 
 
 @dataclass(frozen=True, slots=True)

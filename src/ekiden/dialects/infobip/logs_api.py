@@ -19,6 +19,7 @@ from ekiden.dialects.infobip.http import Query, answer
 from ekiden.dialects.infobip.report_formats import PRICE, Platform, platform
 from ekiden.dialects.infobip.status import GENERAL_STATUSES, error_json, states_of, status_json, verdict
 from ekiden.dialects.infobip.times import timestamp
+from ekiden.limits.turns import in_turns
 from ekiden.mime.header import decode_words
 
 
@@ -57,7 +58,7 @@ class _LogV4(msgspec.Struct, omit_defaults=True, kw_only=True):
 async def logs(call: Call) -> Response[bytes]:
     """``/email/1/logs``."""
     _, page = await _page(call, "from", "to", cursors=False)
-    return answer({"results": [_log_v1(entry) for entry in page.entries]})
+    return answer({"results": await in_turns(_log_v1, page.entries)})
 
 
 async def logs_v4(call: Call) -> Response[bytes]:
@@ -65,7 +66,7 @@ async def logs_v4(call: Call) -> Response[bytes]:
     limit, page = await _page(call, "sender", "destination", cursors=True)
     return answer(
         {
-            "results": [_log_v4(entry) for entry in page.entries],
+            "results": await in_turns(_log_v4, page.entries),
             "cursor": {"limit": limit, "nextCursor": page.cursor},
         }
     )

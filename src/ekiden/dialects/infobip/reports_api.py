@@ -18,6 +18,7 @@ from ekiden.dialects.infobip.call import Call
 from ekiden.dialects.infobip.fields import Checks
 from ekiden.dialects.infobip.http import Query, answer
 from ekiden.dialects.infobip.report_formats import report_v1, report_v4, reportable
+from ekiden.limits.turns import in_turns
 from ekiden.notify.reports import ReportFilter
 
 
@@ -44,4 +45,4 @@ async def _reports(call: Call, entry: Callable[[Happening], Any]) -> Response[by
     limit = query.limit()
     checks.done()
     found = await call.services.reports.fetch(call.account_id, await call.reports_endpoint(), wanted, limit)
-    return answer({"results": [entry(happening) for happening in found if reportable(happening)]})
+    return answer({"results": await in_turns(entry, filter(reportable, found))})

@@ -66,6 +66,9 @@ def _handler(services: InfobipServices, operation: Operation) -> HTTPRouteHandle
         with services.bodies.counted():
             call = await open_call(request, services, operation)
             with closing(call.body):
-                return await operation.answer(call)
+                if not operation.asks_much:
+                    return await operation.answer(call)
+                async with services.bodies.turn(call.account_id):
+                    return await operation.answer(call)
 
     return handle

@@ -24,7 +24,7 @@ from ekiden.dialects.infobip.http import Query, answer, empty
 from ekiden.dialects.infobip.paging import read_page
 from ekiden.dialects.infobip.times import timestamp_z
 from ekiden.domains.errors import DomainsError
-from ekiden.limits.turns import Turns
+from ekiden.limits.turns import Turns, in_turns
 from ekiden.web.need import Need
 
 SIZE: Final = 100
@@ -85,7 +85,7 @@ async def list_suppressions(call: Call) -> Response[bytes]:
         offset=wanted.offset,
         limit=wanted.size,
     )
-    return answer({"results": [_suppression_json(row) for row in found], "paging": wanted.short()})
+    return answer({"results": await in_turns(_suppression_json, found), "paging": wanted.short()})
 
 
 async def add_suppressions(call: Call) -> Response[bytes]:

@@ -29,6 +29,7 @@ from ekiden.dialects.infobip.fields import Checks
 from ekiden.dialects.infobip.http import Query, answer
 from ekiden.dialects.infobip.report_formats import xml_text
 from ekiden.dialects.infobip.times import timestamp_z
+from ekiden.limits.turns import in_turns
 from ekiden.web.need import Need
 
 MANY: Final = Need(16 * 1_048_576, 2 * MAX_DESTINATIONS + 1_000, 4)
@@ -156,7 +157,7 @@ async def results(call: Call) -> Response[bytes]:
     page = await call.services.check_requests.results(wanted, cursor, size)
     return answer(
         {
-            "results": [_result(item) for item in page.items],
+            "results": await in_turns(_result, page.items),
             "paging": {"size": size, "previousCursor": page.previous, "nextCursor": page.next},
         }
     )
