@@ -123,8 +123,8 @@ async def _insert(connection: Any, rows: Rows) -> None:
         for name, found in filled:
             for start in range(0, len(found), _FEW):
                 await asyncio.sleep(0)  # what the server answers at once would let nobody else run
-                piece = zip(*found[start : start + _FEW], strict=True)
-                await connection.execute(_insert_sql((name,)), *piece)
+                columns = _columns(found[start : start + _FEW])
+                await connection.execute(_insert_sql((name,)), *columns)
     elif filled:
         values = [column for _, found in filled for column in zip(*found, strict=True)]
         await connection.execute(_insert_sql(tuple(name for name, _ in filled)), *values)
