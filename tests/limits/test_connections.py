@@ -72,6 +72,23 @@ def test_a_newcomer_takes_the_place_of_who_has_proven_nothing_for_longest() -> N
     assert door.counts.of == {"pushed out": 2, "refused": 1}
 
 
+def test_when_the_system_has_no_descriptor_left_those_who_have_proven_nothing_make_room() -> None:
+    """However many places there are: a lower limit may come while we run."""
+    door = Door(100, 100)
+    proven = door.enter("a", "proven")
+    assert proven
+    proven.settle()
+    for number in range(12):
+        assert door.enter(f"b{number}", f"silent {number}")
+    assert door.connections.shed(5) == 5
+    assert door.cut == [f"silent {number}" for number in range(5)]
+    assert door.connections.shed(100) == 7
+    assert door.connections.shed() == 0
+    assert "proven" not in door.cut
+    assert door.connections.open == 1
+    assert door.counts.of["pushed out"] == 12
+
+
 def test_a_flood_pushes_out_its_own_and_nobody_who_has_logged_in() -> None:
     door = Door(10, 10)
     victims = [door.enter(f"victim {number}") for number in range(5)]

@@ -108,6 +108,27 @@ def test_more_silent_connections_than_descriptors(serving: Any, eventually: Even
     assert serving.stop() == 0
 
 
+def test_descriptors_that_are_taken_from_a_running_worker(serving: Any, eventually: Eventually) -> None:
+    """Silent connections hold all that are left. They make room, minutes before anything would end them."""
+    facts = serving.start()
+    submission = tuple(facts["smtp"]["submission"][0])
+    (worker,) = serving.workers()
+    with contextlib.ExitStack() as stack:
+        for number in range(200):
+            made = silent(submission, f"127.0.100.{1 + number // 10}")
+            assert made is not None
+            stack.callback(made.close)
+        eventually(lambda: serving.metric("ekiden_smtp_connections") == 200, "the crowd")
+        used = {int(each.name) for each in Path(f"/proc/{worker}/fd").iterdir()}
+        held = min(set(range(len(used) + 1)) - used)
+        hard = resource.prlimit(worker, resource.RLIMIT_NOFILE)[1]
+        resource.prlimit(worker, resource.RLIMIT_NOFILE, (held, hard))
+        eventually(lambda: submit_greeting(list(submission), "127.0.200.1"), "service for the victim")
+        assert serving.metric("ekiden_accept_paused_total") > 0
+        assert serving.workers() == [worker]
+    assert serving.stop() == 0
+
+
 @pytest.mark.parametrize("loop", ["submission", "submissions"])
 def test_a_stopped_worker_is_replaced_and_its_port_answers(serving: Any, eventually: Eventually, loop: str) -> None:
     serving.settings["workers"] |= {"lease": "15s", "hang_timeout": "2s"}

@@ -10,9 +10,12 @@ more than its share of them (``limits.shares``); what it has beyond that is on s
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Protocol
+from typing import Final, Protocol
 
 from ekiden.limits.shares import Shares
+
+SHED: Final = 8
+"""Connections that make room at once when descriptors run out."""
 
 
 class ConnectionCounts(Protocol):
@@ -163,6 +166,17 @@ class Connections:
         """Push out the oldest that has proven nothing. Who has connections already makes nobody go."""
         if not trusted and self._addresses.get(key):
             return False
+        return self._push_out()
+
+    def shed(self, most: int = SHED) -> int:
+        """Push out up to ``most`` that have proven nothing, the oldest first: the system has no descriptor left for
+        newcomers, however many places there are. How many they were."""
+        shed = 0
+        while shed < most and self._push_out():
+            shed += 1
+        return shed
+
+    def _push_out(self) -> bool:
         place = next(iter(self._waiting), None)
         if place is None:
             return False

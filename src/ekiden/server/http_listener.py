@@ -106,11 +106,17 @@ class HttpServer:
     async def start(self) -> None:
         self.loop = asyncio.get_running_loop()
         for listening in self._sockets:
-            acceptor = Acceptor(listening, self._accepted, name="http", paused=self._paused)
+            acceptor = Acceptor(listening, self._accepted, name="http", paused=self._exhausted)
             self._acceptors.append(acceptor)
             acceptor.start()
         self._checked = self.loop.time()
         self._tick()
+
+    def _exhausted(self) -> None:
+        """No descriptor is left. Whoever has proven nothing makes room."""
+        self.admission.places.shed()
+        if self._paused is not None:
+            self._paused()
 
     async def stop(self) -> None:
         """Finish the requests at hand, then close."""

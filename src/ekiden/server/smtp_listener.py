@@ -144,7 +144,7 @@ class SmtpListener:
                     raise OSError(error.errno, f"cannot listen on {text}: {error.strerror}") from None
             self.addresses = tuple(ListenAddress(*bound.getsockname()[:2]) for bound in self._sockets)
             for bound in self._sockets:
-                acceptor = Acceptor(bound, self._accepted, name=self.spec.name, paused=self._paused)
+                acceptor = Acceptor(bound, self._accepted, name=self.spec.name, paused=self._exhausted)
                 self._acceptors.append(acceptor)
                 acceptor.start()
         except BaseException:
@@ -155,6 +155,12 @@ class SmtpListener:
     def reload(self, tls: ServerTls | None) -> None:
         """Use these certificates for handshakes from now on."""
         self._shared.tls = tls
+
+    def _exhausted(self) -> None:
+        """No descriptor is left. Whoever has proven nothing makes room."""
+        self.admission.places.shed()
+        if self._paused is not None:
+            self._paused()
 
     async def drain(self, timeout: float) -> None:
         """Accept no more; 421 to idle sessions; what is being received or stored may end within ``timeout``."""
