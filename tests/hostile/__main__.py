@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "road"))
 
-from arena import percentile
+from arena import Impossible, percentile
 from scenarios import SCENARIOS, run
 
 
@@ -21,12 +21,18 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help="only these scenarios")
     options = parser.parse_args()
     chosen = [scenario for scenario in SCENARIOS if not options.names or scenario.name in options.names]
-    print("| scenario | what was sent | p50 | p99 | worst | delivered p99 | HTTP p99 | grew | loop lag | verdict |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    head = ("scenario", "what was sent", "p50", "p99", "worst", "delivered p99", "HTTP p99")
+    head += ("refused", "again", "grew", "loop lag", "verdict")
+    for cells in (head, ["---"] * len(head)):
+        print(f"| {' | '.join(cells)} |")
     bad = 0
     for scenario in chosen:
         for store in scenario.stores:
-            figures = run(scenario, store, options.scale)
+            try:
+                figures = run(scenario, store, options.scale)
+            except Impossible as reason:
+                print(f"| {scenario.name} ({store}) | not here: {reason} |" + " |" * 10, flush=True)
+                continue
             wrong = scenario.verdict(figures)
             bad += bool(wrong)
             seconds = [
@@ -39,6 +45,7 @@ def main() -> int:
             print(
                 f"| {scenario.name} ({store}) | {figures.sent} | "
                 + " | ".join(f"{value:.3f} s" for value in seconds)
+                + f" | {len(figures.refusals)} + {len(figures.failures)} | {figures.duplicates}"
                 + f" | {figures.growth >> 20} MiB | {figures.lag:.2f} s | {'; '.join(wrong) or 'served'} |",
                 flush=True,
             )

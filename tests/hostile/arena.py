@@ -7,12 +7,16 @@ an attack does to it is all that counts: answers, mail that arrives, workers tha
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import resource
+import signal
 import smtplib
 import threading
 import time
+import tomllib
 import urllib.parse
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -21,6 +25,8 @@ from typing import Any
 
 from demo_process import PATIENCE, Demo, wait_for
 
+from ekiden.server.config_write import write_toml
+
 VICTIM = "127.0.0.77"
 """Where the victim comes from; attackers come from elsewhere."""
 DOMAIN = "neighbour.lab.test"
@@ -28,6 +34,10 @@ DOMAIN = "neighbour.lab.test"
 BUDGET = 134_217_728
 """Octets that a worker may take for others' contents and requests."""
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class Impossible(Exception):
+    """This machine does not allow what a scenario needs; says why."""
 
 
 def percentile(values: list[float], part: float) -> float:
@@ -46,9 +56,16 @@ class Figures:
     """Answers of HTTP."""
     delivered: list[float] = field(default_factory=list)
     """From the 250 to the recipient's server."""
+    refusals: list[str] = field(default_factory=list)
+    """When it was told to try again (4xx, 429, 503), with a reason; with the time since it began."""
+    told: list[float] = field(default_factory=list)
+    """How long it took to say so."""
     failures: list[str] = field(default_factory=list)
-    """What the victim was refused, with the time since the attack began."""
+    """Everything else that went wrong for the victim: no answer, a connection that broke, a refusal for good."""
     lost: int = 0
+    """Acknowledged messages that did not arrive."""
+    duplicates: int = 0
+    """Times that one arrived more often than once."""
     peak: int = 0
     """Resident memory of the largest worker."""
     began_with: int = 0
@@ -88,18 +105,18 @@ class Victim:
         for thread in self._threads:
             thread.join(patience * 2)
             assert not thread.is_alive()
-        arrived: dict[str, float] = {}
+        arrived: dict[str, list[float]] = {}
         deadline = time.monotonic() + patience
         while self._acknowledged.keys() - arrived.keys() and time.monotonic() < deadline:
-            arrived = {
-                to: mail["at"] / 1000
-                for mail in self._demo.get(f"{self._demo.facts['lab']}/mail?to=@{DOMAIN}")
-                for to in mail["to"]
-            }
+            arrived = {}
+            for mail in self._demo.get(f"{self._demo.facts['lab']}/mail?to=@{DOMAIN}"):
+                for to in mail["to"]:
+                    arrived.setdefault(to, []).append(mail["at"] / 1000)
             time.sleep(0.1)
         self._figures.lost = len(self._acknowledged.keys() - arrived.keys())
+        self._figures.duplicates = sum(len(times) - 1 for to, times in arrived.items() if to in self._acknowledged)
         self._figures.delivered = [
-            max(0.0, arrived[to] - at) for to, at in self._acknowledged.items() if to in arrived
+            max(0.0, min(arrived[to]) - at) for to, at in self._acknowledged.items() if to in arrived
         ]
 
     def _send(self) -> None:
@@ -113,8 +130,14 @@ class Victim:
             try:
                 if client is None:
                     client = self._login()
-                self._demo.send(client, [recipient], b"Subject: hello\r\n\r\nHello\r\n", f"me@{DOMAIN}")
-            except (OSError, smtplib.SMTPException, AssertionError) as error:
+                _submit(client, recipient)
+            except smtplib.SMTPResponseException as error:
+                reason = error.smtp_error.decode() if isinstance(error.smtp_error, bytes) else error.smtp_error
+                self._refused("SMTP", error.smtp_code, reason, 400 <= error.smtp_code < 500, began)
+                if client is not None:
+                    client.close()
+                client = None
+            except (OSError, smtplib.SMTPException) as error:
                 self._failed("SMTP", error)
                 if client is not None:
                     client.close()
@@ -153,19 +176,40 @@ class Victim:
                 connection.request("GET", "/email/1/logs?limit=1", headers=headers)
                 response = connection.getresponse()
                 body = response.read()
-                if response.status != 200:
-                    raise OSError(f"{response.status} {body[:200]!r}")
             except (OSError, http.client.HTTPException) as error:
                 self._failed("HTTP", error)
             else:
-                self._figures.asked.append(time.monotonic() - began)
+                if response.status == 200:
+                    self._figures.asked.append(time.monotonic() - began)
+                else:
+                    passing = response.status in (429, 503)
+                    self._refused("HTTP", response.status, body.decode("utf-8", "replace"), passing, began)
             finally:
                 connection.close()
             self._stop.wait(self._every)
 
+    def _refused(self, what: str, code: int, reason: str, passing: bool, began: float) -> None:
+        """A refusal that says to try again, and why, is one; any other is a failure."""
+        text = f"{time.monotonic() - self._began:.1f} s {what}: {code} {reason}"[:300]
+        if passing and len(reason.split()) > 2:
+            self._figures.told.append(time.monotonic() - began)
+            self._figures.refusals.append(text)
+        else:
+            self._figures.failures.append(text)
+
     def _failed(self, what: str, error: BaseException) -> None:
         at = time.monotonic() - self._began
         self._figures.failures.append(f"{at:.1f} s {what}: {type(error).__name__}: {error}"[:300])
+
+
+def _submit(client: smtplib.SMTP, recipient: str) -> None:
+    """Raises ``SMTPResponseException`` with whatever else than 250 it was answered."""
+    for code, reply in (client.mail(f"me@{DOMAIN}"), client.rcpt(recipient)):
+        if code != 250:
+            raise smtplib.SMTPResponseException(code, reply)
+    code, reply = client.data(b"Subject: hello\r\n\r\nHello\r\n")
+    if code != 250:
+        raise smtplib.SMTPResponseException(code, reply)
 
 
 class Watch:
@@ -173,7 +217,7 @@ class Watch:
 
     def __init__(self, demo: Demo, figures: Figures) -> None:
         self._demo = demo
-        self._figures = figures
+        self.figures = figures
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._known = set(demo.workers())
@@ -188,8 +232,24 @@ class Watch:
         self._stop.set()
         self._thread.join(PATIENCE)
 
+    def served(self, within: float) -> float:
+        """Seconds until the victim has submitted and asked anew, and was not refused for a while; not more than
+        ``within``."""
+        figures = self.figures
+        began = time.monotonic()
+        submitted, asked, refused = len(figures.submitted), len(figures.asked), len(figures.refusals)
+
+        def is_served() -> bool:
+            nonlocal submitted, asked, refused
+            if len(figures.refusals) > refused:
+                submitted, asked, refused = len(figures.submitted), len(figures.asked), len(figures.refusals)
+            return len(figures.submitted) > submitted + 1 and len(figures.asked) > asked + 1
+
+        wait_for(is_served, "a victim that is served again", within)
+        return time.monotonic() - began
+
     def _run(self) -> None:
-        figures = self._figures
+        figures = self.figures
         while True:
             living = set(self._demo.workers())
             figures.died += sorted(self._known - living - self.ended_by_us)
@@ -210,13 +270,24 @@ def _resident(pid: int) -> int:
 class Arena:
     """A demo with two accounts: ``demo``, whose credentials the attackers have, and the victim's."""
 
-    def __init__(self, *, store: str = "sqlite", workers: int = 2, files: int = 0, **settings: str) -> None:
-        """``files``: the most descriptors that a process may have; ``settings``: EKIDEN_… without its prefix."""
+    def __init__(
+        self,
+        *,
+        store: str = "sqlite",
+        workers: int = 2,
+        files: int = 0,
+        directory: Path | None = None,
+        **settings: str,
+    ) -> None:
+        """``files``: the most descriptors that a process may have; ``directory``: where all its files are, else a
+        temporary one; ``settings``: EKIDEN_… without its prefix."""
         # A small budget of memory, so that attacks come to its end.
         settings = {"WORKERS__MEMORY": str(BUDGET), **settings}
         environment = {f"EKIDEN_{name}": value for name, value in settings.items()}
         with _descriptors(files):
-            self.demo = Demo("--workers", str(workers), "--store", store, environment=environment)
+            self.demo = Demo(
+                "--workers", str(workers), "--store", store, environment=environment, directory=directory
+            )
         try:
             self.demo.run("account", "create", "neighbour", "--senders", "any")
             password = self.demo.run("credential", "password", "create", "neighbour")
@@ -283,6 +354,22 @@ class Arena:
 
     # what several attacks need
 
+    @property
+    def directory(self) -> Path:
+        """Where the platform's files are."""
+        return Path(self.demo.facts["config"]).parent
+
+    def restart(self, change: Callable[[dict[str, Any]], None]) -> None:
+        """Start the platform with another configuration: ``change`` gets what ``ekiden.toml`` says."""
+        config = Path(self.demo.facts["config"])
+        settings = tomllib.loads(config.read_text())
+        change(settings)
+        config.write_text(write_toml(settings))
+        before = self.demo.supervisor()
+        os.kill(before, signal.SIGTERM)
+        wait_for(lambda: self.demo.supervisor() not in (0, before), "another supervisor")
+        self.ready()
+
     def door(self, name: str) -> tuple[str, int]:
         """Where ``starttls``, ``tls`` or ``http`` listens."""
         if name == "http":
@@ -302,6 +389,27 @@ class Arena:
     def key(self) -> dict[str, str]:
         """Header fields of a request with the attackers' API key."""
         return {"Authorization": f"App {self.demo.account['api_key']}"}
+
+    def message(self, recipient: str, key: dict[str, str], domain: str, url: str) -> None:
+        """Over HTTP, from ``me@domain``, with news of its delivery told at ``url``."""
+        body = {
+            "messages": [
+                {
+                    "sender": f"me@{domain}",
+                    "destinations": [{"to": [{"destination": recipient}]}],
+                    "content": {"subject": "x", "text": "x"},
+                    "webhooks": {"delivery": {"url": url}},
+                }
+            ]
+        }
+        request = urllib.request.Request(
+            self.demo.facts["http"] + "/email/4/messages",
+            json.dumps(body).encode(),
+            {"Content-Type": "application/json", **key},
+            method="POST",
+        )
+        with urllib.request.urlopen(request, timeout=PATIENCE) as response:
+            assert response.status == 200
 
     def log(self) -> list[dict[str, Any]]:
         return self.demo.log()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import contextlib
 import http.client
+import smtplib
 import socket
 import ssl
+import threading
 import time
 from typing import Any
 
@@ -60,7 +62,58 @@ def guesses(arena: Arena, scale: int, _: Watch) -> str:
     return f"{done} guesses from {60 * scale} connections, {lines} lines in the log"
 
 
+def changed_password(arena: Arena, scale: int, _: Watch) -> str:
+    """Row 13: sessions of the old password send without a pause, and are refused once there is another one."""
+    demo = arena.demo
+    slowest = 0.0
+    count = 8
+
+    for _round in range(scale):
+        changed = threading.Event()
+
+        def send(number: int, changed: threading.Event = changed) -> float:
+            """Seconds from the change until the first refusal."""
+            client = arena.login(f"127.0.10.{number + 1}")
+            at = 0.0
+            try:
+                while not at or time.monotonic() - at < 20:
+                    at = at or (time.monotonic() if changed.is_set() else 0.0)
+                    code, _reply = client.mail(f"me@{demo.account['domain']}")
+                    if code == 250:
+                        client.rcpt("a@accept.lab.test")
+                        code, _reply = client.data(b"Subject: x\r\n\r\nx\r\n")
+                    if code != 250:
+                        assert at, "it was refused although nothing had changed"
+                        assert code // 100 in (4, 5), code
+                        return time.monotonic() - at
+                    time.sleep(0.05)
+            except smtplib.SMTPServerDisconnected:
+                assert at, "it was cut off although nothing had changed"
+                return time.monotonic() - at
+            finally:
+                client.close()
+            raise AssertionError("the old password's session goes on sending")
+
+        def change(changed: threading.Event = changed) -> None:
+            time.sleep(2)
+            made = demo.run("credential", "password", "create", "demo", demo.account["username"])
+            # From here on, whatever the command took after its commit: the old one counts for two seconds at most.
+            changed.set()
+            demo.account["password"] = made["password"]
+
+        changing = threading.Thread(target=change)
+        changing.start()
+        waited = together(count, send)
+        changing.join()
+        assert all(isinstance(seconds, float) for seconds in waited), waited
+        slowest = max(slowest, *waited)
+        assert slowest < 5, f"the old password was good for {slowest:.1f} s"
+        arena.login().close()
+    return f"{scale} changes with {count} sessions that send; the last old one refused after {slowest:.1f} s"
+
+
 ROWS: tuple[dict[str, Any], ...] = (
     {"name": "wrong-keys-beside-the-victim", "attack": wrong_keys_beside},
+    {"name": "changed-password", "attack": changed_password},
     {"name": "guesses-from-everywhere", "attack": guesses, "slowest": 20.0},
 )

@@ -37,6 +37,13 @@ def stopped_workers(arena: Arena, scale: int, watch: Watch) -> str:
 
 
 ROWS: tuple[dict[str, Any], ...] = (
-    {"name": "reloads", "attack": reloads, "slowest": 15.0, "refusals": 60},
-    {"name": "stopped-workers", "attack": stopped_workers, "slowest": 30.0, "refusals": 60},
+    {"name": "reloads", "attack": reloads, "slowest": 15.0, "refusals": 60, "failures": 60},
+    {
+        "name": "stopped-workers",
+        "attack": stopped_workers,
+        "slowest": 30.0,
+        "refusals": 60,
+        "failures": 60,
+        "duplicates": 5,
+    },
 )

@@ -9,7 +9,7 @@ import ssl
 import time
 from typing import Any
 
-from arena import Arena, Watch, together
+from arena import Arena, Impossible, Watch, together
 
 CRLF = b"\r\n"
 
@@ -42,6 +42,50 @@ def silent_connections(arena: Arena, scale: int, _: Watch) -> str:
         for client in made:
             client.close()
     return f"{len(made)} silent connections to 3 listeners, 256 descriptors a process"
+
+
+def listen_on_ipv6(arena: Arena) -> None:
+    """Every listener at the same port of ::1, too."""
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError as error:
+        raise Impossible(f"there is no IPv6 here: {error}") from error
+
+    def change(settings: dict[str, Any]) -> None:
+        for listener in (*settings["listeners"], settings["http"]):
+            (address,) = listener["addresses"]
+            listener["addresses"] = [address, f"[::1]:{address.rpartition(':')[2]}"]
+
+    arena.restart(change)
+
+
+def silent_connections_ipv6(arena: Arena, scale: int, _: Watch) -> str:
+    """Row 2: one IPv6 network has more silent connections than there are descriptors, and comes again at once."""
+    made: list[socket.socket] = []
+    total = 0
+    try:
+        until = time.monotonic() + 8
+        while time.monotonic() < until:
+            for door in ("starttls", "tls", "http"):
+                for _number in range(100 * scale):
+                    client = socket.socket(socket.AF_INET6)
+                    client.settimeout(5)
+                    try:
+                        client.connect(("::1", arena.door(door)[1]))
+                    except OSError:
+                        client.close()
+                        continue
+                    total += 1
+                    made.append(client)
+            time.sleep(0.2)
+            while len(made) > 1_500 * scale:
+                made.pop(0).close()
+        assert total > 500, total
+    finally:
+        for client in made:
+            client.close()
+    return f"{total} silent connections from ::1 to 3 listeners, 256 descriptors a process"
 
 
 def headers(arena: Arena, scale: int, _: Watch) -> str:
@@ -183,6 +227,12 @@ def large_contents(arena: Arena, scale: int, _: Watch) -> str:
 
 ROWS: tuple[dict[str, Any], ...] = (
     {"name": "silent-connections", "attack": silent_connections, "files": 256},
+    {
+        "name": "silent-connections-ipv6",
+        "attack": silent_connections_ipv6,
+        "prepare": listen_on_ipv6,
+        "files": 256,
+    },
     {"name": "huge-headers", "attack": headers},
     {"name": "chunks-that-drip", "attack": chunks_that_drip},
     {"name": "commands-by-the-megabyte", "attack": commands},

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
 from typing import Any
@@ -18,6 +20,8 @@ class Peers:
     def __init__(self) -> None:
         self.connections = 0
         self.open = 0
+        self.answered: Counter[int] = Counter()
+        """By status, what ``answering`` has answered."""
         self._servers: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
@@ -38,8 +42,10 @@ class Peers:
     def _run(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE)
 
-    def listen(self, serve: Serve, port: int = 0) -> tuple[str, int]:
-        """An address; with a ``port`` on a loopback address of its own."""
+    def listen(self, serve: Serve, port: int = 0, host: str = "") -> tuple[str, int]:
+        """An address; with a ``port`` on a loopback address of its own, unless ``host`` says where."""
+        if host:
+            return self._run(self._listen(host, port, serve))  # type: ignore[no-any-return]
         if not port:
             return self._run(self._listen("127.0.0.1", 0, serve))  # type: ignore[no-any-return]
         for number in range(1, 250):
@@ -94,6 +100,20 @@ def endless(piece: bytes, pause: float = 0.0, begins: bytes = b"", most: int = 1
                 await asyncio.sleep(pause)
         finally:
             reading.cancel()
+
+    return serve
+
+
+def answering(peers: Peers, status: int) -> Serve:
+    """A receiver of HTTP that answers each request with ``status``, and closes."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+        await reader.readexactly(int(length[1]) if length else 0)
+        writer.write(b"HTTP/1.1 %d x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" % status)
+        await writer.drain()
+        peers.answered[status] += 1
 
     return serve
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import attacks_delivery
 import attacks_http
 import attacks_logins
 import attacks_process
 import attacks_smtp
+import attacks_store
 from arena import BUDGET, Arena, Figures, Watch
 
 
@@ -21,11 +24,20 @@ class Scenario:
     attack: Callable[[Arena, int, Watch], str]
     settings: dict[str, str] = field(default_factory=dict)
     files: int = 0
+    workers: int = 2
+    place: Callable[[], AbstractContextManager[Path | None]] = nullcontext
+    """Where the platform's files are. Raises ``arena.Impossible``."""
+    prepare: Callable[[Arena], None] | None = None
+    """Before the victim begins."""
     stores: tuple[str, ...] = ("sqlite",)
     slowest: float = 10.0
     """Seconds that the victim's slowest submission may take in the suite; workers that hang are replaced first."""
     refusals: int = 0
-    """How often the victim may be told to try again: only where a process is missing meanwhile."""
+    """How often the victim may be told to try again: only where a process or the store is missing meanwhile."""
+    failures: int = 0
+    """How often it may have no answer: only where processes are killed that have its connections."""
+    duplicates: int = 0
+    """How many of its messages may arrive twice: attempts under way when their worker or the store goes away."""
     growth: int = 2 * BUDGET
     """Octets that a worker may grow: what its budget counts is copied once on its way."""
 
@@ -36,14 +48,19 @@ class Scenario:
             wrong.append(f"workers ended: {figures.died}")
         if figures.lost:
             wrong.append(f"{figures.lost} acknowledged messages did not arrive")
-        if len(figures.failures) > self.refusals:
-            wrong.append(f"the victim was refused {len(figures.failures)} times: {figures.failures[:5]}")
+        if figures.duplicates > self.duplicates:
+            wrong.append(f"{figures.duplicates} messages arrived again")
+        if len(figures.refusals) > self.refusals:
+            wrong.append(f"the victim was refused {len(figures.refusals)} times: {figures.refusals[:5]}")
+        if len(figures.failures) > self.failures:
+            wrong.append(f"the victim failed {len(figures.failures)} times: {figures.failures[:5]}")
         if not figures.submitted or not figures.asked or not figures.delivered:
             wrong.append("the victim was not served at all")
         for what, seconds in (
             ("submission", figures.submitted),
             ("answer over HTTP", figures.asked),
             ("delivery", figures.delivered),
+            ("refusal", figures.told),
         ):
             if seconds and max(seconds) > self.slowest:
                 wrong.append(f"the victim's slowest {what} took {max(seconds):.1f} s")
@@ -58,16 +75,26 @@ SCENARIOS: tuple[Scenario, ...] = (
     *(Scenario(**row) for row in attacks_logins.ROWS),
     *(Scenario(**row) for row in attacks_delivery.ROWS),
     *(Scenario(**row) for row in attacks_process.ROWS),
+    *(Scenario(**row) for row in attacks_store.ROWS),
 )
 
 
 def run(scenario: Scenario, store: str, scale: int) -> Figures:
     """In an arena of its own."""
-    arena = Arena(store=store, files=scenario.files, **scenario.settings)
-    try:
-        with arena.watched() as (figures, watch):
-            figures.sent = scenario.attack(arena, scale, watch)
-    finally:
-        status = arena.close()
+    with scenario.place() as directory:
+        arena = Arena(
+            store=store,
+            files=scenario.files,
+            workers=scenario.workers,
+            directory=directory,
+            **scenario.settings,
+        )
+        try:
+            if scenario.prepare is not None:
+                scenario.prepare(arena)
+            with arena.watched() as (figures, watch):
+                figures.sent = scenario.attack(arena, scale, watch)
+        finally:
+            status = arena.close()
     assert status == 0
     return figures

@@ -27,8 +27,9 @@ FileOption = Annotated[
     typer.Option("--file", "-f", help="Addresses in a file, one a line; - is standard input.", show_default=False),
 ]
 
-_BATCH: Final = 10_000
-"""Addresses of a file in one transaction."""
+_BATCH: Final = 500
+"""Addresses of a file in one transaction. Nobody else writes meanwhile on SQLite, and 10,000 take two seconds on a
+machine that is busy."""
 
 
 def suppression_json(item: Suppression, account: str) -> dict[str, Any]:
