@@ -26,7 +26,7 @@ from ekiden.store import tables as t
 from ekiden.store.api import Store, StoreUnavailable
 from ekiden.store.embedded import EmbeddedPostgres
 from ekiden.store.open import open_store
-from ekiden.store.postgresql_connect import broken, never_sent
+from ekiden.store.postgresql_connect import COLD_TIMEOUT, broken, never_sent
 
 PATIENCE = 30.0  # seconds; only reached when something is broken
 
@@ -257,6 +257,31 @@ async def test_a_server_that_was_killed_and_is_back(tmp_path: Path) -> None:
         server.start()
         await use_everything(store, maker, worker)
         assert store.counters.failures == 0
+        await store.close()
+
+
+async def test_a_server_that_stands_still_is_noticed_by_who_reads(tmp_path: Path) -> None:
+    """Long before a statement would be given up."""
+    with EmbeddedPostgres(tmp_path / "pg", durable=False) as server:
+        store = await open_store(server.url(), migrate=True)
+        async with store.read() as connection:
+            await connection.execute(select(func.count()).select_from(t.message))
+        main = int((server.directory / "data" / "postmaster.pid").read_text().split("\n")[0])
+        below = (await asyncio.to_thread(Path(f"/proc/{main}/task/{main}/children").read_text)).split()
+        pids = [main, *map(int, below)]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            began = asyncio.get_running_loop().time()
+            with pytest.raises(StoreUnavailable):
+                async with store.read() as connection:
+                    await connection.execute(select(func.count()).select_from(t.message))
+            assert asyncio.get_running_loop().time() - began < COLD_TIMEOUT * 0.75
+        finally:
+            for pid in reversed(pids):
+                os.kill(pid, signal.SIGCONT)
+        async with store.read() as connection:
+            assert await connection.scalar(select(func.count()).select_from(t.message)) == 0
         await store.close()
 
 

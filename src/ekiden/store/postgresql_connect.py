@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
@@ -18,6 +19,7 @@ CONNECT_TIMEOUT = 10.0  # seconds
 COMMAND_TIMEOUT = 30.0  # seconds; on the hot path, for a server that has silently gone
 COLD_TIMEOUT = 60.0  # seconds for a statement of everything rare, some of which reads a lot
 POOL_TIMEOUT = 10.0  # seconds to wait for a connection while others have all of them
+ANSWER_TIMEOUT = 10.0  # seconds for all of it: waiting, connecting, and an answer that says the server is there
 _POOLED = 4  # connections of the cold engine
 
 # The server as a whole: gone, going, coming, full, read-only, out of room; or a conflict that passes.
@@ -147,12 +149,14 @@ async def writing(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 
 
 async def _checked_out(engine: AsyncEngine, stack: AsyncExitStack) -> AsyncConnection:
-    """A connection that has just answered. Those that were ended while they were idle are replaced, all of them if
+    """A connection that has just answered; a server that stands still is noticed here, since statements may take
+    their time. Raises ``TimeoutError``. Those that were ended while they were idle are replaced, all of them if
     need be: SQLAlchemy does it for what the driver knows to be closed, but not a moment before."""
-    for _ in range(_POOLED):
-        try:
-            return await stack.enter_async_context(engine.connect())
-        except asyncpg.InternalClientError as error:
-            if not never_sent(error):
-                raise
-    return await stack.enter_async_context(engine.connect())
+    async with asyncio.timeout(ANSWER_TIMEOUT):
+        for _ in range(_POOLED):
+            try:
+                return await stack.enter_async_context(engine.connect())
+            except asyncpg.InternalClientError as error:
+                if not never_sent(error):
+                    raise
+        return await stack.enter_async_context(engine.connect())
