@@ -79,10 +79,14 @@ class Notifier:
         except BadAddress:
             return None
         reported: list[tuple[Outcome, Action]] = []
+        told: Collection[int] | None = None
         for outcome in outcomes:
             action = self._action(message, outcome, dsn_passed_on)
-            if action is Action.DELAYED and await self._was_told(outcome.delivery):
-                continue
+            if action is Action.DELAYED:
+                if told is None:
+                    told = await self._told(message)
+                if outcome.delivery.number in told:
+                    continue
             if action is not None:
                 reported.append((outcome, action))
         if not reported:
@@ -107,7 +111,7 @@ class Notifier:
             original_message_id=message.header_id,
         )
         for outcome, action in reported:
-            told = Event(
+            notified = Event(
                 message.account_id,
                 message.id,
                 outcome.delivery.number,
@@ -115,7 +119,7 @@ class Notifier:
                 now,
                 {"dsn": text_id, "action": action.value},
             )
-            outcome.events = [*outcome.events, told]
+            outcome.events = [*outcome.events, notified]
         return self._queue(message, sender.domain, dsn_id, header_id, build_report(report), now, reported[0][1])
 
     def _queue(
@@ -165,15 +169,18 @@ class Notifier:
             will_retry_until=delivery.message.expires_at,
         )
 
-    async def _was_told(self, delivery: Delivery) -> bool:
-        """Whether an earlier attempt has sent the notice of delay: it is sent once."""
-        message = delivery.message
-        query = select(event_table.c.data).where(
+    async def _told(self, message: Message) -> set[int]:
+        """Numbers of the recipients of whom the notice of delay has been sent before: it is sent once.
+
+        Asked once for all recipients: one by one, each look would go through the events of all of them, while the
+        outcomes of everybody's deliveries wait.
+        """
+        query = select(event_table.c.recipient_number, event_table.c.data).where(
             event_table.c.account_id == message.account_id,
             event_table.c.message_id == message.id,
-            event_table.c.recipient_number == delivery.number,
             event_table.c.type == int(EventType.NOTIFIED),
         )
         async with self._store.read() as connection:
             rows = (await connection.execute(query)).all()
-        return any(msgspec.json.decode(row.data).get("action") == Action.DELAYED.value for row in rows)
+        delayed = Action.DELAYED.value
+        return {number for number, data in rows if msgspec.json.decode(data).get("action") == delayed}
