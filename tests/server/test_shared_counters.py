@@ -7,6 +7,7 @@ import os
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from ekiden.core.clock import SECOND, ManualClock
 from ekiden.core.states import Cause, State
 from ekiden.net.clock import SystemClock
 from ekiden.server.hooks import DeliveryCounts, LoginCounts, SmtpCounts
@@ -101,3 +102,18 @@ async def test_the_text_is_what_prometheus_reads(store: Store) -> None:
     assert samples["ekiden_deliveries_in_memory",] == 9
     assert samples["ekiden_delivery_connections",] == 1
     assert samples["ekiden_queue_deliveries", "deferred"] == 0
+
+
+async def test_a_flood_of_scrapes_gets_what_was_made_last(store: Store) -> None:
+    """Nobody has to log in for them, and each takes milliseconds of the event loop to make."""
+    clock = ManualClock()
+    metrics = Metrics()
+    exposition = Exposition(metrics, store, clock)
+    worker = metrics.worker(0)
+    texts = []
+    for _ in range(100):
+        worker.callback_seconds.observe(0.1)  # every text that is made differs from the one before
+        texts.append(await exposition.text())
+    assert len(set(texts)) == 10
+    clock.advance(SECOND)
+    assert await exposition.text() not in texts
