@@ -47,6 +47,7 @@ from ekiden.access.directory import CredentialFacts, Directory
 from ekiden.access.failures import Failures
 from ekiden.access.principal import Principal, Refusal, stands
 from ekiden.access.turns import Busy, Turns
+from ekiden.access.unavailable import looking_up
 from ekiden.limits.repeated_log import RepeatedLog
 from ekiden.net.listen import Networks
 from ekiden.store.api import StoreError
@@ -377,7 +378,7 @@ class Authenticator:
             kinds, lookup = [PASSWORD, SMTP_USER], username
         began = self._clock.monotonic()
         query = select(table).where(table.c.lookup == lookup, table.c.kind.in_(kinds), table.c.revoked_at.is_(None))
-        async with self._store.read() as connection:
+        async with looking_up(self._store) as connection:
             row = (await connection.execute(query)).one_or_none()
         if API_KEY not in kinds:
             loop = asyncio.get_running_loop()

@@ -14,6 +14,7 @@ from sqlalchemy import select
 
 from ekiden.access.accounts import Quota, Senders, account_uid, quota_of
 from ekiden.access.credentials import SESSION
+from ekiden.access.unavailable import looking_up
 from ekiden.core.states import Priority
 from ekiden.net.listen import Networks
 from ekiden.store import tables
@@ -237,7 +238,7 @@ class Directory:
         account, credential = tables.account, tables.credential
         found_accounts: dict[int, AccountFacts] = {}
         found_credentials: dict[int, CredentialFacts] = {}
-        async with self._store.read() as connection:
+        async with looking_up(self._store) as connection:
             if accounts:
                 query = select(account).where(account.c.id.in_(accounts))
                 for account_facts in readable("account", _account_facts, await connection.execute(query)):

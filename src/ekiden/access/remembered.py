@@ -11,6 +11,8 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from ekiden.access.unavailable import looking_up
+
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -56,7 +58,7 @@ class Remembered(Generic[_Key, _Value]):
 
     async def _read(self, wanted: tuple[int, _Key, int]) -> _Value:
         account_id, key, revision = wanted
-        async with self._store.read() as connection:
+        async with looking_up(self._store) as connection:
             value = await self._load(connection, account_id, key)
         # Rows may be newer than the revision: then they are read once more when the new revision is seen.
         self._values[account_id, key] = (revision, value)
