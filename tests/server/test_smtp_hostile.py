@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 from listener_harness import Client, Harness, Lag
 
 from ekiden.limits.memory import Memory
+from ekiden.limits.turns import SharedTurn
 from ekiden.server.metrics import SESSION_BOUNDS
 from ekiden.server.smtp_config import SmtpConfig
 from ekiden.server.smtp_shared import Admission
@@ -198,3 +201,49 @@ def test_what_is_announced_is_kept_free_until_the_transaction_ends(make: Make) -
         assert one.ask("RSET").startswith("250 ")
         assert admission.memory == 0
         assert two.ask(f"MAIL FROM:<a@example.com> SIZE={2 * MiB}").startswith("250 ")
+
+
+# --- what is pipelined ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seconds", [0.0, 10.0], ids=["in-turns", "at-once"])
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+def test_what_is_pipelined_is_answered_in_its_order_in_as_many_turns_as_it_takes(
+    make: Make, loop: str, seconds: float
+) -> None:
+    harness = make(loop=loop)
+    harness.listener._shared.turn = SharedTurn(seconds)
+    parameter = "ORCPT=rfc822;" + "+41" * 90
+    recipients = [f"RCPT TO:<r{number}@example.net> {parameter}" for number in range(500)]
+    with Client(harness.port) as client:
+        client.reply()
+        assert client.ask("EHLO x").startswith("250")
+        client.send("\r\n".join(["NOOP"] * 40 + ["MAIL FROM:<a@example.com>", *recipients, "DATA", ""]))
+        answers = [client.reply() for _ in range(40 + 1 + len(recipients) + 1)]
+        assert [answer[:3] for answer in answers] == ["250"] * (41 + len(recipients)) + ["354"]
+        client.send("Subject: x\r\n\r\nx\r\n.\r\n" + "NOOP\r\n" * 100 + "QUIT\r\n")
+        assert [line[:3] for line in client.rest()] == ["250"] * 101 + ["221"]
+    assert len(harness.mailbox.contents) == len(recipients)
+
+
+def test_who_pipelines_without_end_leaves_others_their_turns(make: Make) -> None:
+    """Sixteen at once: 64 KiB of each lie in the kernel, and each command of them is dear."""
+    harness = make()
+    line = b"RCPT TO:<a@example.net> ORCPT=rfc822;" + b"+41" * 90 + b"\r\n"
+    block = b"MAIL FROM:<a@example.com>\r\n" + line * 900 + b"RSET\r\n"
+    with ExitStack() as stack, Lag(harness) as lag:
+        hostile = [stack.enter_context(Client(harness.port)) for _ in range(16)]
+        for client in hostile:
+            client.reply()
+        senders = [threading.Thread(target=client.send, args=(block,)) for client in hostile]
+        for sender in senders:
+            sender.start()
+        with Client(harness.port) as victim:
+            victim.reply()
+            for _ in range(20):
+                assert victim.ask("NOOP").startswith("250")
+        for client in hostile:
+            assert [client.reply()[:3] for _ in range(902)] == ["250"] * 902
+        for sender in senders:
+            sender.join()
+    assert lag.worst < PATIENCE, lag.worst

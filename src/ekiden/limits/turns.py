@@ -28,6 +28,27 @@ class Turns:
             self._ends = monotonic() + TURN
 
 
+class SharedTurn:
+    """One turn of the loop for many that are called by it, not awaited: together they have ``seconds`` of it."""
+
+    __slots__ = ("_ends", "_seconds")
+
+    def __init__(self, seconds: float = TURN) -> None:
+        self._seconds = seconds
+        self._ends = 0.0
+
+    def over(self) -> bool:
+        """Whether the rest should wait for the next turn (``call_soon``). Ask between small pieces of work."""
+        now = monotonic()
+        if not self._ends:
+            self._ends = now + self._seconds
+            asyncio.get_running_loop().call_soon(self._next)
+        return now >= self._ends
+
+    def _next(self) -> None:
+        self._ends = 0.0
+
+
 async def in_turns(make: Callable[[R], T], items: Iterable[R]) -> list[T]:
     """``make`` of each item, with turns for others in between: a page of a list may have a thousand."""
     turns = Turns()

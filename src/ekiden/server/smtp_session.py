@@ -38,6 +38,8 @@ _PIPELINED = 65_536
 """Octets that may wait behind a decision before the socket is not read any more."""
 _BREATH = 65_536
 """Octets read at once, after which others on the event loop get their turn."""
+_AT_ONCE = 16
+"""Commands of one client that are answered before it is asked whether the turn is over."""
 _COUNTED_FROM = 4096
 """Fewer octets than this are not counted towards the memory budget: most messages come and go in between."""
 _ANNOUNCED_FROM = 65_536
@@ -88,6 +90,7 @@ class SmtpSession(asyncio.Protocol):
         self._account_at = _COUNTED_FROM
         self._storing = 0
         self._pushed_out = False
+        self._deferred = False
 
     # --- what the loop calls --------------------------------------------------------------------------------
 
@@ -139,7 +142,7 @@ class SmtpSession(asyncio.Protocol):
             self._loop.call_soon(self._breathe)
 
     def _breathe(self) -> None:
-        if self._connection.buffered <= _PIPELINED:
+        if not self._deferred and self._connection.buffered <= _PIPELINED:
             self._resume_reading()
 
     def eof_received(self) -> bool:
@@ -277,12 +280,17 @@ class SmtpSession(asyncio.Protocol):
     def _work(self) -> None:
         """Let the machine go on, answer what it asks, send what it says."""
         connection = self._connection
+        done = 0
         try:
             while (event := connection.next_event()) is not None:
                 if type(event) is RcptTo:
                     self._rcpt()
                 else:
                     self._handle(event)
+                done += 1
+                if not done % _AT_ONCE and self._shared.turn.over():
+                    self._defer()
+                    break
             out = connection.data_to_send()
         except Exception:
             self._fail()
@@ -294,10 +302,21 @@ class SmtpSession(asyncio.Protocol):
                 if len(out) > _MAX_REPLIES:
                     self._shared.metrics.session_ended("replies")
                     self._say_and_close(TOO_MUCH_HELP)
-        if connection.buffered > _PIPELINED:
+        if self._deferred or connection.buffered > _PIPELINED:
             self._pause_reading()
         elif self._reading_paused:
             self._resume_reading()
+
+    def _defer(self) -> None:
+        """The rest of what has come waits for the next turn of the loop: others go before."""
+        if not self._deferred:
+            self._deferred = True
+            self._loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._deferred = False
+        if not self._lost and not self._closing_since:
+            self._work()
 
     def _handle(self, event: Event) -> None:
         match event:

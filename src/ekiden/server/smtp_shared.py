@@ -12,6 +12,7 @@ from ekiden.access.gate import Gate
 from ekiden.access.refusals import Refusals
 from ekiden.limits.connections import ConnectionCounts, Connections
 from ekiden.limits.memory import Memory
+from ekiden.limits.turns import SharedTurn
 from ekiden.net.listen import Networks
 from ekiden.net.tls import ServerTls
 from ekiden.server.smtp_config import SmtpConfig
@@ -149,5 +150,7 @@ class SessionContext:
     trusted_protocol: ServerConfig
     metrics: SmtpMetrics
     admission: Admission
+    turn: SharedTurn = field(default_factory=SharedTurn)
+    """What is pipelined has a part of each turn of the loop, all sessions together."""
     sessions: set[SmtpSession] = field(default_factory=set)
     draining: bool = False
