@@ -141,9 +141,10 @@ async def violations(probe: Probe, body: bytes | str, content_type: str = "appli
         ("{", {"request": "not JSON"}),
         ("", {"request": "not JSON"}),
         (b"\xff\xfe", {"request": "not JSON"}),
-        ('{"x": ' + "[" * 100_000, {"request": "not JSON"}),
-        ('{"to ":' + '{"a" :' * 50_000, {"request": "not JSON"}),
-        ('{"to" :' * 50_000, {"to": "another type"}),
+        ('{"x": ' + "[" * 100_000, {"request": "more than 1000 values"}),
+        ('{"to ":' + '{"a" :' * 50_000, {"request": "more than 1000 values"}),
+        ('{"to" :' * 50_000, {"request": "more than 1000 values"}),
+        ('{"x": ' + "[" * 17, {"request": "nested"}),
         (json.dumps({"to": [], "x": "y" * 1_100_000}), {"request": "larger than 1048576 octets"}),
     ],
 )
