@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from installation import Installation, write_config
 
 from ekiden.net.clock import SystemClock
@@ -14,6 +16,14 @@ from ekiden.net.clock import SystemClock
 def _english(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EKIDEN_LANG", "en")
     monkeypatch.delenv("EKIDEN_CONFIG", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _no_log() -> Iterator[None]:
+    """What tests do in this process by themselves is logged among what the commands print."""
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture

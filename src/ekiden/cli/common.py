@@ -87,8 +87,13 @@ def show_error(error: EkidenError) -> None:
 
 def load(config: Path | None) -> Config:
     """The configuration, or a ``ConfigError`` that says what is wrong with it."""
+    import structlog
+
     from ekiden.server.config_load import load_config
 
+    if not structlog.is_configured():
+        # What a service logs on the way is not what the command prints.
+        structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
     return load_config(config)
 
 
