@@ -69,10 +69,10 @@ def changed_password(arena: Arena, scale: int, _: Watch) -> str:
     count = 8
 
     for _round in range(scale):
-        changed = threading.Event()
+        begun, changed = threading.Event(), threading.Event()
 
-        def send(number: int, changed: threading.Event = changed) -> float:
-            """Seconds from the change until the first refusal."""
+        def send(number: int, begun: threading.Event = begun, changed: threading.Event = changed) -> float:
+            """Seconds from the change until the first refusal; 0: before the command had said that it was made."""
             client = arena.login(f"127.0.10.{number + 1}")
             at = 0.0
             try:
@@ -83,19 +83,20 @@ def changed_password(arena: Arena, scale: int, _: Watch) -> str:
                         client.rcpt("a@accept.lab.test")
                         code, _reply = client.data(b"Subject: x\r\n\r\nx\r\n")
                     if code != 250:
-                        assert at, "it was refused although nothing had changed"
+                        assert begun.is_set(), "it was refused although nothing had changed"
                         assert code // 100 in (4, 5), code
-                        return time.monotonic() - at
+                        return time.monotonic() - at if at else 0.0
                     time.sleep(0.05)
             except smtplib.SMTPServerDisconnected:
-                assert at, "it was cut off although nothing had changed"
-                return time.monotonic() - at
+                assert begun.is_set(), "it was cut off although nothing had changed"
+                return time.monotonic() - at if at else 0.0
             finally:
                 client.close()
             raise AssertionError("the old password's session goes on sending")
 
-        def change(changed: threading.Event = changed) -> None:
+        def change(begun: threading.Event = begun, changed: threading.Event = changed) -> None:
             time.sleep(2)
+            begun.set()
             made = demo.run("credential", "password", "create", "demo", demo.account["username"])
             # From here on, whatever the command took after its commit: the old one counts for two seconds at most.
             changed.set()
