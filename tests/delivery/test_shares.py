@@ -113,6 +113,16 @@ async def test_one_account_leaves_places_in_memory(sqlite_store: Store) -> None:
         await r.drain(0.1)
 
 
+async def test_one_account_beyond_its_share_is_not_sent_back(sqlite_store: Store) -> None:
+    """Alone, and with more due than it may have here: what has no place is not claimed, only to wait in the store."""
+    async with hostile_road(sqlite_store, silent, queue_limit=100, claim_batch=100) as r:
+        flood = r.message([f"u{n}@victim.test" for n in range(600)], account=GREEDY, hand_over=False)
+        await r.store.accept(r.worker.id, flood)
+        r.dispatcher.wake()
+        await r.settled(flood.message.id, timeout=60)
+        assert r.metrics.gave_back == 0
+
+
 async def test_a_million_due_of_one_account_do_not_stand_before_another(store: Store) -> None:
     """On both engines. A thousand must do: they are due first, and of the higher priority."""
     async with hostile_road(store, silent, claim_batch=40, queue_limit=100, max_connections=8) as r:

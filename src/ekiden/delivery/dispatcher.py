@@ -48,7 +48,9 @@ _REFUSE_HANDOVER = 0.5  # seconds without handover of an account of which a deli
 _FORGET_SITE = 600.0
 _STRAY_AGE = 120 * SECOND
 _LOOK_FOR_STRAYS = 60.0
-_SHARE_WAIT = 5.0  # seconds, at least, that a delivery waits whose account has its share of places
+_SHARE_WAIT = (
+    0.5  # seconds, at least, that a delivery waits which came although its account has its share of places
+)
 _ACCOUNTS = 64  # whose turn it is at one claim
 _RELIEF = 1.0  # seconds between two looks at who waits for a connection
 _IN_ORDER = 2.0  # seconds without a claim in order after one that was of little use
@@ -313,8 +315,8 @@ class Dispatcher:
         due = await self._store.next_due(now)
         if due is None or due > now:
             return (_IDLE_POLL if due is None else min(_IDLE_POLL, (due - now) / 1000)), self._config.claim_batch
-        accounts = await self._next_accounts() if self._behind else None
-        if accounts is not None and not accounts:
+        accounts, limit = await self._whose_turn(limit)
+        if not limit:
             return 0.05, size
         claimed = await self._store.claim(self._worker, now, limit, accounts or ())
         before = self._postponed
@@ -331,21 +333,29 @@ class Dispatcher:
         if not claimed:
             return 0.05, size
         if accounts is not None:
-            return 0.0, size
+            # Few: the accounts whose turn it was have no more, and a claim costs as much for one as for many.
+            return (0.0 if len(claimed) > limit // 4 else 0.01), size
         return (0.0 if len(claimed) == limit else 0.01), min(self._config.claim_batch, size * 2)
 
-    async def _next_accounts(self) -> Sequence[int] | None:
-        """Whose turn it is at the next claim; ``None``: whoever has waited longest.
+    async def _whose_turn(self, limit: int) -> tuple[Sequence[int] | None, int]:
+        """Of which accounts to claim next, and how many; ``None``: of whoever has waited longest.
 
         What is due longest may be a million deliveries of one account. While more is due than a claim takes,
         every second one asks account by account instead, and leaves those out that have their share of places.
+        Every one does while an account has all that it may have: in order it would get what has no place here.
         """
-        self._in_turn = not self._in_turn or self._clock.monotonic() < self._in_order_from
-        if not self._in_turn:
-            return None
+        letters = self._letters
+        room = letters.places.least_room()
+        crowded = room < max(1, limit // 4)
+        if not crowded and not (self._behind and self._clock.monotonic() < self._in_order_from):
+            self._in_turn = self._behind and not self._in_turn
+            if not self._in_turn:
+                return None, min(limit, room)
         found = await self._store.waiting_accounts(self._last_account, _ACCOUNTS)
         self._last_account = found[-1] if len(found) == _ACCOUNTS else 0
-        return [account for account in found if self._letters.places.may_take(account)]
+        each = max(1, limit // max(1, len(found)))
+        rooms = {account: most for account in found if (most := letters.room(account, each))}
+        return list(rooms), min(limit, len(rooms) * max(rooms.values(), default=0))
 
     async def _pause(self, seconds: float) -> None:
         try:

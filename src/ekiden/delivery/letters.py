@@ -9,6 +9,8 @@ from ekiden.limits.shares import Shares
 from ekiden.store.api import Store
 from ekiden.store.records import Delivery, Message
 
+_OF_OCTETS = 0.8
+"""The part of the contents that one account alone may keep here: what finds no room is only read once more."""
 LARGE = 262_144
 """Contents from this size on take their turn at being loaded; smaller ones are bounded by the connections."""
 
@@ -46,7 +48,7 @@ class Letters:
         accounts. ``memory``: the worker's budget, which contents are counted in as well.
         """
         self._store = store
-        self._octets = Shares(max(1, memory_limit))
+        self._octets = Shares(max(1, memory_limit), share=_OF_OCTETS)
         self._large = Shares(max(1, memory_limit))
         self._memory = memory
         self._letters: dict[tuple[int, int], Letter] = {}
@@ -59,6 +61,13 @@ class Letters:
     def held(self) -> int:
         """Octets of contents that wait in memory."""
         return self._octets.total - self._octets.free
+
+    def room(self, account: int, most: int) -> int:
+        """How many deliveries of ``account`` to claim at once, ``most`` at most: none, while it would be only a few
+        of what it has here already.
+        """
+        room = self.places.room(account) or int(self.places.may_take(account))
+        return min(room, most) if room >= min(most, self.places.held(account) // 8) else 0
 
     def admit(self, delivery: Delivery) -> Letter | None:
         """A delivery comes into memory. A content that it brings is kept if there is room, else loaded again.
@@ -83,8 +92,8 @@ class Letters:
 
     @property
     def has_room(self) -> bool:
-        """A good part of the memory for contents is free."""
-        return self._octets.free * 4 > self._octets.total
+        """A good part of the memory for contents is free, and more places than one account alone may not have."""
+        return self._octets.free * 4 > self._octets.total and self.places.free * 3 > self.places.total * 2
 
     def has(self, account_id: int, message_id: int) -> bool:
         return (account_id, message_id) in self._letters

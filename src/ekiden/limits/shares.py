@@ -61,6 +61,11 @@ class Shares:
         held = self._held.get(key, 0)
         return max(0, min(self.free, int((self.free + held) * self._share) - held))
 
+    def least_room(self) -> int:
+        """How much every key may take more, whoever it is: the room of the greediest one, or of a new one."""
+        held = max(self._held.values(), default=0)
+        return max(0, min(self.free, int((self.free + held) * self._share) - held))
+
     def take(self, key: Hashable, amount: int = 1, *, beyond_share: bool = False) -> bool:
         """Have it at once; False: it would be more than the key may hold now, and nothing was taken.
 
