@@ -18,6 +18,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from hypothesis import settings
 
 from ekiden.store.api import Store, StoreError
 from ekiden.store.embedded import EmbeddedPostgres
@@ -25,6 +26,11 @@ from ekiden.store.open import head_revision, open_store, upgrade
 from ekiden.store.tables import metadata
 
 TEMPLATE = "ekiden_template"
+# The same examples at each run: what is right must not fail by chance. Others are looked for with
+# --hypothesis-profile=explore, and by ``make fuzz``.
+settings.register_profile("same", derandomize=True, database=None)
+settings.register_profile("explore", derandomize=False)
+settings.load_profile("same")
 
 
 def run_apart(coroutine: Coroutine[Any, Any, Any]) -> Any:

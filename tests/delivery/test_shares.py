@@ -114,7 +114,7 @@ async def test_one_account_leaves_places_in_memory(sqlite_store: Store) -> None:
 
 
 async def test_one_account_beyond_its_share_is_not_sent_back(sqlite_store: Store) -> None:
-    """Alone, and with more due than it may have here: what has no place is not claimed, only to wait in the store."""
+    """Alone, and with more due than it may have here: what has no place is not claimed."""
     async with hostile_road(sqlite_store, silent, queue_limit=100, claim_batch=100) as r:
         flood = r.message([f"u{n}@victim.test" for n in range(600)], account=GREEDY, hand_over=False)
         await r.store.accept(r.worker.id, flood)

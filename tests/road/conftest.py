@@ -20,7 +20,7 @@ def demo(request: pytest.FixtureRequest) -> Iterator[Demo]:
     running = Demo("--workers", "2", "--store", request.param, environment=UNTHROTTLED)
     try:
         yield running
-        trouble = [line for line in running.log() if line["level"] in ("warning", "error", "critical")]
+        trouble = running.trouble()
     finally:
         assert running.stop() == 0
     assert trouble == []

@@ -26,6 +26,8 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.sta
     "EKIDEN_LANG": "en"
 }
 
+LATE = "the event loop is blocked"
+
 
 def wait_for(check: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
     """The first true value of ``check``."""
@@ -180,6 +182,13 @@ class Demo:
     def log(self) -> list[dict[str, Any]]:
         lines = Path(self.facts["log"]).read_text("utf-8").splitlines()
         return [json.loads(line) if line.startswith("{") else {"event": line, "level": "error"} for line in lines]
+
+    def trouble(self) -> list[dict[str, Any]]:
+        """What went wrong by its log. How long a loop was kept says more of what else the machine does than of us:
+        such figures are ``make hostile``'s.
+        """
+        bad = ("warning", "error", "critical")
+        return [line for line in self.log() if line["level"] in bad and line["event"] != LATE]
 
     # processes
 

@@ -96,7 +96,7 @@ USUAL: dict[Stage, bytes] = {
 }
 
 
-@dataclass
+@dataclass(repr=False)
 class Script:
     """What one server says in place of the usual replies, and whether it goes away after the last of them."""
 
@@ -104,6 +104,11 @@ class Script:
     then: Then = ""
     confirmed: int = 0
     """How often it said a 2xx to content."""
+
+    def __repr__(self) -> str:
+        """Short: hypothesis prints dozens of them."""
+        says = ", ".join(f"{stage!r}: {said[:200]!r}" for stage, said in self.says.items())
+        return f"Script({{{says}}}, then={self.then!r}, confirmed={self.confirmed})"
 
 
 class RawServer:

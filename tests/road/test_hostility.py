@@ -56,7 +56,7 @@ def attacked() -> Iterator[Demo]:
     try:
         yield running
         log = Path(running.facts["log"]).read_text("utf-8")
-        trouble = [line for line in running.log() if line["level"] in ("warning", "error", "critical")]
+        trouble = running.trouble()
     finally:
         assert running.stop() == 0
     assert trouble == []

@@ -12,6 +12,7 @@ fails is not looked at before its time, and occupies nobody but itself.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
@@ -130,6 +131,7 @@ class Outbox:
         self._stopping = False
         self._drained = asyncio.Event()
         self._client: Client | None = None
+        self._loaded = False
 
     def wake(self) -> None:
         """There may be something to send."""
@@ -281,11 +283,12 @@ class Outbox:
         return True
 
     async def _round(self, endpoint: DueEndpoint, notices: Sequence[DueNotice], full: bool) -> None:
-        from ekiden.notify import rounds  # its client takes time to load: see _tools
-
-        tools = self._tools()
         result: RoundResult | None = None
         try:
+            await self._load_client()
+            from ekiden.notify import rounds
+
+            tools = self._tools()
             try:
                 format = self._formats.get(endpoint.format)
                 if format is None:
@@ -353,8 +356,15 @@ class Outbox:
         self._cooling = {id: until for id, until in self._cooling.items() if until > now}
         return set(self._cooling)
 
+    async def _load_client(self) -> None:
+        """At the first callback: aiohttp takes 6 MiB, which many installations never need. In a thread: it takes as
+        long as a disk under load does.
+        """
+        if not self._loaded:
+            await asyncio.to_thread(importlib.import_module, "ekiden.notify.rounds")
+            self._loaded = True
+
     def _tools(self) -> Tools:
-        # Imported at the first callback: aiohttp takes 6 MiB, which many installations never need.
         from ekiden.notify.client import Client
         from ekiden.notify.rounds import Tools
 
