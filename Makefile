@@ -7,7 +7,7 @@ STAMP := $(VENV)/.ready
 TEST_PACKAGES := swaks libnet-ssleay-perl msmtp postfix libsasl2-modules openssl
 # Clients that come from language registries, each in a place of its own: two of them share an import name.
 CLIENTS := $(VENV)/clients
-CLIENT_STAMPS := $(CLIENTS)/infobip-5/.ready $(CLIENTS)/infobip-6/.ready $(CLIENTS)/node/.ready
+CLIENT_STAMPS := $(foreach client,infobip-5 infobip-6 infobip-sdk node,$(CLIENTS)/$(client)/.ready)
 # With letters for Japanese pages, or the screenshots would show boxes.
 BROWSER_PACKAGES := chromium fonts-ipafont-gothic
 
@@ -85,13 +85,18 @@ bench: setup
 	@tools/debian-packages opendkim || echo "Without opendkim, Postfix has nothing to sign with: that row will be missing." >&2
 	@$(BIN)/python -m bench $(ARGS)
 
-# Needs uv (pip install uv) and npm. The locks carry names and versions only, never an address.
+# Needs uv (pip install uv) and npm. The older client of Infobip wants a regex of 2022 that no wheel fits, for other
+# channels than mail, and finds its own version with setuptools. The locks carry names and versions only, never an address.
 LOCK := uv pip compile --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate
 lock:
 	$(LOCK) pyproject.toml --output-file requirements.lock
 	$(LOCK) --group dev pyproject.toml --output-file requirements-dev.lock
 	echo infobip-api-python-client==5.1.1 | $(LOCK) - --output-file tests/clients/infobip-5.lock
 	echo infobip-api-python-client==6.0.0 | $(LOCK) - --output-file tests/clients/infobip-6.lock
+	echo 'regex>=2024.11.6' >tests/clients/infobip-sdk.overrides
+	printf '%s\n' infobip-api-python-sdk==5.0.1 'setuptools<81' | \
+		$(LOCK) - --overrides tests/clients/infobip-sdk.overrides --output-file tests/clients/infobip-sdk.lock
+	rm tests/clients/infobip-sdk.overrides
 	cd tests/clients/node && npm install --package-lock-only --ignore-scripts
 
 clean:

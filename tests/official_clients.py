@@ -1,5 +1,5 @@
-"""Clients that customers really use, unmodified, each in a process of its own: Infobip's for Python (both
-generations) and for Node, and Nodemailer.
+"""Clients that customers really use, unmodified, each in a process of its own: Infobip's for Python (the older one,
+and both generations of the later one) and for Node, and Nodemailer.
 
 ``make clients`` sets them up under the virtual environment. A conftest imports the fixtures that its tests need.
 Every method blocks; a test whose server runs on the test's own loop awaits ``…_async`` instead. The processes get
@@ -183,6 +183,20 @@ class PythonClient:
         return await asyncio.to_thread(self.call, method, *args, **fields)
 
 
+class InfobipSdk(Program):
+    """Infobip's older client for Python, ``infobip-api-python-sdk``."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-S", str(DRIVERS / "infobip_sdk_driver.py")]
+        super().__init__(command, PYTHONPATH=str(_place("infobip-sdk")), PYTHONDONTWRITEBYTECODE="1")
+
+    async def call(self, host: str, key: str, method: str, *args: Any) -> Any:
+        """Call a method of its ``EmailChannel``, in a thread: ``class`` and ``value`` of what it returns,
+        ``status`` and ``text`` of the answer. A file of a message is ``{"$file": [name, octets in base64]}``."""
+        settings = {"base_url": host, "api_key": key}
+        return await asyncio.to_thread(self.ask, {"settings": settings, "call": method, "args": args})
+
+
 class NodeProgram(Program):
     """A driver of ``clients/node``; ``ca``: a file with certificates to trust besides the usual ones."""
 
@@ -253,6 +267,14 @@ def infobip_5() -> Iterator[InfobipPython]:
 def infobip_6() -> Iterator[InfobipPython]:
     """Version 6.0.0."""
     program = InfobipPython(6)
+    yield program
+    program.close()
+
+
+@pytest.fixture(scope="session")
+def infobip_sdk() -> Iterator[InfobipSdk]:
+    """Version 5.0.1."""
+    program = InfobipSdk()
     yield program
     program.close()
 

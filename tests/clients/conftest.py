@@ -8,9 +8,9 @@ import pytest
 from client_stub import Stub, running_stub
 
 from browser import page
-from official_clients import infobip_5, infobip_6, infobip_node, nodemailer
+from official_clients import infobip_5, infobip_6, infobip_node, infobip_sdk, nodemailer
 
-__all__ = ["infobip_5", "infobip_6", "infobip_node", "nodemailer", "page"]
+__all__ = ["infobip_5", "infobip_6", "infobip_node", "infobip_sdk", "nodemailer", "page"]
 
 
 @pytest.fixture

@@ -11,11 +11,18 @@ import pytest
 PLACE = Path(__file__).parent
 
 
-@pytest.mark.parametrize(("generation", "version"), [(5, "5.1.1"), (6, "6.0.0")])
-def test_python_locks_pin_everything(generation: int, version: str) -> None:
-    lines = (PLACE / f"infobip-{generation}.lock").read_text().splitlines()
+@pytest.mark.parametrize(
+    ("place", "client"),
+    [
+        ("infobip-5", "infobip-api-python-client==5.1.1"),
+        ("infobip-6", "infobip-api-python-client==6.0.0"),
+        ("infobip-sdk", "infobip-api-python-sdk==5.0.1"),
+    ],
+)
+def test_python_locks_pin_everything(place: str, client: str) -> None:
+    lines = (PLACE / f"{place}.lock").read_text().splitlines()
     assert all(re.fullmatch(r"[a-z0-9._-]+==\S+( ; .*)?", line) for line in lines), lines
-    assert f"infobip-api-python-client=={version}" in lines
+    assert client in lines
 
 
 def test_the_node_lock_names_no_registry() -> None:

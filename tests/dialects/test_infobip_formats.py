@@ -106,6 +106,7 @@ def test_pulled_v1_is_the_contracts_example() -> None:
         "price": {"pricePerMessage": 0, "currency": "UNKNOWN"},
         "status": STATUS,
         "error": ERROR,
+        "channel": "EMAIL",
     }
 
 

@@ -63,6 +63,7 @@ async def test_an_entry_of_v1(outcomes: Outcomes) -> None:
         "from": SENDER,
         "text": "Hello",
         "sentAt": entry["sentAt"],
+        "doneAt": entry["sentAt"],
         "messageCount": 1,
         "price": PRICE,
         "status": PENDING,

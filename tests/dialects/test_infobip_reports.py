@@ -65,6 +65,7 @@ async def test_a_report_of_v1(outcomes: Outcomes) -> None:
         "price": PRICE,
         "status": DELIVERED,
         "error": NO_ERROR,
+        "channel": "EMAIL",
     }
     assert report["sentAt"].endswith("+0000")
     assert parse_time(report["sentAt"]) <= parse_time(report["doneAt"])

@@ -1,8 +1,10 @@
 """``GET /email/{1,4}/logs``: what was sent within two days, as it stands now (contract §3.3, §3.4).
 
 Where the contract is silent: the newest come first; ``from`` and ``sender`` are the envelope's; ``text`` is the
-subject, as in Infobip's own example, and the body is told to nobody; ``doneAt`` is missing as long as a delivery is
-not done. The cursor of the next page is always told; a ``cursor`` that is given counts without ``useCursor``, too.
+subject, as in Infobip's own example, and the body is told to nobody. A delivery that is not done has no
+``doneAt`` in version 4; in version 1, whose older client throws the whole answer away without it, ``doneAt`` is
+then since when it has been as it is told. The cursor of the next page is always told; a ``cursor`` that is
+given counts without ``useCursor``, too.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ class _LogV1(msgspec.Struct, omit_defaults=True, kw_only=True):
     sender: str = msgspec.field(name="from")
     text: str
     sentAt: str
-    doneAt: str = ""
+    doneAt: str
     messageCount: int
     price: msgspec.Raw
     status: msgspec.Raw
@@ -105,10 +107,6 @@ def _verdict(entry: LogEntry) -> tuple[Status, Error]:
     return verdict(entry.state, entry.cause, entry.code, entry.enhanced, entry.reason)
 
 
-def _done_at(entry: LogEntry) -> str:
-    return "" if entry.done_at is None else timestamp(entry.done_at)
-
-
 def _log_v1(entry: LogEntry) -> _LogV1:
     status, error = _verdict(entry)
     return _LogV1(
@@ -120,7 +118,7 @@ def _log_v1(entry: LogEntry) -> _LogV1:
         sender=entry.sender,
         text=decode_words(entry.subject),
         sentAt=timestamp(entry.accepted_at),
-        doneAt=_done_at(entry),
+        doneAt=timestamp(entry.updated_at),
         messageCount=1,
         price=PRICE,
         status=status_json(status),
@@ -137,7 +135,7 @@ def _log_v4(entry: LogEntry) -> _LogV4:
         bulkId=entry.bulk,
         messageId=entry.external_id,
         sentAt=timestamp(entry.accepted_at),
-        doneAt=_done_at(entry),
+        doneAt="" if entry.done_at is None else timestamp(entry.done_at),
         messageCount=1,
         price=PRICE,
         status=status_json(status),

@@ -21,6 +21,7 @@ from ekiden.dialects.infobip.status import REPORTED, error_json, status_json, ve
 from ekiden.dialects.infobip.times import timestamp
 
 PRICE: Final = msgspec.Raw(b'{"pricePerMessage":0,"currency":"UNKNOWN"}')
+_CHANNEL: Final = msgspec.Raw(b'"EMAIL"')
 CALLBACK_DATA: Final = "callback_data"
 """The label of a message that holds what its sender wants back (``callbackData``)."""
 BATCH: Final = 100
@@ -62,6 +63,8 @@ class ReportV1(msgspec.Struct, omit_defaults=True, kw_only=True):
     price: msgspec.Raw
     status: msgspec.Raw
     error: msgspec.Raw
+    channel: msgspec.Raw
+    """Of older answers; Infobip's older client does without no report that lacks it (contract §3.1)."""
 
 
 class Platform(msgspec.Struct, omit_defaults=True):
@@ -108,6 +111,7 @@ def report_v1(happening: Happening) -> ReportV1:
         price=PRICE,
         status=status_json(status),
         error=error_json(error),
+        channel=_CHANNEL,
     )
 
 
