@@ -11,13 +11,17 @@ from ekiden.domains.reasons import Fault
 from ekiden.sender_auth.dkim_key import check_published, parse_key_record
 from ekiden.sender_auth.dmarc import discover
 from ekiden.sender_auth.dmarc_advice import advise
+from ekiden.sender_auth.dmarc_record import is_dmarc_record, parse_dmarc_record
 from ekiden.sender_auth.dns import RecordType, TemporaryDnsError
+from ekiden.sender_auth.pasted import cleaned, joined, named
 from ekiden.sender_auth.recorded_lookup import RecordedLookup
-from ekiden.sender_auth.spf_record import is_spf_record
+from ekiden.sender_auth.spf_errors import SpfSyntaxError
+from ekiden.sender_auth.spf_record import is_spf_record, parse_spf_record
 
 if TYPE_CHECKING:
     from ekiden.domains.outgoing import Outgoing
     from ekiden.sender_auth.dns import Lookup
+    from ekiden.sender_auth.pasted import Stray
     from ekiden.sender_auth.spf_result import SpfResult
 
 MAX_ANSWERS: Final = 10
@@ -25,6 +29,7 @@ MAX_ANSWERS: Final = 10
 MAX_ANSWER: Final = 2_000
 """Characters of an answer that are kept."""
 MAX_PROBLEM: Final = 500
+_MAX_FOUND: Final = 120
 _LIMITS: Final = frozenset({"lookup_limit", "void_limit", "mx_limit"})
 _KEY_CODES: Final[dict[str, Fault]] = {
     "several": "several_records",
@@ -61,23 +66,27 @@ class Examination:
             included = included and self._leads_to_us(result)
         if not addresses:
             return await self._spf("temporary", "our_record", problem=await self._ours.fault((), self._lookup))
+        # Another term may have matched before ours was reached.
+        included = included or await self._includes_us(permitting=True)
         return await self._spf("pass", "" if included else "without_include")
 
     async def _not_passed(self, address: str, result: SpfResult, addresses: Sequence[str]) -> Check:
         problem = _in_both(result)
         if result.reason == "no_record" and result.domain == self._domain:
-            found = await self._misplaced_spf()
-            return await self._spf("fail", "wrong_host" if found else "missing", found=found)
+            return await self._no_spf()
         if result.reason == "several_records" and not result.path:
             records = [record for record in await self._texts(self._domain) if is_spf_record(record)]
             return await self._spf("fail", "several_records", count=len(records))
-        includes = self._includes_us(result.record or "")
-        if includes or result.domain == self._ours.include:
+        if result.record is not None and (pasted := await self._pasted_spf()) is not None:
+            return pasted
+        includes = await self._includes_us(permitting=False)
+        if includes or result.domain.lower() == self._ours.include:
             fault = await self._ours.fault(addresses, self._lookup)
             if fault is not None:
                 return await self._spf("temporary", "our_record", problem=fault)
         if result.word == "temperror":
-            return await self._spf("temporary", "dns_failure", problem=problem)
+            # What the DNS said alone: that it failed is said already.
+            return await self._spf("temporary", "dns_failure", problem=_both(str(result.values["problem"])))
         if result.reason in _LIMITS:
             return await self._spf("fail", "lookup_limit", problem=problem)
         if result.reason in ("include_none", "redirect_none"):
@@ -88,25 +97,61 @@ class Examination:
         return await self._spf("fail", code, address=address, word=result.word, problem=problem)
 
     def _leads_to_us(self, result: SpfResult) -> bool:
-        return self._domain == self._ours.include or any(step.domain == self._ours.include for step in result.path)
+        names = [self._domain, *(step.domain for step in result.path)]
+        return any(name.lower() == self._ours.include for name in names)
 
-    def _includes_us(self, record: str) -> bool:
-        wanted = f"include:{self._ours.include}"
-        return any(term.lstrip("+-~?").rstrip(".") == wanted for term in record.lower().split())
+    async def _includes_us(self, *, permitting: bool) -> bool:
+        """Whether the domain's record leads to ours, by whatever way; ``permitting``: so that it has an effect."""
+        try:
+            return await self._ours.is_included(self._domain, self._lookup, permitting=permitting)
+        except TemporaryDnsError:
+            return True  # nothing is said of what is not known
+
+    async def _no_spf(self) -> Check:
+        """No record counts as SPF: it is missing, elsewhere, or there in a form that nobody reads."""
+        pasted = await self._pasted_spf()
+        if pasted is not None:
+            return pasted
+        meant = [record for record in await self._texts(self._domain) if b"spf" in record.lower()]
+        found = await self._misplaced_spf()
+        if not meant or found:
+            return await self._spf("fail", "wrong_host" if found else "missing", found=found)
+        return await self._spf("fail", "not_spf", meant, found=_visible(meant[0]))
+
+    async def _pasted_spf(self) -> Check | None:
+        """The domain's record, when it is one only without what was pasted with it."""
+        records = await self._texts(self._domain)
+        for record in [record for record in records if is_spf_record(record)] or records:
+            clean, strays = cleaned(record)
+            if not strays or not is_spf_record(clean):
+                continue
+            try:
+                parse_spf_record(clean)
+            except SpfSyntaxError:
+                continue
+            suggestion = spf_suggestion(clean.decode("ascii"), self._ours.include)
+            return await self._spf("fail", "pasted", [record], **_pasted(record, strays, suggestion))
+        return None
 
     async def _misplaced_spf(self) -> str:
         """A wrong name that has the record which was meant for the domain; empty: none was found."""
+        wanted = f"include:{self._ours.include}"
         for name in (f"{self._domain}.{self._domain}", f"www.{self._domain}", f"_spf.{self._domain}"):
             for record in await self._texts(name):
-                if is_spf_record(record) and self._includes_us(record.decode("ascii", "replace")):
+                clean, _ = cleaned(record)
+                text = clean.decode("ascii", "replace").lower()
+                if is_spf_record(clean) and any(_is_term(term, wanted) for term in text.split()):
                     return name
         return ""
 
-    async def _spf(self, result: Result, code: Fault, **values: Any) -> Check:
+    async def _spf(self, result: Result, code: Fault, answers: Sequence[bytes] = (), **values: Any) -> Check:
+        """``answers``: what to show as answered, when it is not what begins as an SPF record does."""
         include = self._ours.include
-        found = [record for record in await self._texts(self._domain) if record[:6].lower() == b"v=spf1"]
+        found = list(answers)
+        if not found:
+            found = [record for record in await self._texts(self._domain) if record[:6].lower() == b"v=spf1"]
         records = _shown(found)
-        usable = len(found) == 1 and len(found[0]) <= MAX_ANSWER
+        usable = len(found) == 1 and len(found[0]) <= MAX_ANSWER and is_spf_record(found[0])
         suggestion = spf_suggestion(records[0] if usable else "", include)
         values = {"include": include, "suggestion": suggestion, **values}
         asked = (self._domain, "TXT")
@@ -146,9 +191,15 @@ class Examination:
             return self._key(key, records, "pass", "key_testing" if check.testing else "")
         if check.verdict == "missing":
             for name in self._wrong_names(key):
-                if any(check_published([record], public).ok for record in await self._texts(name)):
+                if any(check_published([cleaned(record)[0]], public).ok for record in await self._texts(name)):
                     return self._key(key, records, "fail", "wrong_host", found=name)
             return self._key(key, records, "fail", "missing")
+        if len(records) == 1:
+            clean, strays = cleaned(records[0])
+            if strays and check_published([clean], public).ok:
+                return self._key(key, records, "fail", "pasted", **_pasted(records[0], strays, key.record))
+        if any(check_published([whole], public).ok for whole in joined(records)):
+            return self._key(key, records, "fail", "in_pieces", count=len(records))
         problem = _in_both(check)
         code = _KEY_CODES.get(check.verdict, "syntax")
         return self._key(key, records, "fail", code, problem=problem, count=len(records))
@@ -171,6 +222,9 @@ class Examination:
 
     async def dmarc(self) -> Check:
         """Which DMARC record applies, and what could be better; it decides nothing."""
+        pasted = await self._pasted_dmarc()
+        if pasted is not None:
+            return pasted
         found = await discover(self._domain, self._lookup)
         name = f"_dmarc.{found.policy_domain or self._domain}"
         asked = (name, "TXT")
@@ -187,6 +241,20 @@ class Examination:
             return Check("dmarc", "pass", "", asked, expected, answers)
         return Check("dmarc", "advice", "dmarc_advice", asked, expected, answers, {"problem": _in_both(worth[0])})
 
+    async def _pasted_dmarc(self) -> Check | None:
+        """The domain's own record, when it only works as it was meant without what was pasted with it."""
+        name = f"_dmarc.{self._domain}"
+        records = await self._texts(name)
+        for record in [record for record in records if is_dmarc_record(record)] or records:
+            clean, strays = cleaned(record)
+            if not strays or not is_dmarc_record(clean):
+                continue
+            if not is_dmarc_record(record) or _worth_fewer_remarks(clean, record):
+                values = _pasted(record, strays, clean.decode("ascii", "replace"))
+                expected = dmarc_suggestion(self._domain)
+                return Check("dmarc", "advice", "pasted", (name, "TXT"), expected, _shown([record]), values)
+        return None
+
     async def _texts(self, name: str) -> Sequence[bytes]:
         """TXT records of a name that it is only good to know of."""
         try:
@@ -199,13 +267,34 @@ def spf_suggestion(record: str, include: str) -> str:
     """The SPF record to publish: a new one, or ``record`` with us in it."""
     if not record:
         return f"v=spf1 include:{include} ~all"
-    terms = [term for term in record.split()[1:] if term.lower().lstrip("+-~?") != f"include:{include}"]
+    terms = [term for term in record.split()[1:] if not _is_term(term.lower(), f"include:{include}")]
     return " ".join([record.split(maxsplit=1)[0], f"include:{include}", *terms])
+
+
+def _is_term(term: str, wanted: str) -> bool:
+    """Whether a term in lower case is ``wanted``, with any qualifier; a name may end in its dot."""
+    return term.lstrip("+-~?").removesuffix(".") == wanted
 
 
 def dmarc_suggestion(domain: str) -> str:
     """A DMARC record to begin with."""
     return f"v=DMARC1; p=none; rua=mailto:dmarc@{domain}"
+
+
+def _worth_fewer_remarks(clean: bytes, record: bytes) -> bool:
+    return len(parse_dmarc_record(clean).problems) < len(parse_dmarc_record(record).problems)
+
+
+def _pasted(record: bytes, strays: frozenset[Stray], suggestion: str) -> dict[str, Any]:
+    remove = {"en": named(strays, "en"), "ja": named(strays, "ja")}
+    return {"found": _visible(record), "remove": remove, "suggestion": _cut(suggestion, MAX_ANSWER)}
+
+
+def _visible(record: bytes) -> str:
+    """A record as found, in a sentence: blanks at its ends are seen, and a long one is cut."""
+    (text,) = _shown([record])
+    blanks, rest = len(text) - len(text.lstrip(" ")), text.strip(" ")
+    return _cut("␣" * blanks + rest + "␣" * (len(text) - len(rest) - blanks), _MAX_FOUND)
 
 
 def _shown(records: Sequence[bytes]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any, Final
 
 from ekiden.domains.reason_texts import TEXTS
-from ekiden.sender_auth.spf import check_host
+from ekiden.sender_auth.spf import check_host, leads_to
 
 if TYPE_CHECKING:
     from ekiden.domains.config import DomainsConfig
@@ -37,6 +37,12 @@ class Outgoing:
     async def evaluate(self, address: str, domain: str, lookup: Lookup) -> SpfResult:
         """SPF for mail of ``domain`` from one of our addresses."""
         return await check_host(address, domain, f"postmaster@{domain}", self.helo, lookup)
+
+    async def is_included(self, domain: str, lookup: Lookup, *, permitting: bool) -> bool:
+        """Whether the SPF record of ``domain`` leads to ours. Raises ``TemporaryDnsError``."""
+        address = (*await self.resolve(lookup), "192.0.2.1")[0]  # for macros only
+        sender = f"postmaster@{domain}"
+        return await leads_to(self.include, address, domain, sender, self.helo, lookup, permitting=permitting)
 
     async def fault(self, addresses: Sequence[str], lookup: Lookup) -> dict[str, Any] | None:
         """What is wrong with our own record, in both languages; ``None``: it passes for all our addresses."""

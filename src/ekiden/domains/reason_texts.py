@@ -21,6 +21,25 @@ TEXTS = Texts(
         "move it to {name}; many DNS services add the domain to what is typed by themselves": (
             "{name} に移してください。多くの DNS サービスは入力した名前にドメインを自動で付け足します"
         ),
+        "a record has characters that do not belong to it": "レコードに余分な文字が入っています",
+        "the record at {name} has characters that do not belong to it, and is not read as it was meant: {found}": (
+            "{name} のレコードに余分な文字が入っているため、意図したとおりに読まれません: {found}"
+        ),
+        "publish it without {remove}: {suggestion}": "{remove}を除いて公開してください: {suggestion}",
+        "a record is not read as SPF": "SPF として読めないレコードがあります",
+        "the record at {name} is not an SPF record: {found}": (
+            "{name} のレコードは SPF レコードではありません: {found}"
+        ),
+        "it has to begin with v=spf1 and a blank; change it to: {suggestion}": (
+            "v=spf1 と空白で始めてください。次のように変更してください: {suggestion}"
+        ),
+        "the DKIM record is in pieces": "DKIM レコードが分割されています",
+        "the record at {name} is published as {count} records, each with a piece of it": (
+            "{name} のレコードが {count} 個のレコードに分けて公開されています"
+        ),
+        "publish it as one record; a DNS service divides a long text by itself": (
+            "1 つのレコードとして公開してください。長いテキストの分割は DNS サービスが自動で行います"
+        ),
         "there are several records where one is allowed": "1 つだけのはずのレコードが複数あります",
         "there are {count} records at {name}, and only one is allowed": (
             "{name} にレコードが {count} 個あります。1 つだけが許されます"
@@ -82,7 +101,7 @@ TEXTS = Texts(
             "{name} の A レコード (ウェブサイトのものなど) を公開してください"
         ),
         "the DNS gave no answer": "DNS の応答がありませんでした",
-        "the DNS gave no answer: {problem}": "DNS の応答がありませんでした: {problem}",
+        "a question to the DNS failed: {problem}": "DNS への問い合わせに失敗しました: {problem}",
         "see whether the domain's name servers work; the check is repeated": (
             "ドメインのネームサーバーが動いているか確かめてください。確認は繰り返されます"
         ),

@@ -12,6 +12,9 @@ Code = Literal[
     "not_checked",
     "missing",
     "wrong_host",
+    "pasted",
+    "not_spf",
+    "in_pieces",
     "several_records",
     "not_included",
     "without_include",
@@ -59,6 +62,21 @@ REASONS: Final[Mapping[str, Reason]] = {
         "a record is at a wrong name",
         "the record is at {found}, not at {name}",
         "move it to {name}; many DNS services add the domain to what is typed by themselves",
+    ),
+    "pasted": Reason(
+        "a record has characters that do not belong to it",
+        "the record at {name} has characters that do not belong to it, and is not read as it was meant: {found}",
+        "publish it without {remove}: {suggestion}",
+    ),
+    "not_spf": Reason(
+        "a record is not read as SPF",
+        "the record at {name} is not an SPF record: {found}",
+        "it has to begin with v=spf1 and a blank; change it to: {suggestion}",
+    ),
+    "in_pieces": Reason(
+        "the DKIM record is in pieces",
+        "the record at {name} is published as {count} records, each with a piece of it",
+        "publish it as one record; a DNS service divides a long text by itself",
     ),
     "several_records": Reason(
         "there are several records where one is allowed",
@@ -117,7 +135,7 @@ REASONS: Final[Mapping[str, Reason]] = {
     ),
     "dns_failure": Reason(
         "the DNS gave no answer",
-        "the DNS gave no answer: {problem}",
+        "a question to the DNS failed: {problem}",
         "see whether the domain's name servers work; the check is repeated",
     ),
     "our_record": Reason(

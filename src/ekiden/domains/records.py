@@ -38,7 +38,9 @@ def records_of(
             records.append(Record(key.kind, key.name, "TXT", key.record, required, _status(check), check))
     dmarc = next((check for (kind, _), check in reversed(list(checks.items())) if kind == "dmarc"), None)
     name = f"_dmarc.{domain.name}"
-    value = dmarc.answered[0] if dmarc is not None and _published(dmarc) else dmarc_suggestion(domain.name)
+    value = dmarc_suggestion(domain.name)
+    if dmarc is not None:
+        value = dmarc.answered[0] if _published(dmarc) else dmarc.values.get("suggestion", value)
     records.append(Record("dmarc", name, "TXT", value, False, _status(dmarc), dmarc))
     address = checks.get(("address", domain.name))
     records.append(Record("address", domain.name, "A", "", config.require_address, _status(address), address))

@@ -119,7 +119,7 @@ _REASONS: Mapping[DmarcReason, str] = {
     "several_records": "{domain} has several DMARC records, so none of them counts",
     "no_policy": "the DMARC record for {domain} has no valid policy and no address for reports",
     "bad_domain": "{domain} is not a domain name",
-    "dns": "the DNS gave no answer about DMARC for {domain}: {problem}",
+    "dns": "the DNS failed when asked about DMARC for {domain}: {problem}",
 }
 
 

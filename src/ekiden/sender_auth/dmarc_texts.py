@@ -23,7 +23,7 @@ TEXTS = Texts(
             "{domain} の DMARC レコードに有効なポリシーもレポートの宛先もありません"
         ),
         "{domain} is not a domain name": "{domain} はドメイン名ではありません",
-        "the DNS gave no answer about DMARC for {domain}: {problem}": (
+        "the DNS failed when asked about DMARC for {domain}: {problem}": (
             "{domain} の DMARC について DNS の応答がありませんでした：{problem}"
         ),
         # dmarc_advice

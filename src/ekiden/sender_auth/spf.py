@@ -82,6 +82,22 @@ async def check_host(
     )
 
 
+async def leads_to(
+    target: str, ip: str, domain: str, sender: str, helo: str, lookup: Lookup, *, permitting: bool
+) -> bool:
+    """Whether the record of ``domain`` comes to that of ``target`` by ``include:`` and ``redirect=``, or is it.
+
+    ``permitting``: only by terms through which its ``pass`` is one; else by any. It does not matter what else
+    matches before them. Other values are those of ``check_host``. At most ``MAX_LOOKUPS`` more records are read.
+    Raises ``TemporaryDnsError``.
+    """
+    check = _Check(_client(ip), sender, helo, RecordedLookup(lookup), "unknown", None)
+    try:
+        return await check.leads_to(target.removesuffix(".").lower(), _a_labels(domain), set(), permitting)
+    except _Stop:
+        return False  # too many questions without an answer
+
+
 @dataclass(slots=True)
 class _Found:
     """What one record led to. ``explain`` is its ``exp=``."""
@@ -173,6 +189,34 @@ class _Check:
             return await self._redirect(record.redirect.text, record.redirect.value, domain, path)
         template = "no mechanism in the SPF record of {domain} matches {ip}"
         return _Found("neutral", "default", domain, path, template, {"domain": domain, "ip": str(self.ip)})
+
+    async def leads_to(self, target: str, domain: str, seen: set[str], permitting: bool) -> bool:
+        domain = domain.lower()
+        if domain == target:
+            return True
+        if domain in seen or len(seen) > MAX_LOOKUPS:
+            return False
+        seen.add(domain)
+        records = [answer for answer in await self.lookup(domain, "TXT") if is_spf_record(answer)]
+        try:
+            record = parse_spf_record(records[0]) if len(records) == 1 else None
+        except SpfSyntaxError:
+            record = None
+        if record is None:
+            return False
+        for mechanism in record.mechanisms:
+            if permitting and mechanism.name == "all":
+                return False  # what follows is never reached, redirect= neither (§5.1)
+            if mechanism.name != "include" or mechanism.domain is None:
+                continue
+            if permitting and mechanism.qualifier != "+":
+                continue
+            name = await self._name(mechanism.domain, domain, ())
+            if await self.leads_to(target, name, seen, permitting):
+                return True
+        if record.redirect is None:
+            return False
+        return await self.leads_to(target, await self._name(record.redirect.value, domain, ()), seen, permitting)
 
     def _matched(
         self, word: SpfWord, domain: str, here: tuple[Step, ...], inner: tuple[Step, ...], record: SpfRecord
@@ -328,7 +372,7 @@ class _Check:
         return _Stop(_Found("permerror", reason, domain, path, template, {"domain": domain, **values}))
 
     def _no_answer(self, domain: str, path: tuple[Step, ...], error: TemporaryDnsError) -> _Stop:
-        template = "the DNS gave no answer while {domain} was looked at: {problem}"
+        template = "the DNS failed while {domain} was looked at: {problem}"
         return _Stop(_Found("temperror", "dns", domain, path, template, {"domain": domain, "problem": str(error)}))
 
 

@@ -87,7 +87,7 @@ TEXTS = Texts(
         "{domain} redirects to {name}, which has no SPF record": (
             "{domain} の転送先 {name} に SPF レコードがありません"
         ),
-        "the DNS gave no answer while {domain} was looked at: {problem}": (
+        "the DNS failed while {domain} was looked at: {problem}": (
             "{domain} を調べる間に DNS の応答がありませんでした：{problem}"
         ),
     }
