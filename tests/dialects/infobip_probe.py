@@ -15,10 +15,11 @@ from ekiden.core.events import EventType
 from ekiden.core.notices import Happening
 from ekiden.core.states import Cause, State
 from ekiden.dialects.infobip import errors
-from ekiden.dialects.infobip.errors import AnyRequest
+from ekiden.dialects.infobip.errors import AnyRequest, ApiError
 from ekiden.dialects.infobip.fields import Checks
 from ekiden.dialects.infobip.forms import MAX_FIELDS, MAX_REQUEST, Form, read_form
 from ekiden.dialects.infobip.http import Query, answer, read_json
+from ekiden.dialects.infobip.send_form import FIELDS
 from ekiden.net.listen import open_listener
 from ekiden.server.http_listener import HttpServer
 from ekiden.web.body import Bodies, Body
@@ -94,8 +95,11 @@ async def probing(raised: Callable[[str], Exception] | None = None) -> AsyncIter
         "/form", status_code=200, exception_handlers={Exception: errors.handle_legacy}, request_max_body_size=None
     )
     async def form(request: AnyRequest) -> Response[bytes]:
-        found = await read_form(Body(request, _FORM, bodies, 0), request.headers.get("content-type", ""))
+        body = Body(request, _FORM, bodies, 0)
+        found = await read_form(body, request.headers.get("content-type", ""), FIELDS)
         try:
+            if found.problems.found:
+                raise ApiError(400, found.problems.found)
             return answer(summary(found))
         finally:
             found.close()

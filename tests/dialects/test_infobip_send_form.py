@@ -119,7 +119,6 @@ async def test_every_field(infobip: Cloud) -> None:
             ("templateLanguageVersion", "1"),
             ("ipPoolId", "ABCDEF"),
             ("skipPassiveStorage", "true"),
-            ("somethingNew", "is ignored"),
         ]
     )
     assert reply.status == 200, reply.body

@@ -135,7 +135,7 @@ async def test_a_preview(infobip_all: Cloud) -> None:
     ):
         reply = await form(infobip_all, "POST", path, {"placeholders": placeholders})
         assert reply.status == 200, reply.body
-        assert reply.headers["content-type"].startswith("text/html")
+        assert reply.headers["content-type"] == "text/html; charset=utf-8"
         assert reply.body.decode() == "<html><body>Dear John Doe</body></html>"
         assert reply.headers["content-security-policy"] == "sandbox"
     reply = await infobip_all.request("POST", path)
@@ -144,6 +144,23 @@ async def test_a_preview(infobip_all: Cloud) -> None:
         reply = await form(infobip_all, "POST", path, {"placeholders": bad})
         assert (reply.status, list(reply.problems)) == (400, ["placeholders"]), bad
     assert (await infobip_all.request("POST", f"{TEMPLATES}/999/preview")).status == 404
+
+
+async def test_a_preview_takes_json(infobip_all: Cloud) -> None:
+    """The placeholders as an object, or as a text as ``/email/4/messages`` has them."""
+    path = f"{TEMPLATES}/{(await made(infobip_all))['id']}/preview"
+    values: dict[str, Any] = {"firstName": "太郎", "lastName": {"value": "Doe"}}
+    for body in ({"placeholders": values}, {"placeholders": json.dumps(values)}):
+        reply = await infobip_all.json("POST", path, body)
+        assert (reply.status, reply.headers["content-type"]) == (200, "text/html; charset=utf-8")
+        assert reply.body.decode() == "<html><body>Dear 太郎 Doe</body></html>"
+    for empty in ({}, {"placeholders": None}, {"placeholders": {}}):
+        assert (await infobip_all.json("POST", path, empty)).body.decode() == HTML
+    for wrong in ({"placeholders": 7}, {"placeholders": []}, {"placeholders": "["}):
+        reply = await infobip_all.json("POST", path, wrong)
+        assert (reply.status, list(reply.problems)) == (400, ["placeholders"]), wrong
+    full = {f"name{number}": {"value": "x"} for number in range(1_000)}
+    assert (await infobip_all.json("POST", path, {"placeholders": full})).status == 200
 
 
 async def test_a_preview_is_not_larger_than_a_message(infobip_all: Cloud) -> None:

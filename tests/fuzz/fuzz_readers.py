@@ -24,6 +24,7 @@ from ekiden.dialects.infobip.auth import pair
 from ekiden.dialects.infobip.fields import BadField
 from ekiden.dialects.infobip.forms import _Multipart, field_name
 from ekiden.dialects.infobip.http import decode_json
+from ekiden.dialects.infobip.send_form import FIELDS
 from ekiden.dialects.infobip.smtp_headers import read_options
 from ekiden.dns import resolver
 from ekiden.mime.attachments import find_attachment
@@ -289,7 +290,7 @@ async def _chunks(case: bytes) -> AsyncIterator[bytes]:
 
 
 def form_multipart(case: bytes) -> None:
-    run(_Multipart("b", 64).read(_chunks(case))).close()
+    run(_Multipart("b", 64, FIELDS).read(_chunks(case))).close()
 
 
 def json_of(kind: type[Any]) -> Callable[[bytes], None]:

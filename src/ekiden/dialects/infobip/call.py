@@ -14,6 +14,8 @@ from litestar.types import Method
 from ekiden.access.bounds import READ, SEND
 from ekiden.dialects.infobip.auth import Caller, Logins, authenticate
 from ekiden.dialects.infobip.errors import AnyRequest, ApiError
+from ekiden.dialects.infobip.fields import Checks
+from ekiden.dialects.infobip.form_fields import FormFields
 from ekiden.dialects.infobip.forms import Form, read_form
 from ekiden.dialects.infobip.http import read_json
 from ekiden.notify.formats import PULL
@@ -139,9 +141,11 @@ class Call:
         """The body as ``kind`` (``http.read_json``)."""
         return await read_json(self.body, self.content_type, kind)
 
-    async def form(self) -> Form:
-        """The body as a form (``forms.read_form``)."""
-        return await read_form(self.body, self.content_type)
+    async def form(self, fields: FormFields, checks: Checks) -> Form:
+        """The body as a form (``forms.read_form``); what is wrong with its parts is noted."""
+        form = await read_form(self.body, self.content_type, fields)
+        checks.violations += form.problems.found
+        return form
 
     async def work(self, size: int, work: Callable[[], T]) -> T:
         """What ``work`` on ``size`` octets returns or raises (``Body.work``)."""

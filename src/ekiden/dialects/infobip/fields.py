@@ -33,6 +33,7 @@ from ekiden.web.json_gauge import measure
 
 T = TypeVar("T")
 
+MISSING: Final = "must not be null"
 MAX_BULK_ID: Final = 100  # contract §2.3
 MAX_MESSAGE_ID: Final = 200
 MAX_CAMPAIGN: Final = 255
@@ -106,7 +107,10 @@ class Checks:
             return default
 
     def add(self, property_: str, template: str, **values: Any) -> None:
-        """Something is wrong with the field; the template is one of ``texts``."""
+        """Something is wrong with the field; the template is one of ``texts``. What could not be read is not
+        missing."""
+        if template == MISSING and any(found.property == property_ for found in self.violations):
+            return
         self.violations.append(Violation(property_, template, values))
 
     def done(self) -> None:

@@ -3,8 +3,8 @@
 Names of fields match in any case and with any of the spellings of lists that clients have: ``to``, ``to[]``,
 ``to[0]``, ``to['0']`` (contract §0.5, §0.6). Files lie in temporary files beyond a few hundred kilobytes, so a form
 costs little memory whatever its attachments. Everything is bounded, and everything that is wrong is told as a 400
-with the field's name. A part of another name than a file's is a text even when it has a file name: ``curl -F
-'html=@mail.html'`` means it so.
+with the field's name. A text may have a file name: ``curl -F 'html=@mail.html'`` means it so. A field that the
+request does not have is refused (``form_fields``).
 
 The bounds are the contract's (§2.2), read as mebibytes: 26 for a request, 25 for attachments together, 20 of them,
 10 for a text. There is none for one attachment but that for all.
@@ -17,7 +17,7 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from tempfile import SpooledTemporaryFile
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote
 
 from multipart import (  # type: ignore[import-untyped]
@@ -29,6 +29,7 @@ from multipart import (  # type: ignore[import-untyped]
 
 from ekiden.dialects.infobip.errors import ApiError
 from ekiden.dialects.infobip.fields import BadField, Checks, single
+from ekiden.dialects.infobip.form_fields import FormFields, Problems
 from ekiden.mime.file_names import extensions
 from ekiden.mime.header import decode_words
 from ekiden.web.body import Body
@@ -51,7 +52,6 @@ _LONGEST_CHARSET: Final = 40
 IN_MEMORY: Final = 262_144
 """Octets of a file before it goes to a temporary file."""
 
-FILE_FIELDS: Final = frozenset({"attachment", "inlineimage"})
 _BLOCKED: Final = (
     "ade adp apk appx appxbundle bat cab chm cmd com cpl dll dmg ex ex_ exe hta ins isp iso jar js jse lib lnk mde "
     "msc msi msix msixbundle msp mst nsh pif ps1 scr sct shb sys vb vbe vbs vxd wsc wsf wsh"
@@ -72,7 +72,7 @@ _PLAIN_ENCODINGS: Final = frozenset({"", "7bit", "8bit", "binary"})
 
 @dataclass(slots=True)
 class UploadedFile:
-    """``file`` stands at its begin. ``field`` as in ``FILE_FIELDS``; ``filename`` without folders."""
+    """``file`` stands at its begin. ``field`` in lower case; ``filename`` without folders."""
 
     field: str
     filename: str
@@ -83,10 +83,14 @@ class UploadedFile:
 
 @dataclass(slots=True)
 class Form:
-    """``texts`` by name in lower case, in their order. Close it when it is no longer needed."""
+    """``texts`` by name in lower case, in their order. ``problems``: with parts that were not kept.
+
+    Close it when it is no longer needed.
+    """
 
     texts: dict[str, list[str]] = field(default_factory=dict)
     files: list[UploadedFile] = field(default_factory=list)
+    problems: Problems = field(default_factory=Problems)
 
     def one(self, name: str, checks: Checks) -> str | None:
         """The text of a field that may be given once, by its documented name; blank is not given."""
@@ -117,24 +121,28 @@ def field_name(name: str) -> str:
     return name.lower()
 
 
-async def read_form(body: Body, content_type: str) -> Form:
-    """The body as a form; the caller closes it. Its need counts fields as values.
+async def read_form(body: Body, content_type: str, fields: FormFields) -> Form:
+    """The body as a form; the caller closes it, and looks at its problems. Its need counts fields as values.
 
-    Raises ``ApiError`` and ``web.errors``, with nothing left behind.
+    Raises ``ApiError`` (it is no form) and ``web.errors``, with nothing left behind.
     """
     media_type, options = parse_options_header(content_type[:_LONGEST_TYPE])
     if media_type == "multipart/form-data":
-        return await _Multipart(options.get("boundary", ""), body.need.values).read(body.chunks())
+        return await _Multipart(options.get("boundary", ""), body.need.values, fields).read(body.chunks())
     if media_type == "application/x-www-form-urlencoded":
-        return await _urlencoded(body)
+        return await _urlencoded(body, fields)
     raise ApiError.because(400, "the body must be a form: multipart/form-data or application/x-www-form-urlencoded")
 
 
-async def _urlencoded(body: Body) -> Form:
+async def _urlencoded(body: Body, fields: FormFields) -> Form:
     form = Form()
 
-    def field(name: str, value: str) -> None:
-        form.texts.setdefault(field_name(name), []).append(value)
+    def field(given: str, value: str) -> None:
+        name = field_name(given)
+        if name in fields.texts:
+            form.texts.setdefault(name, []).append(value)
+        elif not form.problems.full:
+            form.problems.note((fields.unknown(name, given.strip(), file=False),))
 
     reader = UrlencodedReader(field, body.need.values, MAX_TEXT)
     try:
@@ -157,7 +165,8 @@ def _no_form(why: str) -> ApiError:
 class _Multipart:
     """One form on its way in."""
 
-    def __init__(self, boundary: str, most: int) -> None:
+    def __init__(self, boundary: str, most: int, fields: FormFields) -> None:
+        self._fields = fields
         try:
             self._parser = PushMultipartParser(boundary, max_segment_count=most)
         except MultipartError as error:
@@ -175,12 +184,10 @@ class _Multipart:
                 if not chunk or self._parser.closed:
                     continue  # what comes behind the last delimiter is nothing (RFC 2046 §5.1.1)
                 for event in self._parser.parse(chunk):
-                    if isinstance(event, MultipartSegment):
-                        self._begin(event)
-                    elif event is None:
-                        self._end()
-                    else:
-                        self._more(event)
+                    try:
+                        self._on(event)
+                    except ApiError as error:
+                        self._refuse(error)
             self._parser.close()
         except MultipartError as error:
             self._drop()
@@ -195,17 +202,39 @@ class _Multipart:
         if self._file is not None:
             self._file.file.close()
 
+    def _on(self, event: Any) -> None:
+        # A part's head, a piece of its content, or its end.
+        if isinstance(event, MultipartSegment):
+            self._begin(event)
+        elif event is None:
+            self._end()
+        else:
+            self._more(event)
+
+    def _refuse(self, error: ApiError) -> None:
+        """What is left of the part is read, and dropped: other parts have their say, too."""
+        self._form.problems.note(error.violations)
+        self._text = None
+        if self._file is not None:
+            self._file.file.close()
+            self._file = None
+
     def _begin(self, part: MultipartSegment) -> None:
-        self._given_name = (part.name or "").strip()
-        if len(self._given_name) > MAX_FIELD_NAME:
-            raise _no_form("it has a field with a long name")
-        self._name = field_name(self._given_name)
+        given = (part.name or "").strip()
+        if len(given) > MAX_FIELD_NAME:
+            raise ApiError.because(400, "the form has a field with a long name")
+        self._name = field_name(given)
         if not self._name:
             raise ApiError.because(400, "the form has a field without a name")
+        self._given_name = self._fields.documented(self._name, given)
+        if self._name not in self._fields.texts and self._name not in self._fields.files:
+            if not self._form.problems.full:
+                raise ApiError(400, (self._fields.unknown(self._name, given, file=part.filename is not None),))
+            return
         encoding = part.header("Content-Transfer-Encoding", "").strip().lower()
         if encoding not in _PLAIN_ENCODINGS:  # RFC 7578 §4.7
             raise ApiError.field(self._given_name, "must not be encoded as {encoding}", encoding=encoding)
-        if self._name not in FILE_FIELDS:
+        if self._name in self._fields.texts:
             self._text = _TextReader(self._given_name, part.charset or "utf-8")
             return
         filename = self._file_name(part.filename or _extended_name(part.header("Content-Disposition", "")))

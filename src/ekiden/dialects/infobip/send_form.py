@@ -1,7 +1,8 @@
 """``POST /email/{1,2,3}/send``: mail from a form, with its files (contract §2.2).
 
 One handler for the three: what they have in common they share, and a field that an older one did not know yet is
-taken by it as well. They differ in what ``track`` is when nobody says it.
+taken by it as well. They differ in what ``track`` is when nobody says it. A field that none of them has is a 400:
+a misspelt ``sendAt`` would send at once, a file in a field of another name would not be sent at all.
 
 Where the contract is silent: ``messageId`` is that of every recipient. A sender whom the account may not use is a
 400 that names ``from``, and nothing is sent to anybody: no client that was looked at reads a status per message.
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from litestar import Response
 
@@ -21,11 +22,13 @@ from ekiden.dialects.infobip.attachments import Attachments
 from ekiden.dialects.infobip.call import Call
 from ekiden.dialects.infobip.config import InfobipConfig
 from ekiden.dialects.infobip.fields import Checks
+from ekiden.dialects.infobip.form_fields import FormFields
 from ekiden.dialects.infobip.forms import MAX_FIELDS, MAX_REQUEST, Form
 from ekiden.dialects.infobip.http import answer
 from ekiden.dialects.infobip.report_formats import ReportJson
 from ekiden.dialects.infobip.send_request import (
     CALLBACK_DATA,
+    CONTENT,
     Callback,
     Content,
     new_bulk_id,
@@ -42,6 +45,16 @@ from ekiden.limits.turns import Turns
 from ekiden.mime.attachment_parts import SharedParts
 from ekiden.mime.mailbox import Mailbox
 from ekiden.web.need import Need
+
+_READ: Final = (
+    *("from", "to", "cc", "bcc", "replyTo", "messageId", "bulkId", "applicationId", "entityId"),
+    *("campaignReferenceId", "notifyUrl", "notifyContentType", "intermediateReport", "trackingUrl", "callbackData"),
+    *("track", "trackOpens", "trackClicks", "trackingPixelPosition", "sendAt", "clientPriority"),
+    *("preserveRecipients", "landingPageId", *CONTENT),
+)
+_TAKEN: Final = ("ipPoolId", "skipPassiveStorage", "skipActiveStorage")
+"""They change nothing: there are no pools to choose from, and what is kept is the operator's affair."""
+FIELDS: Final = FormFields.of((*_READ, *_TAKEN), ("attachment", "inlineImage"))
 
 
 def need(config: InfobipConfig) -> Need:
@@ -60,9 +73,10 @@ async def send_v2(call: Call) -> Response[bytes]:
 
 
 async def _send(call: Call, track: bool | None) -> Response[bytes]:
-    form = await call.form()
+    checks = Checks()
+    form = await call.form(FIELDS, checks)
     try:
-        mailing = await _mailing(call, form, track)
+        mailing = await _mailing(call, form, track, checks)
     finally:
         form.close()
     call.body.close()  # what the messages need is counted for themselves
@@ -76,9 +90,8 @@ def entries(mailed: Sequence[Mailed]) -> list[dict[str, Any]]:
     return [{"to": item.recipient, "messageId": item.external_id, "status": status} for item in mailed]
 
 
-async def _mailing(call: Call, form: Form, track: bool | None) -> Mailing:
+async def _mailing(call: Call, form: Form, track: bool | None, checks: Checks) -> Mailing:
     """Raises ``ApiError`` with all that is wrong with the fields."""
-    checks = Checks()
     account = call.caller.account
 
     def one(name: str) -> str | None:

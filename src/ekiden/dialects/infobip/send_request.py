@@ -43,7 +43,7 @@ _MAX_TEMPLATE: Final = (1 << 63) - 1
 _ID_LENGTH: Final = 20
 _ID_LETTERS: Final = string.ascii_lowercase + string.digits
 _LISTENER: Final = "http"
-_NAMES: Final = (
+CONTENT: Final = (
     "subject",
     "text",
     "html",
@@ -54,6 +54,7 @@ _NAMES: Final = (
     "landingPagePlaceholders",
     "templateLanguageVersion",
 )
+"""Names of fields that ``read_content`` reads, besides author and landing page."""
 
 
 def new_bulk_id() -> str:
@@ -113,7 +114,7 @@ async def read_content(
     ``author`` is place and value of the sender; ``landing_page`` the name of that field here. ``html_wins``: a text
     beside HTML is ignored, as the form API documents it.
     """
-    raw = {name: given(name) for name in (*_NAMES, landing_page)}
+    raw = {name: given(name) for name in (*CONTENT, landing_page)}
 
     def take(name: str, reader: Callable[[Any], Any], default: Any) -> Any:
         return checks.take(at(name), reader, raw[name], default)

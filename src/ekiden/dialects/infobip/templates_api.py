@@ -23,8 +23,9 @@ from ekiden.content.uploads import Upload
 from ekiden.dialects.infobip import fields
 from ekiden.dialects.infobip.attachments import decoded_base64
 from ekiden.dialects.infobip.call import Call
-from ekiden.dialects.infobip.errors import REQUEST, ApiError, Violation
+from ekiden.dialects.infobip.errors import JSON, REQUEST, ApiError, Violation
 from ekiden.dialects.infobip.fields import BadField, Checks
+from ekiden.dialects.infobip.form_fields import FormFields
 from ekiden.dialects.infobip.forms import MAX_REQUEST, Form, blocked_extension
 from ekiden.dialects.infobip.http import Query, answer, decode_json, empty
 from ekiden.dialects.infobip.paging import read_page
@@ -48,9 +49,12 @@ _MEMBERS: Final = {
 }
 """Fields of the form, and of ``TemplateText``."""
 _PLACES: Final = {field: name for name, field in _MEMBERS.items()}
+_TEMPLATE: Final = FormFields.of((*_MEMBERS, "attachments"))
+_PREVIEW: Final = FormFields.of(("placeholders",))
+_ATTACHMENT: Final = FormFields.of(("contentType", "fileName", "data"))
 _PREVIEW_HEADERS: Final = {"Content-Security-Policy": "sandbox", "X-Content-Type-Options": "nosniff"}
-PREVIEW: Final = Need(2 * 1_048_576, 8)
-"""The values of one message."""
+PREVIEW: Final = Need(2 * 1_048_576, 3 * fields.MAX_PLACEHOLDERS + 10)
+"""The values of one message, in JSON an object for each."""
 _FILE_VALUES: Final = 200
 """Of JSON with as many files as a template may have."""
 
@@ -59,6 +63,10 @@ class _File(msgspec.Struct, kw_only=True):
     contentType: str
     fileName: str
     data: str
+
+
+class _Preview(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    placeholders: Any = None
 
 
 async def list_templates(call: Call) -> Response[bytes]:
@@ -128,19 +136,29 @@ async def delete_template(call: Call) -> Response[bytes]:
 
 
 async def preview(call: Call) -> Response[bytes]:
-    """Its HTML with values: ``placeholders`` is JSON, of texts or of objects with a ``value``."""
+    """Its HTML with values: ``placeholders`` are texts by name, or objects with a ``value``."""
     template_id = _id(call)
     checks = Checks()
-    values: Mapping[str, str] = {}
-    if call.request.headers.get("content-type"):
-        form = await call.form()
-        form.close()
-        given = form.one("placeholders", checks)
-        values = await call.work(len(given or ""), lambda: checks.take("placeholders", _values, given, {}))
+    given = await _placeholders(call, checks)
+    length = len(given) if isinstance(given, str) else PREVIEW.octets
+    values: Mapping[str, str] = await call.work(length, lambda: checks.take("placeholders", _values, given, {}))
     checks.done()
     template = await call.services.templates.get(call.account_id, template_id)
     html = await call.work(len(template.text.html), lambda: _filled(template.text.html, values))
-    return Response(html, media_type="text/html; charset=utf-8", headers=dict(_PREVIEW_HEADERS))
+    # What serves it adds the charset to a text.
+    return Response(html, media_type="text/html", headers=dict(_PREVIEW_HEADERS))
+
+
+async def _placeholders(call: Call, checks: Checks) -> Any:
+    """As a form or JSON has them: a text of JSON, in JSON also the object itself; ``None``: not given."""
+    media_type = call.content_type.partition(";")[0].strip().lower()
+    if not media_type:
+        return None
+    if media_type == JSON or media_type.endswith("+json"):
+        return (await call.json(_Preview)).placeholders
+    form = await call.form(_PREVIEW, checks)
+    form.close()
+    return form.one("placeholders", checks)
 
 
 def _filled(source: str, values: Mapping[str, str]) -> bytes:
@@ -152,8 +170,8 @@ def _filled(source: str, values: Mapping[str, str]) -> bytes:
     return html.render(values).encode("utf-8", "replace")
 
 
-def _values(given: str) -> dict[str, str]:
-    found = fields.decoded(given)
+def _values(given: Any) -> dict[str, str]:
+    found = fields.decoded(given) if isinstance(given, str) else given
     if isinstance(found, dict):
         found = {name: _value(of) for name, of in found.items()}
     return fields.placeholders(found if isinstance(found, dict) else given)
@@ -172,9 +190,9 @@ async def list_attachments(call: Call) -> Response[bytes]:
 async def add_attachment(call: Call) -> Response[bytes]:
     """201."""
     template_id = _id(call)
-    form = await call.form()
-    form.close()
     checks = Checks()
+    form = await call.form(_ATTACHMENT, checks)
+    form.close()
 
     def required(name: str) -> str:
         value = form.one(name, checks)
@@ -227,9 +245,9 @@ def _id(call: Call) -> int:
 
 async def _read(call: Call, *, whole: bool) -> tuple[dict[str, str], list[NewAttachment] | None]:
     """The texts by field of ``TemplateText``, and the files; ``None``: there is no word of them."""
-    form = await call.form()
-    form.close()
     checks = Checks()
+    form = await call.form(_TEMPLATE, checks)
+    form.close()
     found = {}
     for name, field in _MEMBERS.items():
         value = _single(form, name, checks)
@@ -244,10 +262,6 @@ async def _read(call: Call, *, whole: bool) -> tuple[dict[str, str], list[NewAtt
     if attachments is not None:
         given = attachments
         files = await call.work(len(given), lambda: _files(checks, given))
-    if form.files:
-        checks.add(
-            form.files[0].field, "must be JSON of the form {form}", form='[{"contentType", "fileName", "data"}]'
-        )
     checks.done()
     return found, files
 

@@ -55,6 +55,14 @@ TEXTS = Texts(
             "本文が Content-Type のとおりのフォームではありません: {why}"
         ),
         "the form has a field without a name": "名前のないフィールドがあります",
+        "the form has a field with a long name": "名前の長すぎるフィールドがあります",
+        "is no field of this request": "このリクエストにそのような項目はありません",
+        "is no field of this request; did you mean {name}?": (
+            "このリクエストにそのような項目はありません。{name} のつもりではありませんか"
+        ),
+        "is no field of this request; files are given as {names}": (
+            "このリクエストにそのような項目はありません。ファイルの項目は {names} です"
+        ),
         "must be a file with a name": "ファイル名のあるファイルを指定してください",
         "{name} cannot be the name of a file": "{name} はファイル名として使えません",
         "files of the type .{extension} are not accepted": "拡張子 .{extension} のファイルは受け付けられません",

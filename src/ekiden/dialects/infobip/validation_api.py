@@ -26,6 +26,7 @@ from ekiden.dialects.infobip import fields
 from ekiden.dialects.infobip.call import Call
 from ekiden.dialects.infobip.errors import JSON, XML, wants_xml
 from ekiden.dialects.infobip.fields import Checks
+from ekiden.dialects.infobip.form_fields import FormFields
 from ekiden.dialects.infobip.http import Query, answer
 from ekiden.dialects.infobip.report_formats import xml_text
 from ekiden.dialects.infobip.times import timestamp_z
@@ -37,6 +38,7 @@ MANY: Final = Need(16 * 1_048_576, 2 * MAX_DESTINATIONS + 1_000, 4)
 MAX_ASKED: Final = 100
 """Addresses in a query."""
 _SIZE: Final = 100
+_FIELDS: Final = FormFields.of(("to",))
 _MAX_PROBLEMS: Final = 100
 _AT_ONCE: Final = 1_000
 """Addresses that are read before others get their turn."""
@@ -88,7 +90,7 @@ async def _to(call: Call, checks: Checks) -> Any:
     if media_type in ("", JSON) or media_type.endswith("+json"):
         given = (await call.json(_One)).to
     else:
-        form = await call.form()
+        form = await call.form(_FIELDS, checks)
         given = form.one("to", checks)
         form.close()
     if given is None and not checks.violations:
