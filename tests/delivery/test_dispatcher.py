@@ -630,3 +630,28 @@ def test_a_dialogue_shows_only_its_own_recipient() -> None:
     assert lines_of(pipelined, "y@c.test")[1:2] == ["C: RCPT TO:<Y@c.test> NOTIFY=NEVER"]
     stepwise = ["C: MAIL", "S: 250 Ok", "C: RCPT TO:<x@c.test>", "S: 250 X", "C: RCPT TO:<y@c.test>", "S: 450 Y"]
     assert lines_of(stepwise, "y@c.test") == ["C: MAIL", "S: 250 Ok", "C: RCPT TO:<y@c.test>", "S: 450 Y"]
+
+
+async def test_mail_goes_out_from_the_address_of_its_family(sqlite_store: Store, lab: Lab) -> None:
+    """The peer sees it, and so does whoever reads the trace; the other family is not tried."""
+    async with road(sqlite_store, lab, source_address=("127.0.0.77",)) as r:
+        row = await r.one(message_id := await r.send("joe@accept.lab.test"))
+        assert row["state"] == State.DELIVERED
+        (mail,) = lab.mail("joe@accept.lab.test")
+        assert mail.peer.startswith("127.0.0.77")
+        (attempt,) = await r.attempts(message_id)
+        assert " from 127.0.0.77" in attempt["dialogue"].splitlines()[0]
+        six = await r.send("joe@ipv6.lab.test")
+        row = await r.one(six)
+        assert (row["state"], row["cause"], row["enhanced"]) == (State.DEFERRED, Cause.NETWORK, "4.4.1")
+        assert row["reason"] == "::1 is not tried: delivery.source_address has no IPv6 address"
+        await r.drain()
+
+
+async def test_ipv6_can_be_switched_off(sqlite_store: Store, lab: Lab) -> None:
+    async with road(sqlite_store, lab, ipv6=False) as r:
+        row = await r.one(await r.send("joe@ipv6.lab.test"))
+        assert row["state"] == State.DEFERRED
+        assert row["reason"] == "::1 is not tried: IPv6 is switched off (delivery.ipv6)"
+        assert (await r.one(await r.send("joe@accept.lab.test")))["state"] == State.DELIVERED
+        await r.drain()

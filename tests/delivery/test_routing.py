@@ -13,6 +13,7 @@ from ekiden.delivery.config import DeliveryConfig, RouteConfig
 from ekiden.delivery.routing import Candidate, Hop, Route, Router, Unroutable, split_host_port
 from ekiden.dns.resolver import DnsError, DnsTemporary, MxHost, NoMailHost, NoSuchDomain, NullMx, address_of_literal
 from ekiden.net.destinations import OURS, Destinations
+from ekiden.net.families import Families, has_way
 
 Answer = list[MxHost] | type[DnsError]
 
@@ -56,6 +57,7 @@ def router(
     clock: ManualClock | None = None,
     most: int = 5,
     destinations: Destinations | None = None,
+    families: Families | None = None,
 ) -> Router:
     config = DeliveryConfig(smtp_port=2525, routes=routes, max_addresses_per_attempt=most)
     return Router(
@@ -64,6 +66,7 @@ def router(
         config,
         own_names=frozenset({own} if own else ()),
         destinations=destinations or Destinations(loopback_only=True),
+        families=families or Families(way=lambda _: True),  # of a machine that has both, whatever this one has
         rng=random.Random(1),
     )
 
@@ -319,3 +322,61 @@ async def test_names_that_are_no_hosts_are_no_sites(name: str) -> None:
     assert caught.value.verdict.enhanced == "5.4.4"
     kept = await router(Zone({"a.test": [MxHost(1, name), MxHost(2, "mx.test")]})).route("a.test")
     assert kept.site == "mx.test"
+
+
+# families
+
+
+@pytest.mark.parametrize(
+    ("families", "tried", "remark"),
+    [
+        (Families(["192.0.2.1"]), ["8.8.8.8"], "delivery.source_address has no IPv6 address"),
+        (Families(["2001:db8::1"]), ["2600::1"], "delivery.source_address has no IPv4 address"),
+        (Families(ipv6=False, way=lambda _: True), ["8.8.8.8"], "IPv6 is switched off (delivery.ipv6)"),
+        (Families(way=lambda to: ":" not in to), ["8.8.8.8"], "this machine has no IPv6 address to send from"),
+        (Families(way=lambda to: ":" in to), ["2600::1"], "this machine has no IPv4 address to send from"),
+        (Families(["192.0.2.1", "2001:db8::1"]), ["2600::1", "8.8.8.8"], ""),
+    ],
+)
+async def test_a_family_without_an_address_of_ours_is_not_tried(
+    families: Families, tried: list[str], remark: str
+) -> None:
+    zone = Zone({"a.test": [MxHost(1, "mx.test")]}, {"mx.test": ["8.8.8.8", "2600::1"]})
+    made = router(zone, destinations=Destinations(), families=families)
+    found, remarks = await made.candidates(await made.route("a.test"))
+    assert [candidate.address for candidate in found] == tried
+    assert [line for line in remarks if remark and remark in line] == remarks
+    assert len(remarks) == bool(remark)
+
+
+async def test_what_is_not_tried_takes_no_turn_of_others() -> None:
+    hosts = {f"mx{n}.test": [f"2600::{n}", f"8.8.8.{n}"] for n in range(6)}
+    zone = Zone({"a.test": [MxHost(n, name) for n, name in enumerate(hosts)]}, dict(hosts))
+    made = router(zone, destinations=Destinations(), families=Families(["192.0.2.1"]))
+    found, _ = await made.candidates(await made.route("a.test"))
+    assert [candidate.address for candidate in found] == [f"8.8.8.{n}" for n in range(5)]
+
+
+@pytest.mark.parametrize("routes", [(), (RouteConfig(domain="a.test", hosts=("[2600::1]:25",)),)])
+async def test_a_domain_of_the_other_family_waits_and_says_why(routes: tuple[RouteConfig, ...]) -> None:
+    zone = Zone({"a.test": [MxHost(1, "mx.test")]}, {"mx.test": ["2600::1"]})
+    made = router(zone, *routes, destinations=Destinations(), families=Families(ipv6=False))
+    with pytest.raises(Unroutable) as caught:
+        await made.candidates(await made.route("a.test"))
+    verdict = caught.value.verdict
+    assert (verdict.state, verdict.enhanced) == (State.DEFERRED, "4.4.1")
+    assert verdict.text == "2600::1 is not tried: IPv6 is switched off (delivery.ipv6)"
+
+
+def test_two_addresses_of_a_family_are_one_too_many() -> None:
+    with pytest.raises(ValueError, match="second IPv4 address"):
+        Families(["192.0.2.1", "192.0.2.2"])
+    families = Families(["192.0.2.1", "2001:db8::1"])
+    assert (families.source("8.8.8.8"), families.source("2600::1")) == ("192.0.2.1", "2001:db8::1")
+    assert Families().source("8.8.8.8") is None
+
+
+def test_the_system_is_asked_for_its_way() -> None:
+    """Loopback is what every machine has a way to."""
+    assert has_way("127.0.0.1")
+    assert Families().refusal("127.0.0.1") is None

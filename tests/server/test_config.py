@@ -134,7 +134,16 @@ LISTENER = '[[listeners]]\nname = "a"\naddresses = ["127.0.0.1:0"]\n'
         ("[delivery]\njitter = 0.9", "delivery.jitter: 0.9 is too large; the most allowed is 0.5"),
         ("[delivery]\nretry = []", "delivery: retry needs at least one wait"),
         ('[delivery]\nhelo = "a b"', 'delivery.helo: "a b" is not a domain name'),
-        ('[delivery]\nsource_address = "eth0"', 'delivery.source_address: "eth0" is not an IP address'),
+        ('[delivery]\nsource_address = "eth0"', 'delivery.source_address[0]: "eth0" is not an IP address'),
+        (
+            '[delivery]\nsource_address = ["192.0.2.1", "192.0.2.2"]',
+            'delivery.source_address[1]: "192.0.2.2" is a second address of its family',
+        ),
+        (
+            '[delivery]\nipv6 = false\nsource_address = ["192.0.2.1", "2001:db8::1"]',
+            'delivery.source_address[1]: "2001:db8::1" is not used: delivery.ipv6 is false',
+        ),
+        ("[delivery]\nsource_address = 4", "delivery.source_address: 4 is not a list"),
         (
             '[[delivery.routes]]\ndomain = "*"\nhosts = ["192.0.2.1"]',
             "",

@@ -8,7 +8,10 @@ from typing import Annotated
 import msgspec
 
 from ekiden.core.duration import Duration
+from ekiden.net.families import Families
 
+ONE_OR_LIST = msgspec.Meta(extra={"one_or_list": True})
+"""A list that may be written as a text alone when it has one item."""
 _Positive = Annotated[int, msgspec.Meta(ge=1)]
 
 
@@ -29,8 +32,11 @@ class DeliveryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     helo: str = ""
     """The name in EHLO; empty: ``hostname``."""
     routes: tuple[RouteConfig, ...] = ()
-    source_address: str = ""
-    """The local IP address to connect from; empty: the system chooses."""
+    source_address: Annotated[tuple[str, ...], ONE_OR_LIST] = ()
+    """The local IP addresses to connect from, one of each family at most; a family without one is not tried. Empty:
+    the system chooses."""
+    ipv6: bool = True
+    """Whether IPv6 addresses of mail servers are tried."""
     allowed_networks: tuple[str, ...] = ()
     """Networks that a recipient's domain may lead to although they are not public, such as ``10.20.0.0/16``."""
     refused_networks: tuple[str, ...] = ()
@@ -95,3 +101,7 @@ class DeliveryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         for route in self.routes:
             if not route.domain or not route.hosts:
                 raise ValueError("each of routes needs a domain and at least one host")
+
+    def families(self) -> Families:
+        """In which families mail goes out, and from where. Raises ``ValueError``."""
+        return Families(self.source_address, ipv6=self.ipv6)

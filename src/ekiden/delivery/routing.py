@@ -25,6 +25,7 @@ from ekiden.dns.resolver import (
     Resolver,
 )
 from ekiden.net.destinations import OURS, Destinations
+from ekiden.net.families import Families
 
 _REMEMBER = 5.0  # seconds; the resolver keeps answers for their own time, this only spares the hot path its await
 _REMEMBER_MOST = 20_000
@@ -77,15 +78,17 @@ class Router:
         *,
         own_names: frozenset[str] = frozenset(),
         destinations: Destinations | None = None,
+        families: Families | None = None,
         rng: random.Random | None = None,
     ) -> None:
         """``own_names``: mail hosts that are this platform; a route never goes to them or behind them.
 
-        ``destinations``: which addresses a domain may lead to.
+        ``destinations``: which addresses a domain may lead to. ``families``: in which of them we can go out.
         """
         self._destinations = destinations or Destinations(
             config.allowed_networks, refused_networks=config.refused_networks
         )
+        self._families = families or config.families()
         self._resolver = resolver
         self._clock = clock
         self._port = config.smtp_port
@@ -175,11 +178,12 @@ class Router:
         By preference; hosts of equal preference in random order (RFC 5321 §5.1), a host's addresses in random
         order with both families alternating, IPv6 first; what was tried in vain lately comes after the others. An
         address that ``destinations`` refuses is not tried, and behind one of our own machine nothing is (§5.1).
+        One of a family in which we have no address is not tried either, and takes no place of those that are.
         Hosts, addresses and the time for looking them up are bounded. Raises ``Unroutable`` when none is left.
         """
         found: dict[tuple[str, int], tuple[int, Candidate]] = {}
         remarks: list[str] = []
-        trouble = refused = ""
+        trouble = refused = apart = ""
         ours: int | None = None
         until = asyncio.get_running_loop().time() + self._lookup_timeout
         ordered = self._ordered(route.hops)
@@ -205,6 +209,12 @@ class Router:
                 self._put_behind(hop.name)
             for address in self._alternating(addresses):
                 why = None if route.configured else self._destinations.refusal(address)
+                if why is None and (lacking := self._families.refusal(address)) is not None:
+                    apart = f"{address} is not tried: {lacking}"
+                    remarks.append(f"# {hop.name}: {apart}")
+                    if all(self._families.refusal(other) for other in addresses):
+                        self._put_behind(hop.name)
+                    continue
                 if why is None:
                     candidate = Candidate(hop.name, address, hop.port)
                     found.setdefault((address, hop.port), (hop.preference, candidate))
@@ -227,6 +237,9 @@ class Router:
             raise Unroutable(outcome.dns_trouble(trouble))
         if ours is not None:
             raise Unroutable(outcome.mail_loop(f"{_few(route)} loops back to this host: {refused}"), forbidden=True)
+        if apart:
+            # Who has an address of that family tomorrow can send it then.
+            raise Unroutable(outcome.no_connection(apart))
         if refused:
             raise Unroutable(outcome.forbidden(refused), forbidden=True)
         raise Unroutable(outcome.no_route(f"none of the mail hosts has an address: {_few(route)}"))

@@ -293,6 +293,7 @@ class Connector:
         self._config = config
         self._hostname = config.helo or hostname
         self._tls = tls if config.starttls else None
+        self._families = config.families()
         self._tls_broken: dict[str, float] = {}
 
     async def open(self, route: Route) -> Session:
@@ -337,11 +338,14 @@ class Connector:
         self, candidate: Candidate, tls: ssl.SSLContext | None, dialogue: list[str], until: float
     ) -> Session:
         where = f"{candidate.host} ({host_port(candidate.address, candidate.port)})"
+        source = self._families.source(candidate.address)
+        if source is not None:
+            where += f" from {source}"
         try:
             stream = await self._network.connect(
                 candidate.address,
                 candidate.port,
-                local_address=self._config.source_address or None,
+                local_address=source,
                 timeout=max(0.0, min(self._config.connect_timeout, until - asyncio.get_running_loop().time())),
             )
         except OSError as error:

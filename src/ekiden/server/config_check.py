@@ -192,9 +192,19 @@ def _check_delivery(config: Config, problems: Problems) -> None:
                     value=show(host),
                     examples='"192.0.2.1:25", "[2001:db8::1]:25", "relay.example.com"',
                 )
-    for key, text in (("source_address", config.delivery.source_address),):
-        if text and not _is_ip(text):
-            problems.add(("delivery", key), "{value} is not an IP address", value=show(text))
+    versions: set[int] = set()
+    for index, text in enumerate(config.delivery.source_address):
+        path = ("delivery", "source_address", index)
+        if not _is_ip(text):
+            problems.add(path, "{value} is not an IP address", value=show(text))
+            continue
+        version = ipaddress.ip_address(text).version
+        if version in versions:
+            template = "{value} is a second address of its family; one IPv4 and one IPv6 address are allowed"
+            problems.add(path, template, value=show(text))
+        elif version == 6 and not config.delivery.ipv6:
+            problems.add(path, "{value} is not used: delivery.ipv6 is false", value=show(text))
+        versions.add(version)
     if config.delivery.helo and not _is_domain(config.delivery.helo):
         problems.add(("delivery", "helo"), "{value} is not a domain name", value=show(config.delivery.helo))
     for index, server in enumerate(config.dns.nameservers):

@@ -421,8 +421,14 @@ KEYS: dict[str, Help] = {
     "delivery.smtp_port": Help("The port of other mail servers.", "他のメールサーバーのポート。"),
     "delivery.helo": Help("The name in EHLO; empty: hostname.", "EHLO で名乗る名前。空なら hostname です。"),
     "delivery.source_address": Help(
-        "The local IP address to connect from; empty: the system chooses.",
-        "接続元の IP アドレス。空ならシステムが選びます。",
+        "The local IP addresses to connect from, one of each family at most; a family without one is not tried. "
+        "Empty: the system chooses.",
+        "接続元の IP アドレス (IPv4 と IPv6 を 1 つずつまで)。指定のない種類では接続しません。"
+        "空ならシステムが選びます。",
+    ),
+    "delivery.ipv6": Help(
+        "Whether IPv6 addresses of mail servers are tried.",
+        "メールサーバーの IPv6 アドレスにも接続するかどうか。",
     ),
     "delivery.allowed_networks": Help(
         "Networks that recipients' domains may lead to although they are not public, such as 10.20.0.0/16.",

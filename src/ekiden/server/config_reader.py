@@ -189,6 +189,8 @@ def read_value(annotation: Any, raw: Any, path: Path, problems: Problems) -> Any
         problems.add(path, "{value} is not allowed; allowed are {allowed}", value=show(raw), allowed=_list(allowed))
         return _BAD
     if origin in (list, tuple, frozenset):
+        if isinstance(raw, str) and meta is not None and (meta.extra or {}).get("one_or_list"):
+            raw = [item for item in raw.replace(",", " ").split() if item]
         return _sequence(kind, origin, raw, path, problems)
     if origin is dict:
         return _table(kind, raw, path, problems)

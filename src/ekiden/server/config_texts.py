@@ -49,6 +49,12 @@ TEXTS = Texts(
             "{value} は配送先のアドレスではありません。{examples} のように書いてください"
         ),
         "{value} is not an IP address": "{value} は IP アドレスではありません",
+        "{value} is a second address of its family; one IPv4 and one IPv6 address are allowed": (
+            "{value} は同じ種類の 2 つ目のアドレスです。IPv4 と IPv6 を 1 つずつまで指定できます"
+        ),
+        "{value} is not used: delivery.ipv6 is false": (
+            "{value} は使われません。delivery.ipv6 が false です。どちらかを変更してください"
+        ),
         "{value} is already used by {other}": "{value} は {other} ですでに使われています",
         "{value} is the name of another listener": "{value} は別のリスナーの名前です",
         "{value} is not allowed: only loopback and private networks can be trusted without AUTH": (
