@@ -68,6 +68,20 @@ async def test_a_message(infobip: Cloud) -> None:
     assert (parsed["From"], parsed["To"], parsed["Subject"]) == (f"Jane <{SENDER}>", "john@shop.example", "Hello")
 
 
+async def test_control_characters_in_bodies_are_no_reason_to_refuse(infobip: Cloud) -> None:
+    """Spreadsheets and editors leave them there; what stands in a header must have none, and nothing has NUL."""
+    texts = {"text": "a\vb\fc\x01\x1f d\x7f\r\ne", "html": "<p>a\vb\f</p>\x1b", "ampHtml": "<p>\x08</p>"}
+    reply = await send(infobip, message(content={"subject": "Hello"} | texts))
+    assert reply.status == 200, reply.body
+    [parsed] = await infobip.messages()
+    for part, text in zip(parsed.iter_parts(), (texts["text"], texts["ampHtml"], texts["html"]), strict=True):
+        octets = part.get_payload(decode=True)
+        assert text.replace("\r\n", "\n").encode() in octets.replace(b"\r\n", b"\n")
+    for content in ({"subject": "He\vllo", "text": "x"}, {"subject": "Hello", "text": "x\0"}):
+        reply = await send(infobip, message(content=content))
+        assert reply.status == 400
+
+
 async def test_every_member(infobip: Cloud) -> None:
     at = infobip.services.clock.now() + HOUR
     first = message(

@@ -302,6 +302,36 @@ async def test_a_header_of_the_senders_own_is_enough_of_a_way_out(office: Office
     assert message["List-Unsubscribe-Post"] is None
 
 
+async def test_no_field_stands_twice(office: Office) -> None:
+    """What is made for each message takes the place of what its sender gave for all (RFC 8058 §3.1)."""
+    mailing = office.mailing(
+        groups=(group("a@x.example", reply_to=(Mailbox("", "r@shop.example"),)),),
+        headers=(
+            ("list-unsubscribe-POST", "List-Unsubscribe=One-Click"),
+            ("REPLY-TO", "other@shop.example"),
+            ("X-Mine", "1"),
+        ),
+        tracking=TrackingWish(unsubscribe=True),
+    )
+    [[item]] = await office.mailer.send_all([mailing])
+    message = parsed(await office.content(item.message_id))
+    assert message.get_all("List-Unsubscribe-Post") == ["List-Unsubscribe=One-Click"]
+    assert len(message.get_all("List-Unsubscribe") or []) == 1
+    assert message.get_all("Reply-To") == ["r@shop.example"]
+    assert message["X-Mine"] == "1"
+
+
+async def test_a_very_long_way_out_is_folded_where_readers_take_blanks_out(office: Office) -> None:
+    wish = TrackingWish(landing_page="1_2", landing_placeholders={"brand": "S" * 3000})
+    [[item]] = await office.mailer.send_all([office.mailing("a@x.example", tracking=wish)])
+    content = await office.content(item.message_id)
+    assert max(map(len, content.split(b"\r\n"))) <= 998
+    way_out = parsed(content)["List-Unsubscribe"].strip("<>").replace(" ", "")
+    left = office.tokens.read_unsubscribe(way_out.rpartition("/")[2])
+    assert left is not None
+    assert left.placeholders == {"brand": "S" * 3000}
+
+
 async def test_the_domains_settings_count_where_nothing_is_asked(office: Office) -> None:
     plain = office.mailing("a@x.example", html=HTML, tracking=TrackingWish())
     [[item]] = await office.mailer.send_all([plain])

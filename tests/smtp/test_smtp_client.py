@@ -163,13 +163,38 @@ CASES: dict[str, Case] = {
         end="eof", local=True,
     ),
     "garbage": Case(
-        [b"HTTP/1.1 400 Bad Request\r\n"], [ENVELOPE],
-        ["451 4.5.0 The peer does not speak SMTP: not a reply: 'HTTP/1.1 400 Bad Request'"] * 2, False, local=True,
+        [b"HTTP/1.1 400 Bad Request\r\n"], [ENVELOPE], ["451 4.5.0 The server's replies cannot be told apart"] * 2,
+        False, end="eof", local=True,
+    ),
+    "garbage without end": Case(
+        [b"x\r\n" * 300], [ENVELOPE], ["451 4.5.0 The server's replies cannot be told apart"] * 2, False,
+        local=True,
     ),
     "an endless line": Case(
-        [b"250 " + b"x" * 9000], [ENVELOPE],
-        ["451 4.5.0 The peer does not speak SMTP: a reply line is longer than 4096 octets"] * 2, False, local=True,
+        [b"250 " + b"x" * 80_000], [ENVELOPE],
+        ["451 4.5.0 The peer does not speak SMTP: a reply line is longer than 65536 octets"] * 2, False, local=True,
     ),
+    "lines between replies": Case(
+        [b"\r\n" + OK + OK + b"hello\r\n" + NO + b"\r\n" + GO, OK], [ENVELOPE, STUFFED],
+        [SENT, "550 5.1.1 No such user"],
+    ),
+    "a line instead of a reply": Case(  # the 550 is not B's
+        [b"Ok\r\n" + NO + OK + GO], [ENVELOPE], ["451 4.5.0 The server's replies cannot be told apart"] * 2, False,
+        local=True,
+    ),
+    "a line instead of a reply, and all refused": Case(
+        [b"Ok\r\n" + OK + NO + NO], [ENVELOPE], ["451 4.5.0 The server's replies cannot be told apart"] * 2, False,
+        end="timeout", local=True,
+    ),
+    "lines between replies, step by step": Case(
+        [b"\r\n" + OK, b"what\r\n" + OK, b"\r\n" + NO, b"\r\n" + GO, OK],
+        [MAIL, RCPT_A, RCPT_B, b"DATA\r\n", STUFFED], [SENT, "550 5.1.1 No such user"], ehlo=PLAIN,
+    ),
+    "an empty line behind each reply": Case(
+        [OK + b"\r\n", OK + b"\r\n", OK + b"\r\n", GO + b"\r\n", OK + b"\r\n"],
+        [MAIL, RCPT_A, RCPT_B, b"DATA\r\n", STUFFED], [SENT, SENT], ehlo=PLAIN,
+    ),
+    "words behind 354": Case([OK + OK + OK + GO + b"Type now\r\n", OK], [ENVELOPE, STUFFED], [SENT, SENT]),
     "an endless reply": Case(
         [b"250-x\r\n" * 300], [ENVELOPE],
         ["451 4.5.0 The peer does not speak SMTP: a reply does not end"] * 2, False, local=True,
@@ -195,6 +220,83 @@ CASES: dict[str, Case] = {
         [OK + BYE], [MAIL], ["421 4.3.2 Going away"] * 2, False, ehlo=PLAIN
     ),
 }  # fmt: skip
+
+
+GONE = "421 4.4.2 The connection was lost while waiting for the reply to content"
+# What the peer says behind the final dot before it is gone, and what that means.
+ODD_ENDS: dict[bytes, str] = {
+    b"\r\n" + OK: SENT,
+    b"\n\n\r\n" + OK: SENT,
+    b"queued\r\n" + OK: SENT,
+    b"\xff\xfe\0\r\n" + OK: SENT,
+    b"HTTP/1.1 200 OK\r\n" + OK: SENT,
+    b"25 Ok\r\n" + OK: SENT,
+    b"2500 Ok\r\n" + OK: SENT,
+    b"150 wait\r\n" + OK: SENT,
+    b"999 what\r\n" + OK: SENT,
+    GO + OK: SENT,
+    b"334 go on\r\n" + OK: SENT,
+    b"250-\r\n\r\n" + OK: "250 2.0.0  Ok",
+    b"x" * 9000 + b"\r\n" + OK: SENT,
+    b"250OK\r\n": "250 OK",
+    b"\xef\xbb\xbf250 Ok\r\n": "250 Ok",
+    b"\t250 Ok\r\n": "250 Ok",
+    b"250\r\n": "250",
+    b"200 Ok\r\n": "200 Ok",
+    b"250 Ok": "250 Ok",
+    b"250": "250",
+    b"250 2.0.0 Ok: queu": "250 2.0.0 Ok: queu",
+    b"250 Ok\r": "250 Ok",
+    b"250-Ok\r\n": "250 Ok",
+    b"250-Ok\r\n250-m": "250 Ok m",
+    b"250 " + b"x" * 80_000: "250 " + "x" * 1000,
+    b"250-x\r\n" * 256: "250 " + "x " * 256,
+    b"250 " + b"x" * 5000 + b"\r\n": "250 " + "x" * 1000,
+    # no yes
+    b"": GONE,
+    b"\r\n": GONE,
+    b"queued\r\n": GONE,
+    b"25": GONE,
+    b"550 5.7.1 Sp": GONE,
+    b"\r\n" + NO: "550 5.1.1 No such user",
+    b"queued\r\n" + LATER: "451 4.7.1 Greylisted",
+    b"250-Ok\r\n550 5.1.1 No such user\r\n": "550 5.1.1 Ok No such user",
+    b"x\r\n" * 300: "451 4.5.0 The peer does not speak SMTP: not a reply: 'x'",
+}
+
+
+@pytest.mark.parametrize("ehlo", [PIPELINING, PLAIN])
+@pytest.mark.parametrize("bytewise", [False, True])
+@pytest.mark.parametrize("said", ODD_ENDS)
+def test_what_was_taken_is_taken_however_it_is_said(said: bytes, bytewise: bool, ehlo: bytes) -> None:
+    client = greeted(ehlo)
+    client.send(Transaction("s@src.test", [A, B], CONTENT))
+    for reply in (OK, OK, OK, GO):
+        client.data_to_send()
+        client.receive_data(reply)
+        assert client.next_event() is None
+    assert client.data_to_send() == STUFFED
+    events: list[ClientEvent] = []
+    for piece in [said[at : at + 1] for at in range(len(said))] if bytewise else [said]:
+        client.receive_data(piece)
+        events += events_of(client)
+    client.eof()
+    events += events_of(client)
+    (done,) = [event for event in events if isinstance(event, TransactionDone)]
+    shown = ODD_ENDS[said]
+    assert [str(reply).replace("  ", " ")[:1000] for reply in done.result.recipients] == [
+        shown.replace("  ", " ")[:1000].strip()
+    ] * 2
+
+
+def test_no_reply_of_one_message_is_taken_for_the_next() -> None:
+    """Some servers answer the content once for each recipient."""
+    client = greeted()
+    client.send(Transaction("s@src.test", [A, B], CONTENT))
+    assert not finish(client, OK + OK + OK + GO, OK + OK).reusable
+    client = greeted()
+    client.send(Transaction("s@src.test", [A, B], CONTENT))
+    assert finish(client, OK + OK + OK + GO, OK + b"\r\n").reusable
 
 
 @pytest.mark.parametrize("bytewise", [False, True])

@@ -49,6 +49,11 @@ def test_encode_utf8() -> None:
         (b"550 a\xff\0b\r\n", Reply(550, "", ("a??b",))),
         ("550 5.1.1 宛先不明\r\n".encode(), Reply(550, "5.1.1", ("宛先不明",))),
         (b"250-one\r\n550 two\r\n", Reply(550, "", ("one", "two"))),
+        (b"250OK\r\n", Reply(250, "", ("OK",))),
+        (b"550:No\r\n", Reply(550, "", (":No",))),
+        (b"\xef\xbb\xbf250 2.0.0 Ok\r\n", Reply(250, "2.0.0", ("Ok",))),
+        (b" \x00250-a\r\n\t250 b\r\n", Reply(250, "", ("a", "b"))),
+        (b"250 " + b"x" * 5000 + b"\r\n", Reply(250, "", ("x" * 4092,))),
     ],
 )
 @pytest.mark.parametrize("size", [1, 100])
@@ -64,11 +69,29 @@ def test_parse(wire: bytes, reply: Reply, size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "wire", [b"", b"250 x", b"250 x\r\n250 y\r\n", b"abc\r\n", b"\r\n", b"99 x\r\n", b"250x\r\n"]
+    "wire", [b"", b"250 x", b"250 x\r\n250 y\r\n", b"abc\r\n", b"\r\n", b"99 x\r\n", b"250x\r\n", b"2500 x\r\n"]
 )
 def test_not_one_reply(wire: bytes) -> None:
     with pytest.raises(ValueError):
         parse_reply(wire)
+
+
+def test_lines_that_are_no_replies_are_passed_over() -> None:
+    parser = ReplyParser()
+    parser.feed(b"\r\nqueued\r\n250-a\r\n\r\nmore of it\n250 b\r\n\r\n251 c\r\n")
+    assert parser.next() == Reply(250, "", ("a", "b"))
+    assert parser.odd == ["", "queued", "", "more of it"]
+    assert parser.odd_octets == 0
+    assert parser.next() == Reply(251, "", ("c",))
+    assert parser.buffered == 0
+
+
+@pytest.mark.parametrize("line", [b"\r\n", b"x\r\n", b"x" * 80_000])
+def test_no_end_of_them_is_an_error(line: bytes) -> None:
+    parser = ReplyParser()
+    parser.feed(line * 300)
+    with pytest.raises(ValueError):
+        parser.next()
 
 
 def test_kinds() -> None:
@@ -98,5 +121,6 @@ def test_any_octets_give_replies_or_one_error(pieces: list[bytes]) -> None:
             while (reply := parser.next()) is not None:
                 assert all(line.isprintable() for line in reply.lines)
                 assert 200 <= reply.code < 600
+            assert len(parser.odd) < 300
         except ValueError:
             return

@@ -32,7 +32,7 @@ from ekiden.delivery.site import Site
 from ekiden.dns.turns import on_behalf_of
 from ekiden.limits.shares import Shares
 from ekiden.smtp.reply import Reply
-from ekiden.smtp.transaction import Transaction, TransactionRecipient
+from ekiden.smtp.transaction import Transaction, TransactionRecipient, TransactionResult
 from ekiden.store.api import StoreError
 from ekiden.store.records import Attempt, Delivery, Outcome
 from ekiden.store.standing import Standing
@@ -447,14 +447,15 @@ class Couriers:
             parcel.resent = True
             site.put_back(parcel)
             return False
-        self._conclude(site, session, parcel, result.recipients, started)
+        self._conclude(site, session, parcel, result, started)
         return result.reusable
 
     def _conclude(
-        self, site: Site, session: Session, parcel: Parcel, replies: list[Reply], started: Millis
+        self, site: Site, session: Session, parcel: Parcel, result: TransactionResult, started: Millis
     ) -> None:
         """The replies of a transaction become outcomes."""
         deliveries = parcel.deliveries
+        replies = result.recipients
         letter = parcel.letter
         finished = self._clock.now()
         lines = session.lines
@@ -467,6 +468,12 @@ class Couriers:
                 kept = [number for number in range(len(deliveries)) if number not in set(postponed)]
                 deliveries = [deliveries[number] for number in kept]
                 replies = [replies[number] for number in kept]
+        elif result.together and all(map(_too_many, replies)):
+            # The message was refused for their number alone: two halves may do.
+            half = len(deliveries) // 2
+            site.put_back(Parcel(letter, deliveries[:half]))
+            site.put_back(Parcel(letter, deliveries[half:]))
+            return
         outcomes: list[Outcome] = []
         local: list[int] = []
         slower = False
@@ -576,7 +583,4 @@ def _transaction(letter: Letter, deliveries: list[Delivery], content: bytes) -> 
 
 
 def _too_many(reply: Reply) -> bool:
-    """Not a word about this recipient: there were too many before it."""
-    return reply.code in (452, 552) and (
-        reply.enhanced.endswith(".5.3") or "too many recipients" in reply.text.lower()
-    )
+    return outcome.too_many_recipients(reply.code, reply.enhanced, reply.text)

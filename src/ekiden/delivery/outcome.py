@@ -147,6 +147,14 @@ _TEXTS: tuple[tuple[re.Pattern[str], Cause], ...] = tuple(
     )
 )
 
+_TOO_MANY = re.compile(
+    r"too many (?:\w+ )?(?:recipients|rcpts?\b|addresses)"
+    r"|recipients?(?:'s)? (?:count |number )?(?:limit|maximum)"
+    r"|(?:maximum|max|limit on|exceed\w*)\b[^.;]{0,30}\b(?:recipients|rcpts?)\b"
+    r"|\b(?:recipients|rcpts?) (?:per|in one|in a|for this) (?:message|mail|e-?mail|transaction|session|envelope)",
+    re.IGNORECASE,
+)
+
 _CODES: dict[int, Cause] = {
     421: _NETWORK,
     450: _RECIPIENT,
@@ -178,9 +186,21 @@ def classify(code: int, enhanced: str, text: str) -> Verdict:
     """The verdict of a peer's reply about one recipient. ``text`` is the reply without its codes."""
     if 200 <= code < 300:
         return Verdict(State.DELIVERED, Cause.NONE, code, enhanced, clean(text))
-    state = State.BOUNCED if code >= 500 else State.DEFERRED
     text = clean(text)
+    if too_many_recipients(code, enhanced, text):
+        return Verdict(State.DEFERRED, Cause.RATE, code, enhanced, text)
+    state = State.BOUNCED if code >= 500 else State.DEFERRED
     return Verdict(state, cause_of(code, enhanced, text), code, enhanced, text)
+
+
+def too_many_recipients(code: int, enhanced: str, text: str) -> bool:
+    """A refusal that says no word about its recipient: there were too many before it, in this message or hour.
+
+    As temporary as 452, whatever its code: RFC 821 said 552 by mistake (RFC 5321 §4.5.3.1.10), and some say 550.
+    """
+    if not (450 <= code <= 454 or 550 <= code <= 554):
+        return False
+    return enhanced.endswith(".5.3") or _TOO_MANY.search(text[:MAX_TEXT]) is not None
 
 
 @lru_cache(maxsize=1024)

@@ -191,8 +191,7 @@ class Session:
             if machine.replies != replies:
                 replies = machine.replies
                 since, begun = now, 0.0
-            if machine.buffered and not begun:
-                begun = now
+            begun = (begun or now) if machine.buffered else 0.0
             what: Overdue = "silence"
             try:
                 if stream.sending:

@@ -56,6 +56,8 @@ _LARGE = 131_072
 """Characters of texts from which on they are compiled in a thread, and each message is rendered there."""
 _LARGE_MIME = 16_384
 """Octets of a composed message from which on it is looked through in a thread: 25 ms if it is all links."""
+_LONGEST_URL = 900
+"""Characters that stand on one line of a header field."""
 _LIST_UNSUBSCRIBE = "list-unsubscribe"
 
 
@@ -308,7 +310,7 @@ class Mailer:
             values = {**values, UNSUBSCRIBE_NAME: way_out}
             if letters.leaves and not letters.own_way_out:
                 headers = (
-                    ("List-Unsubscribe", f"<{way_out}>"),
+                    ("List-Unsubscribe", f"<{_foldable(way_out)}>"),
                     ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
                 )
         length = composer.length(values)
@@ -341,6 +343,13 @@ class Mailer:
             message_id=message_id,
             shared=None if mailing.shared is None else mailing.shared.content,
         )
+
+
+def _foldable(url: str) -> str:
+    """With blanks where a very long one may be folded: readers take them out (RFC 2369 §2)."""
+    if len(url) <= _LONGEST_URL:
+        return url
+    return " ".join(url[at : at + _LONGEST_URL] for at in range(0, len(url), _LONGEST_URL))
 
 
 def _widening(mailing: Mailing) -> float:

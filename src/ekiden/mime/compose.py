@@ -50,7 +50,8 @@ class Composer:
         self._text = Text(text or "") if text is not None or (html is None and amp is None) else None
         self._encoded_text = None if self._text is None or self._text.names else _part(_PLAIN, self._text.source)
         self._from = mailbox_field("From", (sender,))
-        self._headers = _fields(headers)
+        self._headers = [(name.lower(), extra_field(name, value)) for name, value in headers]
+        self._all_headers = b"".join(field for _, field in self._headers)
         self._shared = shared
         bodies = ((_PLAIN, self._text), (_AMP, self._amp), (_HTML, self._html))
         kinds = [kind for kind, body in bodies if body is not None]
@@ -83,7 +84,7 @@ class Composer:
         *,
         cc: Sequence[Mailbox] = (),
         reply_to: Sequence[Mailbox] = (),
-        headers: Iterable[tuple[str, str]] = (),
+        headers: Sequence[tuple[str, str]] = (),
         link: Callable[[str], str] | None = None,
         pixel: str = "",
         untouched: Collection[str] = (),
@@ -91,17 +92,21 @@ class Composer:
         """The message for those who read ``to`` and ``cc`` in its header, up to where shared content begins.
 
         Who answers writes to ``reply_to``. ``values`` fill the placeholders, in HTML and AMP as they are.
-        ``headers`` are this message's own. The rest is ``Html.render``'s. Raises ``BadHeaderValue``, also for a
-        subject that gets a line break by a value, and ``BadHeaderName``.
+        ``headers`` are this message's own, and stand instead of those of that name for all. The rest is
+        ``Html.render``'s. Raises ``BadHeaderValue``, also for a subject that gets a line break by a value, and
+        ``BadHeaderName``.
         """
+        own = {name.lower() for name, _ in headers}
+        if reply_to:
+            own.add("reply-to")
         pieces = [
             self._from,
             mailbox_field("To", to),
             mailbox_field("Cc", cc),
             mailbox_field("Reply-To", reply_to),
             text_field("Subject", self._subject.render(values)),
-            self._headers,
-            _fields(headers),
+            self._without(own),
+            b"".join(extra_field(name, value) for name, value in headers),
             self._opening,
         ]
         if self._text is not None:
@@ -112,6 +117,12 @@ class Composer:
             self._add(pieces, _part(_HTML, self._html.render(values, link, pixel, untouched)))
         pieces.append(self._closing)
         return b"".join(pieces)
+
+    def _without(self, names: Collection[str]) -> bytes:
+        """The fields that all messages have, but for those of ``names``: nothing stands twice."""
+        if not names:
+            return self._all_headers
+        return b"".join(field for name, field in self._headers if name not in names)
 
     def _add(self, pieces: list[bytes], part: bytes) -> None:
         if self._several:
@@ -140,7 +151,3 @@ def _part(kind: bytes, text: str) -> bytes:
     return b"".join((
         b"Content-Type: ", kind, b"; charset=utf-8\r\nContent-Transfer-Encoding: ", encoding, b"\r\n\r\n", body
     ))  # fmt: skip
-
-
-def _fields(headers: Iterable[tuple[str, str]]) -> bytes:
-    return b"".join(extra_field(name, value) for name, value in headers)

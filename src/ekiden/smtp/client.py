@@ -89,6 +89,8 @@ class ClientConnection:
         self._handshake = False
         self._ended = False
         self._dirty = False  # a transaction was begun and not ended: RSET before the next
+        self._doubtful = False  # lines that are no replies came among several that are awaited
+        self._together = False
         self._transaction: Transaction | None = None
         self._decided: list[Reply | None] = []
         self._accepted: list[int] = []
@@ -113,8 +115,13 @@ class ClientConnection:
 
     @property
     def buffered(self) -> int:
-        """Octets of replies that are not complete."""
-        return self._parser.buffered
+        """Octets of replies that are not complete, lines that are none among them.
+
+        Those do not count behind the content: the reply to it may take as long as it ever may.
+        """
+        parser = self._parser
+        odd = 0 if self.awaiting == _Step.CONTENT.value else parser.odd_octets
+        return parser.buffered + odd
 
     @property
     def sending(self) -> bool:
@@ -142,7 +149,7 @@ class ClientConnection:
         """What happened next, or ``None``: more octets are needed."""
         while not self._events and not self.closed:
             try:
-                reply = self._parser.next()
+                reply = self._read()
             except ValueError as error:
                 self._lose(f"the peer does not speak SMTP: {error}", 451, "4.5.0")
                 break
@@ -158,7 +165,7 @@ class ClientConnection:
         while not self.closed and not self._handshake:
             # What it said before counts.
             try:
-                reply = self._parser.next()
+                reply = self._read()
             except ValueError:
                 break
             if reply is None:
@@ -224,6 +231,7 @@ class ClientConnection:
             raise UsageError(f"send() while the reply to {self.awaiting} is awaited")
         del self.dialogue[self._prelude :]
         self._noted = 0
+        self._doubtful = self._together = False
         self._transaction = transaction
         self.transactions += 1
         self._accepted = []
@@ -287,6 +295,21 @@ class ClientConnection:
         self.dialogue.append("C: " + line)
         self._out.append(line.encode() + b"\r\n")
 
+    def _read(self) -> Reply | None:
+        """The next reply. Lines that are none are passed over, but for the first words of a peer: whoever begins
+        with something else speaks another protocol."""
+        parser = self._parser
+        try:
+            return parser.next(strict=self.awaiting == _Step.GREETING.value)
+        finally:
+            if parser.odd:
+                for line in parser.odd:
+                    self._keep(f"# not a reply: {line!r}" if self._noted < MAX_NOTED else "#")
+                parser.odd.clear()
+                # One of them may have been meant as a reply, and then the others belong to other commands. That the
+                # 354 comes where it should tells that all is well.
+                self._doubtful = self._doubtful or len(self._awaited) > 1
+
     def _note(self, reply: Reply) -> None:
         self.replies += 1
         status = f"{reply.enhanced} " if reply.enhanced else ""
@@ -328,11 +351,14 @@ class ClientConnection:
 
     def _out_of_step(self) -> None:
         """A reply was there before its command was: from here on no reply could be trusted to be the right one."""
-        self._out.clear()
         try:
-            reply = self._parser.next()
+            reply = self._read()
         except ValueError:
             reply = None
+        else:
+            if reply is None and not self._parser.buffered:
+                return  # lines that are no replies, and stand for none
+        self._out.clear()
         if reply is not None and reply.code == 421:
             self._note(reply)
             self._hung_up(reply)
@@ -415,6 +441,7 @@ class ClientConnection:
 
     def _on_data(self, reply: Reply) -> None:
         if reply.code == 354:
+            self._doubtful = False
             transaction = self._transaction
             assert transaction is not None
             self._awaited.append(_Step.CONTENT)
@@ -435,8 +462,11 @@ class ClientConnection:
         return self._finish(reusable=True)
 
     def _on_content(self, reply: Reply) -> None:
-        if reply.code // 100 == 3 or (reply.positive and self.sending):
+        if reply.positive and self.sending:
             return self._nonsense(_Step.CONTENT, reply)  # nobody can have taken what was not sent
+        if reply.code // 100 == 3:
+            self._awaited.append(_Step.CONTENT)  # no verdict: that is still to come
+            return None
         self._decide_accepted(reply)
         self._dirty = False
         return self._finish(reusable=True)
@@ -464,9 +494,18 @@ class ClientConnection:
 
     def _decide_accepted(self, reply: Reply) -> None:
         reply = _brief(reply)
+        self._together = len(self._accepted) > 1
         for number in self._accepted:
             self._decided[number] = reply
         self._accepted = []
+
+    def _decide_taken(self) -> None:
+        """A reply to the whole content that says yes and only lacks its end: sent again, it would be a copy."""
+        if self.awaiting == _Step.CONTENT.value and not self.sending and not self._out:
+            begun = self._parser.begun
+            if begun is not None and 200 <= begun.code < 300:
+                self._note(begun)
+                self._decide_accepted(begun)
 
     def _finish(self, *, reusable: bool) -> None:
         if self._transaction is None:
@@ -474,10 +513,19 @@ class ClientConnection:
         self._transaction = None
         self._content = None
         recipients = [reply or _UNDECIDED for reply in self._decided]
+        if self._doubtful:
+            recipients = [_DOUBTFUL] * len(recipients)
         most = self.offer.max_transactions
-        if self._ended or (most is not None and self.transactions >= most):
+        self._parser.skip_empty()
+        # What has come already would be taken for the reply to the next command.
+        if (
+            self._ended
+            or self._doubtful
+            or self._parser.buffered
+            or (most is not None and self.transactions >= most)
+        ):
             reusable = False
-        self._events.append(TransactionDone(TransactionResult(recipients, reusable)))
+        self._events.append(TransactionDone(TransactionResult(recipients, reusable, self._together)))
 
     def _hung_up(self, reply: Reply, step: _Step | None = None) -> None:
         """The peer said 421."""
@@ -504,6 +552,7 @@ class ClientConnection:
         text = f"{reason}{where}" if code == 421 else reason
         self.dialogue.append(f"# {text}")
         if self._transaction is not None:
+            self._decide_taken()
             self._decide_all(Reply.of(code, enhanced, text[:1].upper() + text[1:], local=True))
             self._finish(reusable=False)
         self._close(text)
@@ -526,6 +575,7 @@ def _brief(reply: Reply) -> Reply:
 
 
 _UNDECIDED = Reply.of(451, "4.3.0", "The server gave no reply for this recipient", local=True)
+_DOUBTFUL = Reply.of(451, "4.5.0", "The server's replies cannot be told apart", local=True)
 
 
 _HANDLERS: dict[_Step, Callable[[ClientConnection, Reply], None]] = {

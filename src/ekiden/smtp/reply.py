@@ -10,6 +10,9 @@ MAX_TEXT_LINE = 480  # octets of text in one line of ours: 512 (RFC 5321 §4.5.3
 
 _FIRST_DIGITS = (b"2", b"3", b"4", b"5")
 _SHORT = 64  # octets of a line worth remembering
+# A code that every reader finds, with what some servers put before it (a byte order mark, blanks) and without the
+# blank behind it: "250OK", "550:No". Not "250ms" and not "2500".
+_ODD_REPLY = re.compile(rb"[\x00-\x20\x7f-\xff]{0,8}([2-5][0-9]{2})(?![0-9a-z])([ -]?)(.*)", re.DOTALL)
 
 _ENHANCED = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?: +|\Z)")
 
@@ -100,20 +103,29 @@ class ReplyParser:
     """Cuts a peer's octets into replies, in bounded memory.
 
     Tolerates what real servers send: bare LF line ends, no text, no blank after the code, differing codes within
-    one reply (the last line decides), non-ASCII text.
+    one reply (the last line decides), non-ASCII text, very long lines (their beginning counts). Lines without a
+    code are no replies and are passed over, as Postfix does; ``odd`` has them.
     """
 
     MAX_LINE = 4096
+    MAX_ENDLESS = 65_536
+    """Octets of a line, most of which are not kept."""
     MAX_LINES = 256
     MAX_REPLY = 16_384
 
-    __slots__ = ("_buffer", "_lines", "_scan", "_size")
+    __slots__ = ("_buffer", "_dropped", "_lines", "_scan", "_size", "odd", "odd_lines", "odd_octets")
 
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._scan = 0
+        self._dropped = 0
         self._lines: list[tuple[int, str]] = []
         self._size = 0
+        self.odd: list[str] = []
+        """Lines that were passed over; whoever shows them empties it."""
+        self.odd_lines = 0
+        self.odd_octets = 0
+        """Of those since the last reply, a line end counts as one."""
 
     def feed(self, data: bytes) -> None:
         self._buffer += data
@@ -124,44 +136,81 @@ class ReplyParser:
 
     @property
     def buffered(self) -> int:
-        """Octets that no reply was made of yet."""
+        """Octets that no reply was made of yet, without lines that were passed over."""
         return len(self._buffer) + self._size
 
-    def next(self) -> Reply | None:
-        """The next complete reply, or ``None``. Raises ``ValueError`` when this cannot be SMTP."""
+    @property
+    def begun(self) -> Reply | None:
+        """What has come of a reply whose end has not: its lines so far, the last one perhaps cut."""
+        lines = [*self._lines]
+        found = _ODD_REPLY.match(self._buffer.partition(b"\n")[0])
+        if found is not None:
+            lines.append((int(found[1]), _text_of(found[3].rstrip(b"\r"))))
+        return _reply_of(lines) if lines else None
+
+    def skip_empty(self) -> None:
+        """Drop line ends that stand before anything else."""
+        if not self._lines and self._buffer.startswith((b"\r", b"\n")):
+            self._buffer = self._buffer.lstrip(b"\r\n")
+            self._scan = 0
+
+    def next(self, *, strict: bool = False) -> Reply | None:
+        """The next complete reply, or ``None``. Raises ``ValueError`` when this cannot be SMTP.
+
+        ``strict``: a line that is no reply is such a reason, unless it is empty.
+        """
         buffer = self._buffer
         while True:
             end = buffer.find(b"\n", self._scan)
             if end < 0:
                 if len(buffer) > self.MAX_LINE:
-                    raise ValueError(f"a reply line is longer than {self.MAX_LINE} octets")
+                    self._dropped += len(buffer) - self.MAX_LINE
+                    del buffer[self.MAX_LINE :]
+                    if self._dropped > self.MAX_ENDLESS:
+                        raise ValueError(f"a reply line is longer than {self.MAX_ENDLESS} octets")
                 self._scan = len(buffer)
                 return None
-            if end > self.MAX_LINE:
-                raise ValueError(f"a reply line is longer than {self.MAX_LINE} octets")
-            line = bytes(buffer[:end])
+            line = bytes(buffer[: min(end, self.MAX_LINE)])
             del buffer[: end + 1]
-            self._scan = 0
+            self._scan = self._dropped = 0
             if line.endswith(b"\r"):
                 line = line[:-1]
-            if end < _SHORT and not self._lines and line[3:4] == b" ":
-                return _one_line(line)
-            code, text, last = _parse_line(line)
+            if end < _SHORT and not self._lines and line[3:4] == b" " and line[:1] in _FIRST_DIGITS:
+                reply = _one_line(line)
+                if reply is not None:
+                    self.odd_lines = self.odd_octets = 0
+                    return reply
+            parsed = _parse_line(line)
+            if parsed is None:
+                self._pass_over(line, strict)
+                continue
+            code, text, last = parsed
             self._size += len(line)
             self._lines.append((code, text))
             if last:
                 lines, self._lines, self._size = self._lines, [], 0
+                self.odd_lines = self.odd_octets = 0
                 return _reply_of(lines)
             if len(self._lines) >= self.MAX_LINES or self._size > self.MAX_REPLY:
                 raise ValueError("a reply does not end")
 
+    def _pass_over(self, line: bytes, strict: bool) -> None:
+        self.odd_lines += 1
+        self.odd_octets += len(line) + 1
+        if strict and line.strip():
+            raise ValueError(f"not a reply: {_text_of(line[:80])!r}")
+        self.odd.append(_text_of(line[:80]))
+        if self.odd_lines >= self.MAX_LINES or self.odd_octets > self.MAX_REPLY:
+            raise ValueError(f"not a reply: {_text_of(line[:80])!r}")
 
-def _parse_line(line: bytes) -> tuple[int, str, bool]:
-    """Code, text, and whether it is the last line."""
+
+def _parse_line(line: bytes) -> tuple[int, str, bool] | None:
+    """Code, text, and whether it is the last line; ``None``: there is no code."""
     code, mark = line[:3], line[3:4]
-    if len(code) != 3 or not code.isdigit() or code[:1] not in _FIRST_DIGITS or mark not in (b"", b" ", b"-"):
-        raise ValueError(f"not a reply: {_text_of(line[:80])!r}")
-    return int(code), _text_of(line[4:]), mark != b"-"
+    if len(code) == 3 and code.isdigit() and code[:1] in _FIRST_DIGITS and mark in (b"", b" ", b"-"):
+        return int(code), _text_of(line[4:]), mark != b"-"
+    found = _ODD_REPLY.fullmatch(line)
+    return None if found is None else (int(found[1]), _text_of(found[3]), found[2] != b"-")
 
 
 def _reply_of(lines: list[tuple[int, str]]) -> Reply:
@@ -175,10 +224,10 @@ def _reply_of(lines: list[tuple[int, str]]) -> Reply:
 
 
 @lru_cache(maxsize=512)
-def _one_line(line: bytes) -> Reply:
+def _one_line(line: bytes) -> Reply | None:
     """Peers say the same few things over and over."""
-    code, text, _ = _parse_line(line)
-    return _reply_of([(code, text)])
+    parsed = _parse_line(line)
+    return None if parsed is None else _reply_of([parsed[:2]])
 
 
 def _without(text: str, status: str) -> str:
@@ -191,7 +240,7 @@ def parse_reply(data: bytes) -> Reply:
     """The one reply that ``data`` is. Raises ``ValueError`` when it is not exactly one."""
     parser = ReplyParser()
     parser.feed(data)
-    reply = parser.next()
-    if reply is None or parser.buffered:
+    reply = parser.next(strict=True)
+    if reply is None or parser.buffered or parser.odd:
         raise ValueError("not exactly one reply")
     return reply

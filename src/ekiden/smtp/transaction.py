@@ -40,10 +40,14 @@ class Transaction:
 
 @dataclass(slots=True)
 class TransactionResult:
-    """``recipients``: the deciding reply of each, in order. ``reusable``: another ``send`` may follow."""
+    """``recipients``: the deciding reply of each, in order. ``reusable``: another ``send`` may follow.
+
+    ``together``: several were accepted, and one reply to DATA or to the content was for all of those.
+    """
 
     recipients: list[Reply]
     reusable: bool
+    together: bool = False
 
     @property
     def local(self) -> bool:

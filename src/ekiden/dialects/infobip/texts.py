@@ -25,6 +25,7 @@ TEXTS = Texts(
         "must be between {lowest} and {highest}": "{lowest} から {highest} までの値を指定してください",
         "size must be between {lowest} and {highest}": "長さは {lowest} から {highest} までです",
         "must not contain line breaks or control characters": "改行や制御文字を含めることはできません",
+        "must not contain the character NUL": "NUL 文字を含めることはできません",
         "must be valid Unicode text": "正しい Unicode 文字列でなければなりません",
         "must be one of {known}": "{known} のいずれかを指定してください",
         "must be a well-formed email address": "正しいメールアドレスではありません",
