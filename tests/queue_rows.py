@@ -126,6 +126,8 @@ class Rows:
         only: Sequence[int] = (),
         credential_id: int = 0,
         routes: tuple[Route, ...] = (),
+        tls: str = "TLSv1.3 TLS_AES_256_GCM_SHA384",
+        dialogue: str | None = None,
     ) -> NewMessage:
         """A message whose deliveries (or only those numbers) were attempted once, with this outcome."""
         new = await self.message(
@@ -152,9 +154,9 @@ class Rows:
                     self.now - 1000,
                     "mx.example.net",
                     "127.0.0.9:25",
-                    "TLSv1.3 TLS_AES_256_GCM_SHA384",
+                    tls,
                     reply,
-                    f"S: 220 mx.example.net ESMTP\nC: EHLO test.example\nS: {reply}",
+                    dialogue or f"S: 220 mx.example.net ESMTP\nC: EHLO test.example\nS: {reply}",
                 ),
                 [Event(new.message.account_id, new.message.id, delivery.number, _EVENTS[state], self.now - 1000)],
             )

@@ -10,7 +10,7 @@ import pytest
 from installation import Installation
 
 from ekiden.access.vault import Vault
-from ekiden.core.clock import HOUR
+from ekiden.core.clock import DAY, HOUR
 from ekiden.core.events import Event, EventType
 from ekiden.core.ids import format_id
 from ekiden.core.notices import News, Route
@@ -161,7 +161,58 @@ def test_what_a_worker_is_sending_is_told_as_such(ekiden: Installation) -> None:
     async def work(rows: Rows) -> str:
         return format_id((await rows.message("a@x.example", state=State.SENDING)).message.id)
 
-    assert "attempt 1: under way since" in ekiden.run("trace", ekiden.fill(work)).out
+    told = ekiden.run("trace", ekiden.fill(work)).out
+    assert "an attempt has begun, and its outcome has not been reported yet" in told
+    assert "ago, not reported yet" in told
+
+
+def test_after_a_kill_nothing_is_claimed(ekiden_everywhere: Installation) -> None:
+    """The recipient's server may have taken the message, or may never have been reached: nobody knows."""
+    ekiden = ekiden_everywhere
+
+    async def killed(rows: Rows) -> str:
+        new = await rows.message("a@x.example", state=State.SENDING)
+        assert await rows.store.reap(rows.now + 2 * DAY) == 1
+        return format_id(new.message.id)
+
+    id = ekiden.fill(killed)
+    told = ekiden.run("trace", id).out
+    assert "What became of the last attempt is not known. It will be tried again." in told
+    assert "the recipient may have the message or not" in told
+    assert told.count("its worker ended before it reported") == 1
+    about = told.partition("1. a@x.example")[2]
+    for claim in ("no server", "Not delivered", "failed", "without encryption", "deferred, after"):
+        assert claim not in about, claim
+    japanese = ekiden.run("trace", id, "--lang", "ja").out
+    assert "直前の試行の結果は分かっていません" in japanese
+    assert "どのサーバーにも" not in japanese
+    found = ekiden.json("trace", id)
+    assert found["recipients"][0]["explanation"]["headline"].startswith("What became of the last attempt")
+
+
+@pytest.mark.parametrize(
+    ("dialogue", "said"),
+    [
+        ("# mx.example.net (127.0.0.9:25): Connection refused", False),
+        ("# connected to mx.example.net (127.0.0.9:25)\nS: 220 hello\nC: EHLO us\nS: 554 no", False),
+        ("S: 220 hello\nC: EHLO us\nS: 250 mx\nC: MAIL FROM:<>\nS: 451 4.3.0 later", True),
+    ],
+)
+def test_encryption_is_told_of_conversations_only(ekiden: Installation, dialogue: str, said: bool) -> None:
+    async def work(rows: Rows) -> str:
+        new = await rows.attempted(
+            "a@x.example",
+            state=State.DEFERRED,
+            cause=Cause.NETWORK,
+            reply="451 4.3.0 later",
+            tls="",
+            dialogue=dialogue,
+        )
+        return format_id(new.message.id)
+
+    told = ekiden.run("trace", ekiden.fill(work)).out
+    assert "mx.example.net [127.0.0.9:25]" in told
+    assert ("[127.0.0.9:25], without encryption" in told) is said
 
 
 def test_as_a_process_in_a_pipe(ekiden: Installation) -> None:

@@ -69,6 +69,7 @@ def test_no_verdict_is_without_words(
         (State.DEFERRED, Cause.NETWORK, "4.4.1", "no answer from 127.0.0.9:25", "could be reached"),
         (State.DEFERRED, Cause.NETWORK, "4.4.3", "DNS time-out", "looked up in DNS"),
         (State.EXPIRED, Cause.NETWORK, "4.4.7", "gave up", "within the time"),
+        (State.DEFERRED, Cause.OURS, "", "", "may have the message or not"),
         (State.DEFERRED, Cause.OURS, "4.3.0", "worker ended", "platform's own side"),
         # "5.1.1" means what it says, but a transient "unknown user" may be a directory that is down.
         (State.DEFERRED, Cause.RECIPIENT, "", "450 user unknown in local table", "refuses this recipient"),
@@ -79,8 +80,19 @@ def test_the_reason_fits_the_reply(state: State, cause: Cause, enhanced: str, re
     assert words in explain(state, cause, code, enhanced, reply).reason
 
 
+@pytest.mark.parametrize("key", REASONS)
+@pytest.mark.parametrize("lang", ["en", "ja"])
+def test_advice_to_senders_is_none_for_operators(key: str, lang: Language) -> None:
+    """Who gets a report has neither our commands and settings nor the dialogue at hand."""
+    found = REASONS[key]
+    advice = (found.to_sender or found.advice).get(lang)
+    assert advice
+    for word in ("`", "ekiden", "ialogue", "対話", "下の", "below"):
+        assert word not in advice, (key, advice)
+
+
 def test_rules_name_only_reasons_that_exist() -> None:
     named = set(rules._BY_ENHANCED.values()) | set(rules._BY_CAUSE.values()) | {key for key, _, _ in rules._BY_TEXT}
-    assert named == set(REASONS)
+    assert named | {rules._UNREPORTED} == set(REASONS)
     assert set(rules._BY_CAUSE) == set(Cause)
     assert set(HEADLINES) == set(State)

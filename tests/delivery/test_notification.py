@@ -14,6 +14,7 @@ from ekiden.core.clock import HOUR
 from ekiden.core.events import EventType
 from ekiden.core.states import State
 from ekiden.core.submission import Notify
+from ekiden.delivery.explain_texts import REASONS
 from ekiden.lab import Lab
 from ekiden.lab.mailbox import Mail
 from ekiden.store import tables as t
@@ -58,6 +59,15 @@ async def test_a_bounce_is_reported_to_the_sender(store: Store, lab: Lab) -> Non
         assert recipient["Remote-MTA"] == "dns; mx.reject.lab.test"
         assert "No such user here" in recipient["Diagnostic-Code"]
         assert "Subject: Hello" in returned
+        human = report.get_payload(0).get_content()  # type: ignore[union-attr]
+        found = REASONS["unknown_user"]
+        for line in (
+            f"    What it means: {found.reason.en}",
+            f"    What you can do: {found.advice.en}",
+            f"    説明: {found.reason.ja}",
+            f"    対処: {found.advice.ja}",
+        ):
+            assert line in human.splitlines()
         (queued,) = await dsns(r)
         assert queued["account_id"] == 1
         kinds = [kind for kind, _ in await r.events(message_id)]

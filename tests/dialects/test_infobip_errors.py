@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 from xml.etree import ElementTree
 
@@ -269,6 +271,17 @@ def test_every_refusal_of_the_door_has_an_answer(refusal: IntakeError) -> None:
     assert ("{why}" in violation.template) is (
         type(refusal) in (door.SenderRefused, IntakeError) and made.status == 400
     )
+
+
+def test_who_is_over_the_quota_is_told_when_there_is_room_again() -> None:
+    until = (int(time.time()) + 3_600) * 1_000
+    made = from_door(door.QuotaReached(until))
+    (violation,) = made.violations
+    shown = datetime.fromtimestamp(until / 1_000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    assert shown in violation.text("en")
+    assert shown in violation.text("ja")
+    assert 3_590 < int(made.headers["Retry-After"]) <= 3_600
+    assert from_door(door.QuotaReached(0)).headers["Retry-After"] == "1"
 
 
 def test_the_fields_of_other_generations() -> None:

@@ -90,7 +90,9 @@ EXPECTED: dict[str, Expected] = {
         "policy", "451 4.7.1", GREYLIST, "again in 120 seconds", "next attempt", hint=timedelta(seconds=120)
     ),
     "tempfail": deferred("network", "451 4.3.0", BUSY, "reply: 451 4.3.0 Temporary failure, try later"),
-    "reject": bounced("recipient", "550 5.1.1", NO_USER, "S: 550 5.1.1 No such user", "the sender was notified"),
+    "reject": bounced(
+        "recipient", "550 5.1.1", NO_USER, "S: 550 5.1.1 No such user", "a report to the sender was made"
+    ),
     "mailboxfull": deferred("recipient", "452 4.2.2", FULL, "S: 452 4.2.2 Mailbox full"),
     "mailboxfull-552": bounced("recipient", "552 5.2.2", FULL, "S: 552 5.2.2 Mailbox full"),
     "spam": bounced("content", "554 5.7.1", "took the message for spam", "S: 554-5.7.1 Message refused as spam"),

@@ -50,6 +50,17 @@ def groups(message: EmailMessage) -> list[dict[str, str]]:
     ]
 
 
+def test_what_it_means_and_what_to_do_in_both_languages() -> None:
+    told = ReportedRecipient(
+        "b@dst.test", Action.FAILED, "5.2.2", remote_mta="mx.dst.test", diagnostic="552 full",
+        meaning=("It is full.", "いっぱいです。"), advice=("Wait.\r\nX: y", "待ってください。"),
+    )  # fmt: skip
+    text = parsed(report(told)).get_payload(0).get_content().replace("\r\n", "\n")  # type: ignore[union-attr]
+    assert "    What it means: It is full.\n    What you can do: Wait." in text
+    assert "    説明: いっぱいです。\n    対処: 待ってください。" in text
+    assert "\nX: y" not in text
+
+
 def test_failure() -> None:
     message = parsed(report(arrived_at=AT - 1000, envid="id 7", original_message_id="<o@src.test>"))
     assert message.get_content_type() == "multipart/report"

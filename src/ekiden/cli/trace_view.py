@@ -13,7 +13,7 @@ from ekiden.cli.trace_told import marks_json, marks_text, route_json, route_text
 from ekiden.core.clock import Millis
 from ekiden.core.events import EventType
 from ekiden.core.ids import format_id
-from ekiden.core.states import State
+from ekiden.core.states import Cause, State
 from ekiden.core.texts import Language, Texts
 from ekiden.delivery.explain import Explanation, cause_name, explain, state_name, suppression_kind
 from ekiden.mime.header import decode_words
@@ -25,7 +25,7 @@ _TEXTS = Texts(
         "from": "送信者",
         "subject": "件名",
         "Message-ID": "Message-ID",
-        "size": "大きさ",
+        "size": "サイズ",
         "{size}, priority {priority}": "{size}、優先度 {priority}",
         "accepted": "受付",
         "expires": "期限",
@@ -48,8 +48,10 @@ _TEXTS = Texts(
         "reply": "応答",
         "accepted and stored": "受け付けて保存しました",
         "attempt {number}: {state}, after {span}": "試行 {number}：{state}（所要 {span}）",
-        "attempt {number}: under way since {span}": "試行 {number}：実行中（{span} 経過）",
-        "no server was reached": "どのサーバーにも接続できませんでした",
+        "attempt {number}: begun {span} ago, not reported yet": "試行 {number}：{span} 前に開始、結果は未報告",
+        "attempt {number}: its worker ended before it reported; what became of it is not known": (
+            "試行 {number}：ワーカーが報告前に終了しました。結果は分かっていません"
+        ),
         "waits until {time}": "{time} まで待機",
         "expired": "期限切れになりました",
         "held": "保留しました",
@@ -59,9 +61,9 @@ _TEXTS = Texts(
         "its worker ended before it reported; the outcome of that attempt is unknown": (
             "ワーカーが報告前に終了しました。その試行の結果は不明です"
         ),
-        "the sender was notified (message {id})": "送信者に通知しました（メッセージ {id}）",
-        "the sender was notified": "送信者に通知しました",
-        "delivered": "配送しました",
+        "a report to the sender was made (message {id})": "送信者への通知を作成しました（メール {id}）",
+        "a report to the sender was made": "送信者への通知を作成しました",
+        "delivered": "配信しました",
         "deferred": "延期しました",
         "bounced": "不達になりました",
         "dropped": "送信を中止しました",
@@ -71,10 +73,10 @@ _TEXTS = Texts(
         "the recipient unsubscribed": "受信者が配信を停止しました",
         "reported as unwanted by the recipient": "受信者が迷惑メールとして報告しました",
         "bounced after the recipient's server had accepted it": "相手サーバーの受け付け後に不達になりました",
-        "by a machine: {why}": "機械によるアクセス: {why}",
-        "by a machine": "機械によるアクセス",
+        "by a machine: {why}": "自動アクセス: {why}",
+        "by a machine": "自動アクセス",
         "how: {how}": "方法: {how}",
-        "suppression": "配信停止の確認",
+        "suppression": "送信抑止の確認",
         "marks": "識別",
         "told": "通知先",
         "recipient": "宛先",
@@ -84,7 +86,7 @@ _TEXTS = Texts(
         "reason": "理由",
         "detail": "詳細",
         "cause": "原因",
-        "{reply} (our own verdict: {code})": "{reply}（当方の判断: {code}）",
+        "{reply} (our own verdict: {code})": "{reply}（送信側 (Ekiden) の判断: {code}）",
     }
 )
 
@@ -115,7 +117,7 @@ _EVENT_TEXTS = {
     EventType.HELD: "held",
     EventType.RELEASED: "released",
     EventType.LEASE_LOST: "its worker ended before it reported; the outcome of that attempt is unknown",
-    EventType.NOTIFIED: "the sender was notified",
+    EventType.NOTIFIED: "a report to the sender was made",
     EventType.OPENED: "opened",
     EventType.CLICKED: "link followed: {url}",
     EventType.UNSUBSCRIBED: "the recipient unsubscribed",
@@ -324,7 +326,8 @@ def print_trace(
         found = delivery_explanation(delivery, lang)
         out.print(f"   {found.headline}")
         facts = [(_TEXTS("why", lang), found.reason)] if found.reason else []
-        if delivery.reason and delivery.state is not State.DELIVERED:
+        unreported = delivery.cause is Cause.OURS and not delivery.code  # told above already
+        if delivery.reason and delivery.state is not State.DELIVERED and not unreported:
             facts.append((_TEXTS("detail", lang), _reason(delivery, lang)))
         if found.advice:
             facts.append((_TEXTS("advice", lang), found.advice))
@@ -362,9 +365,12 @@ def _timeline(
 ) -> list[tuple[Millis, str, list[str]]]:
     entries: list[tuple[Millis, str, list[str]]] = []
     told = {attempt.state for attempt in delivery.attempts}
+    lost = {attempt.number for attempt in delivery.attempts if _is_lost(attempt)}
     next_times = {event.at: event.data["next_at"] for event in delivery.events if "next_at" in event.data}
     for event in [*trace.events, *delivery.events]:
         if _BY_ATTEMPT.get(event.type) in told:
+            continue
+        if event.type is EventType.LEASE_LOST and event.data.get("attempt") in lost:
             continue
         entries.append((event.at, _event_text(event, lang), []))
     for attempt in delivery.attempts:
@@ -375,7 +381,8 @@ def _timeline(
         entries.append((attempt.started_at, _attempt_text(attempt, lang), details))
     if delivery.state is State.SENDING:
         passed = span(max(0, now - delivery.due_at), lang)
-        text = _TEXTS("attempt {number}: under way since {span}", lang, number=delivery.attempt_count, span=passed)
+        template = "attempt {number}: begun {span} ago, not reported yet"
+        text = _TEXTS(template, lang, number=delivery.attempt_count, span=passed)
         entries.append((delivery.due_at, text, []))
     if delivery.state.waiting and delivery.due_at > now:
         entries.append((delivery.due_at, _TEXTS("next attempt", lang), []))
@@ -383,7 +390,16 @@ def _timeline(
     return entries
 
 
+def _is_lost(attempt: TracedAttempt) -> bool:
+    """Its worker ended before it came to a verdict: every verdict has a code."""
+    return not attempt.code and not attempt.enhanced and not attempt.reply
+
+
 def _attempt_text(attempt: TracedAttempt, lang: Language) -> str:
+    if _is_lost(attempt):
+        # Neither a state nor how long it took: its end is when somebody noticed.
+        text = "attempt {number}: its worker ended before it reported; what became of it is not known"
+        return _TEXTS(text, lang, number=attempt.number)
     return _TEXTS(
         "attempt {number}: {state}, after {span}",
         lang,
@@ -394,12 +410,15 @@ def _attempt_text(attempt: TracedAttempt, lang: Language) -> str:
 
 
 def _attempt_details(attempt: TracedAttempt, lang: Language, dialogue: bool) -> list[str]:
+    if _is_lost(attempt):
+        return []
     details = []
     if attempt.host or attempt.address:
         where = f"{attempt.host} [{attempt.address}]" if attempt.address else attempt.host
-        details.append(f"{where}, {attempt.tls or _TEXTS('without encryption', lang)}")
-    else:
-        details.append(_TEXTS("no server was reached", lang))
+        # Of a conversation that never came to the message nothing is said: it may never have begun.
+        talked = any(line.startswith("C: MAIL") for line in attempt.dialogue)
+        encryption = attempt.tls or (_TEXTS("without encryption", lang) if talked else "")
+        details.append(f"{where}, {encryption}" if encryption else where)
     if attempt.reply:
         details.append(_reply(attempt, lang))
     if dialogue:
@@ -421,7 +440,7 @@ def _reply(attempt: TracedAttempt, lang: Language) -> str:
 def _event_text(event: TracedEvent, lang: Language) -> str:
     data = event.data
     if event.type is EventType.NOTIFIED and data.get("dsn"):
-        text = _TEXTS("the sender was notified (message {id})", lang, id=data["dsn"])
+        text = _TEXTS("a report to the sender was made (message {id})", lang, id=data["dsn"])
     elif event.type is EventType.RELEASED and data.get("action") == "retry":
         text = _TEXTS("due again", lang)
     else:

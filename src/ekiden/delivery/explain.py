@@ -16,12 +16,16 @@ from ekiden.delivery.explain_texts import (
     CAUSE_NAMES,
     DELAYED_BY_QUOTA,
     HEADLINES,
+    NOT_REPORTED,
     NOTHING,
     REASONS,
     STATE_ADVICE,
     STATE_NAMES,
     SUPPRESSED,
 )
+
+_UNREPORTED: Final = "unreported"
+"""The key of an attempt that nobody came back from."""
 
 
 class Explanation(NamedTuple):
@@ -148,6 +152,8 @@ _SUPPRESSED: Final = re.compile(r"suppression list \((\w+)\)")
 
 
 def _key(cause: Cause, code: int, enhanced: str, reply: str) -> str:
+    if cause is Cause.OURS and not code and not enhanced:
+        return _UNREPORTED  # every verdict has a code: nobody came to one
     group = (enhanced or str(code))[:1]
     # What we could not reach gave no reply; the text is then ours, and the cause and code say all there is.
     if cause not in {Cause.NETWORK, Cause.OURS}:
@@ -178,8 +184,20 @@ def explain(state: State, cause: Cause, code: int, enhanced: str, reply: str, la
         return Explanation(headline, found.reason.get(lang), found.advice.get(lang))
     if state not in _ASKS_WHY:
         return Explanation(headline, "", STATE_ADVICE.get(state, NOTHING).get(lang))
-    found = REASONS[_key(cause, code, enhanced, reply)]
+    key = _key(cause, code, enhanced, reply)
+    found = REASONS[key]
+    if key == _UNREPORTED and state is State.DEFERRED:
+        headline = NOT_REPORTED.get(lang)
     return Explanation(headline, found.reason.get(lang), found.advice.get(lang))
+
+
+def explain_to_sender(cause: Cause, code: int, enhanced: str, reply: str, lang: Language) -> tuple[str, str]:
+    """Why a delivery failed or waits, and what its sender can do: what a report to the sender says of it.
+
+    The same words as ``explain``, but for advice that only an operator can follow.
+    """
+    found = REASONS[_key(cause, code, enhanced, reply)]
+    return found.reason.get(lang), (found.to_sender or found.advice).get(lang)
 
 
 def suppression_kind(reason: str) -> str:

@@ -22,10 +22,15 @@ class Text(NamedTuple):
 
 
 class Reason(NamedTuple):
-    """Why something was not delivered, and what a person can do about it."""
+    """Why something was not delivered, and what a person can do about it.
+
+    ``to_sender``: the advice for a sender who has neither this machine's commands nor the dialogue before them;
+    ``None``: it is the same.
+    """
 
     reason: Text
     advice: Text
+    to_sender: Text | None = None
 
 
 NOTHING = Text("", "")
@@ -37,35 +42,44 @@ HEADLINES: dict[State, Text] = {
         "予約済みです。送信者が指定した時刻になるまで待っています。",
     ),
     State.QUEUED: Text(
-        "Queued: it is due, and no attempt has been made yet.",
-        "送信待ちです。送信時刻になっていますが、まだ一度も送信を試みていません。",
+        "Queued: it is due, and waits for a worker.",
+        "送信待ちです。送信時刻になっており、ワーカーの空きを待っています。",
     ),
-    State.SENDING: Text("Being sent: an attempt is under way.", "送信中です。現在、送信を試みています。"),
+    State.SENDING: Text(
+        "Being sent: an attempt has begun, and its outcome has not been reported yet.",
+        "送信中です。試行を開始しましたが、結果はまだ報告されていません。",
+    ),
     State.DEFERRED: Text(
         "Not delivered yet: the last attempt failed for now, and it will be tried again.",
-        "まだ配送されていません。直前の試行は一時的に失敗し、再試行を予定しています。",
+        "まだ配信されていません。直前の試行は一時的に失敗し、再試行を予定しています。",
     ),
     State.DELIVERED: Text(
         "Delivered: the recipient's mail server took responsibility for it.",
-        "配送済みです。受信者側のメールサーバーがメールを引き受けました。",
+        "配信済みです。受信者側のメールサーバーがメールを引き受けました。",
     ),
     State.BOUNCED: Text(
         "Not delivered: it was refused for good.",
-        "配送されませんでした。恒久的に拒否されました。",
+        "配信されませんでした。恒久的に拒否されました。",
     ),
     State.EXPIRED: Text(
-        "Not delivered: its time ran out while it was being retried.",
-        "配送されませんでした。再試行を続けましたが、期限が切れました。",
+        "Given up: its time ran out while it was being retried.",
+        "配信を断念しました。再試行を続けましたが、期限が切れました。",
     ),
     State.DROPPED: Text(
         "Not sent, on purpose: a rule of this platform said so.",
         "意図的に送信しませんでした。この基盤の規則によるものです。",
     ),
     State.CANCELLED: Text(
-        "Cancelled: it was taken back before it was delivered.",
-        "取り消されました。配送前に取り下げられました。",
+        "Cancelled: it was taken back, and is not tried any more.",
+        "取り消されました。これ以上の送信は試みません。",
     ),
 }
+
+NOT_REPORTED = Text(
+    "What became of the last attempt is not known. It will be tried again.",
+    "直前の試行の結果は分かっていません。再試行を予定しています。",
+)
+"""Of a delivery that waits after an attempt that nobody reported."""
 
 DELAYED_BY_QUOTA = Reason(
     Text(
@@ -102,7 +116,7 @@ STATE_ADVICE: dict[State, Text] = {
     ),
     State.DROPPED: Text(
         "Change the rule or the suppression, then submit it again.",
-        "規則または配信停止の設定を変更してから、もう一度送信してください。",
+        "規則または送信抑止の設定を変更してから、もう一度送信してください。",
     ),
     State.CANCELLED: Text(
         "Submit it again if it should go after all.", "やはり送る場合は、もう一度送信してください。"
@@ -110,29 +124,39 @@ STATE_ADVICE: dict[State, Text] = {
 }
 
 
-def _r(en: str, ja: str, advice_en: str, advice_ja: str) -> Reason:
-    return Reason(Text(en, ja), Text(advice_en, advice_ja))
+def _r(en: str, ja: str, advice_en: str, advice_ja: str, to_sender: Text | None = None) -> Reason:
+    return Reason(Text(en, ja), Text(advice_en, advice_ja), to_sender)
+
+
+_ASK_OPERATOR = Text(
+    "If it happens again, show this report to the operator of your mail server.",
+    "繰り返し起きる場合は、この通知をメールサーバーの管理者に見せてください。",
+)
+_ASK_RECIPIENT = Text(
+    "Try again later, or reach the recipient another way; only the recipient's side can mend it.",
+    "時間をおいて再送するか、別の方法で受信者に連絡してください。解決できるのは受信者側だけです。",
+)
 
 
 SUPPRESSED: dict[str, Reason] = {
     "bounce": _r(
         "The address is on the account's suppression list: mail to it bounced for good before.",
-        "宛先がアカウントの配信停止リストに載っています。以前のメールが恒久的に拒否されました。",
+        "宛先がアカウントの送信抑止リストに載っています。以前のメールが恒久的に拒否されました。",
         "If the mailbox works again, take the suppression back with `ekiden suppression remove`, and submit the "
         "message again.",
-        "メールボックスが使えるようになった場合は、`ekiden suppression remove` で停止を解除し、"
+        "メールボックスが使えるようになった場合は、`ekiden suppression remove` で抑止を解除し、"
         "もう一度送信してください。",
     ),
     "over_quota": _r(
         "The address is on the account's suppression list: its mailbox was full.",
-        "宛先がアカウントの配信停止リストに載っています。メールボックスがいっぱいでした。",
+        "宛先がアカウントの送信抑止リストに載っています。メールボックスがいっぱいでした。",
         "Once the recipient has made room, take the suppression back with `ekiden suppression remove`, and submit "
         "the message again.",
-        "受信者が空きを作った後、`ekiden suppression remove` で停止を解除し、もう一度送信してください。",
+        "受信者が空きを作った後、`ekiden suppression remove` で抑止を解除し、もう一度送信してください。",
     ),
     "complaint": _r(
         "The address is on the account's suppression list: its owner reported mail of this domain as unwanted.",
-        "宛先がアカウントの配信停止リストに載っています。"
+        "宛先がアカウントの送信抑止リストに載っています。"
         "受信者がこのドメインのメールを迷惑メールとして報告しました。",
         "Take the address off your lists. Only if its owner asks for your mail: `ekiden suppression remove`.",
         "このアドレスをリストから外してください。"
@@ -140,7 +164,7 @@ SUPPRESSED: dict[str, Reason] = {
     ),
     "unsubscribe": _r(
         "The address is on the account's suppression list: its owner unsubscribed from mail of this domain.",
-        "宛先がアカウントの配信停止リストに載っています。受信者がこのドメインのメールの配信を停止しました。",
+        "宛先がアカウントの送信抑止リストに載っています。受信者がこのドメインのメールの配信を停止しました。",
         "Take the address off your lists. Only if its owner asks for your mail: `ekiden suppression remove`.",
         "このアドレスをリストから外してください。"
         "受信者本人が希望した場合に限り、`ekiden suppression remove` で解除できます。",
@@ -211,7 +235,7 @@ REASONS: dict[str, Reason] = {
     ),
     "too_big": _r(
         "The message is larger than the recipient's server takes.",
-        "メールが、相手サーバーの受け付ける大きさを超えています。",
+        "メールが、相手サーバーの受け付けるサイズを超えています。",
         "Make it smaller, for example with links instead of attachments, and send it again.",
         "添付ファイルをリンクに置き換えるなどして小さくし、もう一度送信してください。",
     ),
@@ -222,12 +246,18 @@ REASONS: dict[str, Reason] = {
         "`ekiden doctor` helps.",
         "多くのドメインで起きる場合は、自分の側（ファイアウォール、25番ポートの遮断、経路）を調べてください。"
         "`ekiden doctor` が役立ちます。",
+        _ASK_RECIPIENT,
     ),
     "connection_lost": _r(
         "The connection to the recipient's server broke or stalled in the middle.",
         "相手サーバーとの接続が、途中で切れたか止まりました。",
-        "Usually passes. The dialogue shows how far it came.",
-        "多くは自然に解消します。どこまで進んだかは対話の記録で分かります。",
+        "Usually passes. The dialogue shows how far it came; if the content was sent, the recipient may have it.",
+        "多くは自然に解消します。どこまで進んだかは対話の記録で分かります。"
+        "本文を送り終えていた場合は、受信者に届いている可能性があります。",
+        Text(
+            "Usually passes. The recipient may have the message already: ask before you send it again.",
+            "多くは自然に解消します。すでに届いている可能性があるため、再送する前に受信者に確認してください。",
+        ),
     ),
     "dns_failure": _r(
         "The recipient's domain could not be looked up in DNS just now.",
@@ -235,12 +265,17 @@ REASONS: dict[str, Reason] = {
         "If it concerns many domains, run `ekiden doctor`: our resolver is at fault; else that domain's DNS is.",
         "多くのドメインで起きる場合は `ekiden doctor` で自分のリゾルバーを確認してください。"
         "そうでなければ先方の DNS の障害です。",
+        _ASK_RECIPIENT,
     ),
     "no_route": _r(
         "There is no way to the recipient's domain: DNS or a route leads nowhere.",
         "宛先ドメインへの経路がありません。DNS または経路設定が行き止まりです。",
         "Check the domain's MX records, and `delivery.routes` in the configuration.",
         "ドメインの MX レコードと、設定の `delivery.routes` を確認してください。",
+        Text(
+            "Check the part after the @ for a typing error; else the recipient's domain is not set up for mail.",
+            "@ より後ろの部分に入力間違いがないか確認してください。正しければ、宛先ドメイン側の設定の問題です。",
+        ),
     ),
     "loop": _r(
         "The message goes round in a circle between servers.",
@@ -250,15 +285,17 @@ REASONS: dict[str, Reason] = {
     ),
     "expired": _r(
         "It could not be delivered within the time it was given.",
-        "定められた時間内に配送できませんでした。",
+        "定められた時間内に配信できませんでした。",
         "The attempts below show what stood in the way each time.",
         "各回の障害は、下の試行の記録で分かります。",
+        _ASK_OPERATOR,
     ),
     "protocol": _r(
         "The two mail servers did not understand each other's commands.",
         "サーバー間で SMTP コマンドのやり取りが噛み合いませんでした。",
         "The dialogue shows where. It is a fault of one of the two programs, not of the message.",
         "対話の記録に箇所が示されています。メールではなく、どちらかのプログラムの問題です。",
+        _ASK_OPERATOR,
     ),
     "too_many_recipients": _r(
         "Too many recipients in one transaction for the recipient's server.",
@@ -313,6 +350,7 @@ REASONS: dict[str, Reason] = {
         "相手サーバーが、この送信元から一度に受け取る量を制限しています。",
         "Nothing to do for one message. For many: send more slowly, and lower `delivery.site_concurrency`.",
         "1通なら対応は不要です。大量の場合は送信の速さを落とし、`delivery.site_concurrency` を下げてください。",
+        _ASK_OPERATOR,
     ),
     "spf": _r(
         "The recipient's server says that SPF does not allow this server to send for the sender's domain.",
@@ -338,18 +376,22 @@ REASONS: dict[str, Reason] = {
         "Set the PTR record of the sending address to this server's host name, and its A or AAAA record back.",
         "送信元アドレスの PTR レコードをこのサーバーのホスト名にし、"
         "そのホスト名の A または AAAA を一致させてください。",
+        _ASK_OPERATOR,
     ),
     "relay": _r(
         "The server that answers for the domain says that it is not responsible for it.",
         "応答したサーバーが、このドメインの担当ではないと述べています（中継拒否）。",
         "The domain's MX record (or a static route of ours) points to the wrong server; tell its operator.",
-        "ドメインの MX レコード、または当方の固定経路が誤ったサーバーを指しています。管理者に知らせてください。",
+        "ドメインの MX レコード、またはこの基盤の固定経路が誤ったサーバーを指しています。"
+        "管理者に知らせてください。",
+        _ASK_RECIPIENT,
     ),
     "encryption": _r(
         "The recipient's server takes mail only over an encrypted connection, and encryption failed.",
         "相手サーバーは暗号化された接続でのみ受け付けますが、暗号化に失敗しました。",
         "The dialogue shows what TLS said; the recipient's server has to offer a version from TLS 1.2 on.",
         "TLS の内容は対話の記録にあります。相手サーバーは TLS 1.2 以降に対応する必要があります。",
+        _ASK_RECIPIENT,
     ),
     "authentication": _r(
         "The next server wants us to log in.",
@@ -357,6 +399,7 @@ REASONS: dict[str, Reason] = {
         "Recipients' servers never do: a route leads to a submission server. Check `delivery.routes`.",
         "受信サーバーが認証を求めることはありません。送信用サーバーを指す経路がないか、"
         "`delivery.routes` を確認してください。",
+        _ASK_OPERATOR,
     ),
     "policy": _r(
         "A policy of the recipient's side forbids this message.",
@@ -381,18 +424,33 @@ REASONS: dict[str, Reason] = {
         "相手サーバーまでの経路（DNS、接続、TLS）に障害があります。",
         "If it concerns many domains, run `ekiden doctor`; else it is the other side's.",
         "多くのドメインで起きる場合は `ekiden doctor` を実行してください。そうでなければ相手側の問題です。",
+        _ASK_RECIPIENT,
     ),
     "ours": _r(
         "Something on this platform's own side stood in the way.",
         "この基盤自身の側に原因がありました。",
         "Look at the log of that time, and run `ekiden doctor`.",
         "その時刻のログを見て、`ekiden doctor` を実行してください。",
+        _ASK_OPERATOR,
+    ),
+    "unreported": _r(
+        "The worker that made the attempt ended before it reported: the recipient may have the message or not.",
+        "試行したワーカーが、結果を報告する前に終了しました。メールは届いた可能性も、届いていない可能性もあります。",
+        "Nothing to do while it is retried; the recipient may get it twice. Should workers end often, run "
+        "`ekiden doctor`.",
+        "再試行中は対応不要です。受信者に 2 通届く可能性があります。"
+        "ワーカーがたびたび終了する場合は `ekiden doctor` を実行してください。",
+        Text(
+            "The recipient may have the message already: ask before you send it again.",
+            "すでに届いている可能性があるため、再送する前に受信者に確認してください。",
+        ),
     ),
     "unknown": _r(
         "The recipient's server gave no closer reason.",
         "相手サーバーは詳しい理由を示していません。",
         "The dialogue shows its exact words.",
         "正確な文言は対話の記録にあります。",
+        _ASK_OPERATOR,
     ),
 }
 
@@ -402,7 +460,7 @@ STATE_NAMES: dict[State, Text] = {
     State.QUEUED: Text("queued", "送信待ち"),
     State.SENDING: Text("sending", "送信中"),
     State.DEFERRED: Text("deferred", "再試行待ち"),
-    State.DELIVERED: Text("delivered", "配送済み"),
+    State.DELIVERED: Text("delivered", "配信済み"),
     State.BOUNCED: Text("bounced", "不達"),
     State.EXPIRED: Text("expired", "期限切れ"),
     State.DROPPED: Text("dropped", "送信中止"),
@@ -417,5 +475,5 @@ CAUSE_NAMES: dict[Cause, Text] = {
     Cause.RATE: Text("rate", "流量"),
     Cause.POLICY: Text("policy", "方針"),
     Cause.NETWORK: Text("network", "ネットワーク"),
-    Cause.OURS: Text("ours", "当方"),
+    Cause.OURS: Text("ours", "送信側 (Ekiden)"),
 }

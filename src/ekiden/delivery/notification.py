@@ -19,6 +19,7 @@ from ekiden.core.ids import IdFactory, format_id
 from ekiden.core.states import Priority, State
 from ekiden.core.submission import Notify, Origin, Ret
 from ekiden.delivery.config import DeliveryConfig
+from ekiden.delivery.explain import explain_to_sender
 from ekiden.delivery.letters import Letter
 from ekiden.mime.header import make_message_id
 from ekiden.smtp.dsn import Action, Report, ReportedRecipient, build_report
@@ -157,6 +158,11 @@ class Notifier:
         delivery = outcome.delivery
         codes = " ".join(part for part in (str(outcome.code or ""), outcome.enhanced) if part)
         said = outcome.attempt.reply
+        meaning = advice = ("", "")
+        if action in (Action.FAILED, Action.DELAYED):
+            verdict = (outcome.cause, outcome.code, outcome.enhanced, said)
+            english, japanese = explain_to_sender(*verdict, "en"), explain_to_sender(*verdict, "ja")
+            meaning, advice = (english[0], japanese[0]), (english[1], japanese[1])
         return ReportedRecipient(
             address=delivery.recipient,
             action=action,
@@ -167,6 +173,8 @@ class Notifier:
             local=local,
             last_attempt=outcome.attempt.finished_at,
             will_retry_until=delivery.message.expires_at,
+            meaning=meaning,
+            advice=advice,
         )
 
     async def _told(self, message: Message) -> set[int]:

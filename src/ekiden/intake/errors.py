@@ -100,6 +100,7 @@ class QuotaReached(IntakeError):
     """The account has sent what it may, and does not want delays. There is room again at ``until``."""
 
     def __init__(self, until: Millis) -> None:
+        self.until = until
         super().__init__(Reply.of(452, "4.7.1", f"Quota reached, try again after {format_date(until)}"))
 
 

@@ -56,6 +56,10 @@ class ReportedRecipient:
     """``diagnostic`` is ours: no peer said it."""
     last_attempt: Millis | None = None
     will_retry_until: Millis | None = None
+    meaning: tuple[str, str] = ("", "")
+    """What it means, in English and in Japanese."""
+    advice: tuple[str, str] = ("", "")
+    """What the sender can do, in English and in Japanese."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +150,8 @@ _EXPLANATIONS = {
 
 _SAID = ("{mta} said: {text}", "{mta} の応答: {text}")
 _WE_SAY = ("{text}", "理由: {text}")
+_MEANS = ("What it means: {text}", "説明: {text}")
+_ADVICE = ("What you can do: {text}", "対処: {text}")
 _UNTIL = ("Delivery will be tried until {date}.", "{date} まで配信を試みます。")
 
 
@@ -178,6 +184,9 @@ def _text(report: Report, language: int) -> list[str]:
                 form = _WE_SAY if recipient.local or not recipient.remote_mta else _SAID
                 mta, text = printable(recipient.remote_mta), printable(recipient.diagnostic)[:_MAX_FIELD]
                 lines.append("    " + form[language].format(mta=mta, text=text))
+            for form, said in ((_MEANS, recipient.meaning), (_ADVICE, recipient.advice)):
+                if said[language]:
+                    lines.append("    " + form[language].format(text=printable(said[language])))
             if action is Action.DELAYED and recipient.will_retry_until is not None:
                 date = format_date(recipient.will_retry_until)
                 lines.append("    " + _UNTIL[language].format(date=date))

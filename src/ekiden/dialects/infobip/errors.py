@@ -8,6 +8,8 @@ is wrong with a field is said in the reader's language.
 from __future__ import annotations
 
 import logging
+import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -25,12 +27,14 @@ from ekiden.access.errors import AccessError, NameTaken, NotFound
 from ekiden.access.unavailable import UNAVAILABLE
 from ekiden.access.vault import VaultError
 from ekiden.content.errors import ContentError, ContentTaken, NoSuchContent
+from ekiden.core.clock import SECOND
 from ekiden.core.texts import Language, Texts, TranslatedError
 from ekiden.delivery.address_check_requests import BadCheckRequest
 from ekiden.delivery.bulks import BulkNotAllowed, BulkNotFound
 from ekiden.delivery.logs import BadCursor
 from ekiden.dialects.infobip.report_formats import xml_text
 from ekiden.dialects.infobip.texts import TEXTS
+from ekiden.dialects.infobip.times import timestamp_z
 from ekiden.domains.errors import DomainInUse, DomainsError, DomainTaken, NoSuchDomain
 from ekiden.intake.errors import (
     AccountSuspended,
@@ -276,7 +280,7 @@ _DOOR: Final[tuple[tuple[type[IntakeError], int, str, str], ...]] = (
     (TooManyPlaceholders, 400, "html", "must not have more placeholders than can be filled"),
     (AttachmentRefused, 400, "attachment", "attachments are not accepted from this account"),
     (SenderRefused, 400, "from", "must be an address that the account may send from: {why}"),
-    (QuotaReached, 429, REQUEST, "the account has sent as much as it may for now"),
+    (QuotaReached, 429, REQUEST, "the account has sent as much as it may for now; try again after {time}"),
     (AlreadyExpired, 400, "sendAt", "the time to deliver the message in is over already"),
     (MailLoop, 400, REQUEST, "the message has passed too many servers"),
     (TemporarilyUnavailable, 503, REQUEST, "the message could not be stored, try again later"),
@@ -306,6 +310,9 @@ def from_door(error: IntakeError, properties: dict[str, str] | None = None) -> A
     if isinstance(error, HeaderTooLarge):
         template, values = header_too_large(error)
     headers = {"Retry-After": RETRY_AFTER} if status == 503 else {}
+    if isinstance(error, QuotaReached):
+        values["time"] = timestamp_z(error.until)
+        headers = {"Retry-After": str(max(1, math.ceil(error.until / SECOND - time.time())))}
     return ApiError(status, (Violation((properties or {}).get(name, name), template, values),), headers=headers)
 
 

@@ -107,7 +107,9 @@ TEXTS = Texts(
         "must not have more placeholders than can be filled": "差し込み項目が多すぎます",
         "must not have more links than can be tracked": "追跡できる数を超えるリンクがあります",
         "attachments are not accepted from this account": "このアカウントからの添付ファイルは受け付けられません",
-        "the account has sent as much as it may for now": "アカウントの送信上限に達しました",
+        "the account has sent as much as it may for now; try again after {time}": (
+            "アカウントの送信上限に達しました。{time} 以降にもう一度お試しください"
+        ),
         "the time to deliver the message in is over already": "配信期限を過ぎています",
         "the message has passed too many servers": "メールが経由したサーバーが多すぎます",
         "must be an address that the account may send from: {why}": (
