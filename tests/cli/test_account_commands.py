@@ -137,6 +137,23 @@ def test_a_password_is_shown_once_and_works(ekiden: Installation) -> None:
     assert [item["name"] for item in ekiden.json("credential", "list", "--revoked")] == ["mailer", "acme"]
 
 
+def test_a_password_that_works_is_not_replaced_by_a_slip(ekiden: Installation) -> None:
+    ekiden.run("account", "create", "acme")
+    first = ekiden.json("credential", "password", "create", "acme", "mailer", "--scope", "send")
+    refused = ekiden.run("credential", "password", "create", "acme", "mailer")
+    assert (refused.status, refused.out) == (1, "")
+    assert refused.err == ("ekiden: the user name 'mailer' has a password already; --replace gives it a new one\n")
+    assert log_in(ekiden, "mailer", first["password"]) == "acme"
+    second = ekiden.json("credential", "password", "create", "acme", "mailer", "--replace")
+    assert (second["id"], second["scopes"]) == (first["id"], ["send"])
+    assert log_in(ekiden, "mailer", second["password"]) == "acme"
+    assert log_in(ekiden, "mailer", first["password"]) != "acme"
+    # A new name is no error with --replace, nor is one that was revoked an error without.
+    ekiden.run("credential", "revoke", str(first["id"]))
+    assert ekiden.json("credential", "password", "create", "acme", "mailer")["id"] == first["id"]
+    assert ekiden.json("credential", "password", "create", "acme", "another", "--replace")["name"] == "another"
+
+
 def test_a_password_may_be_given(ekiden: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
     ekiden.run("account", "create", "acme")
     monkeypatch.setattr("sys.stdin", io.StringIO("correct horse\n"))
@@ -144,7 +161,9 @@ def test_a_password_may_be_given(ekiden: Installation, monkeypatch: pytest.Monke
     assert "password" not in made
     assert log_in(ekiden, "acme", "correct horse") == "acme"
     monkeypatch.setattr("sys.stdin", io.StringIO("short\n"))
-    assert "8 to" in ekiden.run("credential", "password", "create", "acme", "--ask").err
+    short = ekiden.run("credential", "password", "create", "acme", "--ask", "--replace")
+    assert "8 to" in short.err
+    assert short.status == 2
 
 
 def test_an_api_key_is_shown_once_and_works(ekiden: Installation) -> None:
@@ -167,7 +186,7 @@ def test_an_api_key_is_shown_once_and_works(ekiden: Installation) -> None:
     assert listed["name"] == "web shop"
     assert ekiden.json("credential", "password", "list") == []
     wrong = ekiden.run("credential", "password", "revoke", str(made["id"]))
-    assert wrong.err == f"ekiden: credential {made['id']} is no password\n"
+    assert wrong.err == f"ekiden: credential {made['id']} is of the kind API key, not password\n"
     assert "revoked API key 'web shop' of acme" in ekiden.run("credential", "revoke", str(made["id"])).out
     assert ekiden.run("credential", "list").err == "nothing found\n"
 
@@ -186,11 +205,16 @@ def test_bounds_of_a_credential(ekiden: Installation) -> None:
     told = ekiden.run("credential", "bound", id, "--network", "192.0.2.1").out
     assert told == "API key 'default' of acme is now only for: 192.0.2.1\n"
     assert log_in(ekiden, "App", made["api_key"]) == "acme"
-    assert ekiden.run("credential", "bound", id).out == "API key 'default' of acme has no bounds now\n"
+    forgotten = ekiden.run("credential", "bound", id)
+    assert (forgotten.status, forgotten.out) == (2, "")
+    assert "--none" in forgotten.err
+    assert ekiden.run("credential", "bound", id, "--none", "--scope", "read").status == 2
+    assert ekiden.json("credential", "list")[0]["networks"] == ["192.0.2.1"]
+    assert ekiden.run("credential", "bound", id, "--none").out == "API key 'default' of acme has no bounds now\n"
     assert "only for" not in ekiden.run("credential", "list").out
     for wrong in (("--scope", "all"), ("--network", "home")):
-        assert ekiden.run("credential", "bound", id, *wrong).status == 1
-    assert ekiden.run("credential", "bound", "999").err == "ekiden: there is no credential 999\n"
+        assert ekiden.run("credential", "bound", id, *wrong).status == 2
+    assert ekiden.run("credential", "bound", "999", "--none").err == "ekiden: there is no credential 999\n"
 
 
 def test_an_access_key_is_shown_once_and_can_be_had_back(ekiden: Installation) -> None:
@@ -219,7 +243,7 @@ def test_an_access_key_is_shown_once_and_can_be_had_back(ekiden: Installation) -
     shown = ekiden.run("credential", "access-key", "create", "acme")
     assert [line.split()[0] for line in shown.out.splitlines()] == ["access", "secret"]
     wrong = ekiden.run("credential", "api-key", "revoke", str(made["id"]))
-    assert wrong.err == f"ekiden: credential {made['id']} is no API key\n"
+    assert wrong.err == f"ekiden: credential {made['id']} is of the kind access key, not API key\n"
     revoked = ekiden.run("credential", "access-key", "revoke", str(made["id"])).out
     assert revoked == "revoked access key 'batch' of acme\n"
 

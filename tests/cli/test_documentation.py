@@ -73,7 +73,7 @@ def test_every_key_of_every_document(ekiden: Installation) -> None:
         row,
         ekiden.json("queue", "show", row["id"]),
         ekiden.json("queue", "shape"),
-        ekiden.json("queue", "hold", "--dry-run"),
+        ekiden.json("queue", "hold", "--all", "--dry-run"),
         ekiden.json("trace", row["id"]),
         ekiden.json("db", "status"),
         ekiden.json("db", "upgrade"),

@@ -22,6 +22,7 @@ from ekiden.store.log_queries import EntryFilter, Position, entries_statement, w
 from ekiden.store.open import open_store
 from ekiden.store.postgresql_writer import connect
 from ekiden.store.queue_changes import Action
+from ekiden.store.queue_queries import QueueFilter, newest_statements
 from ekiden.store.rows import claim_shares
 from ekiden.store.url import parse_url
 
@@ -191,6 +192,31 @@ async def test_the_log_is_read_from_an_index_that_has_it_in_order(sqlite_url: st
         assert "(account_id=? AND message_id=?)" in step
     finally:
         await store.close()
+
+
+_NEWEST = [
+    QueueFilter(states=frozenset(State)),
+    QueueFilter(states=frozenset(State), accepted_since=NOW, accepted_before=NOW + 1),
+    QueueFilter(states=frozenset({State.BOUNCED, State.EXPIRED}), account_id=1, domain="a.example", recipient="a*"),
+]
+
+
+async def test_the_newest_deliveries_are_read_from_the_primary_key(sqlite_url: str, postgresql_url: str) -> None:
+    for url in (sqlite_url, postgresql_url):
+        store = await open_store(url)
+        try:
+            for wanted in _NEWEST:
+                (statement,) = newest_statements(wanted, 10, [1])
+                steps = await explained(store, statement)
+                if store.engine == "sqlite":
+                    assert len(steps) == 1, steps
+                    assert steps[0].startswith("SEARCH delivery USING PRIMARY KEY (account_id=?"), steps
+                    assert ("message_id>?" in steps[0]) == (wanted.accepted_since is not None)
+                else:
+                    assert {node["Node Type"] for node in steps} <= {"Limit", "Index Scan"}, steps
+                    assert [node["Scan Direction"] for node in steps[1:]] == ["Backward"]
+        finally:
+            await store.close()
 
 
 async def test_postgresql_can_answer_every_question_from_an_index(postgresql_url: str) -> None:

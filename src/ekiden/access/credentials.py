@@ -129,12 +129,14 @@ async def set_password(
     *,
     scopes: Iterable[str] | None = None,
     networks: Iterable[str] | None = None,
+    replace: bool = True,
     actor: Actor = SYSTEM,
 ) -> Credential:
-    """Give the account this user name and password, or the user name another password.
+    """Give the account this user name and password, or with ``replace`` the user name another password.
 
     A revoked user name of the same account comes back to life. Bounds that are ``None`` stay as they are. Raises
-    ``BadName``, and ``NameTaken`` when the user name belongs to another account or to an SMTP user.
+    ``BadName``, and ``NameTaken`` when the user name belongs to another account or to an SMTP user, or without
+    ``replace`` when it has a password.
     """
     check_username(username)
     bounds = _bounds(scopes, networks)
@@ -147,6 +149,8 @@ async def set_password(
                 .values(secret_hash=secret_hash, revoked_at=None, **bounds)
                 .returning(*table.c)
             )
+            if not replace:
+                change = change.where(table.c.revoked_at.is_not(None))
             row = (await connection.execute(change)).one_or_none()
             action = "credential.password"
             if row is None:
@@ -171,9 +175,11 @@ async def set_password(
 
 async def _taken(store: Store, account_id: int, username: str) -> NameTaken:
     async with store.read() as connection:
-        query = select(table.c.id).where(table.c.lookup == username, table.c.account_id == account_id)
-        ours = (await connection.execute(query)).first() is not None
-    if ours:
+        query = select(table.c.kind).where(table.c.lookup == username, table.c.account_id == account_id)
+        kind = await connection.scalar(query)
+    if kind == PASSWORD:
+        return NameTaken("the user name {name!r} has a password already", name=username)
+    if kind is not None:
         return NameTaken("the user name {name!r} is the one of an SMTP user", name=username)
     return NameTaken("the user name {name!r} belongs to another account", name=username)
 

@@ -52,7 +52,7 @@ _DOT_ATOM = re.compile(r'[^\s.@"\\(),:;<>\[\]]+(?:\.[^\s.@"\\(),:;<>\[\]]+)*')
 _ADVISORY_LOCK = 0x656B_6964_656E_0002
 
 
-class SuppressionError(AccessError):
+class SuppressionError(AccessError, ValueError):
     """A change to suppressions was refused; nothing was written."""
 
     def __init__(self, template: str, **values: Any) -> None:
@@ -120,7 +120,7 @@ class Suppressions:
 
     async def find(self, account_id: int, domain: str, address: str, kind: SuppressionKind) -> Suppression | None:
         """That row, straight from the table. Raises ``SuppressionError``."""
-        name, key = _domain(domain), _address(address)
+        name, key = domain_key_of(domain), address_key_of(address)
         query = select(table).where(
             table.c.account_id == account_id,
             table.c.domain == name,
@@ -141,25 +141,28 @@ class Suppressions:
         recipient_domain: str = "",
         since: Millis | None = None,
         until: Millis | None = None,
+        newest: bool = False,
         offset: int = 0,
         limit: int = 100,
     ) -> list[Suppression]:
-        """Those to which all of it applies, oldest first. ``until`` is included. Raises ``SuppressionError``."""
+        """Those to which all of it applies, oldest first, or ``newest`` first; with ``until``."""
         query = select(table).where(table.c.account_id == account_id)
         if domain:
-            query = query.where(table.c.domain == _domain(domain))
+            query = query.where(table.c.domain == domain_key_of(domain))
         if kind:
             query = query.where(table.c.kind == check_kind(kind))
         if address:
-            query = query.where(table.c.address == _address(address))
+            query = query.where(table.c.address == address_key_of(address))
         if recipient_domain:
-            query = query.where(table.c.address.endswith(f"@{_domain(recipient_domain)}", autoescape=True))
+            query = query.where(table.c.address.endswith(f"@{domain_key_of(recipient_domain)}", autoescape=True))
         if since is not None:
             query = query.where(table.c.created_at >= since)
         if until is not None:
             query = query.where(table.c.created_at <= until)
         async with self._store.read() as connection:
-            rows = await connection.execute(query.order_by(table.c.id).offset(offset).limit(limit))
+            rows = await connection.execute(
+                query.order_by(table.c.id.desc() if newest else table.c.id).offset(offset).limit(limit)
+            )
             return [_suppression(row) for row in rows]
 
     async def domains(self, account_id: int, *, offset: int = 0, limit: int = 100) -> Sequence[str]:
@@ -181,8 +184,8 @@ class Suppressions:
         reason: str = "",
     ) -> int:
         """Suppress addresses, all or none; returns how many were not yet. Raises ``SuppressionError``."""
-        name, known_kind = _domain(domain), check_kind(kind)
-        keys = list(dict.fromkeys(_address(address) for address in addresses))
+        name, known_kind = domain_key_of(domain), check_kind(kind)
+        keys = list(dict.fromkeys(address_key_of(address) for address in addresses))
         now = self._clock.now()
         reason = (reason or actor.name)[:MAX_REASON]
         async with self._store.write() as connection:
@@ -202,8 +205,8 @@ class Suppressions:
 
         Raises ``SuppressionError``.
         """
-        name, kinds = _domain(domain), (check_kind(kind),) if kind else KINDS
-        keys = list(dict.fromkeys(_address(address) for address in addresses))
+        name, kinds = domain_key_of(domain), (check_kind(kind),) if kind else KINDS
+        keys = list(dict.fromkeys(address_key_of(address) for address in addresses))
         now = self._clock.now()
         removed: list[str] = []
         async with self._store.write() as connection:
@@ -227,7 +230,7 @@ class Suppressions:
 
         Calls at the same time share a transaction. Raises ``SuppressionError``.
         """
-        row = _New(account_id, _domain(domain), _address(address), kind, reason[:MAX_REASON])
+        row = _New(account_id, domain_key_of(domain), address_key_of(address), kind, reason[:MAX_REASON])
         answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(row, answer))
         if self._task is None:
@@ -287,7 +290,7 @@ def check_kind(kind: str) -> SuppressionKind:
     """``kind``, or ``SuppressionError``."""
     if kind not in KINDS:
         raise SuppressionError(
-            "{kind!r} is no kind of suppression; there are {known}", kind=kind, known=", ".join(KINDS)
+            "{kind!r} is not a kind of suppression; there are {known}", kind=kind, known=", ".join(KINDS)
         )
     return kind
 
@@ -336,14 +339,16 @@ def _unquoted(local: str) -> str:
     return text if _DOT_ATOM.fullmatch(text) is not None else '"' + _NEEDS_PAIR.sub(r"\\\g<0>", text) + '"'
 
 
-def _address(text: str) -> str:
+def address_key_of(text: str) -> str:
+    """``address_key`` of what a person wrote, or ``SuppressionError``."""
     try:
         return address_key(parse_address(text).text)
     except BadAddress as error:
         raise SuppressionError("{address!r} is not an e-mail address: {why}", address=text, why=error) from None
 
 
-def _domain(text: str) -> str:
+def domain_key_of(text: str) -> str:
+    """A domain as it is kept, of what a person wrote, or ``SuppressionError``."""
     try:
         return to_ascii_domain(text)
     except BadAddress as error:

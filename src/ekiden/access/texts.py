@@ -27,6 +27,7 @@ TEXTS = Texts(
         "there is no credential {id}": "認証情報 {id} はありません",
         "the user name {name!r} stands for API keys": "ユーザー名 {name!r} は API キー用です",
         "the user name {name!r} belongs to another account": "ユーザー名 {name!r} は別のアカウントのものです",
+        "the user name {name!r} has a password already": "ユーザー名 {name!r} にはすでにパスワードがあります",
         "the user name {name!r} is the one of an SMTP user": "ユーザー名 {name!r} は SMTP ユーザーのものです",
         "a password has {shortest} to {longest} characters": "パスワードは {shortest}～{longest} 文字です",
         "{scope!r} is no scope; there are {known}": "{scope!r} というスコープはありません。使えるもの: {known}",

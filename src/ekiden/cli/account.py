@@ -30,6 +30,7 @@ from ekiden.access.credentials import list_credentials
 from ekiden.access.quotas import usage
 from ekiden.cli.common import (
     CliError,
+    CliUsageError,
     ConfigOption,
     JsonOption,
     error_console,
@@ -64,7 +65,7 @@ def _priority(value: str | Priority) -> Priority:
     try:
         return Priority[value.upper()]
     except KeyError:
-        raise typer.BadParameter(f"{value!r} is no priority; there are high, standard, low") from None
+        raise CliUsageError("{value!r} is not a priority; there are high, standard and low", value=value) from None
 
 
 PriorityOption = Annotated[
@@ -85,7 +86,7 @@ ACTIONS: tuple[OverQuota, ...] = get_args(OverQuota)
 
 def _senders(value: str) -> str:
     if value not in SENDERS:
-        raise typer.BadParameter(f"{value!r} is neither verified nor any")
+        raise CliUsageError("{value!r} is neither verified nor any", value=value)
     return value
 
 
@@ -336,7 +337,7 @@ def set_region(
 
 def _switch(value: str) -> str:
     if value not in ("on", "off"):
-        raise typer.BadParameter(f"{value!r} is neither on nor off")
+        raise CliUsageError("{value!r} is neither on nor off", value=value)
     return value
 
 
@@ -411,13 +412,13 @@ def _limit(value: str | int) -> int:
         return NO_LIMIT
     text = str(value)
     if not (text.isascii() and text.isdigit() and int(text) >= 1):
-        raise typer.BadParameter(f"{value!r} is neither a number from 1 nor none")
+        raise CliUsageError("{value!r} is neither a number from 1 nor none", value=value)
     return int(text)
 
 
 def _action(value: str) -> str:
     if value not in ACTIONS:
-        raise typer.BadParameter(f"{value!r} is neither delay nor reject")
+        raise CliUsageError("{value!r} is neither delay nor reject", value=value)
     return value
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
 from ekiden.access.accounts import get_account, list_accounts
-from ekiden.cli.callback_texts import CallbackCliError, tr
+from ekiden.cli.callback_texts import CallbackCliError, CallbackUsageError, tr
 from ekiden.cli.common import (
     ConfigOption,
     JsonOption,
@@ -20,9 +18,8 @@ from ekiden.cli.common import (
     print_json,
     run_async,
 )
+from ekiden.cli.moments import past
 from ekiden.cli.tables import iso, local_time, make_table, output, relative
-from ekiden.core.clock import SECOND, Millis
-from ekiden.core.duration import parse_duration
 from ekiden.core.ids import format_id, parse_id
 from ekiden.net.clock import SystemClock
 from ekiden.notify import administration
@@ -48,23 +45,6 @@ async def _account(store: Store, name: str | None) -> int | None:
 
 async def _names(store: Store) -> dict[int, str]:
     return {item.id: item.name for item in await list_accounts(store)}
-
-
-def _moment(value: str, now: Millis, option: str) -> Millis:
-    """``now``, a length of time before now such as ``2h``, or ISO 8601."""
-    if value == "now":
-        return now
-    try:
-        if not re.match(r"\d{4}-\d\d-\d\d", value):
-            return now - round(parse_duration(value) * SECOND)
-        # A time without an offset is meant as it stands on the operator's own clock.
-        return round(datetime.fromisoformat(value).astimezone(UTC).timestamp() * SECOND)
-    except ValueError:
-        raise CallbackCliError(
-            "{option}: {value!r} is no time such as 2026-01-31T09:00:00+09:00, nor a length of time such as 2h",
-            option=option,
-            value=value,
-        ) from None
 
 
 # ---- list, log, dead
@@ -273,10 +253,11 @@ def retry(
 ) -> None:
     """Try endpoints again at once, with the events that wait longer and those that were given up."""
 
+    if not endpoints and account is None:
+        raise CallbackUsageError("name endpoints, or an account with --account")
+
     async def main() -> int:
         async with opened_store(load(config)) as store:
-            if not endpoints and account is None:
-                raise CallbackCliError("name endpoints, or an account with --account")
             known = await administration.list_endpoints(store, await _account(store, account), limit=1_000_000)
             ids = {item.id for item in known if item.failures or item.waiting or item.dead}
             if endpoints:
@@ -290,7 +271,12 @@ def retry(
     if as_json:
         print_json({"events": count})
     else:
-        output().print(tr("{count} events get another chance", count=f"{count:,}"))
+        output().print(
+            tr(
+                "1 event gets another chance" if count == 1 else "{count} events get another chance",
+                count=f"{count:,}",
+            )
+        )
 
 
 @app.command()
@@ -314,42 +300,54 @@ def replay(
 ) -> None:
     """Tell an endpoint once more of what happened in a time, or of one event."""
 
+    now = SystemClock().now()
+    number = None if event is None else _event_id(event)
+    begin = now if since is None else past(since, now, "--from")
+    end = past(until, now, "--to")
+    if event is not None and (since is not None or until != "now"):
+        raise CallbackUsageError("--event stands without --from and --to")
+    if event is None and (endpoint is None or since is None):
+        raise CallbackUsageError(
+            "name an event with --event, or an endpoint with --endpoint and a time with --from"
+        )
+    if begin > end:
+        raise CallbackUsageError("--from is later than --to")
+
     async def main() -> int:
-        now = SystemClock().now()
         async with opened_store(load(config)) as store:
             if endpoint is not None:
                 known = await administration.list_endpoints(store, limit=1_000_000)
                 if endpoint not in {item.id for item in known}:
                     raise CallbackCliError("there is no endpoint {id}", id=endpoint)
-            if event is not None:
-                if since is not None or until != "now":
-                    raise CallbackCliError("--event stands without --from and --to")
-                count = await administration.replay_event(
-                    store, _event_id(event), now, endpoint_id=endpoint, dry_run=dry_run
-                )
+            if number is not None:
+                count = await administration.replay_event(store, number, now, endpoint_id=endpoint, dry_run=dry_run)
                 if not count:
                     raise CallbackCliError("event {id} is not kept, or nobody wants it", id=event)
                 return count
-            if endpoint is None or since is None:
-                raise CallbackCliError(
-                    "name an event with --event, or an endpoint with --endpoint and a time with --from"
-                )
-            begin, end = _moment(since, now, "--from"), _moment(until, now, "--to")
-            if begin > end:
-                raise CallbackCliError("--from is later than --to")
+            assert endpoint is not None, "checked above"
             return await administration.replay_range(store, endpoint, begin, end, now, dry_run=dry_run)
 
     count = run_async(main())
     if as_json:
         print_json({"events": count, "dry_run": dry_run})
     elif dry_run:
-        output().print(tr("{count} events would be told once more", count=f"{count:,}"))
+        output().print(
+            tr(
+                "1 event would be told once more" if count == 1 else "{count} events would be told once more",
+                count=f"{count:,}",
+            )
+        )
     else:
-        output().print(tr("{count} events will be told once more", count=f"{count:,}"))
+        output().print(
+            tr(
+                "1 event will be told once more" if count == 1 else "{count} events will be told once more",
+                count=f"{count:,}",
+            )
+        )
 
 
 def _event_id(text: str) -> int:
     try:
         return parse_id(text)
     except ValueError as error:
-        raise CallbackCliError("{value!r} is no event id: {why}", value=text, why=str(error)) from None
+        raise CallbackUsageError("{value!r} is no event id: {why}", value=text, why=str(error)) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from ekiden.core.errors import UsageProblem
 from ekiden.core.texts import Texts, TranslatedError, language
 
 TEXTS = Texts(
@@ -30,6 +31,9 @@ TEXTS = Texts(
         "happened": "発生日時",
         "given up": "断念日時",
         "tries": "試行",
+        "1 event gets another chance": "イベント 1 件を再度送信します",
+        "1 event will be told once more": "イベント 1 件を改めて通知します",
+        "1 event would be told once more": "イベント 1 件が、改めて通知する対象です",
         "{count} events get another chance": "イベント {count} 件を再度送信します",
         "{count} events will be told once more": "イベント {count} 件を改めて通知します",
         "{count} events would be told once more": "イベント {count} 件が、改めて通知する対象です",
@@ -40,9 +44,6 @@ TEXTS = Texts(
         ),
         "--event stands without --from and --to": "--event は --from や --to と一緒には使えません",
         "{value!r} is no event id: {why}": "{value!r} はイベント ID ではありません: {why}",
-        "{option}: {value!r} is no time such as 2026-01-31T09:00:00+09:00, nor a length of time such as 2h": (
-            "{option}: {value!r} は 2026-01-31T09:00:00+09:00 のような時刻でも 2h のような長さでもありません"
-        ),
         "--from is later than --to": "--from が --to より後になっています",
         "event {id} is not kept, or nobody wants it": ("イベント {id} は保存されていないか、通知先がありません"),
     }
@@ -59,3 +60,7 @@ class CallbackCliError(TranslatedError):
 
     def __init__(self, template: str, **values: object) -> None:
         super().__init__(TEXTS, template, **values)
+
+
+class CallbackUsageError(CallbackCliError, UsageProblem):
+    """Wrong usage; the text is one of this catalogue."""

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import msgspec
 import typer
 
-from ekiden.cli.terminal import Terminal, say
+from ekiden.cli.terminal import Terminal, say_folded
 from ekiden.cli.texts import TEXTS
-from ekiden.core.errors import EkidenError
+from ekiden.core.errors import EkidenError, UsageProblem
 from ekiden.core.texts import Language, TranslatedError, language
 from ekiden.core.visible import visible_json
 
@@ -46,6 +46,10 @@ class CliError(TranslatedError):
 
     def __init__(self, template: str, **values: Any) -> None:
         super().__init__(TEXTS, template, **values)
+
+
+class CliUsageError(CliError, UsageProblem):
+    """Wrong usage: what was given on the command line cannot be right, whatever the installation has."""
 
 
 def error_console() -> Terminal:
@@ -80,9 +84,15 @@ def error_text(error: EkidenError) -> str:
     return error.text(lang()) if isinstance(error, TranslatedError) else str(error)
 
 
+def exit_status(error: EkidenError) -> int:
+    """2 for wrong usage, 1 for everything else. A value that no installation would take is wrong usage."""
+    return 2 if isinstance(error, (UsageProblem, ValueError)) else 1
+
+
 def show_error(error: EkidenError) -> None:
     """The error as the user reads it, on standard error."""
-    say(f"ekiden: {error_text(error)}", stderr=True)
+    for number, line in enumerate(error_text(error).split("\n")):
+        say_folded(line if number else f"ekiden: {line}", stderr=True)
 
 
 def load(config: Path | None) -> Config:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from ekiden.access.access_keys import AccessKey, create_access_key
 from ekiden.access.accounts import get_account, list_accounts
@@ -27,6 +26,7 @@ from ekiden.access.credentials import (
 )
 from ekiden.cli.common import (
     CliError,
+    CliUsageError,
     ConfigOption,
     JsonOption,
     error_console,
@@ -37,6 +37,7 @@ from ekiden.cli.common import (
     tr,
 )
 from ekiden.cli.tables import iso, local_time, make_table, output
+from ekiden.cli.text_table import TextTable
 from ekiden.net.clock import SystemClock
 from ekiden.store.api import Store
 
@@ -95,14 +96,14 @@ def credential_json(credential: Credential, account: str) -> dict[str, Any]:
     return {**value, "access_key": credential.access_key} if credential.access_key else value
 
 
-def credential_table(credentials: Sequence[Credential], accounts: Mapping[int, str]) -> Table:
+def credential_table(credentials: Sequence[Credential], accounts: Mapping[int, str]) -> TextTable:
     """For people. A column tells of scopes and networks when anything is bound to some."""
     table = make_table(
         "id", "account", "kind", "name", "created", "last used", "state", right=("id",), translate=tr
     )
     bounds = any(item.scopes or item.networks for item in credentials)
     if bounds:
-        table.add_column(tr("only for"), overflow="fold")
+        table.add_column(tr("only for"))
     for item in credentials:
         row = [
             str(item.id),
@@ -139,21 +140,36 @@ def create_password(
         str | None, typer.Argument(help="Else the account's name.", metavar="[USERNAME]", show_default=False)
     ] = None,
     ask: AskOption = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Give a user name that exists a new password; the old one ends.")
+    ] = False,
     scope: ScopesOption = None,
     network: NetworksOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Create a user name with a password, or give a user name a new password."""
+    """Create a user name with a password, or with --replace give a user name a new password."""
     password = read_password() if ask else generate_password()
     user = username if username is not None else account
 
     async def main() -> Credential:
         async with opened_store(load(config)) as store:
             found = await get_account(store, account)
-            now = SystemClock().now()
+            known = [item for item in await list_credentials(store, found.id, revoked=False) if item.name == user]
+            if not replace and any(item.kind == PASSWORD for item in known):
+                raise CliError(
+                    "the user name {name!r} has a password already; --replace gives it a new one", name=user
+                )
             return await set_password(
-                store, found.id, user, password, now, scopes=scope, networks=network, actor=local_actor()
+                store,
+                found.id,
+                user,
+                password,
+                SystemClock().now(),
+                scopes=scope,
+                networks=network,
+                replace=replace,
+                actor=local_actor(),
             )
 
     value = credential_json(run_async(main()), account)
@@ -321,7 +337,12 @@ def _revoke(id: int, kind: str, config: Any, as_json: bool) -> None:
 async def _check_kind(store: Store, id: int, kind: str) -> None:
     found = next((item for item in await list_credentials(store) if item.id == id), None)
     if kind and found is not None and found.kind != kind:
-        raise CliError("credential {id} is no {kind}", id=id, kind=kind_name(kind))
+        raise CliError(
+            "credential {id} is of the kind {found}, not {kind}",
+            id=id,
+            found=kind_name(found.kind),
+            kind=kind_name(kind),
+        )
 
 
 IdArgument = Annotated[int, typer.Argument(help="The number in the list.", metavar="ID")]
@@ -332,10 +353,13 @@ def bound(
     id: IdArgument,
     scope: ScopesOption = None,
     network: NetworksOption = None,
+    none: Annotated[bool, typer.Option("--none", help="No bounds: for everything, from anywhere.")] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Change what a credential is good for, and where it may be used from; without options: no bounds."""
+    """Change what a credential is good for, and where it may be used from; both are set anew."""
+    if none == bool(scope or network):
+        raise CliUsageError("give --scope or --network, or --none for no bounds")
 
     async def main() -> tuple[Credential, str]:
         async with opened_store(load(config)) as store:

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from rich.console import Console
-from rich.table import Table
 
 from ekiden.cli.common import lang
 from ekiden.cli.domain_texts import TEXTS
 from ekiden.cli.tables import iso, local_time, make_table
+from ekiden.cli.text_table import TextTable
 from ekiden.core.clock import SECOND
 from ekiden.domains.config import DomainsConfig
 from ekiden.domains.model import Check, Domain, Kind, Record
@@ -119,7 +119,7 @@ def _escaped(octet: int) -> str:
 # --- for people ---------------------------------------------------------------------------------------------
 
 
-def domain_table(domains: Iterable[Domain], accounts: Mapping[int, str]) -> Table:
+def domain_table(domains: Iterable[Domain], accounts: Mapping[int, str]) -> TextTable:
     table = make_table("domain", "account", "status", "SPF", "DKIM", "why", "last check", translate=_heading)
     for item in domains:
         table.add_row(

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ekiden.cli.common import CliError, JsonOption, lang, print_json, run_async
+from ekiden.cli.common import CliUsageError, JsonOption, lang, print_json, run_async
 from ekiden.core.address import to_ascii_domain
 from ekiden.core.errors import BadAddress
 from ekiden.core.texts import Texts
@@ -50,7 +50,7 @@ def init(
         name = to_ascii_domain(hostname or socket.getfqdn())
     except BadAddress:
         if hostname:
-            raise CliError("--hostname: {value!r} is not a domain name", value=hostname) from None
+            raise CliUsageError("--hostname: {value!r} is not a domain name", value=hostname) from None
         name = "localhost"
     made = run_async(set_up(directory, name, lang()))
     if as_json:

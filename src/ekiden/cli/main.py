@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from ekiden.cli.common import show_error
+from ekiden.cli.common import exit_status, show_error
 from ekiden.core.errors import EkidenError
 from ekiden.core.version import VERSION
 
@@ -100,7 +100,7 @@ def run(args: list[str] | None = None) -> None:
         app(args)
     except EkidenError as error:
         show_error(error)
-        sys.exit(1)
+        sys.exit(exit_status(error))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from ekiden.core.errors import UsageProblem
 from ekiden.core.texts import Texts, TranslatedError, language
 
 TEXTS = Texts(
@@ -81,3 +82,7 @@ class NetworkCliError(TranslatedError):
 
     def __init__(self, template: str, **values: object) -> None:
         super().__init__(TEXTS, template, **values)
+
+
+class NetworkUsageError(NetworkCliError, UsageProblem):
+    """Wrong usage; the text is one of this catalogue."""

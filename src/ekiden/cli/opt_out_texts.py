@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from ekiden.core.errors import UsageProblem
 from ekiden.core.texts import Texts, TranslatedError, language
 
 TEXTS = Texts(
@@ -19,10 +20,22 @@ TEXTS = Texts(
         "since": "登録日時",
         "reason": "理由",
         "name an address, or a file with --file": "アドレスを指定するか、--file でファイルを指定してください",
-        "{domain} does not mail {count} more addresses; {known} were suppressed already": (
-            "{domain} から {count} 件のアドレスへの送信を新たに抑止しました。{known} 件はすでに抑止されています"
+        "suppressed for {domain}: {count:,}; suppressed already: {known:,}": (
+            "{domain} の送信抑止に {count:,} 件を追加しました（登録済み {known:,} 件）"
         ),
-        "{count} suppressions of {domain} removed": "{domain} の抑止を {count} 件削除しました",
+        "removed from the suppressions of {domain}: {count:,}": (
+            "{domain} の送信抑止から {count:,} 件を削除しました"
+        ),
+        "{domain} is not a domain of the account {account}": (
+            "{domain} はアカウント {account} のドメインではありません"
+        ),
+        "line {number}: {error}": "{number} 行目: {error}",
+        "{file} has a line that is not an address; nothing was changed": (
+            "{file} にメールアドレスではない行があります。何も変更していません"
+        ),
+        "{file} has {count:,} lines that are not addresses; nothing was changed": (
+            "{file} にメールアドレスではない行が {count:,} 行あります。何も変更していません"
+        ),
         # landing page
         "id": "ID",
         "name": "名前",
@@ -44,6 +57,10 @@ class OptOutCliError(TranslatedError):
 
     def __init__(self, template: str, **values: object) -> None:
         super().__init__(TEXTS, template, **values)
+
+
+class OptOutUsageError(OptOutCliError, UsageProblem):
+    """Wrong usage; the text is one of this catalogue."""
 
 
 def unreadable(file: object, error: OSError | UnicodeDecodeError) -> OptOutCliError:

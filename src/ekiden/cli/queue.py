@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ekiden.cli.common import (
     CliError,
+    CliUsageError,
     ConfigOption,
     JsonOption,
     error_console,
@@ -25,12 +26,14 @@ from ekiden.cli.common import (
     tr,
 )
 from ekiden.cli.queue_filter import (
+    AllOption,
     DryRunOption,
     Filters,
     IdFilters,
     LimitOption,
     ReasonOption,
     SomeOption,
+    SortOption,
     YesOption,
     filtered,
     now_ms,
@@ -88,17 +91,22 @@ def row_json(row: QueueRow) -> dict[str, Any]:
 @filtered
 def list_(
     filters: IdFilters,
+    sort: SortOption = None,
     limit: LimitOption = 100,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List deliveries by their next time, with the reason why they wait."""
+    """List deliveries, with the reason why they wait or how they ended.
+
+    What waits is listed by its next time; with a final state among those asked for, the newest come first.
+    """
 
     async def main() -> tuple[list[QueueRow], Millis]:
         async with opened_store(load(config)) as store:
             now = now_ms()
             wanted = await filters.query(store, now)
-            return await list_deliveries(store, wanted, limit), now
+            newest = any(state.final for state in wanted.states) if sort is None else sort == "newest"
+            return await list_deliveries(store, wanted, limit, newest=newest), now
 
     rows, now = run_async(main())
     if as_json:
@@ -147,9 +155,11 @@ def show(
     from ekiden.cli.trace_view import message_json, print_summary
     from ekiden.store.trace_queries import MessageTrace, find_messages, load_trace
 
+    message_id = parse_target(id).message_id
+
     async def main() -> tuple[MessageTrace, bytes | None]:
         async with opened_store(load(config)) as store:
-            found = await find_messages(store, id=parse_target(id).message_id)
+            found = await find_messages(store, id=message_id)
             loaded = await load_trace(store, *found[0]) if found else None
             if loaded is None:
                 raise CliError("there is no message {id}", id=id)
@@ -290,15 +300,24 @@ def _operator() -> str:
 
 def _act(
     action: Action,
-    filters: Filters,
+    filters: IdFilters,
     config: Path | None,
     as_json: bool,
     *,
     limit: int | None,
+    everything: bool,
     dry_run: bool,
     yes: bool,
     reason: str,
 ) -> None:
+    if everything and filters.given:
+        raise CliUsageError("--all stands without ids and filters")
+    if not everything and not filters.given:
+        raise CliUsageError(
+            "{action} what? Name ids, narrow it down with a filter such as --domain, or say --all",
+            action=action.value,
+        )
+
     async def main() -> tuple[Selection, Change]:
         async with opened_store(load(config)) as store:
             now = now_ms()
@@ -306,7 +325,8 @@ def _act(
             selection = await select_deliveries(store, action, wanted, now, limit)
             if dry_run or not len(selection):
                 return selection, Change()
-            _confirm(action, wanted, selection, yes)
+            # Who says --all in a script has said it; a person is asked once more.
+            _confirm(action, wanted, selection, yes or (everything and not sys.stdin.isatty()))
             return selection, await _carry_out(store, selection, reason)
 
     started = time.monotonic()
@@ -331,10 +351,21 @@ def _act(
     else:
         out.print(tr(DONE[action], deliveries=_deliveries(change.changed)))
     if change.missed:
-        text = tr("{count:,} were taken by a worker or ended in the meantime, and are left alone")
-        out.print(text.format(count=change.missed))
+        text = tr(
+            "1 was taken by a worker or ended in the meantime, and is left alone"
+            if change.missed == 1
+            else "{count:,} were taken by a worker or ended in the meantime, and are left alone",
+            count=change.missed,
+        )
+        out.print(text)
     if selection.sending:
-        out.print(tr("{count:,} skipped: a worker is sending them", count=selection.sending))
+        text = tr(
+            "1 skipped: a worker is sending it"
+            if selection.sending == 1
+            else "{count:,} skipped: a worker is sending them",
+            count=selection.sending,
+        )
+        out.print(text)
     if selection.unsuited and action is Action.RETRY:
         out.print(tr("{count:,} skipped: due already, or held", count=selection.unsuited))
     elif selection.unsuited:
@@ -345,6 +376,7 @@ def _act(
 def _add_action(action: Action, text: str, default_reason: str) -> None:
     def command(
         filters: IdFilters,
+        everything: AllOption = False,
         limit: SomeOption = None,
         reason: ReasonOption = default_reason,
         dry_run: DryRunOption = False,
@@ -358,6 +390,7 @@ def _add_action(action: Action, text: str, default_reason: str) -> None:
             config,
             as_json,
             limit=limit,
+            everything=everything,
             dry_run=dry_run,
             yes=yes,
             reason=reason,

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from datetime import UTC, datetime
 from typing import Annotated, Any, get_type_hints
 
 import typer
 
 from ekiden.access.accounts import get_account
-from ekiden.cli.common import CliError
+from ekiden.cli.common import CliUsageError
+from ekiden.cli.moments import duration, future, past
 from ekiden.core.address import to_ascii_domain
-from ekiden.core.clock import SECOND, Millis
-from ekiden.core.duration import parse_duration
+from ekiden.core.clock import Millis
 from ekiden.core.errors import BadAddress
 from ekiden.core.ids import parse_id
 from ekiden.core.states import State
@@ -23,14 +21,20 @@ from ekiden.store.api import Store
 from ekiden.store.queue_queries import QueueFilter, Target
 
 
-def _state(value: str | State) -> State:
-    if isinstance(value, State):
+class States(frozenset[State]):
+    """What one ``--state`` means."""
+
+
+def _state(value: str | States) -> States:
+    if isinstance(value, States):
         return value
+    if value.lower() == "all":
+        return States(State)
     try:
-        return State[value.upper()]
+        return States([State[value.upper()]])
     except KeyError:
-        names = ", ".join(state.name.lower() for state in State)
-        raise typer.BadParameter(f"{value!r} is no state; there are {names}") from None
+        names = ", ".join([*(state.name.lower() for state in State), "all"])
+        raise CliUsageError("{value!r} is not a state; there are {names}", value=value, names=names) from None
 
 
 IdsArgument = Annotated[
@@ -39,13 +43,13 @@ IdsArgument = Annotated[
 ]
 AccountOption = Annotated[str | None, typer.Option("--account", "-a", help="Of this account.")]
 StateOption = Annotated[
-    list[State] | None,
+    list[States] | None,
     typer.Option(
         "--state",
         "-s",
         parser=_state,
         metavar="STATE",
-        help="In this state (several times: any of them); else all that are not final.",
+        help="In this state (several times: any of them), or all; else all that are not final.",
         show_default=False,
     ),
 ]
@@ -65,11 +69,36 @@ DueOption = Annotated[
     str | None,
     typer.Option("--due-before", help="Due before this time: now, a duration from now such as 10m, or ISO 8601."),
 ]
+SinceOption = Annotated[
+    str | None, typer.Option("--since", help="Accepted since then: so long ago such as 2h, or ISO 8601.")
+]
+UntilOption = Annotated[
+    str | None, typer.Option("--until", help="Accepted before then: so long ago such as 2h, or ISO 8601.")
+]
 LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, help="At most this many.")]
+
+
+def _order(value: str) -> str:
+    if value not in ("due", "newest"):
+        raise CliUsageError("--sort: {value!r} is neither due nor newest", value=value)
+    return value
+
+
+SortOption = Annotated[
+    str | None,
+    typer.Option(
+        "--sort",
+        parser=_order,
+        metavar="due|newest",
+        help="By the next time, or the newest first.",
+        show_default=False,
+    ),
+]
 SomeOption = Annotated[
     int | None, typer.Option("--limit", "-n", min=1, help="At most this many, those due first.", show_default=False)
 ]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Count only, change nothing.")]
+AllOption = Annotated[bool, typer.Option("--all", help="Everything in the queue: instead of ids and filters.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, even if the whole queue is meant.")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; shown in the queue and kept in the trace.")]
 
@@ -80,36 +109,12 @@ def parse_target(value: str) -> Target:
     try:
         message_id = parse_id(name)
     except ValueError as error:
-        raise CliError(str(error)) from None
+        raise CliUsageError(str(error)) from None
     if not slash:
         return Target(message_id)
     if not number.isdecimal() or not int(number):
-        raise CliError("{value!r}: after the slash stands the number of a recipient, from 1", value=value)
+        raise CliUsageError("{value!r}: after the slash stands the number of a recipient, from 1", value=value)
     return Target(message_id, int(number))
-
-
-def _age(value: str, option: str) -> Millis:
-    try:
-        return round(parse_duration(value) * SECOND)
-    except ValueError:
-        raise CliError(
-            "{option}: {value!r} is not a duration such as 90s, 5m, 1h or 2d", option=option, value=value
-        ) from None
-
-
-def _moment(value: str, now: Millis) -> Millis:
-    if value == "now":
-        return now
-    if not re.match(r"\d{4}-\d\d-\d\d", value):
-        return now + _age(value, "--due-before")
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        raise CliError(
-            "--due-before: {value!r} is no time such as 2026-01-31T09:00:00+09:00", value=value
-        ) from None
-    # A time without an offset is meant as it stands on the operator's own clock.
-    return round(moment.astimezone(UTC).timestamp() * SECOND)
 
 
 def _domain(value: str) -> str:
@@ -118,7 +123,7 @@ def _domain(value: str) -> str:
     try:
         return to_ascii_domain(value)
     except BadAddress as error:
-        raise CliError("--domain: {error}", error=error) from None
+        raise CliUsageError("--domain: {error}", error=error) from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,22 +135,39 @@ class Filters:
     domain: DomainOption = None
     recipient: RecipientOption = None
     sender: SenderOption = None
+    since: SinceOption = None
+    until: UntilOption = None
     older_than: OlderOption = None
     due_before: DueOption = None
 
+    @property
+    def given(self) -> bool:
+        """Whether there is any."""
+        return any(getattr(self, item.name) for item in fields(self))
+
     async def query(self, store: Store, now: Millis) -> QueueFilter:
-        """What to ask the store for. ``CliError`` names the option that is wrong."""
-        account_id = None
-        if self.account is not None:
-            account_id = (await get_account(store, self.account)).id
+        """What to ask the store for. ``CliUsageError`` names the option that is wrong."""
+        wanted = self.conditions(now)
+        if self.account is None:
+            return wanted
+        return replace(wanted, account_id=(await get_account(store, self.account)).id)
+
+    def conditions(self, now: Millis) -> QueueFilter:
+        """``query`` as far as no store is needed."""
+        since = None if self.since is None else past(self.since, now, "--since")
+        before = [past(self.until, now, "--until")] if self.until is not None else []
+        if since is not None and before and since > before[0]:
+            raise CliUsageError("--since is later than --until")
+        if self.older_than is not None:
+            before.append(now - duration(self.older_than, "--older-than"))
         return QueueFilter(
-            account_id=account_id,
-            states=frozenset(self.state or ()),
+            states=frozenset().union(*(self.state or ())),
             domain=_domain(self.domain) if self.domain is not None else None,
             recipient=self.recipient,
             sender=self.sender,
-            accepted_before=now - _age(self.older_than, "--older-than") if self.older_than is not None else None,
-            due_before=_moment(self.due_before, now) if self.due_before is not None else None,
+            accepted_since=since,
+            accepted_before=min(before, default=None),
+            due_before=future(self.due_before, now, "--due-before") if self.due_before is not None else None,
         )
 
 
@@ -155,9 +177,9 @@ class IdFilters(Filters):
 
     ids: IdsArgument = None
 
-    async def query(self, store: Store, now: Millis) -> QueueFilter:
+    def conditions(self, now: Millis) -> QueueFilter:
         targets = tuple(parse_target(value) for value in self.ids or ())
-        return replace(await super().query(store, now), targets=targets)
+        return replace(super().conditions(now), targets=targets)
 
 
 def filtered(command: Callable[..., None]) -> Callable[..., None]:
@@ -179,6 +201,7 @@ def filtered(command: Callable[..., None]) -> Callable[..., None]:
 
     def expanded(**given: Any) -> None:
         filters = kind(**{option.name: given.pop(option.name) for option in options})
+        filters.conditions(now_ms())  # whatever is wrong with them is told before anything else is looked at
         command(filters, **given)
 
     # What typer reads.

@@ -33,7 +33,7 @@ from ekiden.access.rules import (
 )
 from ekiden.access.zones import load_zones
 from ekiden.cli.common import ConfigOption, JsonOption, error_console, load, opened_store, print_json, run_async
-from ekiden.cli.network_texts import NetworkCliError, tr
+from ekiden.cli.network_texts import NetworkCliError, NetworkUsageError, tr
 from ekiden.cli.tables import iso, make_table, output
 from ekiden.cli.zone import AccountOption, choose, history
 from ekiden.net.clock import SystemClock
@@ -98,7 +98,7 @@ def add(
 ) -> None:
     """Add a rule. Where several rules apply, all of them must let a request pass."""
     if bool(zones or endpoint) == nobody:
-        raise NetworkCliError("name a zone with --zone or an endpoint with --endpoint, or say --nobody")
+        raise NetworkUsageError("name a zone with --zone or an endpoint with --endpoint, or say --nobody")
 
     async def main() -> Rule:
         async with opened_store(load(config)) as store:
@@ -309,7 +309,7 @@ def try_(
     """
 
     if address_key(address) is None:
-        raise NetworkCliError("{address!r} is no IP address", address=address)
+        raise NetworkUsageError("{address!r} is no IP address", address=address)
 
     async def main() -> tuple[Decision, tuple[str, ...]]:
         loaded = load(config)

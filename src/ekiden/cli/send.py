@@ -10,7 +10,17 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ekiden.cli.common import CliError, ConfigOption, JsonOption, error_console, error_text, load, print_json, tr
+from ekiden.cli.common import (
+    CliError,
+    CliUsageError,
+    ConfigOption,
+    JsonOption,
+    error_console,
+    error_text,
+    load,
+    print_json,
+    tr,
+)
 from ekiden.cli.submission import (
     Draft,
     Result,
@@ -32,7 +42,7 @@ def _address(text: str) -> str:
     try:
         return parse_address(text.strip()).text
     except BadAddress as error:
-        raise CliError(str(error)) from None
+        raise CliUsageError(str(error)) from None
 
 
 def _read_recipients(path: Path) -> list[str]:
@@ -80,7 +90,7 @@ def _drafts(
             return [Draft(draft.sender, recipients, draft.content), *others] if recipients else others
         return [draft]
     if not recipients and not each:
-        raise CliError("to whom? Give --to or --to-file")
+        raise CliUsageError("to whom? Give --to or --to-file")
     if text == "-":
         text = sys.stdin.read()
     from_address = _address(sender) if sender else f"postmaster@{hostname}"
@@ -146,7 +156,7 @@ def send(
     )
     if username is not None and password is None:
         if not sys.stdin.isatty():
-            raise CliError("--username without a password; set EKIDEN_SMTP_PASSWORD")
+            raise CliUsageError("--username without a password; set EKIDEN_SMTP_PASSWORD")
         password = str(typer.prompt(tr("Password"), hide_input=True, err=True))
     login = (username, password or "") if username is not None else None
     total = len(drafts) * count
@@ -203,7 +213,9 @@ def _report(results: list[Result], errors: list[CliError], total: int, seconds: 
         for error in errors:
             error_console().print(error_text(error), markup=False)
         if total > len(results):
-            error_console().print(tr("{count:,} messages were not tried", count=total - len(results)))
+            left = total - len(results)
+            text = tr("1 message was not tried" if left == 1 else "{count:,} messages were not tried", count=left)
+            error_console().print(text)
     if refused or total > len(results):
         sys.stdout.flush()
         raise typer.Exit(1)

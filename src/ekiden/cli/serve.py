@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from ekiden.cli.common import CliError, ConfigOption, load, print_json
+from ekiden.cli.common import CliUsageError, ConfigOption, load, print_json
 
 if TYPE_CHECKING:
     from ekiden.server.config import Config
@@ -51,7 +51,9 @@ def serve(
     for role in wanted:
         if role not in ALL_ROLES:
             allowed = ", ".join(ALL_ROLES)
-            raise CliError("--roles: {value!r} is not allowed; allowed are {allowed}", value=role, allowed=allowed)
+            raise CliUsageError(
+                "--roles: {value!r} is not allowed; allowed are {allowed}", value=role, allowed=allowed
+            )
 
     def override(given: Config) -> Config:
         changed = given.workers

@@ -17,7 +17,7 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ekiden.cli.common import CliError
+from ekiden.cli.common import CliError, CliUsageError
 from ekiden.core.address import parse_address
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def given_server(text: str, tls: str | None, ca: Path | None, insecure: bool) ->
     host, colon, port = text.rpartition(":")
     host = host.strip("[]")
     if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65_536:
-        raise CliError(
+        raise CliUsageError(
             "--server: {value!r} is not HOST:PORT, such as mail.example.com:587 or [::1]:587", value=text
         )
     mode = _mode(tls) or ("tls" if int(port) == 465 else "starttls")
@@ -85,7 +85,7 @@ def given_server(text: str, tls: str | None, ca: Path | None, insecure: bool) ->
 def _mode(tls: str | None) -> str | None:
     if tls is not None and tls not in _MODES:
         allowed = ", ".join(_MODES)
-        raise CliError("--tls: {value!r} is not allowed; allowed are {allowed}", value=tls, allowed=allowed)
+        raise CliUsageError("--tls: {value!r} is not allowed; allowed are {allowed}", value=tls, allowed=allowed)
     return tls
 
 
@@ -156,11 +156,11 @@ def read_message(path: Path, *, sender: str | None, recipients: list[str]) -> Dr
     if sender is None:
         found = addresses("Sender") or addresses("From")
         if not found:
-            raise CliError("the message has no From; give --from")
+            raise CliUsageError("the message has no From; give --from")
         sender = found[0]
     recipients = recipients or list(dict.fromkeys(addresses("To", "Cc", "Bcc")))
     if not recipients:
-        raise CliError("the message has no To; give --to")
+        raise CliUsageError("the message has no To; give --to")
     return Draft(sender, recipients, content)
 
 

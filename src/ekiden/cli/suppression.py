@@ -7,13 +7,32 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from ekiden.access.accounts import get_account
+from ekiden.access.accounts import Account, get_account
 from ekiden.access.audit import local_actor
-from ekiden.access.suppressions import KINDS, Suppression, Suppressions, check_kind
-from ekiden.cli.common import ConfigOption, JsonOption, error_console, load, opened_store, print_json, run_async
-from ekiden.cli.opt_out_texts import OptOutCliError, tr, unreadable
+from ekiden.access.suppressions import (
+    KINDS,
+    Suppression,
+    SuppressionError,
+    Suppressions,
+    address_key_of,
+    check_kind,
+    domain_key_of,
+)
+from ekiden.cli.common import (
+    ConfigOption,
+    JsonOption,
+    error_console,
+    lang,
+    load,
+    opened_store,
+    print_json,
+    run_async,
+)
+from ekiden.cli.opt_out_texts import OptOutCliError, OptOutUsageError, tr, unreadable
 from ekiden.cli.tables import iso, local_time, make_table, output
+from ekiden.domains.queries import list_domains
 from ekiden.net.clock import SystemClock
+from ekiden.store.api import Store
 
 app = typer.Typer(no_args_is_help=True, help="Suppressions: addresses that a sending domain does not mail.")
 
@@ -30,6 +49,8 @@ FileOption = Annotated[
 _BATCH: Final = 500
 """Addresses of a file in one transaction. Nobody else writes meanwhile on SQLite, and 10,000 take two seconds on a
 machine that is busy."""
+_MOST_TOLD: Final = 20
+"""Bad lines of a file that are told one by one."""
 
 
 def suppression_json(item: Suppression, account: str) -> dict[str, Any]:
@@ -45,17 +66,41 @@ def suppression_json(item: Suppression, account: str) -> dict[str, Any]:
 
 
 def read_addresses(given: list[str] | None, file: Path | None) -> list[str]:
-    """Those of the command line and of the file, without its empty lines and those that begin with ``#``."""
+    """Those of the command line and of the file, without its empty lines and those that begin with ``#``.
+
+    Lines that are no addresses are told, each with its number, on standard error: then nothing is read at all.
+    """
+    for address in given or ():
+        address_key_of(address)
     lines: list[str] = []
+    bad: list[tuple[int, SuppressionError]] = []
     if file is not None:
         try:
             text = typer.get_text_stream("stdin").read() if str(file) == "-" else file.read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise unreadable(file, error) from None
-        lines = [line.strip() for line in text.splitlines()]
-    addresses = [*(given or ()), *(line for line in lines if line and not line.startswith("#"))]
+        # Not splitlines(): what an editor counts are line feeds.
+        for number, line in enumerate(text.split("\n"), 1):
+            address = line.strip()
+            if not address or address.startswith("#"):
+                continue
+            try:
+                lines.append(address_key_of(address))
+            except SuppressionError as error:
+                bad.append((number, error))
+    for number, why in bad[:_MOST_TOLD]:
+        error_console().print(tr("line {number}: {error}", number=number, error=why.text(lang())))
+    if bad:
+        raise OptOutCliError(
+            "{file} has a line that is not an address; nothing was changed"
+            if len(bad) == 1
+            else "{file} has {count:,} lines that are not addresses; nothing was changed",
+            file=file,
+            count=len(bad),
+        )
+    addresses = [*(given or ()), *lines]
     if not addresses:
-        raise OptOutCliError("name an address, or a file with --file")
+        raise OptOutUsageError("name an address, or a file with --file")
     return addresses
 
 
@@ -73,7 +118,9 @@ def list_(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List suppressions, oldest first."""
+    """List suppressions, newest first."""
+    if kind:
+        check_kind(kind)
 
     async def main() -> list[Suppression]:
         async with opened_store(load(config)) as store:
@@ -84,6 +131,7 @@ def list_(
                 kind=kind,
                 address=address,
                 recipient_domain=recipient_domain,
+                newest=True,
                 offset=offset,
                 limit=limit,
             )
@@ -115,10 +163,12 @@ def add(
     """Suppress addresses. Mail to them is taken and dropped, with an event that tells why."""
     wanted = read_addresses(addresses, file)
     check_kind(kind)
+    domain_key_of(domain)
 
     async def main() -> int:
         async with opened_store(load(config)) as store:
             owner = await get_account(store, account)
+            await _check_owner(store, owner, domain)
             service = Suppressions(store, SystemClock())
             added = 0
             for start in range(0, len(wanted), _BATCH):
@@ -130,8 +180,24 @@ def add(
     if as_json:
         print_json({"account": account, "domain": domain, "kind": kind, "added": added})
     else:
-        text = "{domain} does not mail {count} more addresses; {known} were suppressed already"
-        output().print(tr(text, domain=domain, count=added, known=len(wanted) - added))
+        known = len(wanted) - added
+        text = tr(
+            "suppressed for {domain}: {count:,}; suppressed already: {known:,}",
+            domain=domain,
+            count=added,
+            known=known,
+        )
+        output().print(text)
+
+
+async def _check_owner(store: Store, account: Account, domain: str) -> None:
+    """The account has to send from the domain, or the list would stop nothing and nobody would know."""
+    if account.senders == "any":
+        return
+    name = domain_key_of(domain)
+    owned = [item.name for item in await list_domains(store, account.id)]
+    if not any(name == item or name.endswith(f".{item}") for item in owned):
+        raise OptOutCliError("{domain} is not a domain of the account {account}", domain=name, account=account.name)
 
 
 @app.command()
@@ -148,6 +214,8 @@ def remove(
 ) -> None:
     """Take suppressions back: the addresses are mailed again."""
     wanted = read_addresses(addresses, file)
+    if kind:
+        check_kind(kind)
 
     async def main() -> int:
         async with opened_store(load(config)) as store:
@@ -163,4 +231,4 @@ def remove(
     if as_json:
         print_json({"account": account, "domain": domain, "kind": kind, "removed": removed})
     else:
-        output().print(tr("{count} suppressions of {domain} removed", domain=domain, count=removed))
+        output().print(tr("removed from the suppressions of {domain}: {count:,}", domain=domain, count=removed))

@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from rich import box
-
-from ekiden.cli.terminal import Terminal, TextTable
+from ekiden.cli.terminal import Terminal
+from ekiden.cli.text_table import TextTable
 from ekiden.core.clock import DAY, HOUR, MINUTE, SECOND, Millis
 from ekiden.core.states import State
 from ekiden.core.texts import Language
 
-PIPE_WIDTH = 2000
-"""In a pipe nothing is folded: a line of a table is a line of the output."""
-
 
 def output() -> Terminal:
     """Standard output: as wide as the terminal, or unfolded and without colours in a pipe."""
-    return Terminal(width=None if sys.stdout.isatty() else PIPE_WIDTH)
+    return Terminal()
 
 
 def make_table(*columns: str, right: tuple[str, ...] = (), translate: Callable[[str], str] = str) -> TextTable:
     """A table with these headings, once they are translated; those named in ``right`` hold numbers."""
-    table = TextTable(box=box.SIMPLE_HEAD if sys.stdout.isatty() else None, pad_edge=False, header_style="bold")
+    table = TextTable()
     for column in columns:
-        table.add_column(
-            translate(column),
-            justify="right" if column in right else "left",
-            overflow="fold",
-            no_wrap=column in right,
-        )
+        table.add_column(translate(column), right=column in right)
     return table
 
 

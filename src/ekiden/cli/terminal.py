@@ -5,6 +5,9 @@ sequences and characters that turn the direction of text are made visible here, 
 line and every cell goes (``core.visible``), so that no command can forget it; markup of rich is never read out of
 a text. Lines are ours: a line end in somebody's text is shown, and what needs two lines is a
 ``rich.console.Group``.
+
+In a pipe a line of ours is a line. On a terminal what is too long is folded between words (``cli.fold``) and
+indented; tables have a shape of their own (``cli.text_table``).
 """
 
 from __future__ import annotations
@@ -15,16 +18,22 @@ from typing import IO, Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
-from rich.table import Table
 from rich.text import Text
 
+from ekiden.cli.fold import fold, hanging
 from ekiden.core.visible import split_visible, visible, visible_text
+
+UNFOLDED = 1 << 20
+"""The width of what is not a terminal: nothing is folded there."""
 
 
 class Terminal(Console):
-    """``rich.console.Console`` for texts of others: each text that is printed, and each cell, is one line."""
+    """``rich.console.Console`` for texts of others: each text that is printed is one line, folded if need be."""
 
     def __init__(self, *, stderr: bool = False, width: int | None = None, file: IO[str] | None = None) -> None:
+        stream = file or (sys.stderr if stderr else sys.stdout)
+        if width is None and not stream.isatty():
+            width = UNFOLDED
         super().__init__(stderr=stderr, width=width, file=file, highlight=False, markup=False, emoji=False)
 
     def render_str(self, text: str, **options: Any) -> Text:
@@ -34,8 +43,13 @@ class Terminal(Console):
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Texts with styles, and whatever else comes to be shown."""
+        chosen = options or self.options
         if isinstance(renderable, Text):
             renderable = visible_styled(renderable)
+            if not chosen.no_wrap and chosen.justify in (None, "default"):
+                for line in folded(renderable, chosen.max_width):
+                    yield from line.render(self, end=renderable.end)
+                return
         for segment in super().render(renderable, options):
             if segment.control:
                 yield segment  # rich's own: cursor movements of a progress bar
@@ -44,11 +58,13 @@ class Terminal(Console):
             yield segment if shown is segment.text else Segment(shown, segment.style)
 
 
-class TextTable(Table):
-    """A table whose texts are made visible before it measures its columns."""
-
-    def add_row(self, *cells: RenderableType | None, **options: Any) -> None:
-        super().add_row(*(_cell(cell) for cell in cells), **options)
+def folded(text: Text, width: int, hang: int | None = None) -> list[Text]:
+    """The lines of a text for so many columns. ``hang``: how far the others are indented; else by its look."""
+    if text.cell_len <= width:
+        return [text]
+    hang = min(hanging(text.plain) if hang is None else hang, width // 2)
+    lines = [text[start:end] for start, end in fold(text.plain, width, hang)]
+    return [lines[0], *(Text(" " * hang).append_text(line) for line in lines[1:])]
 
 
 def visible_styled(text: Text) -> Text:
@@ -65,12 +81,11 @@ def visible_styled(text: Text) -> Text:
     return shown.append_text(text[at:])
 
 
-def _cell(cell: RenderableType | None) -> RenderableType | None:
-    if isinstance(cell, str):
-        return visible(cell)
-    return visible_styled(cell) if isinstance(cell, Text) else cell
-
-
 def say(text: str, *, stderr: bool = False) -> None:
     """Lines without a console: what ``print`` is elsewhere."""
     print(visible_text(text), file=sys.stderr if stderr else sys.stdout, flush=True)
+
+
+def say_folded(text: str, *, stderr: bool = False) -> None:
+    """A line that is folded on a terminal, as a ``Terminal`` folds it."""
+    Terminal(stderr=stderr).print(text)

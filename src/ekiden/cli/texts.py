@@ -17,6 +17,23 @@ TEXTS = Texts(
         "Password": "パスワード",
         "Password again": "パスワード（確認）",
         "there is no message {id}": "メール {id} はありません",
+        "--lang: en and ja are known": "--lang には en か ja を指定してください",
+        "give an id, or --refused": "ID か --refused を指定してください",
+        "the user name {name!r} has a password already; --replace gives it a new one": (
+            "ユーザー名 {name!r} にはすでにパスワードがあります。新しくするには --replace を付けてください"
+        ),
+        "give --scope or --network, or --none for no bounds": (
+            "--scope か --network を指定してください。制限をなくすには --none を指定してください"
+        ),
+        "{value!r} is not a priority; there are high, standard and low": (
+            "{value!r} という優先度はありません。high、standard、low から選んでください"
+        ),
+        "{value!r} is neither verified nor any": "{value!r} は使えません。verified か any を指定してください",
+        "{value!r} is neither on nor off": "{value!r} は使えません。on か off を指定してください",
+        "{value!r} is neither a number from 1 nor none": (
+            "{value!r} は使えません。1 以上の数か none を指定してください"
+        ),
+        "{value!r} is neither delay nor reject": "{value!r} は使えません。delay か reject を指定してください",
         # account
         "account {name} created": "アカウント {name} を作成しました",
         "account {name} suspended": "アカウント {name} を停止しました",
@@ -77,7 +94,7 @@ TEXTS = Texts(
         "secret      {secret}": "シークレット  {secret}",
         "only for": "限定",
         "revoked {kind} {name!r} of {account}": "{account} の{kind} {name!r} を失効させました",
-        "credential {id} is no {kind}": "認証情報 {id} は「{kind}」ではありません",
+        "credential {id} is of the kind {found}, not {kind}": "認証情報 {id} は {kind} ではなく {found} です",
         "{kind} {name!r} of {account} is now only for: {only}": (
             "{account} の{kind} {name!r} を次に限定しました: {only}"
         ),
@@ -152,6 +169,10 @@ TEXTS = Texts(
         "{deliveries} now held": "{deliveries}を保留しました",
         "{deliveries} now released": "{deliveries}を再開しました",
         "{deliveries} now cancelled": "{deliveries}を取り消しました",
+        "1 was taken by a worker or ended in the meantime, and is left alone": (
+            "1 件は、その間にワーカーが送信を始めたか終了したため、そのままにしました"
+        ),
+        "1 skipped: a worker is sending it": "1 件は対象外: ワーカーが送信中です",
         "{count:,} were taken by a worker or ended in the meantime, and are left alone": (
             "{count:,} 件は、その間にワーカーが送信を始めたか終了したため、そのままにしました"
         ),
@@ -160,14 +181,26 @@ TEXTS = Texts(
         "{count:,} skipped: in a state that {action} does not change": (
             "{count:,} 件は対象外: {action} では変わらない状態です"
         ),
+        "{action} what? Name ids, narrow it down with a filter such as --domain, or say --all": (
+            "{action} の対象がありません。ID か、--domain などの条件か、--all を指定してください"
+        ),
+        "--all stands without ids and filters": "--all は ID や条件と一緒には使えません",
+        "{value!r} is not a state; there are {names}": (
+            "{value!r} という状態はありません。{names} から選んでください"
+        ),
         "{value!r}: after the slash stands the number of a recipient, from 1": (
             "{value!r}: スラッシュの後は宛先の番号（1 から）です"
         ),
         "{option}: {value!r} is not a duration such as 90s, 5m, 1h or 2d": (
             "{option}: {value!r} は期間ではありません（例: 90s、5m、1h、2d）"
         ),
-        "--due-before: {value!r} is no time such as 2026-01-31T09:00:00+09:00": (
-            "--due-before: {value!r} は時刻ではありません（例: 2026-01-31T09:00:00+09:00）"
+        "{option}: {value!r} is neither a time such as 2026-01-31T09:00:00+09:00 nor a duration such as 2h": (
+            "{option}: {value!r} は使えません。2026-01-31T09:00:00+09:00 のような時刻か、2h のような長さで"
+            "指定してください"
+        ),
+        "--since is later than --until": "--since が --until より後になっています",
+        "--sort: {value!r} is neither due nor newest": (
+            "--sort: {value!r} は使えません。due か newest を指定してください"
         ),
         "--domain: {error}": "--domain: {error}",
         # send
@@ -188,6 +221,7 @@ TEXTS = Texts(
         "refused for {recipient}: {code} {reply}": "{recipient} は拒否されました: {code} {reply}",
         "{count:,} recipients were refused in all": "拒否された宛先は全部で {count:,} 件です",
         "Follow it with: ekiden trace {id}": "経過を見るには: ekiden trace {id}",
+        "1 message was not tried": "1 通は送信を試みていません",
         "{count:,} messages were not tried": "{count:,} 通は送信を試みていません",
         "--server: {value!r} is not HOST:PORT, such as mail.example.com:587 or [::1]:587": (
             "--server: {value!r} は HOST:PORT の形ではありません（例: mail.example.com:587、[::1]:587）"

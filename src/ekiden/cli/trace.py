@@ -12,6 +12,7 @@ from ekiden.access.accounts import find_account, get_account, list_accounts
 from ekiden.access.refusals import Refusal, find_refusal, list_refusals
 from ekiden.cli.common import (
     CliError,
+    CliUsageError,
     ConfigOption,
     JsonOption,
     lang,
@@ -131,14 +132,16 @@ def trace(
     """Tell what happened to a message: why it was delivered, or why not, with every SMTP dialogue."""
     chosen_language: Language = language({"LANG": language_name}) if language_name else lang()
     if language_name and language_name not in _LOCALES:
-        raise typer.BadParameter("en and ja are known", param_hint="--lang")
+        raise CliUsageError("--lang: en and ja are known")
 
     if (id is None) != refused:
-        raise typer.BadParameter("give an id, or --refused", param_hint="ID")
+        raise CliUsageError("give an id, or --refused")
     if id is None:
         _list_refused(config, chosen_language, as_json, account, limit)
         return
     wanted = id
+    if "@" not in wanted:
+        parse_target(wanted)
 
     async def main() -> tuple[MessageTrace, int | None, list[TracedRoute]]:
         async with opened_store(load(config)) as store:

@@ -7,5 +7,9 @@ class EkidenError(Exception):
     """Anything Ekiden can explain to a person. ``str(error)`` is a sentence for them, in English."""
 
 
+class UsageProblem(EkidenError):
+    """A command was called in a way that cannot be right: its exit status is 2."""
+
+
 class BadAddress(EkidenError, ValueError):
     """Text that is no mail address, or one that cannot be mailed to."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
@@ -50,8 +51,8 @@ class QueueFilter:
     """Which deliveries; everything that is given must hold.
 
     ``states`` empty means: all that are not final. In ``recipient``, ``sender`` and ``domain`` a ``*`` stands for
-    any characters; upper and lower case are the same. ``domain`` is in A-labels. ``accepted_before`` and
-    ``due_before`` are times. A ``sender`` of ``<>`` is the null sender.
+    any characters; upper and lower case are the same. ``domain`` is in A-labels. ``accepted_since``,
+    ``accepted_before`` and ``due_before`` are times. A ``sender`` of ``<>`` is the null sender.
     """
 
     targets: tuple[Target, ...] = ()
@@ -60,6 +61,7 @@ class QueueFilter:
     domain: str | None = None
     recipient: str | None = None
     sender: str | None = None
+    accepted_since: Millis | None = None
     accepted_before: Millis | None = None
     due_before: Millis | None = None
 
@@ -153,6 +155,8 @@ def _conditions(wanted: QueueFilter, *, by_key: bool = False) -> list[ColumnElem
         found.append(_glob(delivery.c.domain, wanted.domain))
     if wanted.recipient is not None:
         found.append(_glob(delivery.c.recipient, wanted.recipient))
+    if wanted.accepted_since is not None:
+        found.append(delivery.c.message_id >= _first_id(wanted.accepted_since))
     if wanted.accepted_before is not None:
         found.append(delivery.c.message_id < _first_id(wanted.accepted_before))
     if wanted.due_before is not None:
@@ -218,15 +222,48 @@ def _list_statements(wanted: QueueFilter, limit: int) -> list[Select[Any]]:
     return statements
 
 
-async def list_deliveries(store: Store, wanted: QueueFilter, limit: int = 100) -> list[QueueRow]:
-    """Up to ``limit`` deliveries, by their next time. Without ``states``: those that are not final."""
+def newest_statements(wanted: QueueFilter, limit: int, accounts: Sequence[int]) -> list[Select[Any]]:
+    """The newest first. The primary key begins with the account: each is a walk of its own, from its newest down.
+
+    Without final states the indexes of the queue are walked, which know nothing of what has ended.
+    """
+    order = (delivery.c.message_id.desc(), delivery.c.number.desc())
+    states = wanted.states or QUEUE_STATES
+    if not any(state.final for state in states):
+        return [
+            select(*_ROW_COLUMNS).where(*part).order_by(*order).limit(limit) for part in index_parts(wanted, states)
+        ]
+    narrower = [] if states == frozenset(State) else [delivery.c.state.in_(sorted(states))]
+    return [
+        select(*_ROW_COLUMNS)
+        .where(*_conditions(replace(wanted, account_id=account_id), by_key=True), *narrower)
+        .order_by(*order)
+        .limit(limit)
+        for account_id in accounts
+    ]
+
+
+async def list_deliveries(
+    store: Store, wanted: QueueFilter, limit: int = 100, *, newest: bool = False
+) -> list[QueueRow]:
+    """Up to ``limit`` deliveries, by their next time or the ``newest`` first, recipients of one message backwards.
+
+    Without ``states``: those that are not final.
+    """
     async with store.read() as connection:
         found: list[Any] = []
-        for statement in _list_statements(wanted, limit):
+        if newest:
+            accounts: Sequence[int] = [] if wanted.account_id is None else [wanted.account_id]
+            if not accounts:
+                accounts = (await connection.scalars(select(account.c.id).order_by(account.c.id))).all()
+            statements = newest_statements(wanted, limit, accounts)
+        else:
+            statements = _list_statements(wanted, limit)
+        for statement in statements:
             found += (await connection.execute(statement)).all()
-        # SQLite keeps anything in any column, and one such row must not spoil the list.
-        found.sort(key=lambda row: (row.due_at if type(row.due_at) is int else 0, row.message_id, row.number))
-        del found[limit:]
+            if len(statements) > _BATCH and len(found) > limit:
+                found = _first(found, limit, newest)
+        found = _first(found, limit, newest)
         senders, names = await _facts(connection, {(row.account_id, row.message_id) for row in found})
 
     def listed(row: Any) -> QueueRow:
@@ -248,6 +285,14 @@ async def list_deliveries(store: Store, wanted: QueueFilter, limit: int = 100) -
         )
 
     return readable("delivery", listed, found)
+
+
+def _first(found: list[Any], limit: int, newest: bool) -> list[Any]:
+    if newest:
+        return heapq.nlargest(limit, found, key=lambda row: (row.message_id, row.number))
+    # SQLite keeps anything in any column, and one such row must not spoil the list.
+    due = ((row.due_at if type(row.due_at) is int else 0, row.message_id, row.number, row) for row in found)
+    return [row for *_, row in heapq.nsmallest(limit, due, key=itemgetter(0, 1, 2))]
 
 
 async def _facts(
