@@ -78,7 +78,7 @@ def test_the_life_of_a_zone(ekiden_everywhere: Installation) -> None:
     again = ekiden.run("zone", "add", "office", "192.0.2.1", "--account", "acme")
     assert (again.status, again.err) == (1, "ekiden: there is a zone 'office' already\n")
     wrong = ekiden.run("zone", "add", "x", "192.0.2.1", "host.example", "--account", "acme")
-    assert (wrong.status, wrong.err) == (1, "ekiden: addresses[1].value: 'host.example' is no IP address\n")
+    assert (wrong.status, wrong.err) == (2, "ekiden: addresses[1].value: 'host.example' is no IP address\n")
     assert ekiden.run("zone", "remove", "office").out == "zone office removed\n"
     assert ekiden.run("zone", "show", "office").err == "ekiden: there is no zone 'office'\n"
     assert "nothing found" in ekiden.run("zone", "list").err
@@ -212,7 +212,7 @@ def test_every_sentence_is_translated_and_no_other() -> None:
         for node in ast.walk(ast.parse(inspect.getsource(module))):
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
                 continue
-            if node.func.id in ("tr", "NetworkCliError"):
+            if node.func.id in ("tr", "NetworkCliError", "NetworkUsageError"):
                 used.update(item.value for item in node.args[:1] if isinstance(item, ast.Constant))
             elif node.func.id == "make_table":
                 used.update(item.value for item in node.args if isinstance(item, ast.Constant))
