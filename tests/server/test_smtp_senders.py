@@ -397,6 +397,107 @@ def test_the_deprecated_list_still_admits(make: Make) -> None:
     assert attempt("127.0.0.9").startswith("535 ")
 
 
+def announced(client: Client) -> dict[str, str]:
+    """What EHLO offers, by its first word."""
+    client.send("EHLO c.example\r\n")
+    lines = [client.line()]
+    while lines[-1][3] == "-":
+        lines.append(client.line())
+    return {line[4:].partition(" ")[0]: line[4:].partition(" ")[2].strip() for line in lines}
+
+
+def test_a_listener_has_limits_of_its_own_and_a_user_those_of_its_configuration(make: Make) -> None:
+    """What is announced is what is enforced (RFC 1870, RFC 9422), at IBM 30 MiB and 100 recipients."""
+    harness = make(max_size=31_457_280, max_recipients=100)
+    tenant = harness.call(make_tenant(harness))
+    harness.call(give(harness, "whole.example"))
+    harness.call(allow(harness, tenant, "127.0.0.0/8"))
+    with Client(harness.port) as client:
+        client.secure(harness.context())
+        offer = announced(client)
+        assert (offer["SIZE"], offer["LIMITS"]) == ("31457280", "RCPTMAX=100")
+        soon(lambda: client.ask(plain(tenant.user.user.username, tenant.user.password)), "235 ")
+        offer = announced(client)
+        assert (offer["SIZE"], offer["LIMITS"]) == ("31457280", "RCPTMAX=3")
+        too_large = "552 5.3.4 Message size 31457281 exceeds the limit of 31457280 octets"
+        assert client.ask("MAIL FROM:<a@own.example> SIZE=31457281") == too_large
+        assert client.ask("MAIL FROM:<a@own.example> SIZE=31457280").startswith("250 ")
+        replies = [client.ask(f"RCPT TO:<r{n}@elsewhere.example>")[:9] for n in range(4)]
+        assert replies == ["250 2.1.5"] * 3 + ["452 4.5.3"]
+    with Client(harness.port) as client:
+        # Whoever sends for the whole account has what the listener says.
+        login(client, harness)
+        assert announced(client)["LIMITS"] == "RCPTMAX=100"
+        assert client.ask("MAIL FROM:<a@whole.example>").startswith("250 ")
+        replies = [client.ask(f"RCPT TO:<r{n}@elsewhere.example>")[:9] for n in range(101)]
+        assert replies == ["250 2.1.5"] * 100 + ["452 4.5.3"]
+
+
+BOUNCE = (
+    "From: {author}\r\nTo: them@elsewhere.example\r\nSubject: Undelivered Mail Returned to Sender\r\n"
+    "Auto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n"
+    'Content-Type: multipart/report; report-type=delivery-status; boundary="8A1.17/mx1"\r\n\r\n'
+    "--8A1.17/mx1\r\nContent-Type: text/plain; charset=us-ascii\r\n\r\nI'm sorry.\r\n\r\n"
+    "--8A1.17/mx1\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx1.own.example\r\n\r\n"
+    "--8A1.17/mx1\r\nContent-Type: message/rfc822\r\n\r\nFrom: them@elsewhere.example\r\n"
+    "Content-Type: application/pdf\r\nContent-Disposition: attachment; filename=a.pdf\r\n\r\nx\r\n"
+    "--8A1.17/mx1--"
+)
+
+
+@pytest.mark.parametrize("user", [False, True])
+def test_a_customers_own_mail_server_sends_its_bounces(make: Make, user: bool) -> None:
+    """The null sender, and Postfix's author: MAILER-DAEMON at the name of its host."""
+    harness = make()
+    tenant = harness.call(make_tenant(harness))
+    harness.call(allow(harness, tenant, "127.0.0.0/8"))
+    harness.call(domains(harness).add(harness.account_id, "below.own.example"))
+    with Client(harness.port) as client:
+        client.secure(harness.context())
+        if user:
+            soon(lambda: client.ask(plain(tenant.user.user.username, tenant.user.password)), "235 ")
+        else:
+            assert client.ask(plain("mailer", PASSWORD)).startswith("235 ")
+        for author in (
+            "MAILER-DAEMON@mx1.own.example (Mail Delivery System)",
+            "Mail Delivery System <Mailer-Daemon@a.b.mx1.own.example>",
+            "<postmaster@mx1.own.example>",
+            "MAILER-DAEMON@own.example",
+        ):
+            assert send(client, "", BOUNCE.format(author=author)).startswith("250 "), author
+        # Its key signs them: d= is the verified domain above the host.
+        content = harness.mailbox.contents[TO][-1]
+        assert b" d=own.example;" in content.partition(b"\r\nFrom:")[0].replace(b"\r\n", b"")
+        for author in (
+            "news@mx1.own.example",
+            "MAILER-DAEMON@mx1.elsewhere.example",
+            "MAILER-DAEMON@own.example.elsewhere.example",
+            "MAILER-DAEMON@notown.example",
+            "MAILER-DAEMON@mx1.own.example, news@mx2.own.example",
+            # The nearest domain decides, and this one is not verified.
+            "MAILER-DAEMON@mx1.below.own.example",
+        ):
+            reply = send(client, "", BOUNCE.format(author=author))
+            assert reply.startswith(("553 5.7.1 ", "554 5.7.1 ")), (author, reply)
+            assert "; it stands in the From field" in reply
+        # With a sender it is mail as any other.
+        reply = send(client, "a@own.example", mail("MAILER-DAEMON@mx1.own.example"))
+        assert reply.startswith("553 5.7.1 ")
+
+
+def test_a_refusal_says_where_the_domain_stands(make: Make) -> None:
+    harness = make()
+    harness.call(give(harness, "own.example"))
+    with Client(harness.port) as client:
+        login(client, harness)
+        envelope = send(client, "a@other.example", mail("a@own.example"))
+        assert (
+            "other.example is not a verified domain of your account; it stands in the envelope sender" in envelope
+        )
+        author = send(client, "a@own.example", mail("a@other.example"))
+        assert "other.example is not a verified domain of your account; it stands in the From field" in author
+
+
 def test_limits_of_a_configuration(make: Make) -> None:
     harness = make()
     tenant = harness.call(make_tenant(harness))

@@ -323,7 +323,7 @@ DIALOGUES: dict[str, tuple[ServerConfig, str]] = {
         r"""
         S: 220 mail.test ESMTP
         C: MAIL FROM:<a@b.test> SIZE=20971521
-        S: 552 5.3.4 Message size exceeds the fixed limit
+        S: 552 5.3.4 Message size 20971521 exceeds the limit of 20971520 octets
         C: MAIL FROM:<a@b.test> SIZE=big
         S: 501 5.5.4 Bad value of SIZE: it is a number of octets
         C: MAIL FROM:<a@b.test> SIZE=1 size=1

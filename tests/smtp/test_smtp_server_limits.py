@@ -7,10 +7,13 @@ from smtp_dialogue import Driver, open_relay, started
 
 from ekiden.smtp.server import ConnectionClosing, MailFrom, ServerConfig
 
-TOO_LARGE = b"552 5.3.4 Message size exceeds the fixed limit\r\n"
 QUEUED = b"250 2.0.0 Ok: queued as 0123456789ABC\r\n"
 ENVELOPE = b"MAIL FROM:<a@b.test>\r\nRCPT TO:<a@b.test>\r\n"
 TLS = ServerConfig("mail.test", tls_active=True)
+
+
+def too_large(size: int, limit: int) -> bytes:
+    return f"552 5.3.4 Message size {size} exceeds the limit of {limit} octets\r\n".encode()
 
 
 def in_data(**changes: object) -> Driver:
@@ -21,31 +24,36 @@ def in_data(**changes: object) -> Driver:
 
 @pytest.mark.parametrize("size", [0, 1, 7])
 @pytest.mark.parametrize(
-    ("content", "fits"),
+    ("content", "octets"),
     [
-        (b"x" * 98 + b"\r\n", True),
-        (b"x" * 99 + b"\r\n", False),
-        (b"..\r\n" * 33, True),  # 33 added dots do not count: 99 octets
-        (b"..\r\n" * 34, False),
-        (b"\r\n" * 50, True),
-        (b"\n" * 50, True),  # 100 octets once line ends are mended
-        (b"\n" * 60, False),
-        (b"x" * 5000 + b"\r\n", False),
+        (b"x" * 98 + b"\r\n", 100),
+        (b"x" * 99 + b"\r\n", 101),
+        (b"..\r\n" * 33, 99),  # 33 added dots do not count
+        (b"..\r\n" * 34, 102),
+        (b"..\r\n" * 3_000, 9_000),
+        (b"\r\n" * 50, 100),
+        (b"\n" * 50, 100),  # once line ends are mended
+        (b"\n" * 60, 122),
+        (b"a\rb\n.." * 400, 3_202),
+        (b"x" * 5000 + b"\r\n", 5_002),
     ],
 )
-def test_size_of_content(content: bytes, fits: bool, size: int) -> None:
+def test_size_of_content(content: bytes, octets: int, size: int) -> None:
+    """The refusal names the size that the message would have had, however it came."""
     driver = in_data(max_size=100)
     end = b".\r\n" if content.endswith(b"\r\n") else b"\r\n.\r\n"
     if content == b"\n" * 50:
         content = b"\n" * 49
-    assert driver.feed(content + end + b"NOOP\r\n", size) == (QUEUED if fits else TOO_LARGE) + b"250 2.0.0 Ok\r\n"
-    assert len(driver.messages) == fits
+    fits = octets <= 100
+    told = QUEUED if fits else too_large(octets, 100)
+    assert driver.feed(content + end + b"NOOP\r\n", size) == told + b"250 2.0.0 Ok\r\n"
+    assert [len(message.content) for message in driver.messages] == [octets] * fits
 
 
 def test_a_size_that_is_announced_is_taken_up_to_the_last_octet() -> None:
     driver = started(open_relay(max_size=100))
     assert driver.feed(b"MAIL FROM:<a@b.test> SIZE=100\r\n").startswith(b"250 ")
-    assert driver.feed(b"RSET\r\nMAIL FROM:<a@b.test> SIZE=101\r\n").startswith(b"250 2.0.0 Ok\r\n552 5.3.4 ")
+    assert driver.feed(b"RSET\r\nMAIL FROM:<a@b.test> SIZE=101\r\n") == b"250 2.0.0 Ok\r\n" + too_large(101, 100)
 
 
 def test_oversize_is_swallowed_in_bounded_memory() -> None:
@@ -53,7 +61,7 @@ def test_oversize_is_swallowed_in_bounded_memory() -> None:
     for _ in range(200):
         assert driver.feed(b"y" * 997 + b"\r\n.") == b""
         assert driver.connection.held < 12_000
-    assert driver.feed(b"\r\nNOOP\r\n") == TOO_LARGE + b"250 2.0.0 Ok\r\n"
+    assert driver.feed(b"\r\nNOOP\r\n") == too_large(200 * 999, 10_000) + b"250 2.0.0 Ok\r\n"
     # The transaction is over, the session goes on.
     assert driver.feed(b"DATA\r\n").startswith(b"503 5.5.1")
     assert driver.feed(ENVELOPE + b"DATA\r\nsmall\r\n.\r\n").endswith(QUEUED)
@@ -64,23 +72,30 @@ def test_dots_alone_do_not_fill_the_memory() -> None:
     for _ in range(300):
         driver.feed(b"...\r\n" * 20)
         assert driver.connection.held < 6000
-    assert driver.feed(b".\r\n") == TOO_LARGE
+    assert driver.feed(b".\r\n") == too_large(300 * 20 * 4, 3_000)
 
 
 def test_chunks_that_are_too_large() -> None:
     driver = started(open_relay(max_size=100))
     driver.feed(ENVELOPE)
     assert driver.feed(b"BDAT 60\r\n" + b"a" * 60) == b"250 2.0.0 Ok: 60 octets received\r\n"
-    assert driver.feed(b"BDAT 41\r\n" + b"b" * 41, 1) == TOO_LARGE
-    assert driver.feed(b"BDAT 10\r\n" + b"MAIL FROM:") == TOO_LARGE
-    assert driver.feed(b"BDAT 0 LAST\r\nNOOP\r\n") == TOO_LARGE + b"250 2.0.0 Ok\r\n"
+    assert driver.feed(b"BDAT 41\r\n" + b"b" * 41, 1) == too_large(101, 100)
+    assert driver.feed(b"BDAT 10\r\n" + b"MAIL FROM:") == too_large(111, 100)
+    assert driver.feed(b"BDAT 0 LAST\r\nNOOP\r\n") == too_large(111, 100) + b"250 2.0.0 Ok\r\n"
     assert driver.feed(b"BDAT 5 LAST\r\nabc\r\n").startswith(b"503 5.5.1")
+    assert driver.feed(ENVELOPE + b"BDAT 60 LAST\r\n" + b"\n" * 60).endswith(too_large(120, 100))
     # 10^19 octets are announced: none is kept.
     driver.feed(ENVELOPE + b"BDAT 9999999999999999999 LAST\r\n")
     for _ in range(50):
         assert driver.feed(b"z" * 10_000) == b""
         assert driver.connection.held == 0
     assert driver.messages == []
+
+
+def test_a_chunk_that_is_too_large_once_its_line_ends_are_mended() -> None:
+    driver = started(open_relay(max_size=200_000))
+    told = driver.feed(ENVELOPE + b"BDAT 190000\r\n" + b"\n" * 190_000)
+    assert told.endswith(b"552 5.3.4 Message size exceeds the limit of 200000 octets once line ends are CRLF\r\n")
 
 
 @pytest.mark.parametrize("argument", [b"", b" x", b" -1", b" 1 LATE", b" 1 LAST x", b" 123456789012345678901"])

@@ -35,6 +35,10 @@ log = logging.getLogger(__name__)
 
 _MAX_ROUNDS = 1_000
 _MAX_DECISIONS = 20_000
+_MAX_ABOVE = 8
+"""Domains above a host that are looked for."""
+_AUTHOR = "the From field"
+_ENVELOPE = "the envelope sender (MAIL FROM)"
 _Answer = TypeVar("_Answer")
 
 
@@ -107,6 +111,16 @@ class Gate:
             return SUSPENDED
         return await self._settle(lambda: self._enter(account, principal.credential_id, client, endpoint))
 
+    def known_recipients(self, principal: Principal) -> int | None:
+        """Recipients that a message of an SMTP user may have, whichever of its configurations it is for.
+
+        From memory, after ``enter``; ``None``: nothing but the listener bounds it.
+        """
+        account = self._directory.fresh_account(principal.account_id)
+        grant = None if account is None else self._grants.get(account, principal.credential_id)
+        limits = () if grant is None else [item.max_recipients for item in grant.configurations]
+        return min(limits, default=None)
+
     def known_mail(
         self, principal: Principal, client: str, endpoint: str, sender: str | None
     ) -> Allowed | Refused | None:
@@ -127,22 +141,35 @@ class Gate:
         return await self._settle(lambda: self._mail(account, principal.credential_id, client, endpoint, sender))
 
     def known_message(
-        self, account: AccountFacts, credential_id: int, sender: str | None, authors: Sequence[str] | None
+        self,
+        account: AccountFacts,
+        credential_id: int,
+        sender: str | None,
+        authors: Sequence[str] | None,
+        *,
+        bounce: bool = False,
     ) -> Allowed | Refused | None:
         """For a message: domains of its envelope sender and of its From field; from memory, or ``None``.
 
         ``authors`` is ``None`` when there is not exactly one From field, or nobody can tell what it says.
+        ``bounce``: the author is a mail server, which may be any host below a domain.
         """
         try:
-            return self._message(account, credential_id, sender, authors)
+            return self._message(account, credential_id, sender, authors, bounce)
         except _Unknown:
             return None
 
     async def message(
-        self, account: AccountFacts, credential_id: int, sender: str | None, authors: Sequence[str] | None
+        self,
+        account: AccountFacts,
+        credential_id: int,
+        sender: str | None,
+        authors: Sequence[str] | None,
+        *,
+        bounce: bool = False,
     ) -> Allowed | Refused:
         """``known_message``, read if need be."""
-        return await self._settle(lambda: self._message(account, credential_id, sender, authors))
+        return await self._settle(lambda: self._message(account, credential_id, sender, authors, bounce))
 
     async def decide(
         self,
@@ -196,15 +223,20 @@ class Gate:
             return Allowed(grant.configurations)
         configuration = grant.of(sender)
         if configuration is None:
-            return _not_owned(sender, grant)
+            return _not_owned(sender, grant, _ENVELOPE)
         decision = self._admits(account, configuration, client, endpoint)
         if not decision.allowed:
             return _network(configuration, decision, client)
         facts = self._sender(account, sender)
-        return Allowed((configuration,)) if facts.usable else _not_usable(facts)
+        return Allowed((configuration,)) if facts.usable else _not_usable(facts, _ENVELOPE)
 
     def _message(
-        self, account: AccountFacts, credential_id: int, sender: str | None, authors: Sequence[str] | None
+        self,
+        account: AccountFacts,
+        credential_id: int,
+        sender: str | None,
+        authors: Sequence[str] | None,
+        bounce: bool,
     ) -> Allowed | Refused:
         grant = self._grant(account, credential_id)
         checked = grant.restricted or account.senders == "verified"
@@ -212,12 +244,15 @@ class Gate:
             return _AUTHOR_UNKNOWN
         signing: SenderFacts | None = None
         configurations: list[ConfigurationFacts] = []
-        for domain in dict.fromkeys((*(authors or ()), *(() if sender is None else (sender,)))):
-            facts = self._sender(account, domain)
+        roles = dict.fromkeys(authors or (), _AUTHOR)
+        if sender is not None:
+            roles.setdefault(sender, _ENVELOPE)
+        for domain, role in roles.items():
+            facts = self._above(account, domain) if bounce else self._sender(account, domain)
             if grant.restricted:
-                configuration = grant.of(domain)
+                configuration = grant.of(facts.name)
                 if configuration is None:
-                    return _not_owned(domain, grant)
+                    return _not_owned(domain, grant, role)
                 configurations.append(configuration)
             if facts.usable:
                 # The author's domain comes first: DMARC asks for a signature of it (RFC 7489 §3.1).
@@ -225,7 +260,7 @@ class Gate:
                 if not checked:
                     break
             elif checked:
-                return _not_usable(facts) if facts.id else _not_owned(domain, grant)
+                return _not_usable(facts, role) if facts.id else _not_owned(domain, grant, role)
         return Allowed(tuple(configurations), signing)
 
     def _whole(self, account: AccountFacts, sender: str | None) -> Allowed | Refused:
@@ -234,7 +269,7 @@ class Gate:
         facts = self._sender(account, sender)
         if facts.usable:
             return _ALLOWED
-        return _not_usable(facts) if facts.id else _not_owned(sender, WHOLE_ACCOUNT)
+        return _not_usable(facts, _ENVELOPE) if facts.id else _not_owned(sender, WHOLE_ACCOUNT, _ENVELOPE)
 
     def _from_nowhere(self, account: AccountFacts, grant: Grant, client: str, endpoint: str) -> Refused | None:
         """The refusal when no configuration of the grant admits the client."""
@@ -280,6 +315,16 @@ class Gate:
             raise _Unknown(lambda: self._books.load(account, ""))
         return book
 
+    def _above(self, account: AccountFacts, host: str) -> SenderFacts:
+        """The account's domain that is, or is nearest above, a host that sends bounces."""
+        name = host
+        for _ in range(_MAX_ABOVE):
+            facts = self._sender(account, name)
+            name = name.partition(".")[2]
+            if facts.id or "." not in name:
+                return facts
+        return SenderFacts(host)
+
     def _sender(self, account: AccountFacts, domain: str) -> SenderFacts:
         facts = self._senders.get(account, domain)
         if facts is None:
@@ -306,16 +351,16 @@ def _network(configuration: ConfigurationFacts, decision: Decision, client: str)
     return Refused(_NETWORK_REPLY, "network_rule", facts)
 
 
-def _not_owned(domain: str, grant: Grant) -> Refused:
+def _not_owned(domain: str, grant: Grant, role: str) -> Refused:
     if grant.restricted:
         own = ", ".join(sorted({item.domain for item in grant.configurations})[:3])
         text = f"Sender address rejected: {domain} is not the domain of your SMTP configuration ({own})"
     else:
         text = f"Sender address rejected: {domain} is not a verified domain of your account"
-    return Refused(Reply.of(553, "5.7.1", text), "sender_not_owned", {"domain": domain})
+    return Refused(Reply.of(553, "5.7.1", f"{text}; it stands in {role}"), "sender_not_owned", {"domain": domain})
 
 
-def _not_usable(facts: SenderFacts) -> Refused:
+def _not_usable(facts: SenderFacts, role: str) -> Refused:
     state = {
         "pending": "is not verified yet",
         "failed": "is not verified: its records failed the checks",
@@ -323,7 +368,7 @@ def _not_usable(facts: SenderFacts) -> Refused:
     }.get(facts.status, "is not verified")
     why = f" ({facts.reason})" if facts.reason else ""
     return Refused(
-        Reply.of(554, "5.7.1", f"The domain {facts.name} {state}{why}"),
+        Reply.of(554, "5.7.1", f"The domain {facts.name} {state}{why}; it stands in {role}"),
         "domain_suspended" if facts.status == "suspended" else "domain_not_verified",
         {"domain": facts.name, "status": facts.status, "why": facts.reason},
     )

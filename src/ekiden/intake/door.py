@@ -228,8 +228,9 @@ class Door:
                 raise TooManyRecipients
         shared = submission.shared
         shared_size = 0 if shared is None else shared.size
-        if len(submission.content) + shared_size > config.max_size:
-            raise MessageTooLarge
+        size = len(submission.content) + shared_size
+        if size > config.max_size:
+            raise MessageTooLarge(size, config.max_size)
         self.check_header(submission.content)
         header = scan(submission.content)
         if self._annotator is not None and self._annotator.concerns(header):

@@ -9,6 +9,7 @@ from ekiden.core.clock import Millis
 from ekiden.core.errors import EkidenError
 from ekiden.mime.header import format_date
 from ekiden.mime.scan import HeaderBounds
+from ekiden.smtp.replies import too_large
 from ekiden.smtp.reply import Reply
 
 
@@ -41,9 +42,12 @@ class TooManyRecipients(IntakeError):
 
 
 class MessageTooLarge(IntakeError):
-    """The content is larger than allowed (RFC 1870 §6.3)."""
+    """The content has ``size`` octets, more than the ``limit`` (RFC 1870 §6.3)."""
 
-    default = Reply.of(552, "5.3.4", "Message size exceeds the fixed limit")
+    def __init__(self, size: int, limit: int) -> None:
+        self.size = size
+        self.limit = limit
+        super().__init__(too_large(size, limit))
 
 
 class HeaderTooLarge(IntakeError):

@@ -152,7 +152,7 @@ class Mailer:
         """About as many as the message will have. Raises ``MessageTooLarge``."""
         length = letters.composer.length(plan.values)
         if length > self._door.max_size:
-            raise MessageTooLarge
+            raise MessageTooLarge(length, self._door.max_size)
         return int(length * letters.widening) + _HEADER + _MAILBOX * (len(plan.to) + len(plan.cc))
 
     async def _take(self, key: int, octets: int) -> None:

@@ -28,7 +28,7 @@ from ekiden.intake.errors import (
 )
 from ekiden.limits.workshop import Workshop
 from ekiden.mime.attachments import find_attachment
-from ekiden.mime.mailboxes import mailbox_domains
+from ekiden.mime.mailboxes import is_mail_system, mailbox_domains
 from ekiden.store.api import StoreError
 
 if TYPE_CHECKING:
@@ -125,13 +125,14 @@ class Policy:
                 raise self._refused(submission, CredentialRevoked(), "credential_revoked")
         sender = None if submission.sender is None else submission.sender.domain
         authors = _authors(header, sender)
-        allowed = self.gate.known_message(account, credential_id, sender, authors)
+        bounce = sender is None and authors is not None and is_mail_system(header.get(b"from") or b"")
+        allowed = self.gate.known_message(account, credential_id, sender, authors, bounce=bounce)
         if allowed is None:
-            allowed = await self.gate.message(account, credential_id, sender, authors)
+            allowed = await self.gate.message(account, credential_id, sender, authors, bounce=bounce)
         if isinstance(allowed, Refused):
             raise self._refused(submission, SenderRefused(allowed.reply), allowed.reason, allowed.facts)
         if allowed.configurations:
-            await self._check_configurations(submission, header, len(recipients), allowed)
+            await self._check_configurations(submission, header, len(recipients), allowed, bounce)
         keys: tuple[SigningKey, ...] = ()
         if allowed.signing is not None and authors:
             known = self._keys.get(account, allowed.signing.id)
@@ -160,22 +161,24 @@ class Policy:
         return found
 
     async def _check_configurations(
-        self, submission: Submission, header: Header, recipients: int, allowed: Allowed
+        self, submission: Submission, header: Header, recipients: int, allowed: Allowed, bounce: bool
     ) -> None:
         for configuration in allowed.configurations:
             if recipients > configuration.max_recipients:
                 raise TooManyRecipients
             if configuration.attachments:
                 continue
-            found = "multipart" if submission.shared is not None else await self._attachment(submission, header)
+            found = (
+                "multipart" if submission.shared is not None else await self._attachment(submission, header, bounce)
+            )
             if found is not None:
                 facts = {"attachment": found, "configuration": configuration.id}
                 raise self._refused(submission, AttachmentRefused(found), "attachment", facts)
 
-    async def _attachment(self, submission: Submission, header: Header) -> str | None:
+    async def _attachment(self, submission: Submission, header: Header, bounce: bool) -> str | None:
         if len(header.content) <= _AT_ONCE:
-            return find_attachment(header)
-        return await self._workshop.run(submission.account_id, lambda: find_attachment(header))
+            return find_attachment(header, bounce=bounce)
+        return await self._workshop.run(submission.account_id, lambda: find_attachment(header, bounce=bounce))
 
     async def _take(self, account: AccountFacts, submission: Submission, recipients: int, now: Millis) -> Millis:
         due_at = self._quotas.take(account, recipients, now)

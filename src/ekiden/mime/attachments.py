@@ -12,7 +12,8 @@ may write MIME that is broken on purpose, so every doubt is for the attachment:
 
 Not attachments, although they are no text: ``Content-Disposition: inline``; pictures, sound, films and fonts with
 a Content-ID directly in multipart/related; the reports of multipart/report; the signature of multipart/signed; the
-two parts of multipart/encrypted. Opaque S/MIME (application/pkcs7-mime) is one: nobody can look into it.
+two parts of multipart/encrypted; in a mail server's bounces the message that comes back. Opaque S/MIME
+(application/pkcs7-mime) is one: nobody can look into it.
 
 Content has CRLF line ends or bare LF; the door leaves no bare CR.
 """
@@ -78,8 +79,14 @@ _STRUCTURE = {
 }  # fmt: skip
 
 
-def find_attachment(header: Header) -> str | None:
+_RETURNED = frozenset({"message/rfc822", "message/global"})
+"""The third part of a bounce (RFC 6522 §3, RFC 6533 §3): not its author's."""
+
+
+def find_attachment(header: Header, *, bounce: bool = False) -> str | None:
     """The first attachment of the message, for a reply; ``None``: there is none.
+
+    ``bounce``: a mail server wrote it, and may send a message back in multipart/report.
 
     Its file name or else its media type, in at most 60 characters of printable ASCII. Beyond 20 levels or 1,000
     parts, and for part headers longer than 64 KiB: ``too many parts``. Never raises. Megabytes that are made for it
@@ -91,7 +98,7 @@ def find_attachment(header: Header) -> str | None:
             return None
         if count == 1 and (header.get(b"content-type") or b"")[:5].lower() == b"text/":
             return None
-    return _Walk(header.content).message(header)
+    return _Walk(header.content, bounce=bounce).message(header)
 
 
 def _fields(block: bytes) -> dict[bytes, list[bytes]]:
@@ -175,8 +182,9 @@ class _Part:
 class _Walk:
     """One walk over one message. Ends with ``_Found``, or without it when there is no attachment."""
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes, *, bounce: bool) -> None:
         self._content = content
+        self._returned = _RETURNED if bounce else frozenset()
         self._parts = 0
         self._delimiters = 0
         # Every level searches its own octets for delimiters; contradictory boundaries must not multiply that.
@@ -199,6 +207,8 @@ class _Walk:
         part = _Part(block)
         kinds = part.kinds(parent)
         for kind in kinds:
+            if parent == "multipart/report" and kind in self._returned:
+                continue
             if part.is_attachment(kind, parent):
                 raise _Found(part.shown(kind))
         multiparts = {kind for kind in kinds if kind.startswith("multipart")}

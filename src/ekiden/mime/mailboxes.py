@@ -62,6 +62,14 @@ class _Unreadable(Exception):
     """The value has no reading that all readers share."""
 
 
+_MAIL_SYSTEM = re.compile(rb"(?:\A|[<\s])(?:mailer-daemon|postmaster)@", re.IGNORECASE)
+
+
+def is_mail_system(value: bytes) -> bool:
+    """Whether the one author of a From field that ``mailbox_domains`` reads is a mail server, as in its bounces."""
+    return len(value) <= _MAX_REMEMBERED and value.count(b"@") == 1 and _MAIL_SYSTEM.search(value) is not None
+
+
 def mailbox_domains(value: bytes) -> tuple[str, ...] | None:
     """The domains of all mailboxes in ``value``, the unfolded value of a From or Sender field, in order.
 

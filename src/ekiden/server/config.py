@@ -21,7 +21,7 @@ from ekiden.domains.config import DomainsConfig
 from ekiden.intake.config import TrackingConfig
 from ekiden.notify.config import CallbacksConfig
 from ekiden.server.http_config import HttpConfig
-from ekiden.server.smtp_config import SmtpConfig
+from ekiden.server.smtp_config import MAX_MESSAGE, MAX_RECIPIENTS, SmtpConfig
 from ekiden.store.retention import RetentionConfig
 
 Role = Literal["smtp", "http", "delivery", "notify", "housekeeping"]
@@ -60,6 +60,8 @@ class ListenerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     trusted_networks: tuple[str, ...] = ()
     trusted_account: str = ""
     restricted: bool = False
+    max_size: Annotated[int, msgspec.Meta(ge=0, le=MAX_MESSAGE)] = 0
+    max_recipients: Annotated[int, msgspec.Meta(ge=0, le=MAX_RECIPIENTS)] = 0
 
 
 class IntakeSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

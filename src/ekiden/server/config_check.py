@@ -18,6 +18,7 @@ from ekiden.net.listen import parse_listen_address
 from ekiden.server.config import Config, ListenerConfig
 from ekiden.server.config_reader import Path as Key
 from ekiden.server.config_reader import Problems, is_bad, show
+from ekiden.server.smtp_config import MIN_MESSAGE, MIN_RECIPIENTS
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -134,6 +135,15 @@ def _check_listener(
         problems.add((*key, "addresses"), "must not be empty")
     for index, address in enumerate(listener.addresses):
         _check_address(address, (*key, "addresses", index), taken, problems)
+
+    for name, given, least in (
+        ("max_size", listener.max_size, MIN_MESSAGE),
+        ("max_recipients", listener.max_recipients, MIN_RECIPIENTS),
+    ):
+        if 0 < given < least:
+            problems.add(
+                (*key, name), "{value} is not allowed; allowed are {allowed}", value=given, allowed=f"0, ≥ {least}"
+            )
 
     def anything(key: Key, text: str, network: IPNetwork) -> None:
         pass

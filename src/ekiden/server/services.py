@@ -130,8 +130,8 @@ class Services:
         intake = IntakeConfig(
             hostname=config.hostname,
             # Listeners hold clients to their own limit; what is composed here is bounded by its dialect.
-            max_size=max(config.smtp.max_size, MAX_COMPOSED),
-            max_recipients=config.smtp.max_recipients,
+            max_size=max((config.smtp.max_size, MAX_COMPOSED, *(of.max_size for of in config.listeners))),
+            max_recipients=max((config.smtp.max_recipients, *(of.max_recipients for of in config.listeners))),
             expire_after=config.delivery.expire_after,
             show_client=config.intake.show_client,
             max_received=config.intake.max_received,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 
@@ -12,12 +12,20 @@ _Positive = Annotated[int, msgspec.Meta(ge=1)]
 _Some = Annotated[Duration, msgspec.Meta(ge=0.1, extra={"unit": "duration"})]
 
 
+MIN_MESSAGE: Final = 65_536
+"""Octets that every listener takes (RFC 5321 §4.5.3.1.7)."""
+MAX_MESSAGE: Final = 1_073_741_824
+MIN_RECIPIENTS: Final = 100
+"""That every listener takes (RFC 5321 §4.5.3.1.8)."""
+MAX_RECIPIENTS: Final = 100_000
+
+
 class SmtpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What clients may do, and for how long."""
 
-    max_size: Annotated[int, msgspec.Meta(ge=65_536, le=1_073_741_824)] = 20_971_520
+    max_size: Annotated[int, msgspec.Meta(ge=MIN_MESSAGE, le=MAX_MESSAGE)] = 20_971_520
     """Of a message; announced as SIZE."""
-    max_recipients: Annotated[int, msgspec.Meta(ge=100, le=100_000)] = 1000
+    max_recipients: Annotated[int, msgspec.Meta(ge=MIN_RECIPIENTS, le=MAX_RECIPIENTS)] = 1000
     """Of a message; announced as LIMITS RCPTMAX."""
     command_timeout: _Some = 300.0
     """Without a complete command, or without any octet of content (RFC 5321 §4.5.3.2.7)."""

@@ -51,6 +51,10 @@ class ListenerSpec:
     proxy_from: tuple[str, ...] = ()
     trusted_networks: tuple[str, ...] = ()
     trusted: Principal | None = None
+    max_size: int = 0
+    """Octets of a message; 0: as ``SmtpConfig`` says."""
+    max_recipients: int = 0
+    """Of a message; 0: as ``SmtpConfig`` says."""
 
     def __post_init__(self) -> None:
         if self.tls is None and self.mode != "plain":
@@ -90,8 +94,8 @@ class SmtpListener:
         self.admission = admission or Admission(smtp_config)
         common = ServerConfig(
             hostname=hostname,
-            max_size=smtp_config.max_size,
-            max_recipients=smtp_config.max_recipients,
+            max_size=spec.max_size or smtp_config.max_size,
+            max_recipients=spec.max_recipients or smtp_config.max_recipients,
             max_errors=smtp_config.max_errors,
             max_commands=smtp_config.max_commands,
             tls_available=spec.mode == "starttls",

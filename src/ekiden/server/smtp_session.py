@@ -388,6 +388,7 @@ class SmtpSession(asyncio.Protocol):
                 self._origins.clear()
                 principal = self._visitor.principal
                 self._place.settle(None if principal is None else principal.account_id)
+                self._connection.limit_recipients(self._visitor.max_recipients)
                 self._connection.accept_auth()
             else:
                 self._connection.reject_auth(refusal)
@@ -498,6 +499,7 @@ class SmtpSession(asyncio.Protocol):
         self._progress = self._loop.time()
         self._connection.tls_established(describe_tls(upgraded.get_extra_info("ssl_object")))
         self._visitor.principal = shared.trusted if self._trusted else None
+        self._connection.limit_recipients(None)
         self._place.unsettle()
         self._origins.clear()
         early, self._early = self._early, b""

@@ -69,6 +69,11 @@ class Visitor:
         self.principal = answer
         return None
 
+    @property
+    def max_recipients(self) -> int | None:
+        """Of each of its messages; ``None``: as the listener says."""
+        return None if self.principal is None else self._shared.gate.known_recipients(self.principal)
+
     def ended(self) -> bool:
         """Whether what the session was opened with would not open it any more, as of the last look."""
         principal = self.principal

@@ -362,6 +362,8 @@ class _Worker:
                 proxy_from=listener.proxy_from,
                 trusted_networks=listener.trusted_networks,
                 trusted=await self._trusted(store, listener),
+                max_size=listener.max_size,
+                max_recipients=listener.max_recipients,
             )
             made = SmtpListener(
                 spec,

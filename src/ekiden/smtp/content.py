@@ -85,12 +85,25 @@ class ContentReader:
     not count towards the size (RFC 1870 §5), line ends that are mended do.
     """
 
-    __slots__ = ("_at_line", "_begun", "_dots", "_max_size", "_piece", "_pieces", "_scan", "held", "oversize")
+    __slots__ = (
+        "_at_line",
+        "_begun",
+        "_dots",
+        "_max_size",
+        "_piece",
+        "_pieces",
+        "_scan",
+        "held",
+        "oversize",
+        "size",
+    )
 
     def __init__(self, max_size: int, piece: int = PIECE) -> None:
         self.oversize = False
         self.held = 0
         """Octets of content that are not in the buffer any more."""
+        self.size = 0
+        """Octets of the content, of which some may have been thrown away."""
         self._max_size = max_size
         self._piece = max(min(piece, max_size // 8), len(_END))
         self._pieces: list[bytes] = []
@@ -117,20 +130,19 @@ class ContentReader:
             self._dots = buffer.startswith(b".")
         end = self._find_end(buffer)
         if end < 0:
-            while not self.oversize and len(buffer) > self._piece + len(_END):
+            while len(buffer) > self._piece + len(_END):
                 self._take(buffer)
-            if self.oversize:
-                self._drop(buffer)
             return None
-        content = b""
-        if not self.oversize:
-            content = self._ready(buffer, end + 2)
-            if self._pieces:
-                self._pieces.append(content)
-                content = b"".join(self._pieces)
-                self._pieces.clear()
-                self.held = 0
-            self.oversize = len(content) > self._max_size
+        content = self._ready(buffer, end + 2)
+        self.size += len(content)
+        self.oversize = self.size > self._max_size
+        if self.oversize:
+            content = b""
+        elif self._pieces:
+            self._pieces.append(content)
+            content = b"".join(self._pieces)
+        self._pieces.clear()
+        self.held = 0
         del buffer[: end + 5]
         return content
 
@@ -153,12 +165,14 @@ class ContentReader:
         self._at_line = buffer.endswith(b"\r\n", 0, end)
         del buffer[:end]
         self._scan = max(0, self._scan - end)
-        self.held += len(piece)
-        self._pieces.append(piece)
-        if self.held > self._max_size:
+        self.size += len(piece)
+        if self.size > self._max_size:
             self.oversize = True
             self._pieces.clear()
             self.held = 0
+        else:
+            self.held += len(piece)
+            self._pieces.append(piece)
 
     def _find_end(self, buffer: bytearray) -> int:
         """Where CRLF "." CRLF is, or -1. Most content has no other line that begins with a dot: look for any
@@ -177,11 +191,6 @@ class ContentReader:
         end = buffer.find(_END, self._scan)
         self._scan = max(0, len(buffer) - 4)
         return end
-
-    def _drop(self, buffer: bytearray) -> None:
-        """Keep only what may be the beginning of the end mark."""
-        del buffer[:-4]
-        self._scan = 0
 
 
 class ChunkedContent:

@@ -41,7 +41,6 @@ NO_RECIPIENTS = Reply.of(554, "5.5.1", "No valid recipients")
 TOO_MANY_RECIPIENTS = Reply.of(452, "4.5.3", "Error: too many recipients")
 NO_NULL_RECIPIENT = Reply.of(501, "5.1.3", "Bad recipient address: it is empty")
 NO_POSTMASTER = Reply.of(550, "5.1.1", "No mailbox here: postmaster needs a domain")
-TOO_LARGE = Reply.of(552, "5.3.4", "Message size exceeds the fixed limit")
 NUL_IN_CONTENT = Reply.of(554, "5.6.0", "The message has NUL octets")
 BAD_BDAT = Reply.of(501, "5.5.4", "Syntax: BDAT size [LAST]; closing, the end of the chunk is unknown")
 AFTER_BDAT = Reply.of(503, "5.5.1", "Error: BDAT has begun, only BDAT or RSET may follow")
@@ -51,3 +50,10 @@ TOO_MANY_ERRORS = Reply.of(421, "4.7.0", "Error: too many errors")
 TOO_MANY_COMMANDS = Reply.of(421, "4.7.0", "Error: too many commands without a message")
 SHUTTING_DOWN = Reply.of(421, "4.3.2", "Service shutting down")
 NOT_SMTP = Reply.of(421, "4.7.0", "This is not the protocol spoken here")
+
+
+def too_large(size: int, limit: int) -> Reply:
+    """Of a message that has, or will have, ``size`` octets (RFC 1870 §6)."""
+    if size > limit:
+        return Reply.of(552, "5.3.4", f"Message size {size} exceeds the limit of {limit} octets")
+    return Reply.of(552, "5.3.4", f"Message size exceeds the limit of {limit} octets once line ends are CRLF")

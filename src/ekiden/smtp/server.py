@@ -58,7 +58,7 @@ _SMALL_CHUNK = 1024
 
 
 @lru_cache(maxsize=64)
-def _ehlo_reply(config: ServerConfig, tls: bool) -> bytes:
+def _ehlo_reply(config: ServerConfig, tls: bool, recipients: int) -> bytes:
     lines = [
         config.hostname,
         "PIPELINING",
@@ -68,7 +68,7 @@ def _ehlo_reply(config: ServerConfig, tls: bool) -> bytes:
         "CHUNKING",
         "ENHANCEDSTATUSCODES",
         "DSN",
-        f"LIMITS RCPTMAX={config.max_recipients}",
+        f"LIMITS RCPTMAX={recipients}",
     ]
     if not tls and config.tls_available:
         lines.append("STARTTLS")
@@ -195,7 +195,7 @@ class ServerConnection(TransactionSession):
         self._end_transaction()
         self._state = State.GREETED
         self.hello, self.esmtp = argument, True
-        self._out.append(_ehlo_reply(self.config, self.tls_active))
+        self._out.append(_ehlo_reply(self.config, self.tls_active, self._most_recipients))
         return Hello(argument, True)
 
     def do_help(self, argument: str) -> Event | None:
@@ -285,7 +285,7 @@ class ServerConnection(TransactionSession):
         except Refusal as refusal:
             return self._fail(refusal.reply)
         if params.size is not None and params.size > self.config.max_size:
-            return self._send(replies.TOO_LARGE)  # RFC 1870 §6.1
+            return self._send(replies.too_large(params.size, self.config.max_size))  # RFC 1870 §6.1
         self._mail_failed = False
         self._sender, self._params = sender, params
         self._ask = Ask.MAIL
@@ -306,7 +306,7 @@ class ServerConnection(TransactionSession):
         except Refusal as refusal:
             self._out.append(refusal.reply.encode(utf8=self._params.smtputf8))
             return None
-        if len(self._recipients) >= self.config.max_recipients:
+        if len(self._recipients) >= self._most_recipients:
             return self._send(replies.TOO_MANY_RECIPIENTS)  # RFC 5321 §4.5.3.1.10
         self._recipient = recipient
         self._ask = Ask.RCPT
@@ -328,14 +328,15 @@ class ServerConnection(TransactionSession):
             self._starved = True
             return None
         self._oversize = self._reader.oversize
+        size = self._reader.size
         self._reader = None
-        return self._finish(content)
+        return self._finish(content, size)
 
-    def _finish(self, content: bytes) -> Event | None:
-        """The content is complete; ``content`` has no added dots, and CRLF line ends."""
+    def _finish(self, content: bytes, size: int) -> Event | None:
+        """The content of ``size`` octets is complete; ``content`` has no added dots, and CRLF line ends."""
         self._mode = Mode.COMMAND
-        if self._oversize or len(content) > self.config.max_size:
-            refusal = replies.TOO_LARGE  # RFC 1870 §6.3
+        if self._oversize or size > self.config.max_size:
+            refusal = replies.too_large(size, self.config.max_size)  # RFC 1870 §6.3
         elif b"\0" in content:
             refusal = replies.NUL_IN_CONTENT
         else:
@@ -353,12 +354,14 @@ class ServerConnection(TransactionSession):
         if size < 0:
             return self._skip_chunk(argument, replies.BAD_BDAT)
         self._state = State.CHUNKS
-        if self._body.received + size > self.config.max_size:
+        self._chunks += size
+        if self._chunks > self.config.max_size:
             self._oversize = True
             self._body.clear()
         elif size >= _SMALL_CHUNK and not self._oversize:
             self._commands -= 1
-        self._begin_chunk(size, last, replies.TOO_LARGE if self._oversize else None)
+        refusal = replies.too_large(self._chunks, self.config.max_size) if self._oversize else None
+        self._begin_chunk(size, last, refusal)
         return None
 
     def _begin_chunk(self, size: int, last: bool, refusal: Reply | None) -> None:
@@ -388,7 +391,7 @@ class ServerConnection(TransactionSession):
             if self._body.held > self.config.max_size:  # once its line ends are mended
                 self._oversize = True
                 self._body.clear()
-                refusal = self._chunk_refusal = replies.TOO_LARGE
+                refusal = self._chunk_refusal = replies.too_large(self._chunks, self.config.max_size)
         del buffer[: start + take]
         self._pos = self._scan = 0
         self._chunk_left -= take
@@ -397,10 +400,11 @@ class ServerConnection(TransactionSession):
             return None
         self._mode = Mode.COMMAND
         if refusal is None and self._chunk_last:
-            return self._finish(self._body.take())
+            content = self._body.take()
+            return self._finish(content, len(content))
         if refusal is None:
             self._send(Reply.of(250, "2.0.0", f"Ok: {self._chunk_size} octets received"))
-        elif refusal is replies.TOO_LARGE:
+        elif self._oversize:
             self._send(refusal)
             if self._chunk_last:
                 self._end_transaction()

@@ -37,6 +37,9 @@ class TransactionSession(Session):
         self._reader: ContentReader | None = None
         self._body = ChunkedContent()
         self._oversize = False
+        self._chunks = 0
+        """Octets that BDAT has announced so far."""
+        self._most_recipients = config.max_recipients
 
     @property
     def held(self) -> int:
@@ -98,6 +101,14 @@ class TransactionSession(Session):
         self._end_transaction()
         self._after_decision()
 
+    def limit_recipients(self, most: int | None) -> None:
+        """Who has logged in may have no more recipients in a message than that; ``None``: what the listener says.
+
+        EHLO announces it from now on (RFC 9422).
+        """
+        listener = self.config.max_recipients
+        self._most_recipients = listener if most is None else min(most, listener)
+
     def accept_auth(self) -> None:
         """Yes to ``Authenticate``."""
         if self._ask is not Ask.AUTH:
@@ -149,6 +160,7 @@ class TransactionSession(Session):
         self._recipients = []
         self._mail_failed = False
         self._oversize = False
+        self._chunks = 0
         if self._body.received:
             self._body.clear()
         if self._state is not State.CONNECTED:

@@ -15,8 +15,8 @@ _Positive = Annotated[int, msgspec.Meta(ge=1)]
 class IbmConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What the dialect leaves to the operator (contract §3). The first three are of new SMTP configurations."""
 
-    max_recipients: _Positive = 50
-    """Of a message."""
+    max_recipients: _Positive = 100
+    """Of a message: what IBM's servers announce (contract §5.2), and all that RFC 5321 §4.5.3.1.8 asks for."""
     attachments: bool = False
     """Whether messages may have any."""
     users_per_configuration: _Positive = 5

@@ -274,7 +274,7 @@ _DOOR: Final[tuple[tuple[type[IntakeError], int, str, str], ...]] = (
     (CredentialRevoked, 401, REQUEST, "the credential is not valid any more"),
     (NoRecipients, 400, "to", "must have at least one recipient"),
     (TooManyRecipients, 400, "to", "there are more recipients than one message may have"),
-    (MessageTooLarge, 400, REQUEST, "the message is larger than allowed"),
+    (MessageTooLarge, 400, REQUEST, "the message has {size} octets, more than the {most} that are allowed"),
     (RequestTooLarge, 400, REQUEST, "the messages of the request are too large together"),
     (TooManyLinks, 400, "html", "must not have more links than can be tracked"),
     (TooManyPlaceholders, 400, "html", "must not have more placeholders than can be filled"),
@@ -307,6 +307,8 @@ def from_door(error: IntakeError, properties: dict[str, str] | None = None) -> A
             _, status, name, template = entry
             break
     values: dict[str, Any] = {"why": str(error)} if "{why}" in template else {}
+    if isinstance(error, MessageTooLarge):
+        values = {"size": error.size, "most": error.limit}
     if isinstance(error, HeaderTooLarge):
         template, values = header_too_large(error)
     headers = {"Retry-After": RETRY_AFTER} if status == 503 else {}

@@ -97,7 +97,9 @@ TEXTS = Texts(
         "the credential is not valid any more": "認証情報が無効になっています",
         "must have at least one recipient": "宛先が 1 つ以上必要です",
         "there are more recipients than one message may have": "1 通のメールの宛先が多すぎます",
-        "the message is larger than allowed": "メールが大きすぎます",
+        "the message has {size} octets, more than the {most} that are allowed": (
+            "メールは {size} オクテットあり、上限の {most} オクテットを超えています"
+        ),
         "the header must not have more than {most} octets": "ヘッダーは {most} オクテット以内にしてください",
         "the header must not have more than {most} fields": "ヘッダーのフィールドは {most} 個以内にしてください",
         "a field of the header must not have more than {most} octets": (
