@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import gc
 import shutil
 import uuid
 from collections.abc import AsyncIterator, Coroutine, Iterator
@@ -56,6 +57,13 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_configure_node(node: Any) -> None:
     """xdist is about to start a worker."""
     node.workerinput["postgresql"] = str(node.config.stash[_HELD].directory)
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded by now stays: each of the many collections of garbage of a run would walk it in vain."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

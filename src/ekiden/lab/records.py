@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import dns.exception
@@ -31,6 +32,13 @@ class Trouble(NamedTuple):
     delay: float = 0.0
 
 
+Labels = tuple[bytes, ...]
+"""Of a name, in lower case, the root's empty one last. A ``dns.name.Name`` as a key is hashed octet by octet in
+Python each time that it is looked for.
+"""
+
+
+@lru_cache(4096)
 def parse_name(text: str) -> dns.name.Name:
     """An absolute, lower-case name; U-labels are encoded (IDNA 2008). ``LabError`` when it is no name."""
     try:
@@ -82,14 +90,14 @@ class Records:
     def __init__(self, zone: str, ttl: int) -> None:
         self.ttl = ttl
         self._zone = parse_name(zone)
-        self._data: dict[dns.name.Name, dict[dns.rdatatype.RdataType, list[dns.rdata.Rdata]]] = {}
-        self._below: dict[dns.name.Name, int] = {}  # how many names with records are at or below this one
-        self._troubles: dict[dns.name.Name, Trouble] = {}
+        self._data: dict[Labels, dict[dns.rdatatype.RdataType, list[dns.rdata.Rdata]]] = {}
+        self._below: dict[Labels, int] = {}  # how many names with records are at or below this one
+        self._troubles: dict[Labels, Trouble] = {}
 
     def put(self, name: str, rdtype: str, values: Iterable[str]) -> None:
         """Replace the record set; no values removes it. Raises ``LabError`` and changes nothing when a value
         is wrong."""
-        owner, kind = parse_name(name), parse_type(rdtype)
+        owner, kind = parse_name(name).labels, parse_type(rdtype)
         data = [parse_value(kind, value) for value in values]
         if not data:
             self.remove(name, rdtype)
@@ -104,7 +112,7 @@ class Records:
 
     def remove(self, name: str, rdtype: str | None = None) -> bool:
         """Remove one record set, or all of a name. Says whether there was one."""
-        owner = parse_name(name)
+        owner = parse_name(name).labels
         sets = self._data.get(owner)
         if sets is None:
             return False
@@ -118,19 +126,18 @@ class Records:
             self._count(owner, -1)
         return found
 
-    def _count(self, owner: dns.name.Name, by: int) -> None:
-        node = owner
-        while True:
-            self._below[node] = self._below.get(node, 0) + by
-            if not self._below[node]:
+    def _count(self, owner: Labels, by: int) -> None:
+        for start in range(len(owner)):
+            node = owner[start:]
+            count = self._below.get(node, 0) + by
+            if count:
+                self._below[node] = count
+            else:
                 del self._below[node]
-            if node == dns.name.root:
-                return
-            node = node.parent()
 
     def set_trouble(self, name: str, trouble: Trouble | None) -> None:
         """Make every query for exactly this name fail so; None heals it."""
-        owner = parse_name(name)
+        owner = parse_name(name).labels
         if trouble is None:
             self._troubles.pop(owner, None)
         else:
@@ -138,10 +145,12 @@ class Records:
 
     def listing(self, name: str | None = None) -> dict[str, dict[str, list[str]]]:
         """``{name: {type: [values]}}`` of everything, or of one name."""
-        chosen = sorted(self._data.items(), key=lambda item: item[0])
+        chosen = sorted(
+            ((dns.name.Name(labels), sets) for labels, sets in self._data.items()), key=lambda item: item[0]
+        )
         if name is not None:
             owner = parse_name(name)
-            chosen = [(owner, self._data[owner])] if owner in self._data else []
+            chosen = [(owner, self._data[owner.labels])] if owner.labels in self._data else []
         return {
             _text(owner): {
                 dns.rdatatype.to_text(kind): [v.to_text() for v in values] for kind, values in sets.items()
@@ -158,7 +167,7 @@ class Records:
             return response, None
         question = query.question[0]
         name, rdtype = question.name.canonicalize(), question.rdtype
-        trouble = self._troubles.get(name)
+        trouble = self._troubles.get(name.labels)
         if trouble is not None and trouble.fault in ("nxdomain", "servfail", "refused"):
             response.set_rcode(dns.rcode.from_text(trouble.fault))
             if trouble.fault == "nxdomain":
@@ -166,7 +175,7 @@ class Records:
             return response, trouble
         owner = question.name
         for _ in range(MAX_CNAMES):
-            sets = self._lookup(name)
+            sets = self._lookup(name.labels)
             if sets is None:
                 response.set_rcode(dns.rcode.NXDOMAIN)
                 self._negative(response, name)
@@ -186,7 +195,7 @@ class Records:
             break
         return response, trouble
 
-    def _lookup(self, name: dns.name.Name) -> dict[dns.rdatatype.RdataType, list[dns.rdata.Rdata]] | None:
+    def _lookup(self, name: Labels) -> dict[dns.rdatatype.RdataType, list[dns.rdata.Rdata]] | None:
         """The record sets of a name: its own, none (it only has names below), a wildcard's; None: it does not
         exist."""
         sets = self._data.get(name)
@@ -194,11 +203,10 @@ class Records:
             return sets
         if name in self._below:
             return {}
-        encloser = name
-        while encloser != dns.name.root:
-            encloser = encloser.parent()
+        for start in range(1, len(name)):
+            encloser = name[start:]
             if encloser in self._below:
-                return self._data.get(dns.name.Name((b"*", *encloser.labels)))
+                return self._data.get((b"*", *encloser))
         return None
 
     def _negative(self, response: dns.message.Message, name: dns.name.Name) -> None:
