@@ -12,11 +12,14 @@ from delivery_road import CONTENT, Road, road, until
 
 from ekiden.core.clock import HOUR
 from ekiden.core.events import EventType
+from ekiden.core.ids import format_id
 from ekiden.core.states import State
 from ekiden.core.submission import Notify
 from ekiden.delivery.explain_texts import REASONS
+from ekiden.delivery.logs import LogFilter, Logs
 from ekiden.lab import Lab
 from ekiden.lab.mailbox import Mail
+from ekiden.net.clock import SystemClock
 from ekiden.store import tables as t
 from ekiden.store.api import Store
 
@@ -72,6 +75,26 @@ async def test_a_bounce_is_reported_to_the_sender(store: Store, lab: Lab) -> Non
         assert queued["account_id"] == 1
         kinds = [kind for kind, _ in await r.events(message_id)]
         assert kinds == [EventType.ACCEPTED, EventType.BOUNCED, EventType.NOTIFIED]
+        await r.drain()
+
+
+async def test_a_report_is_no_message_of_the_accounts_log(store: Store, lab: Lab) -> None:
+    """Nor is it one in any other question: by its id, its recipient, its sender."""
+    async with road(store, lab) as r:
+        await r.send("joe@reject.lab.test")
+        await dsn(r, lab)
+        (queued,) = await dsns(r)
+        logs = Logs(store, SystemClock())
+        asked: list[dict[str, Any]] = [
+            {},
+            {"ids": (format_id(queued["id"]),)},
+            {"recipient": SENDER},
+            {"sender": SENDER},
+            {"limit": 1},
+        ]
+        found = [[entry.recipient for entry in (await logs.find(LogFilter(1, **one))).entries] for one in asked]
+        own = ["joe@reject.lab.test"]
+        assert found == [own, [], [], own, own]
         await r.drain()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum, IntFlag
+from typing import Final
 
 from ekiden.core.address import Address
 from ekiden.core.clock import Millis
@@ -47,6 +48,10 @@ class Recipient:
     address: Address
     notify: Notify = Notify.NONE_GIVEN
     orcpt: str | None = None
+
+
+OWN_REPORT: Final = "DSN"
+"""``Origin.via`` of the reports that this platform writes to senders: no messages of theirs."""
 
 
 @dataclass(frozen=True, slots=True)

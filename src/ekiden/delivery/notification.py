@@ -17,7 +17,7 @@ from ekiden.core.errors import BadAddress
 from ekiden.core.events import Event, EventType
 from ekiden.core.ids import IdFactory, format_id
 from ekiden.core.states import Priority, State
-from ekiden.core.submission import Notify, Origin, Ret
+from ekiden.core.submission import OWN_REPORT, Notify, Origin, Ret
 from ekiden.delivery.config import DeliveryConfig
 from ekiden.delivery.explain import explain_to_sender
 from ekiden.delivery.letters import Letter
@@ -28,7 +28,7 @@ from ekiden.store.records import Delivery, Message, NewMessage, Outcome
 from ekiden.store.tables import event as event_table
 
 EXPIRED_STATUS = "4.4.7"  # RFC 3463 §3.5: delivery time expired
-_ORIGIN = msgspec.json.encode(Origin(via="DSN")).decode()
+_ORIGIN = msgspec.json.encode(Origin(via=OWN_REPORT)).decode()
 _SUBJECT = {
     Action.FAILED: "Message not delivered",
     Action.DELAYED: "Message delayed",

@@ -1,4 +1,4 @@
-"""Deliveries of one account, the newest first, by what their sender knows of them.
+"""Deliveries of one account, the newest first, by what their sender knows of them; without our reports to it.
 
 Every question is a walk down an index that is ordered by the id of the message, which is ordered by time
 (``core.ids``): the ids of a reference, a bulk or a recipient, else all that the account has sent. A walk stops when
@@ -21,6 +21,7 @@ from sqlalchemy import ColumnElement, Select, Table, TextClause, and_, or_, sele
 from ekiden.core.clock import MINUTE, SECOND, Millis
 from ekiden.core.notices import external_id
 from ekiden.core.states import Cause, State
+from ekiden.core.submission import OWN_REPORT
 from ekiden.store.api import Store
 from ekiden.store.retention import first_id
 from ekiden.store.set_aside import readable_in_turns
@@ -51,6 +52,8 @@ _HAS_APPLICATION = text(APPLICATION_SQL)
 
 _Condition = ColumnElement[bool] | TextClause
 
+_OWN: Final = f'{{"via":"{OWN_REPORT}"'
+"""How the origin of a message begins that the platform wrote itself. ``via`` is the first of its members."""
 _HALF: Final = re.compile("[\ud800-\udfff]")
 """Halves of surrogate pairs, which JSON may bring."""
 
@@ -296,7 +299,7 @@ def _is_named(wanted: EntryFilter) -> ColumnElement[bool]:
 
 def _message_conditions(wanted: EntryFilter) -> list[ColumnElement[bool]]:
     m = message.c
-    found: list[ColumnElement[bool]] = [m.accepted_at >= wanted.since]
+    found: list[ColumnElement[bool]] = [m.accepted_at >= wanted.since, ~m.origin.startswith(_OWN)]
     if wanted.until is not None:
         found.append(m.accepted_at <= wanted.until)
     for column, names in ((m.bulk, wanted.bulks), (m.sender, wanted.senders), (m.campaign, wanted.campaigns)):
