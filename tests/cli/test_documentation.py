@@ -13,9 +13,11 @@ from typer.main import get_command
 
 from ekiden.cli.main import COMMANDS, app
 from ekiden.core.states import Cause, State
+from ekiden.server.demo import LAB_PORT, PORTS
 from queue_rows import Rows
 
-PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text("utf-8")
+PAGE_FOLDER = Path(__file__).parents[2] / "docs"
+PAGE = (PAGE_FOLDER / "cli.md").read_text("utf-8")
 CODE = set(re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", PAGE, flags=re.DOTALL)))
 
 
@@ -36,6 +38,19 @@ def test_every_command_is_named_and_has_help() -> None:
             assert found.help, f"{name} {path}"
             for word in path.split():
                 assert f"`{word}`" in PAGE, f"{name} {path}"
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.ja.md"])
+def test_the_first_screen_leads_to_the_first_mail(name: str) -> None:
+    """With two commands, on the ports that the demo really has."""
+    first = (PAGE_FOLDER.parent / name).read_text("utf-8").splitlines()[:40]
+    commands = [line for block in re.findall(r"```sh\n(.*?)```", "\n".join(first), re.DOTALL) for line in [block]]
+    assert commands[0] == "make run\n"
+    assert re.fullmatch(rf"curl '?http://127\.0\.0\.1:{LAB_PORT}/mail/last/text(\?lang=ja')?\n", commands[1])
+    assert f"smtp://127.0.0.1:{PORTS['plain']} " in commands[2]
+    assert f"<http://127.0.0.1:{LAB_PORT}>" in "\n".join(first)
+    for port in (*PORTS.values(), LAB_PORT):
+        assert str(port) in PAGE
 
 
 @pytest.mark.parametrize("value", [item.name.lower() for kind in (State, Cause) for item in kind])

@@ -65,11 +65,16 @@ class Demo:
     """``facts`` is the line that the demo printed."""
 
     def __init__(
-        self, *options: str, environment: dict[str, str] | None = None, directory: Path | None = None
+        self,
+        *options: str,
+        environment: dict[str, str] | None = None,
+        directory: Path | None = None,
+        usual_ports: bool = False,
     ) -> None:
+        ports = [] if usual_ports else ["--free-ports"]  # many run beside each other
         where = [] if directory is None else ["--dir", str(directory)]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "ekiden.cli.main", "demo", "--json", "--watch-stdin", *options, *where],
+            [sys.executable, "-m", "ekiden.cli.main", "demo", "--json", "--watch-stdin", *ports, *options, *where],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import smtplib
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 import uuid
 from pathlib import Path
 from typing import Any
 
 import pytest
 from demo_process import ENVIRONMENT, PATIENCE, Demo, alive, descendants
+
+from ekiden.server.demo import LAB_PORT, PORTS, _is_free
 
 DEFER = {"at": "rcpt", "reply": {"code": 450, "enhanced": "4.2.0", "text": "Not yet"}}
 QUICK = {"EKIDEN_DELIVERY__RETRY": "1s"}
@@ -21,7 +27,7 @@ CONTENT = b"Subject: demo\r\n\r\nHello\r\n"
 
 def test_the_line(demo: Any) -> None:
     facts = demo.facts
-    assert set(facts["smtp"]) == {"starttls", "tls", "private"}
+    assert set(facts["smtp"]) == {"plain", "starttls", "tls", "private"}
     for host, port in facts["smtp"].values():
         assert host == "127.0.0.1"
         assert 0 < port < 65_536
@@ -78,6 +84,43 @@ def test_resumes_from_its_directory(tmp_path: Path, store: str) -> None:
         assert mail["data"].endswith(b"\r\n\r\nHello\r\n")
     finally:
         assert second.stop() == 0
+
+
+def test_a_port_without_tls_and_login(demo: Any) -> None:
+    """For this machine: what comes is the demo account's, signed, delivered and traced like everything else."""
+    recipient = f"{uuid.uuid4().hex}@accept.lab.test"
+    with smtplib.SMTP(*demo.facts["smtp"]["plain"], timeout=PATIENCE) as client:
+        client.ehlo()
+        assert not client.has_extn("starttls")
+        assert not client.has_extn("auth")
+        queue_id = demo.send(client, [recipient], CONTENT.replace(b"Subject", b"From: me@demo.lab.test\r\nSubject"))
+        assert client.mail("me@elsewhere.test")[0] == 553
+    (mail,) = demo.mail(recipient)
+    assert mail["data"].startswith(b"DKIM-Signature: ")
+    assert mail["data"].endswith(b"\r\n\r\nHello\r\n")
+    found = demo.trace(queue_id)
+    assert (found["account"], found["origin"]["listener"]) == ("demo", "plain")
+    with urllib.request.urlopen(f"{demo.facts['lab']}/mail/last/text?to={recipient}", timeout=PATIENCE) as answer:
+        assert answer.read().decode().endswith("\n\nHello\n")
+
+
+def test_ports_are_the_same_each_time_when_they_are_free() -> None:
+    """One is held here: that one alone is another, and the demo starts all the same."""
+    with contextlib.ExitStack() as held:
+        taken = {port for port in (*PORTS.values(), LAB_PORT) if not _is_free(port)}
+        if PORTS["tls"] not in taken:
+            mine = held.enter_context(socket.socket())
+            mine.bind(("127.0.0.1", PORTS["tls"]))
+            taken.add(PORTS["tls"])
+        demo = Demo("--workers", "1", usual_ports=True)
+        try:
+            found = {name: port for name, (_, port) in demo.facts["smtp"].items()}
+            found["http"] = int(demo.facts["http"].rpartition(":")[2])
+            for name, port in PORTS.items():
+                assert (found[name] == port) is (port not in taken), name
+            assert demo.facts["lab"].endswith(f":{LAB_PORT}") is (LAB_PORT not in taken)
+        finally:
+            assert demo.stop() == 0
 
 
 def test_two_demos_do_not_share_a_directory(tmp_path: Path) -> None:
@@ -155,5 +198,9 @@ def test_for_people(lang: str) -> None:
     assert "hello@accept.lab.test" in text
     assert "S: 250 2.0.0 Ok" in text
     assert "swaks --server 127.0.0.1:" in text
+    assert "curl smtp://127.0.0.1:" in text
+    assert "/inbox\n" in text
+    assert ("    Subject: The first runner / 第一走者" if lang == "en" else "    件名: The first runner") in text
+    assert "たすきをつなぎます。" in text
     assert "smtplib.SMTP(" in text
-    assert ("Delivered. This is its trace:" if lang == "en" else "配送されました") in text
+    assert ("Delivered. This is its trace:" if lang == "en" else "配信されました") in text

@@ -16,25 +16,29 @@ from typing import Annotated, Any
 import typer
 
 from ekiden.cli.common import CliError, lang
+from ekiden.cli.terminal import say
 from ekiden.core.texts import Texts
 
 app = typer.Typer()
 
 TEXTS = Texts(
     {
-        "Starting the platform and the lab ...": "プラットフォームと実験環境を起動しています...",
+        "Starting the platform and the lab ...": "Ekiden とラボを起動しています...",
         "Sending a first message through port {port} (STARTTLS, AUTH) ...": (
             "ポート {port} (STARTTLS、AUTH) から最初のメールを送っています..."
         ),
         "The server answered: {reply}": "サーバーの応答: {reply}",
-        "Delivered. This is its trace:": "配送されました。トレースは次のとおりです:",
+        "Delivered. This is its trace:": "配信されました。トレースは次のとおりです:",
+        "This is what arrived:": "届いたメールは次のとおりです:",
         "Everything is up, on loopback only. Ctrl-C ends it.": (
             "すべて起動しました (ループバックのみ)。Ctrl-C で終了します。"
         ),
+        "Your mail, in a browser": "届いたメール (ブラウザーで表示)",
+        "SMTP without TLS and login, from this machine": "SMTP (TLS・ログインなし、このマシンからのみ)",
         "SMTP with STARTTLS": "SMTP (STARTTLS)",
         "SMTP with TLS": "SMTP (TLS)",
         "Health and metrics": "ヘルスチェックとメトリクス",
-        "Lab (its API)": "実験環境 (API)",
+        "Lab (its API)": "ラボ (API)",
         "User name": "ユーザー名",
         "Password": "パスワード",
         "API key (user name: App)": "API キー (ユーザー名: App)",
@@ -45,9 +49,10 @@ TEXTS = Texts(
         "Callbacks may go to": "コールバックの送り先の例",
         "Certificate to trust": "信頼する証明書",
         "Log": "ログ",
+        "Send with curl, by SMTP:": "curl で送る (SMTP):",
         "Send with swaks:": "swaks で送る:",
         "Send with Python:": "Python で送る:",
-        "Send with curl, with a callback:": "curl で送る (コールバック付き):",
+        "Send with curl, by HTTP, with a callback:": "curl で送る (HTTP、コールバック付き):",
         "See what arrived:": "届いたメールを見る:",
         "Why was this not delivered?": "なぜ届かない? (greylist、reject などの宛先も試せます):",
         "Other recipients to try: anything@greylist.lab.test, anything@reject.lab.test; all are in docs/lab.md": (
@@ -90,21 +95,29 @@ def demo(
     directory: Annotated[
         Path | None, typer.Option("--dir", help="Keep everything here, and resume from it.", show_default=False)
     ] = None,
+    free_ports: Annotated[
+        bool,
+        typer.Option("--free-ports", help="Take any free ports, so that several demos can run beside each other."),
+    ] = False,
 ) -> None:
-    """Run the platform and a lab around it on free loopback ports, with an account to try it with.
+    """Run the platform and a lab around it on loopback, with an account to try it with.
 
-    Everything lives in a temporary folder and ends with Ctrl-C.
+    Everything lives in a temporary folder and ends with Ctrl-C. Ports are 2525 (SMTP without TLS and login, from
+    127.0.0.1), 2587 (STARTTLS), 2465 (TLS), 8080 (HTTP) and 8025 (what arrived: a page for your browser), or free
+    ones where these are taken.
 
-    The line of --json has: smtp.starttls, smtp.tls and smtp.private (host and port; the last with STARTTLS), http
-    (APIs, health, metrics), lab (its API), lab_http (its receiver of callbacks), ca (certificate to trust), account
-    (name, username, password, api_key, domain, instance_id, iam_apikey), trace (command line; put an id for {id}),
-    config and log (files).
+    The line of --json has: smtp.plain (without TLS), smtp.starttls, smtp.tls and smtp.private (host and port; the
+    last with STARTTLS), http (APIs, health, metrics), lab (its API, and pages at /inbox), lab_http (its receiver of
+    callbacks), ca (certificate to trust), account (name, username, password, api_key, domain, instance_id,
+    iam_apikey), trace (command line; put an id for {id}), config and log (files).
     """
     from ekiden.server.demo import Demo
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
-    running = Demo(directory, workers=workers, store=None if store is None else store.value, lang=lang())
+    running = Demo(
+        directory, workers=workers, store=None if store is None else store.value, free_ports=free_ports, lang=lang()
+    )
     try:
         if not as_json:
             _say("Starting the platform and the lab ...")
@@ -163,6 +176,8 @@ def _first_message(facts: dict[str, Any]) -> None:
     with urllib.request.urlopen(f"{facts['lab']}/mail?{query}", timeout=60) as response:  # noqa: S310 (loopback)
         if response.read().strip() == b"[]":
             raise CliError("the first message did not arrive within 30 s; see {log}", log=facts["log"])
+    _say("This is what arrived:")
+    _show_mail(facts, recipient)
     _say("Delivered. This is its trace:")
     command = facts["trace"].replace("{id}", queue_id)
     deadline = time.monotonic() + 10
@@ -176,12 +191,24 @@ def _first_message(facts: dict[str, Any]) -> None:
     subprocess.run(shlex.split(command), check=False)  # noqa: S603
 
 
+def _show_mail(facts: dict[str, Any], recipient: str) -> None:
+    query = urllib.parse.urlencode({"to": recipient, "lang": lang()})
+    with urllib.request.urlopen(f"{facts['lab']}/mail/last/text?{query}", timeout=60) as response:  # noqa: S310
+        text = response.read().decode()
+    for line in text.splitlines():
+        say(f"    {line}")
+    say("")
+
+
 def _explain(facts: dict[str, Any]) -> None:
     account = facts["account"]
     starttls, tls = facts["smtp"]["starttls"], facts["smtp"]["tls"]
     typer.echo("")
     _say("Everything is up, on loopback only. Ctrl-C ends it.")
+    plain = "{}:{}".format(*facts["smtp"]["plain"])
     rows = [
+        ("Your mail, in a browser", facts["lab"]),
+        ("SMTP without TLS and login, from this machine", plain),
         ("SMTP with STARTTLS", f"{starttls[0]}:{starttls[1]}"),
         ("SMTP with TLS", f"{tls[0]}:{tls[1]}"),
         ("Health and metrics", f"{facts['http']}/healthz  /readyz  /metrics"),
@@ -200,6 +227,11 @@ def _explain(facts: dict[str, Any]) -> None:
     for name, value in rows:
         typer.echo(f"  {TEXTS(name, lang())}: {value}")
     sender = f"you@{account['domain']}"
+    _heading("Send with curl, by SMTP:")
+    typer.echo(
+        f"  printf 'From: {sender}\\nTo: anything@accept.lab.test\\nSubject: Hi\\n\\nHello\\n' |"
+        f" curl smtp://{plain} --mail-from {sender} --mail-rcpt anything@accept.lab.test --upload-file -"
+    )
     _heading("Send with swaks:")
     typer.echo(
         f"  swaks --server {starttls[0]}:{starttls[1]} --tls --auth PLAIN --auth-user {account['username']}"
@@ -211,12 +243,15 @@ def _explain(facts: dict[str, Any]) -> None:
       client.starttls(context=ssl.create_default_context(cafile="{facts["ca"]}"))
       client.login("{account["username"]}", "{account["password"]}")
       client.sendmail("{sender}", ["anything@accept.lab.test"], "Subject: Hi\\r\\n\\r\\nHello\\r\\n")""")
-    _heading("Send with curl, with a callback:")
+    _heading("Send with curl, by HTTP, with a callback:")
     typer.echo(f"""  curl {facts["http"]}/email/3/send -H 'Authorization: App {account["api_key"]}' \\
     -F from={sender} -F to=anything@accept.lab.test -F subject=Hi -F text=Hello \\
     -F notifyUrl={facts["lab_http"]}/reports
   curl {facts["lab"]}/http""")
     _heading("See what arrived:")
+    spoken = "?lang=ja" if lang() == "ja" else ""
+    typer.echo(f"  {facts['lab']}/inbox")
+    typer.echo(f"  curl {shlex.quote(facts['lab'] + '/mail/last/text' + spoken)}")
     typer.echo(f"  curl {shlex.quote(facts['lab'] + '/mail?to=anything@accept.lab.test')}")
     _heading("Why was this not delivered?")
     typer.echo(f"  {facts['trace'].replace('{id}', 'QUEUE-ID')}")

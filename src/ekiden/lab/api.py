@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -11,10 +12,13 @@ import msgspec
 from ekiden.core.errors import EkidenError
 from ekiden.lab.behaviour import Behaviour, LabError
 from ekiden.lab.http import HttpRule, Request, Response
+from ekiden.lab.inbox import as_text, inbox_page, mail_page, reader_language
 from ekiden.lab.internet import Domain, domain_name
 
 if TYPE_CHECKING:
+    from ekiden.core.texts import Language
     from ekiden.lab.lab import Lab
+    from ekiden.lab.mailbox import Mail
 
 MAX_WAIT = 300.0  # seconds that a request may wait for mail or callbacks
 _Query = dict[str, str]
@@ -37,9 +41,10 @@ class Api:
             # First segment of the path: method: (function, parameters that its query may have).
             "": {"GET": (self._index, "")},
             "mail": {
-                "GET": (self._get_mail, "to from since after limit count wait"),
+                "GET": (self._get_mail, "to from since after limit count wait lang"),
                 "DELETE": (self._delete_mail, ""),
             },
+            "inbox": {"GET": (self._get_inbox, "to lang")},
             "sessions": {"GET": (self._get_sessions, "server limit"), "DELETE": (self._delete_sessions, "")},
             "dns": {"GET": (self._get_dns, ""), "PUT": (self._put_dns, ""), "DELETE": (self._delete_dns, "")},
             "queries": {"GET": (self._get_queries, "name")},
@@ -88,6 +93,10 @@ class Api:
         for name in query:
             if name not in known.split():
                 raise LabError(f"unknown parameter {name!r}; /{first} knows: {known or 'none'}")
+        fields = {name.lower(): value for name, value in request.headers}
+        if first == "" and "text/html" in fields.get("accept", ""):
+            return Response(302, b"", (("Location", "/inbox"),))  # a browser
+        query.setdefault("lang", reader_language(fields.get("accept-language", "")))
         return await function([unquote(part) for part in rest], query, request.body)
 
     async def _index(self, path: list[str], query: _Query, body: bytes) -> Any:
@@ -98,15 +107,16 @@ class Api:
         to = query.get("to")
         if path == ["count"]:
             return {"count": mailbox.count(to), "received": mailbox.received, "dropped": mailbox.dropped}
-        if len(path) == 1 and path[0].isdecimal():
-            found = [mail for mail in mailbox.find() if mail.id == int(path[0])]
-            if not found:
-                raise _HttpError(404, f"no message {path[0]} is kept")
-            return Response(200, found[0].data, (("Content-Type", "message/rfc822"),))
-        _no_more(path)
         wait = _number(query, "wait")
         if wait is not None:
             await mailbox.wait(to, int(_number(query, "count") or 1), min(wait, MAX_WAIT))
+        if path and (path[0].isdecimal() or path[0] == "last"):
+            mail = self._one_mail(path[0], to)
+            if path[1:] == ["text"]:
+                return await asyncio.to_thread(as_text, mail, _lang(query))
+            _no_more(path[1:])
+            return Response(200, mail.data, (("Content-Type", "message/rfc822"),))
+        _no_more(path)
         return mailbox.find(
             to,
             sender=query.get("from"),
@@ -114,6 +124,24 @@ class Api:
             after=_integer(query, "after"),
             limit=_integer(query, "limit"),
         )
+
+    def _one_mail(self, wanted: str, to: str | None = None) -> Mail:
+        """By its id, or the last one (for ``to``)."""
+        mailbox = self._lab.mailbox
+        if wanted == "last":
+            found = mailbox.find(to, limit=1)
+        else:
+            found = [mail for mail in mailbox.find() if str(mail.id) == wanted]
+        if not found:
+            raise _HttpError(404, f"no message {wanted} is kept" if wanted != "last" else "no message is kept yet")
+        return found[0]
+
+    async def _get_inbox(self, path: list[str], query: _Query, body: bytes) -> Any:
+        lang = _lang(query)
+        if path:
+            _no_more(path[1:])
+            return await asyncio.to_thread(mail_page, self._one_mail(path[0]), lang)
+        return await asyncio.to_thread(inbox_page, self._lab.mailbox.find(query.get("to")), lang)
 
     async def _delete_mail(self, path: list[str], query: _Query, body: bytes) -> Any:
         _no_more(path)
@@ -235,6 +263,12 @@ def _name_and_type(path: list[str]) -> tuple[str, str]:
     if len(path) != 2 or not all(path):
         raise _HttpError(404, "the path is /dns/NAME/TYPE")
     return path[0], path[1]
+
+
+def _lang(query: _Query) -> Language:
+    if query["lang"] not in ("en", "ja"):
+        raise LabError("lang must be en or ja")
+    return "ja" if query["lang"] == "ja" else "en"
 
 
 def _no_more(path: list[str]) -> None:

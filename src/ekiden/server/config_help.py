@@ -655,7 +655,7 @@ KEYS: dict[str, Help] = {
     ),
     "lab.enabled": Help(
         "Nothing outside loopback is ever contacted. For the lab and for tests.",
-        "ループバックの外には決して接続しません。実験環境とテスト用です。",
+        "ループバックの外には決して接続しません。ラボとテスト用です。",
     ),
     "log.level": Help("The least important level that is logged.", "記録する最低のレベル。"),
     "log.format": Help(

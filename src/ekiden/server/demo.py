@@ -20,7 +20,7 @@ import tempfile
 import time
 import urllib.request
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
@@ -46,7 +46,12 @@ if TYPE_CHECKING:
 
 DOMAIN = "demo.lab.test"
 HOSTNAME = "mail.demo.lab.test"
+ACCOUNT = "demo"
 Engine = Literal["sqlite", "postgresql"]
+PORTS: Final = {"plain": 2525, "starttls": 2587, "tls": 2465, "private": 2586, "http": 8080}
+"""The ports of the platform when they are free: the same each time, and to be written into other programs."""
+LAB_PORT: Final = 8025
+"""That of the lab's API and of its pages with what arrived."""
 _PREFIX = "ekiden-demo-"
 _DRAIN = 5.0
 _START_TIMEOUT = 60.0
@@ -80,12 +85,14 @@ class State(msgspec.Struct):
     tls: int = 0
     private: int = 0
     http: int = 0
+    plain: int = 0
 
 
 class Demo:
     """``start``, then ``watch`` until an exception ends it, then ``stop``.
 
     ``directory`` ``None``: a temporary one, removed at the end; else data are kept in it and resumed from it.
+    ``free_ports``: any that are free, not those of ``PORTS``, so that many may run beside each other.
     """
 
     def __init__(
@@ -94,8 +101,10 @@ class Demo:
         *,
         workers: int | None = None,
         store: Engine | None = None,
+        free_ports: bool = False,
         lang: Language = "en",
     ) -> None:
+        self._free_ports = free_ports
         self._temporary = directory is None
         self._given_store = store
         self._workers = workers
@@ -137,8 +146,7 @@ class Demo:
             self._postgres = EmbeddedPostgres(self.directory / "postgresql")
             self._postgres.start()
         self._start_lab()
-        if not self.state.http:
-            self.state.http = _free_port()
+        self._choose_ports()
         if not self.config.exists():
             names = ["localhost", HOSTNAME, "127.0.0.1", "::1"]
             write_files(self.directory, self._settings(), names, self._lang)
@@ -159,6 +167,7 @@ class Demo:
         smtp = {name: addresses[0] for name, addresses in self.platform["smtp"].items()}
         return {
             "smtp": {
+                "plain": smtp["plain"],
                 "starttls": smtp["submission"],
                 "tls": smtp["submissions"],
                 "private": smtp["private"],
@@ -261,6 +270,15 @@ class Demo:
                 listener("submission", state.starttls, "starttls"),
                 listener("submissions", state.tls, "tls"),
                 listener("private", state.private, "starttls", "private"),
+                # For programs without TLS and AUTH, from this machine only: what they send is the demo's.
+                {
+                    "name": "plain",
+                    "addresses": [f"127.0.0.1:{state.plain}"],
+                    "mode": "plain",
+                    "region": "demo",
+                    "trusted_networks": ["127.0.0.1/32"],
+                    "trusted_account": ACCOUNT,
+                },
             ],
             # So that publishing, breaking and repairing a record of the lab shows at once.
             "domains": {"check_every": "3s", "grace": "10s"},
@@ -276,10 +294,27 @@ class Demo:
     def _write_config(self) -> None:
         self.config.write_text(write_toml(self._settings(), self._lang), "utf-8")
 
+    def _choose_ports(self) -> None:
+        """Those of last time; else those that everybody knows, as far as they are free. 0: the system chooses."""
+        for name, port in PORTS.items():
+            if not getattr(self.state, name):
+                setattr(self.state, name, port if not self._free_ports and _is_free(port) else 0)
+        if not self.state.http:
+            self.state.http = _free_port()
+
     def _start_lab(self) -> None:
         command = [sys.executable, "-m", "ekiden.lab", "--json", "--watch-stdin"]
+        state = self.directory / "lab.json"
         if not self._temporary:
-            command += ["--state-file", str(self.directory / "lab.json")]
+            command += ["--state-file", str(state)]
+        if not self._free_ports and (self._temporary or not state.exists()) and _is_free(LAB_PORT):
+            try:
+                self._lab = self._spawn([*command, "--api-port", str(LAB_PORT)])
+                self.lab = self._first_line(self._lab, "lab")
+            except DemoError:
+                pass  # somebody was quicker
+            else:
+                return
         self._lab = self._spawn(command)
         self.lab = self._first_line(self._lab, "lab")
 
@@ -300,10 +335,9 @@ class Demo:
                 failures += 1
                 if failures == _MOST_FAILURES:
                     raise
-                if not again and self.state.starttls:
-                    # Somebody else has a port of last time.
-                    self.state = msgspec.structs.replace(self.state, starttls=0, tls=0, private=0)
                 if not again:
+                    # Somebody else has one of the ports, of last time or since it was found free.
+                    self.state = msgspec.structs.replace(self.state, starttls=0, tls=0, private=0, plain=0)
                     self.state.http = _free_port()
                     self._write_config()
                 time.sleep(0.5)
@@ -313,6 +347,7 @@ class Demo:
             starttls=ports["submission"],
             tls=ports["submissions"],
             private=ports["private"],
+            plain=ports["plain"],
         )
         self._save_state()
         self._write_config()
@@ -346,14 +381,14 @@ class Demo:
         password = generate_password()
         store = await open_store(config.store_url())
         try:
-            account = await create_account(store, "demo", clock.now(), region="demo")
+            account = await create_account(store, ACCOUNT, clock.now(), region="demo")
             await set_password(store, account.id, "demo", password, clock.now())
             key = await create_api_key(store, account.id, "demo", clock.now())
             iam = await create_api_key(store, account.id, "iam", clock.now(), scopes=(READ, MANAGE))
             project = await Projects(store, clock).create(account.id, "demo", region="demo")
             vault = open_vault(config)
             kept = await Endpoints(store, clock, vault).find(account.id, PULL, "")
-            await set_reporting(store, "demo", clock.now(), reports_endpoint=kept, suppress_bounces=True)
+            await set_reporting(store, ACCOUNT, clock.now(), reports_endpoint=kept, suppress_bounces=True)
             domains = make_domains(config, store, clock, vault)
             domain = await domains.add(account.id, DOMAIN)
             for record in await domains.records(domain):
@@ -431,6 +466,16 @@ def _free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do after one that has just ended
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def _remove_leftovers() -> None:

@@ -21,7 +21,7 @@ TEXTS = Texts(
         "{directory} has a demo on {store}": "{directory} のデモは {store} を使っています",
         "{what} did not start: {why}": "{what} が起動しませんでした: {why}",
         "the domain of the demo is not verified: {why}": "デモ用ドメインを検証できませんでした: {why}",
-        "the lab ended (see {log})": "実験環境が終了しました ({log} を見てください)",
+        "the lab ended (see {log})": "ラボが終了しました ({log} を見てください)",
         "the database ended, starting it again": "データベースが終了したので、もう一度起動します",
         "the platform ended, starting it again": "プラットフォームが終了したので、もう一度起動します",
         "workers end as soon as they start ({how}); the log says why": (
