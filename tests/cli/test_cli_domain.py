@@ -148,6 +148,40 @@ def test_a_questionnaire_and_its_answer(acme: Installation, monkeypatch: pytest.
     assert "approval: given by cli:" in acme.run("domain", "show", "shop.example").out
 
 
+def test_files_that_support_the_answers(acme: Installation, tmp_path: Any) -> None:
+    """And the rest of IBM's support case: a category, and who is to be kept informed."""
+    acme.run("domain", "add", "shop.example", "--account", "acme", "--approval")
+    answers, report, picture = tmp_path / "answers.json", tmp_path / "報告.pdf", tmp_path / "shop.png"
+    case = {"category": "Event Notifications / other", "watch_list": ["boss@shop.example", "law@shop.example"]}
+    answers.write_text(json.dumps({**ANSWERS, **case, "watch_list": "boss@shop.example, law@shop.example"}))
+    report.write_bytes(b"%PDF\x00\xff\r\n")
+    picture.write_bytes(b"\x89PNG")
+    given = ("domain", "answer", "shop.example", "--file", str(answers))
+    told = acme.json(*given, "--attach", str(report), "--attach", str(picture))
+    assert told["questionnaire"] == ANSWERS | case
+    files = [(item["number"], item["name"], item["media_type"], item["size"]) for item in told["attachments"]]
+    assert files == [(1, "報告.pdf", "application/pdf", 8), (2, "shop.png", "image/png", 4)]
+    shown = acme.run("domain", "show", "shop.example").out
+    for text in (case["category"], "boss@shop.example, law@shop.example", "1. 報告.pdf (application/pdf, 8)"):
+        assert str(text) in shown
+    out = tmp_path / "back"
+    acme.run("domain", "attachment", "shop.example", "1", "--output", str(out))
+    assert out.read_bytes() == report.read_bytes()
+    assert "has no attachment 3" in acme.run("domain", "attachment", "shop.example", "3", "-o", str(out)).err
+    # New answers leave them; new files take their place, if none is refused.
+    assert len(acme.json(*given)["attachments"]) == 2
+    picture.write_bytes(b"x" * 10_485_761)
+    assert "10485760 octets together" in acme.run(*given, "--attach", str(picture)).err
+    assert "there may be 10 files" in acme.run(*given, *(["--attach", str(report)] * 11)).err
+    assert "cannot be read" in acme.run(*given, "--attach", str(tmp_path / "none")).err
+    assert len(acme.json("domain", "show", "shop.example")["attachments"]) == 2
+    assert [item["name"] for item in acme.json(*given, "--attach", str(report))["attachments"]] == ["報告.pdf"]
+    # They go with their domain.
+    acme.run("domain", "remove", "shop.example")
+    acme.run("domain", "add", "shop.example", "--account", "acme")
+    assert acme.json("domain", "show", "shop.example")["attachments"] == []
+
+
 def test_tracking_and_return_path(acme: Installation) -> None:
     acme.run("domain", "add", "shop.example", "--account", "acme")
     assert "tracking: opens, clicks" in acme.run("domain", "show", "shop.example").out

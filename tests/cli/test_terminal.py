@@ -47,6 +47,7 @@ COLUMNS: tuple[tuple[Table, tuple[str, ...]], ...] = (
     (tables.credential, ("name",)),
     (tables.console_user, ("login",)),
     (tables.domain, ("approval_reason", "approved_by", "questionnaire", "tracking_host", "return_path")),
+    (tables.domain_evidence, ("name", "media_type")),
     (tables.domain_check, ("code", "asked", "expected", "answered")),
     (tables.network_zone, ("name", "description", "created_by", "updated_by")),
     (tables.access_rule, ("description", "created_by", "updated_by")),

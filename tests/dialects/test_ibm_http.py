@@ -22,6 +22,7 @@ from ekiden.access.smtp_texts import TEXTS as SMTP_TEXTS
 from ekiden.core.texts import Texts
 from ekiden.dialects.ibm.routes import OPERATIONS
 from ekiden.dialects.ibm.texts import TEXTS
+from ekiden.domains.evidence import File
 from ekiden.lab import Lab
 from ekiden.store.api import Store
 
@@ -277,13 +278,23 @@ async def test_the_questionnaire_and_the_records(cloud: Cloud) -> None:
     assert empty == {
         "domain": "x.example",
         "answers": {},
+        "attachments": [],
         "en_authorization": {"verification": "PENDING", "reason": ""},
     }
     is_envelope(await cloud.request("PUT", path, b'{"nature": "x"}', JSON, token=token), 400)
     kept = await cloud.request("PUT", path, json.dumps(ANSWERS).encode(), JSON, token=token)
     assert kept.status == 200, kept.body
     assert kept.json["answers"]["contacts"] == ["postmaster@example.com"]
+    # What the support case has besides (the seed): a category, a watch list, attachments.
+    case = {"category": "Event Notifications / other", "watch_list": ["boss@example.com", "law@example.com"]}
+    kept = await cloud.request("PUT", path, json.dumps(ANSWERS | case).encode(), JSON, token=token)
+    assert {name: kept.json["answers"][name] for name in case} == case
+    many = {"watch_list": [f"w{number}@example.com" for number in range(21)]}
+    is_envelope(await cloud.request("PUT", path, json.dumps(ANSWERS | many).encode(), JSON, token=token), 400)
     domain = await cloud.services.domains.get(cloud.account.id, "x.example")
+    await cloud.services.domains.answer(domain.id, ANSWERS, ADMIN, [File("報告.pdf", b"%PDF")])
+    told = (await cloud.request("GET", path, token=token)).json["attachments"]
+    assert told == [{"name": "報告.pdf", "media_type": "application/pdf", "size": 4}]
     await cloud.services.domains.refuse(domain.id, "too little is said", ADMIN)
     told = (await cloud.request("GET", path, token=token)).json["en_authorization"]
     assert told == {"verification": "FAILED", "reason": "too little is said"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
@@ -28,6 +28,7 @@ from ekiden.cli.domain_view import (
     check_json,
     domain_json,
     domain_table,
+    evidence_json,
     print_answers,
     print_checks,
     print_domain,
@@ -37,6 +38,7 @@ from ekiden.cli.domain_view import (
 )
 from ekiden.cli.tables import output
 from ekiden.core.texts import TranslatedError
+from ekiden.domains.evidence import MAX_SIZE, Evidence, File
 from ekiden.domains.model import Check, Domain, Kind, Record, Status
 from ekiden.domains.names import check_domain_name
 from ekiden.domains.queries import list_domains
@@ -91,21 +93,22 @@ async def _find(store: Store, name: str, account: str | None) -> tuple[Domain, s
     return found[0], accounts.get(found[0].account_id, "")
 
 
-Told = tuple[Domain, str, list[Record], list[Check]]
+Told = tuple[Domain, str, list[Record], list[Check], list[Evidence]]
 
 
 async def _tell(domains: Domains, domain: Domain, account: str, checks: int) -> Told:
     history = await domains.checks(domain.id, checks) if checks else []
-    return domain, account, await domains.records(domain), history
+    return domain, account, await domains.records(domain), history, await domains.attachments(domain)
 
 
 def _show(config: Config, told: Told, as_json: bool, done: str = "", *, answers: bool = False) -> None:
-    domain, account, records, checks = told
+    domain, account, records, checks, files = told
     if as_json:
         print_json(
             {
                 **domain_json(domain, account),
                 "questionnaire": domain.questionnaire,
+                "attachments": [evidence_json(file) for file in files],
                 "records": [record_json(record) for record in records],
                 "checks": [check_json(check) for check in checks],
             }
@@ -118,7 +121,7 @@ def _show(config: Config, told: Told, as_json: bool, done: str = "", *, answers:
     print_records(out, records)
     print_checks(out, checks)
     if answers:
-        print_answers(out, domain.questionnaire)
+        print_answers(out, domain.questionnaire, files)
 
 
 def _change(
@@ -362,13 +365,66 @@ def answer(
         ),
     ] = None,
     config: ConfigOption = None,
+    attach: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--attach",
+            help="A file that supports the answers; may be repeated. These take the place of all there were.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Answer the questionnaire that an administrator decides by."""
     answers = _read_answers(file) if file is not None else _ask_answers()
+    files = None if attach is None else _read_files(attach)
     done = "the answers for {name} are kept; an administrator decides: ekiden domain approve {name}"
     actor = local_actor()
-    _change(name, account, config, as_json, lambda domains, item: domains.answer(item.id, answers, actor), done)
+    _change(
+        name, account, config, as_json, lambda domains, item: domains.answer(item.id, answers, actor, files), done
+    )
+
+
+def _read_files(paths: Sequence[Path]) -> list[File]:
+    files = []
+    room = MAX_SIZE
+    for path in paths:
+        try:
+            with path.open("rb") as opened:
+                data = opened.read(room + 1)  # more than that is refused in any case
+        except OSError as error:
+            raise DomainCommandError("{path} cannot be read: {why}", path=path, why=error.strerror) from None
+        files.append(File(path.name, data))
+        room = max(0, room - len(data))
+    return files
+
+
+@app.command()
+def attachment(
+    name: NameArgument,
+    number: Annotated[int, typer.Argument(help="Its number, as `ekiden domain show` tells.", show_default=False)],
+    output_file: Annotated[
+        Path, typer.Option("--output", "-o", help="Where to write it.", show_default=False, dir_okay=False)
+    ],
+    account: AccountOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Write a file that supports the answers of a domain."""
+    loaded = load(config)
+
+    async def main() -> bytes:
+        async with opened_domains(loaded) as (store, domains):
+            domain, _ = await _find(store, name, account)
+            data = await domains.attachment(domain, number)
+        if data is None:
+            raise DomainCommandError("{name} has no attachment {number}", name=domain.name, number=number)
+        return data
+
+    data = run_async(main())
+    try:
+        output_file.write_bytes(data)
+    except OSError as error:
+        raise DomainCommandError("{path} cannot be written: {why}", path=output_file, why=error.strerror) from None
 
 
 def _read_answers(file: str) -> dict[str, Any]:
@@ -394,6 +450,8 @@ def _ask(question: Question) -> Any:
         return typer.confirm(text, err=True)
     if question.choices:
         text = say("{question} (one of {choices})", question=text, choices=", ".join(question.choices))
+    if question.optional:
+        return typer.prompt(text, err=True, default="", show_default=False)
     return typer.prompt(text, err=True)
 
 

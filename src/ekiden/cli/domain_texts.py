@@ -91,6 +91,9 @@ TEXTS = Texts(
             "{kind} というレコードはありません。あるのは {kinds} です"
         ),
         "{path} cannot be read: {why}": "{path} を読めません: {why}",
+        "Attachments (ekiden domain attachment):": "添付ファイル (ekiden domain attachment):",
+        "{name} has no attachment {number}": "{name} に添付ファイル {number} はありません",
+        "{path} cannot be written: {why}": "{path} に書き込めません: {why}",
         "the answers are not a JSON object: {why}": "回答が JSON オブジェクトではありません: {why}",
         "the answers are wanted: --file FILE, or a terminal to ask them at": (
             "回答が必要です。--file ファイル を指定するか、端末で実行してください"

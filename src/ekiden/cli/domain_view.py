@@ -13,6 +13,7 @@ from ekiden.cli.tables import iso, local_time, make_table
 from ekiden.cli.text_table import TextTable
 from ekiden.core.clock import SECOND
 from ekiden.domains.config import DomainsConfig
+from ekiden.domains.evidence import Evidence
 from ekiden.domains.model import Check, Domain, Kind, Record
 from ekiden.domains.questionnaire import QUESTIONS
 from ekiden.domains.reasons import short
@@ -217,8 +218,19 @@ def print_checks(out: Console, checks: Sequence[Check]) -> None:
     out.print(table)
 
 
-def print_answers(out: Console, answers: Mapping[str, Any]) -> None:
-    """The questionnaire with its answers, if there are any."""
+def evidence_json(file: Evidence) -> dict[str, Any]:
+    """For ``--json``."""
+    return {
+        "number": file.number,
+        "name": file.name,
+        "media_type": file.media_type,
+        "size": file.size,
+        "added_at": iso(file.added_at),
+    }
+
+
+def print_answers(out: Console, answers: Mapping[str, Any], files: Sequence[Evidence]) -> None:
+    """The questionnaire with its answers and the files that support them, if there are any."""
     if not answers:
         return
     out.print()
@@ -227,6 +239,10 @@ def print_answers(out: Console, answers: Mapping[str, Any]) -> None:
         if question.id in answers:
             out.print(f"{question.part}. {question.text(lang())}", soft_wrap=True)
             out.print(f"   {_answer(answers[question.id])}", soft_wrap=True)
+    if files:
+        out.print(say("Attachments (ekiden domain attachment):"))
+        for file in files:
+            out.print(f"   {file.number}. {file.name} ({file.media_type}, {file.size})", soft_wrap=True)
 
 
 def _answer(value: Any) -> str:

@@ -1,6 +1,8 @@
 """The questions that an administrator decides by, and what is an answer to them.
 
-The eight parts are those of the questionnaire of IBM Cloud Event Notifications, in words of our own.
+The eight parts are those of the questionnaire of IBM Cloud Event Notifications, in words of our own; what the
+support case around it has besides (a category, a watch list) need not be answered. Its attachments are
+``domains.evidence``.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ AnswerKind = Literal["choice", "url", "text", "yes_no", "addresses", "affirmatio
 MAX_TEXT: Final = 4_000
 MAX_URL: Final = 2_000
 MAX_CONTACTS: Final = 4
+MAX_WATCHERS: Final = 20
 
 
 class Question(NamedTuple):
@@ -26,8 +29,10 @@ class Question(NamedTuple):
     - ``url``: of a website, ``https://`` or ``http://``
     - ``text``: up to ``MAX_TEXT`` characters
     - ``yes_no``: true or false
-    - ``addresses``: one to ``MAX_CONTACTS`` e-mail addresses, a list or a text with commas
+    - ``addresses``: one to ``most`` e-mail addresses, a list or a text with commas
     - ``affirmation``: true; without it nothing is accepted
+
+    One that is ``optional`` may stay without an answer, and is not kept then.
     """
 
     id: str
@@ -36,6 +41,8 @@ class Question(NamedTuple):
     en: str
     ja: str
     choices: tuple[str, ...] = ()
+    most: int = MAX_CONTACTS
+    optional: bool = False
 
     def text(self, lang: Language) -> str:
         return self.ja if lang == "ja" else self.en
@@ -119,8 +126,25 @@ QUESTIONS: Final = (
         "If you send HTML, do you validate that it is well formed?",
         "HTML を送る場合、正しい形式であることを検証していますか。",
     ),
+    Question(
+        "category",
+        "9",
+        "text",
+        "What is this request about (topic, subtopic, subject)? It may stay empty.",
+        "この依頼の分類 (トピック、サブトピック、件名) を書いてください。空でもかまいません。",
+        optional=True,
+    ),
+    Question(
+        "watch_list",
+        "10",
+        "addresses",
+        "Who is to be kept informed of the request? Up to 20 e-mail addresses, or nobody.",
+        "この依頼について連絡を受ける人のメールアドレスを 20 件まで挙げてください。空でもかまいません。",
+        most=MAX_WATCHERS,
+        optional=True,
+    ),
 )
-"""In the order of the questionnaire. Each wants an answer."""
+"""In the order of the questionnaire. Each wants an answer, but those that are optional."""
 
 _BY_ID: Final = {question.id: question for question in QUESTIONS}
 
@@ -130,7 +154,11 @@ def validate(answers: Mapping[str, Any]) -> dict[str, Any]:
     for name in answers:
         if name not in _BY_ID:
             raise BadAnswer(str(name), "{question}: there is no such question")
-    return {question.id: _checked(question, answers.get(question.id)) for question in QUESTIONS}
+    return {
+        question.id: _checked(question, answers.get(question.id))
+        for question in QUESTIONS
+        if not (question.optional and answers.get(question.id) in (None, "", []))
+    }
 
 
 def _checked(question: Question, answer: Any) -> Any:
@@ -179,8 +207,8 @@ def _is_website(text: str) -> bool:
 
 def _addresses(question: Question, answer: Any) -> list[str]:
     texts = answer.split(",") if isinstance(answer, str) else answer
-    if not isinstance(texts, list | tuple) or not 1 <= len(texts) <= MAX_CONTACTS:
-        raise BadAnswer(question.id, "{question}: one to {most} e-mail addresses are wanted", most=MAX_CONTACTS)
+    if not isinstance(texts, list | tuple) or not 1 <= len(texts) <= question.most:
+        raise BadAnswer(question.id, "{question}: one to {most} e-mail addresses are wanted", most=question.most)
     found = []
     for text in texts:
         try:

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ekiden.access.audit import SYSTEM, Actor, changed
 from ekiden.core.clock import SECOND, Millis
 from ekiden.core.ids import MAX_NODE, IdFactory
-from ekiden.domains import queries
+from ekiden.domains import evidence, queries
 from ekiden.domains.errors import DomainInUse, DomainsError, DomainTaken
 from ekiden.domains.examine import Examination
 from ekiden.domains.keys import after_checks, decisive, make_keys
@@ -188,6 +188,7 @@ class Domains:
             await connection.execute(delete(dkim_key).where(dkim_key.c.domain_id == domain_id))
             of_domain = (domain_check.c.account_id == domain.account_id, domain_check.c.domain_id == domain_id)
             await connection.execute(delete(domain_check).where(*of_domain))
+            await evidence.replace(connection, domain, (), self._clock.now())
             await connection.execute(delete(table).where(table.c.id == domain_id))
             others = await forget_return_paths(connection, domain)
             data = {"return_path_of": others} if others else {}
@@ -395,20 +396,41 @@ class Domains:
 
     # --- approval -------------------------------------------------------------------------------------------
 
-    async def answer(self, domain_id: int, answers: Mapping[str, Any], actor: Actor = SYSTEM) -> Domain:
+    async def answer(
+        self,
+        domain_id: int,
+        answers: Mapping[str, Any],
+        actor: Actor = SYSTEM,
+        files: Sequence[evidence.File] | None = None,
+    ) -> Domain:
         """Keep the answers to the questionnaire; one that was refused waits for a decision again.
 
-        Raises ``BadAnswer``, ``NoSuchDomain``.
+        ``files`` support them, in the place of all there were; ``None``: those stay. Raises ``BadAnswer``,
+        ``NoSuchDomain``.
         """
         kept = validate(answers)
+        evidence.check_files(files or ())
         async with self._store.write() as connection:
             domain = await queries.find_domain(connection, domain_id, lock=True)
             values: dict[str, Any] = {"questionnaire": msgspec.json.encode(kept).decode()}
             if domain.approval == "refused":
                 values |= {"approval": "pending", "approval_reason": ""}
             await connection.execute(update(table).where(table.c.id == domain_id).values(values))
-            await changed(connection, domain.account_id, self._clock.now(), actor, "domain.answer", domain.name)
+            now = self._clock.now()
+            if files is not None:
+                await evidence.replace(connection, domain, files, now)
+            await changed(connection, domain.account_id, now, actor, "domain.answer", domain.name)
             return await self._apply(connection, domain_id, actor, _Looked())
+
+    async def attachments(self, domain: Domain) -> list[evidence.Evidence]:
+        """The files that support its answers."""
+        async with self._store.read() as connection:
+            return await evidence.find(connection, domain)
+
+    async def attachment(self, domain: Domain, number: int) -> bytes | None:
+        """The octets of one of them; ``None``: there is none of that number."""
+        async with self._store.read() as connection:
+            return await evidence.read(connection, domain, number)
 
     async def approve(self, domain_id: int, actor: Actor) -> Domain:
         """An administrator agrees. Raises ``NoSuchDomain``."""

@@ -48,6 +48,11 @@ TEXTS = Texts(
         ),
         "{question}: {value} is not an e-mail address": "{question}: {value} はメールアドレスではありません",
         "{question}: this has to be affirmed": "{question}: 同意が必要です",
+        "{question}: there may be {most} files": "{question}: ファイルは {most} 個までです",
+        "{question}: the files may have {most} octets together": (
+            "{question}: ファイルの合計は {most} オクテットまでです"
+        ),
+        "{question}: {value} is not the name of a file": "{question}: {value} はファイル名ではありません",
         "a refusal needs a reason": "拒否には理由が必要です",
     }
 )

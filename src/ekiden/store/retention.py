@@ -87,6 +87,7 @@ PLAN: Final[dict[str, Rule]] = {
     "credential": Rule("", "until an operator removes it; a revoked one shows who could log in when"),
     "console_user": Rule("", "until an operator removes it; a revoked one shows who could log in when"),
     "domain": Rule("", "until its account removes it"),
+    "domain_evidence": Rule("", "with its domain, or until others take its place"),
     "dkim_key": Rule("", "with its domain; a retired one goes when nothing that it signed can be in the queue"),
     "smtp_configuration": Rule("", "until its account removes it"),
     "smtp_user": Rule("", "until its account removes it"),

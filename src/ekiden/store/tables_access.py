@@ -162,6 +162,20 @@ domain_check = Table(
     sqlite_with_rowid=False,
 )
 
+domain_evidence = Table(
+    "domain_evidence",
+    metadata,
+    Column("account_id", BigInteger, nullable=False),
+    Column("domain_id", BigInteger, nullable=False),
+    Column("number", Integer, nullable=False, comment="from 1, in their order"),
+    Column("name", Text, nullable=False),
+    Column("media_type", Text, nullable=False),
+    Column("size", Integer, nullable=False, comment="octets"),
+    Column("added_at", BigInteger, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("account_id", "domain_id", "number"),
+)
+
 smtp_configuration = Table(
     "smtp_configuration",
     metadata,

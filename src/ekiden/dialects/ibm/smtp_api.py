@@ -228,7 +228,7 @@ async def get_records(call: Call) -> Response[Any]:
 async def get_questionnaire(call: Call) -> Response[Any]:
     """The answers that an administrator decides by, and the decision. An addition of ours."""
     configuration = await _configuration(call)
-    return _questionnaire(call, await call.services.domains.by_id(configuration.domain_id))
+    return await _questionnaire(call, await call.services.domains.by_id(configuration.domain_id))
 
 
 async def put_questionnaire(call: Call) -> Response[Any]:
@@ -236,13 +236,15 @@ async def put_questionnaire(call: Call) -> Response[Any]:
     body = await call.json(dict[str, Any])
     configuration = await _configuration(call)
     domain = await call.services.domains.answer(configuration.domain_id, body, call.caller.actor)
-    return _questionnaire(call, domain)
+    return await _questionnaire(call, domain)
 
 
-def _questionnaire(call: Call, domain: Domain) -> Response[Any]:
+async def _questionnaire(call: Call, domain: Domain) -> Response[Any]:
+    files = await call.services.domains.attachments(domain)
     shape: Mapping[str, Any] = {
         "domain": domain.name,
         "answers": dict(domain.questionnaire),
+        "attachments": [{"name": item.name, "media_type": item.media_type, "size": item.size} for item in files],
         "en_authorization": {
             "verification": models.verification(domain, "en_authorization"),
             "reason": domain.approval_reason,
