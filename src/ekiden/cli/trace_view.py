@@ -48,7 +48,7 @@ _TEXTS = Texts(
         "reply": "応答",
         "accepted and stored": "受け付けて保存しました",
         "attempt {number}: {state}, after {span}": "試行 {number}：{state}（所要 {span}）",
-        "attempt {number}: begun {span} ago, not reported yet": "試行 {number}：{span} 前に開始、結果は未報告",
+        "attempt {number}: begun {span} ago, not reported yet": "試行 {number}：{span}前に開始、結果は未報告",
         "attempt {number}: its worker ended before it reported; what became of it is not known": (
             "試行 {number}：ワーカーが報告前に終了しました。結果は分かっていません"
         ),

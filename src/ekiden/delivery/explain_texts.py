@@ -106,8 +106,10 @@ STATE_ADVICE: dict[State, Text] = {
         "この状態が続く場合は、ワーカーが動いていないか、空きがありません。`ekiden doctor` で確認してください。",
     ),
     State.SENDING: Text(
-        "If it stays here, its worker has died; the delivery becomes due again when the worker's lease ends.",
-        "この状態が続く場合はワーカーが停止しています。リースの期限が切れると自動的に再試行されます。",
+        "If it stays here, the other server takes its time, or the worker has died: then the delivery becomes due "
+        "again when the worker's lease ends.",
+        "この状態が続く場合は、相手サーバーの応答が遅いか、ワーカーが停止しています。"
+        "ワーカーが停止した場合は、リースの期限が切れると自動的に再試行されます。",
     ),
     State.DELIVERED: Text(
         "If the recipient does not see it: look in the spam folder, or give the server's reply to its operator.",
