@@ -25,6 +25,7 @@ from ekiden.store.api import Store, StoreError
 from ekiden.store.embedded import EmbeddedPostgres
 from ekiden.store.open import head_revision, open_store, upgrade
 from ekiden.store.tables import metadata
+from structured_logs import logs_as_records
 
 TEMPLATE = "ekiden_template"
 # The same examples at each run: what is right must not fail by chance. Others are looked for with
@@ -48,6 +49,7 @@ def _embedded(directory: str | None = None) -> EmbeddedPostgres:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    logs_as_records()
     if not hasattr(config, "workerinput"):
         server = config.stash[_HELD] = _embedded()
         server.hold()

@@ -160,30 +160,31 @@ async def test_an_account_that_owns_many_domains_may_name_them_all(world: World)
 async def test_what_a_rule_in_report_mode_would_have_refused_is_logged(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("INFO", "ekiden.access.gate")
+    caplog.set_level("INFO", "ekiden")
     rule = await world.rule("192.0.2.0/24", "report", api_types=(CONTROL_PLANE,))
     world = await renewed(world)
     assert (await world.over_http(INSIDE)).allowed
     assert caplog.messages == []
     assert (await world.over_http(OUTSIDE)).allowed
-    would = f"rule {rule} of account {world.account.id} would refuse {OUTSIDE} at public: address"
+    facts = f"account={world.account.id} client={OUTSIDE} endpoint=public why=address"
+    would = f"a rule would refuse rule={rule} {facts}"
     assert caplog.messages == [would]
     # Beside a rule that does refuse, both are told.
     enforced = await world.rule("203.0.113.0/24", api_types=(CONTROL_PLANE,))
     world = await renewed(world)
     assert not (await world.over_http(OUTSIDE)).allowed
-    refuses = f"rule {enforced} of account {world.account.id} refuses {OUTSIDE} at public: address"
+    refuses = f"a rule refuses rule={enforced} {facts}"
     assert caplog.messages[1:] == [would, refuses]
 
 
 async def test_a_report_over_smtp_is_logged_once(world: World, caplog: pytest.LogCaptureFixture) -> None:
     """A rule without operations may report and holds for SMTP, too; the answer is remembered."""
-    caplog.set_level("INFO", "ekiden.access.gate")
+    caplog.set_level("INFO", "ekiden")
     await world.rule("0.0.0.0/0")
     report = await world.rule("192.0.2.0/24", "report")
     world = await renewed(world)
     for _ in range(3):
         assert await world.gate.enter(world.user, OUTSIDE, "public") is None
     assert caplog.messages == [
-        f"rule {report} of account {world.account.id} would refuse {OUTSIDE} at public: address"
+        f"a rule would refuse rule={report} account={world.account.id} client={OUTSIDE} endpoint=public why=address"
     ]

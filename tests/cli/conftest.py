@@ -10,6 +10,7 @@ import structlog
 from installation import Installation, write_config
 
 from ekiden.net.clock import SystemClock
+from structured_logs import logs_as_records
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +24,7 @@ def _no_log() -> Iterator[None]:
     """What tests do in this process by themselves is logged among what the commands print."""
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
     yield
-    structlog.reset_defaults()
+    logs_as_records()
 
 
 @pytest.fixture

@@ -48,6 +48,7 @@ from ekiden.access.failures import Failures
 from ekiden.access.principal import Principal, Refusal, stands
 from ekiden.access.turns import Busy, Turns
 from ekiden.access.unavailable import looking_up
+from ekiden.limits.journal import LOCKED, LOGIN
 from ekiden.limits.repeated_log import RepeatedLog
 from ekiden.net.listen import Networks
 from ekiden.store.api import StoreError
@@ -162,12 +163,9 @@ class Authenticator:
         if why is Refusal.UNAVAILABLE:
             return
         login = shown_login(username)
-        if why is Refusal.TOO_MANY:
-            key = (self._failures.key(client_ip), username)
-            self.log.warning("logins are refused after many failures", key=key, login=login, client=client_ip)
-        else:
-            key = (self._failures.key(client_ip), username)
-            self.log.info("login refused", key=key, why=why.value, login=login, client=client_ip)
+        kind = LOCKED if why is Refusal.TOO_MANY else LOGIN
+        key = (self._failures.key(client_ip), username)
+        self.log.tell(kind, key=key, client=client_ip, why=why.value, login=login)
 
     async def turn_away(self, username: str, password: str, client_ip: str) -> None:
         """For a login that is right and yet refused as a wrong one (network rules): let it look like one.

@@ -7,11 +7,11 @@ account a client belongs to shows at AUTH only; the exact check is made there (`
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+import structlog
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ekiden.core.clock import Clock, Millis
     from ekiden.store.api import Store
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 _READ_AGAIN: Final = 60.0
 """Seconds: deprecated lists end by themselves."""
@@ -88,7 +88,7 @@ class Doorstep:
                     self._read_at = began
             self._checked_at = began
         except (StoreError, SQLAlchemyError, OSError) as error:
-            log.warning("network rules cannot be read: %s", type(error).__name__)
+            log.warning("network rules cannot be read", error=type(error).__name__)
         finally:
             self._task = None
 

@@ -7,9 +7,10 @@ that something has to be read first: then the coroutine of the same question has
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+
+import structlog
 
 from ekiden.access.api_types import SMTP
 from ekiden.access.grants import (
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from ekiden.core.clock import Clock, Millis
     from ekiden.store.api import Store
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 _MAX_ROUNDS = 1_000
 _MAX_DECISIONS = 20_000
@@ -190,7 +191,7 @@ class Gate:
         _report(decision, account, address, endpoint)
         if not decision.allowed:
             rule, why = decision.rule or "none", decision.why.value
-            log.info("rule %s of account %d refuses %s at %s: %s", rule, account.id, address, endpoint, why)
+            log.info("a rule refuses", rule=rule, account=account.id, client=address, endpoint=endpoint, why=why)
         return decision
 
     async def _settle(self, question: Callable[[], _Answer]) -> _Answer:
@@ -335,7 +336,9 @@ class Gate:
 def _report(decision: Decision, account: AccountFacts, address: str, endpoint: str) -> None:
     """Log what rules in report mode would have refused."""
     for rule, why in decision.reports:
-        log.info("rule %s of account %d would refuse %s at %s: %s", rule, account.id, address, endpoint, why.value)
+        log.info(
+            "a rule would refuse", rule=rule, account=account.id, client=address, endpoint=endpoint, why=why.value
+        )
 
 
 _NETWORK_REPLY = Reply.of(554, "5.7.1", "Access from your network is not allowed by any rule")

@@ -13,12 +13,12 @@ nothing waits for somebody to release it.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import structlog
 from sqlalchemy import and_, bindparam, insert, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ekiden.core.clock import Clock
     from ekiden.store.api import Store
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 HORIZON: Millis = 3 * DAY
 """How far a message may be delayed: it must be delivered, with retries, before it expires."""
@@ -154,7 +154,7 @@ class Quotas:
             async with self._store.write() as connection:
                 await _add(connection, returned)
         except (StoreError, SQLAlchemyError, OSError) as error:
-            log.warning("what is left of quotas is not given back: %s", type(error).__name__)
+            log.warning("what is left of quotas is not given back", error=type(error).__name__)
 
     async def _serve(self, account_id: int) -> None:
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,8 +18,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ekiden.core.clock import MINUTE
 from ekiden.core.ids import IdFactory, format_id
+from ekiden.limits.journal import REFUSED
 from ekiden.limits.repeated_log import RepeatedLog
-from ekiden.smtp.reply import Reply
+from ekiden.smtp.reply import KeptReply, Reply
 from ekiden.store.api import StoreError
 from ekiden.store.set_aside import readable
 from ekiden.store.tables import refusal as table
@@ -105,17 +106,37 @@ class Refusals:
                 self._waiting.append(row)
                 if self._task is None:
                     self._task = asyncio.create_task(self._write_soon())
-        self.log.info(
-            "refused",
-            key=(stage, reason, account_id, client),
-            id=format_id(number),
-            stage=stage,
-            reason=reason,
-            account=account_id,
+        self.tell(
+            stage,
+            reason,
+            reply,
             client=client,
+            account_id=account_id,
+            id=format_id(number),
+            sender=sender,
             facts=data,
         )
-        return replace(reply, lines=(*reply.lines[:-1], f"{reply.lines[-1]} [{format_id(number)}]"))
+        lines = (*reply.lines[:-1], f"{reply.lines[-1]} [{format_id(number)}]")
+        return KeptReply(reply.code, reply.enhanced, lines, reply.local)
+
+    def tell(
+        self, stage: str, reason: str, reply: Reply, *, client: str, account_id: int = 0, **facts: str | int
+    ) -> None:
+        """Log a refusal (``docs/logging.md``), unless ``note`` has."""
+        if not REFUSED.level or isinstance(reply, KeptReply):
+            return
+        self.log.tell(
+            REFUSED,
+            key=(stage, reason, reply.code, account_id, client),
+            client=client,
+            stage=stage,
+            reason=reason,
+            code=reply.code,
+            enhanced=reply.enhanced,
+            account=account_id,
+            text=reply.text,
+            **facts,
+        )
 
     async def close(self) -> None:
         """Write what is not written yet."""

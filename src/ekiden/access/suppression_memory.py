@@ -9,10 +9,10 @@ stays, and costs a query that finds nothing; once many did, the account is read 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Final
 
+import structlog
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ekiden.core.clock import Clock
     from ekiden.store.api import Store
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 MAX_AGE: Final = 1.0
 """Seconds after which a row of another worker is known here at the latest."""
@@ -173,7 +173,7 @@ class SuppressionMemory:
                     return
                 last = rows[-1][0]
         except (StoreError, SQLAlchemyError, OSError) as error:
-            log.warning("suppressions of account %d cannot be read: %s", account_id, type(error).__name__)
+            log.warning("suppressions cannot be read", account=account_id, error=type(error).__name__)
             if self._accounts.get(account_id) is known:
                 del self._accounts[account_id]  # whoever asks next tries again
 

@@ -100,10 +100,10 @@ def load(config: Path | None) -> Config:
     import structlog
 
     from ekiden.server.config_load import load_config
+    from ekiden.server.logging import configure_for_commands
 
     if not structlog.is_configured():
-        # What a service logs on the way is not what the command prints.
-        structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
+        configure_for_commands()  # what a service logs on the way is not what the command prints
     return load_config(config)
 
 

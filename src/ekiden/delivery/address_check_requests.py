@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 import uuid
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+import structlog
 from sqlalchemy import ColumnElement, Row, bindparam, insert, or_, select, text, tuple_, update
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ekiden.delivery.address_check import AddressChecks
     from ekiden.store.api import Store
 
-log = logging.getLogger("ekiden.delivery")
+log = structlog.get_logger()
 
 MAX_REQUEST: Final = 200
 """Characters of a request's id; this and the next two are of the contract (Infobip §4.2)."""
@@ -203,7 +203,7 @@ class AddressCheckRequests:
             raise
         except Exception as error:
             # Whatever it is: one address must not keep the others from being checked.
-            log.exception("an address of account %d cannot be checked: %s", account_id, error)
+            log.exception("an address cannot be checked", account=account_id, why=str(error))
             return AddressCheck(address, True, "unknown", "unknown", "unexpected_failure")
 
     async def _finish(self, claimed: Sequence[Row[Any]], found: Sequence[AddressCheck]) -> None:

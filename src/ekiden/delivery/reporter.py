@@ -16,10 +16,11 @@ import structlog
 
 from ekiden.core.clock import Clock
 from ekiden.core.ids import format_id
-from ekiden.core.states import State
+from ekiden.core.states import Cause, State
 from ekiden.delivery.letters import Letter
 from ekiden.delivery.metrics import DeliveryMetrics
 from ekiden.delivery.notification import Notifier
+from ekiden.limits.journal import ACCEPTED, DELIVERED, FAILED, Kind, moment
 from ekiden.store.api import Store, StoreError, StoreUnavailable
 from ekiden.store.records import NewMessage, Outcome, Release
 from ekiden.store.set_aside import noted
@@ -28,6 +29,8 @@ _MOST_UNREPORTED = 2_000
 _MOST_AT_ONCE = 1_000
 UNWRITABLE = "unwritable"
 """How the reason of a delivery begins whose outcome the store did not take as it was."""
+_MAX_REASON = 300
+"""Characters of a reason in the log; the trace has all of it."""
 _log = structlog.get_logger("ekiden.delivery")
 
 
@@ -180,8 +183,15 @@ class Reporter:
                         message_id=format_id(outcome.delivery.message.id),
                         recipient=outcome.delivery.number,
                     )
-                elif self._bounced is not None and outcome.state is State.BOUNCED:
+                    continue
+                kind = DELIVERED if outcome.state is State.DELIVERED else FAILED
+                if kind.tells(outcome.delivery.message.id):
+                    _tell(kind, outcome)
+                if self._bounced is not None and outcome.state is State.BOUNCED:
                     self._bounced(outcome)
+            for message in messages:
+                if ACCEPTED.tells(message.message.id):
+                    _tell_report(message)
 
         return await self._persist(finish, len(outcomes))
 
@@ -206,3 +216,47 @@ class Reporter:
             await asyncio.sleep(wait)
             wait = min(wait * 2, 5.0)
         return True
+
+
+def _tell(kind: Kind, outcome: Outcome) -> None:
+    """The line of an attempt that ended (``docs/logging.md``)."""
+    delivery, attempt = outcome.delivery, outcome.attempt
+    message = delivery.message
+    facts: dict[str, object] = {
+        "id": format_id(message.id),
+        "number": delivery.number,
+        "account": message.account_id,
+        "state": outcome.state.name.lower(),
+        "code": outcome.code,
+        "enhanced": outcome.enhanced,
+        "attempt": delivery.attempts,
+        "seconds": (attempt.finished_at - attempt.started_at) / 1000,
+        "age": (attempt.finished_at - message.accepted_at) / 1000,
+    }
+    if outcome.cause is not Cause.NONE:
+        facts["cause"] = outcome.cause.name.lower()
+    if outcome.state is State.DEFERRED:
+        facts["due"] = moment(outcome.due_at)
+    if attempt.address:
+        facts["address"] = attempt.address
+        facts["host"] = attempt.host
+        facts["tls"] = attempt.tls
+    facts["recipient"] = delivery.recipient
+    facts["reason"] = outcome.reason if len(outcome.reason) <= _MAX_REASON else outcome.reason[:_MAX_REASON] + "…"
+    kind.write(**facts)
+
+
+def _tell_report(new: NewMessage) -> None:
+    """The line of a notification, which nobody submitted."""
+    message = new.message
+    ACCEPTED.write(
+        id=format_id(message.id),
+        client="",
+        via="DSN",
+        account=message.account_id,
+        credential=message.credential_id,
+        recipients=len(new.deliveries),
+        size=message.size,
+        sender=message.sender,
+        header_id=message.header_id,
+    )

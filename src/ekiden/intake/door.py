@@ -29,6 +29,7 @@ from ekiden.intake.errors import (
 from ekiden.intake.policy import Policy
 from ekiden.intake.received import received_field
 from ekiden.intake.signer import Signer
+from ekiden.limits.journal import ACCEPTED, moment, request_id
 from ekiden.mime.header import format_date, make_message_id
 from ekiden.mime.scan import Header, measure, scan
 from ekiden.store.api import StoreError
@@ -148,6 +149,8 @@ class Door:
         finally:
             self.waiting -= 1
         self._offer(message)
+        if ACCEPTED.tells(message.message.id):
+            _tell(message, submission)
         return _receipt(message)
 
     async def submit_all(self, submissions: Sequence[Submission]) -> list[Receipt]:
@@ -173,8 +176,10 @@ class Door:
             raise TemporarilyUnavailable from error
         finally:
             self.waiting -= 1
-        for message in messages:
+        for message, submission in zip(messages, submissions, strict=True):
             self._offer(message)
+            if ACCEPTED.tells(message.message.id):
+                _tell(message, submission)
         return [_receipt(message) for message in messages]
 
     async def _admit_all(self, account: AccountFacts, submissions: Sequence[Submission]) -> list[NewMessage]:
@@ -327,6 +332,29 @@ class Door:
             added += f"Message-ID: {header_id}\r\n"
             received_only = False
         return _NewFields(added.encode(), header_id, received_only)
+
+
+def _tell(new: NewMessage, submission: Submission) -> None:
+    """The line of a message that was accepted (``docs/logging.md``)."""
+    message, origin = new.message, submission.origin
+    facts: dict[str, object] = {
+        "id": format_id(message.id),
+        "client": origin.client,
+        "via": origin.via,
+        "account": message.account_id,
+        "credential": message.credential_id,
+        "recipients": len(new.deliveries),
+        "size": message.size,
+    }
+    if dropped := sum(delivery.state is State.DROPPED for delivery in new.deliveries):
+        facts["suppressed"] = dropped
+    if new.deliveries[0].state is State.SCHEDULED:
+        facts["due"] = moment(new.deliveries[0].due_at)
+    if request := request_id():
+        facts["request_id"] = request
+    facts["sender"] = message.sender
+    facts["header_id"] = message.header_id
+    ACCEPTED.write(**facts)
 
 
 def _due(new: NewMessage) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
 from ekiden.access.gate import SUSPENDED
@@ -12,6 +13,8 @@ from ekiden.mime.scan import HeaderBounds
 from ekiden.smtp.replies import too_large
 from ekiden.smtp.reply import Reply
 
+_CAPITALS = re.compile(r"(?<!^)(?=[A-Z])")
+
 
 class IntakeError(EkidenError):
     """The submission was not taken; nothing of it was kept."""
@@ -21,6 +24,11 @@ class IntakeError(EkidenError):
     def __init__(self, reply: Reply | None = None) -> None:
         self.reply = reply or self.default
         super().__init__(self.reply.text)
+
+    @property
+    def word(self) -> str:
+        """What it is called in the log: ``message_too_large``."""
+        return _CAPITALS.sub("_", type(self).__name__).lower()
 
 
 class AccountSuspended(IntakeError):

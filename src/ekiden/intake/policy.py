@@ -5,10 +5,10 @@ Everything is asked of what this worker remembers; the store is read only for wh
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from ekiden.access.gate import Allowed, Gate, Refused
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from ekiden.sender_auth.dkim_sign import SigningKey
 
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 _AT_ONCE = 32_768
 """Octets of a content that is looked through for attachments at once; a larger one in a thread."""
@@ -99,7 +99,7 @@ class Policy:
             raise TemporarilyUnavailable from error
         except VaultError as error:
             # Unsigned it must not go; with the right key the sender's next try will do.
-            log.error("messages of account %d cannot be signed: %s", account.id, error)
+            log.error("messages cannot be signed", account=account.id, why=str(error))
             raise TemporarilyUnavailable from error
 
     def give_back(self, account: AccountFacts, recipients: int, at: Millis) -> None:

@@ -7,7 +7,6 @@ say nothing.
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -16,11 +15,12 @@ from typing import Annotated, Literal, cast
 
 import httptools
 import msgspec
+import structlog
 
 from ekiden.lab.addresses import reset_on_close, tcp_socket
 from ekiden.lab.behaviour import LabError
 
-_log = logging.getLogger(__name__)
+_log = structlog.get_logger()
 
 MAX_BODY = 64 << 20  # octets of one request
 MAX_HEADERS = 1 << 16  # octets of all header fields of one request
@@ -179,7 +179,7 @@ class _Connection(asyncio.Protocol):
             try:
                 response = await self._server.handler(request)
             except Exception as error:
-                _log.exception("a request of the lab failed: %s %s", request.method, request.target)
+                _log.exception("a request of the lab failed", method=request.method, target=request.target)
                 response = Response(500, f'{{"error": "{type(error).__name__}"}}\n'.encode())
             transport = self._transport
             if transport is None or transport.is_closing():

@@ -8,12 +8,13 @@ the recipients says, keeps content byte for byte, and notes every breach of the 
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple, NoReturn
+
+import structlog
 
 from ekiden.lab.behaviour import RECIPIENT_STAGES, Answer, Behaviour, Rule, Stage, draw, local_part_rules
 from ekiden.lab.certificates import Certificates
@@ -28,7 +29,7 @@ from ekiden.lab.witness import (
     unstuffed,
 )
 
-_log = logging.getLogger(__name__)
+_log = structlog.get_logger()
 
 LAB_FAILED = "the lab itself failed"
 MAX_DIALOGUE = 400  # lines kept of one session

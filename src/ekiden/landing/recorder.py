@@ -8,9 +8,10 @@ not answered until it is written.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+
+import structlog
 
 from ekiden.access.unavailable import UNAVAILABLE
 from ekiden.core.clock import MINUTE, Millis
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from ekiden.core.clock import Clock
     from ekiden.core.notices import Route
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 MOST: Final = 30
 """Events of one recipient of one message that a worker writes in a minute; what is beyond is not recorded.
@@ -131,7 +132,7 @@ class Recorder:
     async def _note(self, token: AnyToken, kind: EventType, data: dict[str, Any]) -> None:
         routes = await self._noting.routes(token.account_id, token.message_id)
         if routes is None:
-            log.info("%s of message %s, which is gone", kind.name, format_id(token.message_id))
+            log.info("an event of a message that is gone", kind=kind.name, id=format_id(token.message_id))
             return
         event = Event(token.account_id, token.message_id, token.number, kind, self._clock.now(), data)
         await self._noting.note(event, routes)
@@ -147,7 +148,7 @@ async def _logged(work: Coroutine[Any, Any, None]) -> None:
     try:
         await work
     except UNAVAILABLE as error:
-        log.warning("an open or a click is not recorded: %s", type(error).__name__)
+        log.warning("an open or a click is not recorded", error=type(error).__name__)
 
 
 def _data(visit: Visit, judged: Judgement) -> dict[str, Any]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from base64 import b64decode
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlsplit, urlunsplit
 
+import structlog
 from litestar import MediaType, Request, Response, Router, post, route
 from litestar.exceptions import (
     ClientException,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ekiden.access.tracking_tokens import TrackingTokens
     from ekiden.content.landing_pages import LandingPages
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -145,7 +145,7 @@ def handle_error(request: AnyRequest, error: Exception) -> Response[str]:
     if isinstance(error, ServiceUnavailableException):
         status = 503
     elif isinstance(error, UNAVAILABLE):
-        log.warning("a link cannot be answered: %s", type(error).__name__)
+        log.warning("a link cannot be answered", error=type(error).__name__)
         status = 503
     elif isinstance(error, HTTPException) and error.status_code < 500:
         status = error.status_code

@@ -3,6 +3,9 @@
 Whoever knocks at a door ten thousand times a minute must fill neither the disk nor the eyes of the operator. The
 first line of a kind is written at once; what repeats it is counted, and told as ``repeated=n`` once an interval.
 The first lines of other keys (other addresses, other accounts) are written, too, up to a bound that all keys share.
+
+Of the kinds that are promised (``limits.journal``) more is written, ``SAME`` of a key and ``log.burst`` of all: a
+program that counts failures of an address (fail2ban) has to see them.
 """
 
 from __future__ import annotations
@@ -11,15 +14,26 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from functools import partial
 from typing import Any, Final
 
 import structlog
+
+from ekiden.limits.journal import Kind
 
 EVERY: Final = 10.0
 """Seconds between two lines that say the same."""
 LINES: Final = 20
 """Lines of one kind in that time, whatever their keys."""
+SAME: Final = 10
+"""Lines of one kind that is promised and of one key in that time."""
 _MAX_KEYS: Final = 2_000
+_burst = [200]
+
+
+def set_burst(lines: int) -> None:
+    """Lines in ``EVERY`` of one kind that is promised, whatever their keys; for what begins to log from now on."""
+    _burst[0] = lines
 
 
 class Repeats:
@@ -65,7 +79,9 @@ class RepeatedLog:
         self._every = every
         self._same = Repeats(every)
         self._all = Repeats(every, lines)
-        self._untold: dict[str, list[Any]] = {}  # by event: method, how many, what the last one said
+        self._same_told = Repeats(every, SAME)
+        self._all_told = Repeats(every, _burst[0])
+        self._untold: dict[str, list[Any]] = {}  # by event: who writes it, how many, what the last one said
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -81,14 +97,28 @@ class RepeatedLog:
         """As ``info``."""
         self._write("error", event, key, facts)
 
+    def tell(self, kind: Kind, *, key: Hashable = (), **facts: Any) -> None:
+        """A line that is promised, of a kind that strangers can cause."""
+        if not kind.level:
+            return
+        now = self._clock()
+        if self._same_told.admit((kind, key), now) is not None and self._all_told.admit(kind, now) is not None:
+            kind.write(**facts)
+        else:
+            self._count(kind.event, kind.write, facts)
+
     def _write(self, method: str, event: str, key: Hashable, facts: dict[str, Any]) -> None:
         now = self._clock()
         if self._same.admit((event, key), now) is not None and self._all.admit(event, now) is not None:
             getattr(self._log, method)(event, **facts)
-            return
+        else:
+            self._count(event, partial(getattr(self._log, method), event), facts)
+
+    def _count(self, event: str, write: Callable[..., object], facts: dict[str, Any]) -> None:
+        """It is not written."""
         untold = self._untold.get(event)
         if untold is None:
-            self._untold[event] = [method, 1, facts]
+            self._untold[event] = [write, 1, facts]
         else:
             untold[1] += 1
             untold[2] = facts
@@ -106,5 +136,5 @@ class RepeatedLog:
         if timer is not None:
             timer.cancel()
         untold, self._untold = self._untold, {}
-        for event, (method, count, facts) in untold.items():
-            getattr(self._log, method)(event, **facts, repeated=count)
+        for write, count, facts in untold.values():
+            write(**facts, repeated=count)

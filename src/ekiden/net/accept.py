@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import logging
 import socket
 from collections.abc import Callable
 from typing import Any
 
-log = logging.getLogger(__name__)
+import structlog
+
+log = structlog.get_logger()
 
 BATCH = 64
 """Connections that are accepted before the loop serves others again."""
@@ -96,7 +97,7 @@ class Acceptor:
                 accepted.setblocking(False)
                 self._accepted(accepted, address)
             except Exception:
-                log.exception("listener %s: a connection could not begin", self._name)
+                log.exception("a connection could not begin", listener=self._name)
                 accepted.close()
             if not self._open:
                 return
@@ -108,7 +109,7 @@ class Acceptor:
         now = self._loop.time()
         if now - self._logged_at >= _LOG_EVERY:
             self._logged_at = now
-            log.warning("listener %s cannot accept for now: %s", self._name, error.strerror)
+            log.warning("a listener cannot accept for now", listener=self._name, why=error.strerror)
         self._loop.remove_reader(self._listener.fileno())
         self._resuming = self._loop.call_later(_PAUSE, self._resume)
 

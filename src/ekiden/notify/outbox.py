@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import logging
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from ekiden.access.errors import AccessError
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from ekiden.store.api import Store
     from ekiden.store.standing import Standing
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 POLL = 1.0
 """Seconds between two looks when nobody wakes us: other workers' events, and breakers whose time has come."""
@@ -149,7 +149,7 @@ class Outbox:
                     await self._look()
                     await self._release_idle()
                 except (StoreError, SQLAlchemyError, OSError) as error:
-                    log.warning("callbacks wait for the database: %s", error)
+                    log.warning("callbacks wait for the database", why=str(error))
                     self._scan_at = loop.time() + POLL
                 if not await _set_within(self._urgent, max(_GATHER, self._scan_at - loop.time())):
                     await _set_within(self._wake, POLL)
@@ -178,7 +178,7 @@ class Outbox:
         try:
             await self._release(set(self._owned))
         except (StoreError, SQLAlchemyError, OSError) as error:
-            log.warning("endpoints stay ours until our lease ends: %s", error)
+            log.warning("endpoints stay ours until our lease ends", why=str(error))
         if self._client is not None:
             await self._client.close()
 
@@ -306,7 +306,7 @@ class Outbox:
             except AccessError as error:
                 result = rounds.failed_round(endpoint, tools, str(error))
             except Exception as error:
-                log.exception("callbacks to endpoint %d failed", endpoint.id)
+                log.exception("callbacks to an endpoint failed", endpoint=endpoint.id)
                 failed = rounds.failed_round(endpoint, tools, f"{type(error).__name__}: {error}"[:500])
                 # What was taken before is not sent again.
                 result = failed if result is None else rounds.after(result, failed)

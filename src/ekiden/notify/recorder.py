@@ -4,9 +4,9 @@ database is away; until a result is written, its endpoint is not sent to again."
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING
 
+import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from ekiden.core.clock import SECOND, Millis
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ekiden.notify.metrics import OutboxMetrics
     from ekiden.store.api import Store
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 _AGAIN = 1.0  # seconds, while the database is away
 _EXPIRE_BATCH = 1000
@@ -73,11 +73,11 @@ class Recorder:
                 async with self._store.write() as connection:
                     await record_rounds(connection, self._worker, results, self._clock.now())
             except (StoreUnavailable, OSError) as error:
-                log.warning("what became of callbacks cannot be written yet: %s", error)
+                log.warning("what became of callbacks cannot be written yet", why=str(error))
                 await asyncio.sleep(_AGAIN)
             except (SQLAlchemyError, StoreError) as error:
                 if len(results) == 1:
-                    log.error("what became of a callback cannot be written: %s", error, exc_info=error)
+                    log.error("what became of a callback cannot be written", why=str(error), exc_info=error)
                     return [False]
                 return [each for result in results for each in await self._write_all([result])]
             else:
@@ -87,7 +87,7 @@ class Recorder:
                 await self._expire(result)
         except (StoreError, SQLAlchemyError, OSError) as error:
             # What is too old still is when the next round fails.
-            log.warning("callbacks that are too old cannot be given up yet: %s", error)
+            log.warning("callbacks that are too old cannot be given up yet", why=str(error))
         return [True] * len(results)
 
     async def _expire(self, result: RoundResult) -> None:

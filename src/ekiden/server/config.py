@@ -26,6 +26,7 @@ from ekiden.store.retention import RetentionConfig
 
 Role = Literal["smtp", "http", "delivery", "notify", "housekeeping"]
 Mode = Literal["starttls", "tls", "plain"]
+LineLevel = Literal["off", "debug", "info", "warning", "error"]
 ALL_ROLES: tuple[Role, ...] = ("smtp", "http", "delivery", "notify", "housekeeping")
 
 _Positive = Annotated[int, msgspec.Meta(ge=1)]
@@ -79,6 +80,15 @@ class LabConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 class LogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["console", "json"] = "console"
+    file: str = ""
+    accepted: LineLevel = "info"
+    delivered: LineLevel = "info"
+    failed: LineLevel = "info"
+    refused: LineLevel = "info"
+    logins: LineLevel = "info"
+    requests: LineLevel = "debug"
+    sample: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1
+    burst: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 200
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

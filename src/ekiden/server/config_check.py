@@ -287,6 +287,7 @@ def resolve_paths(config: Config, base: Path) -> Config:
         data_dir=str(data_dir),
         listeners=listeners,
         store=store,
+        log=msgspec.structs.replace(config.log, file=absolute(config.log.file)) if config.log.file else config.log,
     )
 
 

@@ -79,7 +79,11 @@ SECTIONS: dict[str, Help] = {
     ),
     "retention": Help("How long what is finished stays visible.", "終わったものの記録を残す期間。"),
     "lab": Help("The switch for trying things out.", "実験用のスイッチ。"),
-    "log": Help("Logs, on standard error.", "ログ (標準エラー出力)。"),
+    "log": Help(
+        'Logs, on standard error or in a file; docs/logging.md has the lines. The level of a line can be "off".',
+        "ログ (標準エラー出力またはファイル)。各行の内容は docs/logging.md にあります。"
+        '行のレベルは "off" にもできます。',
+    ),
 }
 
 KEYS: dict[str, Help] = {
@@ -661,5 +665,38 @@ KEYS: dict[str, Help] = {
     "log.format": Help(
         '"console" for people, "json" for machines (one object per line).',
         '"console" は人向け、"json" は機械向け (一行一オブジェクト)。',
+    ),
+    "log.file": Help(
+        "A file to append to instead of standard error, relative to this one. It may be moved away at any time: a "
+        "new one is begun within a second.",
+        "標準エラー出力の代わりに追記するファイル。このファイルからの相対パスです。"
+        "いつ移動しても構いません。一秒以内に新しいファイルが作られます。",
+    ),
+    "log.accepted": Help(
+        "The level of the line for each message that was accepted.", "受け付けたメッセージごとの行のレベル。"
+    ),
+    "log.delivered": Help(
+        "The level of the line for each attempt after which the next server has the message.",
+        "次のサーバーへの配送が成功した試行ごとの行のレベル。",
+    ),
+    "log.failed": Help("The level of the line for each other attempt.", "それ以外の試行ごとの行のレベル。"),
+    "log.refused": Help(
+        "The level of the line for each refusal, over SMTP and HTTP.", "SMTP と HTTP の拒否ごとの行のレベル。"
+    ),
+    "log.logins": Help(
+        "The level of the line for each login that failed; fail2ban reads these.",
+        "失敗したログインごとの行のレベル。fail2ban が読むのはこの行です。",
+    ),
+    "log.requests": Help(
+        "The level of the line for each HTTP request that was answered well.",
+        "正常に応答した HTTP リクエストごとの行のレベル。",
+    ),
+    "log.sample": Help(
+        "Of how many messages, and requests, one is told of when all goes well. What fails is always told.",
+        "正常なメッセージとリクエストを何件に一件記録するか。失敗は必ず記録されます。",
+    ),
+    "log.burst": Help(
+        "How many lines of one kind others may cause in ten seconds, per worker; more are counted.",
+        "他者が十秒間に書かせることのできる一種類の行の数 (ワーカーごと)。超えた分は件数だけ記録されます。",
     ),
 }

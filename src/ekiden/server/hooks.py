@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Mapping
+
+import structlog
 
 from ekiden.access.directory import Directory
 from ekiden.access.suppressions import Suppressions, is_hard
@@ -21,7 +22,7 @@ from ekiden.server.process_limits import open_descriptors
 from ekiden.store.records import Counters, Outcome
 from ekiden.store.set_aside import set_aside
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 _PEAKS = 6
 """Of ten seconds each."""
@@ -265,7 +266,7 @@ class HardBounces:
                 await self._suppressions.note_bounce(account.id, domain, outcome.delivery.recipient, reason)
         except UNAVAILABLE as error:
             # Not its text: a database quotes the address.
-            log.warning("the bounce of %s is not remembered: %s", format_id(message.id), type(error).__name__)
+            log.warning("a bounce is not remembered", id=format_id(message.id), error=type(error).__name__)
 
     async def close(self) -> None:
         """Wait for what is being written."""

@@ -337,6 +337,9 @@ class HttpConnection(asyncio.BufferedProtocol):
         else:
             self._go_on(exchange)
 
+    def finished(self, exchange: Exchange) -> None:
+        self._server.tell(exchange)
+
     def _go_on(self, exchange: Exchange) -> None:
         """After an answer."""
         if self._exchanges:

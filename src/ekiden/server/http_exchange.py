@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import http
-from collections.abc import Awaitable, Callable
+import os
+import re
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Protocol
 
+from ekiden.limits.journal import RequestContext, begin_request
 from ekiden.server.logging import get_logger
 
 Message = Any
@@ -20,6 +24,10 @@ HIGH_WATER: Final = 65_536
 _STATUS_LINES: Final = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus
 }
+
+
+_GOOD_ID: Final = re.compile(rb"[0-9A-Za-z][0-9A-Za-z._-]{0,63}")
+"""What somebody in front of us may have called a request."""
 
 
 class Wire(Protocol):
@@ -48,6 +56,10 @@ class Wire(Protocol):
 
     def abort(self) -> None: ...
 
+    def finished(self, exchange: Exchange) -> None:
+        """The application has done what it does: for the log."""
+        ...
+
 
 class Exchange:
     """``receive`` and ``send`` of one request. ``length``: what the body is announced with; -1: in chunks."""
@@ -64,11 +76,15 @@ class Exchange:
         "complete",
         "expects",
         "gone",
+        "id",
         "keep_alive",
         "length",
         "more_body",
         "scope",
+        "seconds",
         "started",
+        "status",
+        "written",
     )
 
     def __init__(
@@ -93,9 +109,27 @@ class Exchange:
         self._head = b""
         self._chunked = False
         self._left = 0
+        self.id = _request_id(scope["headers"])
+        """Of the request, in the answer and in the log."""
+        self.status = 0
+        """Of the answer; 0: there is none yet."""
+        self.written = 0
+        """Octets of the answer."""
+        self.seconds = 0.0
 
     async def run(self) -> None:
         """Let the application answer; whatever it does, there is an answer or the connection ends."""
+        context = RequestContext(self.id)
+        begin_request(context)
+        began = time.monotonic()
+        try:
+            await self._run()
+        finally:
+            self.seconds = time.monotonic() - began
+            self._wire.finished(self)
+            context.end()
+
+    async def _run(self) -> None:
         try:
             await self.app(self.scope, self.receive, self.send)
         except Exception as error:
@@ -161,6 +195,7 @@ class Exchange:
             head, self._head = self._head, b""
             data = head + data
         if data:
+            self.written += len(data)
             self._wire.write(data)
         if last:
             self._wire.answered(self)
@@ -170,7 +205,12 @@ class Exchange:
 
     def _start(self, message: Message) -> bytes:
         status: int = message["status"]
-        lines = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status, self._wire.date]
+        self.status = status
+        lines = [
+            _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status,
+            self._wire.date,
+            b"x-request-id: %b\r\n" % self.id.encode(),
+        ]
         length = -1
         for said, value in message.get("headers", ()):
             name = said.lower()
@@ -179,8 +219,8 @@ class Exchange:
             elif name == b"connection":
                 self.keep_alive = self.keep_alive and b"close" not in value.lower()
                 continue
-            elif name == b"transfer-encoding":
-                continue  # the framing is ours
+            elif name in (b"transfer-encoding", b"x-request-id"):
+                continue  # the framing and the id are ours
             lines.append(b"%b: %b\r\n" % (name, value))
         if self.more_body and self.keep_alive:
             self.keep_alive = self._wire.may_keep(self)
@@ -215,3 +255,13 @@ class Exchange:
             raise RuntimeError("the answer is not as long as it says")
         self.complete = last
         return body
+
+
+def _request_id(headers: Sequence[tuple[bytes, bytes]]) -> str:
+    """The caller's ``X-Request-Id`` if it is a short plain word, else one of ours."""
+    for name, value in headers:
+        if name == b"x-request-id":
+            if _GOOD_ID.fullmatch(value):
+                return value.decode("ascii")
+            break
+    return os.urandom(8).hex()

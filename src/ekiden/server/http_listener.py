@@ -12,17 +12,22 @@ from email.utils import formatdate
 from typing import Any, Final, Protocol
 
 from ekiden.access.failures import address_key
+from ekiden.limits.journal import REFUSED, REQUEST, REQUEST_REFUSED
 from ekiden.limits.repeated_log import RepeatedLog
 from ekiden.net.accept import Acceptor
 from ekiden.net.listen import Networks
 from ekiden.server.http_admission import HttpAdmission
 from ekiden.server.http_config import HttpConfig
-from ekiden.server.http_connection import HttpConnection
+from ekiden.server.http_connection import VITAL, HttpConnection
 from ekiden.server.http_exchange import Application, Exchange
 from ekiden.server.http_parser import PIECE
 
 AT_ONCE: Final = 4
 """Requests that are begun in one turn of the loop: some milliseconds, if each computes for two."""
+_GONE: Final = 499
+"""In the log: the client went before it was answered."""
+_REFUSES: Final = 400
+_MAX_ROUTE: Final = 200
 _LONG_TURN: Final = 0.01  # seconds
 _STOP: Final = 2.0
 """Seconds that requests may take to end when the server does."""
@@ -158,6 +163,9 @@ class HttpServer:
         admitted = self.admission.enter(address_key(peer), connection.abort, trusted=proxied)
         if admitted is None:
             self.counts.refused("connections")
+            self._log.tell(
+                REFUSED, key=address_key(peer), client=peer, stage="connect", reason="connections", listener="http"
+            )
             accepted.close()
             return
         connection.admit(admitted)
@@ -229,6 +237,35 @@ class HttpServer:
             await self.app.refuse(scope, receive, send, status, why)
 
         return refuse
+
+    def tell(self, exchange: Exchange) -> None:
+        """The line of a request that is done with (``docs/logging.md``). It has the name of the route and not the
+        path: links of recipients stand for who they are."""
+        status = exchange.status if exchange.complete or exchange.started else _GONE
+        refused = status >= _REFUSES
+        if not (REQUEST_REFUSED.level if refused else REQUEST.level):
+            return
+        scope = exchange.scope
+        raw = scope["raw_path"]
+        if not refused and (raw in VITAL or not REQUEST.tells(int.from_bytes(exchange.id.encode()[-8:]))):
+            return
+        client = scope["client"][0]
+        route = scope.get("path_template") or scope["path"]
+        facts = {
+            "client": client,
+            "status": status,
+            "request_id": exchange.id,
+            "method": scope["method"],
+            "route": route if len(route) <= _MAX_ROUTE else route[:_MAX_ROUTE] + "…",
+            "seconds": round(exchange.seconds, 6),
+            "octets": exchange.written,
+        }
+        if account := scope["state"].get("account"):
+            facts["account"] = account
+        if refused:
+            self._log.tell(REQUEST_REFUSED, key=(client, status, route), **facts)
+        else:
+            REQUEST.write(**facts)
 
     def weigh(self) -> None:
         """Answers that nobody reads do not fill the memory: those that have waited longest are dropped."""

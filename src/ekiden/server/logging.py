@@ -1,16 +1,17 @@
-"""Logs: structlog on standard error, for people (console) or for machines (one JSON object per line).
+"""Logs: one way to write them, on standard error or into a file, for people (console) or for programs (json).
 
-Field names: ``event``, ``level``, ``timestamp`` (ISO 8601, UTC), ``pid``, and whatever the event is about. Nothing
-secret is logged by intent; a filter takes out what carries the name of a secret all the same.
+Rooms write with ``structlog.get_logger()``: a sentence that never changes, and facts beside it. What there is one
+line of for each message, attempt, refusal and request goes by ``limits.journal``. Both come out through
+``server.log_lines``, where values are bounded and made harmless; so do the loggers of libraries that use the
+standard library's, from WARNING on. Nothing secret is logged by intent; what carries the name of a secret is left
+out all the same.
 
-What others wrote (names, replies, fields of messages) is made visible in the format for people; JSON escapes it by
-itself. A line that repeats without end is written a few times and then counted (``repeated=n``), wherever it is
-from: rooms that expect such lines count them by themselves, with keys (``limits.repeated_log``).
+A line that repeats without end is written a few times and then counted (``repeated=n``), wherever it is from: rooms
+that expect such lines count them by themselves, with keys (``limits.repeated_log``).
 """
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import os
@@ -18,79 +19,143 @@ import sys
 import threading
 import time
 from collections.abc import MutableMapping
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, Final, TextIO
+from typing import Any, Final
 
 import structlog
 
-from ekiden.core.visible import visible, visible_text
-from ekiden.limits.repeated_log import EVERY, LINES, Repeats
+from ekiden.core.texts import TranslatedError
+from ekiden.limits import journal
+from ekiden.limits.repeated_log import EVERY, LINES, Repeats, set_burst
 from ekiden.server.config import LogConfig
-from ekiden.server.log_output import LogOutput, log_output
+from ekiden.server.log_lines import Write, line_writer
+from ekiden.server.log_output import LogOutput, log_file, log_output
+from ekiden.server.texts import TEXTS
 
-_SECRET_NAMES = frozenset({"password", "api_key", "secret", "secret_hash", "credentials", "authorization", "key"})
-_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+_LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+_NAMES: Final = {"warn": "warning", "exception": "error", "critical": "error", "fatal": "error"}
 
 Event = MutableMapping[str, Any]
 
-_MAX_VALUE: Final = 2_000
-"""Characters of a value; longer ones are somebody else's text."""
+
+class LogFileError(TranslatedError):
+    """The file of ``log.file`` cannot be written."""
 
 
 def configure_logging(config: LogConfig) -> None:
-    """Set up this process; the standard library's loggers (litestar, asyncio) come out the same way."""
+    """Set up this process; the standard library's loggers (litestar, asyncio) come out the same way.
+
+    Raises ``LogFileError``.
+    """
     level = _LEVELS[config.level]
-    output: Any = log_output(sys.stderr)
+    output = open_log(config)
     if isinstance(output, LogOutput):
         output.told = _lost_as_json if config.format == "json" else _lost
+    colors = not config.file and sys.stderr.isatty()
+    write = line_writer(config.format, colors=colors)
     repeats = _Repeats()
-    shared: list[Any] = [
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _add_pid,
-        _hide_secrets,
-    ]
-    renderer: Any
-    if config.format == "json":
-        shared.append(structlog.processors.format_exc_info)
-        renderer = structlog.processors.JSONRenderer()
-    else:
-        shared.append(_make_visible)
-        renderer = structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), exception_formatter=_visible_traceback, pad_event_to=32
-        )
-    structlog.configure(
-        processors=[repeats.of_structlog, *shared, renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(file=output),
-        cache_logger_on_first_use=False,
-    )
-    handler = logging.StreamHandler(output)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
-        )
-    )
+    _to_structlog(write, level, output, repeats)
+    handler = _Foreign(write, output)
     handler.addFilter(repeats.of_record)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(level, logging.WARNING))
-    # Our own rooms at the level that was asked for; libraries only when something is wrong.
-    logging.getLogger("ekiden").setLevel(level)
+    levels = {kind.setting: getattr(config, kind.setting) for kind in journal.KINDS}
+    post = output.post if isinstance(output, LogOutput) else output.write
+
+    def sink(name: str, event: str, fields: dict[str, Any]) -> None:
+        try:
+            post(write(name, event, fields))
+        except Exception as error:
+            # Nothing fails because it could not be told.
+            with suppress(Exception):
+                output.write(
+                    write(
+                        "error", "a line of the log cannot be written", {"of": event, "why": type(error).__name__}
+                    )
+                )
+
+    set_burst(config.burst)
+    journal.configure(levels, config.level, config.sample, sink)
+
+
+def open_log(config: LogConfig) -> Any:
+    """Where lines will go. Raises ``LogFileError``."""
+    if not config.file:
+        return log_output(sys.stderr)
+    try:
+        return log_file(config.file)
+    except OSError as error:
+        raise LogFileError(
+            TEXTS, "log.file: {path} cannot be written: {why}", path=config.file, why=error.strerror or str(error)
+        ) from None
+
+
+def configure_for_commands() -> None:
+    """For a command: what services log on the way goes to standard error, whatever that is at the moment."""
+    _to_structlog(line_writer("console"), _LEVELS["info"], None, None)
+
+
+def _to_structlog(write: Write, level: int, output: Any, repeats: _Repeats | None) -> None:
+    def finish(_logger: Any, name: str, event: Event) -> str:
+        said = event.pop("event", "")
+        if request := journal.request_id():
+            event.setdefault("request_id", request)
+        return write(_NAMES.get(name, name), said if isinstance(said, str) else repr(said), event)
+
+    structlog.configure(
+        processors=[finish] if repeats is None else [repeats.of_structlog, finish],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=lambda *_: _Lines(output),
+        cache_logger_on_first_use=False,
+    )
+
+
+class _Lines:
+    """What ``structlog`` gives a finished line to."""
+
+    def __init__(self, output: Any) -> None:
+        self._output = output
+
+    def msg(self, line: str) -> None:
+        (self._output or sys.stderr).write(line)
+
+    debug = info = warning = warn = error = critical = fatal = exception = log = msg
+
+
+class _Foreign(logging.Handler):
+    """Lines of libraries. Whose they are stands first: what they say may begin with what others wrote."""
+
+    def __init__(self, write: Write, output: Any) -> None:
+        super().__init__()
+        self._write = write
+        self._output = output
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            fields: dict[str, Any] = {}
+            if request := journal.request_id():
+                fields["request_id"] = request
+            if record.exc_info:
+                fields["exc_info"] = record.exc_info
+            level = _NAMES.get(record.levelname.lower(), record.levelname.lower())
+            self._output.write(self._write(level, f"{record.name}: {record.getMessage()}", fields))
+        except Exception:
+            self.handleError(record)
 
 
 def _lost(lines: int) -> str:
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    return f"{now} [warning  ] lines of the log were lost: nobody took them pid={os.getpid()} lost={lines}\n"
+    return f"{now} [warning  ] lines of the log were lost: nobody took them lost={lines} pid={os.getpid()}\n"
 
 
 def _lost_as_json(lines: int) -> str:
     event = {
+        "timestamp": datetime.now(UTC).isoformat(),
+        "level": "warning",
         "event": "lines of the log were lost: nobody took them",
         "lost": lines,
-        "level": "warning",
-        "timestamp": datetime.now(UTC).isoformat(),
         "pid": os.getpid(),
     }
     return json.dumps(event) + "\n"
@@ -99,45 +164,6 @@ def _lost_as_json(lines: int) -> str:
 def get_logger(**context: Any) -> Any:
     """A logger whose lines carry ``context``."""
     return structlog.get_logger(**context)
-
-
-def _add_pid(_logger: Any, _name: str, event: Event) -> Event:
-    event["pid"] = os.getpid()
-    return event
-
-
-def _hide_secrets(_logger: Any, _name: str, event: Event) -> Event:
-    for name in _SECRET_NAMES.intersection(event):
-        event[name] = "***"
-    return event
-
-
-def _make_visible(_logger: Any, _name: str, event: Event) -> Event:
-    for name, value in event.items():
-        if isinstance(value, str):
-            event[name] = visible(value if len(value) <= _MAX_VALUE else value[:_MAX_VALUE] + "…")
-        elif (
-            not name.startswith("_")
-            and name != "exc_info"
-            and not isinstance(value, (int, float, bool, type(None)))
-        ):
-            event[name] = _Shown(visible(repr(value)[:_MAX_VALUE]))
-    return event
-
-
-class _Shown(str):
-    """A value that is text already: its ``repr`` is itself, so that nothing is quoted twice."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return str(self)
-
-
-def _visible_traceback(file: TextIO, exc_info: Any) -> None:
-    text = io.StringIO()
-    structlog.dev.plain_traceback(text, exc_info)
-    file.write(visible_text(text.getvalue()))
 
 
 class _Repeats:
@@ -163,8 +189,7 @@ class _Repeats:
 
     def of_record(self, record: logging.LogRecord) -> bool:
         """A filter for the standard library's loggers. Of libraries nobody knows which part is a template."""
-        ours = record.name.partition(".")[0] == "ekiden"
-        missing = self._admit((record.name, record.levelno, record.msg if ours else ""))
+        missing = self._admit((record.name, record.levelno))
         if missing:
             record.msg = f"{record.getMessage()} (repeated {missing} times)"
             record.args = ()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
+
+import structlog
 
 from ekiden.access.authenticate import Authenticator, Principal
 from ekiden.access.doorstep import Doorstep
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from ekiden.core.clock import Clock
     from ekiden.intake.door import Door
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 _LAST_WORDS = 0.5
 """Seconds that the last replies of a drain have to leave the machine."""
@@ -204,7 +205,7 @@ class SmtpListener:
             try:
                 session.check(now)
             except Exception:  # the others are to be looked at all the same
-                log.exception("listener %s: a session could not be checked", self.spec.name)
+                log.exception("a session could not be checked", listener=self.spec.name)
                 session.abort()
         if self._looking is None:
             self._look_at_credentials()
@@ -239,7 +240,7 @@ class SmtpListener:
         trusted = peer in self._proxies or peer in self._shared.trusted_networks
         place = self.admission.places.enter(address_key(peer), accepted.close, trusted=trusted)
         if place is None:
-            self._turn_away(accepted)
+            self._turn_away(accepted, peer)
             return
         task = self._loop.create_task(self._begin(accepted, peer, place))
         self._beginning[task] = True
@@ -256,7 +257,10 @@ class SmtpListener:
         place.cut_with(cut)
         task.add_done_callback(done)
 
-    def _turn_away(self, accepted: socket.socket) -> None:
+    def _turn_away(self, accepted: socket.socket, peer: str) -> None:
+        self._shared.refusals.tell(
+            "connect", "connections", TOO_MANY_CONNECTIONS, client=peer, listener=self.spec.name
+        )
         if self.spec.mode != "tls":
             with suppress(OSError):
                 accepted.send(TOO_MANY_CONNECTIONS.encode())
@@ -270,7 +274,7 @@ class SmtpListener:
                 if header.source is not None:
                     peer = header.source.host
                     if not place.move(address_key(peer), trusted=peer in self._shared.trusted_networks):
-                        self._turn_away(accepted)
+                        self._turn_away(accepted, peer)
                         return
             session = SmtpSession(self._shared, peer, place)
             if self.spec.mode != "tls":
@@ -281,9 +285,9 @@ class SmtpListener:
                 self._beginning[task] = False
             await self._hand_over(accepted, session)
         except (BadProxyHeader, TimeoutError, OSError) as error:
-            log.debug("listener %s: a connection ended before it began: %s", self.spec.name, error)
+            log.debug("a connection ended before it began", listener=self.spec.name, why=str(error))
         except Exception:
-            log.exception("listener %s: a connection could not begin", self.spec.name)
+            log.exception("a connection could not begin", listener=self.spec.name)
         finally:
             if session is None:
                 accepted.close()

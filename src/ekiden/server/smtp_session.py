@@ -7,12 +7,14 @@ client pipelines meanwhile waits in the machine, or in the kernel once that is e
 from __future__ import annotations
 
 import asyncio
-import logging
 import ssl
 from collections.abc import Coroutine, Hashable
 from typing import Any, cast
 
+import structlog
+
 from ekiden.access.failures import address_key
+from ekiden.core.address import Address
 from ekiden.core.submission import Origin, Submission
 from ekiden.intake.errors import IntakeError
 from ekiden.limits.connections import Place
@@ -29,10 +31,11 @@ from ekiden.smtp.events import (
     RcptTo,
     StartTls,
 )
+from ekiden.smtp.replies import TIMEOUT
 from ekiden.smtp.reply import Reply
 from ekiden.smtp.server import ServerConnection
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 _PIPELINED = 65_536
 """Octets that may wait behind a decision before the socket is not read any more."""
@@ -116,6 +119,7 @@ class SmtpSession(asyncio.Protocol):
             self.push_out()
             return
         if shared.plain and not trusted:
+            self._tell("connect", "not_trusted", NOT_TRUSTED)
             self._connection.refuse(NOT_TRUSTED)
         elif not trusted and (refusal := self._visitor.connect()) is not None:
             self._connection.refuse(refusal)
@@ -186,6 +190,7 @@ class SmtpSession(asyncio.Protocol):
         if self._tls or self._handshaking or self._closing_since:
             self._transport.abort()
         else:
+            self._tell("connect", "connections", TOO_MANY_CONNECTIONS)
             self._closing_since = self._loop.time()
             self._transport.write(TOO_MANY_CONNECTIONS.encode())
             self._transport.close()
@@ -230,6 +235,7 @@ class SmtpSession(asyncio.Protocol):
         """
         idle = self._task is None and not self._lost and not self._handshaking and not self._closing_since
         if idle and self._connection.receiving == "command" and self._visitor.ended():
+            self._tell("session", "revoked", REVOKED)
             self._say_and_close(REVOKED)
 
     def check(self, now: float) -> None:
@@ -272,6 +278,7 @@ class SmtpSession(asyncio.Protocol):
                 return
         if late:
             self._shared.metrics.session_ended(late)
+            self._tell("session", late, TIMEOUT)
             self._connection.timeout()
             self._work()
 
@@ -296,11 +303,14 @@ class SmtpSession(asyncio.Protocol):
             self._fail()
             return
         if out:
+            for refused, times in connection.refusals().items():
+                self._tell("command", "protocol", refused, times)
             self._progress = self._loop.time()
             if not self._lost:
                 self._transport.write(out)
                 if len(out) > _MAX_REPLIES:
                     self._shared.metrics.session_ended("replies")
+                    self._tell("session", "replies", TOO_MUCH_HELP)
                     self._say_and_close(TOO_MUCH_HELP)
         if self._deferred or connection.buffered > _PIPELINED:
             self._pause_reading()
@@ -353,6 +363,7 @@ class SmtpSession(asyncio.Protocol):
 
     def _mail(self, event: MailFrom) -> None:
         if not self._shared.admission.has_room(self._payer(), event.params.size or 0):
+            self._tell("mail", "memory", OUT_OF_MEMORY)
             self._connection.reject(OUT_OF_MEMORY)
             return
         answer = self._visitor.known_mail(event)
@@ -368,6 +379,7 @@ class SmtpSession(asyncio.Protocol):
             if self._connection.announced >= _ANNOUNCED_FROM:
                 self._account()
         else:
+            self._tell("mail", "session", refusal)
             self._connection.reject(refusal)
 
     async def _ask_mail(self, event: MailFrom) -> None:
@@ -379,6 +391,7 @@ class SmtpSession(asyncio.Protocol):
         if refusal is None:
             self._connection.accept()
         else:
+            self._tell("rcpt", "configuration", refusal)
             self._connection.reject(refusal)
 
     async def _authenticate(self, event: Authenticate) -> None:
@@ -401,6 +414,7 @@ class SmtpSession(asyncio.Protocol):
         assert principal is not None, "MAIL was accepted from nobody"
         if self._visitor.outdated():
             # Whoever knows the new secret can send it again.
+            self._tell("data", "revoked", REVOKED)
             self._connection.reject(REVOKED)
             self._in_transaction = False
             return
@@ -429,6 +443,7 @@ class SmtpSession(asyncio.Protocol):
             receipt = await shared.door.submit(submission)
         except IntakeError as error:
             shared.metrics.message_rejected(error.reply.code)
+            self._tell("data", error.word, error.reply, sender=_text(submission.sender))
             self._connection.reject(error.reply)
         except Exception:
             shared.metrics.message_rejected(INTERNAL_ERROR.code)
@@ -481,10 +496,10 @@ class SmtpSession(asyncio.Protocol):
                 ssl_shutdown_timeout=_LINGER,
             )
         except (OSError, ssl.SSLError) as error:
-            log.debug("TLS handshake with %s failed: %s", self.peer, error)
+            log.debug("a TLS handshake failed", client=self.peer, why=str(error))
             upgraded = None
         except Exception:
-            log.exception("TLS handshake with %s failed", self.peer)
+            log.exception("a TLS handshake failed", client=self.peer)
             upgraded = None
         self._handshaking = False
         self._task = None
@@ -537,8 +552,17 @@ class SmtpSession(asyncio.Protocol):
 
     def _fail(self) -> None:
         """Something of ours went wrong: this session ends, the others do not notice."""
-        log.exception("an SMTP session with %s failed", self.peer)
+        log.exception("an SMTP session failed", client=self.peer)
         self._say_and_close(INTERNAL_ERROR)
+
+    def _tell(self, stage: str, reason: str, reply: Reply, times: int = 1, **facts: str) -> None:
+        """Log a refusal that is not kept."""
+        shared, principal = self._shared, self._visitor.principal
+        account = 0 if principal is None else principal.account_id
+        more = {"times": times} if times > 1 else {}
+        shared.refusals.tell(
+            stage, reason, reply, client=self.peer, account_id=account, listener=shared.listener, **more, **facts
+        )
 
     # --- flow and memory ------------------------------------------------------------------------------------
 
@@ -577,4 +601,9 @@ class SmtpSession(asyncio.Protocol):
                 self._accounted = held
             elif not self._storing:
                 self._shared.metrics.session_ended("memory")
+                self._tell("data", "memory", OVERLOADED)
                 self._say_and_close(OVERLOADED)
+
+
+def _text(sender: Address | None) -> str:
+    return "" if sender is None else sender.text

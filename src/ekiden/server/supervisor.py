@@ -33,7 +33,8 @@ from ekiden.server.config import Config
 from ekiden.server.config_load import load_config
 from ekiden.server.generation import Backoff, Child, Generation, Place, Slots, keep_fixed
 from ekiden.server.http import preload
-from ekiden.server.logging import configure_logging, get_logger
+from ekiden.server.log_output import flush_logs, reopen_logs
+from ekiden.server.logging import configure_logging, get_logger, open_log
 from ekiden.server.metrics import Metrics
 from ekiden.server.ports import Ports, reserve_ports
 from ekiden.server.process_limits import (
@@ -248,9 +249,11 @@ class Supervisor:
     def _reload(self) -> None:
         """Begin the next generation. Whatever is wrong, the one that serves goes on."""
         serving = self._serving
+        reopen_logs()
         try:
             config = self.overrides(load_config(self.path, self.environ))
             check_certificates(config)
+            open_log(config.log)
             config, fixed = keep_fixed(config, serving.config)
             ports = reserve_ports(config, serving.ports)
         except Exception as error:
@@ -358,6 +361,7 @@ class Supervisor:
             get_logger().error("worker failed", why=f"{type(error).__name__}: {error}", exc_info=True)
         finally:
             with suppress(Exception):
+                flush_logs()
                 sys.stdout.flush()
                 sys.stderr.flush()
             os._exit(status)

@@ -16,6 +16,7 @@ TEXTS = Texts(
         "{who}: cannot listen on {address}: {why}": "{who}: {address} で待ち受けできません: {why}",
         "{path} exists already; nothing was changed": "{path} はすでにあります。何も変更していません",
         "{path} cannot be written: {why}": "{path} に書き込めません: {why}",
+        "log.file: {path} cannot be written: {why}": "log.file: {path} に書き込めません: {why}",
         "another demo is running in {directory}": "{directory} では別のデモが動いています",
         "{path} cannot be read: {why}": "{path} を読めません: {why}",
         "{directory} has a demo on {store}": "{directory} のデモは {store} を使っています",

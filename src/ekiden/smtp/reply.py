@@ -72,6 +72,11 @@ class Reply:
         return " ".join(filter(None, (str(self.code), self.enhanced, self.text)))
 
 
+@dataclass(frozen=True, slots=True)
+class KeptReply(Reply):
+    """A refusal that is kept, and told of in the log, already; the id of it stands at the end."""
+
+
 def printable(text: str) -> str:
     """``text`` with everything that could break a line or a terminal replaced by ``?``."""
     if text.isprintable():

@@ -305,6 +305,7 @@ class ServerConnection(TransactionSession):
             recipient = parse_recipient(address, text)
         except Refusal as refusal:
             self._out.append(refusal.reply.encode(utf8=self._params.smtputf8))
+            self._note_refusal(refusal.reply)
             return None
         if len(self._recipients) >= self._most_recipients:
             return self._send(replies.TOO_MANY_RECIPIENTS)  # RFC 5321 §4.5.3.1.10

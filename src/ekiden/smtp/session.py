@@ -66,6 +66,12 @@ class Ask(IntEnum):
     AUTH = 5
 
 
+_REFUSES = 400
+"""Codes from here on are refusals."""
+_MOST_REFUSALS = 20
+"""Different ones that are told apart until the driver asks."""
+
+
 @lru_cache(maxsize=64)
 def _banner(hostname: str) -> bytes:
     return Reply.of(220, "", f"{hostname} ESMTP").encode()
@@ -88,6 +94,7 @@ class Session:
         self._last_words: Reply | None = None
         self._errors = 0
         self._commands = 0
+        self._refused: dict[Reply, int] = {}
 
     # --- in and out -----------------------------------------------------------------------------------------
 
@@ -153,7 +160,7 @@ class Session:
             return
         # During the handshake nothing can be said in clear text any more.
         if self._mode is not Mode.HANDSHAKE:
-            self._send(reply)
+            self._out.append(reply.encode())
         self._hang_up(reason)
 
     def _hang_up(self, reason: str) -> None:
@@ -179,13 +186,28 @@ class Session:
     def _send(self, reply: Reply) -> Event | None:
         """Answer; no event comes of it."""
         self._out.append(reply.encode())
+        if reply.code >= _REFUSES:
+            self._note_refusal(reply)
         return None
 
     def _fail(self, reply: Reply) -> Event | None:
         """Answer a mistake of the client's, and count it; no event comes of it."""
         self._out.append(reply.encode())
+        self._note_refusal(reply)
         self._count_error()
         return None
+
+    def _note_refusal(self, reply: Reply) -> None:
+        refused = self._refused
+        if reply in refused or len(refused) < _MOST_REFUSALS:
+            refused[reply] = refused.get(reply, 0) + 1
+
+    def refusals(self) -> dict[Reply, int]:
+        """What the machine itself has refused since this was last asked, and how often; not what the driver has."""
+        if not self._refused:
+            return {}
+        refused, self._refused = self._refused, {}
+        return refused
 
     def _count_error(self) -> None:
         self._errors += 1
@@ -201,7 +223,7 @@ class Session:
     def _after_decision(self) -> None:
         """Say what ``shutdown`` or ``timeout`` had to hold back."""
         if self._last_words is not None:
-            self._send(self._last_words)
+            self._out.append(self._last_words.encode())
             self._hang_up(self._closing)
 
     # --- lines ----------------------------------------------------------------------------------------------

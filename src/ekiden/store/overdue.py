@@ -8,12 +8,13 @@ seconds without a sign of life, and whoever comes after that is told at once, so
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
+
+import structlog
 
 from ekiden.store.api import StoreUnavailable
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 PATIENCE = 10.0
 """Seconds. A commit takes milliseconds, on a bad disk under load a second or two; a lease lasts longer."""
@@ -76,7 +77,7 @@ class Overdue:
             reason = self._why()
             if self.trouble is None or now - self._told_at >= _REMIND:
                 self._told_at = now
-                log.error("nothing could be written for %.0f seconds: %s", still, reason)
+                log.error("nothing could be written", seconds=round(still), why=reason)
             self.trouble = reason
             self._waiting -= self._give_up(StoreUnavailable(reason))
             if self._waiting <= 0:

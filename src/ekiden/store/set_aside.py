@@ -8,18 +8,18 @@ made is counted, told in the log, and left out, or raises ``Unreadable`` when it
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
 import msgspec
+import structlog
 
 from ekiden.limits.turns import in_turns
 from ekiden.store.api import StoreError
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -74,7 +74,7 @@ def noted(table: str, key: object, error: BaseException) -> None:
     now = time.monotonic()
     if now - _told.get(table, -_EVERY) >= _EVERY:
         _told[table] = now
-        log.error("a row of %s cannot be read and is set aside (%s): %s", table, key, what(error))
+        log.error("a row cannot be read and is set aside", table=table, row=key, why=what(error))
 
 
 def what(error: BaseException) -> str:

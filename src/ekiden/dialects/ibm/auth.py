@@ -85,6 +85,7 @@ async def authenticate(request: AnyRequest, tokens: Tokens, authenticator: Authe
     if found is None or credential is None:
         authenticator.refused(Refusal.BAD_CREDENTIALS, BEARER_NAME, address)
         raise _bad_token()
+    request.scope["state"]["account"] = found.id  # for the log
     scopes = claims.scopes & granted(credential.scopes)
     return Caller(found.id, found.uid, found.name, claims.credential_id, scopes, address, found.region)
 

@@ -6,12 +6,12 @@ echo what the request had (contract §4.3), ``X-Global-Transaction-ID`` is what 
 
 from __future__ import annotations
 
-import logging
 import re
 import uuid
 from typing import Any
 
 import msgspec
+import structlog
 from litestar import Request, Response
 from litestar.exceptions import (
     HTTPException,
@@ -29,7 +29,7 @@ from ekiden.dialects.ibm.texts import TEXTS
 from ekiden.domains.errors import DomainInUse, DomainsError, DomainTaken, NoSuchDomain
 from ekiden.web.errors import NoRoom, RequestRefused, TooDeep, TooLarge, TooMany
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 AnyRequest = Request[Any, Any, Any]
 JSON = "application/json"
@@ -145,11 +145,13 @@ def as_api_error(request: AnyRequest, error: Exception) -> ApiError:
     if isinstance(error, ServiceUnavailableException):
         return ApiError(503, "the server is busy; try again later")
     if isinstance(error, UNAVAILABLE):
-        log.warning("request %s: %s", transaction_id(request), type(error).__name__)
+        log.warning(
+            "the store is not available for a request", trace=transaction_id(request), error=type(error).__name__
+        )
         return ApiError(
             503, "the database cannot be reached; try again later", headers={"Retry-After": RETRY_AFTER}
         )
-    log.error("request %s failed", transaction_id(request), exc_info=error)
+    log.error("a request failed", trace=transaction_id(request), exc_info=error)
     return ApiError(500, "something went wrong here; the log has it under this trace")
 
 

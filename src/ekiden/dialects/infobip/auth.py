@@ -140,6 +140,7 @@ async def authenticate(request: AnyRequest, logins: Logins) -> Caller:
         raise unauthorized()
     if account.suspended:
         raise suspended()
+    request.scope["state"]["account"] = account.id  # for the log
     return Caller(account, principal.credential_id, principal.kind, principal.scopes, address)
 
 

@@ -7,7 +7,6 @@ is wrong with a field is said in the reader's language.
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
+import structlog
 from litestar import Request, Response
 from litestar.exceptions import (
     HTTPException,
@@ -58,7 +58,7 @@ from ekiden.mime.errors import MimeError
 from ekiden.notify.errors import NotifyError
 from ekiden.web.errors import Incomplete, NoRoom, RequestRefused, TooDeep, TooLarge, TooMany
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 AnyRequest = Request[Any, Any, Any]
 JSON: Final = "application/json"
@@ -350,11 +350,13 @@ def as_api_error(error: Exception, path: str, method: str) -> ApiError:
         headers = {"Retry-After": RETRY_AFTER}
         return ApiError.because(503, "the server is busy; try again later", headers=headers)
     if isinstance(error, UNAVAILABLE):
-        log.warning("%s %s: %s", method, path, type(error).__name__)
+        log.warning(
+            "the store is not available for a request", method=method, path=path, error=type(error).__name__
+        )
         return ApiError.because(
             503, "the database cannot be reached; try again later", headers={"Retry-After": RETRY_AFTER}
         )
-    log.error("%s %s failed", method, path, exc_info=error)
+    log.error("a request failed", method=method, path=path, exc_info=error)
     return ApiError(500)
 
 
