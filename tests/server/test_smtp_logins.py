@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from listener_harness import PASSWORD, Client, Harness
 from sqlalchemy.schema import DropTable
-from structlog.testing import capture_logs
 
 from ekiden.access.accounts import create_account, suspend_account
 from ekiden.access.config import AccessConfig
 from ekiden.access.credentials import bound_credential, create_api_key, revoke_credential, set_password
 from ekiden.store.tables import credential
+from structured_logs import told
 
 Make = Callable[..., Harness]
 NEW = "battery staple horse"
@@ -197,7 +197,8 @@ def test_six_hundred_addresses_that_guess_keep_nobody_out(make: Make) -> None:
         return time.monotonic() - began
 
     log_in_from("127.2.0.1", "mailer", PASSWORD)
-    with capture_logs() as lines, Guessers(harness, 600) as guessers:
+    began = time.monotonic()
+    with told() as lines, Guessers(harness, 600) as guessers:
         deadline = time.monotonic() + 60
         while sum(guessers.said.values()) < 50 and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -212,7 +213,8 @@ def test_six_hundred_addresses_that_guess_keep_nobody_out(make: Make) -> None:
     assert newcomer < 15
     assert elsewhere < 15
     assert guessers.said["235"] == 0
-    told = [line for line in lines if "login" in line]
-    assert told, "guesses are told"
-    assert len(told) < 300, "and counted"
+    logins = [line for line in lines if "login" in line]
+    assert logins, "guesses are told"
+    intervals = int((time.monotonic() - began) / 10) + 2
+    assert len(logins) < 2 * 200 * intervals, "and counted"
     assert not any("guess " in str(line) or PASSWORD in str(line) for line in lines)

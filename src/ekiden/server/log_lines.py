@@ -38,6 +38,8 @@ _SECRET_NAMES: Final = frozenset(
     {"password", "api_key", "secret", "secret_hash", "credentials", "authorization", "key", "token"}
 )
 _encode: Final = msgspec.json.Encoder().encode
+_dumps: Final = json.JSONEncoder(separators=(",", ":"), default=repr).encode
+"""The same in ASCII."""
 
 
 def json_line(level: str, event: str, fields: Mapping[str, Any]) -> str:
@@ -47,7 +49,7 @@ def json_line(level: str, event: str, fields: Mapping[str, Any]) -> str:
         if len(text) < MAX_LINE:
             break
     if "exc_info" in fields and (trace := traceback_text(fields["exc_info"])):
-        text = f'{text[:-1]},"exception":{_escaped(json.dumps(trace))}}}'
+        text = f'{text[:-1]},"exception":{_escaped(_dumps(trace))}}}'
     return text + "\n"
 
 
@@ -67,8 +69,8 @@ def _json(level: str, event: str, fields: Mapping[str, Any], most: int) -> str:
     try:
         text = _encode(line).decode()
     except (UnicodeEncodeError, TypeError):  # lone surrogates, which JSON can say and UTF-8 cannot
-        return _escaped(json.dumps(line, default=repr))
-    return text if text.isascii() and text.isprintable() else _escaped(json.dumps(line))
+        return _escaped(_dumps(line))
+    return text if text.isascii() and text.isprintable() else _escaped(_dumps(line))
 
 
 def _escaped(text: str) -> str:
