@@ -451,7 +451,7 @@ async def test_a_row_that_somebody_else_has_written_is_not_written_again(store: 
         ("556 5.1.10 x.example accepts no mail (null MX)", True),
         ("550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found by SMTP address lookup", True),
         ("551 5.1.6 The mailbox has moved", True),
-        ("553 5.1.3 The recipient address is not a valid RFC-5321 address", True),
+        ("553 5.1.3 The recipient address is not a valid RFC-5321 address", False),
         ("550 5.2.1 The email account that you tried to reach is inactive.", True),
         ("550  No such user here", True),
         ("550  Requested action not taken: mailbox unavailable; user unknown", True),

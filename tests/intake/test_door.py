@@ -186,7 +186,8 @@ async def test_what_is_kept(store: Store) -> None:
     first, second = await world.rows(tables.delivery)
     assert (first.number, first.recipient, first.domain) == (1, "b@example.net", "example.net")
     assert (first.notify, first.orcpt) == (6, "rfc822;x@example.net")
-    assert (second.number, second.recipient, second.domain) == (2, "c@Example.ORG", "example.org")
+    assert (second.number, second.recipient, second.domain) == (2, "c@example.org", "example.org")
+    assert (first.written, second.written) == (None, "c@Example.ORG")
     assert (first.state, first.attempts, first.due_at, first.priority) == (State.SENDING, 1, now, 0)
     assert first.owner is not None
 

@@ -572,7 +572,7 @@ def test_events_of_a_session() -> None:
     driver.feed(
         b"RCPT TO:<c@D.test> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;x+2By@d.test\r\nDATA\r\nhello\r\n.\r\nQUIT\r\n"
     )
-    recipient = Recipient(Address("c@D.test", "d.test"), Notify.SUCCESS | Notify.DELAY, "rfc822;x+y@d.test")
+    recipient = Recipient(Address("c@d.test", "d.test", "c@D.test"), Notify.SUCCESS | Notify.DELAY, "rfc822;x+y@d.test")
     kinds = [type(event) for event in driver.events]
     assert kinds == [
         Hello, StartTls, Hello, Authenticate, MailFrom, RcptTo, MessageReceived, ConnectionClosing,
@@ -607,8 +607,8 @@ def test_smtputf8_addresses() -> None:
     driver = started()
     driver.feed("MAIL FROM:<送信@例え.test> SMTPUTF8\r\nRCPT TO:<受信@例え.test>\r\nDATA\r\nx\r\n.\r\n".encode())
     message = driver.messages[0]
-    assert message.sender == Address("送信@例え.test", "xn--r8jz45g.test")
-    assert message.recipients[0].address.text == "受信@例え.test"
+    assert message.sender == Address("送信@xn--r8jz45g.test", "xn--r8jz45g.test", "送信@例え.test")
+    assert message.recipients[0].address.text == "受信@xn--r8jz45g.test"
     assert message.params.smtputf8
 
 

@@ -81,7 +81,7 @@ def _login(text: str) -> str:
         address = parse_address(text.strip())
     except (BadAddress, UnicodeEncodeError) as error:
         raise BadName("a login is an e-mail address: {why}", why=str(error)) from None
-    return f"{address.local.lower()}@{address.domain}"
+    return address.key
 
 
 async def add_console_user(

@@ -1,9 +1,8 @@
 """Suppressions: addresses that a sending domain of an account does not mail: they bounced, complained or left.
 
-A row stops mail whatever its kind. Addresses are compared in lower case. RFC 5321 §2.4 lets a local part tell
-cases apart, but hardly any server does, and whoever left as ``Ann@x`` must not be mailed as ``ann@x``.
-
-Quotes that it does not need make no difference either: ``"ann"@x`` is ``ann@x`` (RFC 5321 §4.1.2).
+A row stops mail whatever its kind. Addresses are compared by their key (``core.address``): in one form and in
+lower case, for whoever left as ``Ann@x`` must not be mailed as ``ann@x``. Carriers' old addresses are known here
+whether new mail to them is taken or not.
 
 Rows come from people (the CLI, an API: written into the audit log) and from what happens to messages (bounces,
 complaints, recipients who unsubscribe), which the events of messages tell. They stay until somebody removes them.
@@ -24,7 +23,7 @@ from ekiden.access.audit import Actor, changed
 from ekiden.access.errors import AccessError
 from ekiden.access.suppression_memory import SuppressionMemory
 from ekiden.access.suppression_texts import TEXTS
-from ekiden.core.address import parse_address, to_ascii_domain
+from ekiden.core.address import parse_address, shown_address, to_ascii_domain
 from ekiden.core.errors import BadAddress
 from ekiden.core.states import Cause
 from ekiden.core.texts import TranslatedError
@@ -46,9 +45,6 @@ Identity = tuple[int, str, str, SuppressionKind]
 MAX_REASON: Final = 500
 """Characters of a reason that are kept."""
 _BATCH = 500
-_QUOTED_PAIR = re.compile(r"\\(.)")
-_NEEDS_PAIR = re.compile(r'["\\]')
-_DOT_ATOM = re.compile(r'[^\s.@"\\(),:;<>\[\]]+(?:\.[^\s.@"\\(),:;<>\[\]]+)*')
 _ADVISORY_LOCK = 0x656B_6964_656E_0002
 
 
@@ -61,7 +57,10 @@ class SuppressionError(AccessError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Suppression:
-    """``domain`` does not mail ``address``. ``reason``: the reply that led to it, or who asked for it."""
+    """``domain`` does not mail ``address``, which is as people write it.
+
+    ``reason``: the reply that led to it, or who asked for it.
+    """
 
     id: int
     account_id: int
@@ -279,10 +278,10 @@ class Suppressions:
                 table.c.address.in_(keys[start : start + _BATCH]),
             )
             async with self._store.read() as connection:
-                rows = [_suppression(row) for row in await connection.execute(query)]
+                rows = (await connection.execute(query)).all()
             # The first of the kinds comes last, and stays.
             for row in sorted(rows, key=lambda row: KINDS.index(row.kind), reverse=True):
-                found[row.address] = row
+                found[row.address] = _suppression(row)
         return found
 
 
@@ -305,8 +304,9 @@ async def take_turn(connection: AsyncConnection) -> None:
 
 
 # Codes about a mailbox that is not there for good (RFC 3463 §3.2, RFC 7505 §4.2). Not 5.1.2: a domain that is not
-# in the DNS today may be again tomorrow, and that says nothing of the mailbox. Not 5.2.2: a full one is emptied.
-_GONE: Final = frozenset({"5.1.1", "5.1.3", "5.1.6", "5.1.10", "5.2.1"})
+# in the DNS today may be again tomorrow, and that says nothing of the mailbox. Not 5.1.3, which is about how an
+# address is written; the mailbox may be good. Not 5.2.2: a full one is emptied.
+_GONE: Final = frozenset({"5.1.1", "5.1.6", "5.1.10", "5.2.1"})
 _SAYS_NOTHING: Final = frozenset({"", "5.0.0", "5.1.0", "5.2.0"})
 _UNKNOWN = re.compile(
     r"(?:user|recipient|mailbox|account|address)\b.{0,50}?"
@@ -327,22 +327,13 @@ def is_hard(cause: Cause, code: int, enhanced: str, text: str) -> bool:
 
 def address_key(address: str) -> str:
     """How ``address``, one that ``core.address`` accepts, is kept: equal for those that are one mailbox to most."""
-    local, _, domain = address.rpartition("@")
-    if local.startswith('"'):
-        local = _unquoted(local)
-    return f"{local.lower()}@{to_ascii_domain(domain)}"
-
-
-def _unquoted(local: str) -> str:
-    """Without the quotes, and without the backslashes, that it does not need."""
-    text = _QUOTED_PAIR.sub(r"\1", local[1:-1])
-    return text if _DOT_ATOM.fullmatch(text) is not None else '"' + _NEEDS_PAIR.sub(r"\\\g<0>", text) + '"'
+    return parse_address(address).key
 
 
 def address_key_of(text: str) -> str:
     """``address_key`` of what a person wrote, or ``SuppressionError``."""
     try:
-        return address_key(parse_address(text).text)
+        return address_key(text)
     except BadAddress as error:
         raise SuppressionError("{address!r} is not an e-mail address: {why}", address=text, why=error) from None
 
@@ -383,4 +374,5 @@ async def _audit(
 
 
 def _suppression(row: Row[Any]) -> Suppression:
-    return Suppression(row.id, row.account_id, row.domain, row.address, row.kind, row.reason, row.created_at)
+    address = shown_address(row.address)
+    return Suppression(row.id, row.account_id, row.domain, address, row.kind, row.reason, row.created_at)

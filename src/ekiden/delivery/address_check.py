@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 from sqlalchemy import Select, and_, select
 
-from ekiden.access.suppressions import address_key, is_hard
-from ekiden.core.address import Address, parse_address
+from ekiden.access.suppressions import is_hard
+from ekiden.core.address import Address, parse_address, spellings
 from ekiden.core.clock import DAY, Millis
 from ekiden.core.errors import BadAddress
 from ekiden.core.states import Cause, State
@@ -90,7 +90,9 @@ class _Evidence:
 class AddressChecks:
     """One per process. Raises what the store raises."""
 
-    def __init__(self, store: Store, clock: Clock, resolver: Resolver) -> None:
+    def __init__(self, store: Store, clock: Clock, resolver: Resolver, *, carriers: bool = True) -> None:
+        """``carriers`` is ``core.address.parse_address``'s."""
+        self._carriers = carriers
         self._store = store
         self._clock = clock
         self._resolver = resolver
@@ -98,7 +100,7 @@ class AddressChecks:
     async def check_one(self, account_id: int, text: str) -> AddressCheck:
         """What ``account_id`` may know of ``text``: of deliveries and suppressions only its own count."""
         try:
-            address = parse_address(text)
+            address = parse_address(text, carriers=self._carriers)
         except BadAddress:
             return AddressCheck(text, False, "false", "high", details=("invalid_syntax",))
         on_behalf_of(("address check", account_id))
@@ -155,17 +157,18 @@ class AddressChecks:
     async def _known(self, account_id: int, address: Address) -> list[_Evidence]:
         """What our own mail has shown, what counts most first."""
         since = first_id(self._clock.now() - MEMORY)
-        forms = {address.text, f"{address.local}@{address.domain}"}
         # By the domains of the account, as the index of suppressions has them.
         theirs = select(domain_table.c.name).where(domain_table.c.account_id == account_id)
         listed = select(suppression.c.kind, suppression.c.created_at).where(
             suppression.c.account_id == account_id,
             suppression.c.domain.in_(theirs),
-            suppression.c.address == address_key(address.text),
+            suppression.c.address == address.key,
         )
         async with self._store.read() as connection:
             deliveries = [
-                row for form in forms for row in await connection.execute(sent_to(account_id, form, since))
+                row
+                for form in spellings(address.shown)
+                for row in await connection.execute(sent_to(account_id, form, since))
             ]
             suppressions = (await connection.execute(listed)).all()
         tried = (

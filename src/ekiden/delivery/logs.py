@@ -11,9 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ekiden.core.address import parse_address
+from ekiden.core.address import spellings
 from ekiden.core.clock import HOUR, Clock, Millis
-from ekiden.core.errors import BadAddress
 from ekiden.core.ids import format_id, parse_id
 from ekiden.core.states import State
 from ekiden.core.texts import Texts, TranslatedError
@@ -150,11 +149,4 @@ def _given(text: str | None) -> tuple[str, ...]:
 
 
 def _spellings(address: str | None) -> tuple[str, ...]:
-    """How the address may stand in the store: as its sender wrote it, or with its domain in lower-case A-labels."""
-    if address is None:
-        return ()
-    try:
-        found = parse_address(address)
-    except BadAddress:
-        return (address,)
-    return tuple(dict.fromkeys((address, f"{found.local}@{found.domain}")))
+    return () if address is None else spellings(address)

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 import msgspec
 from sqlalchemy import select
 
-from ekiden.core.address import parse_address
+from ekiden.core.address import Address, parse_address
 from ekiden.core.clock import SECOND, Clock, Millis
 from ekiden.core.errors import BadAddress
 from ekiden.core.events import Event, EventType
@@ -23,6 +23,7 @@ from ekiden.delivery.explain import explain_to_sender
 from ekiden.delivery.letters import Letter
 from ekiden.mime.header import make_message_id
 from ekiden.smtp.dsn import Action, Report, ReportedRecipient, build_report
+from ekiden.smtp.envelope import wire_address
 from ekiden.store.api import Store
 from ekiden.store.records import Delivery, Message, NewMessage, Outcome
 from ekiden.store.tables import event as event_table
@@ -101,7 +102,7 @@ class Notifier:
         header_id = make_message_id(text_id, self._hostname)
         report = Report(
             hostname=self._hostname,
-            sender=message.sender,
+            sender=sender.text,
             message_id=header_id,
             at=now,
             recipients=[self._recipient(item, action, item.delivery.number in local) for item, action in reported],
@@ -121,12 +122,12 @@ class Notifier:
                 {"dsn": text_id, "action": action.value},
             )
             outcome.events = [*outcome.events, notified]
-        return self._queue(message, sender.domain, dsn_id, header_id, build_report(report), now, reported[0][1])
+        return self._queue(message, sender, dsn_id, header_id, build_report(report), now, reported[0][1])
 
     def _queue(
         self,
         about: Message,
-        domain: str,
+        sender: Address,
         dsn_id: int,
         header_id: str,
         content: bytes,
@@ -142,7 +143,7 @@ class Notifier:
             priority=Priority(about.priority),
             ret=None,
             envid=None,
-            smtputf8=not about.sender.isascii(),
+            smtputf8=not sender.text.isascii(),
             eight_bit=not content.isascii(),
             accepted_at=now,
             expires_at=now + self._lifetime,
@@ -150,7 +151,7 @@ class Notifier:
             subject=_SUBJECT.get(action, ""),
             origin=_ORIGIN,
         )
-        delivery = Delivery(message, 1, about.sender, domain, int(Notify.NEVER), None, State.QUEUED, now)
+        delivery = Delivery(message, 1, sender.text, sender.domain, int(Notify.NEVER), None, State.QUEUED, now)
         event = Event(about.account_id, dsn_id, 0, EventType.ACCEPTED, now, {"about": format_id(about.id)})
         return NewMessage(message, content, [delivery], [event])
 
@@ -164,7 +165,8 @@ class Notifier:
             english, japanese = explain_to_sender(*verdict, "en"), explain_to_sender(*verdict, "ja")
             meaning, advice = (english[0], japanese[0]), (english[1], japanese[1])
         return ReportedRecipient(
-            address=delivery.recipient,
+            address=wire_address(delivery.recipient),
+            shown=delivery.shown,
             action=action,
             status=EXPIRED_STATUS if outcome.state is State.EXPIRED else outcome.enhanced,
             orcpt=delivery.orcpt,

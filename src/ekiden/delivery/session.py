@@ -22,6 +22,7 @@ from ekiden.delivery.metrics import DeliveryMetrics, NoMetrics, Overdue
 from ekiden.delivery.routing import Candidate, Route, Router
 from ekiden.net.network import Network, OutsideLab, Stream, host_port
 from ekiden.smtp.client import ClientConnection
+from ekiden.smtp.envelope import wire_address
 from ekiden.smtp.reply import Reply
 from ekiden.smtp.transaction import (
     ClientEvent,
@@ -407,7 +408,7 @@ def lines_of(lines: list[str], address: str) -> list[str]:
     kept: list[tuple[int, str]] = []
     others: set[int] = set()
     command = reply = 0
-    mine = f"C: RCPT TO:<{address}>".lower()
+    mine = f"C: RCPT TO:<{wire_address(address)}>".lower()
     for line in lines:
         if line.startswith("S:"):
             kept.append((reply, line))

@@ -136,7 +136,7 @@ async def _check_return_path(connection: AsyncConnection, domain: Domain, text: 
             raise BadSetting(
                 "{address} is not at {domain} or another domain of the account", address=text, domain=domain.name
             )
-    return f"{address.local}@{address.domain}"
+    return address.text
 
 
 def _differences(before: Tracking, after: Tracking) -> dict[str, bool | str]:

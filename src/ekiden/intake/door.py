@@ -296,6 +296,7 @@ class Door:
                 due_at=starts,
                 cause=cause,
                 reason=reason,
+                written=recipient.address.written or None,
             )
             for number, recipient in enumerate(recipients, 1)
         ]
@@ -421,11 +422,10 @@ def _composed(added: bytes, header: Header) -> bytes:
 
 
 def _without_duplicates(recipients: list[Recipient]) -> list[Recipient]:
-    """One delivery per address; the first RCPT of it counts. Only the domain's case does not matter."""
-    unique: dict[tuple[str, str], Recipient] = {}
+    """One delivery per address; the first RCPT of it counts. The case of local parts does matter."""
+    unique: dict[str, Recipient] = {}
     for recipient in recipients:
-        address = recipient.address
-        unique.setdefault((address.local, address.domain), recipient)
+        unique.setdefault(recipient.address.text, recipient)
     return list(unique.values())
 
 

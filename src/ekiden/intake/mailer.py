@@ -381,9 +381,9 @@ def _plans(mailing: Mailing) -> Iterator[_Plan]:
 
 def _common(mailing: Mailing, group: MailingGroup) -> _Plan:
     """The one message of a group; each address is mailed once, as whatever it is named first."""
-    seen: dict[Address, MailingRecipient] = {}
+    seen: dict[str, MailingRecipient] = {}
     for recipient in group.recipients:
-        seen.setdefault(recipient.address, recipient)
+        seen.setdefault(recipient.address.text, recipient)
     values = mailing.defaults
     if len(group.to) == 1 and group.to[0].placeholders:
         values = {**values, **group.to[0].placeholders}
@@ -401,7 +401,7 @@ def _mailed(plan: _Plan, receipt: Receipt) -> Iterator[Mailed]:
     reference = plan.reference_of(receipt.message_id)
     for number, recipient in enumerate(plan.recipients, 1):
         told = external_id(receipt.message_id, number, reference)
-        yield Mailed(recipient.address.text, receipt.message_id, number, told)
+        yield Mailed(recipient.address.shown, receipt.message_id, number, told)
 
 
 def base_for(base_url: str, host: str) -> str:

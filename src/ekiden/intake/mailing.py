@@ -96,7 +96,10 @@ class Mailing:
 
 
 class Mailed(NamedTuple):
-    """A recipient of a mailing that is on stable storage. ``external_id`` is what its sender is told."""
+    """A recipient, as its sender wrote it, of a mailing that is on stable storage.
+
+    ``external_id`` is what the sender is told.
+    """
 
     recipient: str
     message_id: int

@@ -26,16 +26,20 @@ _MAX_SHOWN = 100
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
-    """``name`` is for display, decoded, may be empty. Raises ``BadMailbox``, which names what is no address."""
+    """``name`` is for display, decoded, may be empty. Raises ``BadMailbox``, which names what is no address.
+
+    ``address`` is in the one form of ``core.address`` once the object is made: header fields have A-labels.
+    """
 
     name: str
     address: str
 
     def __post_init__(self) -> None:
         try:
-            parse_address(self.address)
-        except (BadAddress, UnicodeEncodeError) as error:  # the latter for surrogates, which JSON can bring along
+            address = parse_address(self.address)
+        except BadAddress as error:
             raise BadMailbox(self.address[:_MAX_SHOWN], error) from None
+        object.__setattr__(self, "address", address.text)
         if _CONTROL.search(self.name) is not None or _CONTROL.search(self.address) is not None:
             raise BadMailbox(f"{self.name} <{self.address}>"[:_MAX_SHOWN], "control characters")
 
@@ -45,13 +49,21 @@ def parse_mailbox(text: str) -> Mailbox:
 
     Raises ``BadMailbox``, for several mailboxes as well.
     """
+    return Mailbox(*split_mailbox(text))
+
+
+def split_mailbox(text: str) -> tuple[str, str]:
+    """The name and the address of ``parse_mailbox``, the address as it is written and not yet looked at.
+
+    Raises ``BadMailbox``.
+    """
     text = text.strip(" \t")
     if not text.endswith(">"):
-        return Mailbox("", text)
+        return "", text
     name, bracket, address = text[:-1].rpartition("<")
     if not bracket:
         raise BadMailbox(text[:_MAX_SHOWN], "there is no < before the >")
-    return Mailbox(_unquoted(name.strip(" \t")), address.strip(" \t"))
+    return _unquoted(name.strip(" \t")), address.strip(" \t")
 
 
 def _unquoted(name: str) -> str:

@@ -219,6 +219,12 @@ KEYS: dict[str, Help] = {
         "More Received fields than this are a loop (RFC 5321 §6.3).",
         "Received フィールドがこれより多いメッセージはループと見なします (RFC 5321 §6.3)。",
     ),
+    "intake.carrier_addresses": Help(
+        "Take recipients such as a..b@docomo.ne.jp and a.@ezweb.ne.jp, which Japanese carriers gave away, without "
+        "the quotes that they need. On the way out they have them.",
+        "携帯電話会社がかつて発行した a..b@docomo.ne.jp や a.@ezweb.ne.jp のような宛先を、引用符がなくても"
+        "受け付けます。送信時には引用符を付けます。",
+    ),
     "intake.max_header": Help(
         "Octets of a message's header; beyond them it is refused before anything reads it.",
         "メッセージのヘッダーのオクテット数。超えると解析の前に拒否します。",

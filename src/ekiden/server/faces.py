@@ -116,6 +116,7 @@ class Faces:
         return InfobipServices(
             clock=clock,
             config=config.infobip,
+            carriers=config.intake.carrier_addresses,
             logins=Logins(services.authenticator, self._tokens, sessions),
             throttles=Throttles(config.infobip.throttles(), clock),
             keep_reports=keep_reports,

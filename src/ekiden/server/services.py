@@ -111,7 +111,7 @@ class Services:
         self.endpoints = Endpoints(store, clock, self.vault, self._destinations)
         self.tokens = TrackingTokens(self.vault)
         self._annotator = HeaderAnnotator(self.endpoints)
-        self.address_checks = AddressChecks(store, clock, self.resolver)
+        self.address_checks = AddressChecks(store, clock, self.resolver, carriers=config.intake.carrier_addresses)
         self.address_check_requests = AddressCheckRequests(store, clock, ids, worker, self.address_checks)
         self.suppressions = Suppressions(store, clock)
         self.policy = Policy(

@@ -79,11 +79,13 @@ class SmtpListener:
         *,
         admission: Admission | None = None,
         doorstep: Doorstep | None = None,
+        carriers: bool = True,
         sweep: float = 1.0,
         paused: Callable[[], None] | None = None,
     ) -> None:
         """``doorstep``: for listeners that only serve SMTP users of configurations with network rules.
 
+        ``carriers``: whether Japanese carriers' old addresses are taken without quotes (``core.address``).
         ``sweep``: seconds between two looks at all sessions for slow clients; there is no timer per session.
         ``paused``: called each time that the system has nothing left to accept connections with.
         """
@@ -101,6 +103,7 @@ class SmtpListener:
             max_commands=smtp_config.max_commands,
             tls_available=spec.mode == "starttls",
             tls_active=spec.mode == "tls",
+            carrier_addresses=carriers,
         )
         self._shared = SessionContext(
             listener=spec.name,

@@ -375,6 +375,7 @@ class _Worker:
                 counts,
                 admission=admission,
                 doorstep=services.doorstep if listener.restricted else None,
+                carriers=config.intake.carrier_addresses,
                 paused=self.metrics.accept_paused.inc,
             )
             await made.start()

@@ -43,6 +43,7 @@ class ReportedRecipient:
     """One recipient of the report. Everything empty or ``None`` is left out."""
 
     address: str
+    """As RCPT names it."""
     action: Action
     status: str = ""
     """Enhanced code (RFC 3463); empty: the general one of ``action``."""
@@ -54,6 +55,8 @@ class ReportedRecipient:
     """Its reply (``550 5.1.1 No such user``), or our own words when ``local``."""
     local: bool = False
     """``diagnostic`` is ours: no peer said it."""
+    shown: str = ""
+    """The address as its sender wrote it; empty: as ``address`` has it."""
     last_attempt: Millis | None = None
     will_retry_until: Millis | None = None
     meaning: tuple[str, str] = ("", "")
@@ -179,7 +182,7 @@ def _text(report: Report, language: int) -> list[str]:
             continue
         lines += [_EXPLANATIONS[action][language], ""]
         for recipient in concerned:
-            lines.append(f"  <{printable(recipient.address)}>")
+            lines.append(f"  <{printable(recipient.shown or recipient.address)}>")
             if recipient.diagnostic:
                 form = _WE_SAY if recipient.local or not recipient.remote_mta else _SAID
                 mta, text = printable(recipient.remote_mta), printable(recipient.diagnostic)[:_MAX_FIELD]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ekiden.core.address import to_ascii_domain
+from ekiden.core.address import parse_address
 from ekiden.core.errors import BadAddress
 from ekiden.smtp.extensions import Offer
 from ekiden.smtp.params import (
@@ -51,16 +51,19 @@ def make_plan(transaction: Transaction, offer: Offer) -> Plan:
         return Plan([_NEEDS_8BIT] * count)
     if transaction.smtputf8 and not utf8 and not _header_is_ascii(transaction.content):
         return Plan([_NEEDS_UTF8] * count)
-    sender = transaction.sender if utf8 else _ascii_address(transaction.sender)
-    if sender is None or not is_safe(sender):
-        return Plan([_NEEDS_UTF8 if sender is None else _UNSAFE] * count)
+    sender = wire_address(transaction.sender)
+    if not is_safe(sender) or (not utf8 and not sender.isascii()):
+        return Plan([_UNSAFE if sender.isascii() or not is_safe(sender) else _NEEDS_UTF8] * count)
 
     plan = Plan([None] * count)
     use_utf8 = utf8 and (transaction.smtputf8 or not sender.isascii())
     for number, recipient in enumerate(transaction.recipients):
-        address = recipient.address if utf8 else _ascii_address(recipient.address)
-        if address is None or not is_safe(address):
-            plan.decided[number] = _NEEDS_UTF8 if address is None else _UNSAFE
+        address = wire_address(recipient.address)
+        if not is_safe(address):
+            plan.decided[number] = _UNSAFE
+            continue
+        if not utf8 and not address.isascii():
+            plan.decided[number] = _NEEDS_UTF8
             continue
         if max_recipients and len(plan.asked) >= max_recipients:  # RFC 9422 §4.2
             text = f"More recipients than the {max_recipients} the recipient's server takes at a time"
@@ -122,14 +125,13 @@ def _header_is_ascii(content: bytes) -> bool:
     return (content[:end] if end >= 0 else content).isascii()
 
 
-def _ascii_address(address: str) -> str | None:
-    """The address for a peer without SMTPUTF8: A-labels will do when only the domain is international."""
-    if address.isascii():
+def wire_address(address: str) -> str:
+    """The address as MAIL and RCPT name it. Those from the store have that form, unless an earlier version took
+    them: then it is made here, so that SMTPUTF8 is needed for local parts only, and no final dot goes out.
+    """
+    if address.isascii() and not address.endswith("."):
         return address
-    local, _, domain = address.rpartition("@")
-    if not local.isascii():
-        return None
     try:
-        return f"{local}@{to_ascii_domain(domain)}"
+        return parse_address(address).text
     except BadAddress:
-        return None
+        return address

@@ -69,12 +69,15 @@ def _syntax(keyword: str) -> Refusal:
     return Refusal(Reply.of(501, "5.5.4", f"Syntax: {verb} {keyword}<address>"))
 
 
-def mailbox(path: str, *, smtputf8: bool, status: str) -> Address:
-    """The address ``path`` names. ``status`` is the enhanced code of a bad one (5.1.7 sender, 5.1.3 recipient)."""
+def mailbox(path: str, *, smtputf8: bool, status: str, carriers: bool = True) -> Address:
+    """The address ``path`` names; ``carriers`` is ``parse_address``'s.
+
+    ``status`` is the enhanced code of a bad one (5.1.7 sender, 5.1.3 recipient).
+    """
     if not path.isascii() and not smtputf8:
         # RFC 6531 §3.4 and §3.5: without the parameter there is no internationalised address.
         raise Refusal(Reply.of(553, "5.6.7", "The address has non-ASCII characters: MAIL needs SMTPUTF8"))
     try:
-        return parse_address(path)
+        return parse_address(path, carriers=carriers)
     except BadAddress as error:
         raise Refusal(Reply.of(501, status, f"Bad address: {error}")) from None

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 
+from ekiden.core.address import Address
 from ekiden.smtp import replies
 from ekiden.smtp.auth import MAX_AUTH_LINE, MECHANISMS, Credentials, Exchange
 from ekiden.smtp.commands import COMMANDS, NOT_OFFERED, OTHER_PROTOCOLS, Command, State, help_reply
@@ -281,7 +282,7 @@ class ServerConnection(TransactionSession):
         try:
             path, text = split_path(argument, "FROM:")
             params = parse_mail_parameters(text) if text else MailParameters()
-            sender = mailbox(path, smtputf8=params.smtputf8, status="5.1.7") if path else None
+            sender = self._mailbox(path, params, "5.1.7") if path else None
         except Refusal as refusal:
             return self._fail(refusal.reply)
         if params.size is not None and params.size > self.config.max_size:
@@ -290,6 +291,10 @@ class ServerConnection(TransactionSession):
         self._sender, self._params = sender, params
         self._ask = Ask.MAIL
         return MailFrom(sender, params)
+
+    def _mailbox(self, path: str, params: MailParameters, status: str) -> Address:
+        """Raises ``Refusal``."""
+        return mailbox(path, smtputf8=params.smtputf8, status=status, carriers=self.config.carrier_addresses)
 
     def do_rcpt(self, argument: str) -> Event | None:
         # Bad addresses are not counted as errors: one list of a thousand may have many.
@@ -301,7 +306,7 @@ class ServerConnection(TransactionSession):
                 if not self.config.accept_bare_postmaster:
                     raise Refusal(replies.NO_POSTMASTER)
                 path = f"{path}@{self.config.hostname}"
-            address = mailbox(path, smtputf8=self._params.smtputf8, status="5.1.3")
+            address = self._mailbox(path, self._params, "5.1.3")
             recipient = parse_recipient(address, text)
         except Refusal as refusal:
             self._out.append(refusal.reply.encode(utf8=self._params.smtputf8))

@@ -30,6 +30,7 @@ from ekiden.store.tables import (
     BULK_SQL,
     CAMPAIGN_SQL,
     REFERENCE_SQL,
+    SHOWN,
     delivery,
     message,
 )
@@ -255,7 +256,7 @@ _MESSAGE_COLUMNS: Final = (
 _DELIVERY_COLUMNS: Final = (
     delivery.c.message_id,
     delivery.c.number,
-    delivery.c.recipient,
+    SHOWN,
     delivery.c.state,
     delivery.c.cause,
     delivery.c.code,
@@ -325,7 +326,7 @@ def _entry(row: Any) -> LogEntry:
     return LogEntry(
         row.message_id,
         row.number,
-        row.recipient,
+        row.shown,
         row.sender,
         row.subject,
         row.accepted_at,

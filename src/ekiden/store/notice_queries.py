@@ -198,7 +198,7 @@ def _with_facts(page: str) -> str:
     return f"""
     WITH p AS ({page})
     SELECT p.*, e.type, e.at, e.data, {", ".join("m." + name.strip() for name in _MESSAGE_COLUMNS.split(","))},
-        d.recipient, d.state, d.cause, d.code, d.enhanced, d.reason,
+        coalesce(d.written, d.recipient) AS recipient, d.state, d.cause, d.code, d.enhanced, d.reason,
         CASE WHEN p.recipient_number = 0 THEN (SELECT count(*) FROM delivery AS o
             WHERE o.account_id = p.account_id AND o.message_id = p.message_id) ELSE 1 END AS recipients,
         (SELECT count(*) FROM attempt AS a WHERE a.{_OF_DELIVERY} AND a.finished_at <= e.at) AS tried,

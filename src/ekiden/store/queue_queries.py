@@ -17,13 +17,14 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import ColumnElement, Select, and_, case, func, literal_column, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ekiden.core.address import spellings
 from ekiden.core.clock import MINUTE, Millis
 from ekiden.core.ids import EPOCH, NODE_BITS, SEQUENCE_BITS, id_time
 from ekiden.core.states import WAITING, Cause, Priority, State
 from ekiden.store.api import Store
 from ekiden.store.records import DeliveryKey
 from ekiden.store.set_aside import readable
-from ekiden.store.tables import HELD_SQL, SENDING_SQL, WAITING_SQL, account, delivery, message
+from ekiden.store.tables import HELD_SQL, SENDING_SQL, SHOWN, WAITING_SQL, account, delivery, message
 
 _BATCH: Final = 500
 """Ids in one statement that looks them up."""
@@ -127,6 +128,13 @@ def _glob(column: ColumnElement[str], pattern: str) -> ColumnElement[bool]:
     return lowered.like(escaped, escape="\\")
 
 
+def _address(column: ColumnElement[str], text: str, *more: ColumnElement[str]) -> ColumnElement[bool]:
+    """By an address however it is spelled, or by a pattern, which may be one of how it was written (``more``)."""
+    if "*" in text:
+        return or_(*(_glob(each, text) for each in (column, *more)))
+    return func.lower(column).in_([each.lower() for each in spellings(text)])
+
+
 def _first_id(at: Millis) -> int:
     """The smallest id made at or after ``at``."""
     return max(0, at - EPOCH) << (NODE_BITS + SEQUENCE_BITS)
@@ -154,7 +162,7 @@ def _conditions(wanted: QueueFilter, *, by_key: bool = False) -> list[ColumnElem
     if wanted.domain is not None:
         found.append(_glob(delivery.c.domain, wanted.domain))
     if wanted.recipient is not None:
-        found.append(_glob(delivery.c.recipient, wanted.recipient))
+        found.append(_address(delivery.c.recipient, wanted.recipient, delivery.c.written))
     if wanted.accepted_since is not None:
         found.append(delivery.c.message_id >= _first_id(wanted.accepted_since))
     if wanted.accepted_before is not None:
@@ -166,7 +174,7 @@ def _conditions(wanted: QueueFilter, *, by_key: bool = False) -> list[ColumnElem
         found.append(
             select(literal_column("1"))
             .where(message.c.account_id == delivery.c.account_id, message.c.id == delivery.c.message_id)
-            .where(message.c.sender == "" if null else _glob(message.c.sender, wanted.sender))
+            .where(message.c.sender == "" if null else _address(message.c.sender, wanted.sender))
             .exists()
         )
     return found
@@ -195,7 +203,7 @@ _ROW_COLUMNS = (
     delivery.c.account_id,
     delivery.c.message_id,
     delivery.c.number,
-    delivery.c.recipient,
+    SHOWN,
     delivery.c.domain,
     delivery.c.state,
     delivery.c.cause,
@@ -271,7 +279,7 @@ async def list_deliveries(
             DeliveryKey(row.account_id, row.message_id, row.number),
             names.get(row.account_id, str(row.account_id)),
             senders.get((row.account_id, row.message_id), ""),
-            row.recipient,
+            row.shown,
             row.domain,
             State(row.state),
             Cause(row.cause),

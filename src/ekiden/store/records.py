@@ -59,6 +59,13 @@ class Delivery:
     attempts: int = 0
     cause: Cause = Cause.NONE
     reason: str = ""
+    written: str | None = None
+    """The recipient as its sender wrote it; ``None``: as ``recipient`` has it."""
+
+    @property
+    def shown(self) -> str:
+        """The recipient, for people."""
+        return self.written or self.recipient
 
     @property
     def key(self) -> DeliveryKey:

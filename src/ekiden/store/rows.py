@@ -258,6 +258,7 @@ class Rows:
                     d.attempts,
                     worker if sending else None,
                     at,
+                    d.written,
                 )
             )
         self.add_events(new.events, m.routes, next_id)
@@ -435,7 +436,7 @@ def message_from(row: Sequence[Any]) -> Message:
 
 
 # What a claim reads of a delivery, besides the message.
-CLAIMED_COLUMNS = ("number", "recipient", "domain", "notify", "orcpt", "cause", "reason", "attempts")
+CLAIMED_COLUMNS = ("number", "recipient", "domain", "notify", "orcpt", "cause", "reason", "attempts", "written")
 
 
 def claimed_deliveries(found: Iterable[Sequence[Any]], now: Millis) -> tuple[list[Delivery], list[Broken]]:
@@ -486,6 +487,7 @@ def _claimed_delivery(message: Message, row: Sequence[Any], now: Millis) -> Deli
         attempts=row[7] + 1,
         cause=_CAUSES[row[5]],
         reason=row[6],
+        written=row[8],
     )
 
 

@@ -170,7 +170,9 @@ def _values(columns: int, size: int) -> str:
 
 @cache
 def _insert_sql(table: str, size: int) -> str:
-    return f"INSERT INTO {table} VALUES {_values(len(tables.metadata.tables[table].columns), size)}"
+    # By their names: a later version of the tables may have more.
+    names = tables.metadata.tables[table].columns.keys()
+    return f"INSERT INTO {table} ({', '.join(names)}) VALUES {_values(len(names), size)}"
 
 
 # The unary plus hides from the planner that ix_delivery_owner would fit: the primary key is always better.

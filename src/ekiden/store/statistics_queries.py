@@ -12,13 +12,24 @@ from typing import Any, NamedTuple
 from sqlalchemy import BigInteger, ColumnElement, Select, and_, exists, false, func, literal_column, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ekiden.core.address import spellings
 from ekiden.core.clock import Millis
 from ekiden.core.events import EventType
 from ekiden.core.ids import id_time
 from ekiden.core.states import State
 from ekiden.store.retention import first_id
 from ekiden.store.set_aside import readable
-from ekiden.store.tables import credential, delivery, domain, event, message, project, smtp_configuration, smtp_user
+from ekiden.store.tables import (
+    SHOWN,
+    credential,
+    delivery,
+    domain,
+    event,
+    message,
+    project,
+    smtp_configuration,
+    smtp_user,
+)
 
 
 class Senders(NamedTuple):
@@ -126,7 +137,7 @@ async def lost_recipients(
     total = await connection.scalar(select(func.count()).select_from(_JOINED).where(*conditions))
     query: Select[Any] = (
         select(
-            delivery.c.recipient,
+            SHOWN,
             message.c.subject,
             delivery.c.reason,
             delivery.c.updated_at,
@@ -175,7 +186,7 @@ def _conditions(wanted: MessageFilter) -> list[ColumnElement[bool]]:
     if wanted.message_id is not None:
         conditions.append(key == wanted.message_id)
     if wanted.recipient is not None:
-        conditions.append(delivery.c.recipient == wanted.recipient)
+        conditions.append(delivery.c.recipient.in_(spellings(wanted.recipient)))
     if wanted.subject is not None:
         conditions.append(message.c.subject == wanted.subject)
     return conditions

@@ -37,6 +37,7 @@ from ekiden.store.tables_base import (
     metadata,
 )
 from ekiden.store.tables_road import (
+    SHOWN,
     attempt,
     content,
     delivery,
@@ -66,6 +67,7 @@ __all__ = [
     "LIVE_SQL",
     "REFERENCE_SQL",
     "SENDING_SQL",
+    "SHOWN",
     "WAITING_SQL",
     "access_rule",
     "account",

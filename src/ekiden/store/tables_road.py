@@ -13,6 +13,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    func,
 )
 
 from ekiden.store.tables_base import (
@@ -130,6 +131,7 @@ delivery = Table(
     Column("attempts", Integer, nullable=False, comment="begun ones"),
     Column("owner", BigInteger, comment="worker.id while SENDING: lease and fencing token in one"),
     Column("updated_at", BigInteger, nullable=False),
+    Column("written", Text, comment="the recipient as its sender wrote it, where that is not its one form"),
     PrimaryKeyConstraint("account_id", "message_id", "number"),
     # The state is there only so that counting a long queue by state reads the index alone (and SQLite claims).
     Index("ix_delivery_due", "priority", "due_at", "state", **where(WAITING_SQL)),
@@ -140,6 +142,9 @@ delivery = Table(
     Index("ix_delivery_recipient", "account_id", "recipient", "message_id"),
     sqlite_with_rowid=False,
 )
+
+SHOWN = func.coalesce(delivery.c.written, delivery.c.recipient).label("shown")
+"""A recipient as its sender wrote it."""
 
 attempt = Table(
     "attempt",

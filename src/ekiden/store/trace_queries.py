@@ -183,7 +183,7 @@ async def _deliveries(connection: AsyncConnection, trace: MessageTrace) -> None:
     def traced(row: Any) -> TracedDelivery:
         return TracedDelivery(
             row.number,
-            row.recipient,
+            row.written or row.recipient,
             row.domain,
             row.notify,
             row.orcpt,

@@ -74,6 +74,8 @@ class InfobipServices:
     suppressions: Suppressions
     checks: AddressChecks
     check_requests: AddressCheckRequests
+    carriers: bool = True
+    """``core.address.parse_address``'s, for recipients."""
     bodies: Bodies = field(default_factory=Bodies)
     beginning: dict[int, asyncio.Task[None]] = field(default_factory=dict)
     """Accounts whose first requests wait until their reports are kept."""

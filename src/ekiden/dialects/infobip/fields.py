@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from ekiden.core.address import parse_address
+from ekiden.core.address import Address, parse_address
 from ekiden.core.clock import DAY, HOUR, MINUTE, SECOND, Millis
 from ekiden.core.errors import BadAddress
 from ekiden.core.states import Priority
@@ -26,7 +26,7 @@ from ekiden.dialects.infobip.times import parse_time
 from ekiden.intake.mailing import MailingRecipient
 from ekiden.mime.errors import BadMailbox
 from ekiden.mime.html_links import PixelPosition
-from ekiden.mime.mailbox import Mailbox, parse_mailbox
+from ekiden.mime.mailbox import Mailbox, split_mailbox
 from ekiden.mime.placeholders import MAX_SLOTS, too_many_slots
 from ekiden.web.errors import RequestRefused
 from ekiden.web.json_gauge import measure
@@ -282,30 +282,35 @@ def validity(amount: Any, unit: Any = "MINUTES") -> Millis:
 
 def mailbox(value: Any) -> Mailbox:
     """``Name <a@b>`` or a bare address."""
+    return _mailbox(value, carriers=True)[0]
+
+
+def _mailbox(value: Any, *, carriers: bool) -> tuple[Mailbox, Address]:
     try:
-        found = parse_mailbox(line(value, MAX_SUBJECT).strip())
-    except BadMailbox:
+        name, text = split_mailbox(line(value, MAX_SUBJECT).strip())
+        found, address = Mailbox(name, text), parse_address(text, carriers=carriers)
+    except (BadMailbox, BadAddress):
         raise BadField("must be a well-formed email address") from None
-    if "<" in found.name or ">" in found.name:  # two mailboxes, most likely
+    if "<" in name or ">" in name:  # two mailboxes, most likely
         raise BadField("must be a well-formed email address")
-    return found
+    return found, address
 
 
-def recipient(value: Any, values: Any = None, reference: str = "") -> MailingRecipient:
-    """As ``mailbox``; ``values`` are its own placeholders, ``None``: none."""
-    found = mailbox(value)
+def recipient(value: Any, values: Any = None, reference: str = "", *, carriers: bool = True) -> MailingRecipient:
+    """As ``mailbox``; ``values`` are its own placeholders, ``None``: none. ``carriers`` is ``parse_address``'s."""
+    found, address = _mailbox(value, carriers=carriers)
     own = {} if values is None else placeholders(values)
-    return MailingRecipient(parse_address(found.address), found.name, own, reference)
+    return MailingRecipient(address, found.name, own, reference)
 
 
-def form_recipient(value: str) -> MailingRecipient:
+def form_recipient(value: str, *, carriers: bool = True) -> MailingRecipient:
     """As ``mailbox``, or JSON ``{"to": "a@b", "placeholders": {…}}`` (contract §2.2)."""
     if not value.lstrip().startswith("{"):
-        return recipient(value)
+        return recipient(value, carriers=carriers)
     found = decoded(value)
     if not isinstance(found, dict) or "to" not in found or set(found) - {"to", "placeholders"}:
         raise BadField("must be JSON of the form {form}", form='{"to": "a@b", "placeholders": {}}')
-    return recipient(found["to"], found.get("placeholders"))
+    return recipient(found["to"], found.get("placeholders"), carriers=carriers)
 
 
 def placeholders(value: Any) -> dict[str, str]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from litestar import Response
@@ -182,6 +183,7 @@ async def _recipients(
         longest = max(given, key=lambda name: len(given[name]))
         checks.add(longest, "must not have more than {most} entries", most=most)
         return (), (), ()
+    read_one = partial(fields.form_recipient, carriers=call.services.carriers)
     seen: set[Any] = set()
     found = []
     turns = Turns()
@@ -189,7 +191,7 @@ async def _recipients(
         read = []
         for number, value in enumerate(values):
             await turns.next()
-            recipient = checks.take(f"{name}[{number}]", fields.form_recipient, value, None)
+            recipient = checks.take(f"{name}[{number}]", read_one, value, None)
             if recipient is not None:
                 read.append(replace(recipient, reference=reference))
         found.append(unique(read, seen))

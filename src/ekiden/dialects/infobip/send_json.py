@@ -301,10 +301,13 @@ class _Reader:
             values: dict[str, str] = checks.take(
                 f"{place}.placeholders", fields.placeholders, item.placeholders, {}
             )
-            recipient = checks.take(f"{place}.destination", fields.recipient, item.destination, None)
+            recipient = checks.take(f"{place}.destination", self._recipient, item.destination, None)
             if recipient is not None:
                 found.append(replace(recipient, placeholders=values, reference=reference))
         return found
+
+    def _recipient(self, value: Any) -> MailingRecipient:
+        return fields.recipient(value, carriers=self._call.services.carriers)
 
     def _marks(self, options: MessageOptions, at: str) -> Marks:
         platform = options.platform or Platform()

@@ -12,6 +12,7 @@ import binascii
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from email.utils import getaddresses
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -130,7 +131,7 @@ async def send(call: Call) -> Response[bytes]:
         raise from_door(error) from None
     mailed = [
         Mailed(
-            address.text,
+            address.shown,
             receipt.message_id,
             number,
             external_id(receipt.message_id, number, options.reference),
@@ -248,16 +249,17 @@ async def _recipients(call: Call, checks: Checks, destinations: list[Any] | None
     if len(given) > most:
         checks.add(place, "must not have more than {most} entries", most=most)
         return []
-    unique: dict[tuple[str, str], Address] = {}
+    unique: dict[str, Address] = {}
+    read_one = partial(fields.recipient, carriers=call.services.carriers)
     turns = Turns()
     for number, value in enumerate(given):
         await turns.next()
         at = f"{place}[{number}]" if place == "destinations" else place
-        found = checks.take(at, fields.recipient, value, None)
+        found = checks.take(at, read_one, value, None)
         if value is None:
             checks.add(at, "must not be null")
         if found is not None:
-            unique.setdefault((found.address.local, found.address.domain), found.address)
+            unique.setdefault(found.address.text, found.address)
     return list(unique.values())
 
 
