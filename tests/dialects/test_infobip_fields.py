@@ -91,7 +91,9 @@ def test_false(value: Any) -> None:
                 "A <a@b.test>, B <c@d.test",
                 "a@b.test\r\nBcc: x@y.test",
                 "N\r\nBcc: <a@b.test>",
-                "x" * 65 + "@b.test",
+                "x" * 250 + "@b.test",
+                "a..b@c.test",
+                "a.@docomo.ne.jp.test",
                 None,
                 {"to": "a@b.test"},
             ],
@@ -180,12 +182,23 @@ def test_values_that_can_be() -> None:
         ('"Doe, Jane" <jane@x.test>', "Doe, Jane", "jane@x.test"),
         ('"A \\"B\\"" <jane@x.test>', 'A "B"', "jane@x.test"),
         ("日本 太郎 <taro@x.test>", "日本 太郎", "taro@x.test"),
-        ("Jane<jane@X.test>", "Jane", "jane@X.test"),
+        ("Jane<jane@X.test>", "Jane", "jane@x.test"),
     ],
 )
 def test_mailboxes(given_: str, name: str, address: str) -> None:
     found = fields.mailbox(given_)
     assert (found.name, found.address) == (name, address)
+
+
+def test_carriers_old_addresses() -> None:
+    given_ = "太郎 <a..b.@docomo.ne.jp>"
+    found = fields.recipient(given_)
+    assert (found.address.text, found.address.shown) == ('"a..b."@docomo.ne.jp', "a..b.@docomo.ne.jp")
+    for reader in (fields.recipient, fields.form_recipient):
+        with pytest.raises(BadField):
+            reader(given_, carriers=False)
+        assert reader('"a..b."@docomo.ne.jp', carriers=False).address.text == '"a..b."@docomo.ne.jp'
+        assert reader("ab@docomo.ne.jp", carriers=False).address.text == "ab@docomo.ne.jp"
 
 
 def test_recipients() -> None:

@@ -193,11 +193,12 @@ class InfobipRoad:
         assert len(found) == count
         return found
 
-    def own_domain(self) -> str:
-        """A domain of the account whose records are published, and which is verified."""
-        name = f"{unique()}.lab.test"
+    def own_domain(self, name: str = "") -> str:
+        """A domain of the account whose records are published, and which is verified; in A-labels."""
+        name = name or f"{unique()}.lab.test"
         made = self.json("POST", "/email/1/domains", {"domainName": name, "targetedDailyTraffic": 1})
         assert made.status == 200, made.body
+        name = made.json["domainName"]
         self.publish(name, made.json["dnsRecords"])
         assert self.request("POST", f"/email/1/domains/{name}/verify", b"").status == 202
         assert self.request("GET", f"/email/1/domains/{name}").json["active"]

@@ -572,7 +572,8 @@ def test_events_of_a_session() -> None:
     driver.feed(
         b"RCPT TO:<c@D.test> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;x+2By@d.test\r\nDATA\r\nhello\r\n.\r\nQUIT\r\n"
     )
-    recipient = Recipient(Address("c@d.test", "d.test", "c@D.test"), Notify.SUCCESS | Notify.DELAY, "rfc822;x+y@d.test")
+    address = Address("c@d.test", "d.test", "c@D.test")
+    recipient = Recipient(address, Notify.SUCCESS | Notify.DELAY, "rfc822;x+y@d.test")
     kinds = [type(event) for event in driver.events]
     assert kinds == [
         Hello, StartTls, Hello, Authenticate, MailFrom, RcptTo, MessageReceived, ConnectionClosing,
