@@ -260,3 +260,18 @@ async def test_suppressions(
     found = await checks.check_one(account, "ANN@good.example")
     assert (found.mailbox, found.risk, found.reason, found.details) == expected
     assert (await checks.check_one(account + 1, PERSON)).details == ()
+
+
+async def test_carriers_old_addresses(
+    store: Store, lab: Lab, clock: ManualClock, checks: AddressChecks, rows: Rows
+) -> None:
+    lab.set_dns("docomo.ne.jp", "MX", ["10 mx.good.example."])
+    account = await rows.account()
+    found = await checks.check_one(account, "a..b@docomo.ne.jp")
+    assert (found.address, found.valid_syntax, found.mailbox) == ("a..b@docomo.ne.jp", True, "unknown")
+    assert not (await checks.check_one(account, "a..b@good.example")).valid_syntax
+    host, port = lab.dns_address
+    resolver = DnsResolver(DnsConfig(nameservers=(host,), port=port), clock, loopback_only=True)
+    strict = AddressChecks(store, clock, resolver, carriers=False)
+    assert not (await strict.check_one(account, "a..b@docomo.ne.jp")).valid_syntax
+    assert (await strict.check_one(account, '"a..b"@docomo.ne.jp')).valid_syntax

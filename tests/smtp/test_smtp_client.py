@@ -631,6 +631,20 @@ def test_smtputf8_is_not_needed_for_ascii() -> None:
     assert client.data_to_send() == (b"MAIL FROM:<s@xn--r8jz45g.test>\r\nRCPT TO:<a@xn--r8jz45g.test>\r\nDATA\r\n")
 
 
+def test_addresses_of_earlier_versions_get_their_one_form() -> None:
+    """The queue may have them: a peer with SMTPUTF8 sees A-labels as well, and needs it for local parts only."""
+    old = [TransactionRecipient(address) for address in ("a@例え.test", "b@dst.test.", "c@dst。test")]
+    client = greeted(b"250-mx.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n")
+    client.send(Transaction("s@例え.test.", old, CONTENT))
+    said = client.data_to_send().decode()
+    assert [line for line in said.split("\r\n") if line.startswith(("MAIL", "RCPT"))] == [
+        "MAIL FROM:<s@xn--r8jz45g.test>",
+        "RCPT TO:<a@xn--r8jz45g.test>",
+        "RCPT TO:<b@dst.test>",
+        "RCPT TO:<c@dst.test>",
+    ]
+
+
 def test_only_recipients_that_need_smtputf8_are_refused() -> None:
     client = greeted()
     client.send(Transaction("s@src.test", [TransactionRecipient("受@dst.test"), A], CONTENT))

@@ -217,3 +217,10 @@ def test_no_value_breaks_out_of_its_field(address: str, text: str, orcpt: str, e
         "Remote-MTA", "Diagnostic-Code",
     }  # fmt: skip
     assert all(len(line) <= 998 for line in build_report(report(recipient, content=b"")).split(b"\r\n"))
+
+
+def test_people_read_what_was_written_and_programs_the_address() -> None:
+    recipient = ReportedRecipient('"a..b"@docomo.ne.jp', Action.FAILED, "5.1.1", shown="a..b@docomo.ne.jp")
+    human, status, _ = parsed(report(recipient)).iter_parts()
+    assert "<a..b@docomo.ne.jp>" in human.get_content()
+    assert status.get_payload()[1]["Final-Recipient"] == 'rfc822; "a..b"@docomo.ne.jp'

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from smtp_dialogue import QUEUE_ID, Driver, open_relay, play, started
 
@@ -602,6 +604,14 @@ def test_source_route_is_stripped() -> None:
     driver.feed(b"MAIL FROM:<@relay.test:a@b.test>\r\nRCPT TO:<@x.test,@y.test:c@d.test>\r\n")
     assert driver.events[0].sender == Address("a@b.test", "b.test")  # type: ignore[union-attr]
     assert driver.events[1].recipient.address.text == "c@d.test"  # type: ignore[union-attr]
+
+
+def test_carriers_old_addresses_may_be_refused() -> None:
+    driver = started(replace(RELAY, carrier_addresses=False))
+    driver.feed(b"MAIL FROM:<a@b.test>\r\n")
+    assert driver.feed(b"RCPT TO:<a..b@docomo.ne.jp>\r\n").startswith(b"501 5.1.3 ")
+    assert driver.feed(b'RCPT TO:<"a..b"@docomo.ne.jp>\r\n').startswith(b"250 ")
+    assert driver.feed(b"RCPT TO:<ab@docomo.ne.jp>\r\n").startswith(b"250 ")
 
 
 def test_smtputf8_addresses() -> None:
