@@ -20,6 +20,7 @@ from ekiden.domains.reasons import Fault
 from ekiden.domains.schedule import next_check
 from ekiden.domains.texts import TEXTS
 from ekiden.domains.verdict import event_of, judge, proofs
+from ekiden.net.families import Families
 from ekiden.sender_auth.spf_record import parse_spf_record
 
 
@@ -89,6 +90,22 @@ def test_networks_are_spread_out(network: str, count: int) -> None:
 def test_the_hostname_is_the_include_unless_another_is_configured() -> None:
     assert outgoing(DomainsConfig(), "mail.sender.example").include == "mail.sender.example"
     assert outgoing(DomainsConfig(spf_include="SPF.sender.example."), "x.example").include == "spf.sender.example"
+
+
+async def test_only_families_that_mail_goes_out_in_are_checked() -> None:
+    async def lookup(name: str, rdtype: str, /) -> list[str]:
+        assert name == "mail.sender.example"
+        return {"A": ["192.0.2.1"], "AAAA": ["2001:db8::1"]}[rdtype]
+
+    both = outgoing(DomainsConfig(), "mail.sender.example")
+    assert await both.resolve(lookup) == ("192.0.2.1", "2001:db8::1")
+    for families, expected in (
+        (Families(ipv6=False), ("192.0.2.1",)),
+        (Families(["2001:db8::7"]), ("2001:db8::1",)),
+        (Families(["10.0.0.7", "2001:db8::7"]), ("192.0.2.1", "2001:db8::1")),
+    ):
+        ours = outgoing(DomainsConfig(), "mail.sender.example", families.versions)
+        assert await ours.resolve(lookup) == expected
 
 
 @given(

@@ -32,7 +32,7 @@ _SOON: Final = DAY
 
 async def check_sender_record(patient: Patient) -> list[Finding]:
     """The host that the SPF records of domains include has to list every address that we send from."""
-    ours = outgoing(patient.config.domains, patient.config.hostname)
+    ours = _outgoing(patient)
     lookup = DnsLookup(make_resolver(patient))
     try:
         addresses = await ours.resolve(lookup)
@@ -52,6 +52,11 @@ async def check_sender_record(patient: Patient) -> list[Finding]:
     return [find("sender", "warn", "Sender record", what, fix, **values, record=_own_record(patient, addresses))]
 
 
+def _outgoing(patient: Patient) -> Outgoing:
+    config = patient.config
+    return outgoing(config.domains, config.hostname, config.delivery.families().versions)
+
+
 def _own_record(patient: Patient, addresses: tuple[str, ...]) -> str:
     networks = patient.config.domains.addresses or addresses
     terms = [f"ip{6 if ':' in network else 4}:{network}" for network in networks]
@@ -68,7 +73,7 @@ async def check_domains(patient: Patient) -> list[Finding]:
     async with patient.store.read() as connection:
         chosen = [(item, await list_keys(connection, item)) for item in domains[:MAX_DOMAINS]]
     resolver = make_resolver(patient)
-    ours = outgoing(patient.config.domains, patient.config.hostname)
+    ours = _outgoing(patient)
     slots = asyncio.Semaphore(_AT_A_TIME)
 
     async def one(domain: Domain, keys: list[Key]) -> list[Finding]:

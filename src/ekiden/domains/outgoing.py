@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ekiden.sender_auth.dns import Lookup
     from ekiden.sender_auth.spf_result import SpfResult
 
+ANY_VERSION: Final = frozenset({4, 6})
 SAMPLE: Final = 16
 """Of a larger network so many addresses are looked at, its first and its last among them."""
 
@@ -27,12 +28,16 @@ class Outgoing:
     helo: str
     addresses: tuple[str, ...]
     """Those of the configuration, networks spread out; empty: those of ``helo`` in DNS."""
+    versions: frozenset[int] = ANY_VERSION
+    """The families that mail goes out in: of ``helo`` other addresses are not looked at."""
 
     async def resolve(self, lookup: Lookup) -> tuple[str, ...]:
         """The addresses to check. Raises ``TemporaryDnsError``."""
         if self.addresses:
             return self.addresses
-        return (*await lookup(self.helo, "A"), *await lookup(self.helo, "AAAA"))
+        four = await lookup(self.helo, "A") if 4 in self.versions else ()
+        six = await lookup(self.helo, "AAAA") if 6 in self.versions else ()
+        return (*four, *six)
 
     async def evaluate(self, address: str, domain: str, lookup: Lookup) -> SpfResult:
         """SPF for mail of ``domain`` from one of our addresses."""
@@ -56,10 +61,13 @@ class Outgoing:
         return None
 
 
-def outgoing(config: DomainsConfig, hostname: str) -> Outgoing:
-    """From the configuration. ``ValueError`` when an address in it is none; the configuration is checked before."""
+def outgoing(config: DomainsConfig, hostname: str, versions: frozenset[int] = ANY_VERSION) -> Outgoing:
+    """From the configuration; ``versions`` are those of ``net.families``.
+
+    ``ValueError`` when an address in it is none; the configuration is checked before.
+    """
     addresses = tuple(address for network in config.addresses for address in spread(network))
-    return Outgoing((config.spf_include or hostname).lower().rstrip("."), hostname, addresses)
+    return Outgoing((config.spf_include or hostname).lower().rstrip("."), hostname, addresses, versions)
 
 
 def spread(network: str) -> list[str]:

@@ -27,7 +27,7 @@ from ekiden.domains.keys import after_checks, decisive, make_keys
 from ekiden.domains.lookup import PatientLookup
 from ekiden.domains.model import Check, Domain, Key, Kind, Record, Status, answered_json, asked_json, domain_of
 from ekiden.domains.names import check_domain_name
-from ekiden.domains.outgoing import outgoing
+from ekiden.domains.outgoing import ANY_VERSION, outgoing
 from ekiden.domains.questionnaire import validate
 from ekiden.domains.reasons import short
 from ekiden.domains.records import records_of
@@ -74,15 +74,22 @@ class Domains:
     """One per process. Every change is made by an ``Actor`` and reaches all workers within two seconds."""
 
     def __init__(
-        self, store: Store, clock: Clock, vault: Vault, lookup: Lookup, config: DomainsConfig, hostname: str
+        self,
+        store: Store,
+        clock: Clock,
+        vault: Vault,
+        lookup: Lookup,
+        config: DomainsConfig,
+        hostname: str,
+        versions: frozenset[int] = ANY_VERSION,
     ) -> None:
-        """``hostname``: that of the installation, as in EHLO."""
+        """``hostname``: that of the installation, as in EHLO. ``versions``: the families that mail goes out in."""
         self._store = store
         self._clock = clock
         self._vault = vault
         self._lookup = lookup
         self._config = config
-        self._outgoing = outgoing(config, hostname)
+        self._outgoing = outgoing(config, hostname, versions)
         self.settings = DomainSettings(store, clock)
         # Ids need only be unique within a domain's checks, or an account's events.
         self._ids = IdFactory(random.SystemRandom().randint(0, MAX_NODE))

@@ -38,6 +38,11 @@ class Families:
                 raise ValueError(f"{text} is a second IPv{version} address; one of each family is allowed")
             self._sources[version] = text
 
+    @property
+    def versions(self) -> frozenset[int]:
+        """The families that the configuration leaves: 4, 6 or both."""
+        return frozenset(self._sources) or frozenset({4, 6} if self._ipv6 else {4})
+
     def source(self, address: str) -> str | None:
         """The address to connect from to the IP address ``address``; ``None``: the system chooses."""
         return self._sources.get(_version(address))

@@ -62,7 +62,8 @@ def open_vault(config: Config) -> Vault:
 def make_domains(config: Config, store: Store, clock: Clock, vault: Vault) -> Domains:
     """For commands and workers alike."""
     resolver = DnsResolver(config.dns, clock, loopback_only=config.lab.enabled)
-    return Domains(store, clock, vault, DnsLookup(resolver), config.domains, config.hostname)
+    versions = config.delivery.families().versions
+    return Domains(store, clock, vault, DnsLookup(resolver), config.domains, config.hostname, versions)
 
 
 MAX_COMPOSED = 41_943_040
