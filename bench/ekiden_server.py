@@ -21,7 +21,7 @@ from ekiden.domains.config import DomainsConfig
 from ekiden.domains.service import Domains
 from ekiden.net.clock import SystemClock
 from ekiden.sender_auth.dns import RecordType, TemporaryDnsError
-from ekiden.server.setup import KEY_NAME
+from ekiden.server.instance_key import KEY_NAME
 from ekiden.store.api import StoreError
 from ekiden.store.embedded import EmbeddedPostgres, find_binaries
 from ekiden.store.open import open_store

@@ -90,6 +90,7 @@ def test_an_installation_that_is_well(healthy: Installation) -> None:
         "files",
         "limits",
         "database",
+        "key",
         "clock",
         "certificates",
         "ports",

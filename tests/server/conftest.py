@@ -59,6 +59,7 @@ class Serving:
             "lab": {"enabled": True},
             "log": {"format": "json", "level": "debug"},
         }
+        self.language = "en"
         self.few_descriptors = 0
         """Set: soft and hard limit of the process."""
         self.process: subprocess.Popen[bytes] | None = None
@@ -91,7 +92,7 @@ class Serving:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env=environment | {"EKIDEN_LANG": "en"},
+                env=environment | {"EKIDEN_LANG": self.language, "PYTHONUTF8": "1"},
             )
         return self.process
 

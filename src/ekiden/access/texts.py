@@ -38,6 +38,11 @@ TEXTS = Texts(
             "{network!r} はプレフィックスより後ろにビットがあります。{meant} のことですか"
         ),
         "there is no access key {name!r}": "アクセスキー {name!r} はありません",
+        # the instance key
+        "the instance key {path} cannot be read: {why}": "インスタンスキー {path} を読み取れません: {why}",
+        "the instance key {path} is not {digits} hexadecimal digits": (
+            "インスタンスキー {path} が {digits} 桁の 16 進数になっていません"
+        ),
         # console users
         "a login is an e-mail address: {why}": "ログイン名はメールアドレスです: {why}",
         "there is a console user {login!r} already": "コンソールのユーザー {login!r} はすでにいます",

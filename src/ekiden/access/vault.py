@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from ekiden.access.errors import AccessError
 
 _KEY_OCTETS = 32
+_MOST_OCTETS = 1024
 _NONCE_OCTETS = 12
 _FORMAT = b"\x01"
 
@@ -39,15 +40,32 @@ class Vault:
     def from_file(cls, path: Path) -> Vault:
         """Reads 64 hexadecimal digits. Raises ``VaultError``."""
         try:
-            return cls(bytes.fromhex(path.read_text("ascii").strip()))
+            with path.open("rb") as file:  # a few octets of whatever it is
+                key = bytes.fromhex(file.read(_MOST_OCTETS).decode("ascii").strip())
+            if len(key) != _KEY_OCTETS:
+                raise ValueError(len(key))
+            return cls(key)
         except OSError as error:
-            raise VaultError(f"the instance key {path} cannot be read: {error.strerror}") from None
+            raise VaultError(
+                "the instance key {path} cannot be read: {why}", path=path, why=error.strerror or error
+            ) from None
         except ValueError:
-            raise VaultError(f"the instance key {path} is not {2 * _KEY_OCTETS} hexadecimal digits") from None
+            raise VaultError(
+                "the instance key {path} is not {digits} hexadecimal digits", path=path, digits=2 * _KEY_OCTETS
+            ) from None
 
     def derive(self, purpose: str) -> bytes:
         """32 octets for one purpose, always the same."""
         return HKDF(SHA256(), _KEY_OCTETS, salt=None, info=f"ekiden:{purpose}".encode()).derive(self._key)
+
+    def text(self) -> bytes:
+        """The key as ``from_file`` reads it."""
+        return self._key.hex().encode()
+
+    @property
+    def fingerprint(self) -> str:
+        """32 hexadecimal digits that are the same for the same key, and from which nobody learns it."""
+        return self.derive("fingerprint")[:16].hex()
 
     def seal(self, secret: bytes, purpose: str) -> bytes:
         """What may be stored. ``purpose`` names the kind of secret and must be given again to open it."""
@@ -63,3 +81,11 @@ class Vault:
             return self._cipher(purpose).decrypt(nonce, sealed[1 + _NONCE_OCTETS :], None)
         except (InvalidTag, ValueError):
             raise VaultError("a secret cannot be decrypted; is this the instance key it was stored with?") from None
+
+    def opens(self, sealed: bytes, purpose: str) -> bool:
+        """Whether ``open`` would do."""
+        try:
+            self.open(sealed, purpose)
+        except VaultError:
+            return False
+        return True

@@ -388,11 +388,12 @@ def reporting(
 
 async def _pull_endpoint(config: Config, store: Store, account: Account) -> int:
     """Where reports of the account are kept."""
-    from ekiden.server.services import open_vault
+    from ekiden.server.instance_key import checked_vault
 
     if account.reports_endpoint is not None:
         return account.reports_endpoint
-    return await Endpoints(store, SystemClock(), open_vault(config)).find(account.id, PULL, "")
+    vault = await checked_vault(config, store)
+    return await Endpoints(store, SystemClock(), vault).find(account.id, PULL, "")
 
 
 def _reporting_texts(account: Account) -> list[str]:

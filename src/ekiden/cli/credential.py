@@ -218,12 +218,12 @@ def create_pair(
 ) -> None:
     """Create an access key: an id, and a secret to sign requests with."""
 
-    from ekiden.server.services import open_vault
+    from ekiden.server.instance_key import checked_vault
 
     async def main() -> AccessKey:
         settings = load(config)
-        vault = open_vault(settings)
         async with opened_store(settings) as store:
+            vault = await checked_vault(settings, store)
             found = await get_account(store, account)
             now = SystemClock().now()
             return await create_access_key(

@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ekiden.cli.common import ConfigOption, JsonOption, lang, load, opened_store, print_json, run_async, tr
-from ekiden.cli.tables import octets, output, state_counts
+from ekiden.cli.common import (
+    CliError,
+    ConfigOption,
+    JsonOption,
+    lang,
+    load,
+    opened_store,
+    print_json,
+    run_async,
+    tr,
+)
+from ekiden.cli.tables import iso, local_time, octets, output, state_counts
 from ekiden.core.states import State
+from ekiden.store.api import StillInUse
 from ekiden.store.open import current_revision, head_revision, upgrade
 from ekiden.store.url import StoreUrl, parse_url
+
+if TYPE_CHECKING:
+    from ekiden.server.config import Config
+    from ekiden.server.instance_key import KeyLook
+    from ekiden.store.api import Store
 
 app = typer.Typer(no_args_is_help=True, help="The database: create it, upgrade it, look at it.")
 
@@ -38,17 +54,39 @@ def upgrade_(
     check: Annotated[
         bool, typer.Option("--check", help="Change nothing; exit with 1 when an upgrade is needed.")
     ] = False,
+    in_use: Annotated[
+        bool,
+        typer.Option(
+            "--in-use", help="Upgrade also while workers of an older Ekiden run; they may fail until restarted."
+        ),
+    ] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Create the tables or bring them to the revision that this Ekiden needs. Safe to repeat."""
-    url = load(config).store_url()
+    """Create the tables or bring them to the revision that this Ekiden needs. Safe to repeat.
 
-    async def main() -> tuple[str | None, str | None]:
+    Stop the workers of the older Ekiden first: this is refused while they run. Then looks whether instance.key is
+    the key of the database.
+    """
+    loaded = load(config)
+    url = loaded.store_url()
+
+    async def main() -> tuple[str | None, str | None, KeyLook | None]:
         before = await current_revision(url)
-        return before, before if check else await upgrade(url)
+        try:
+            after = before if check else await upgrade(url, in_use=in_use)
+        except StillInUse as error:
+            raise CliError(
+                "{url} is at revision {before} and in use by workers of an older Ekiden: {workers}. Stop them "
+                "first "
+                "(a worker that crashed counts until its lease has ended); or, if they have to go on: --in-use",
+                url=error.shown,
+                before=before,
+                workers="; ".join(error.workers),
+            ) from None
+        return before, after, await _look(loaded) if after == head_revision() else None
 
-    before, after = run_async(main())
+    before, after, key = run_async(main())
     needed = before != head_revision()
     if as_json:
         print_json(
@@ -58,6 +96,7 @@ def upgrade_(
                 "head": head_revision(),
                 "needed": needed,
                 "changed": before != after,
+                "instance_key": None if key is None else key.state,
             }
         )
     elif check:
@@ -67,8 +106,103 @@ def upgrade_(
     else:
         text = tr("{url} is now at revision {revision} (before: {before})")
         output().print(text.format(url=parse_url(url).safe, revision=after, before=before or tr("empty")))
+    if key is not None and not key.usable:
+        raise key.trouble()
     if check and needed:
         raise typer.Exit(1)
+
+
+async def _look(config: Config) -> KeyLook:
+    from ekiden.server.instance_key import look
+
+    async with opened_store(config) as store:
+        return await look(config, store)
+
+
+KEY_STATES = {
+    "fits": "it is the key of this database",
+    "unbound": "the database has no key yet; it gets this one when Ekiden starts",
+    "other": "it is not the key of this database",
+    "unreadable": "it cannot be read",
+}
+SECRETS = {
+    "dkim_keys": "keys that sign mail: {opened} opened, {closed} not",
+    "access_keys": "secrets of access keys: {opened} opened, {closed} not",
+    "endpoints": "secrets of callbacks: {opened} opened, {closed} not",
+}
+
+
+@app.command()
+def key(
+    adopt: Annotated[
+        bool,
+        typer.Option(
+            "--adopt", help="The former key is lost for good: from now on the key of this machine is the right one."
+        ),
+    ] = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show whether instance.key is the key that the secrets in this database are sealed with.
+
+    If it is not, put the right file back: from a backup, or from another machine. When there is no copy anywhere,
+    stop Ekiden and use --adopt. What the lost key has sealed stays closed: domains get new DKIM keys to publish
+    (until then their mail goes unsigned), access keys have to be made again, callbacks need their authentication
+    again, and links in mail that was sent before lead nowhere.
+    """
+    loaded = load(config)
+
+    async def main() -> tuple[KeyLook, list[str]]:
+        from ekiden.server.instance_key import look
+
+        async with opened_store(loaded) as store:
+            renewed = await _adopt(loaded, store) if adopt else []
+            return await look(loaded, store), renewed
+
+    found, renewed = run_async(main())
+    census = found.census
+    if as_json:
+        print_json(
+            {
+                "path": str(found.path),
+                "state": found.state,
+                "fingerprint": found.fingerprint or None,
+                "wanted": found.wanted or None,
+                "bound_at": iso(found.bound_at),
+                "opened": dict(census.opened) if census else None,
+                "closed": dict(census.closed) if census else None,
+                "renewed": renewed,
+            }
+        )
+    else:
+        out = output()
+        out.print(tr("{path}: {state}", path=found.path, state=tr(KEY_STATES[found.state])))
+        if found.bound_at is not None:
+            out.print(tr("  of the database since {time}", time=local_time(found.bound_at)))
+        for kind, line in SECRETS.items():
+            if census is not None and census.opened[kind] + census.closed[kind]:
+                out.print("  " + tr(line, opened=census.opened[kind], closed=census.closed[kind]))
+        for name in renewed:
+            out.print(tr("new DKIM keys to publish: ekiden domain show {name}", name=name))
+    if not found.usable:
+        raise found.trouble()
+
+
+async def _adopt(config: Config, store: Store) -> list[str]:
+    """Names of the domains that got new keys."""
+    from ekiden.access.audit import local_actor
+    from ekiden.net.clock import SystemClock
+    from ekiden.server.instance_key import adopt
+    from ekiden.server.services import make_domains
+
+    clock = SystemClock()
+    vault = await adopt(config, store, clock)
+    domains = make_domains(config, store, clock, vault)
+    return [
+        domain.name
+        for domain in await domains.list_domains()
+        if await domains.renew_closed_keys(domain.id, local_actor())
+    ]
 
 
 @app.command()

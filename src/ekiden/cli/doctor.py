@@ -29,7 +29,7 @@ from ekiden.cli.doctor_dns import check_hostname, check_outbound, check_resolver
 from ekiden.cli.doctor_domains import check_domains, check_sender_record
 from ekiden.cli.doctor_files import check_files, check_limits
 from ekiden.cli.doctor_proxies import check_proxies
-from ekiden.cli.doctor_store import check_database, check_rows
+from ekiden.cli.doctor_store import check_database, check_key, check_rows
 from ekiden.cli.doctor_texts import TEXTS
 from ekiden.cli.tables import make_table, output
 from ekiden.core.errors import EkidenError
@@ -47,6 +47,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     check_files,
     check_limits,
     check_database,
+    check_key,
     check_rows,
     check_clock,
     check_certificates,

@@ -10,7 +10,7 @@ from pathlib import Path
 from ekiden.cli.doctor_checks import Finding, Patient, find
 from ekiden.server.capacity import fit
 from ekiden.server.config import Config
-from ekiden.server.setup import KEY_NAME
+from ekiden.server.instance_key import key_path
 
 _OTHERS = stat.S_IRWXO | stat.S_IWGRP  # a group may read: that is how keys are given to services
 _OTHERS_WRITE = stat.S_IWOTH | stat.S_IWGRP
@@ -18,7 +18,7 @@ _OTHERS_WRITE = stat.S_IWOTH | stat.S_IWGRP
 
 def _secrets(config: Config) -> list[Path]:
     """The instance key, keys of certificates, and the database with what SQLite keeps beside it."""
-    secrets = [Path(config.data_dir) / KEY_NAME]
+    secrets = [key_path(config)]
     secrets += [Path(item.key) for listener in config.listeners for item in listener.certificates]
     if config.store.url.startswith("sqlite:///"):
         database = config.store.url.removeprefix("sqlite:///")

@@ -13,6 +13,7 @@ from ekiden.cli.tables import span
 from ekiden.core.clock import SECOND
 from ekiden.core.ids import format_id
 from ekiden.delivery.reporter import UNWRITABLE
+from ekiden.server.instance_key import look
 from ekiden.store.api import StoreError
 from ekiden.store.set_aside import HELD_REASON
 from ekiden.store.sqlite_turn import holder
@@ -44,6 +45,26 @@ async def check_database(patient: Patient) -> list[Finding]:
     length = span(round((time.monotonic() - started) * SECOND))
     what = "{engine}: reachable, its tables are current, a commit took {length}"
     return [find("database", "ok", "Database", what, engine=store.engine, length=length)]
+
+
+async def check_key(patient: Patient) -> list[Finding]:
+    """Whether the instance key is the one that the secrets in the database are sealed with."""
+    if patient.store is None:
+        return []
+    found = await look(patient.config, patient.store)
+    if not found.usable:
+        trouble = found.trouble()
+        why = {"en": trouble.text("en"), "ja": trouble.text("ja")}
+        return [find("key", "fail", "Instance key", "{why}", why=why)]
+    closed = sum(found.census.closed.values()) if found.census else 0
+    if closed:
+        what = "{path} is the key of the database, but {count} of its secrets were sealed with another key"
+        fix = "see what they are, and how to make new ones: ekiden db key; ekiden db key --help"
+        return [find("key", "warn", "Instance key", what, fix, path=found.path, count=f"{closed:,}")]
+    what = "{path} is the key of the database; keep a copy of it in a safe place"
+    if found.state == "unbound":
+        what = "the database has no key yet; it gets {path} when Ekiden starts"
+    return [find("key", "ok", "Instance key", what, path=found.path)]
 
 
 async def check_rows(patient: Patient) -> list[Finding]:

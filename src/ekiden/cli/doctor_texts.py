@@ -23,6 +23,7 @@ TEXTS = Texts(
         "Certificates": "証明書",
         "Ports": "ポート",
         "Database": "データベース",
+        "Instance key": "インスタンスキー",
         "Clock": "時計",
         "Queue": "キュー",
         "Deliveries": "配送",
@@ -134,6 +135,19 @@ TEXTS = Texts(
         "it cannot be used: {why}": "使用できません: {why}",
         "correct store.url, or start the database": "store.url を修正するか、データベースを起動してください",
         "ekiden db upgrade": "ekiden db upgrade",
+        # instance key
+        "{path} is the key of the database, but {count} of its secrets were sealed with another key": (
+            "{path} はデータベースのキーですが、別のキーで暗号化されたシークレットが {count} 個あります"
+        ),
+        "see what they are, and how to make new ones: ekiden db key; ekiden db key --help": (
+            "内訳と作り直し方: ekiden db key、ekiden db key --help"
+        ),
+        "{path} is the key of the database; keep a copy of it in a safe place": (
+            "{path} はデータベースのキーです。控えを安全な場所に保管してください"
+        ),
+        "the database has no key yet; it gets {path} when Ekiden starts": (
+            "データベースにキーがまだ登録されていません。Ekiden の起動時に {path} が登録されます"
+        ),
         # clock
         "let this machine's clock be set by NTP (chrony, systemd-timesyncd)": (
             "NTP（chrony、systemd-timesyncd）でこのマシンの時計を合わせてください"

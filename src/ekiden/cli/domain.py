@@ -44,7 +44,8 @@ from ekiden.domains.names import check_domain_name
 from ekiden.domains.queries import list_domains
 from ekiden.domains.questionnaire import QUESTIONS, Question
 from ekiden.net.clock import SystemClock
-from ekiden.server.services import make_domains, open_vault
+from ekiden.server.instance_key import checked_vault
+from ekiden.server.services import make_domains
 
 if TYPE_CHECKING:
     from ekiden.domains.service import Domains
@@ -73,7 +74,7 @@ class DomainCommandError(TranslatedError):
 async def opened_domains(config: Config) -> AsyncIterator[tuple[Store, Domains]]:
     """The service on the store of the configuration, asking its name servers."""
     async with opened_store(config) as store:
-        yield store, make_domains(config, store, SystemClock(), open_vault(config))
+        yield store, make_domains(config, store, SystemClock(), await checked_vault(config, store))
 
 
 async def _find(store: Store, name: str, account: str | None) -> tuple[Domain, str]:

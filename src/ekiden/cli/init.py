@@ -38,6 +38,22 @@ def init(
         str,
         typer.Option("--hostname", help="The name of this mail server; else the machine's.", show_default=False),
     ] = "",
+    store: Annotated[
+        str,
+        typer.Option(
+            "--store",
+            help="The database, postgresql://USER:PASSWORD@HOST/NAME; else a new SQLite file.",
+            show_default=False,
+        ),
+    ] = "",
+    instance_key: Annotated[
+        Path | None,
+        typer.Option(
+            "--instance-key",
+            help="The key of the installation that the database belongs to; else a new one is made.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write a commented configuration, the instance key, self-signed certificates and the database.
@@ -52,7 +68,7 @@ def init(
         if hostname:
             raise CliUsageError("--hostname: {value!r} is not a domain name", value=hostname) from None
         name = "localhost"
-    made = run_async(set_up(directory, name, lang()))
+    made = run_async(set_up(directory, name, lang(), store_url=store, instance_key=instance_key))
     if as_json:
         print_json({key: str(path.absolute()) for key, path in made._asdict().items()})
         return

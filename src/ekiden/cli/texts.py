@@ -126,6 +126,32 @@ TEXTS = Texts(
         "it was written by a newer Ekiden; this one cannot use it": (
             "より新しい Ekiden のデータベースです。この Ekiden では使えません"
         ),
+        "{url} is at revision {before} and in use by workers of an older Ekiden: {workers}. Stop them first "
+        "(a worker that crashed counts until its lease has ended); or, if they have to go on: --in-use": (
+            "{url} はリビジョン {before} で、古い Ekiden のワーカーが使用中です: {workers}。先に停止してください"
+            "（異常終了したワーカーはリースが切れるまで数えられます）。動かしたまま更新する場合は --in-use を指定し"
+            "てください"
+        ),
+        "it is the key of this database": "このデータベースのキーです",
+        "the database has no key yet; it gets this one when Ekiden starts": (
+            "データベースにキーがまだ登録されていません。Ekiden の起動時にこのキーが登録されます"
+        ),
+        "it is not the key of this database": "このデータベースのキーではありません",
+        "it cannot be read": "読み取れません",
+        "{path}: {state}": "{path}: {state}",
+        "  of the database since {time}": "  登録日時 {time}",
+        "keys that sign mail: {opened} opened, {closed} not": (
+            "メールの署名鍵: 復号できるもの {opened} 個、できないもの {closed} 個"
+        ),
+        "secrets of access keys: {opened} opened, {closed} not": (
+            "アクセスキーのシークレット: 復号できるもの {opened} 個、できないもの {closed} 個"
+        ),
+        "secrets of callbacks: {opened} opened, {closed} not": (
+            "通知先の認証情報: 復号できるもの {opened} 個、できないもの {closed} 個"
+        ),
+        "new DKIM keys to publish: ekiden domain show {name}": (
+            "新しい DKIM 鍵を公開してください: ekiden domain show {name}"
+        ),
         "{url} is at revision {revision} already": "{url} はすでにリビジョン {revision} です",
         "{url} is now at revision {revision} (before: {before})": (
             "{url} をリビジョン {revision} にしました（以前: {before}）"

@@ -46,4 +46,8 @@ class TranslatedError(EkidenError):
 
     def text(self, lang: Language) -> str:
         """The sentence for a person who reads ``lang``."""
-        return self.texts(self.template, lang, **self.values)
+        values = {
+            name: value.text(lang) if isinstance(value, TranslatedError) else value
+            for name, value in self.values.items()
+        }
+        return self.texts(self.template, lang, **values)

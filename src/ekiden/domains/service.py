@@ -23,6 +23,7 @@ from ekiden.core.ids import MAX_NODE, IdFactory
 from ekiden.domains import evidence, queries
 from ekiden.domains.errors import DomainInUse, DomainsError, DomainTaken
 from ekiden.domains.examine import Examination
+from ekiden.domains.keyring import PURPOSE
 from ekiden.domains.keys import after_checks, decisive, make_keys
 from ekiden.domains.lookup import PatientLookup
 from ekiden.domains.model import Check, Domain, Key, Kind, Record, Status, answered_json, asked_json, domain_of
@@ -400,6 +401,24 @@ class Domains:
                 connection, domain.account_id, now, actor, "domain.rotate", domain.name, selectors=selectors
             )
         return after
+
+    async def renew_closed_keys(self, domain_id: int, actor: Actor = SYSTEM) -> bool:
+        """New keys for a domain of whose keys the instance key does not open all; whether that was so.
+
+        Those that stay closed sign nothing any more: mail goes unsigned until a new record is seen, which is better
+        than not at all. Raises ``NoSuchDomain``.
+        """
+        in_use = (dkim_key.c.domain_id == domain_id, dkim_key.c.status != "retired")
+        async with self._store.read() as connection:
+            rows = (await connection.execute(select(dkim_key.c.id, dkim_key.c.sealed).where(*in_use))).all()
+        closed = [row.id for row in rows if not self._vault.opens(row.sealed, PURPOSE)]
+        if not closed:
+            return False
+        retired = {"status": "retired", "retired_at": self._clock.now()}
+        async with self._store.write() as connection:
+            await connection.execute(update(dkim_key).where(dkim_key.c.id.in_(closed)).values(retired))
+        await self.rotate(domain_id, actor)
+        return True
 
     # --- approval -------------------------------------------------------------------------------------------
 

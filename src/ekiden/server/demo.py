@@ -35,7 +35,8 @@ from ekiden.notify.formats import PULL
 from ekiden.server.config import Config
 from ekiden.server.config_load import load_config
 from ekiden.server.config_write import write_toml
-from ekiden.server.services import make_domains, open_vault
+from ekiden.server.instance_key import checked_vault
+from ekiden.server.services import make_domains
 from ekiden.server.setup import CERTIFICATE, CERTIFICATE_KEY, CONFIG_NAME, prepare_store, write_files
 from ekiden.server.texts import TEXTS
 from ekiden.store.api import StoreError
@@ -386,7 +387,7 @@ class Demo:
             key = await create_api_key(store, account.id, "demo", clock.now())
             iam = await create_api_key(store, account.id, "iam", clock.now(), scopes=(READ, MANAGE))
             project = await Projects(store, clock).create(account.id, "demo", region="demo")
-            vault = open_vault(config)
+            vault = await checked_vault(config, store)
             kept = await Endpoints(store, clock, vault).find(account.id, PULL, "")
             await set_reporting(store, ACCOUNT, clock.now(), reports_endpoint=kept, suppress_bounces=True)
             domains = make_domains(config, store, clock, vault)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ekiden.access.authenticate import Authenticator
@@ -13,7 +12,6 @@ from ekiden.access.refusals import Refusals
 from ekiden.access.remembered import Remembered
 from ekiden.access.suppressions import Suppressions
 from ekiden.access.tracking_tokens import TrackingTokens
-from ekiden.access.vault import Vault
 from ekiden.core.clock import SECOND
 from ekiden.delivery.address_check import AddressChecks
 from ekiden.delivery.address_check_requests import AddressCheckRequests
@@ -40,23 +38,18 @@ from ekiden.notify.outbox import Outbox
 from ekiden.notify.ssrf import Destinations
 from ekiden.sender_auth.dkim_sign import SigningKey
 from ekiden.server.capacity import memory_of_worker
-from ekiden.server.setup import KEY_NAME
 from ekiden.web.body import Bodies
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from ekiden.access.vault import Vault
     from ekiden.core.clock import Clock
     from ekiden.core.ids import IdFactory
     from ekiden.notify.metrics import OutboxMetrics
     from ekiden.server.config import Config
     from ekiden.store.api import Store
     from ekiden.store.standing import Standing
-
-
-def open_vault(config: Config) -> Vault:
-    """With the instance key of the installation. Raises ``VaultError``."""
-    return Vault.from_file(Path(config.data_dir) / KEY_NAME)
 
 
 def make_domains(config: Config, store: Store, clock: Clock, vault: Vault) -> Domains:
@@ -71,7 +64,7 @@ MAX_COMPOSED = 41_943_040
 
 
 class Services:
-    """Close it at the end. Raises ``VaultError`` when the instance key cannot be read."""
+    """Close it at the end."""
 
     def __init__(
         self,
@@ -80,9 +73,11 @@ class Services:
         clock: Clock,
         ids: IdFactory,
         worker: int,
+        vault: Vault,
         memory: Memory | None = None,
     ) -> None:
-        """``worker`` is the registration in the store; ``memory`` the budget that all rooms of it share."""
+        """``worker`` is the registration in the store; ``vault`` opens the secrets in it; ``memory`` is the budget
+        that all rooms of it share."""
         self.memory = memory or Memory(memory_of_worker(config, 1))
         self.workshop = Workshop()
         self.bodies = Bodies(self.memory, self.workshop)
@@ -91,7 +86,7 @@ class Services:
         self._config = config
         self._store = store
         self._clock = clock
-        self.vault = open_vault(config)
+        self.vault = vault
         proxies = Networks(
             [*config.http.proxy_from, *(net for item in config.listeners for net in item.proxy_from)]
         )

@@ -384,7 +384,7 @@ class Supervisor:
             if "failed" in message:
                 child.failed = message["failed"]
                 if not self._was_ready and self._failure is None:
-                    self._failure = EkidenError(child.failed)
+                    self._failure = EkidenError(message.get("told", child.failed))
                     self._stop()
             if message.get("ready"):
                 child.ready = True

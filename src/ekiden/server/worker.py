@@ -22,7 +22,7 @@ from ekiden.access.errors import NotFound
 from ekiden.core.clock import SECOND
 from ekiden.core.errors import EkidenError
 from ekiden.core.ids import IdFactory
-from ekiden.core.texts import TranslatedError
+from ekiden.core.texts import TranslatedError, language
 from ekiden.delivery.dispatcher import Dispatcher
 from ekiden.intake.door import Door
 from ekiden.limits.memory import Memory
@@ -49,6 +49,7 @@ from ekiden.server.housekeeping import STORE_TROUBLE, Duties, Heartbeat
 from ekiden.server.http import make_app
 from ekiden.server.http_admission import HttpAdmission
 from ekiden.server.http_listener import HttpServer
+from ekiden.server.instance_key import DatabaseWatch, confirm
 from ekiden.server.logging import get_logger
 from ekiden.server.loop_watch import LoopWatch
 from ekiden.server.metrics import Exposition, Metrics
@@ -132,7 +133,8 @@ def run_worker(spec: WorkerSpec) -> int:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_Worker(spec).run())
     except EkidenError as error:
-        spec.report.send(failed=str(error))
+        told = error.text(language(os.environ)) if isinstance(error, TranslatedError) else str(error)
+        spec.report.send(failed=str(error), told=told)
         get_logger().error("worker cannot start", worker=spec.number, why=str(error))
         return 1
     return 0
@@ -185,6 +187,7 @@ class _Worker:
         roles = self.config.workers.roles
         async with AsyncExitStack() as stack:
             store, me = await self._open(stack)
+            self.database = DatabaseWatch(store, self.vault, self.log)
             # One for all rooms of the worker: two factories would make the same ids (the store has its own half).
             self.ids = IdFactory(me.node)
             self.heartbeat = Heartbeat(
@@ -192,7 +195,7 @@ class _Worker:
             )
             sampler = Sampler(self.metrics, store.counters, self.memory)
             self._start(self._sample(sampler), "sample")
-            services = Services(self.config, store, self.clock, self.ids, me.id, self.memory)
+            services = Services(self.config, store, self.clock, self.ids, me.id, self.vault, self.memory)
             sampler.watch_bodies(services.bodies.refused)
             services.authenticator.told = LoginCounts(self.metrics)
             stack.push_async_callback(services.close)
@@ -231,6 +234,7 @@ class _Worker:
                 async with AsyncExitStack() as opening:
                     store = await open_store(self.config.store_url())
                     opening.push_async_callback(store.close)
+                    self.vault = await confirm(self.config, store, self.clock)
                     self.me = await self._register(store)
                     opening.push_async_callback(self._end, store)
                     stack.push_async_callback(opening.pop_all().aclose)
@@ -433,7 +437,7 @@ class _Worker:
             missing.append("draining")
         if not self.heartbeat.healthy:
             missing.append("store")
-        return missing
+        return [*missing, *self.database.missing]
 
     def _keep_house(self, store: Store, services: Services) -> None:
         self.duties = duties = Duties(store, self.clock, self.me.id, self.heartbeat.settled)
@@ -463,7 +467,10 @@ class _Worker:
     async def _sample(self, sampler: Sampler) -> None:
         while True:
             sampler.weigh()
-            for _ in range(10):
+            for second in range(10):
                 await asyncio.sleep(1.0)
                 sampler.sample()
                 self.metrics.storeless.set(0 if self.heartbeat.healthy else 1)
+                if second % 5 == 0:
+                    with suppress(*STORE_TROUBLE):  # the heartbeat tells of it
+                        await self.database.look()

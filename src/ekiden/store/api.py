@@ -35,6 +35,18 @@ class SchemaOutdated(StoreError):
     """The database needs ``ekiden db upgrade``, or was written by a newer Ekiden."""
 
 
+class StillInUse(StoreError):
+    """The tables cannot be changed now: workers of an older Ekiden work with them."""
+
+    def __init__(self, shown: str, workers: Sequence[str]) -> None:
+        """``workers`` are ``host, process pid`` each."""
+        self.shown = shown
+        self.workers = tuple(workers)
+        super().__init__(
+            f"the database {shown} is in use by workers that know its present tables only: {'; '.join(workers)}"
+        )
+
+
 class Store(Protocol):
     """Hot-path operations, written for the raw driver; everything rare goes through ``read`` and ``write``.
 

@@ -6,13 +6,14 @@ import asyncio
 import importlib.resources
 import os
 import sqlite3
+import time
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.pool import NullPool
 
-from ekiden.store.api import SchemaOutdated
+from ekiden.store.api import SchemaOutdated, StillInUse
 from ekiden.store.migrations import HEAD
 from ekiden.store.postgresql_connect import CONNECT_TIMEOUT, cold_engine, translating
 from ekiden.store.sqlite_turn import Turn
@@ -62,11 +63,11 @@ async def check_revision(url: str) -> None:
     )
 
 
-async def upgrade(url: str) -> str:
+async def upgrade(url: str, *, in_use: bool = False) -> str:
     """Create or upgrade the tables, in one transaction. Returns the revision that the database is at now.
 
-    Safe to be called by several processes at once. Raises ``StoreUnavailable``, or ``SchemaOutdated`` when the
-    database was written by a newer Ekiden.
+    Safe to be called by several processes at once. Raises ``StoreUnavailable``, ``SchemaOutdated`` when the
+    database was written by a newer Ekiden, or ``StillInUse`` while workers of an older one live, unless ``in_use``.
     """
     current = await current_revision(url)
     if current is not None and current > HEAD:
@@ -74,9 +75,9 @@ async def upgrade(url: str) -> str:
     if current != HEAD:
         parsed = parse_url(url)
         if parsed.engine == "sqlite":
-            await asyncio.to_thread(_upgrade_sqlite, parsed.path)
+            await asyncio.to_thread(_upgrade_sqlite, parsed, in_use)
         else:
-            await _upgrade_postgresql(parsed)
+            await _upgrade_postgresql(parsed, in_use)
     return HEAD
 
 
@@ -93,11 +94,30 @@ def alembic_config(connection: Connection | None = None) -> Config:
     return config
 
 
-def run(connection: Connection) -> None:
-    """Upgrade through a connection that is inside a transaction."""
+def run(connection: Connection, url: StoreUrl, in_use: bool) -> None:
+    """Upgrade through a connection that is inside a transaction. Raises ``StillInUse``."""
     from alembic import command
 
+    if not in_use and connection.dialect.has_table(connection, "worker"):
+        _nobody_works(connection, url)
     command.upgrade(alembic_config(connection), "head")
+
+
+def _nobody_works(connection: Connection, url: StoreUrl) -> None:
+    """In the transaction of the upgrade: nobody comes to life in between. By the clock that leases end by."""
+    now = str(time.time_ns() // 1_000_000)
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("LOCK TABLE worker IN SHARE ROW EXCLUSIVE MODE")
+        now = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+    # Of an upgrade that somebody else has just made there is nothing left to do.
+    if connection.dialect.has_table(connection, "alembic_version"):
+        done = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+        if done == HEAD:
+            return
+    query = f"SELECT host, pid FROM worker WHERE ended_at IS NULL AND expires_at > {now} ORDER BY host, pid"  # noqa: S608
+    living = connection.exec_driver_sql(query).all()
+    if living:
+        raise StillInUse(url.safe, [f"{host}, process {pid}" for host, pid in living])
 
 
 _REVISION = "SELECT version_num FROM alembic_version"
@@ -120,7 +140,8 @@ def _sqlite_revision(path: str) -> str | None:
     return str(row[0]) if row else None
 
 
-def _upgrade_sqlite(path: str) -> None:
+def _upgrade_sqlite(url: StoreUrl, in_use: bool) -> None:
+    path = url.path
     turn = Turn(path)
     try:
         # A new one is for us alone, whatever the umask; what SQLite keeps beside it takes its mode.
@@ -130,7 +151,7 @@ def _upgrade_sqlite(path: str) -> None:
         turn.within(_PATIENCE)
         try:
             with engine.begin() as connection:
-                run(connection)
+                run(connection, url, in_use)
         finally:
             turn.__exit__(None, None, None)
     except (sqlite3.Error, OSError) as error:
@@ -158,12 +179,12 @@ def _text(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
-async def _upgrade_postgresql(url: StoreUrl) -> None:
+async def _upgrade_postgresql(url: StoreUrl, in_use: bool) -> None:
     engine = cold_engine(url.dsn, timeout=None)
     try:
         with translating():
             async with engine.begin() as connection:
                 await connection.execute(text(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})"))
-                await connection.run_sync(run)
+                await connection.run_sync(run, url, in_use)
     finally:
         await engine.dispose()

@@ -82,6 +82,7 @@ PLAN: Final[dict[str, Rule]] = {
     "domain_check": Rule("checks", "since the check, but never the last one of its kind for a domain"),
     "audit": Rule("audit", "since the change"),
     "quota_usage": Rule("workers", "once its window is over"),
+    "installation": Rule("", "as long as there is the database"),
     "account": Rule("", "until an operator removes it"),
     "project": Rule("", "until an operator removes it"),
     "credential": Rule("", "until an operator removes it; a revoked one shows who could log in when"),

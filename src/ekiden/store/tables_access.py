@@ -284,3 +284,11 @@ refusal = Table(
     PrimaryKeyConstraint("account_id", "id"),
     sqlite_with_rowid=False,
 )
+
+installation = Table(
+    "installation",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False, comment="1: there is one row"),
+    Column("fingerprint", Text, nullable=False, comment="of the instance key: access.vault"),
+    Column("bound_at", BigInteger, nullable=False),
+)

@@ -1,0 +1,21 @@
+"""Which instance key the secrets of a database are sealed with. Empty until a worker with the right key starts."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0006"
+down_revision = "0005"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "installation",
+        sa.Column("id", sa.SmallInteger(), nullable=False, autoincrement=False, comment="1: there is one row"),
+        sa.Column("fingerprint", sa.Text(), nullable=False, comment="of the instance key: access.vault"),
+        sa.Column("bound_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_installation"),
+    )
