@@ -380,6 +380,7 @@ def test_db_status_and_upgrade(ekiden_everywhere: Installation) -> None:
         "head": head_revision(),
         "needed": False,
         "changed": False,
+        "instance_key": "unbound",
     }
     assert "is at revision" in ekiden.run("db", "upgrade").out
     assert ekiden.run("db", "upgrade", "--check").status == 0

@@ -8,6 +8,7 @@ import contextlib
 import inspect
 import json
 import os
+import re
 import socket
 import sqlite3
 import threading
@@ -18,9 +19,24 @@ from types import ModuleType
 
 import pytest
 from installation import Installation, loop_apart
+from sqlalchemy import select
 
+from ekiden.access.accounts import create_account
 from ekiden.access.vault import Vault
-from ekiden.cli import doctor, doctor_callbacks, doctor_checks, doctor_dns, doctor_domains, doctor_store
+from ekiden.cli import (
+    doctor,
+    doctor_callbacks,
+    doctor_checks,
+    doctor_delivery,
+    doctor_dns,
+    doctor_domains,
+    doctor_files,
+    doctor_outbound,
+    doctor_ports,
+    doctor_proxies,
+    doctor_store,
+    doctor_workers,
+)
 from ekiden.cli.doctor_texts import TEXTS
 from ekiden.core.clock import DAY, HOUR, MINUTE
 from ekiden.core.states import State
@@ -28,8 +44,10 @@ from ekiden.lab.lab import Lab
 from ekiden.net.clock import SystemClock
 from ekiden.net.tls import make_self_signed
 from ekiden.notify.endpoints import Endpoints
+from ekiden.server.config import ALL_ROLES
 from ekiden.store.sqlite_turn import Turn
-from ekiden.store.tables import endpoint, notice
+from ekiden.store.tables import endpoint, notice, worker
+from ekiden.store.workers import describe
 from queue_rows import Rows
 
 
@@ -52,7 +70,12 @@ async def _start() -> Lab:
 
 @pytest.fixture
 def healthy(ekiden: Installation, lab: Lab) -> Installation:
-    """An installation in lab mode that lacks nothing but a running worker."""
+    """An installation in lab mode that lacks nothing: workers live, and somebody may send."""
+
+    async def work(rows: Rows) -> None:
+        await create_account(rows.store, "relay", rows.now, senders="any")
+
+    ekiden.fill(work)
     edit(ekiden, "port = 9", f"port = {lab.addresses()['dns'][1]}")
     edit(ekiden, "[lab]", f"[delivery]\nsmtp_port = {lab.smtp_port}\n[lab]")
     Path(ekiden.url.removeprefix("sqlite:///")).chmod(0o600)
@@ -83,7 +106,7 @@ def test_an_installation_that_is_well(healthy: Installation) -> None:
     troubles = {check: item for check, items in found.items() for item in items if item[0] != "ok"}
     troubles.pop("disk", None)  # the machine's own affair
     troubles.pop("limits", None)
-    assert troubles == {"workers": ("warn", "none is running")}
+    assert troubles == {}
     assert set(found) == {
         "config",
         "disk",
@@ -97,6 +120,7 @@ def test_an_installation_that_is_well(healthy: Installation) -> None:
         "dns",
         "hostname",
         "sender",
+        "senders",
         "outbound",
         "links",
         "queue",
@@ -105,15 +129,21 @@ def test_an_installation_that_is_well(healthy: Installation) -> None:
         "workers",
     }
     assert found["links"] == [("ok", "they lead to https://mail.test.example")]
-    assert "answers on port" in found["outbound"][0][1]
+    assert found["outbound"][0][1].endswith("with STARTTLS")
 
 
 def test_it_speaks_both_languages(healthy: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    edit(healthy, "url =", "# url =")
+    edit(healthy, "[store]", '[store]\nurl = "sqlite:///new.db"')
+    assert healthy.run("db", "upgrade").status == 0
     told = healthy.run("doctor").out
-    assert "mail can flow" in told
+    assert "mail cannot flow; in its way: 2" in told
     assert "→ start one: ekiden serve" in told
+    assert "→ make one: ekiden account create NAME" in told
     monkeypatch.setenv("EKIDEN_LANG", "ja")
-    assert "メールは流れます" in healthy.run("doctor").out
+    told = healthy.run("doctor").out
+    assert "メールの流れを止める問題が 2 件あります" in told
+    assert "起動してください: ekiden serve" in told
 
 
 def test_a_configuration_that_cannot_be_read(ekiden: Installation) -> None:
@@ -215,8 +245,8 @@ def test_a_key_that_does_not_fit(healthy: Installation) -> None:
 
 
 @contextmanager
-def answering(reply: bytes) -> Iterator[int]:
-    """A server that says the same to everybody, on a free port."""
+def answering(reply: bytes, first: int = 0) -> Iterator[int]:
+    """A server that says the same to everybody, on a free port: ``first`` octets, and the rest a moment later."""
     listener = socket.create_server(("127.0.0.1", 0))
     ended = threading.Event()
 
@@ -224,7 +254,11 @@ def answering(reply: bytes) -> Iterator[int]:
         while not ended.is_set():
             connection, _ = listener.accept()
             with connection, suppress(ConnectionError):
-                connection.sendall(reply)
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                if first:
+                    connection.sendall(reply[:first])
+                    ended.wait(0.2)
+                connection.sendall(reply[first:])
                 if reply:
                     connection.recv(1000)
 
@@ -253,6 +287,38 @@ def test_ports_in_use(healthy: Installation, reply: bytes, level: str, words: st
         _, found = examined(healthy)
     assert found["ports"][0][0] == level
     assert words in found["ports"][0][1]
+
+
+@pytest.mark.parametrize("first", [1, 12, 17, 40, 62])
+def test_an_answer_in_two_segments_is_one_answer(healthy: Installation, first: int) -> None:
+    """A header and a body hardly ever come together; a greeting may be cut anywhere."""
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nok\n"
+    greeting = b"220-mail.test.example ESMTP\r\n220 at your service, at any time\r\n"
+    with answering(answer, first) as http, answering(greeting, first) as port:
+        edit(healthy, 'addresses = ["127.0.0.1:0"]', f'addresses = ["127.0.0.1:{http}"]')
+        edit(healthy, 'addresses = ["127.0.0.1:0"]\nmode', f'addresses = ["127.0.0.1:{port}"]\nmode')
+        _, found = examined(healthy)
+    assert [item[0] for item in found["ports"]] == ["ok", "ok"], found["ports"]
+
+
+@pytest.mark.parametrize(
+    ("networks", "level"),
+    [(["127.0.0.1"], None), (["10.0.0.0/8", "fd00::/8"], None), (["0.0.0.0/0"], "fail"), (["::/0"], "fail")],
+)
+def test_proxies_that_anybody_could_be(healthy: Installation, networks: list[str], level: str | None) -> None:
+    edit(healthy, "[http]", f"[http]\nproxy_from = {json.dumps(networks)}")
+    status, found = examined(healthy)
+    assert [item[0] for item in found.get("proxies", [])] == ([level] if level else [])
+    assert status == (1 if level else 0)
+
+
+def test_http_in_the_open(healthy: Installation) -> None:
+    edit(healthy, 'addresses = ["127.0.0.1:0"]', 'addresses = ["0.0.0.0:0"]')
+    edit(healthy, "enabled = true", "enabled = false")
+    _, found = examined(healthy)
+    assert found["proxies"] == [
+        ("warn", "http: 0.0.0.0:0 is reachable from outside without TLS: API keys and passwords go in clear")
+    ]
 
 
 def test_an_address_that_is_not_ours(healthy: Installation) -> None:
@@ -414,7 +480,106 @@ def test_workers_alive_and_dead(healthy: Installation) -> None:
     _, found = examined(healthy)
     assert [item[0] for item in found["workers"]] == ["warn", "ok"]
     assert "(lost.example, process 4711) died" in found["workers"][0][1]
-    assert found["workers"][1][1] == "2 alive on test.example"
+    assert found["workers"][1][1] == "4 alive on test.example"
+
+
+@pytest.mark.parametrize("missing", ALL_ROLES)
+def test_a_role_that_nobody_has(healthy: Installation, missing: str) -> None:
+    """Each worker has some; the one that would have it is dead."""
+
+    async def work(rows: Rows) -> None:
+        async with rows.store.write() as connection:
+            for row in (await connection.execute(select(worker.c.id))).all():
+                await describe(connection, row.id, [role for role in ALL_ROLES if role != missing])
+        gone = await rows.store.register_worker("lost.example", 4711, healthy.now - HOUR, MINUTE)
+        async with rows.store.write() as connection:
+            await describe(connection, gone.id, [missing])
+
+    healthy.fill(work)
+    status, found = examined(healthy)
+    assert status == 1
+    ((_, what),) = [item for item in found["workers"] if item[0] == "fail"]
+    assert what == doctor_workers.NOBODY[missing]  # type: ignore[index]
+
+
+def test_a_queue_is_not_taken_without_a_worker_that_delivers(healthy: Installation) -> None:
+    async def work(rows: Rows) -> None:
+        await rows.message("a@x.example", due_in=-5000)
+        async with rows.store.write() as connection:
+            await connection.execute(worker.update().values(roles="smtp,http"))
+
+    healthy.fill(work)
+    status, found = examined(healthy)
+    assert status == 1
+    assert found["queue"][0][0] == "fail"
+    assert "and nobody takes it" in found["queue"][0][1]
+
+
+def test_who_may_send(healthy: Installation) -> None:
+    def told() -> tuple[int, tuple[str, str]]:
+        status, found = examined(healthy)
+        return status, found["senders"][0]
+
+    assert told() == (0, ("ok", "0 domains may send, and accounts with any sender: 1"))
+    healthy.run("account", "suspend", "relay")
+    assert told() == (1, ("fail", "there is no account that is not suspended: nobody can send"))
+    healthy.run("account", "create", "shop")
+    assert told() == (1, ("fail", "no account has a domain: nobody can send"))
+    healthy.run("domain", "add", "shop.example", "--account", "shop")
+    assert told() == (1, ("fail", "none of 1 domains can send: none is verified"))
+    healthy.run("domain", "add", "vouched.example", "--account", "shop", "--vouch")
+    assert told() == (0, ("ok", "1 domains may send"))
+    healthy.run("domain", "refuse", "vouched.example", "--reason", "complaints")
+    assert told()[0] == 1
+
+
+def tried(ekiden: Installation, host: str) -> tuple[int, list[tuple[str, str, str]]]:
+    ended = ekiden.run("doctor", "--json", "--outbound", host)
+    found = [item for item in json.loads(ended.out)["findings"] if item["check"] == "outbound"]
+    return ended.status, [(item["level"], item["what"], item["fix"]) for item in found]
+
+
+def test_the_way_out(healthy: Installation, lab: Lab) -> None:
+    """By a domain with MX, by a name without, and by an address; it is dialled only when it is named."""
+    lab.set_dns("host.example", "A", ["127.0.0.1"])
+    for host in ("accept.lab.test", "host.example", "127.0.0.1", "[127.0.0.1]"):
+        status, (one, *_) = tried(healthy, host)
+        assert (status, one[0]) == (0, "ok"), one
+        assert f":{lab.smtp_port}) answers in" in one[1]
+    status, ((level, what, _),) = tried(healthy, "192.0.2.1")  # outside of the lab: no socket is opened
+    assert (status, level) == (1, "fail")
+    assert "is outside of the lab" in what
+    status, ((level, what, _),) = tried(healthy, "nobody.example")
+    assert (status, level) == (1, "fail")
+    edit(healthy, "enabled = true", "enabled = false")
+    _, found = examined(healthy)
+    assert found["outbound"] == [
+        (
+            "ok",
+            f"port {lab.smtp_port} of other servers was not tried; to try it: ekiden doctor --outbound HOST",
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        (
+            b"554 5.7.1 your address is on a list\r\n",
+            "turns this machine away: 554 5.7.1 your address is on a list",
+        ),
+        (b"SSH-2.0-OpenSSH_9\r\n", "does not greet as a mail server: SSH-2.0-OpenSSH_9"),
+        (b"", "cannot be reached: the connection was closed"),
+    ],
+)
+def test_a_way_out_that_is_closed(healthy: Installation, reply: bytes, words: str) -> None:
+    with answering(reply) as port:
+        text = healthy.config.read_text()
+        healthy.config.write_text(re.sub(r"smtp_port = \d+", f"smtp_port = {port}", text))
+        status, ((level, what, fix),) = tried(healthy, "127.0.0.1")
+    assert (status, level) == (1, "fail")
+    assert words in what
+    assert fix
 
 
 def test_a_clock_that_was_set_back(healthy: Installation) -> None:
@@ -520,11 +685,26 @@ def test_a_check_that_fails_does_not_keep_the_others_from_running(
 
 
 @pytest.mark.parametrize(
-    "module", [doctor, doctor_callbacks, doctor_checks, doctor_dns, doctor_domains, doctor_store]
+    "module",
+    [
+        doctor,
+        doctor_callbacks,
+        doctor_checks,
+        doctor_delivery,
+        doctor_dns,
+        doctor_domains,
+        doctor_files,
+        doctor_outbound,
+        doctor_ports,
+        doctor_proxies,
+        doctor_store,
+        doctor_workers,
+    ],
 )
 def test_every_sentence_is_translated(module: ModuleType) -> None:
     missing = [text for text in sentences(module) if text not in TEXTS.japanese]
     assert missing == []
+    assert [text for text in doctor_workers.NOBODY.values() if text not in TEXTS.japanese] == []
 
 
 def sentences(module: ModuleType) -> list[str]:

@@ -229,7 +229,13 @@ def constants(node: ast.expr) -> list[str]:
 
 def sentences() -> set[str]:
     """Every text that a module gives to ``tr``, ``CliError`` or a table that is translated."""
-    found = {*db.MEANING.values(), *queue.WOULD.values(), *queue.DONE.values()}
+    found = {
+        *db.MEANING.values(),
+        *db.KEY_STATES.values(),
+        *db.SECRETS.values(),
+        *queue.WOULD.values(),
+        *queue.DONE.values(),
+    }
     for module in MODULES:
         for name, call in calls(module):
             if name in ("tr", "CliError", "CliUsageError"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import typer
 from rich.console import Group, RenderableType
@@ -19,18 +19,18 @@ from ekiden.cli.doctor_checks import (
     check_clock,
     check_configuration,
     check_disk,
-    check_ports,
-    check_queue,
-    check_workers,
     find,
 )
 from ekiden.cli.doctor_delivery import check_deliveries
-from ekiden.cli.doctor_dns import check_hostname, check_outbound, check_resolver
-from ekiden.cli.doctor_domains import check_domains, check_sender_record
+from ekiden.cli.doctor_dns import check_hostname, check_resolver
+from ekiden.cli.doctor_domains import check_domains, check_sender_record, check_senders
 from ekiden.cli.doctor_files import check_files, check_limits
+from ekiden.cli.doctor_outbound import check_outbound
+from ekiden.cli.doctor_ports import check_ports
 from ekiden.cli.doctor_proxies import check_proxies
 from ekiden.cli.doctor_store import check_database, check_key, check_rows
 from ekiden.cli.doctor_texts import TEXTS
+from ekiden.cli.doctor_workers import check_queue, check_workers
 from ekiden.cli.tables import make_table, output
 from ekiden.core.errors import EkidenError
 from ekiden.core.texts import Language, TranslatedError
@@ -56,6 +56,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     check_resolver,
     check_hostname,
     check_sender_record,
+    check_senders,
     check_domains,
     check_outbound,
     check_links,
@@ -68,9 +69,9 @@ CHECKS: Final[tuple[Check, ...]] = (
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
-async def examine(config: Config) -> list[Finding]:
+async def examine(config: Config, outbound: str = "") -> list[Finding]:
     """Run every check. One that fails by itself is a finding, too, and does not keep the others from running."""
-    patient = Patient(config, SystemClock())
+    patient = Patient(config, SystemClock(), outbound=outbound)
     found: list[Finding] = []
     try:
         patient.store = await open_store(config.store_url())
@@ -94,20 +95,32 @@ async def examine(config: Config) -> list[Finding]:
     return found
 
 
-def _examine(config: Path | None, language: Language) -> list[Finding]:
+def _examine(config: Path | None, language: Language, outbound: str) -> list[Finding]:
     try:
         loaded = load(config)
     except EkidenError as error:
         why = error.text(language) if isinstance(error, TranslatedError) else str(error)
         return [find("config", "fail", "Configuration", "{why}", "correct the configuration", why=why)]
-    return run_async(examine(loaded))
+    return run_async(examine(loaded, outbound))
 
 
 @app.command()
-def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+def doctor(
+    outbound: Annotated[
+        str,
+        typer.Option(
+            "--outbound",
+            metavar="HOST",
+            help="Also connect to the mail server of this domain or address (port 25), as delivery would.",
+            show_default=False,
+        ),
+    ] = "",
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Look for what would stop mail from flowing, and say what to do. Exits with 1 when something does."""
     language = lang()
-    findings = _examine(config, language)
+    findings = _examine(config, language, outbound)
     failed = any(finding.level == "fail" for finding in findings)
     if as_json:
         told = [(finding, finding.told(language)) for finding in findings]

@@ -1,4 +1,4 @@
-"""The checks of ``ekiden doctor`` on this machine: files, disk, ports, certificates, clock, database, workers.
+"""The checks of ``ekiden doctor`` on this machine: configuration, disk, certificates, clock.
 
 Each is a small function from the ``Patient`` to findings. A check looks, it repairs nothing; what it writes (a row,
 a file) it takes away again. Those that ask DNS are in ``doctor_dns``.
@@ -6,12 +6,8 @@ a file) it takes away again. Those that ask DNS are in ``doctor_dns``.
 
 from __future__ import annotations
 
-import asyncio
-import errno
 import os
 import shutil
-import socket
-import ssl
 import tempfile
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
@@ -22,13 +18,12 @@ from sqlalchemy import func, select, text
 
 from ekiden.cli.doctor_texts import TEXTS
 from ekiden.cli.tables import local_time, octets, span
-from ekiden.core.clock import DAY, HOUR, MINUTE, SECOND, Clock, Millis
+from ekiden.core.clock import DAY, MINUTE, SECOND, Clock, Millis
 from ekiden.core.ids import EPOCH
-from ekiden.core.states import State
 from ekiden.core.texts import Language
-from ekiden.net.listen import ListenAddress, parse_listen_address
-from ekiden.net.tls import CertificateFiles, ServerTls, TlsError, client_context, describe_certificate
-from ekiden.server.config import Config, ListenerConfig
+from ekiden.net.tls import CertificateFiles, ServerTls, TlsError, describe_certificate
+from ekiden.server.config import Config
+from ekiden.server.process_limits import clock_runs_free
 from ekiden.store.api import Store
 from ekiden.store.tables import worker
 
@@ -61,11 +56,13 @@ class Finding:
 
 @dataclass(slots=True)
 class Patient:
-    """What the checks look at. ``store`` is ``None`` when it could not be opened."""
+    """What the checks look at. ``store`` is ``None`` when it could not be opened; ``outbound`` the host whose port
+    25 is to be tried, if one was named."""
 
     config: Config
     clock: Clock
     store: Store | None = None
+    outbound: str = ""
 
 
 Check = Callable[[Patient], Coroutine[Any, Any, list[Finding]]]
@@ -91,21 +88,19 @@ async def check_configuration(patient: Patient) -> list[Finding]:
                 "add [[listeners]] to the configuration; ekiden init writes an example",
             )
         )
-    if "delivery" not in config.workers.roles:
-        found.append(
-            find(
-                "config",
-                "warn",
-                "Configuration",
-                "workers of this machine do not deliver (workers.roles)",
-                "make sure that another machine on the same database does",
-            )
-        )
     return found or [find("config", "ok", "Configuration", "it can be read, and its keys fit together")]
 
 
 async def check_disk(patient: Patient) -> list[Finding]:
-    folder = _nearest(Path(patient.config.data_dir))
+    """Where the keys lie, and the database when it is SQLite: that may be another disk."""
+    folders = [_nearest(Path(patient.config.data_dir))]
+    url = patient.config.store_url()
+    if url.startswith("sqlite:///"):
+        folders.append(_nearest(Path(url.removeprefix("sqlite:///")).parent))
+    return [finding for folder in dict.fromkeys(folders) for finding in _disk(folder)]
+
+
+def _disk(folder: Path) -> list[Finding]:
     try:
         usage = shutil.disk_usage(folder)
         files = os.statvfs(folder)
@@ -157,7 +152,7 @@ def _nearest(path: Path) -> Path:
     return path
 
 
-# ---- certificates and ports
+# ---- certificates
 
 
 async def check_certificates(patient: Patient) -> list[Finding]:
@@ -226,84 +221,7 @@ def _certificate(certificate: str, key: str, listener: str, now: Millis) -> list
     return [find("certificates", "ok", "Certificates", "{path} is valid until {end}", **values)]
 
 
-async def check_ports(patient: Patient) -> list[Finding]:
-    found: list[Finding] = []
-    config = patient.config
-    jobs: list[tuple[str, str, ListenerConfig | None]] = []
-    if "smtp" in config.workers.roles:
-        jobs += [(item.name, address, item) for item in config.listeners for address in item.addresses]
-    if "http" in config.workers.roles:
-        jobs += [("http", address, None) for address in config.http.addresses]
-    for name, address, listener in jobs:
-        found.append(await _port(name, parse_listen_address(address), listener, config.hostname))
-    return found
-
-
-async def _port(name: str, address: ListenAddress, listener: ListenerConfig | None, hostname: str) -> Finding:
-    values = {"name": name, "address": str(address)}
-    if not address.port:
-        return find("ports", "ok", "Ports", "{name}: any free port on {host}", name=name, host=address.host)
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        try:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            probe.bind((address.host, address.port))
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                fixes = {
-                    errno.EACCES: "start as root or with CAP_NET_BIND_SERVICE, or choose a port from 1024 on",
-                    errno.EADDRNOTAVAIL: "this machine does not have that address; correct the configuration",
-                }
-                fix = fixes.get(error.errno or 0, "correct the configuration")
-                what = "{name}: {address} cannot be listened on: {why}"
-                return find("ports", "fail", "Ports", what, fix, **values, why=error.strerror)
-        else:
-            return find("ports", "ok", "Ports", "{name}: {address} is free", **values)
-    greeting = await _greeting(address, listener)
-    if greeting and (listener is None or hostname in greeting):
-        return find("ports", "ok", "Ports", "{name}: {address} is answered by a running Ekiden", **values)
-    if greeting:
-        what = "{name}: {address} is answered by something else: {greeting}"
-        fix = "stop the other program, or choose another port"
-        return find("ports", "fail", "Ports", what, fix, **values, greeting=greeting)
-    what = "{name}: {address} is in use, but nothing answers there as it should"
-    fix = "find out what it is: ss -ltnp"
-    return find("ports", "fail", "Ports", what, fix, **values)
-
-
-async def _greeting(address: ListenAddress, listener: ListenerConfig | None) -> str:
-    """The first line of what answers: of SMTP (inside TLS when the listener is so), or of ``/healthz``."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)
-    context = client_context() if listener is not None and listener.mode == "tls" else None
-    try:
-        async with asyncio.timeout(_ANSWER_TIMEOUT):
-            reader, writer = await asyncio.open_connection(host, address.port, ssl=context)
-            try:
-                if listener is None:
-                    writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-                    answer = await reader.read(65_536)
-                    good = answer.startswith(b"HTTP/1.1 200") and answer.rstrip().endswith(b"ok")
-                    return "healthz" if good else ""
-                line = await reader.readline()
-                writer.write(b"QUIT\r\n")
-                return line.decode("utf-8", "replace").strip()
-            finally:
-                writer.close()
-                await _closed(writer)
-    except (OSError, TimeoutError, ValueError, ssl.SSLError):
-        return ""
-
-
-async def _closed(writer: asyncio.StreamWriter) -> None:
-    try:
-        await writer.wait_closed()
-    except OSError:
-        return
-
-
-# ---- database, clock, queue, workers
+# ---- clock
 
 
 async def check_clock(patient: Patient) -> list[Finding]:
@@ -316,6 +234,9 @@ async def check_clock(patient: Patient) -> list[Finding]:
     if patient.store is not None:
         found += await _store_clock(patient.store, patient.clock, fix)
     found += _file_clock(patient, fix)
+    if not patient.config.lab.enabled and clock_runs_free():
+        what = "the kernel says that nothing sets this machine's clock"
+        found.append(find("clock", "warn", "Clock", what, fix))
     return found or [
         find("clock", "ok", "Clock", "it agrees with the database and the file system; no one else was asked")
     ]
@@ -351,60 +272,3 @@ def _file_clock(patient: Patient, fix: str) -> list[Finding]:
         return []
     what = "this machine and the file system of {path} differ by {length}"
     return [find("clock", "warn", "Clock", what, fix, path=folder, length=span(distance))]
-
-
-async def check_queue(patient: Patient) -> list[Finding]:
-    store = patient.store
-    if store is None:
-        return []
-    stats = await store.stats()
-    now = patient.clock.now()
-    counts = ", ".join(
-        f"{count:,} {state.name.lower()}" for state, count in sorted(stats.by_state.items()) if count
-    )
-    late = now - stats.oldest_due if stats.oldest_due is not None else 0
-    found = []
-    if late > 10 * MINUTE:
-        level: Level = "fail" if late > HOUR or not stats.workers else "warn"
-        what = "the oldest delivery has been due for {length}, and nobody takes it ({counts})"
-        fix = "start ekiden serve; if it runs, look at its log: it is overloaded or cannot connect"
-        found.append(find("queue", level, "Queue", what, fix, length=span(late), counts=counts))
-    else:
-        found.append(find("queue", "ok", "Queue", "{counts}" if counts else "empty", counts=counts))
-    held = stats.by_state.get(State.HELD, 0)
-    if held:
-        what = "held deliveries, which wait for a person: {count}"
-        fix = "ekiden queue list --state held; then ekiden queue release or cancel"
-        found.append(find("queue", "warn", "Queue", what, fix, count=f"{held:,}"))
-    return found
-
-
-async def check_workers(patient: Patient) -> list[Finding]:
-    if patient.store is None:
-        return []
-    now = patient.clock.now()
-    async with patient.store.read() as connection:
-        rows = (await connection.execute(select(worker).where(worker.c.ended_at.is_(None)))).all()
-    dead = [row for row in rows if row.expires_at <= now]
-    alive = len(rows) - len(dead)
-    found = []
-    for row in dead:
-        found.append(
-            find(
-                "workers",
-                "warn",
-                "Workers",
-                "worker {id} ({host}, process {pid}) died: its lease ended {length} ago",
-                "a running Ekiden frees what it had within seconds; if none runs, start it",
-                id=row.id,
-                host=row.host,
-                pid=row.pid,
-                length=span(now - row.expires_at),
-            )
-        )
-    if alive:
-        hosts = ", ".join(sorted({row.host for row in rows if row.expires_at > now}))
-        found.append(find("workers", "ok", "Workers", "{count} alive on {hosts}", count=alive, hosts=hosts))
-    else:
-        found.append(find("workers", "warn", "Workers", "none is running", "start one: ekiden serve"))
-    return found

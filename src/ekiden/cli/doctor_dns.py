@@ -1,8 +1,7 @@
-"""The checks of ``ekiden doctor`` that ask DNS, and in lab mode the lab. The outside is never connected to."""
+"""The checks of ``ekiden doctor`` that ask DNS."""
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 from typing import Any
 
@@ -15,10 +14,8 @@ from ekiden.cli.doctor_checks import Finding, Patient, find
 from ekiden.core.errors import EkidenError
 from ekiden.dns.config import DnsConfig
 from ekiden.dns.resolver import DnsResolver, DnsTemporary, NoSuchDomain
-from ekiden.net.network import LoopbackOnlyNetwork
 
 LAB_DOMAIN = "accept.lab.test"
-_ATTEMPT_TIMEOUT = 5.0
 
 
 def make_resolver(patient: Patient) -> DnsResolver:
@@ -103,35 +100,3 @@ async def _reverse(patient: Patient, name: str, address: str) -> list[Finding]:
         what = "{address} has no reverse name (PTR): large providers refuse mail from it"
     fix = "have whoever gave you the address set its PTR record to {name}"
     return [find("hostname", "warn", "Host name", what, fix, address=address, name=name, names=", ".join(names))]
-
-
-async def check_outbound(patient: Patient) -> list[Finding]:
-    """In lab mode, whether a lab host answers on the port of delivery. Outside of it nobody is bothered."""
-    config = patient.config
-    port = config.delivery.smtp_port
-    if not config.lab.enabled:
-        what = "port {port} of other servers was not tried; a first message shows it (ekiden send, ekiden trace)"
-        return [find("outbound", "ok", "Outbound", what, port=port)]
-    resolver = make_resolver(patient)
-    try:
-        (host, *_) = await resolver.mx(LAB_DOMAIN)
-        addresses = await resolver.addresses(host.name)
-        if not addresses:
-            raise NoSuchDomain(host.name, f"{host.name} has no address")
-        async with asyncio.timeout(_ATTEMPT_TIMEOUT):
-            stream = await LoopbackOnlyNetwork().connect(addresses[0], port, timeout=_ATTEMPT_TIMEOUT)
-            try:
-                greeting = await stream.read()
-            finally:
-                await stream.close()
-    except (EkidenError, OSError, TimeoutError) as error:
-        what = "the lab cannot be reached: {why}"
-        fix = "start the lab, and set dns.nameservers, dns.port and delivery.smtp_port to its ports"
-        return [find("outbound", "fail", "Outbound", what, fix, why=str(error) or type(error).__name__)]
-    if not greeting.startswith(b"220"):
-        what = "the lab's host {host} does not greet: {greeting}"
-        return [
-            find("outbound", "fail", "Outbound", what, host=host.name, greeting=greeting.decode("ascii", "replace"))
-        ]
-    what = "the lab's host {host} answers on port {port}"
-    return [find("outbound", "ok", "Outbound", what, host=host.name, port=port)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
+from ekiden.access.accounts import list_accounts
 from ekiden.cli.doctor_checks import Finding, Patient, find
 from ekiden.cli.doctor_dns import make_resolver
 from ekiden.cli.tables import local_time
@@ -61,6 +62,31 @@ def _own_record(patient: Patient, addresses: tuple[str, ...]) -> str:
     networks = patient.config.domains.addresses or addresses
     terms = [f"ip{6 if ':' in network else 4}:{network}" for network in networks]
     return " ".join(["v=spf1", *terms, "-all"])
+
+
+async def check_senders(patient: Patient) -> list[Finding]:
+    """Whether anybody may send at all: from a verified domain, or as an account that may use any sender."""
+    if patient.store is None:
+        return []
+    accounts = {item.id: item for item in await list_accounts(patient.store) if item.suspended_at is None}
+    domains = [item for item in await list_domains(patient.store) if item.account_id in accounts]
+    usable = sum(item.usable for item in domains)
+    free = sum(item.senders == "any" for item in accounts.values())
+    if usable or free:
+        what = "{count} domains may send"
+        if free:
+            what = "{count} domains may send, and accounts with any sender: {free}"
+        return [find("senders", "ok", "Senders", what, count=usable, free=free)]
+    if not accounts:
+        what = "there is no account that is not suspended: nobody can send"
+        return [find("senders", "fail", "Senders", what, "make one: ekiden account create NAME")]
+    if not domains:
+        what = "no account has a domain: nobody can send"
+        fix = "add one, publish its records, and have them looked at: ekiden domain add; ekiden domain verify"
+        return [find("senders", "fail", "Senders", what, fix)]
+    what = "none of {count} domains can send: none is verified"
+    fix = "publish their records (ekiden domain show), then: ekiden domain verify"
+    return [find("senders", "fail", "Senders", what, fix, count=len(domains))]
 
 
 async def check_domains(patient: Patient) -> list[Finding]:

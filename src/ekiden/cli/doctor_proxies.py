@@ -1,50 +1,75 @@
-"""The check of ``ekiden doctor`` on proxies before the HTTP listener that the configuration does not name."""
+"""The checks of ``ekiden doctor`` on proxies before our listeners: those that nobody named, and those that anybody
+could pretend to be."""
 
 from __future__ import annotations
 
-import asyncio
+import ipaddress
 import re
 from typing import Final
 
 from ekiden.cli.doctor_checks import Finding, Patient, find
-from ekiden.net.listen import ListenAddress, parse_listen_address
+from ekiden.cli.doctor_talk import TROUBLE, get
+from ekiden.net.listen import parse_listen_address
 
-_TIMEOUT: Final = 5.0
-_MOST: Final = 4_194_304
 _COUNT: Final = re.compile(rb"^ekiden_http_unknown_proxies_total ([0-9.e+]+)", re.MULTILINE)
+_BROADEST: Final = {4: 8, 6: 16}
+"""Prefix of the largest network that can be one operator's own: 10.0.0.0/8, fc00::/7 and the like aside."""
 
 
 async def check_proxies(patient: Patient) -> list[Finding]:
-    """Asks a running Ekiden of this machine; without one there is nothing to say."""
+    """Settings first; then asks a running Ekiden of this machine, without which there is nothing to say."""
     config = patient.config
+    named = [("http.proxy_from", config.http.proxy_from)]
+    named += [(f"listeners.{item.name}.proxy_from", item.proxy_from) for item in config.listeners]
+    found = [
+        find(
+            "proxies",
+            "fail",
+            "Proxies",
+            "{key} names {network}: whoever connects from there is believed whatever client it names",
+            "name the addresses of your proxies only",
+            key=key,
+            network=network,
+        )
+        for key, networks in named
+        for network in networks
+        if _anybody(network)
+    ]
     if "http" not in config.workers.roles:
-        return []
-    for text in config.http.addresses:
+        return found
+    http = config.http
+    for text in http.addresses:
         address = parse_listen_address(text)
-        count = await _unknown(address) if address.port else 0
+        if not http.proxy_from and not config.lab.enabled and _public(address.host):
+            what = "http: {address} is reachable from outside without TLS: API keys and passwords go in clear"
+            fix = "listen on 127.0.0.1, with a TLS proxy in front that http.proxy_from names (docs/operating.md)"
+            found.append(find("proxies", "warn", "Proxies", what, fix, address=text))
+    for text in http.monitoring_addresses or http.addresses:
+        address = parse_listen_address(text)
+        if not address.port:
+            continue
+        try:
+            _, body = await get(address, "/metrics")
+        except TROUBLE:
+            continue
+        counted = _COUNT.search(body)
+        count = 0 if counted is None else int(float(counted[1]))
         if count:
             what = (
                 "a proxy that http.proxy_from does not name passes requests on ({count} so far): "
                 "all of its clients count as one, failed logins included"
             )
             fix = "name its network in http.proxy_from"
-            return [find("proxies", "warn", "Proxies", what, fix, count=f"{count:,}")]
-    return []
+            return [*found, find("proxies", "warn", "Proxies", what, fix, count=f"{count:,}")]
+    return found
 
 
-async def _unknown(address: ListenAddress) -> int:
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)
-    answer = b""
-    try:
-        async with asyncio.timeout(_TIMEOUT):
-            reader, writer = await asyncio.open_connection(host, address.port)
-            try:
-                writer.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-                while len(answer) < _MOST and (data := await reader.read(65_536)):
-                    answer += data
-            finally:
-                writer.close()
-    except (OSError, TimeoutError):
-        return 0
-    found = _COUNT.search(answer)
-    return 0 if found is None else int(float(found[1]))
+def _anybody(text: str) -> bool:
+    """Larger than any private network there is."""
+    network = ipaddress.ip_network(text, strict=False)
+    return not network.is_private and network.prefixlen < _BROADEST[network.version]
+
+
+def _public(host: str) -> bool:
+    address = ipaddress.ip_address(host)
+    return address.is_unspecified or address.is_global

@@ -32,6 +32,7 @@ TEXTS = Texts(
         "Sender record": "送信元レコード",
         "Host name": "ホスト名",
         "Domains": "ドメイン",
+        "Senders": "送信者",
         "Outbound": "外向き接続",
         "Links in mails": "メール内のリンク",
         "Callbacks": "コールバック",
@@ -43,12 +44,6 @@ TEXTS = Texts(
         "there is no listener: nobody can submit mail": "リスナーがなく、誰もメールを投入できません",
         "add [[listeners]] to the configuration; ekiden init writes an example": (
             "設定に [[listeners]] を追加してください。ekiden init が例を書き出します"
-        ),
-        "workers of this machine do not deliver (workers.roles)": (
-            "このマシンのワーカーは配送を行いません（workers.roles）"
-        ),
-        "make sure that another machine on the same database does": (
-            "同じデータベースを使う別のマシンが配送していることを確認してください"
         ),
         "it can be read, and its keys fit together": "読み込むことができ、内容に矛盾はありません",
         # disk
@@ -107,8 +102,18 @@ TEXTS = Texts(
         "{path} is valid until {end}": "{path} は {end} まで有効です",
         # ports
         "{name}: any free port on {host}": "{name}: {host} の空きポートを使います",
-        "start as root or with CAP_NET_BIND_SERVICE, or choose a port from 1024 on": (
-            "root か CAP_NET_BIND_SERVICE 付きで起動するか、1024 以上のポートを選んでください"
+        "{name}: this user may not listen on {address}": (
+            "{name}: このユーザーには {address} で待ち受ける権限がありません"
+        ),
+        "start as root or with CAP_NET_BIND_SERVICE (ekiden service print), or choose a port from 1024 on": (
+            "root か CAP_NET_BIND_SERVICE 付き（ekiden service print）で起動するか、1024 以上のポートを選んでくださ"
+            "い"
+        ),
+        "{name}: {address} shows another certificate than the one in {path}": (
+            "{name}: {address} が提示する証明書は {path} のものではありません"
+        ),
+        "the file was changed: tell the running Ekiden with SIGHUP (systemctl reload ekiden)": (
+            "ファイルが更新されています。動作中の Ekiden に SIGHUP を送ってください（systemctl reload ekiden）"
         ),
         "this machine does not have that address; correct the configuration": (
             "このマシンにそのアドレスはありません。設定を修正してください"
@@ -159,6 +164,9 @@ TEXTS = Texts(
             "データベースとファイルシステムに一致しています（外部には問い合わせていません）"
         ),
         "this machine and the database's differ by {length}": "データベースの時計と {length} ずれています",
+        "the kernel says that nothing sets this machine's clock": (
+            "このマシンの時計は同期されていません（カーネルの情報）"
+        ),
         "a worker was started in the future, {length} from now: a clock was wrong, or was set back": (
             "{length} 先の未来に起動したワーカーがあります。時計が誤っていたか、戻されました"
         ),
@@ -205,6 +213,32 @@ TEXTS = Texts(
             "動作中の Ekiden が数秒で引き継ぎます。動いていなければ起動してください"
         ),
         "{count} alive on {hosts}": "{hosts} で {count} 個が動作中です",
+        "no living worker has the role smtp: nobody can submit mail": (
+            "役割 smtp のワーカーがなく、誰もメールを送信できません"
+        ),
+        "no living worker has the role http: the HTTP APIs and links in mails do not answer": (
+            "役割 http のワーカーがなく、HTTP API とメール内のリンクが応答しません"
+        ),
+        "no living worker has the role delivery: nothing leaves the queue": (
+            "役割 delivery のワーカーがなく、キューのメールが配信されません"
+        ),
+        "no living worker has the role notify: nobody is told by callbacks": (
+            "役割 notify のワーカーがなく、コールバックで通知されません"
+        ),
+        "no living worker has the role housekeeping: domains are not checked, work of crashed workers is not taken "
+        "over": (
+            "役割 housekeeping のワーカーがなく、ドメインの確認も、異常終了したワーカーの引き継ぎも行われません"
+        ),
+        "add it to workers.roles or to serve --roles, here or on another machine of the installation": (
+            "このマシンか同じインストールの別のマシンで、workers.roles か serve --roles に追加してください"
+        ),
+        "worker {id} (process {pid}) has {used} of {limit} files open: soon it takes no more connections": (
+            "ワーカー {id}（プロセス {pid}）は {limit} 個中 {used} 個のファイルを開いており、まもなく接続を受け付け"
+            "られなくなります"
+        ),
+        "raise LimitNOFILE= of the service; or lower smtp.max_connections and http.max_connections": (
+            "サービスの LimitNOFILE= を上げるか、smtp.max_connections と http.max_connections を下げてください"
+        ),
         "none is running": "動作していません",
         "start one: ekiden serve": "起動してください: ekiden serve",
         # DNS
@@ -297,7 +331,37 @@ TEXTS = Texts(
             "tracking.base_url を HTTP リスナーに届く名前にするか、{name} のアドレスを公開してください"
         ),
         "they lead to {url}": "リンク先は {url} です",
+        # senders
+        "{count} domains may send": "送信できるドメインは {count} 個です",
+        "{count} domains may send, and accounts with any sender: {free}": (
+            "送信できるドメインは {count} 個、任意の差出人を使えるアカウントは {free} 個です"
+        ),
+        "there is no account that is not suspended: nobody can send": (
+            "有効なアカウントがなく、誰も送信できません"
+        ),
+        "make one: ekiden account create NAME": "作成してください: ekiden account create 名前",
+        "no account has a domain: nobody can send": "ドメインを持つアカウントがなく、誰も送信できません",
+        "add one, publish its records, and have them looked at: ekiden domain add; ekiden domain verify": (
+            "ドメインを追加し、レコードを公開して確認してください: ekiden domain add、ekiden domain verify"
+        ),
+        "none of {count} domains can send: none is verified": (
+            "{count} 個のドメインはどれも検証済みではなく、送信できません"
+        ),
+        "publish their records (ekiden domain show), then: ekiden domain verify": (
+            "レコードを公開し（ekiden domain show）、ekiden domain verify を実行してください"
+        ),
         # proxies
+        "{key} names {network}: whoever connects from there is believed whatever client it names": (
+            "{key} に {network} が指定されています。そこから接続した相手の名乗るクライアントがすべて信用されます"
+        ),
+        "name the addresses of your proxies only": "プロキシのアドレスだけを指定してください",
+        "http: {address} is reachable from outside without TLS: API keys and passwords go in clear": (
+            "http: {address} は TLS なしで外部から接続でき、API キーとパスワードが平文で流れます"
+        ),
+        "listen on 127.0.0.1, with a TLS proxy in front that http.proxy_from names (docs/operating.md)": (
+            "127.0.0.1 で待ち受け、前段に TLS プロキシを置いて http.proxy_from に指定してください（"
+            "docs/operating.md）"
+        ),
         "Proxies": "プロキシー",
         "a proxy that http.proxy_from does not name passes requests on ({count} so far): all of its clients "
         "count as one, failed logins included": (
@@ -324,15 +388,28 @@ TEXTS = Texts(
             "失敗しているエンドポイントも、断念したイベントもありません"
         ),
         # outbound
-        "port {port} of other servers was not tried; a first message shows it (ekiden send, ekiden trace)": (
-            "他のサーバーのポート {port} への接続は試していません。"
-            "最初のメールで確認できます（ekiden send、ekiden trace）"
+        "port {port} of other servers was not tried; to try it: ekiden doctor --outbound HOST": (
+            "他のサーバーのポート {port} への接続は試していません。試すには: ekiden doctor --outbound HOST"
         ),
-        "the lab cannot be reached: {why}": "ラボに接続できません: {why}",
+        "let connections to port {port} out: many providers block it until they are asked": (
+            "ポート {port} への外向きの接続を許可してください。申請するまで遮断している事業者が多くあります"
+        ),
         "start the lab, and set dns.nameservers, dns.port and delivery.smtp_port to its ports": (
             "ラボを起動し、dns.nameservers・dns.port・delivery.smtp_port をそのポートに合わせてください"
         ),
-        "the lab's host {host} does not greet: {greeting}": "ラボのホスト {host} が挨拶を返しません: {greeting}",
-        "the lab's host {host} answers on port {port}": "ラボのホスト {host} がポート {port} で応答しています",
+        "{host} cannot be tried: {why}": "{host} への接続を試せません: {why}",
+        "{host} ({address}) cannot be reached: {why}": "{host}（{address}）に接続できません: {why}",
+        "{host} ({address}) does not greet as a mail server: {greeting}": (
+            "{host}（{address}）はメールサーバーとして応答していません: {greeting}"
+        ),
+        "{host} ({address}) turns this machine away: {greeting}": (
+            "{host}（{address}）はこのマシンを拒否しています: {greeting}"
+        ),
+        "{host} ({address}) answers in {length}, with STARTTLS": (
+            "{host}（{address}）は {length} で応答し、STARTTLS に対応しています"
+        ),
+        "{host} ({address}) answers in {length}, without STARTTLS": (
+            "{host}（{address}）は {length} で応答しましたが、STARTTLS に対応していません"
+        ),
     }
 )

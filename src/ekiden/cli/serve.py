@@ -23,7 +23,7 @@ def serve(
         str,
         typer.Option(
             "--roles",
-            help="What this machine does, with commas: smtp,http,delivery,housekeeping.",
+            help="What this machine does, with commas: smtp,http,delivery,notify,housekeeping.",
             show_default=False,
         ),
     ] = "",
@@ -68,6 +68,7 @@ def serve(
             {
                 "smtp": {name: [list(address) for address in found] for name, found in ports.smtp.items()},
                 "http": [f"http://{address}" for address in ports.http],
+                "monitoring": [f"http://{address}" for address in ports.monitoring],
                 "pid": os.getpid(),
             }
         )

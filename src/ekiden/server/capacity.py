@@ -57,7 +57,7 @@ def fit(config: Config, descriptors: int) -> tuple[Config, dict[str, tuple[int, 
     smtp, http, delivery, callbacks = config.smtp, config.http, config.delivery, config.callbacks
     wanted = {
         "smtp": smtp.max_connections,
-        "http": http.max_connections + http.reserve,
+        "http": http.max_connections + http.reserve * (2 if http.monitoring_addresses else 1),
         "delivery": delivery.max_connections,
         "callbacks": callbacks.endpoints * callbacks.concurrency,
     }
@@ -71,7 +71,9 @@ def fit(config: Config, descriptors: int) -> tuple[Config, dict[str, tuple[int, 
         config,
         smtp=msgspec.structs.replace(smtp, max_connections=given["smtp"]),
         http=msgspec.structs.replace(
-            http, max_connections=max(1, given["http"] - http_reserve), reserve=http_reserve
+            http,
+            max_connections=max(1, given["http"] - http_reserve * (2 if http.monitoring_addresses else 1)),
+            reserve=http_reserve,
         ),
         delivery=msgspec.structs.replace(delivery, max_connections=given["delivery"]),
         callbacks=msgspec.structs.replace(

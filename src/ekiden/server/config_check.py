@@ -55,6 +55,8 @@ def check_config(config: Config, raw: Mapping[str, Any], problems: Problems) -> 
     taken: dict[str, Key] = {}
     for index, address in enumerate(config.http.addresses):
         _check_address(address, ("http", "addresses", index), taken, problems)
+    for index, address in enumerate(config.http.monitoring_addresses):
+        _check_address(address, ("http", "monitoring_addresses", index), taken, problems)
     _networks(config.http.proxy_from, ("http", "proxy_from"), problems, lambda *_: None)
     names: set[str] = set()
     # Entries that could not be read at all are missing from config.listeners: the indexes would be wrong.

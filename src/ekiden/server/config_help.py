@@ -238,6 +238,14 @@ KEYS: dict[str, Help] = {
         "Where /healthz, /readyz, /metrics and the HTTP APIs are served.",
         "/healthz、/readyz、/metrics と HTTP API を提供するアドレス。",
     ),
+    "http.monitoring_addresses": Help(
+        "Where /healthz, /readyz and /metrics are served, and nothing else. With any of these, http.addresses "
+        "answers "
+        "/metrics with 404; /healthz and /readyz stay there for load balancers.",
+        "/healthz、/readyz、/metrics だけを提供するアドレス。指定すると、http.addresses では /metrics が 404 になり"
+        "ます。"
+        "/healthz と /readyz はロードバランサーのためにそのまま残ります。",
+    ),
     "http.proxy_from": Help(
         "Networks of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are believed; nobody else's are. "
         "A proxy that is not named counts as one client, with all who come through it.",

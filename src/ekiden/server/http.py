@@ -47,10 +47,11 @@ class HttpApp:
 
 def make_app(
     readiness: Readiness,
-    metrics_text: Callable[[], Awaitable[bytes]],
+    metrics_text: Callable[[], Awaitable[bytes]] | None,
     routers: Sequence[Router] = (),
 ) -> HttpApp:
-    """``/healthz`` (alive), ``/readyz`` (may be given work), ``/metrics``, and the routers of dialects beside them.
+    """``/healthz`` (alive), ``/readyz`` (may be given work), ``/metrics`` (if there is a text), and the routers of
+    dialects beside them.
 
     What no route takes (404, 405) is answered as the router whose path is nearest answers any ``Exception``, so
     that a client gets errors in the language that it speaks.
@@ -65,10 +66,14 @@ def make_app(
         missing = await readiness()
         return Response({"ready": not missing, "missing": missing}, status_code=503 if missing else 200)
 
-    @get("/metrics")
-    async def metrics() -> Response[bytes]:
-        return Response(await metrics_text(), headers={"content-type": CONTENT_TYPE})
+    own = [healthz, readyz]
+    if metrics_text is not None:
 
+        @get("/metrics")
+        async def metrics() -> Response[bytes]:
+            return Response(await metrics_text(), headers={"content-type": CONTENT_TYPE})
+
+        own.append(metrics)
     by_path = sorted(routers, key=lambda router: len(router.path), reverse=True)
 
     def no_route(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
@@ -80,7 +85,7 @@ def make_app(
         return create_exception_response(request, error)
 
     app = Litestar(
-        [healthz, readyz, metrics, *routers],
+        [*own, *routers],
         openapi_config=None,
         logging_config=None,
         exception_handlers={HTTPException: no_route},

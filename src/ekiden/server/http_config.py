@@ -17,6 +17,8 @@ class HttpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """Where HTTP is served, and what its clients may do, and for how long."""
 
     addresses: tuple[str, ...] = ("127.0.0.1:8080",)
+    monitoring_addresses: tuple[str, ...] = ()
+    """Of health and metrics alone; ``addresses`` has no ``/metrics`` then."""
     proxy_from: tuple[str, ...] = ()
     max_url: _Octets = 16_384
     """Of the target in a request line: a link that is tracked takes up to 12,000 octets."""

@@ -27,6 +27,7 @@ class Ports:
 
     smtp: dict[str, list[ListenAddress]] = field(default_factory=dict)
     http: list[ListenAddress] = field(default_factory=list)
+    monitoring: list[ListenAddress] = field(default_factory=list)
     held: dict[ListenAddress, socket.socket] = field(default_factory=dict)
     asked: dict[tuple[str, ListenAddress], ListenAddress] = field(default_factory=dict)
     """What was configured, by user and address, with what it became: port 0 stays the same over a reload."""
@@ -35,12 +36,15 @@ class Ports:
         for addresses in self.smtp.values():
             yield from addresses
         yield from self.http
+        yield from self.monitoring
 
     def named(self) -> dict[str, list[str]]:
         """For logs: ``{"submission": ["0.0.0.0:587"], "http": […]}``."""
         named = {name: [str(address) for address in addresses] for name, addresses in self.smtp.items()}
         if self.http:
             named["http"] = [str(address) for address in self.http]
+        if self.monitoring:
+            named["http.monitoring"] = [str(address) for address in self.monitoring]
         return named
 
     def close(self, keep: Ports | None = None) -> None:
@@ -54,33 +58,34 @@ def reserve_ports(config: Config, before: Ports | None = None) -> Ports:
     before = before or Ports()
     ports = Ports()
     roles = config.workers.roles
-    wanted: list[tuple[str, str]] = []
+    wanted: list[tuple[str, str, list[ListenAddress]]] = []
     if "smtp" in roles:
         for listener in config.listeners:
-            ports.smtp[listener.name] = []
-            wanted += [(listener.name, text) for text in listener.addresses]
+            places = ports.smtp[listener.name] = []
+            wanted += [(f"listeners.{listener.name}", text, places) for text in listener.addresses]
     if "http" in roles:
-        wanted += [("", text) for text in config.http.addresses]
+        wanted += [("http", text, ports.http) for text in config.http.addresses]
+        monitoring = config.http.monitoring_addresses
+        wanted += [("http.monitoring_addresses", text, ports.monitoring) for text in monitoring]
     try:
-        for name, text in wanted:
+        for who, text, places in wanted:
             address = parse_listen_address(text)
-            real = before.asked.get((name, address))
+            real = before.asked.get((who, address))
             if real is None or real not in before.held:
                 known = next((held for held in before.held if held == address), None)
-                real, held = (known, before.held[known]) if known is not None else _hold(name, address)
+                real, held = (known, before.held[known]) if known is not None else _hold(who, address)
             else:
                 held = before.held[real]
-            ports.asked[name, address] = real
+            ports.asked[who, address] = real
             ports.held[real] = held
-            (ports.smtp[name] if name else ports.http).append(real)
+            places.append(real)
     except BaseException:
         ports.close(keep=before)
         raise
     return ports
 
 
-def _hold(name: str, address: ListenAddress) -> tuple[ListenAddress, socket.socket]:
-    who = f"listeners.{name}" if name else "http"
+def _hold(who: str, address: ListenAddress) -> tuple[ListenAddress, socket.socket]:
     try:
         if address.port:
             # With SO_REUSEPORT a second Ekiden would share the port in silence; without, it is noticed.

@@ -11,6 +11,8 @@ from contextlib import suppress
 
 _M_ARENA_MAX = -8  # malloc.h
 _PR_SET_PDEATHSIG = 1
+_TIMEX = 512  # more than any struct timex has; all zero: nothing is changed
+_TIME_ERROR = 5
 _ENOUGH_DESCRIPTORS = 1_048_576
 # Linux takes a limit of 1 octet for "no core, not even through the pipe of core_pattern" (fs/coredump.c); with 0
 # the program behind the pipe would still get the memory, to keep it or not. Debuggers can still attach.
@@ -58,6 +60,15 @@ def open_descriptors() -> int:
     with suppress(OSError):
         return len(os.listdir("/proc/self/fd")) - 1
     return 0
+
+
+def clock_runs_free() -> bool:
+    """Whether the kernel takes its clock for one that nobody sets (adjtimex(2), TIME_ERROR). False: not known."""
+    if sys.platform == "linux":
+        adjtimex = getattr(ctypes.CDLL(None), "adjtimex", None)
+        if adjtimex is not None:
+            return bool(adjtimex(ctypes.create_string_buffer(_TIMEX)) == _TIME_ERROR)
+    return False
 
 
 def cores() -> int:

@@ -254,6 +254,8 @@ class _Worker:
                 await workers.end(connection, self.spec.predecessor, now)
         ttl = int(self.config.workers.lease * SECOND)
         me = await store.register_worker(socket.gethostname(), os.getpid(), now, ttl)
+        async with store.write() as connection:
+            await workers.describe(connection, me.id, self.config.workers.roles)
         self.spec.report.send(registration=me.id)
         return me
 
@@ -419,17 +421,31 @@ class _Worker:
             sampler.sample()
             return await exposition.text()
 
-        sockets = [open_listener(address.host, address.port) for address in self.spec.ports.http]
-        server = HttpServer(
-            make_app(self._missing, metrics_text, faces.routers()),
-            sockets,
-            self.config.http,
-            HttpCounts(self.metrics),
-            admission=HttpAdmission(self.config.http, ConnectionCounts(self.metrics, "http")),
-            paused=self.metrics.accept_paused.inc,
-        )
-        await server.start()
-        stack.push_async_callback(server.stop)
+        ports, config = self.spec.ports, self.config.http
+        app = make_app(self._missing, None if ports.monitoring else metrics_text, faces.routers())
+        places: ConnectionCounts | None = ConnectionCounts(self.metrics, "http")
+        served = [(app, ports.http, config, places)]
+        if ports.monitoring:
+            # As many as are kept for the same purpose on the other addresses.
+            few = msgspec.structs.replace(
+                config,
+                max_connections=max(4, config.reserve - 2),
+                max_connections_per_address=max(4, config.reserve - 2),
+                reserve=2,
+                proxy_from=(),
+            )
+            served.append((make_app(self._missing, metrics_text), ports.monitoring, few, None))
+        for app, addresses, bounds, counts in served:
+            server = HttpServer(
+                app,
+                [open_listener(address.host, address.port) for address in addresses],
+                bounds,
+                HttpCounts(self.metrics),
+                admission=HttpAdmission(bounds, counts),
+                paused=self.metrics.accept_paused.inc,
+            )
+            await server.start()
+            stack.push_async_callback(server.stop)
 
     async def _missing(self) -> list[str]:
         missing = []

@@ -214,6 +214,9 @@ worker = Table(
     Column("started_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
     Column("ended_at", BigInteger, comment="left by itself, or was found expired"),
+    Column(
+        "roles", Text, nullable=False, server_default=EMPTY, comment="what it does, with commas; empty: not known"
+    ),
     Index("uq_worker_node_alive", "node", unique=True, **where("ended_at IS NULL")),
     sqlite_autoincrement=True,
 )

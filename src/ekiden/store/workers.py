@@ -34,6 +34,18 @@ async def register(connection: AsyncConnection, host: str, pid: int, now: Millis
     return Registration(created.scalar_one(), node)
 
 
+async def describe(connection: AsyncConnection, worker_id: int, roles: Sequence[str]) -> None:
+    """What the worker does, for ``roles_alive``."""
+    await connection.execute(update(worker).where(worker.c.id == worker_id).values(roles=",".join(roles)))
+
+
+async def roles_alive(connection: AsyncConnection, roles: Sequence[str], now: Millis) -> dict[str, int]:
+    """How many living workers do each of ``roles``. Those of whom it is not known count for all."""
+    query = select(worker.c.roles).where(worker.c.ended_at.is_(None), worker.c.expires_at > now)
+    alive = [set(text.split(",")) if text else set(roles) for text in await connection.scalars(query)]
+    return {role: sum(role in one for one in alive) for role in roles}
+
+
 async def heartbeat(connection: AsyncConnection, worker_id: int, now: Millis, ttl: Millis) -> bool:
     renewed = await connection.execute(
         update(worker).where(worker.c.id == worker_id, worker.c.ended_at.is_(None)).values(expires_at=now + ttl)

@@ -1,4 +1,5 @@
-"""Which instance key the secrets of a database are sealed with. Empty until a worker with the right key starts."""
+"""Which instance key the secrets of a database are sealed with, empty until a worker with the right key starts; and
+what each worker does."""
 
 from __future__ import annotations
 
@@ -18,4 +19,8 @@ def upgrade() -> None:
         sa.Column("fingerprint", sa.Text(), nullable=False, comment="of the instance key: access.vault"),
         sa.Column("bound_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_installation"),
+    )
+    comment = "what it does, with commas; empty: not known"
+    op.add_column(
+        "worker", sa.Column("roles", sa.Text(), server_default=sa.text("''"), nullable=False, comment=comment)
     )
