@@ -54,7 +54,7 @@ def _with_fix(item: Finding, fix: str, port: int, level: Any) -> Finding:
 async def _targets(patient: Patient, wanted: str) -> list[tuple[str, str]]:
     """Host and address, of both families where there are both."""
     try:
-        return [(wanted, str(ipaddress.ip_address(wanted.strip("[]"))))]
+        return _possible(patient, [(wanted, str(ipaddress.ip_address(wanted.strip("[]"))))])
     except ValueError:
         pass
     resolver = make_resolver(patient)
@@ -65,7 +65,17 @@ async def _targets(patient: Patient, wanted: str) -> list[tuple[str, str]]:
         found += [(host.name, item) for item in families if item is not None]
     if not found:
         raise EkidenError(f"none of its mail hosts has an address: {wanted}")
-    return found[:_MOST]
+    return _possible(patient, found[:_MOST])
+
+
+def _possible(patient: Patient, targets: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Those that delivery would try: not a family in which we have no address."""
+    families = patient.config.delivery.families()
+    refusals = {address: families.refusal(address) for _, address in targets}
+    possible = [(host, address) for host, address in targets if refusals[address] is None]
+    if not possible:
+        raise EkidenError("; ".join(dict.fromkeys(filter(None, refusals.values()))))
+    return possible
 
 
 async def _try(patient: Patient, host: str, address: str, port: int) -> Finding:
@@ -76,8 +86,7 @@ async def _try(patient: Patient, host: str, address: str, port: int) -> Finding:
         return find(
             "outbound", "fail", "Outbound", "{host} ({address}) cannot be reached: {why}", **values, why=why
         )
-    source = config.delivery.source_address
-    local = source if source and (":" in source) == (":" in address) else ""
+    local = config.delivery.families().source(address) or ""
     began = time.monotonic()
     try:
         async with talk(ListenAddress(address, port), source=local, timeout=_TIMEOUT) as made:
