@@ -74,7 +74,7 @@ def test_for_programs(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["mail server", "-x.example", "a..b"])
 def test_a_name_that_is_none(tmp_path: Path, name: str) -> None:
     done = init(tmp_path, f"--hostname={name}")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr == f"ekiden: --hostname: {name!r} is not a domain name\n"
 
 
