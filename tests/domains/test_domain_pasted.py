@@ -93,6 +93,8 @@ SPF: dict[str, tuple[str, str, str, str]] = {
     "one quote": (f'{OK}"', f'{OK}"', "quotation marks", "引用符"),
     "curly quotes": (f"“{OK}”", "v=spf1", "quotation marks, full-width and", "引用符、全角"),
     "in two strings": (f'"v=spf1 " "include:{INCLUDE} ~all"', '" "', "quotation marks", "引用符"),
+    "each term quoted": (f'"v=spf1" "include:{INCLUDE}" "~all"', '" "', "quotation marks", "引用符"),
+    "as HTML": (f"&quot;{OK}&quot;", "&quot;v=spf1", "quotation marks", "引用符"),
     "a blank": (f" {OK}", f"␣{OK}", "blanks at the beginning", "先頭の空白"),
     "a tab": (OK.replace(" ", "\t", 1), "v=spf1", "blanks at the beginning, tabs", "タブ"),
     "a wide blank": (OK.replace(" ", "\u3000", 1), "v=spf1", "full-width", "全角"),

@@ -23,6 +23,10 @@ MAX_PIECES: Final = 4
 """Records that may be one in pieces; they come in any order."""
 _VERSION: Final = re.compile(r"v[ \t]*=[ \t]*(?:spf1|dkim1|dmarc1)", re.IGNORECASE)
 _BETWEEN: Final = re.compile(r'"\s*"')
+# A term of its own, quoted by itself: in a zone file it would lack its blank.
+_BETWEEN_TERMS: Final = re.compile(
+    r'(?<=\S)"\s*"(?=[+?~-]?(?:all|include|a|mx|ptr|ip4|ip6|exists|redirect|exp)(?:[:=/"\s]|\Z))', re.IGNORECASE
+)
 _SOLE_BLANK: Final = re.compile(r"\s")
 # Invisible ones go; those that stand for a quotation mark or a blank become it. NFKC does the full-width forms.
 _FORMS: Final = {
@@ -75,6 +79,7 @@ def cleaned(record: bytes) -> tuple[bytes, frozenset[Stray]]:
         if plain != text:
             strays.add("wide")
             text = plain
+    text = text.replace("&quot;", '"')
     found = _VERSION.search(text)
     if found is None:
         return record, frozenset()
@@ -87,6 +92,8 @@ def cleaned(record: bytes) -> tuple[bytes, frozenset[Stray]]:
     elif rest:
         strays.add("blanks")
     is_spf = found.group()[-4:].lower() == "spf1"
+    if is_spf:
+        text = _BETWEEN_TERMS.sub(' "', text)
     # In a zone file strings that stand beside each other are one, with nothing between them.
     text = _without(_BETWEEN.sub('"', text), '"', "quotes", strays)
     text = _without(text, "\\", "backslashes", strays)
