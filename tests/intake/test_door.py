@@ -226,15 +226,15 @@ async def test_the_fields_that_are_added(world: World) -> None:
 async def test_nobody_learns_of_a_blind_copy(world: World) -> None:
     content = (
         b"Return-Path: <x@example.com>\r\nFrom: a@example.com\r\nTo: b@example.net\r\nBCC: secret@example.net,\r\n"
-        b"\tother@example.net\r\nDate: today\r\nMessage-Id: <1@example.com>\r\nResent-Bcc: third@example.net\r\n"
-        b"Subject: bcc: none\r\n\r\nBcc: in the body\r\n"
+        b"\tother@example.net\r\nDate: 1 Jan 2028 09:00 GMT\r\nMessage-Id: <1@example.com>\r\n"
+        b"Resent-Bcc: third@example.net\r\nSubject: bcc: none\r\n\r\nBcc: in the body\r\n"
     )
     receipt = await world.door.submit(world.submission(content, ("b@example.net", "secret@example.net")))
     kept = await world.content(receipt.message_id)
     assert b"secret" not in kept
     assert b"third" not in kept
     assert kept.partition(b"\r\nFrom: ")[2] == (
-        b"a@example.com\r\nTo: b@example.net\r\nDate: today\r\nMessage-Id: <1@example.com>\r\n"
+        b"a@example.com\r\nTo: b@example.net\r\nDate: 1 Jan 2028 09:00 GMT\r\nMessage-Id: <1@example.com>\r\n"
         b"Subject: bcc: none\r\n\r\nBcc: in the body\r\n"
     )
     assert kept.count(b"Date:") == kept.lower().count(b"message-id:") == 1
@@ -335,7 +335,8 @@ async def test_texts_that_a_database_would_not_take(world: World) -> None:
     [message] = await world.rows(tables.message)
     assert message.subject.startswith("ab \ufffd c")
     assert len(message.subject) == 500
-    assert message.header_id == ""
+    assert message.header_id.endswith("@mail.example.com>")
+    assert b"\r\nX-Original-Message-ID: \0\r\n" in await world.content(message.id)
 
 
 @pytest.mark.parametrize(

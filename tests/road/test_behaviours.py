@@ -149,8 +149,8 @@ EXPECTED: dict[str, Expected] = {
     # Peers that violate the protocol.
     "hostile-garbage": deferred("network", "451 4.4.1", "the peer does not speak SMTP: not a reply:"),
     "hostile-mail": deferred("network", "451 4.5.0", PROTOCOL, "not a reply: 'what?'"),
-    "hostile-end": deferred("network", "451 4.5.0", PROTOCOL, "not a reply:"),
-    "hostile-endless": deferred("network", "451 4.4.1", "a reply line is longer than 4096 octets"),
+    "hostile-end": deferred("network", "421 4.4.2", BROKE, "# not a reply:"),
+    "hostile-endless": deferred("network", "451 4.4.1", "a reply line is longer than 65536 octets"),
     "hostile-multiline": deferred("network", "451 4.4.1", "a reply does not end"),
     "hostile-barelf": delivered(IN_TLS),
     "hostile-code": deferred("network", "451 4.5.0", PROTOCOL, "not a reply: '999 2.1.5 Fine'"),

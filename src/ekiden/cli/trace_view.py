@@ -47,6 +47,10 @@ _TEXTS = Texts(
         "next attempt": "次の試行",
         "reply": "応答",
         "accepted and stored": "受け付けて保存しました",
+        "made right: {fields}": "直したもの: {fields}",
+        "long lines encoded": "長い行をエンコードしました",
+        "8-bit text encoded": "8 ビットのテキストをエンコードしました",
+        "{why}": "{why}",
         "attempt {number}: {state}, after {span}": "試行 {number}：{state}（所要 {span}）",
         "attempt {number}: begun {span} ago, not reported yet": "試行 {number}：{span}前に開始、結果は未報告",
         "attempt {number}: its worker ended before it reported; what became of it is not known": (
@@ -446,6 +450,8 @@ def _event_text(event: TracedEvent, lang: Language) -> str:
     else:
         text = _TEXTS(_EVENT_TEXTS[event.type], lang, url=data.get("url", ""))
     remarks = [str(data["reason"])] if data.get("reason") else []
+    if event.type is EventType.ACCEPTED:
+        remarks += _made_right(data, lang)
     if event.type in _BY_RECIPIENT:
         remarks += _visit(data, lang)
     if data.get("by"):
@@ -453,6 +459,17 @@ def _event_text(event: TracedEvent, lang: Language) -> str:
     return f"{text} ({', '.join(remarks)})" if remarks else text
 
 
+def _made_right(data: dict[str, Any], lang: Language) -> list[str]:
+    """What the door changed in the message (``mime.repair``, ``mime.reencode``)."""
+    remarks = []
+    if data.get("repaired"):
+        remarks.append(_TEXTS("made right: {fields}", lang, fields=", ".join(map(str, data["repaired"]))))
+    for why in data.get("encoded") or ():
+        remarks.append(_TEXTS(_ENCODED.get(why, "{why}"), lang, why=why))
+    return remarks
+
+
+_ENCODED = {"long lines": "long lines encoded", "8bit": "8-bit text encoded"}
 _BY_RECIPIENT = frozenset({EventType.OPENED, EventType.CLICKED, EventType.UNSUBSCRIBED})
 
 

@@ -22,6 +22,10 @@ class IntakeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """Whether the Received field names the client: its HELO name and IP address."""
     max_received: int = 100
     """More Received fields than this are a loop (RFC 5321 §6.3)."""
+    short_lines: bool = True
+    """Whether what has lines over 998 octets is encoded and folded anew (``mime.reencode``)."""
+    seven_bit: bool = True
+    """The same for 8-bit text of messages that are signed here (RFC 6376 §5.3), unless they need SMTPUTF8."""
     header: HeaderBounds = HeaderBounds()
     """Asked before anything reads the header."""
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 from sqlalchemy.exc import SQLAlchemyError
@@ -19,6 +21,7 @@ from ekiden.intake.config import IntakeConfig
 from ekiden.intake.errors import (
     AccountSuspended,
     AlreadyExpired,
+    Busy,
     HeaderTooLarge,
     MailLoop,
     MessageTooLarge,
@@ -30,7 +33,10 @@ from ekiden.intake.policy import Policy
 from ekiden.intake.received import received_field
 from ekiden.intake.signer import Signer
 from ekiden.limits.journal import ACCEPTED, moment, request_id
+from ekiden.limits.workshop import Workshop
 from ekiden.mime.header import format_date, make_message_id
+from ekiden.mime.reencode import Reencoded, has_long_line, reencode
+from ekiden.mime.repair import Repaired, repair
 from ekiden.mime.scan import Header, measure, scan
 from ekiden.store.api import StoreError
 from ekiden.store.records import Delivery, Message, NewMessage
@@ -45,6 +51,8 @@ SUPPRESSED = "the address is on the account's suppression list ({kind}): {reason
 OVER_QUOTA = "the account's quota is used up: waits for the next window with room"
 MAX_SUBJECT = 500  # characters kept for lists and traces
 MAX_HEADER_ID = 998
+_AT_ONCE = 16_384
+"""Octets of a content that is encoded anew at once; a larger one in a thread."""
 _TOGETHER = 32
 """Messages of one request that are checked and signed at the same time."""
 _REMOVED = (b"bcc", b"resent-bcc", b"return-path")
@@ -98,7 +106,9 @@ class Door:
         policy: Policy,
         signer: Signer,
         annotator: Annotator | None = None,
+        workshop: Workshop | None = None,
     ) -> None:
+        """``workshop`` is the worker's own."""
         self._store = store
         self._clock = clock
         self._ids = ids
@@ -109,6 +119,7 @@ class Door:
         self.policy = policy
         self._signer = signer
         self._annotator = annotator
+        self._workshop = workshop or Workshop()
         self.waiting = 0
         """Messages whose commit is under way: clients that wait for their 250."""
         self._hostname = config.hostname
@@ -241,22 +252,42 @@ class Door:
         if self._annotator is not None and self._annotator.concerns(header):
             submission = await self._annotator.annotate(submission, header)
             header = scan(submission.content)
+        named: tuple[str, ...] = ()
+        repaired = repair(header, None if submission.sender is None else submission.sender.text)
+        if repaired is not None:
+            named = repaired.named
+            submission = replace(submission, content=repaired.content)
+            header = scan(repaired.content)
         starts = now if submission.send_at is None else max(now, submission.send_at)
         lives = self._expire_after if submission.expires_after is None else submission.expires_after
         if lives <= 0:
             raise AlreadyExpired
         if header.count(b"received") > config.max_received:
             raise MailLoop
-        keys, due_at, suppressed = await self.policy.clear(account, submission, header, recipients, now)
+        keys, due_at, suppressed = await self.policy.clear(
+            account, submission, header, recipients, now, named=named
+        )
         delayed = due_at > starts
         cause, reason = (Cause.RATE, OVER_QUOTA) if delayed else (Cause.NONE, "")
         starts = max(starts, due_at)
 
+        wanted = len(recipients) - len(suppressed)
+        smtputf8 = _needs_smtputf8(submission, header, recipients)
+        encoded = None
+        if wanted:  # a content that nobody gets is not kept
+            try:
+                encoded = await self._encoded(submission, signed=bool(keys), smtputf8=smtputf8)
+            except BaseException:
+                self.policy.give_back(account, wanted, due_at)
+                raise
+        if encoded is not None:
+            submission = replace(submission, content=encoded.content)
+            header = scan(encoded.content)
+
         message_id = self._ids.next(now) if submission.message_id is None else submission.message_id
         fields = self._new_fields(submission, header, recipients, format_id(message_id), now)
         content = _composed(fields.text, header)
-        wanted = len(recipients) - len(suppressed)
-        if keys and wanted:  # a content that nobody gets is not kept
+        if keys and wanted:
             submitted = submission.content if fields.received_only else None
             content = await self._signer.sign(content, keys, now, submitted=submitted, shared=shared) + content
         state = State.SCHEDULED if starts > now else State.QUEUED
@@ -273,7 +304,7 @@ class Door:
             priority=submission.priority,
             ret=None if submission.ret is None else submission.ret.value,
             envid=submission.envid,
-            smtputf8=_needs_smtputf8(submission, header, recipients),
+            smtputf8=smtputf8,
             eight_bit=not content.isascii(),
             accepted_at=now,
             expires_at=starts + lives,
@@ -300,11 +331,31 @@ class Door:
             )
             for number, recipient in enumerate(recipients, 1)
         ]
-        events = [Event(submission.account_id, message_id, 0, EventType.ACCEPTED, now)]
+        told = _changes(repaired, encoded)
+        events = [Event(submission.account_id, message_id, 0, EventType.ACCEPTED, now, told)]
         if suppressed:
             events += _drop(deliveries, suppressed, now)
         new = NewMessage(message, content, deliveries, events, shared)
         return _Admitted(new, wanted, due_at)
+
+    async def _encoded(self, submission: Submission, *, signed: bool, smtputf8: bool) -> Reencoded | None:
+        """The content as any server on its way takes it; ``None``: it is so already, or cannot be helped."""
+        content = submission.content
+        if submission.shared is not None:
+            return None  # composed here: in short lines of ASCII
+        eight_bit = self._config.seven_bit and signed and not smtputf8 and not content.isascii()
+        lines = self._config.short_lines and has_long_line(content)
+        if not eight_bit and not lines:
+            return None
+        work = partial(reencode, content, lines=self._config.short_lines, eight_bit=eight_bit)
+        if len(content) <= _AT_ONCE:
+            found = work()
+        else:
+            try:
+                found = await self._workshop.run(submission.account_id, work)
+            except TimeoutError:
+                raise Busy from None
+        return found if found.content is not content else None
 
     def _new_fields(
         self, submission: Submission, header: Header, recipients: list[Recipient], queue_id: str, now: Millis
@@ -356,6 +407,16 @@ def _tell(new: NewMessage, submission: Submission) -> None:
     facts["sender"] = message.sender
     facts["header_id"] = message.header_id
     ACCEPTED.write(**facts)
+
+
+def _changes(repaired: Repaired | None, encoded: Reencoded | None) -> dict[str, Any]:
+    """For the trace: which fields were repaired, and why something has another encoding."""
+    told: dict[str, Any] = {}
+    if repaired is not None:
+        told["repaired"] = list(repaired.what)
+    if encoded is not None:
+        told["encoded"] = [*(["long lines"] if encoded.lines else []), *(["8bit"] if encoded.eight_bit else [])]
+    return told
 
 
 def _due(new: NewMessage) -> int:

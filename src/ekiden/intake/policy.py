@@ -91,10 +91,15 @@ class Policy:
         header: Header,
         recipients: Sequence[Recipient],
         now: Millis,
+        *,
+        named: Sequence[str] = (),
     ) -> Clearance:
-        """Raises ``IntakeError``; each refusal is kept (``access.refusals``). ``now``: when the message came."""
+        """Raises ``IntakeError``; each refusal is kept (``access.refusals``). ``now``: when the message came.
+
+        ``named``: domains that its author's name has, which must be the account's as well (``mime.repair``).
+        """
         try:
-            return await self._clear(account, submission, header, recipients, now)
+            return await self._clear(account, submission, header, recipients, now, named)
         except (StoreError, SQLAlchemyError, OSError) as error:
             raise TemporarilyUnavailable from error
         except VaultError as error:
@@ -114,6 +119,7 @@ class Policy:
         header: Header,
         recipients: Sequence[Recipient],
         now: Millis,
+        named: Sequence[str],
     ) -> Clearance:
         credential_id = submission.credential_id
         if credential_id:
@@ -125,6 +131,8 @@ class Policy:
                 raise self._refused(submission, CredentialRevoked(), "credential_revoked")
         sender = None if submission.sender is None else submission.sender.domain
         authors = _authors(header, sender)
+        if named and authors is not None:
+            authors = (*authors, *(domain for domain in named if domain not in authors))
         bounce = sender is None and authors is not None and is_mail_system(header.get(b"from") or b"")
         allowed = self.gate.known_message(account, credential_id, sender, authors, bounce=bounce)
         if allowed is None:

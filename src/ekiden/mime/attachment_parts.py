@@ -212,12 +212,17 @@ def _file_name(name: str) -> bytes:
     fallback = _NOT_IN_FALLBACK.sub("_", stem if dot else plain).strip("_.")[:40] or "attachment"
     if dot and _TYPE.fullmatch(f"x/{extension}") is not None:
         fallback += "." + extension[:10]
-    pieces = _extended(name)
+    return f'{extended_parameter("filename", name)};\r\n filename="{fallback}"'.encode()
+
+
+def extended_parameter(name: str, value: str) -> str:
+    """``;\r\n name*=utf-8''value``, in several pieces if it is long (RFC 2231 §3, §4)."""
+    pieces = _extended(value)
     pieces[0] = "utf-8''" + pieces[0]
-    lines = [f"filename*{at}*={piece}" for at, piece in enumerate(pieces)]
+    lines = [f"{name}*{at}*={piece}" for at, piece in enumerate(pieces)]
     if len(lines) == 1:
-        lines = [f"filename*={pieces[0]}"]
-    return "".join(f";\r\n {line}" for line in (*lines, f'filename="{fallback}"')).encode()
+        lines = [f"{name}*={pieces[0]}"]
+    return "".join(f";\r\n {line}" for line in lines)
 
 
 def _extended(name: str) -> list[str]:

@@ -32,10 +32,15 @@ def encode_text(text: str) -> tuple[bytes, bytes]:
     octets = text.replace("\n", "\r\n").encode("utf-8", "replace")
     if _is_seven_bit(octets) and MARK not in octets:
         return b"7bit", octets if octets.endswith(b"\r\n") else octets + b"\r\n"
-    special = len(octets.translate(None, _PLAIN))
-    if special * 6 > len(octets):  # 3 for 1 against 4 for 3
+    if worth_base64(octets):
         return b"base64", base64_lines(octets)
     return b"quoted-printable", quoted_printable(octets)
+
+
+def worth_base64(octets: bytes) -> bool:
+    """Whether a text is shorter so than quoted-printable: 3 for 1 against 4 for 3."""
+    special = sum(len(octets[at : at + _PIECE].translate(None, _PLAIN)) for at in range(0, len(octets), _PIECE))
+    return special * 6 > len(octets)
 
 
 def _is_seven_bit(octets: bytes) -> bool:
@@ -85,3 +90,20 @@ def base64_lines(octets: bytes) -> bytes:
     lines = [encoded[at : at + _BASE64_LINE] for at in range(0, len(encoded), _BASE64_LINE)]
     lines.append(b"")
     return b"\r\n".join(lines)
+
+
+def base64_body(octets: bytes) -> bytes:
+    """``base64_lines`` of any size, in calls that keep nobody."""
+    block = BASE64_ROW * 4096
+    return b"".join(base64_lines(octets[at : at + block]) for at in range(0, len(octets), block))
+
+
+def base64_rows(encoded: bytes) -> bytes:
+    """What is base64 already, in lines of 76 characters; whatever its readers pass over goes (RFC 2045 §6.8)."""
+    kept = b"".join(encoded[at : at + _PIECE].translate(None, _NOT_BASE64) for at in range(0, len(encoded), _PIECE))
+    lines = [kept[at : at + _BASE64_LINE] for at in range(0, len(kept), _BASE64_LINE)]
+    lines.append(b"")
+    return b"\r\n".join(lines)
+
+
+_NOT_BASE64 = b" \t\r\n" + bytes(range(0x80, 0x100))

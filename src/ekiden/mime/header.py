@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from functools import lru_cache
 
 from ekiden.core.clock import SECOND, Millis
@@ -26,6 +27,17 @@ def _format_second(second: int) -> str:
     return (
         f"{_DAYS[days % 7]}, {day} {_MONTHS[month - 1]} {year:04d} "
         f"{hour:02d}:{rest // 60:02d}:{rest % 60:02d} +0000"
+    )
+
+
+def format_moment(moment: datetime, offset: timedelta | None) -> str:
+    """A local time of a zone that is ``offset`` from UTC; ``None``: nobody knows the zone (RFC 5322 §3.3)."""
+    minutes = 0 if offset is None else int(offset.total_seconds()) // 60
+    sign = "-" if minutes < 0 or offset is None else "+"
+    hours, rest = divmod(abs(minutes), 60)
+    return (
+        f"{_DAYS[(moment.weekday() + 4) % 7]}, {moment.day} {_MONTHS[moment.month - 1]} {moment.year:04d} "
+        f"{moment.hour:02d}:{moment.minute:02d}:{moment.second:02d} {sign}{hours:02d}{rest:02d}"
     )
 
 

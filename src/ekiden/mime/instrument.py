@@ -24,12 +24,12 @@ from ekiden.mime.scan import Header, scan
 _MAX_DEPTH = 10
 _MAX_PARTS = 200
 _MAX_LINE = 998  # octets, RFC 5322 §2.1.1
-_SIGNATURES = (b"dkim-signature", b"domainkey-signature", b"arc-seal", b"arc-message-signature")
+SIGNATURES = (b"dkim-signature", b"domainkey-signature", b"arc-seal", b"arc-message-signature")
 _ONCE = (b"content-type", b"content-transfer-encoding", b"content-disposition")
-_TYPE = re.compile(rb"[ \t]*([A-Za-z0-9!#$&^_.+\-]+)/([A-Za-z0-9!#$&^_.+\-]+)[ \t]*(?:;|\Z)")
+TYPE = re.compile(rb"[ \t]*([A-Za-z0-9!#$&^_.+\-]+)/([A-Za-z0-9!#$&^_.+\-]+)[ \t]*(?:;|\Z)")
 _PARAMETER = r"""(?:^|;)\s*%s\s*=\s*(?:"([^"\\]*)"|([^\s;"'()<>@,/\[\]?=\\]+))\s*(?=;|$)"""
-_BOUNDARY = re.compile((_PARAMETER % "boundary").encode(), re.IGNORECASE)
-_CHARSET = re.compile((_PARAMETER % "charset").encode(), re.IGNORECASE)
+BOUNDARY = re.compile((_PARAMETER % "boundary").encode(), re.IGNORECASE)
+CHARSET = re.compile((_PARAMETER % "charset").encode(), re.IGNORECASE)
 _ANY_BOUNDARY = re.compile(rb"boundary", re.IGNORECASE)
 _OPEN_MULTIPARTS = frozenset((b"mixed", b"related", b"alternative"))
 _CHARSETS = frozenset(
@@ -70,7 +70,7 @@ def instrument(
     the URL of the picture (empty: none). See ``mime.html_links``. Never raises, unless ``link`` does.
     """
     header = scan(content)
-    if header.body == header.end or any(header.has(name) for name in _SIGNATURES):
+    if header.body == header.end or any(header.has(name) for name in SIGNATURES):
         return content
     try:
         found = _first_html(content, _Part(0, len(content)), 0)
@@ -87,7 +87,7 @@ def _first_html(content: bytes, part: _Part, depth: int) -> _Part | None:
             raise _Doubtful
         if header.has(b"content-transfer-encoding") and _encoding(header) not in (b"7bit", b"8bit", b"binary"):
             raise _Doubtful
-        match = _BOUNDARY.search(value)
+        match = BOUNDARY.search(value)
         if match is None or len(_ANY_BOUNDARY.findall(value)) > 1:
             raise _Doubtful
         found = None
@@ -123,7 +123,7 @@ def _media_type(header: Header) -> tuple[bytes, bytes, bytes]:
     value = header.get(b"content-type")
     if value is None:
         return b"text", b"plain", b""
-    match = _TYPE.match(value)
+    match = TYPE.match(value)
     if match is None:
         raise _Doubtful
     return match[1].lower(), match[2].lower(), value
@@ -222,7 +222,7 @@ def _decoded(raw: bytes, encoding: bytes) -> bytes:
 
 def _codec(header: Header) -> str:
     value = header.get(b"content-type") or b""
-    match = _CHARSET.search(value)
+    match = CHARSET.search(value)
     if match is None:
         if b"charset" in value.lower():
             raise _Doubtful

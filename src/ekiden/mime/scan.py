@@ -85,6 +85,10 @@ class Header:
             return 0
         return sum(1 for _ in self._all(name))
 
+    def repeats(self, name: bytes) -> bool:
+        """Whether there are several fields ``name``; a quick look is enough where there are not."""
+        return self._lower.count(b"\n" + name) > 1 and self.count(name) > 1
+
     def get(self, name: bytes) -> bytes | None:
         """The unfolded value of the first field ``name``, without blanks around it; ``None``: no such field."""
         start = self._find(name, 0)

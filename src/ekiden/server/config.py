@@ -69,6 +69,8 @@ class IntakeSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     show_client: bool = True
     max_received: _Positive = 100
     carrier_addresses: bool = True
+    short_lines: bool = True
+    seven_bit: bool = True
     max_header: Annotated[int, msgspec.Meta(ge=4_096, le=1_048_576)] = 262_144
     max_header_fields: Annotated[int, msgspec.Meta(ge=100, le=10_000)] = 1_000
     max_header_field: Annotated[int, msgspec.Meta(ge=998, le=262_144)] = 65_536

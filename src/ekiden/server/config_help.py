@@ -225,6 +225,19 @@ KEYS: dict[str, Help] = {
         "携帯電話会社がかつて発行した a..b@docomo.ne.jp や a.@ezweb.ne.jp のような宛先を、引用符がなくても"
         "受け付けます。送信時には引用符を付けます。",
     ),
+    "intake.short_lines": Help(
+        "Whether messages with lines over 998 octets are made right before they are signed: bodies in another "
+        "transfer encoding, fields folded. Servers on the way cut such lines, and the signature is broken.",
+        "998 オクテットを超える行を署名の前に直すかどうか。本文は転送エンコーディングを変え、フィールドは"
+        "折り返します。超えたままだと途中のサーバーが行を切り、署名が壊れます。",
+    ),
+    "intake.seven_bit": Help(
+        "Whether 8-bit text of messages that are signed is encoded before: a server without 8BITMIME takes it, and "
+        "the signature stays right on any way (RFC 6376 §5.3). Messages that need SMTPUTF8 stay as they are.",
+        "署名するメッセージの 8 ビットのテキストを、署名の前にエンコードするかどうか。8BITMIME のない"
+        "サーバーにも届き、どの経路でも署名が壊れません (RFC 6376 §5.3)。SMTPUTF8 が必要なメッセージは"
+        "そのままです。",
+    ),
     "intake.max_header": Help(
         "Octets of a message's header; beyond them it is refused before anything reads it.",
         "メッセージのヘッダーのオクテット数。超えると解析の前に拒否します。",

@@ -131,6 +131,8 @@ class Services:
             expire_after=config.delivery.expire_after,
             show_client=config.intake.show_client,
             max_received=config.intake.max_received,
+            short_lines=config.intake.short_lines,
+            seven_bit=config.intake.seven_bit,
             header=HeaderBounds(
                 config.intake.max_header, config.intake.max_header_fields, config.intake.max_header_field
             ),
@@ -146,6 +148,7 @@ class Services:
             policy=self.policy,
             signer=self.signer,
             annotator=self._annotator,
+            workshop=self.workshop,
         )
 
     def mailer(self, door: Door) -> Mailer:

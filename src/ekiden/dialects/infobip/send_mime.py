@@ -45,6 +45,7 @@ from ekiden.intake.mailing import Mailed
 from ekiden.limits.turns import Turns
 from ekiden.mime.mailbox import Mailbox, mailbox_field
 from ekiden.mime.mailboxes import mailbox_domains
+from ekiden.mime.repair import author_meant, charset_of
 from ekiden.mime.scan import Header, scan
 from ekiden.web.body import LARGE
 from ekiden.web.need import Need
@@ -209,8 +210,12 @@ def _callback_data(value: Any) -> str:
 def _author(header: Header) -> Address | None:
     """The message's own; ``None``: there is not exactly one, or nobody can tell (the door asks this, too)."""
     value = header.get(b"from")
-    if value is None or header.count(b"from") > 1 or not mailbox_domains(value):
+    if value is None or header.count(b"from") > 1:
         return None
+    if not mailbox_domains(value):
+        # Legacy programs' fields are repaired there, and what they name has to be the account's.
+        meant = author_meant(value, charset_of(header))
+        return None if meant is None else parse_address(meant.mailboxes[0].address)
     try:
         return parse_address(getaddresses([value.decode("utf-8", "replace")])[0][1])
     except (BadAddress, RecursionError):  # the library reads comments within comments so
