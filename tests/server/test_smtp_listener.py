@@ -372,8 +372,8 @@ def test_an_address_that_is_not_ours_is_named(make: Make) -> None:
 
 
 def test_twenty_mebibytes(tls: Harness, to: str) -> None:
-    line = b"x" * 1022 + b"\r\n"
-    content = b"Subject: large\r\n\r\n" + line * (20 * 1024)
+    line = b"x" * 510 + b"\r\n"
+    content = b"Subject: large\r\n\r\n" + line * (40 * 1024)
     content = content[: 20 * MiB - 2] + b"\r\n"
     with smtplib.SMTP_SSL(HOST_ADDRESS, tls.port, timeout=60, context=tls.context()) as client:
         client.login("mailer", PASSWORD)
