@@ -122,12 +122,21 @@ async def dripping_verdict(reader: asyncio.StreamReader, writer: asyncio.StreamW
     await drip(writer, b"250 ")
 
 
-@pytest.mark.parametrize("talk", [dripping_greeting, dripping_lines, dripping_recipient, dripping_verdict])
+@pytest.mark.parametrize("talk", [dripping_greeting, dripping_lines, dripping_recipient])
 async def test_a_reply_that_does_not_end_ends_the_attempt(sqlite_store: Store, talk: Talk) -> None:
     async with peer_road(sqlite_store, talk) as r:
         row = await r.one(await r.send("a@drip.test"))
         assert row["state"] == State.DEFERRED
         assert "in the middle of a reply" in row["reason"]
+        assert r.metrics.deadlines == ["reply"]
+        await r.drain()
+
+
+async def test_a_verdict_that_does_not_end_is_one(sqlite_store: Store) -> None:
+    """It says 250: sent again, it would be a copy at every attempt."""
+    async with peer_road(sqlite_store, dripping_verdict) as r:
+        row = await r.one(await r.send("a@drip.test"))
+        assert (row["state"], row["attempts"]) == (State.DELIVERED, 1)
         assert r.metrics.deadlines == ["reply"]
         await r.drain()
 

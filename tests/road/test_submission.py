@@ -22,7 +22,7 @@ CONTENT = (
     b"First line\r\n"
     b".dots\r\n..\r\n.\r\n"
     b" trailing blanks  \r\n"
-    b"\t8-bit: \xe9\xa7\x85\xe4\xbc\x9d\r\n"
+    b"\ttab = \x07\r\n"
 )
 # Signatures of both keys, and then the trace of this server.
 ADDED = re.compile(
