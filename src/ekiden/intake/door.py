@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 from sqlalchemy.exc import SQLAlchemyError
@@ -21,7 +20,6 @@ from ekiden.intake.config import IntakeConfig
 from ekiden.intake.errors import (
     AccountSuspended,
     AlreadyExpired,
-    Busy,
     HeaderTooLarge,
     MailLoop,
     MessageTooLarge,
@@ -29,14 +27,13 @@ from ekiden.intake.errors import (
     TemporarilyUnavailable,
     TooManyRecipients,
 )
+from ekiden.intake.fitting import Fitting, changes
 from ekiden.intake.policy import Policy
 from ekiden.intake.received import received_field
 from ekiden.intake.signer import Signer
 from ekiden.limits.journal import ACCEPTED, moment, request_id
-from ekiden.limits.workshop import Workshop
 from ekiden.mime.header import format_date, make_message_id
-from ekiden.mime.reencode import Reencoded, has_long_line, reencode
-from ekiden.mime.repair import Repaired, repair
+from ekiden.mime.repair import repair
 from ekiden.mime.scan import Header, measure, scan
 from ekiden.store.api import StoreError
 from ekiden.store.records import Delivery, Message, NewMessage
@@ -45,14 +42,13 @@ if TYPE_CHECKING:
     from ekiden.access.directory import AccountFacts, Directory
     from ekiden.access.suppressions import Suppression
     from ekiden.core.clock import Clock, Millis
+    from ekiden.limits.workshop import Workshop
     from ekiden.store.api import Store
 
 SUPPRESSED = "the address is on the account's suppression list ({kind}): {reason}"
 OVER_QUOTA = "the account's quota is used up: waits for the next window with room"
 MAX_SUBJECT = 500  # characters kept for lists and traces
 MAX_HEADER_ID = 998
-_AT_ONCE = 16_384
-"""Octets of a content that is encoded anew at once; a larger one in a thread."""
 _TOGETHER = 32
 """Messages of one request that are checked and signed at the same time."""
 _REMOVED = (b"bcc", b"resent-bcc", b"return-path")
@@ -119,7 +115,7 @@ class Door:
         self.policy = policy
         self._signer = signer
         self._annotator = annotator
-        self._workshop = workshop or Workshop()
+        self._fitting = Fitting(config, workshop)
         self.waiting = 0
         """Messages whose commit is under way: clients that wait for their 250."""
         self._hostname = config.hostname
@@ -276,7 +272,7 @@ class Door:
         encoded = None
         if wanted:  # a content that nobody gets is not kept
             try:
-                encoded = await self._encoded(submission, signed=bool(keys), smtputf8=smtputf8)
+                encoded = await self._fitting.encoded(submission, signed=bool(keys), smtputf8=smtputf8)
             except BaseException:
                 self.policy.give_back(account, wanted, due_at)
                 raise
@@ -331,31 +327,12 @@ class Door:
             )
             for number, recipient in enumerate(recipients, 1)
         ]
-        told = _changes(repaired, encoded)
+        told = changes(repaired, encoded)
         events = [Event(submission.account_id, message_id, 0, EventType.ACCEPTED, now, told)]
         if suppressed:
             events += _drop(deliveries, suppressed, now)
         new = NewMessage(message, content, deliveries, events, shared)
         return _Admitted(new, wanted, due_at)
-
-    async def _encoded(self, submission: Submission, *, signed: bool, smtputf8: bool) -> Reencoded | None:
-        """The content as any server on its way takes it; ``None``: it is so already, or cannot be helped."""
-        content = submission.content
-        if submission.shared is not None:
-            return None  # composed here: in short lines of ASCII
-        eight_bit = self._config.seven_bit and signed and not smtputf8 and not content.isascii()
-        lines = self._config.short_lines and has_long_line(content)
-        if not eight_bit and not lines:
-            return None
-        work = partial(reencode, content, lines=self._config.short_lines, eight_bit=eight_bit)
-        if len(content) <= _AT_ONCE:
-            found = work()
-        else:
-            try:
-                found = await self._workshop.run(submission.account_id, work)
-            except TimeoutError:
-                raise Busy from None
-        return found if found.content is not content else None
 
     def _new_fields(
         self, submission: Submission, header: Header, recipients: list[Recipient], queue_id: str, now: Millis
@@ -407,16 +384,6 @@ def _tell(new: NewMessage, submission: Submission) -> None:
     facts["sender"] = message.sender
     facts["header_id"] = message.header_id
     ACCEPTED.write(**facts)
-
-
-def _changes(repaired: Repaired | None, encoded: Reencoded | None) -> dict[str, Any]:
-    """For the trace: which fields were repaired, and why something has another encoding."""
-    told: dict[str, Any] = {}
-    if repaired is not None:
-        told["repaired"] = list(repaired.what)
-    if encoded is not None:
-        told["encoded"] = [*(["long lines"] if encoded.lines else []), *(["8bit"] if encoded.eight_bit else [])]
-    return told
 
 
 def _due(new: NewMessage) -> int:
