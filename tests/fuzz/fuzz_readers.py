@@ -35,6 +35,8 @@ from ekiden.mime.instrument import instrument
 from ekiden.mime.mailbox import format_mailbox, parse_mailbox
 from ekiden.mime.mailboxes import mailbox_domains
 from ekiden.mime.placeholders import Text
+from ekiden.mime.reencode import reencode
+from ekiden.mime.repair import author_meant, repair
 from ekiden.mime.scan import HeaderBounds, measure, scan
 from ekiden.net.proxy_protocol import parse_proxy_header
 from ekiden.sender_auth import dkim_verify
@@ -176,6 +178,23 @@ def header_scan(case: bytes) -> None:
 def mailboxes(case: bytes) -> None:
     header = scan(b"From: " + case + b"\r\n\r\n")
     mailbox_domains(header.get(b"from") or b"")
+
+
+def repaired(case: bytes) -> None:
+    if measure(case, _BOUNDS) is not None:
+        return
+    found = repair(scan(case), "s@b.example")
+    if found is not None:
+        assert repair(scan(found.content), "s@b.example") is None or b"From " in case or b"from" in case.lower()
+
+
+def author(case: bytes) -> None:
+    author_meant(case, "shift_jis", "s@b.example")
+
+
+def reencoded(case: bytes) -> None:
+    if measure(case, _BOUNDS) is None:
+        reencode(case.replace(b"\r", b"").replace(b"\n", b"\r\n"), lines=True, eight_bit=True)
 
 
 def mailbox(case: bytes) -> None:

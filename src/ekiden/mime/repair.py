@@ -245,15 +245,15 @@ def _completed_date(value: bytes) -> bytes:
         moment = datetime.fromisoformat(text)
         offset = moment.utcoffset()
     except ValueError:
-        found = parsedate_tz(text)
-        if found is None or ":" not in text:
-            return b""
         try:
+            found = parsedate_tz(text)
+            if found is None or ":" not in text:
+                return b""
             moment = datetime(*found[:5], min(found[5], 59), tzinfo=UTC)
-        except ValueError:
+            zone = _ZONE.search(text)
+            known = _EAST_ASIA if zone is not None and zone[1] else timedelta(seconds=found[9] or 0)
+        except (ValueError, OverflowError, IndexError, TypeError):  # the library checks little
             return b""
-        zone = _ZONE.search(text)
-        known = _EAST_ASIA if zone is not None and zone[1] else timedelta(seconds=found[9] or 0)
         offset = None if zone is None else known
     if not 1970 <= moment.year <= 9998 or (offset is not None and abs(offset) >= timedelta(hours=24)):
         return b""
