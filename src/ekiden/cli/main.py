@@ -22,6 +22,7 @@ COMMANDS: dict[str, str] = {
     # name: module. Help lists them in this order.
     "init": "ekiden.cli.init",
     "serve": "ekiden.cli.serve",
+    "service": "ekiden.cli.service",
     "demo": "ekiden.cli.demo",
     "account": "ekiden.cli.account",
     "credential": "ekiden.cli.credential",

@@ -115,6 +115,16 @@ TEXTS = Texts(
         "what": "操作",
         "target": "対象",
         "details": "詳細",
+        # service
+        "--user: {value!r} is not the name of a user": "--user: {value!r} はユーザー名として使えません",
+        "a service needs a configuration file: --config FILE": (
+            "サービスには設定ファイルが必要です。--config FILE で指定してください"
+        ),
+        "there is no user {user} yet: useradd --system --home-dir {directory} --shell /usr/sbin/nologin {user}; "
+        "then: chown -R {user}: {directory}": (
+            "ユーザー {user} がまだありません。作成してください: useradd --system --home-dir {directory} --shell "
+            "/usr/sbin/nologin {user}、続いて chown -R {user}: {directory}"
+        ),
         # db
         "it has no tables yet; create them with: ekiden db upgrade": (
             "テーブルがまだありません。作成するには: ekiden db upgrade"
