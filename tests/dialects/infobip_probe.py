@@ -107,7 +107,10 @@ async def probing(raised: Callable[[str], Exception] | None = None) -> AsyncIter
     @post("/json", status_code=200, exception_handlers={Exception: errors.handle_platform})
     async def json(request: AnyRequest) -> Response[bytes]:
         body = Body(request, _JSON, bodies, 0)
-        return answer(await read_json(body, request.headers.get("content-type", ""), Wanted))
+        checks = Checks()
+        found = await read_json(body, request.headers.get("content-type", ""), Wanted, checks)
+        checks.done()
+        return answer(found)
 
     @get("/query", exception_handlers={Exception: errors.handle_platform})
     async def query(request: AnyRequest) -> Response[bytes]:

@@ -30,13 +30,14 @@ JSON = {"Content-Type": "application/json"}
 
 
 def is_envelope(reply: Reply, status: int, code: str = "") -> Any:
-    """The error shape of contract §2.5; returns its one error."""
+    """The error shape of contract §2.5; returns its first error, which is the one that IBM's clients show."""
     assert reply.status == status, reply.body
     body = reply.json
     assert set(body) == {"trace", "errors", "status_code"}
     assert body["status_code"] == status
     assert body["trace"] == reply.headers["x-global-transaction-id"] == reply.headers["x-correlation-id"]
-    (error,) = body["errors"]
+    error, *others = body["errors"]
+    assert all({"code", "message"} <= set(other) for other in others)
     assert error["message"]
     assert not code or error["code"] == code
     return error

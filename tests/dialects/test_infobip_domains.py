@@ -84,7 +84,6 @@ async def test_what_a_new_domain_may_be_given(infobip_all: Cloud) -> None:
         "applicationId": "app",
         "entityId": "unit",
         "returnPathAddress": f"bounces@{DOMAIN}",
-        "unknown": [1],
     }
     made = (await infobip_all.json("POST", DOMAINS, given)).json
     assert (made["domainName"], made["returnPathAddress"]) == ("shop.example", f"bounces@{DOMAIN}")

@@ -77,6 +77,8 @@ class ApiError(TranslatedError):
         self.code = code or _CODES.get(status, "internal_error")
         self.more_info = more_info
         self.headers = headers or {}
+        self.others: tuple[ApiError, ...] = ()
+        """What is wrong besides."""
         super().__init__(texts, template, **values)
 
     @classmethod
@@ -115,10 +117,13 @@ def error_text(request: AnyRequest, error: EkidenError) -> str:
 
 def error_response(request: AnyRequest, error: ApiError) -> Response[bytes]:
     """The envelope."""
-    item = {"code": error.code, "message": error_text(request, error)}
-    if error.more_info:
-        item["more_info"] = error.more_info
-    body = {"trace": transaction_id(request), "errors": [item], "status_code": error.status}
+    items = []
+    for each in (error, *error.others):
+        item = {"code": each.code, "message": error_text(request, each)}
+        if each.more_info:
+            item["more_info"] = each.more_info
+        items.append(item)
+    body = {"trace": transaction_id(request), "errors": items, "status_code": error.status}
     return Response(
         msgspec.json.encode(body),
         status_code=error.status,

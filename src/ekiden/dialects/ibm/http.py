@@ -18,6 +18,7 @@ from ekiden.web.body import Body
 from ekiden.web.errors import TooLarge
 from ekiden.web.json_gauge import JsonGauge
 from ekiden.web.need import Need
+from ekiden.web.shape import Problem, read_shape
 
 T = TypeVar("T")
 
@@ -76,9 +77,27 @@ def _decoded(text: bytes | bytearray, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(text, type=kind)
     except msgspec.ValidationError as error:
-        raise ApiError(400, "the body does not have the expected form: {why}", why=str(error)) from None
+        problems = read_shape(msgspec.json.decode(text), kind).problems
+        raise _misshapen([_told(problem) for problem in problems] or [str(error)]) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ApiError(400, "the body is not JSON: {why}", why=str(error)) from None
+
+
+def _misshapen(reasons: list[str]) -> ApiError:
+    """All that is wrong, an error for each."""
+    first, *others = [
+        ApiError(400, "the body does not have the expected form: {why}", why=reason) for reason in reasons
+    ]
+    first.others = tuple(others)
+    return first
+
+
+def _told(problem: Problem) -> str:
+    """In the decoder's words."""
+    above = problem.path.rpartition(".")[0] if problem.kind != "type" else problem.path
+    place = f"$.{above}" if above else "$"
+    meant = f" (did you mean `{problem.meant}`?)" if problem.meant else ""
+    return f"{problem.why}{meant}" + (f" - at `{place}`" if place != "$" else "")
 
 
 def answer(

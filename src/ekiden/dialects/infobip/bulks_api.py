@@ -23,11 +23,11 @@ from ekiden.dialects.infobip.times import timestamp
 STATUSES: Final = ("PENDING", "PAUSED", "PROCESSING", "CANCELED", "FINISHED", "FAILED")
 
 
-class _Reschedule(msgspec.Struct, kw_only=True):
+class _Reschedule(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     sendAt: Any = None
 
 
-class _Update(msgspec.Struct, kw_only=True):
+class _Update(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     status: Any = None
 
 
@@ -54,7 +54,7 @@ async def reschedule(call: Call) -> Response[bytes]:
     """Send it at another time."""
     checks = Checks()
     name = _name(call, checks)
-    given = await call.json(_Reschedule)
+    given = await call.json(_Reschedule, checks)
     if given.sendAt is None:
         checks.add("sendAt", "must not be null")
     now = call.services.clock.now()
@@ -68,7 +68,7 @@ async def update_status(call: Call) -> Response[bytes]:
     """Pause, resume or cancel it."""
     checks = Checks()
     name = _name(call, checks)
-    given = await call.json(_Update)
+    given = await call.json(_Update, checks)
     if given.status is None:
         checks.add("status", "must not be null")
     status = checks.take("status", lambda value: fields.choice(value, STATUSES), given.status, "")

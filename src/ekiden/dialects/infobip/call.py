@@ -139,9 +139,9 @@ class Call:
         """What the body says that it is; empty: nothing."""
         return self.request.headers.get("content-type", "")
 
-    async def json(self, kind: type[T]) -> T:
-        """The body as ``kind`` (``http.read_json``)."""
-        return await read_json(self.body, self.content_type, kind)
+    async def json(self, kind: type[T], checks: Checks) -> T:
+        """The body as ``kind`` (``http.read_json``); what is wrong with its shape is noted."""
+        return await read_json(self.body, self.content_type, kind, checks)
 
     async def form(self, fields: FormFields, checks: Checks) -> Form:
         """The body as a form (``forms.read_form``); what is wrong with its parts is noted."""

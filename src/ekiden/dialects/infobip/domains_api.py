@@ -31,7 +31,7 @@ KEY_LENGTHS: Final = (1024, 2048)
 _MAX_ADDRESS: Final = 320
 
 
-class _NewDomain(msgspec.Struct, kw_only=True):
+class _NewDomain(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     domainName: Any = None
     dkimKeyLength: Any = None
     targetedDailyTraffic: Any = None
@@ -40,13 +40,13 @@ class _NewDomain(msgspec.Struct, kw_only=True):
     returnPathAddress: Any = None
 
 
-class _Tracking(msgspec.Struct, kw_only=True):
+class _Tracking(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     open: Any = None
     clicks: Any = None
     unsubscribe: Any = None
 
 
-class _ReturnPath(msgspec.Struct, kw_only=True):
+class _ReturnPath(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     returnPathAddress: Any = None
 
 
@@ -66,8 +66,8 @@ async def list_domains(call: Call) -> Response[bytes]:
 
 async def add_domain(call: Call) -> Response[bytes]:
     """With its return path, or not at all."""
-    given = await call.json(_NewDomain)
     checks = Checks()
+    given = await call.json(_NewDomain, checks)
     if given.domainName is None:
         checks.add("domainName", "must not be null")
     name = checks.take("domainName", lambda value: fields.line(value, MAX_NAME).strip(), given.domainName, "")
@@ -120,8 +120,8 @@ async def delete_domain(call: Call) -> Response[bytes]:
 async def update_tracking(call: Call) -> Response[bytes]:
     """What is not given stays as it is."""
     domain = await _domain(call)
-    given = await call.json(_Tracking)
     checks = Checks()
+    given = await call.json(_Tracking, checks)
     opens = checks.take("open", fields.boolean, given.open, None)
     clicks = checks.take("clicks", fields.boolean, given.clicks, None)
     unsubscribes = checks.take("unsubscribe", fields.boolean, given.unsubscribe, None)
@@ -135,8 +135,8 @@ async def update_tracking(call: Call) -> Response[bytes]:
 async def update_return_path(call: Call) -> Response[bytes]:
     """An empty one is the author's address again."""
     domain = await _domain(call)
-    given = await call.json(_ReturnPath)
     checks = Checks()
+    given = await call.json(_ReturnPath, checks)
     if given.returnPathAddress is None:
         checks.add("returnPathAddress", "must not be null")
     address = checks.take(

@@ -94,6 +94,12 @@ class Checks:
 
     def __init__(self) -> None:
         self.violations: list[Violation] = []
+        self._misshapen: tuple[str, ...] = ()
+
+    def misshapen(self, violations: Sequence[Violation]) -> None:
+        """Members that have not the shape they should: what is missing below them is no news."""
+        self.violations += violations
+        self._misshapen = tuple(violation.property for violation in violations)
 
     def take(self, property_: str, reader: Callable[[Any], T], value: Any, default: T) -> T:
         """``reader(value)``; ``default`` when there is no value, or a bad one, which is then noted."""
@@ -102,15 +108,26 @@ class Checks:
         try:
             return reader(value)
         except BadField as error:
-            self.violations.append(Violation.of(property_, error))
+            if not self._known(property_):
+                self.violations.append(Violation.of(property_, error))
             return default
 
     def add(self, property_: str, template: str, **values: Any) -> None:
         """Something is wrong with the field; the template is one of ``texts``. What could not be read is not
         missing."""
+        if self._known(property_):
+            return
         if template == MISSING and any(found.property == property_ for found in self.violations):
             return
         self.violations.append(Violation(property_, template, values))
+
+    def _known(self, property_: str) -> bool:
+        """Whether it follows from what was misshapen: at or below it, or in a list that it was left out of."""
+        return any(
+            (property_.startswith(path) and property_[len(path) : len(path) + 1] in ("", ".", "["))
+            or path.startswith(f"{property_}[")
+            for path in self._misshapen
+        )
 
     def done(self) -> None:
         """Raises the 400 when anything was wrong."""

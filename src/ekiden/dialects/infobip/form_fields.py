@@ -7,16 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any, Final
 
 from ekiden.dialects.infobip.errors import Violation
+from ekiden.web.shape import alike
 
 MOST_PROBLEMS: Final = 100
 """That a form is told of; who sends more learns the rest from the next answer."""
-_GUESSED: Final = 40
-"""Characters of a name that something like it is looked for: that takes time by their square."""
-_ALIKE: Final = 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +39,9 @@ class FormFields:
         if name in self.files:
             return Violation(given, "must be a file with a name")
         known = {**self.texts, **self.files}
-        alike = get_close_matches(name[:_GUESSED], known, 1, _ALIKE)
-        if alike:
-            return Violation(given, "is no field of this request; did you mean {name}?", {"name": known[alike[0]]})
+        meant = alike(name, known)
+        if meant:
+            return Violation(given, "is no field of this request; did you mean {name}?", {"name": known[meant]})
         return Violation(given, "is no field of this request")
 
 

@@ -16,6 +16,7 @@ from ekiden.dialects.infobip.fields import BadField
 from ekiden.dialects.infobip.times import parse_time
 from ekiden.web.body import Body
 from ekiden.web.query import check_query
+from ekiden.web.shape import Problem, read_shape
 
 T = TypeVar("T")
 
@@ -34,17 +35,20 @@ _WRONG_TYPE: Final = re.compile(r"Expected `(?P<wanted>[^`]*)`, got `(?P<got>[^`
 _TOO_SHORT: Final = re.compile(r"Expected `str` of length >= 1\Z")
 
 
-async def read_json(body: Body, content_type: str, kind: type[T]) -> T:
-    """The body as ``kind``. Raises the 400 that names the member in the wrong, and ``web.errors``."""
+async def read_json(body: Body, content_type: str, kind: type[T], checks: fields.Checks) -> T:
+    """The body as ``kind``, as far as it has that shape; what is wrong with it is noted, all of it.
+
+    Raises the 400 of what is no JSON, or nothing like ``kind``, and ``web.errors``.
+    """
     text = await body.read_json()
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type and media_type != JSON and not media_type.endswith("+json"):
         raise ApiError.because(400, "the body must be JSON")
-    return await body.work(len(text), partial(decode_json, text, kind))
+    return await body.work(len(text), partial(decode_json, text, kind, checks))
 
 
-def decode_json(body: bytes | bytearray, kind: type[T]) -> T:
-    """Blanks around keys do not count. Raises the 400 that names the member in the wrong.
+def decode_json(body: bytes | bytearray, kind: type[T], checks: fields.Checks | None = None) -> T:
+    """Blanks around keys do not count. What is wrong is noted in ``checks``; without them a 400 names it.
 
     What comes from outside was counted before (``web.json_gauge``).
     """
@@ -52,10 +56,36 @@ def decode_json(body: bytes | bytearray, kind: type[T]) -> T:
         if not _has_blank_key(body):
             return msgspec.json.decode(body, type=kind)
         return msgspec.convert(_stripped(msgspec.json.decode(body)), kind)
-    except msgspec.ValidationError as error:
-        raise ApiError(400, (violation_of(error),)) from None
+    except msgspec.ValidationError:
+        return _misshapen(_stripped(msgspec.json.decode(body)), kind, checks)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ApiError.because(400, "the body is not JSON: {why}", why=str(error)) from None
+
+
+def _misshapen(plain: Any, kind: type[T], checks: fields.Checks | None) -> T:
+    shape = read_shape(plain, kind)
+    violations = [_violation(problem) for problem in shape.problems]
+    try:
+        made = msgspec.convert(shape.value, kind)
+    except msgspec.ValidationError as error:
+        raise ApiError(400, violations or (violation_of(error),)) from None
+    if checks is None or not violations or any(not problem.path for problem in shape.problems):
+        raise ApiError(400, violations)
+    checks.misshapen(violations)
+    return made
+
+
+def _violation(problem: Problem) -> Violation:
+    if problem.kind == "missing":
+        return Violation(problem.path, fields.MISSING)
+    if problem.kind == "unknown":
+        if problem.meant:
+            return Violation(
+                problem.path, "is no field of this request; did you mean {name}?", {"name": problem.meant}
+            )
+        return Violation(problem.path, "is no field of this request")
+    place = f" - at `$.{problem.path}`" if problem.path else ""
+    return violation_of(msgspec.ValidationError(problem.why + place))
 
 
 def _has_blank_key(body: bytes | bytearray) -> bool:

@@ -74,8 +74,9 @@ def need(config: InfobipConfig) -> Need:
 
 
 async def send(call: Call) -> Response[bytes]:
-    request = await call.json(MessagesRequest)
-    reader = _Reader(call, request.options or RequestOptions())
+    checks = Checks()
+    request = await call.json(MessagesRequest, checks)
+    reader = _Reader(call, request.options or RequestOptions(), checks)
     try:
         mailings = await reader.mailings(request.messages)
         call.body.close()  # what the messages need is counted for themselves
@@ -119,9 +120,9 @@ class _Draft(NamedTuple):
 class _Reader:
     """Mailings of a request. All that is wrong with its values is told at once."""
 
-    def __init__(self, call: Call, options: RequestOptions) -> None:
+    def __init__(self, call: Call, options: RequestOptions, checks: Checks) -> None:
         self._call = call
-        self._checks = checks = Checks()
+        self._checks = checks
         self._now = call.services.clock.now()
         schedule = options.schedule or Schedule()
         self.bulk = (
@@ -154,8 +155,10 @@ class _Reader:
         checks = self._checks
         if not messages:
             checks.add("messages", "must not be blank")
+        count = len(checks.violations)
         self._check_count(messages)
-        checks.done()
+        if len(checks.violations) > count:
+            checks.done()
         drafts = [await self._draft(message, f"messages[{number}]") for number, message in enumerate(messages)]
         checks.done()
         # Endpoints are made for good requests only.

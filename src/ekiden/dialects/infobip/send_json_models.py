@@ -1,4 +1,5 @@
-"""The body of ``POST /email/4/messages`` (contract §2.3). Members that are not here are ignored.
+"""The body of ``POST /email/4/messages`` (contract §2.3). A member that is not here is a 400: a misspelt ``sendAt``
+would send at once.
 
 Shapes are checked by the decoder; single values are ``Any`` and read with ``fields``, so that one answer names all
 that is wrong with them. There are no cycles in them, so the collector need not look at thousands.
@@ -11,13 +12,13 @@ from typing import Any
 import msgspec
 
 
-class Destination(msgspec.Struct, rename="camel", kw_only=True, gc=False):
+class Destination(msgspec.Struct, rename="camel", kw_only=True, gc=False, forbid_unknown_fields=True):
     destination: Any = None
     message_id: Any = None
     placeholders: Any = None
 
 
-class Group(msgspec.Struct, rename="camel", kw_only=True, gc=False):
+class Group(msgspec.Struct, rename="camel", kw_only=True, gc=False, forbid_unknown_fields=True):
     to: list[Destination]
     cc: list[Destination] | None = None
     bcc: list[Destination] | None = None
@@ -25,7 +26,7 @@ class Group(msgspec.Struct, rename="camel", kw_only=True, gc=False):
     preserve_recipients: Any = None
 
 
-class Attachment(msgspec.Struct, rename="camel", kw_only=True, gc=False):
+class Attachment(msgspec.Struct, rename="camel", kw_only=True, gc=False, forbid_unknown_fields=True):
     """``binary`` has ``content``, ``contentType`` and ``fileName``; ``uploadedReference`` has ``contentId``."""
 
     type: Any = None
@@ -36,7 +37,7 @@ class Attachment(msgspec.Struct, rename="camel", kw_only=True, gc=False):
     content_id: Any = None
 
 
-class ContentModel(msgspec.Struct, rename="camel", kw_only=True, gc=False):
+class ContentModel(msgspec.Struct, rename="camel", kw_only=True, gc=False, forbid_unknown_fields=True):
     subject: Any = None
     text: Any = None
     html: Any = None
@@ -51,60 +52,64 @@ class ContentModel(msgspec.Struct, rename="camel", kw_only=True, gc=False):
     headers: Any = None
 
 
-class Platform(msgspec.Struct, rename="camel", kw_only=True, gc=False):
+class Platform(msgspec.Struct, rename="camel", kw_only=True, gc=False, forbid_unknown_fields=True):
     entity_id: Any = None
     application_id: Any = None
 
 
-class ValidityPeriod(msgspec.Struct, rename="camel", kw_only=True, gc=False):
+class ValidityPeriod(msgspec.Struct, rename="camel", kw_only=True, gc=False, forbid_unknown_fields=True):
     amount: Any = None
     time_unit: Any = None
 
 
-class TimeOfDay(msgspec.Struct, kw_only=True, gc=False):
+class TimeOfDay(msgspec.Struct, kw_only=True, gc=False, forbid_unknown_fields=True):
     hour: Any = None
     minute: Any = None
 
 
-class DeliveryTimeWindow(msgspec.Struct, kw_only=True, gc=False):
+class DeliveryTimeWindow(msgspec.Struct, kw_only=True, gc=False, forbid_unknown_fields=True):
     days: list[Any]
     from_: TimeOfDay | None = msgspec.field(default=None, name="from")
     to: TimeOfDay | None = None
 
 
-class MessageOptions(msgspec.Struct, rename="camel", kw_only=True, gc=False):
+class MessageOptions(msgspec.Struct, rename="camel", kw_only=True, gc=False, forbid_unknown_fields=True):
     platform: Platform | None = None
     validity_period: ValidityPeriod | None = None
     delivery_time_window: DeliveryTimeWindow | None = None
     campaign_reference_id: Any = None
 
 
-class Delivery(msgspec.Struct, rename="camel", kw_only=True, gc=False):
+class Delivery(msgspec.Struct, rename="camel", kw_only=True, gc=False, forbid_unknown_fields=True):
     url: Any = None
     intermediate_report: Any = None
     notify: Any = None
 
 
-class Webhooks(msgspec.Struct, rename="camel", kw_only=True, gc=False):
+class Webhooks(msgspec.Struct, rename="camel", kw_only=True, gc=False, forbid_unknown_fields=True):
     delivery: Delivery | None = None
     content_type: Any = None
     callback_data: Any = None
 
 
-class Message(msgspec.Struct, rename="camel", kw_only=True, gc=False):
+class Message(msgspec.Struct, rename="camel", kw_only=True, gc=False, forbid_unknown_fields=True):
     destinations: list[Group]
     content: ContentModel
     sender: Any = None
     options: MessageOptions | None = None
     webhooks: Webhooks | None = None
+    # These are documented, and change nothing here.
+    ips: Any = None
+    placeholders_masking: Any = None
+    storage: Any = None
 
 
-class Schedule(msgspec.Struct, rename="camel", kw_only=True, gc=False):
+class Schedule(msgspec.Struct, rename="camel", kw_only=True, gc=False, forbid_unknown_fields=True):
     bulk_id: Any = None
     send_at: Any = None
 
 
-class TrackingModel(msgspec.Struct, rename="camel", kw_only=True, gc=False):
+class TrackingModel(msgspec.Struct, rename="camel", kw_only=True, gc=False, forbid_unknown_fields=True):
     track: Any = None
     track_opens: Any = None
     track_clicks: Any = None
@@ -112,12 +117,12 @@ class TrackingModel(msgspec.Struct, rename="camel", kw_only=True, gc=False):
     tracking_pixel_position: Any = None
 
 
-class RequestOptions(msgspec.Struct, rename="camel", kw_only=True, gc=False):
+class RequestOptions(msgspec.Struct, rename="camel", kw_only=True, gc=False, forbid_unknown_fields=True):
     schedule: Schedule | None = None
     tracking: TrackingModel | None = None
     client_priority: Any = None
 
 
-class MessagesRequest(msgspec.Struct, rename="camel", kw_only=True, gc=False):
+class MessagesRequest(msgspec.Struct, rename="camel", kw_only=True, gc=False, forbid_unknown_fields=True):
     messages: list[Message]
     options: RequestOptions | None = None

@@ -59,7 +59,7 @@ _AT_ONCE: Final = 2_048
 _IN_HEADER: Final = (b"to", b"cc", b"bcc")
 
 
-class _Request(msgspec.Struct, rename="camel", kw_only=True):
+class _Request(msgspec.Struct, rename="camel", kw_only=True, forbid_unknown_fields=True):
     mime_message: Any = None
     message_id: Any = None
     bulk_id: Any = None
@@ -81,8 +81,8 @@ def need(config: InfobipConfig) -> Need:
 
 
 async def send(call: Call) -> Response[bytes]:
-    request = await call.json(_Request)
     checks = Checks()
+    request = await call.json(_Request, checks)
     if request.mime_message is None:
         checks.add("mimeMessage", "must not be null")
     given, request.mime_message = request.mime_message, None

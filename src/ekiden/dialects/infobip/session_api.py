@@ -39,7 +39,7 @@ _BODY: Final = Need(16_384, 20, 3)
 _LONGEST: Final = 512
 
 
-class _Login(msgspec.Struct, kw_only=True):
+class _Login(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     username: Any = None
     password: Any = None
 
@@ -67,8 +67,8 @@ def session_router(services: InfobipServices) -> Router:
 
 
 async def _open_session(request: AnyRequest, services: InfobipServices) -> Response[bytes]:
-    given = await read_json(_body(request, services), request.headers.get("content-type", ""), _Login)
     checks = Checks()
+    given = await read_json(_body(request, services), request.headers.get("content-type", ""), _Login, checks)
     username = _required(checks, "username", given.username)
     password = _required(checks, "password", given.password)
     checks.done()

@@ -45,13 +45,13 @@ _MAX_DOMAIN: Final = 255
 _MAX_PROBLEMS: Final = 100
 
 
-class _Given(msgspec.Struct, kw_only=True):
+class _Given(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     domainName: Any = None
     emailAddress: Any = None
     type: Any = None
 
 
-class _Body(msgspec.Struct, kw_only=True):
+class _Body(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     suppressions: list[_Given]
 
 
@@ -142,8 +142,8 @@ def _suppression_json(row: Suppression) -> dict[str, Any]:
 
 async def _entries(call: Call, types: tuple[str, ...], *, theirs: bool) -> list[_Entry]:
     """What the body asks for, all of it checked. ``theirs``: the account must have the domains."""
-    given = (await call.json(_Body)).suppressions
     checks = Checks()
+    given = (await call.json(_Body, checks)).suppressions
     if not 1 <= len(given) <= MAX_ENTRIES:
         checks.add("suppressions", "size must be between {lowest} and {highest}", lowest=1, highest=MAX_ENTRIES)
         checks.done()

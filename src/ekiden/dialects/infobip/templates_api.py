@@ -59,7 +59,7 @@ _FILE_VALUES: Final = 200
 """Of JSON with as many files as a template may have."""
 
 
-class _File(msgspec.Struct, kw_only=True):
+class _File(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     contentType: str
     fileName: str
     data: str
@@ -155,7 +155,7 @@ async def _placeholders(call: Call, checks: Checks) -> Any:
     if not media_type:
         return None
     if media_type == JSON or media_type.endswith("+json"):
-        return (await call.json(_Preview)).placeholders
+        return (await call.json(_Preview, checks)).placeholders
     form = await call.form(_PREVIEW, checks)
     form.close()
     return form.one("placeholders", checks)

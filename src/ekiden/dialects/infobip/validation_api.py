@@ -46,15 +46,15 @@ _MAILBOXES: Final = ("true", "false", "unknown")
 _RISKS: Final = ("LOW", "MEDIUM", "HIGH", "UNKNOWN")
 
 
-class _One(msgspec.Struct, kw_only=True):
+class _One(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     to: Any = None
 
 
-class _Destination(msgspec.Struct, kw_only=True, gc=False):
+class _Destination(msgspec.Struct, kw_only=True, gc=False, forbid_unknown_fields=True):
     destination: Any = None
 
 
-class _Many(msgspec.Struct, kw_only=True):
+class _Many(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     destinations: list[_Destination]
     validationRequestId: Any = None
 
@@ -88,12 +88,12 @@ async def _to(call: Call, checks: Checks) -> Any:
     media_type = call.request.headers.get("content-type", "").partition(";")[0].strip().lower()
     given: Any
     if media_type in ("", JSON) or media_type.endswith("+json"):
-        given = (await call.json(_One)).to
+        given = (await call.json(_One, checks)).to
     else:
         form = await call.form(_FIELDS, checks)
         given = form.one("to", checks)
         form.close()
-    if given is None and not checks.violations:
+    if given is None:
         checks.add("to", "must not be null")
     return given
 
@@ -105,8 +105,8 @@ def _elements(pairs: Iterable[tuple[str, Any]]) -> str:
 
 async def validate_many(call: Call) -> Response[bytes]:
     """Many addresses, checked by and by."""
-    given = await call.json(_Many)
     checks = Checks()
+    given = await call.json(_Many, checks)
     request = checks.take(
         "validationRequestId", lambda value: fields.identifier(value, MAX_REQUEST), given.validationRequestId, None
     )
