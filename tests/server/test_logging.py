@@ -17,7 +17,7 @@ from ekiden.limits.journal import ACCEPTED, DELIVERED, FAILED, LOCKED, LOGIN, RE
 from ekiden.limits.repeated_log import RepeatedLog
 from ekiden.server.config import LogConfig
 from ekiden.server.log_lines import MAX_LINE
-from ekiden.server.logging import configure_logging, get_logger
+from ekiden.server.logging import configure_for_commands, configure_logging, get_logger
 from structured_logs import logs_as_records
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e\u2028\x7f\r\nlevel=error fake \" ' \\ = client=6.6.6.6"
@@ -221,3 +221,15 @@ def test_a_request_is_named_in_its_lines(capsys: Captured) -> None:
     get_logger().warning("somebody else's")
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert [line.get("request_id") for line in lines] == ["abc", "abc", None]
+
+
+def test_a_command_tells_on_standard_error(capsys: Captured) -> None:
+    """Standard output is what it prints; a pipe that reads one line of it would fill."""
+    configure_for_commands()
+    get_logger().warning("it happened", login=HOSTILE)
+    get_logger().debug("too much")
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.count("\n") == 1
+    assert "it happened" in shown.err
+    assert "\x1b" not in shown.err

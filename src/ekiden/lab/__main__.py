@@ -7,6 +7,7 @@ import sys
 
 from ekiden.lab.behaviour import LabError
 from ekiden.lab.lab import LabConfig, run_lab
+from ekiden.server.logging import configure_for_commands
 
 
 def main() -> None:
@@ -27,6 +28,7 @@ def main() -> None:
         ttl=given.ttl,
         state_file=given.state_file,
     )
+    configure_for_commands()  # standard output has the addresses
     try:
         run_lab(config, json_line=given.json, watch_stdin=given.watch_stdin)
     except LabError as error:
