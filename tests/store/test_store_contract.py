@@ -53,6 +53,7 @@ async def one_delivery(store: Store, delivery: Delivery) -> Any:
 
 async def test_accept_writes_every_column(store: Store, worker: Registration, maker: Maker) -> None:
     new = maker.message(2, state=State.SENDING, content=bytes(range(256)) * 300)
+    new.deliveries[1].written = "R2@例え.test"
     new.message.marks = Marks("b-1", "r-1", "shop", "tokyo", "spring")
     new.message.routes = (Route(3, News.FINAL), Route(4, News.INTERMEDIATE | News.TRACKING))
     await store.accept(worker.id, new)
@@ -101,8 +102,9 @@ async def test_accept_writes_every_column(store: Store, worker: Registration, ma
         "attempts": 1,
         "owner": worker.id,
         "updated_at": NOW,
+        "written": None,
     }
-    assert second["number"] == 2
+    assert (second["number"], second["written"]) == (2, "R2@例え.test")
     (event,) = await rows(store, t.event)
     assert (event["message_id"], event["recipient_number"], event["type"], event["at"]) == (
         new.message.id,
@@ -222,8 +224,10 @@ async def test_every_event_id_is_its_own(store: Store, worker: Registration, mak
 
 async def test_claim_gives_what_was_accepted_and_owns_it(store: Store, worker: Registration, maker: Maker) -> None:
     new = maker.message(2)
+    new.deliveries[0].written = "R1@Example.ORG."
     await store.accept(worker.id, new)
     first, second = await store.claim(worker.id, NOW + 5, 10)
+    assert (first.shown, second.shown) == ("R1@Example.ORG.", second.recipient)
     assert first.message is second.message
     assert first.message == new.message
     assert (first.number, first.recipient, first.notify, first.orcpt) == (
