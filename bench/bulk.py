@@ -119,7 +119,7 @@ async def write(url: str, tables: Sequence[Table], source: Iterator[list[tuple[A
     if parsed.engine == "sqlite":
         _fill_sqlite(parsed.path, tables, source)
     else:
-        await _fill_postgresql(parsed.dsn, tables, source)
+        await _fill_postgresql(parsed.dsns[0], tables, source)
 
 
 async def make_all_due(url: str, now: Millis) -> None:
@@ -131,7 +131,7 @@ async def make_all_due(url: str, now: Millis) -> None:
             connection.execute(statement)
         _shut(connection)
     else:
-        connection = await asyncpg.connect(parsed.dsn)
+        connection = await asyncpg.connect(parsed.dsns[0])
         try:
             await connection.execute(statement)
             await connection.execute("VACUUM ANALYZE delivery")

@@ -539,9 +539,20 @@ async def test_workers_take_the_lowest_free_node(store: Store) -> None:
     workers = [await store.register_worker("host", n, NOW, TTL) for n in range(4)]
     assert [w.node for w in workers] == [0, 1, 2, 3]
     await store.end_worker(workers[1].id, NOW)
-    again = await store.register_worker("host", 9, NOW, TTL)
+    # It rests: the next one may be on a machine whose clock is behind, and would make the same ids.
+    assert (await store.register_worker("host", 8, NOW + 59_999, TTL)).node == 4
+    again = await store.register_worker("host", 9, NOW + 60_000, TTL)
     assert again.node == 1
     assert again.id not in [w.id for w in workers]
+
+
+async def test_when_all_others_are_taken_the_node_that_rested_longest_is_used(store: Store) -> None:
+    living = [{"node": n, "host": "h", "pid": 1, "started_at": NOW, "expires_at": NOW + TTL} for n in range(1024)]
+    ended = {7: NOW - 1, 9: NOW - 5}
+    async with store.write() as connection:
+        await connection.execute(insert(t.worker), [{**row, "ended_at": ended.get(row["node"])} for row in living])
+    assert (await store.register_worker("host", 1, NOW, TTL)).node == 9
+    assert (await store.register_worker("host", 1, NOW, TTL)).node == 7
 
 
 async def test_workers_that_start_at_once_get_nodes_of_their_own(store: Store) -> None:
@@ -641,11 +652,24 @@ async def test_a_worker_that_leaves_gives_everything_back_at_once(
 
 async def test_a_lease_has_one_holder(store: Store) -> None:
     assert await store.take_lease("prune", 1, NOW, TTL)
-    assert await store.take_lease("prune", 1, NOW + 1, TTL)
+    assert await store.take_lease("prune", 1, NOW + TTL // 2, TTL)  # renewed
     assert not await store.take_lease("prune", 2, NOW + TTL, TTL)
     assert await store.take_lease("reap", 2, NOW, TTL)
-    assert await store.take_lease("prune", 2, NOW + 1 + TTL, TTL)
-    assert not await store.take_lease("prune", 1, NOW + 1 + TTL, TTL)
+    assert await store.take_lease("prune", 2, NOW + TTL // 2 + TTL, TTL)
+    assert not await store.take_lease("prune", 1, NOW + TTL // 2 + TTL, TTL)
+
+
+async def test_a_lease_is_written_when_it_changes_hands_and_once_half_of_it_is_over(store: Store) -> None:
+    async def ends() -> int:
+        (row,) = await rows(store, t.lease)
+        return int(row["expires_at"])
+
+    assert await store.take_lease("prune", 1, NOW, TTL)
+    assert await store.take_lease("prune", 1, NOW + TTL // 2 - 1, TTL)
+    assert not await store.take_lease("prune", 2, NOW + TTL - 1, TTL)
+    assert await ends() == NOW + TTL
+    assert await store.take_lease("prune", 1, NOW + TTL // 2, TTL)
+    assert await ends() == NOW + TTL // 2 + TTL
 
 
 async def test_one_of_many_gets_the_lease(store: Store) -> None:

@@ -94,8 +94,8 @@ def test_sqlite_migrations_make_the_tables_to_the_letter(sqlite_template: Path) 
 
 async def test_postgresql_migrations_make_the_tables(postgresql_url: str, empty_postgresql_url: str) -> None:
     migrated, created = (
-        cold_engine(parse_url(postgresql_url).dsn),
-        cold_engine(parse_url(empty_postgresql_url).dsn),
+        cold_engine(parse_url(postgresql_url).servers()),
+        cold_engine(parse_url(empty_postgresql_url).servers()),
     )
     try:
         async with migrated.connect() as connection:
@@ -183,7 +183,7 @@ def test_urls() -> None:
     assert parse_url("sqlite:///ekiden.db").path == str(Path.cwd() / "ekiden.db")
     parsed = parse_url("postgresql://joe:s%40cret@db.example.com:6432/mail?host=/run/postgresql")
     assert parsed.engine == "postgresql"
-    assert parsed.dsn == "postgresql://joe:s%40cret@db.example.com:6432/mail?host=%2Frun%2Fpostgresql"
+    assert parsed.dsns[0] == "postgresql://joe:s%40cret@db.example.com:6432/mail?host=%2Frun%2Fpostgresql"
     assert "cret" not in parsed.safe
 
 

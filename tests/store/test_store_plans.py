@@ -81,7 +81,7 @@ async def test_postgresql_claims_from_the_index_of_what_is_due(postgresql_url: s
     await asyncio.gather(*(store.accept(worker.id, new) for new in later))
     await store.accept(worker.id, maker.message(5))
     await store.close()
-    connection = await connect(parse_url(postgresql_url).dsn)
+    connection = await connect(parse_url(postgresql_url).servers())
     try:
         for mode, claimed in (("force_custom_plan", 5), ("force_generic_plan", 0)):
             await connection.execute(f"SET plan_cache_mode = {mode}")

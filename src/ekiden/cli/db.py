@@ -254,9 +254,7 @@ async def _size(url: StoreUrl, exists: bool) -> int | None:
         return None
     if url.engine == "sqlite":
         return sum(path.stat().st_size for path in (Path(url.path), Path(f"{url.path}-wal")) if path.exists())
-    import asyncpg
-
-    connection = await asyncpg.connect(url.dsn)
+    connection = await url.servers().connect()
     try:
         return int(await connection.fetchval("SELECT pg_database_size(current_database())"))
     finally:

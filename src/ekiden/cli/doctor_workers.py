@@ -40,7 +40,7 @@ async def check_workers(patient: Patient) -> list[Finding]:
     """Somebody has to do each role, on this machine or on another one of the installation."""
     if patient.store is None:
         return []
-    now = patient.clock.now()
+    now = await patient.store.now()  # leases go by that
     async with patient.store.read() as connection:
         rows = (await connection.execute(select(worker).where(worker.c.ended_at.is_(None)))).all()
         alive_by_role = await roles_alive(connection, ALL_ROLES, now)

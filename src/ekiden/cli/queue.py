@@ -259,7 +259,7 @@ async def _carry_out(store: Store, selection: Selection, reason: str) -> Change:
     from ekiden.net.clock import SystemClock
 
     clock = SystemClock()
-    registration = await store.register_worker(socket.gethostname(), os.getpid(), clock.now(), _LEASE)
+    registration = await store.register_worker(socket.gethostname(), os.getpid(), None, _LEASE)
     total = Change()
     progress = Progress(
         TextColumn("{task.description}"),
@@ -282,9 +282,9 @@ async def _carry_out(store: Store, selection: Selection, reason: str) -> Change:
                 progress.advance(task, change.changed + change.missed)
                 if clock.monotonic() - renewed > _LEASE / SECOND / 4:
                     renewed = clock.monotonic()
-                    await store.heartbeat(registration.id, clock.now(), _LEASE)
+                    await store.heartbeat(registration.id, None, _LEASE)
     finally:
-        await store.end_worker(registration.id, clock.now())
+        await store.end_worker(registration.id, None)
     return total
 
 

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from ekiden.core.clock import SECOND, Clock
+from ekiden.server.clock_watch import ClockWatch, Steady
 from ekiden.server.logging import get_logger
 from ekiden.store.api import Store, StoreError
 from ekiden.store.records import Registration
 from ekiden.store.standing import Standing
 
+T = TypeVar("T")
+
 STORE_TROUBLE = (StoreError, SQLAlchemyError, OSError)
 
+_BEAT = 0.4  # of a lease: one that fails leaves time for others before it ends
 _TRUSTED = 0.9  # of a lease: from there on others may be about to take over
+_HOLD = 30.0  # seconds for which a duty is taken at least; the leases of a dead worker go sooner, with its own
 _AGAIN = 1.0  # seconds between two beats while the store does not answer
 _REMIND = 60.0  # seconds between two lines in the log about it
 
 
 class Heartbeat:
-    """Renews this worker's registration every third of its lease.
+    """Renews this worker's registration, at two fifths of its lease. By the database's clock, where others look
+    whether it has ended; how far it may be trusted here goes by our own, which only has to run as fast as that one.
 
     While the store cannot be reached the lease runs on. Before it ends by our own clock, ``standing`` does, and
     nothing new is begun; the worker stays. When the store is back, its first beat makes the registration good
@@ -36,12 +42,14 @@ class Heartbeat:
         me: Registration,
         lease: float,
         replaced: Callable[[], Awaitable[Standing]],
+        watch: ClockWatch | None = None,
     ) -> None:
         """``me`` was registered just now. ``replaced`` may raise what the store raises."""
         self._store = store
         self._clock = clock
         self._lease = lease
         self._replaced = replaced
+        self._watch = watch
         self._log = get_logger()
         now = clock.monotonic()
         self.standing = self.granted(me, now)
@@ -70,18 +78,21 @@ class Heartbeat:
 
     async def run(self) -> None:
         while True:
-            pause = self._lease / 3
+            pause = self._lease * _BEAT
             await asyncio.sleep(pause if self.healthy else min(pause, _AGAIN))
             await self.beat()
 
     async def beat(self) -> None:
         began = self._clock.monotonic()
         try:
-            alive = await self._answer(
-                self._store.heartbeat(self.standing.registration.id, self._clock.now(), int(self._lease * SECOND))
+            before = self._clock.now()
+            renewed = await self._answer(
+                self._store.heartbeat(self.standing.registration.id, None, int(self._lease * SECOND))
             )
-            if alive:
+            if renewed is not None:
                 self.standing.renew(began + self._lease * _TRUSTED)
+                if self._watch is not None:
+                    self._watch.saw(before, renewed, self._clock.now())
             else:
                 self.standing.end()
                 self._log.error("this worker was taken for dead: it gives up what it had and is registered anew")
@@ -109,7 +120,7 @@ class Heartbeat:
             self._paused = True
             self._log.warning("the lease runs out: nothing new is begun until the store answers")
 
-    async def _answer(self, asked: Awaitable[bool]) -> bool:
+    async def _answer(self, asked: Awaitable[T]) -> T:
         """Bounded whatever becomes of what was asked: even to be cancelled may take it long."""
         task = asyncio.ensure_future(asked)
         try:
@@ -123,28 +134,35 @@ class Heartbeat:
         return task.result()
 
 
-def _forget(task: asyncio.Future[bool]) -> None:
+def _forget(task: asyncio.Future[Any]) -> None:
     if not task.cancelled():
         task.exception()
 
 
 class Duties:
-    """Work that is done by one worker at a time, whoever holds the lease of that name."""
+    """Work that one node at a time does, whichever holds the lease of that name, and one worker of that node."""
 
-    def __init__(self, store: Store, clock: Clock, worker: int, settled: Callable[[], bool]) -> None:
-        """``settled``: see ``Heartbeat``."""
+    def __init__(self, store: Store, clock: Clock, worker: int, lease: float, settled: Callable[[], bool]) -> None:
+        """``settled``: see ``Heartbeat``. ``lease``: seconds that workers are given."""
         self._store = store
         self._clock = clock
+        self._lease = lease
+        self._steady = Steady(clock.monotonic())
         self.worker = worker
         self._settled = settled
         self._log = get_logger()
 
-    async def every(self, seconds: float, name: str, work: Callable[[], Awaitable[Any]]) -> None:
-        """Do ``work`` again and again; whatever is wrong with it is logged, and it is tried at its next time."""
-        hold = int(max(seconds * 2, 10) * SECOND)
+    async def every(
+        self, seconds: float, name: str, work: Callable[[], Awaitable[Any]], *, shared: bool = False
+    ) -> None:
+        """Do ``work`` again and again; whatever is wrong with it is logged, and it is tried at its next time.
+
+        ``shared``: several nodes may do it at once, and need no lease.
+        """
+        hold = int(max(seconds * 2, _HOLD) * SECOND)
         while True:
             try:
-                if await self._store.take_lease(name, self.worker, self._clock.now(), hold):
+                if shared or await self._store.take_lease(name, self.worker, None, hold):
                     await work()
             except (*STORE_TROUBLE, TimeoutError) as error:
                 self._log.warning("housekeeping waits for the store", duty=name, why=str(error))
@@ -156,10 +174,14 @@ class Duties:
     async def reap(self) -> None:
         """Make work of workers that are gone due again.
 
-        After an outage nobody is taken for dead before all had the time of a lease to renew theirs.
+        After an outage nobody is taken for dead before all had the time of a lease to renew theirs; neither after
+        the clock that leases go by was set on, or another server took over whose clock is ahead.
         """
-        settled = self._settled()
-        freed = await self._store.reap(self._clock.now(), expired=settled)
+        freed = 1
         while freed:
-            self._log.warning("took over deliveries of workers that ended", deliveries=freed)
-            freed = await self._store.reap(self._clock.now(), expired=settled)
+            now = await self._store.now()
+            self._steady.saw(now, self._clock.monotonic())
+            steady = self._clock.monotonic() - self._steady.since >= self._lease
+            freed = await self._store.reap(now, expired=steady and self._settled())
+            if freed:
+                self._log.warning("took over deliveries of workers that ended", deliveries=freed)

@@ -33,6 +33,7 @@ from ekiden.net.network import LoopbackOnlyNetwork, Network, RealNetwork
 from ekiden.net.tls import CertificateFiles, ServerTls
 from ekiden.server.beats import Beats
 from ekiden.server.capacity import memory_of_worker
+from ekiden.server.clock_watch import MOST_OFFSET, ClockWatch, ClockWrong, clock_offset
 from ekiden.server.config import Config, ListenerConfig
 from ekiden.server.faces import Faces
 from ekiden.server.hooks import (
@@ -91,7 +92,7 @@ class Report:
 
 @dataclass
 class WorkerSpec:
-    """Everything a worker gets from the supervisor. ``number`` of ``workers`` is for people.
+    """Everything a worker gets from the supervisor. ``number`` of ``workers`` is for people; 0 has the duties.
 
     ``slot`` is where it counts. ``lifeline`` is the reading end of a pipe that ends when the supervisor does.
     ``predecessor`` is the registration of a worker that the supervisor saw end: nobody needs to wait for its lease.
@@ -155,6 +156,7 @@ class _Worker:
         self.spec = spec
         self.config = spec.config
         self.clock = SystemClock()
+        self.clock_watch = ClockWatch(self.clock)
         self.metrics = spec.metrics.worker(spec.slot)
         self.log = get_logger(worker=spec.number)
         self.stop = asyncio.Event()
@@ -191,7 +193,12 @@ class _Worker:
             # One for all rooms of the worker: two factories would make the same ids (the store has its own half).
             self.ids = IdFactory(me.node)
             self.heartbeat = Heartbeat(
-                store, self.clock, me, self.config.workers.lease, lambda: self._begin_again(store)
+                store,
+                self.clock,
+                me,
+                self.config.workers.lease,
+                lambda: self._begin_again(store),
+                self.clock_watch,
             )
             sampler = Sampler(self.metrics, store.counters, self.memory)
             self._start(self._sample(sampler), "sample")
@@ -214,7 +221,7 @@ class _Worker:
                 self.faces = Faces(self.config, store, self.clock, self.ids, self.me.id, services, mailer)
                 stack.push_async_callback(self.faces.close)
                 await self._serve_http(store, self.faces, sampler, stack)
-            if "housekeeping" in roles:
+            if "housekeeping" in roles and self.spec.number == 0:  # one of a node is enough
                 self._keep_house(store, services)
             self.spec.report.send(ready=True)
             watch.speaking = True
@@ -234,6 +241,7 @@ class _Worker:
                 async with AsyncExitStack() as opening:
                     store = await open_store(self.config.store_url())
                     opening.push_async_callback(store.close)
+                    await self._check_clock(store)
                     self.vault = await confirm(self.config, store, self.clock)
                     self.me = await self._register(store)
                     opening.push_async_callback(self._end, store)
@@ -247,13 +255,19 @@ class _Worker:
                     self.log.warning("a new worker waits for the store", why=str(error))
             await asyncio.sleep(1.0)
 
+    async def _check_clock(self, store: Store) -> None:
+        """Raises ``ClockWrong`` unless this one takes the place of another, whose neighbours go on, too."""
+        offset = await clock_offset(store, self.clock)
+        if abs(offset) > MOST_OFFSET and self.spec.predecessor is None:
+            raise ClockWrong(offset)
+
     async def _register(self, store: Store) -> Registration:
-        now = self.clock.now()
         if self.spec.predecessor is not None:
+            now = await store.now()
             async with store.write() as connection:
                 await workers.end(connection, self.spec.predecessor, now)
         ttl = int(self.config.workers.lease * SECOND)
-        me = await store.register_worker(socket.gethostname(), os.getpid(), now, ttl)
+        me = await store.register_worker(socket.gethostname(), os.getpid(), None, ttl)
         async with store.write() as connection:
             await workers.describe(connection, me.id, self.config.workers.roles)
         self.spec.report.send(registration=me.id)
@@ -262,7 +276,7 @@ class _Worker:
     async def _end(self, store: Store) -> None:
         try:
             async with asyncio.timeout(_LAST_WORD):
-                released = await store.end_worker(self.me.id, self.clock.now())
+                released = await store.end_worker(self.me.id, None)
         except (*STORE_TROUBLE, TimeoutError) as error:
             # Others take over once our lease has run out.
             self.log.warning("the store does not know that this worker ends", why=str(error))
@@ -456,8 +470,11 @@ class _Worker:
         return [*missing, *self.database.missing]
 
     def _keep_house(self, store: Store, services: Services) -> None:
-        self.duties = duties = Duties(store, self.clock, self.me.id, self.heartbeat.settled)
-        self._start(duties.every(max(0.5, self.config.workers.lease / 3), "reap", duties.reap), "reap")
+        self.duties = duties = Duties(
+            store, self.clock, self.me.id, self.config.workers.lease, self.heartbeat.settled
+        )
+        pause = max(0.5, self.config.workers.lease / 3)
+        self._start(duties.every(pause, "reap", duties.reap, shared=True), "reap")
         retention = self.config.retention
 
         async def prune_old() -> None:

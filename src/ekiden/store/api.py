@@ -77,21 +77,26 @@ class Store(Protocol):
         """Finish what is pending, then let go of everything."""
         ...
 
-    # workers and leases
-    async def register_worker(self, host: str, pid: int, now: Millis, ttl: Millis) -> Registration:
+    # workers and leases: where ``now`` is ``None``, it is ``now()``, the clock that all workers share
+    async def now(self) -> Millis:
+        """By the clock that leases go by: the database's on PostgreSQL, since machines have clocks of their own;
+        the machine's on SQLite, whose workers are all on one."""
+        ...
+
+    async def register_worker(self, host: str, pid: int, now: Millis | None, ttl: Millis) -> Registration:
         """A new worker, alive until ``now + ttl`` unless it renews."""
         ...
 
-    async def heartbeat(self, worker: int, now: Millis, ttl: Millis) -> bool:
-        """Stay alive, also after the time was over as long as nobody has ended the worker. False: somebody has, and
-        it owns nothing any more."""
+    async def heartbeat(self, worker: int, now: Millis | None, ttl: Millis) -> Millis | None:
+        """Stay alive, also after the time was over as long as nobody has ended the worker; returns ``now``.
+        ``None``: somebody has ended it, and it owns nothing any more."""
         ...
 
-    async def end_worker(self, worker: int, now: Millis) -> int:
+    async def end_worker(self, worker: int, now: Millis | None) -> int:
         """Leave in order: what it still owns is due at once. Returns how many deliveries that were."""
         ...
 
-    async def reap(self, now: Millis, limit: int = 1000, *, expired: bool = True) -> int:
+    async def reap(self, now: Millis | None, limit: int = 1000, *, expired: bool = True) -> int:
         """End expired workers (unless ``expired`` is false: they may not have been able to renew) and make up to
         ``limit`` deliveries of ended ones due again.
 
@@ -101,8 +106,11 @@ class Store(Protocol):
         """
         ...
 
-    async def take_lease(self, name: str, worker: int, now: Millis, ttl: Millis) -> bool:
-        """Take or renew a single duty. True: it is this worker's until ``now + ttl``."""
+    async def take_lease(self, name: str, worker: int, now: Millis | None, ttl: Millis) -> bool:
+        """Take a single duty, or renew it once half of its time is over: only then anything is written.
+
+        True: it is this worker's for half of ``ttl`` at least.
+        """
         ...
 
     # the road

@@ -116,23 +116,34 @@ class BaseStore(ABC):
 
     # --- workers, leases and counts -------------------------------------------------------------------------
 
-    async def register_worker(self, host: str, pid: int, now: Millis, ttl: Millis) -> Registration:
+    async def now(self) -> Millis:
+        async with self.read() as connection:
+            return await self._now(connection, None)
+
+    @abstractmethod
+    async def _now(self, connection: AsyncConnection, given: Millis | None) -> Millis:
+        """``given``, or the time by the clock that leases go by."""
+
+    async def register_worker(self, host: str, pid: int, now: Millis | None, ttl: Millis) -> Registration:
         for _ in range(100):
             try:
                 async with self.write() as connection:
-                    registration = await workers.register(connection, host, pid, now, ttl)
+                    at = await self._now(connection, now)
+                    registration = await workers.register(connection, host, pid, at, ttl)
             except IntegrityError:
                 continue  # another worker took that node at the same moment
             self.ids.register(*registration)
             return registration
         raise StoreError("no node could be had in 100 attempts; are very many workers starting at once?")
 
-    async def heartbeat(self, worker: int, now: Millis, ttl: Millis) -> bool:
+    async def heartbeat(self, worker: int, now: Millis | None, ttl: Millis) -> Millis | None:
         async with self.write() as connection:
-            return await workers.heartbeat(connection, worker, now, ttl)
+            at = await self._now(connection, now)
+            return at if await workers.heartbeat(connection, worker, at, ttl) else None
 
-    async def end_worker(self, worker: int, now: Millis) -> int:
+    async def end_worker(self, worker: int, now: Millis | None) -> int:
         async with self.write() as connection:
+            now = await self._now(connection, now)
             await workers.end(connection, worker, now)
         freed = 0
         while True:
@@ -142,12 +153,13 @@ class BaseStore(ABC):
             if count < _BATCH:
                 return freed
 
-    async def reap(self, now: Millis, limit: int = 1000, *, expired: bool = True) -> int:
+    async def reap(self, now: Millis | None, limit: int = 1000, *, expired: bool = True) -> int:
         async with self.read() as connection:
-            due = await workers.dead_weight(connection, now, expired=expired)
+            due = await workers.dead_weight(connection, await self._now(connection, now), expired=expired)
         if not due:
             return 0
         async with self.write() as connection:
+            now = await self._now(connection, now)
             if expired:
                 await workers.end_expired(connection, now)
             freed = 0
@@ -176,9 +188,14 @@ class BaseStore(ABC):
                 )
         return freed
 
-    async def take_lease(self, name: str, worker: int, now: Millis, ttl: Millis) -> bool:
+    async def take_lease(self, name: str, worker: int, now: Millis | None, ttl: Millis) -> bool:
+        async with self.read() as connection:
+            at = await self._now(connection, now)
+            held = await workers.lease_held(connection, name, worker, at, ttl)
+        if held is not None:
+            return held
         async with self.write() as connection:
-            return await workers.take_lease(connection, name, worker, now, ttl)
+            return await workers.take_lease(connection, name, worker, await self._now(connection, now), ttl)
 
     async def waiting_accounts(self, after: int, limit: int) -> list[int]:
         async with self.read() as connection:

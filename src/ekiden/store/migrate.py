@@ -9,13 +9,12 @@ import sqlite3
 import time
 from typing import TYPE_CHECKING, Any
 
-import asyncpg
 from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.pool import NullPool
 
 from ekiden.store.api import SchemaOutdated, StillInUse
 from ekiden.store.migrations import HEAD
-from ekiden.store.postgresql_connect import CONNECT_TIMEOUT, cold_engine, translating
+from ekiden.store.postgresql_connect import cold_engine, translating
 from ekiden.store.sqlite_turn import Turn
 from ekiden.store.sqlite_writer import connect, translated
 from ekiden.store.url import StoreUrl, parse_url
@@ -166,7 +165,7 @@ def _begin_immediate(connection: Connection) -> None:
 
 async def _postgresql_revision(url: StoreUrl) -> str | None:
     with translating():
-        connection = await asyncpg.connect(url.dsn, timeout=CONNECT_TIMEOUT)
+        connection = await url.servers().connect()
         try:
             if await connection.fetchval("SELECT to_regclass('alembic_version')") is None:
                 return None
@@ -180,7 +179,7 @@ def _text(value: Any) -> str | None:
 
 
 async def _upgrade_postgresql(url: StoreUrl, in_use: bool) -> None:
-    engine = cold_engine(url.dsn, timeout=None)
+    engine = cold_engine(url.servers(), timeout=None)
     try:
         with translating():
             async with engine.begin() as connection:

@@ -26,4 +26,4 @@ async def open_store(url: str, *, migrate: bool = False) -> Store:
         return SqliteStore(parsed.path)
     from ekiden.store.postgresql import PostgresStore
 
-    return await PostgresStore.open(parsed.dsn)
+    return PostgresStore(parsed.servers())

@@ -3,48 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from contextlib import AbstractAsyncContextManager
 from io import BytesIO
 from typing import Any
 
-import asyncpg
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ekiden.core.clock import Millis
+from ekiden.store.api import StoreUnavailable
 from ekiden.store.base import BaseStore
-from ekiden.store.postgresql_connect import (
-    COMMAND_TIMEOUT,
-    CONNECT_TIMEOUT,
-    broken,
-    cold_engine,
-    reading,
-    translating,
-    writing,
-)
-from ekiden.store.postgresql_statements import apply
-from ekiden.store.postgresql_writer import Writer
+from ekiden.store.postgresql_connect import POOLED, broken, cold_engine, reading, writing
+from ekiden.store.postgresql_servers import Servers
+from ekiden.store.postgresql_statements import NOW_SQL, apply
+from ekiden.store.postgresql_writer import WRITERS, Writer
+from ekiden.store.rows import Beat
 
-READERS = 2
+CONNECTIONS = WRITERS + POOLED
+"""Of one worker at the most."""
 
 
 class PostgresStore(BaseStore):
     """``store.api.Store`` on PostgreSQL. Belongs to the event loop it was opened on."""
 
-    def __init__(self, dsn: str, readers: Any) -> None:
+    def __init__(self, servers: Servers) -> None:
         super().__init__()
-        self._readers = readers
         self._writer = Writer(
-            dsn, lambda connection, units, mend, progress: apply(connection, units, self.ids, mend, progress)
+            servers, lambda connection, units, mend, progress: apply(connection, units, self.ids, mend, progress)
         )
-        self._cold = cold_engine(dsn)
-
-    @classmethod
-    async def open(cls, dsn: str) -> PostgresStore:
-        with translating():
-            readers = await asyncpg.create_pool(
-                dsn, min_size=0, max_size=READERS, timeout=CONNECT_TIMEOUT, command_timeout=COMMAND_TIMEOUT
-            )
-        return cls(dsn, readers)
+        self._cold = cold_engine(servers)
+        self._contents = asyncio.Semaphore(POOLED - 1)
+        """However many contents are read, a connection is left for others."""
 
     @property
     def engine(self) -> str:
@@ -52,23 +41,30 @@ class PostgresStore(BaseStore):
 
     async def close(self) -> None:
         await self._writer.close()
-        with contextlib.suppress(TimeoutError):  # it ends them by force then
-            async with asyncio.timeout(CONNECT_TIMEOUT):
-                await self._readers.close()
         await self._cold.dispose()
 
-    async def content(self, account_id: int, message_id: int) -> bytes | None:
-        with translating():
-            try:
-                return await self._content(account_id, message_id)
-            except Exception as error:
-                if not broken(error):
-                    raise
-                await self._readers.expire_connections()
-                return await self._content(account_id, message_id)
+    async def _now(self, connection: AsyncConnection, given: Millis | None) -> Millis:
+        return int(await connection.scalar(_NOW) or 0) if given is None else given
 
-    async def _content(self, account_id: int, message_id: int) -> bytes | None:
-        row = await self._readers.fetchrow(_CONTENT, account_id, message_id)
+    async def heartbeat(self, worker: int, now: Millis | None, ttl: Millis) -> Millis | None:
+        """On the hot path: what is rare may have to wait for a long list."""
+        alive: Millis | None = await self._writer.submit(Beat(worker, now, ttl))
+        return alive
+
+    async def content(self, account_id: int, message_id: int) -> bytes | None:
+        async with self._contents:
+            try:
+                async with self.read() as connection:
+                    return await self._content(connection, account_id, message_id)
+            except StoreUnavailable as error:
+                if error.__cause__ is None or not broken(error.__cause__):
+                    raise
+                async with self.read() as connection:
+                    return await self._content(connection, account_id, message_id)
+
+    async def _content(self, checked_out: AsyncConnection, account_id: int, message_id: int) -> bytes | None:
+        connection: Any = (await checked_out.get_raw_connection()).driver_connection
+        row = await connection.fetchrow(_CONTENT, account_id, message_id)
         if row is None:
             return None
         data: bytes | None
@@ -76,7 +72,7 @@ class PostgresStore(BaseStore):
         if data is not None and shared is None:
             return data
         whole = BytesIO()
-        async with self._readers.acquire() as connection, connection.transaction(readonly=True):
+        async with connection.transaction(readonly=True):
             if data is None:
                 for start in range(1, size + 1, _MOST):
                     data = await connection.fetchval(_PART, account_id, message_id, start, _MOST)
@@ -97,6 +93,7 @@ class PostgresStore(BaseStore):
         return writing(self._cold)
 
 
+_NOW = text(f"SELECT {NOW_SQL}")
 _MOST = 1_048_576
 """Octets that are read in one go: others on the event loop wait for as long as it takes to copy them. The column is
 stored as it is (EXTERNAL), so a part of it costs no more than its octets."""

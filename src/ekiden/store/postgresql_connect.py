@@ -9,36 +9,21 @@ from typing import Any
 
 import asyncpg
 from asyncpg import exceptions as pg
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import event
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from ekiden.store.api import StoreError, StoreUnavailable
+from ekiden.store.postgresql_servers import PASSING, Servers, is_read_only
 from ekiden.store.rows import BadText
 
-CONNECT_TIMEOUT = 10.0  # seconds
 COMMAND_TIMEOUT = 30.0  # seconds; on the hot path, for a server that has silently gone
 COLD_TIMEOUT = 60.0  # seconds for a statement of everything rare, some of which reads a lot
 POOL_TIMEOUT = 10.0  # seconds to wait for a connection while others have all of them
 ANSWER_TIMEOUT = 10.0  # seconds for all of it: waiting, connecting, and an answer that says the server is there
-_POOLED = 4  # connections of the cold engine
-
-# The server as a whole: gone, going, coming, full, read-only, out of room; or a conflict that passes.
-PASSING = (
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # the driver's state is upset, as happens when a connection breaks within a step
-    pg.PostgresConnectionError,
-    pg.OperatorInterventionError,
-    pg.InsufficientResourcesError,
-    pg.InvalidAuthorizationSpecificationError,
-    pg.InvalidCatalogNameError,
-    pg.ReadOnlySQLTransactionError,
-    pg.ObjectNotInPrerequisiteStateError,
-    pg.PostgresSystemError,
-    pg.InternalServerError,
-    pg.TransactionRollbackError,
-)
+POOLED = 2
+"""Connections of the cold engine. With those of the writer a worker has four, and no more."""
 
 # The server ends the connection: an operator's word, a crash of a neighbour, its time-outs.
 _ENDED = (
@@ -87,27 +72,40 @@ def broken(error: BaseException) -> bool:
     return never_sent(error) or isinstance(error, (OSError, pg.PostgresConnectionError, *_ENDED))
 
 
-def cold_engine(dsn: str, *, timeout: float | None = COLD_TIMEOUT) -> AsyncEngine:
+def cold_engine(servers: Servers, *, timeout: float | None = COLD_TIMEOUT) -> AsyncEngine:
     """SQLAlchemy over asyncpg, for what is rare; ``timeout`` is for each statement."""
 
     async def connect() -> Any:
-        return await asyncpg.connect(
-            dsn,
-            timeout=CONNECT_TIMEOUT,
+        return await servers.connect(
             command_timeout=timeout,
             # A revoked credential or an address that must not be mailed is no less durable than a message.
             server_settings={"synchronous_commit": "on"},
         )
 
-    return create_async_engine(
+    engine = create_async_engine(
         "postgresql+asyncpg://",
         async_creator=connect,
-        pool_size=_POOLED // 2,
-        max_overflow=_POOLED // 2,
+        pool_size=POOLED,
+        max_overflow=0,
         pool_timeout=POOL_TIMEOUT,
         pool_pre_ping=True,
         hide_parameters=True,  # hashes and sealed keys are among them; errors end in logs
     )
+
+    # A server that was the primary and is so no more answers on, with what it knew: none of its connections stays.
+    @event.listens_for(engine.sync_engine, "handle_error")
+    def refused(context: ExceptionContext) -> None:
+        if getattr(context.original_exception, "sqlstate", None) == pg.ReadOnlySQLTransactionError.sqlstate:
+            context.is_disconnect = True
+
+    if servers.want_primary:
+
+        @event.listens_for(engine.sync_engine, "checkout")
+        def checked(dbapi: Any, _record: Any, _proxy: Any) -> None:
+            if is_read_only(dbapi.driver_connection):
+                raise DisconnectionError("the server takes no writes any more")
+
+    return engine
 
 
 @contextmanager
@@ -153,7 +151,7 @@ async def _checked_out(engine: AsyncEngine, stack: AsyncExitStack) -> AsyncConne
     their time. Raises ``TimeoutError``. Those that were ended while they were idle are replaced, all of them if
     need be: SQLAlchemy does it for what the driver knows to be closed, but not a moment before."""
     async with asyncio.timeout(ANSWER_TIMEOUT):
-        for _ in range(_POOLED):
+        for _ in range(POOLED):
             try:
                 return await stack.enter_async_context(engine.connect())
             except asyncpg.InternalClientError as error:

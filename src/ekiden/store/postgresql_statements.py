@@ -47,7 +47,8 @@ async def apply(connection: Any, units: Sequence[Unit], ids: EventIds, mend: boo
     group = Group(units, ids, mend)
     large = group.rows.take_contents(_LARGE)
     many = group.rows.most() > _MANY
-    if not (group.finishes or group.frees or group.claims or group.rows.shared or large or many):
+    other = group.finishes or group.frees or group.claims or group.beats
+    if not (other or group.rows.shared or large or many):
         progress.committing = True
         await _insert(connection, group.rows)  # one statement is a transaction of its own
         return group.results
@@ -62,8 +63,18 @@ async def apply(connection: Any, units: Sequence[Unit], ids: EventIds, mend: boo
             await connection.execute(_REMOVE_CONTENT, *_columns(ended))
         for position, claim in group.claims:
             group.results[position] = await _claim(connection, claim, ids)
+        for position, beat in group.beats:
+            group.results[position] = await connection.fetchval(_BEAT, beat.worker, beat.now, beat.ttl)
         progress.committing = True
     return group.results
+
+
+NOW_SQL = "floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+_BEAT = (
+    "UPDATE worker SET expires_at = COALESCE($2, clock.now) + $3 "
+    f"FROM (SELECT {NOW_SQL} AS now) AS clock "
+    "WHERE worker.id = $1 AND worker.ended_at IS NULL RETURNING COALESCE($2, clock.now)"
+)
 
 
 async def _finish(connection: Any, group: Group, ids: EventIds) -> list[Row]:

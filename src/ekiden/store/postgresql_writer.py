@@ -16,13 +16,12 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-import asyncpg
-
 from ekiden.store.api import StoreError, StoreUnavailable
 from ekiden.store.overdue import Overdue
-from ekiden.store.postgresql_connect import COMMAND_TIMEOUT, CONNECT_TIMEOUT, broken, never_sent, translated
+from ekiden.store.postgresql_connect import COMMAND_TIMEOUT, broken, never_sent, translated
+from ekiden.store.postgresql_servers import CONNECT_TIMEOUT, Servers, is_read_only
 from ekiden.store.records import Counters
-from ekiden.store.rows import BadText, Unit
+from ekiden.store.rows import BadText, Beat, Unit
 
 # While one connection waits for the disk, the other one gathers and executes.
 WRITERS = 2
@@ -63,9 +62,9 @@ Apply = Callable[[Any, Sequence[Unit], bool, Progress], Awaitable[list[Any]]]
 Job = tuple[Unit, int, "asyncio.Future[Any]"]
 
 
-async def connect(dsn: str) -> Any:
+async def connect(servers: Servers) -> Any:
     """A connection for the hot path."""
-    connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT, command_timeout=COMMAND_TIMEOUT)
+    connection = await servers.connect(command_timeout=COMMAND_TIMEOUT)
     try:
         await connection.execute(_SETTINGS)
     except BaseException:
@@ -81,9 +80,9 @@ class Writer:
     (``rows.BadText``).
     """
 
-    def __init__(self, dsn: str, apply: Apply) -> None:
+    def __init__(self, servers: Servers, apply: Apply) -> None:
         self.counters = Counters()
-        self._dsn = dsn
+        self._servers = servers
         self._apply = apply
         self._loop = asyncio.get_running_loop()
         self._pending: deque[Job] = deque()
@@ -99,7 +98,10 @@ class Writer:
             raise StoreUnavailable("the store has been closed")
         self._overdue.asked()
         future: asyncio.Future[Any] = self._loop.create_future()
-        self._pending.append((unit, unit.weight, future))
+        if isinstance(unit, Beat):
+            self._pending.appendleft((unit, unit.weight, future))  # a lease must not end behind a crowd
+        else:
+            self._pending.append((unit, unit.weight, future))
         self._wake.set()
         return future
 
@@ -158,9 +160,11 @@ class Writer:
         began = time.perf_counter()
         progress = Progress()
         try:
+            if connection is not None and self._servers.want_primary and is_read_only(connection):
+                connection.terminate()
             if connection is None or connection.is_closed():
                 connection = None
-                connection = await connect(self._dsn)
+                connection = await connect(self._servers)
             results = await self._apply(connection, [job[0] for job in jobs], mend, progress)
         except Exception as error:
             if again and connection is not None and progress.is_undone(error):

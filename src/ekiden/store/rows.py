@@ -117,6 +117,15 @@ class Claim(Unit):
         return 512 * self.limit
 
 
+@dataclass(slots=True)
+class Beat(Unit):
+    """A worker lives on. ``now`` ``None``: the database's clock."""
+
+    worker: int
+    now: Millis | None
+    ttl: Millis
+
+
 class EventIds:
     """Ids of events. On the hot path they have the node of the worker that writes them, and their half of it.
 
@@ -321,11 +330,11 @@ class Group:
     """Units that go into one transaction, sorted by what is to be done.
 
     ``rows`` has what the accepted messages insert, and those that come with outcomes; ``results`` is in the order
-    of the units, filled in by the engine at the positions that ``finishes`` and ``claims`` name. ``mend``: see
-    ``BadText``.
+    of the units, filled in by the engine at the positions that ``finishes``, ``claims`` and ``beats`` name.
+    ``mend``: see ``BadText``.
     """
 
-    __slots__ = ("claims", "finishes", "frees", "results", "rows")
+    __slots__ = ("beats", "claims", "finishes", "frees", "results", "rows")
 
     def __init__(self, units: Sequence[Unit], ids: EventIds, mend: bool) -> None:
         self.results: list[Any] = [None] * len(units)
@@ -333,6 +342,7 @@ class Group:
         self.frees: list[Row] = []
         self.finishes: list[tuple[int, Finish]] = []
         self.claims: list[tuple[int, Claim]] = []
+        self.beats: list[tuple[int, Beat]] = []
         for position, unit in enumerate(units):
             match unit:
                 case Accept():
@@ -352,6 +362,8 @@ class Group:
                     self.frees += [release_row(unit.worker, release, mend) for release in unit.releases]
                 case Claim():
                     self.claims.append((position, unit))
+                case Beat():
+                    self.beats.append((position, unit))
                 case _:
                     raise StoreError(f"{type(unit).__name__} is no unit of this store")
 

@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
@@ -16,6 +17,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from ekiden.core.clock import Millis
 from ekiden.store.api import StoreError, StoreUnavailable
 from ekiden.store.base import BaseStore
 from ekiden.store.overdue import PATIENCE
@@ -65,6 +67,9 @@ class SqliteStore(BaseStore):
         await self._read_engine.dispose()
         await self._write_engine.dispose()
         self._turns.close()
+
+    async def _now(self, connection: AsyncConnection, given: Millis | None) -> Millis:
+        return time.time_ns() // 1_000_000 if given is None else given
 
     async def content(self, account_id: int, message_id: int) -> bytes | None:
         loop = asyncio.get_running_loop()

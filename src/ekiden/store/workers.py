@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, delete, func, insert, select, text, tuple_, un
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ekiden.core.clock import Millis
+from ekiden.core.clock import MINUTE, Millis
 from ekiden.core.ids import MAX_NODE
 from ekiden.core.states import Cause, Priority, State
 from ekiden.store.api import StoreError
@@ -23,10 +23,28 @@ from ekiden.store.tables import HELD_SQL, SENDING_SQL, WAITING_SQL, attempt, del
 NextId = Callable[[Millis], int]
 
 
+_REST: Millis = MINUTE
+
+
 async def register(connection: AsyncConnection, host: str, pid: int, now: Millis, ttl: Millis) -> Registration:
-    """A new worker on the lowest free node. Two at once may draw the same: uq_worker_node_alive refuses one."""
-    alive = set(await connection.scalars(select(worker.c.node).where(worker.c.ended_at.is_(None))))
-    node = next((n for n in range(MAX_NODE + 1) if n not in alive), None)
+    """A new worker on the lowest free node. Two at once may draw the same: uq_worker_node_alive refuses one.
+
+    A node rests for a minute after its worker: ids have the time of whoever makes them, and the next one may be on
+    a machine whose clock is behind. Only when all others are taken is it used at once.
+    """
+    last = await connection.execute(
+        select(worker.c.node, worker.c.ended_at).where(
+            worker.c.ended_at.is_(None) | (worker.c.ended_at > now - _REST)
+        )
+    )
+    ended: dict[int, Millis | None] = {}
+    for number, at in last:
+        before = ended.get(number, 0)
+        ended[number] = None if at is None or before is None else max(at, before)
+    node = next((n for n in range(MAX_NODE + 1) if n not in ended), None)
+    if node is None:
+        rested = [(at, number) for number, at in ended.items() if at is not None]
+        node = min(rested)[1] if rested else None
     if node is None:
         raise StoreError(f"there are {MAX_NODE + 1} live workers already; ids have no room for more")
     values = {"node": node, "host": host, "pid": pid, "started_at": now, "expires_at": now + ttl}
@@ -185,6 +203,20 @@ async def settle(connection: AsyncConnection, owner: int, outcomes: Sequence[Out
 
 def _named(table: Any, row: tuple[Any, ...]) -> dict[str, Any]:
     return dict(zip(table.c.keys(), row, strict=True))
+
+
+async def lease_held(
+    connection: AsyncConnection, name: str, worker_id: int, now: Millis, ttl: Millis
+) -> bool | None:
+    """Whether the duty is this worker's for half of ``ttl`` at least; ``None``: it has to be taken or renewed."""
+    found = (
+        await connection.execute(select(lease.c.owner, lease.c.expires_at).where(lease.c.name == name))
+    ).first()
+    if found is None:
+        return None
+    if found.owner == worker_id:
+        return True if found.expires_at - now > ttl / 2 else None
+    return False if found.expires_at > now else None
 
 
 async def take_lease(connection: AsyncConnection, name: str, worker_id: int, now: Millis, ttl: Millis) -> bool:

@@ -1,0 +1,91 @@
+"""The PostgreSQL servers that a URL names, and connections to the one of them that takes writes.
+
+With several hosts, each is a copy of the others and one of them is the primary: which one may change at any time.
+They are tried in turn, beginning with the one that served last; each has its part of the time, so that one that
+swallows packets does not keep the others from being asked. Whoever does not take writes is passed over
+(``target_session_attrs=read-write``, unless the URL says otherwise).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+import asyncpg
+from asyncpg import exceptions as pg
+
+from ekiden.store.api import StoreUnavailable
+
+CONNECT_TIMEOUT: Final = 10.0  # seconds for all of them
+
+# The server as a whole: gone, going, coming, full, read-only, out of room; or a conflict that passes.
+PASSING = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the driver's state is upset, as happens when a connection breaks within a step
+    pg.PostgresConnectionError,
+    pg.OperatorInterventionError,
+    pg.InsufficientResourcesError,
+    pg.InvalidAuthorizationSpecificationError,
+    pg.InvalidCatalogNameError,
+    pg.ReadOnlySQLTransactionError,
+    pg.ObjectNotInPrerequisiteStateError,
+    pg.PostgresSystemError,
+    pg.InternalServerError,
+    pg.TransactionRollbackError,
+)
+
+
+_PRIMARY = re.compile("[?&]target_session_attrs=(?:read-write|primary)")
+
+
+class Servers:
+    """``dsns`` has one URL for each, as asyncpg takes it; ``names`` how they are told to people."""
+
+    def __init__(self, dsns: Sequence[str], names: Sequence[str]) -> None:
+        self._dsns = tuple(dsns)
+        self._names = tuple(names)
+        self._last = 0
+
+    @property
+    def several(self) -> bool:
+        return len(self._dsns) > 1
+
+    @property
+    def want_primary(self) -> bool:
+        """A connection to one that takes no writes any more is of no use."""
+        return self.several and all(_PRIMARY.search(dsn) for dsn in self._dsns)
+
+    @property
+    def serving(self) -> str:
+        """The one that served last."""
+        return self._names[self._last]
+
+    async def connect(self, **options: Any) -> Any:
+        """A connection; raises what the driver raises, or ``StoreUnavailable`` when several have been tried."""
+        if not self.several:
+            return await asyncpg.connect(self._dsns[0], timeout=CONNECT_TIMEOUT, **options)
+        each = CONNECT_TIMEOUT / len(self._dsns)
+        first = self._last
+        told = []
+        for step in range(len(self._dsns)):
+            number = (first + step) % len(self._dsns)
+            try:
+                connection = await asyncpg.connect(self._dsns[number], timeout=each, **options)
+            except PASSING as error:
+                told.append(f"{self._names[number]}: {str(error) or type(error).__name__}")
+                continue
+            self._last = number
+            return connection
+        raise StoreUnavailable(f"none of the database servers can be used just now ({'; '.join(told)})")
+
+
+def is_read_only(connection: Any) -> bool:
+    """Whether its server has said that it takes no writes (any more): PostgreSQL tells it unasked."""
+    settings = connection.get_settings()
+    return "on" in (
+        getattr(settings, "in_hot_standby", "off"),
+        getattr(settings, "default_transaction_read_only", "off"),
+    )
