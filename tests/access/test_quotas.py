@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Sequence
 
@@ -253,6 +254,56 @@ async def test_what_is_left_goes_back_to_the_longer_windows(store: Store) -> Non
     assert await usage(store, account.id, clock.now()) == {60: 20, 3600: 21, 86_400: 0}
     await quotas.close()
     assert await stored(store, account, 3600) == {MIDNIGHT: 2}
+
+
+async def test_what_is_not_used_goes_back_after_seconds(store: Store) -> None:
+    """Another worker may give it away, and nobody has to end for it."""
+
+    class Running(ManualClock):
+        """Always the same day; what passes is real."""
+
+        def monotonic(self) -> float:
+            return time.monotonic()
+
+    clock = Running()
+    quotas, others = Quotas(store, clock), Quotas(store, clock)
+    account = await an_account(store, Quota(day=320))
+    await send(quotas, account, clock.now())
+    assert await stored(store, account, 86_400) == {MIDNIGHT: 10}
+    async with asyncio.timeout(60):
+        while await stored(store, account, 86_400) != {MIDNIGHT: 1}:  # noqa: ASYNC110 (a task of theirs changes it)
+            await asyncio.sleep(0.05)
+    assert {await send(others, account, MIDNIGHT) for _ in range(319)} == {MIDNIGHT}
+    assert await send(others, account, MIDNIGHT) == MIDNIGHT + DAY
+    await quotas.close()
+    await others.close()
+
+
+async def test_what_is_used_does_not_go_back(store: Store) -> None:
+    clock = ManualClock()
+    quotas = Quotas(store, clock)
+    account = await an_account(store, Quota(hour=3200))
+    await send(quotas, account, clock.now())
+    assert quotas.unused(clock.monotonic()) == []
+    for _ in range(4):
+        clock.advance(3 * SECOND)
+        assert quotas.take(account, 1, clock.now()) is not None
+        assert quotas.unused(clock.monotonic()) == []
+    clock.advance(3 * SECOND)
+    assert quotas.unused(clock.monotonic()) == [account.id]
+    await quotas.close()
+
+
+@pytest.mark.parametrize(("workers", "block"), [(0, 100), (1, 100), (4, 100), (8, 50), (64, 6)])
+async def test_blocks_shrink_with_the_number_of_workers(store: Store, workers: int, block: int) -> None:
+    for number in range(workers):
+        await store.register_worker("host", number, None, HOUR)
+    clock = ManualClock()
+    quotas = Quotas(store, clock)
+    account = await an_account(store, Quota(hour=3200))
+    await send(quotas, account, clock.now())
+    assert await stored(store, account, 3600) == {MIDNIGHT: block}
+    await quotas.close()
 
 
 async def test_a_change_of_the_quota_takes_effect_at_once(store: Store) -> None:

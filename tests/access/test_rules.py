@@ -35,6 +35,7 @@ from ekiden.access.rules import (
 from ekiden.access.zones import Zones, lock_account
 from ekiden.core.clock import MINUTE, ManualClock
 from ekiden.store.api import Store
+from ekiden.store.open import open_store
 from ekiden.store.tables import access_rule as table
 from lock_waits import until_waiting
 
@@ -163,7 +164,8 @@ async def test_a_rule_waits_for_who_changes_the_account(
     """Two that come at once must not both be the last one there is room for."""
     monkeypatch.setattr(module, "MAX_RULES", 2)
     await rules.create(acme.id, rule_values(acme.uid), actor=ANN)
-    async with store.write() as connection:
+    elsewhere = await open_store(store_url)
+    async with elsewhere.write() as connection:
         await lock_account(connection, acme.id)
         another = asyncio.create_task(rules.create(acme.id, rule_values(acme.uid), actor=ANN))
         await until_waiting(store_url, 1, another)
@@ -172,6 +174,7 @@ async def test_a_rule_waits_for_who_changes_the_account(
     with pytest.raises(TooMany, match="2 rules"):
         await another
     assert len(await rules.list(acme.id)) == 2
+    await elsewhere.close()
 
 
 async def test_rules_are_of_one_account(store: Store, rules: Rules, acme: Account, clock: ManualClock) -> None:

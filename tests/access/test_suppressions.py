@@ -27,6 +27,7 @@ from ekiden.core.address import parse_address, to_ascii_domain
 from ekiden.core.clock import DAY, SECOND, ManualClock
 from ekiden.core.states import Cause
 from ekiden.store.api import Store, StoreUnavailable
+from ekiden.store.open import open_store
 from ekiden.store.tables import suppression as table
 from lock_waits import until_waiting
 
@@ -285,6 +286,7 @@ async def test_a_row_that_commits_late_is_not_missed(store: Store, store_url: st
     """A row has its id long before it can be seen: who comes later must not be seen earlier."""
     account = await an_account(store)
     clock = ManualClock()
+    elsewhere = await open_store(store_url) if store.engine == "postgresql" else store
     async with working(store, clock) as writer, working(store, clock) as reader:
         await reader.know(account)
 
@@ -293,8 +295,8 @@ async def test_a_row_that_commits_late_is_not_missed(store: Store, store_url: st
                 return await writer.service.add(account, DOMAIN, ["second@x.example"], "bounce", actor=ADMIN)
             return await writer.service.note(account, DOMAIN, "second@x.example", "bounce", "")
 
-        async with store.write() as connection:
-            await suppressions.take_turn(connection)
+        async with elsewhere.write() as connection:
+            await suppressions.take_turn(connection, account)
             row = {"account_id": account, "domain": DOMAIN, "address": "first@x.example", "kind": "bounce"}
             await connection.execute(insert(table).values(**row, reason="", created_at=clock.now()))
             second = asyncio.create_task(write())
@@ -305,6 +307,42 @@ async def test_a_row_that_commits_late_is_not_missed(store: Store, store_url: st
         clock.advance(2 * SECOND)
         found = await reader.check(account, "first@x.example", "second@x.example")
         assert found == {"first@x.example": "bounce", "second@x.example": "bounce"}
+    if elsewhere is not store:
+        await elsewhere.close()
+
+
+async def test_an_import_of_one_account_keeps_no_other_from_suppressing(store_url: str, store: Store) -> None:
+    """Whatever an account's transaction takes, bounces of others are noted, and seen by other workers."""
+    if store.engine == "sqlite":
+        pytest.skip("one writer at a time")
+    busy, other = await an_account(store), await an_account(store)
+    clock = ManualClock()
+    here, there, elsewhere = [await open_store(store_url) for _ in range(3)]
+    async with working(here, clock) as writer, working(there, clock) as reader:
+        await reader.know(busy)
+        await reader.know(other)
+        async with elsewhere.write() as connection:
+            await suppressions.take_turn(connection, busy)
+            row = {"account_id": busy, "domain": DOMAIN, "address": "a@x.example", "kind": "bounce"}
+            await connection.execute(insert(table).values(**row, reason="", created_at=clock.now()))
+            waiting = asyncio.create_task(writer.service.note(busy, DOMAIN, "b@x.example", "bounce", ""))
+            await until_waiting(store_url, 1, waiting)
+            assert await reader.service.note(other, DOMAIN, "c@x.example", "bounce", "")
+            assert await reader.service.add(other, DOMAIN, ["d@x.example"], "bounce", actor=ADMIN) == 1
+            clock.advance(2 * SECOND)
+            assert await reader.check(other, "c@x.example", "d@x.example") == {
+                "c@x.example": "bounce",
+                "d@x.example": "bounce",
+            }
+        assert await waiting
+        # Its ids are smaller than some that were read before it was committed.
+        clock.advance(2 * SECOND)
+        assert await reader.check(busy, "a@x.example", "b@x.example") == {
+            "a@x.example": "bounce",
+            "b@x.example": "bounce",
+        }
+    for opened in (here, there, elsewhere):
+        await opened.close()
 
 
 # changes

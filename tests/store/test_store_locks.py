@@ -18,6 +18,7 @@ from ekiden.store.open import open_store
 from ekiden.store.queue_changes import Action, apply_action, select_deliveries
 from ekiden.store.queue_queries import QueueFilter, Target
 from ekiden.store.records import NewMessage
+from ekiden.store.url import parse_url
 from lock_waits import commits_held_back, until_waiting
 
 
@@ -116,7 +117,7 @@ async def test_commits_of_postgresql_wait_for_the_disk(postgresql_url: str, way:
     await administrator.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
     try:
         if way == "hot":
-            connection = await postgresql_writer.connect(postgresql_url)
+            connection = await postgresql_writer.connect(parse_url(postgresql_url).servers())
             found = await connection.fetchval("SHOW synchronous_commit")
             await connection.close()
         else:

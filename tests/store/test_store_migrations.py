@@ -169,6 +169,10 @@ async def test_a_database_of_another_age(store_url: str, revision: str, words: s
         ("sqlite://", "names no database file"),
         ("sqlite:///:memory:", "names no database file"),
         ("sqlite://host/file.db", "names no database file"),
+        ("postgresql://u:secret@h1,,h2/x", "names an empty host"),
+        ("postgresql://u:secret@h1,h2:none/x", "is not a URL"),
+        ("postgresql://u:secret@h,h,h,h,h,h,h,h,h/x", "more than 8"),
+        ("postgresql://u:secret@/x?host=a,b,c&port=1,2", "3 hosts and 2 ports"),
     ],
 )
 async def test_urls_that_name_no_store(url: str, words: str) -> None:
@@ -185,6 +189,26 @@ def test_urls() -> None:
     assert parsed.engine == "postgresql"
     assert parsed.dsns[0] == "postgresql://joe:s%40cret@db.example.com:6432/mail?host=%2Frun%2Fpostgresql"
     assert "cret" not in parsed.safe
+
+
+@pytest.mark.parametrize(
+    ("url", "names", "dsn"),
+    [
+        ("postgresql://joe:p,w@h1:5432,h2:5433/mail", "h1:5432 h2:5433", "//joe:p%2Cw@h2:5433/mail?{}=read-write"),
+        ("postgresql://h1,[::2]:6000/mail?{}=any", "h1:5432 [::2]:6000", "//[::2]:6000/mail?{}=any"),
+        ("postgresql:///mail?host=/a,/b&port=1,2", "/a:1 /b:2", "///mail?host=%2Fb&port=2&{}=read-write"),
+        ("postgresql:///mail?host=h1,h2&port=7", "h1:7 h2:7", "///mail?host=h2&port=7&{}=read-write"),
+        ("postgresql://joe@h1,h2?sslmode=require", "h1:5432 h2:5432", "//joe@h2?sslmode=require&{}=read-write"),
+        ("postgresql://joe:a,b/c@h1:5432/mail", "h1:5432", "//joe:a%2Cb%2Fc@h1:5432/mail"),
+    ],
+)
+def test_urls_of_several_servers(url: str, names: str, dsn: str) -> None:
+    """As libpq has them; the one that takes writes is wanted unless the URL says otherwise."""
+    parsed = parse_url(url.format("target_session_attrs"))
+    assert parsed.names == tuple(names.split())
+    assert parsed.dsns[-1] == "postgresql:" + dsn.format("target_session_attrs")
+    assert "p,w" not in parsed.safe
+    assert "p%2Cw" not in parsed.safe
 
 
 @pytest.mark.parametrize(

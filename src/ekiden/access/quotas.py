@@ -3,7 +3,9 @@
 A worker reserves *blocks* of recipients in the table ``quota_usage``, in one short transaction each, and then gives
 them away from memory. What is reserved counts as used, so the sum over all workers never exceeds a limit; what a
 worker has left when a window ends, or when the quota is changed, it gives back to the longer windows around it. In
-exchange, up to a thirty-second of a window may stay unused in each other worker.
+exchange, others may find so much less for the time being: a thirty-second of what there was for each other worker,
+and where workers are many, less of it, so that all together have an eighth. What a worker has not touched for some
+seconds it gives back, too.
 
 Over the quota, a message counts in the window to which it is delayed: the first one that has room in the minute,
 the hour and the day. Those that are delayed therefore use up later windows in the order of their coming, and
@@ -19,7 +21,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import structlog
-from sqlalchemy import and_, bindparam, insert, or_, select, update
+from sqlalchemy import and_, bindparam, func, insert, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from ekiden.access.accounts import WINDOWS, Quota
@@ -29,6 +31,7 @@ from ekiden.core.clock import DAY, SECOND, Millis
 from ekiden.store.api import StoreError
 from ekiden.store.tables import account as account_table
 from ekiden.store.tables import quota_usage as table
+from ekiden.store.tables import worker
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -42,6 +45,11 @@ log = structlog.get_logger()
 HORIZON: Millis = 3 * DAY
 """How far a message may be delayed: it must be delivered, with retries, before it expires."""
 _PART = 32
+_ALL = 8
+"""One block is at most one of so many parts of the room, all blocks together are one of these."""
+_UNUSED: Millis = 3 * SECOND
+"""A block that nobody has taken from for so long goes back, within as long again."""
+_COUNT_AGAIN: Millis = 10 * SECOND
 _MAX_BLOCK = 500
 _BELIEVED: Millis = SECOND
 """So long a refusal is repeated without asking the store again."""
@@ -68,6 +76,10 @@ class _Block:
     start: Millis
     end: Millis
     left: int
+    touched: float
+    """By the monotonic clock: when it was made, or was last seen to have changed."""
+    seen: int = -1
+    """What was left when that was looked at."""
 
 
 @dataclass(slots=True)
@@ -97,6 +109,10 @@ class Quotas:
         self._refused: dict[int, _Refused] = {}
         self._waiting: dict[int, list[_Waiting]] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._returning: asyncio.Task[None] | None = None
+        self._closed = False
+        self._workers = 1
+        self._counted: float | None = None
 
     def take(self, account: AccountFacts, count: int, now: Millis) -> Millis | None:
         """Count a message of ``now`` to ``count`` recipients; returns the time from which it may be sent.
@@ -134,20 +150,58 @@ class Quotas:
         block = self._blocks.get(account.id)
         if block is None:
             start = window_start(at, slot)
-            block = self._blocks[account.id] = _Block(quota, start, start + slot * SECOND, 0)
+            end = start + slot * SECOND
+            block = self._blocks[account.id] = _Block(quota, start, end, 0, self._clock.monotonic())
+            self._return_later()
         if block.quota == quota and block.start <= at < block.end:
             block.left += min(count, *(limit for _, limit in quota.limits))
 
     async def close(self) -> None:
         """Finish what is under way, and give back what is left; if that fails it stays counted."""
+        self._closed = True
+        if self._returning is not None:
+            self._returning.cancel()
+            await asyncio.gather(self._returning, return_exceptions=True)
         await asyncio.gather(*self._tasks.values())
+        await self._give_up(list(self._blocks))
+
+    def _return_later(self) -> None:
+        """While there are blocks, somebody looks whether they are used; nothing runs for accounts at rest."""
+        if self._returning is None and not self._closed:
+            self._returning = asyncio.create_task(self._return_unused(), name="unused quota")
+
+    async def _return_unused(self) -> None:
+        try:
+            while self._blocks:
+                await asyncio.sleep(_UNUSED / SECOND)
+                unused = self.unused(self._clock.monotonic())
+                if unused:
+                    await asyncio.shield(self._give_up(unused))
+        finally:
+            self._returning = None
+
+    def unused(self, now: float) -> list[int]:
+        """Accounts whose block nobody has touched for a while; none that is just being filled."""
+        found = []
+        for account_id, block in self._blocks.items():
+            if block.left != block.seen:
+                block.seen, block.touched = block.left, now
+            elif now - block.touched >= _UNUSED / SECOND * 0.9 and account_id not in self._tasks:
+                found.append(account_id)
+        return found
+
+    async def _give_up(self, accounts: list[int]) -> None:
+        """What is left of these blocks is for others; if that fails it stays counted."""
         now = self._clock.now()
         returned: dict[tuple[int, Window], int] = {}
-        for account_id, block in self._blocks.items():
+        for account_id in accounts:
+            # Out of memory before it is given back: nobody may take from it meanwhile.
+            block = self._blocks.pop(account_id)
+            if not block.left:
+                continue
             ledger = Ledger(block.quota.limits, {})
             ledger.give_back(block.left, block.start, now, WINDOWS)
             returned.update({(account_id, window): count for window, count in ledger.added.items() if count})
-        self._blocks.clear()
         if not returned:
             return
         try:
@@ -190,7 +244,7 @@ class Quotas:
             if old is not None:
                 ledger.give_back(old.left, old.start, after, [seconds for seconds, _ in old.quota.limits])
             before = until if quota.action == "delay" else now + 1
-            plan = _Plan(ledger, quota, after, before)
+            plan = _Plan(ledger, quota, after, before, await self._living(connection), self._clock.monotonic())
             starts = [plan.place(item.count) for item in waiting]
             kept = plan.keep()
             changes = {(account_id, window): count for window, count in ledger.added.items() if count}
@@ -199,6 +253,7 @@ class Quotas:
         if kept is not None:
             self._blocks[account_id] = kept
             self._forget(now)
+            self._return_later()
         for item, start in zip(waiting, starts, strict=True):
             if start is None:
                 found = ledger.find(item.count, after, until)
@@ -208,6 +263,15 @@ class Quotas:
                     item.answer.set_exception(OverQuota(refused.until))
             elif not item.answer.done():
                 item.answer.set_result(max(item.now, start))
+
+    async def _living(self, connection: AsyncConnection) -> int:
+        """How many workers share the room, as of a moment ago."""
+        now = self._clock.monotonic()
+        if self._counted is None or now - self._counted >= _COUNT_AGAIN / SECOND:
+            query = select(func.count()).select_from(worker).where(worker.c.ended_at.is_(None))
+            self._workers = max(1, await connection.scalar(query) or 0)
+            self._counted = now
+        return self._workers
 
     def _forget(self, now: Millis) -> None:
         """Bound the memory: what is over goes, if there are many."""
@@ -219,7 +283,12 @@ class Quotas:
 class _Plan:
     """What one transaction reserves: places for those who wait, and a block for those who come next."""
 
-    def __init__(self, ledger: Ledger, quota: Quota, after: Millis, before: Millis) -> None:
+    def __init__(
+        self, ledger: Ledger, quota: Quota, after: Millis, before: Millis, workers: int, now: float
+    ) -> None:
+        """``workers`` share the room; ``now`` is by the monotonic clock."""
+        self._part = max(_PART, _ALL * workers)
+        self._now = now
         self._ledger = ledger
         self._quota = quota
         self._after = after
@@ -241,9 +310,9 @@ class _Plan:
             return None
         placed = self._placed.get(start, 0)
         room = self._ledger.room(start)
-        left = max(0, min((room + placed) // _PART, _MAX_BLOCK) - placed)
+        left = max(0, min((room + placed) // self._part, _MAX_BLOCK) - placed)
         self._ledger.put(left, start)
-        return _Block(self._quota, start, start + self._ledger.slot, left)
+        return _Block(self._quota, start, start + self._ledger.slot, left, self._now)
 
 
 async def usage(store: Store, account_id: int, now: Millis) -> dict[int, int]:

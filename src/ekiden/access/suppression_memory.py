@@ -1,19 +1,21 @@
 """What a worker remembers of suppressions: enough to know, without a query, that an address is not suppressed.
 
 For each account in use it keeps the hashes of its rows (``access.hash_set``: 9 octets each), and reads what is new
-once a second, for all accounts in one query: ids are given in the order of the commits (``take_turn`` in
-``suppressions``), so nothing appears behind what was read. A row that was removed is not told to anybody: its hash
-stays, and costs a query that finds nothing; once many did, the account is read again.
+once a second, for all accounts in one query: the ids of an account are given in the order of the commits
+(``take_turn`` in ``suppressions``), so nothing of it appears behind what was read of it. A row that was removed is
+not told to anybody: its hash stays, and costs a query that finds nothing; once many did, the account is read again.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
-from typing import TYPE_CHECKING, Final
+import json
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
-from sqlalchemy import func, select
+from sqlalchemy import BigInteger, Row, bindparam, select, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import SQLAlchemyError
 
 from ekiden.access.hash_set import HashSet
@@ -34,15 +36,30 @@ _BATCH: Final = 2_000
 _MOST_IN_VAIN: Final = 1_000
 """Queries for hashes whose rows are gone, until the account is read again."""
 
+# Through the index of account and id, account by account.
+_COLUMNS = "s.id, s.account_id, s.domain, s.address"
+_NEWS_POSTGRESQL = text(
+    f"SELECT {_COLUMNS} FROM unnest(:accounts, :cursors) AS k(account_id, after) "  # noqa: S608
+    "CROSS JOIN LATERAL (SELECT * FROM suppression AS a WHERE a.account_id = k.account_id AND a.id > k.after "
+    "ORDER BY a.id LIMIT :most) AS s LIMIT :most"
+).bindparams(bindparam("accounts", type_=ARRAY(BigInteger)), bindparam("cursors", type_=ARRAY(BigInteger)))
+_NEWS_SQLITE = text(
+    f"SELECT {_COLUMNS} FROM json_each(:keys) AS k CROSS JOIN suppression AS s "  # noqa: S608
+    "ON s.account_id = json_extract(k.value, '$[0]') AND s.id > json_extract(k.value, '$[1]') "
+    "ORDER BY k.key, s.id LIMIT :most"
+)
+
 Key = tuple[str, str]
 """Sending domain and address, as the table has them."""
 
 
 class _Known:
-    __slots__ = ("hashes", "in_vain", "ready", "used")
+    __slots__ = ("cursor", "hashes", "in_vain", "ready", "used")
 
     def __init__(self, used: float) -> None:
         self.hashes = HashSet()
+        self.cursor = 0
+        """Its rows up to this id are in ``hashes``."""
         self.ready = False
         self.used = used
         self.in_vain = 0
@@ -55,8 +72,6 @@ class SuppressionMemory:
         self._store = store
         self._clock = clock
         self._accounts: dict[int, _Known] = {}
-        self._cursor = 0
-        """The rows up to this id are known, for the accounts that are."""
         self._checked = float("-inf")
         self._catching_up: asyncio.Task[None] | None = None
         self._loading: set[asyncio.Task[None]] = set()
@@ -130,48 +145,50 @@ class SuppressionMemory:
         now = self._clock.monotonic()
         for account_id in [key for key, known in self._accounts.items() if now - known.used > _FORGET_AFTER]:
             del self._accounts[account_id]
-        if not self._accounts:
-            async with self._store.read() as connection:
-                self._cursor = await connection.scalar(select(func.max(table.c.id))) or 0
-            self._checked = now
-            return
         while True:
-            query = (
-                select(table.c.id, table.c.account_id, table.c.domain, table.c.address)
-                .where(table.c.id > self._cursor)
-                .order_by(table.c.id)
-                .limit(_BATCH)
-            )
-            async with self._store.read() as connection:
-                rows = (await connection.execute(query)).all()
-            for number, account_id, domain, address in rows:
-                known = self._accounts.get(account_id)
+            cursors = {key: known.cursor for key, known in self._accounts.items() if known.ready}
+            rows = await self._news(cursors) if cursors else []
+            for row in rows:
+                known = self._accounts.get(row.account_id)
                 if known is not None:
-                    known.hashes.add(_hash((domain, address)))
-                self._cursor = number
-            if len(rows) < _BATCH:
+                    known.hashes.add(_hash((row.domain, row.address)))
+                    known.cursor = max(known.cursor, row.id)
+            late = any(known.ready and key not in cursors for key, known in self._accounts.items())
+            if len(rows) < _BATCH and not late:
                 self._checked = now
                 return
 
+    async def _news(self, cursors: Mapping[int, int]) -> Sequence[Row[Any]]:
+        """Rows behind each account's cursor, at most ``_BATCH``: the first ones of each account that has any."""
+        async with self._store.read() as connection:
+            if connection.dialect.name == "postgresql":
+                values: dict[str, Any] = {"accounts": list(cursors), "cursors": list(cursors.values())}
+            else:
+                values = {"keys": json.dumps(list(cursors.items()))}
+            statement = _NEWS_POSTGRESQL if connection.dialect.name == "postgresql" else _NEWS_SQLITE
+            return (await connection.execute(statement, values | {"most": _BATCH})).all()
+
     async def _load(self, account_id: int, known: _Known) -> None:
-        """All rows of an account, a batch at a time. What is new meanwhile comes by ``_read_new``."""
-        last = 0
+        """All rows of an account, a batch at a time. What comes after the last one comes by ``_read_new``."""
         try:
             while True:
                 query = (
                     select(table.c.id, table.c.domain, table.c.address)
-                    .where(table.c.account_id == account_id, table.c.id > last)
+                    .where(table.c.account_id == account_id, table.c.id > known.cursor)
                     .order_by(table.c.id)
                     .limit(_BATCH)
                 )
+                began = self._clock.monotonic()
                 async with self._store.read() as connection:
                     rows = (await connection.execute(query)).all()
-                for _, domain, address in rows:
+                for number, domain, address in rows:
                     known.hashes.add(_hash((domain, address)))
+                    known.cursor = number
                 if len(rows) < _BATCH:
                     known.ready = True
+                    if began < self._checked:
+                        self.outdated()  # others are known better: before anybody relies on it, they are alike
                     return
-                last = rows[-1][0]
         except (StoreError, SQLAlchemyError, OSError) as error:
             log.warning("suppressions cannot be read", account=account_id, error=type(error).__name__)
             if self._accounts.get(account_id) is known:

@@ -45,7 +45,7 @@ Identity = tuple[int, str, str, SuppressionKind]
 MAX_REASON: Final = 500
 """Characters of a reason that are kept."""
 _BATCH = 500
-_ADVISORY_LOCK = 0x656B_6964_656E_0002
+_ADVISORY_LOCK = 0x656B_0002
 
 
 class SuppressionError(AccessError, ValueError):
@@ -188,7 +188,7 @@ class Suppressions:
         now = self._clock.now()
         reason = (reason or actor.name)[:MAX_REASON]
         async with self._store.write() as connection:
-            await take_turn(connection)
+            await take_turn(connection, account_id)
             rows = [_New(account_id, name, key, known_kind, reason) for key in keys]
             added = await _insert(connection, rows, now)
             if added:
@@ -249,10 +249,15 @@ class Suppressions:
     async def _write(self) -> None:
         try:
             while self._waiting:
-                batch, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
+                # Of one account at a time: another's long import is nobody else's business.
+                account_id = self._waiting[0].row.account_id
+                theirs = [item for item in self._waiting if item.row.account_id == account_id]
+                batch = theirs[:_BATCH]
+                others = [item for item in self._waiting if item.row.account_id != account_id]
+                self._waiting = others + theirs[_BATCH:]
                 try:
                     async with self._store.write() as connection:
-                        await take_turn(connection)
+                        await take_turn(connection, account_id)
                         added = await _insert(connection, [item.row for item in batch], self._clock.now())
                 except Exception as error:
                     for item in batch:
@@ -294,13 +299,16 @@ def check_kind(kind: str) -> SuppressionKind:
     return kind
 
 
-async def take_turn(connection: AsyncConnection) -> None:
-    """To be called before rows are inserted: ids are then in the order of the commits, on PostgreSQL too.
+async def take_turn(connection: AsyncConnection, account_id: int) -> None:
+    """To be called before rows of an account are inserted: its ids are then in the order of the commits, on
+    PostgreSQL too. Of different accounts they need not be.
 
     The lock is kept until the transaction ends, and its rows are seen. SQLite's writers take turns anyway.
     """
     if connection.dialect.name == "postgresql":
-        await connection.execute(select(func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
+        # Two that meet in 31 bits wait for each other, and nothing worse.
+        lock = func.pg_advisory_xact_lock(_ADVISORY_LOCK, account_id & 0x7FFF_FFFF)
+        await connection.execute(select(lock))
 
 
 # Codes about a mailbox that is not there for good (RFC 3463 §3.2, RFC 7505 §4.2). Not 5.1.2: a domain that is not

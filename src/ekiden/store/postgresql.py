@@ -34,6 +34,8 @@ class PostgresStore(BaseStore):
         self._cold = cold_engine(servers)
         self._contents = asyncio.Semaphore(POOLED - 1)
         """However many contents are read, a connection is left for others."""
+        self._turn = asyncio.Semaphore(POOLED - 1)
+        """Likewise for transactions that write."""
 
     @property
     def engine(self) -> str:
@@ -90,7 +92,7 @@ class PostgresStore(BaseStore):
         return reading(self._cold)
 
     def write(self) -> AbstractAsyncContextManager[AsyncConnection]:
-        return writing(self._cold)
+        return writing(self._cold, self._turn)
 
 
 _NOW = text(f"SELECT {NOW_SQL}")

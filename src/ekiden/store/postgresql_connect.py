@@ -138,9 +138,12 @@ async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 
 
 @asynccontextmanager
-async def writing(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+async def writing(engine: AsyncEngine, turn: asyncio.Semaphore) -> AsyncIterator[AsyncConnection]:
+    """``turn``: how many of them may have a connection, since what writes may stand before a lock for long."""
     with translating():
         async with AsyncExitStack() as stack:
+            async with asyncio.timeout(ANSWER_TIMEOUT):
+                await stack.enter_async_context(turn)
             connection = await _checked_out(engine, stack)
             await stack.enter_async_context(connection.begin())
             yield connection

@@ -75,7 +75,7 @@ def parse_url(url: str) -> StoreUrl:
 
 # As SQLAlchemy divides a URL: a password has any sign but @.
 _SEVERAL = re.compile(
-    r"(?P<head>postgres(?:ql)?(?:\+\w+)?://(?:[^:/@]*(?::[^@]*)?@)?)(?P<hosts>[^/?@]*,[^/?@]*)(?P<tail>[/?].*)?\Z",
+    r"(?P<head>postgres(?:ql)?(?:\+\w+)?://(?>(?:[^:/@]*(?::[^@]*)?@)?))(?P<hosts>[^/?@]*,[^/?@]*)(?P<tail>[/?].*)?\Z",
     re.DOTALL,
 )
 _ATTRS = "target_session_attrs"
