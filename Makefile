@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 # Mail clients that the suite sends with; smtp-source and smtp-sink of the bench come with postfix.
-TEST_PACKAGES := swaks libnet-ssleay-perl msmtp postfix libsasl2-modules openssl
+TEST_PACKAGES := faketime swaks libnet-ssleay-perl msmtp postfix libsasl2-modules openssl
 # Clients that come from language registries, each in a place of its own: two of them share an import name.
 CLIENTS := $(VENV)/clients
 CLIENT_STAMPS := $(foreach client,infobip-5 infobip-6 infobip-sdk node,$(CLIENTS)/$(client)/.ready)

@@ -730,3 +730,56 @@ def sentences(module: ModuleType) -> list[str]:
             if isinstance(target, ast.Name) and target.id in ("what", "fix"):
                 found.append(str(node.value.value))
     return found
+
+
+def test_connections_of_all_workers_and_what_the_server_takes(tmp_path: Path, postgresql_url: str) -> None:
+    from installation import write_config
+
+    from ekiden.cli.doctor_nodes import check_nodes
+    from ekiden.server.config_load import load_config
+    from ekiden.store.open import open_store
+
+    async def main() -> list[list[tuple[str, str, str]]]:
+        store = await open_store(postgresql_url)
+        try:
+            patient = doctor_checks.Patient(
+                load_config(write_config(tmp_path, postgresql_url)), SystemClock(), store
+            )
+            found = []
+            for count in (3, 22):
+                for number in range(count):
+                    await store.register_worker(f"host{number % 2}", number, None, HOUR)
+                found.append([(item.level, *item.told("en")[1:]) for item in await check_nodes(patient)])
+            return found
+        finally:
+            await store.close()
+
+    few, many = asyncio.run(main())
+    assert few[0][0] == "ok"
+    assert few[0][1].startswith(
+        "workers alive: 3, on machines: 2; they have up to 12 connections (4 each); the server takes 197, "
+    )
+    assert many[0][0] == "warn"
+    assert "raise max_connections" in many[0][2]
+
+
+def test_which_of_several_servers_takes_writes(tmp_path: Path, postgresql_url: str) -> None:
+    from installation import write_config
+
+    from ekiden.cli.doctor_nodes import check_nodes
+    from ekiden.server.config_load import load_config
+    from ekiden.store.open import open_store
+
+    here = postgresql_url.partition("host=")[2].partition("&")[0]
+    url = postgresql_url.replace("host=", "host=/nowhere,")
+
+    async def main() -> list[tuple[str, str]]:
+        store = await open_store(url)
+        try:
+            patient = doctor_checks.Patient(load_config(write_config(tmp_path, url)), SystemClock(), store)
+            return [(item.level, item.told("en")[1]) for item in await check_nodes(patient)][1:]
+        finally:
+            await store.close()
+
+    (found,) = asyncio.run(main())
+    assert found == ("ok", f"of /nowhere:5432, {here}:5432, {here}:5432 takes writes")

@@ -25,6 +25,7 @@ from ekiden.cli.doctor_delivery import check_deliveries
 from ekiden.cli.doctor_dns import check_hostname, check_resolver
 from ekiden.cli.doctor_domains import check_domains, check_sender_record, check_senders
 from ekiden.cli.doctor_files import check_files, check_limits
+from ekiden.cli.doctor_nodes import check_nodes
 from ekiden.cli.doctor_outbound import check_outbound
 from ekiden.cli.doctor_ports import check_ports
 from ekiden.cli.doctor_proxies import check_proxies
@@ -49,6 +50,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     check_database,
     check_key,
     check_rows,
+    check_nodes,
     check_clock,
     check_certificates,
     check_ports,

@@ -22,6 +22,7 @@ from ekiden.core.clock import DAY, MINUTE, SECOND, Clock, Millis
 from ekiden.core.ids import EPOCH
 from ekiden.core.texts import Language
 from ekiden.net.tls import CertificateFiles, ServerTls, TlsError, describe_certificate
+from ekiden.server.clock_watch import MOST_OFFSET
 from ekiden.server.config import Config
 from ekiden.server.process_limits import clock_runs_free
 from ekiden.store.api import Store
@@ -249,7 +250,7 @@ async def _store_clock(store: Store, clock: Clock, fix: str) -> list[Finding]:
             theirs = await connection.scalar(text("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint"))
             distance = abs(int(theirs or 0) - clock.now())
             if distance > 2 * SECOND:
-                level: Level = "fail" if distance > MINUTE else "warn"
+                level: Level = "fail" if distance > MOST_OFFSET * SECOND else "warn"  # workers would not start
                 what = "this machine and the database's differ by {length}"
                 found.append(find("clock", level, "Clock", what, fix, length=span(distance)))
         started = await connection.scalar(select(func.max(worker.c.started_at)))

@@ -153,6 +153,19 @@ TEXTS = Texts(
         "the database has no key yet; it gets {path} when Ekiden starts": (
             "データベースにキーがまだ登録されていません。Ekiden の起動時に {path} が登録されます"
         ),
+        # machines that share a database
+        "Connections": "接続数",
+        "Database servers": "データベースサーバー",
+        "workers alive: {workers}, on machines: {machines}; they have up to {most} connections ({each} each); "
+        "the server takes {limit}, {used} are open": (
+            "稼働中のワーカー: {workers}、マシン: {machines}。接続は最大 {most} 本 (各 {each} 本) です。"
+            "サーバーの上限は {limit} 本で、現在 {used} 本が開いています"
+        ),
+        "raise max_connections of the database (reloads need twice as many), or run fewer workers": (
+            "データベースの max_connections を増やすか (再読み込み中は 2 倍必要です)、ワーカーを減らしてください"
+        ),
+        "of {servers}, {serving} takes writes": "{servers} のうち、書き込みを受け付けるのは {serving} です",
+        "start one, or promote a standby": "サーバーを起動するか、スタンバイを昇格させてください",
         # clock
         "let this machine's clock be set by NTP (chrony, systemd-timesyncd)": (
             "NTP（chrony、systemd-timesyncd）でこのマシンの時計を合わせてください"

@@ -96,8 +96,10 @@ KEYS: dict[str, Help] = {
         "データベースとインスタンスキーの置き場所。このファイルからの相対パスです。",
     ),
     "store.url": Help(
-        'The database: "sqlite:///FILE" (relative to data_dir) or "postgresql://USER:PASSWORD@HOST:PORT/DATABASE".',
-        'データベース。"sqlite:///ファイル" (data_dir からの相対パス) か "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"。',
+        'The database: "sqlite:///FILE" (relative to data_dir) or "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"; '
+        'of several servers ("HOST:PORT,HOST:PORT") the one that takes writes is used.',
+        'データベース。"sqlite:///ファイル" (data_dir からの相対パス) か "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"。'
+        'サーバーが複数あれば ("HOST:PORT,HOST:PORT")、書き込みを受け付けるものを使います。',
     ),
     "workers.count": Help(
         "How many worker processes; 0: one per core.", "ワーカープロセスの数。0 ならコアごとに一つです。"

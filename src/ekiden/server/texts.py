@@ -56,6 +56,20 @@ TEXTS = Texts(
         "workers end as soon as they start ({how}); the log says why": (
             "ワーカーが起動直後に終了します ({how})。理由はログにあります"
         ),
+        "the clock of this machine is {seconds} s ahead of the database's ({most} s are allowed): "
+        "let both machines set theirs by NTP "
+        "(timedatectl set-ntp true; chronyc makestep), then start again": (
+            "このマシンの時計はデータベースの時計より {seconds} 秒進んでいます (許されるのは {most} 秒まで)。"
+            "両方のマシンの時計を NTP で合わせて "
+            "(timedatectl set-ntp true; chronyc makestep)、もう一度起動してください"
+        ),
+        "the clock of this machine is {seconds} s behind the database's ({most} s are allowed): "
+        "let both machines set theirs by NTP "
+        "(timedatectl set-ntp true; chronyc makestep), then start again": (
+            "このマシンの時計はデータベースの時計より {seconds} 秒遅れています (許されるのは {most} 秒まで)。"
+            "両方のマシンの時計を NTP で合わせて "
+            "(timedatectl set-ntp true; chronyc makestep)、もう一度起動してください"
+        ),
         "there is no account {name}, which listeners.{listener} trusts": (
             "listeners.{listener} が信頼するアカウント {name} がありません"
         ),

@@ -46,7 +46,7 @@ class Servers:
 
     def __init__(self, dsns: Sequence[str], names: Sequence[str]) -> None:
         self._dsns = tuple(dsns)
-        self._names = tuple(names)
+        self.names = tuple(names)
         self._last = 0
 
     @property
@@ -61,7 +61,7 @@ class Servers:
     @property
     def serving(self) -> str:
         """The one that served last."""
-        return self._names[self._last]
+        return self.names[self._last]
 
     async def connect(self, **options: Any) -> Any:
         """A connection; raises what the driver raises, or ``StoreUnavailable`` when several have been tried."""
@@ -75,7 +75,7 @@ class Servers:
             try:
                 connection = await asyncpg.connect(self._dsns[number], timeout=each, **options)
             except PASSING as error:
-                told.append(f"{self._names[number]}: {str(error) or type(error).__name__}")
+                told.append(f"{self.names[number]}: {str(error) or type(error).__name__}")
                 continue
             self._last = number
             return connection
