@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy.schema import DropTable
 from structlog.testing import capture_logs
 
-from ekiden.access.refusals import Refusals, find_refusal, list_refusals
+from ekiden.access.refusals import Refusals, find_refusal, list_refusals, refusals_to
+from ekiden.core.address import parse_address
 from ekiden.core.clock import MINUTE, SECOND, ManualClock
 from ekiden.core.ids import IdFactory, format_id, parse_id
 from ekiden.smtp.reply import Reply
@@ -99,3 +100,27 @@ async def test_what_the_store_did_not_take_gets_another_id(store: Store) -> None
     assert again != lost
     await refusals.close()
     assert [refusal.id for refusal in await list_refusals(store)] == [again]
+
+
+async def test_recipients_are_kept_and_bounded(store: Store) -> None:
+    clock = ManualClock()
+    refusals = Refusals(store, clock, IdFactory(1))
+    first = refused(refusals, recipients=[parse_address("A@x.example"), parse_address("b@X.example")])
+    # The same thing again, to others: one refusal, found by all of them.
+    assert refused(refusals, recipients=[parse_address("c@x.example"), parse_address("a@x.example")]) == first
+    many = refused(refusals, "192.0.2.2", recipients=[parse_address(f"r{n}@x.example") for n in range(1000)])
+    clock.advance(MINUTE)
+    later = refused(refusals, recipients=[parse_address("a@x.example")])
+    await refusals.close()
+
+    async def found(recipient: str, **options: Any) -> list[int]:
+        return [item.id for item in await refusals_to(store, recipient, [0, 7], **options)]
+
+    assert await found("a@x.example") == [later, first]
+    assert await found("C@x.example") == [first]
+    assert await found("a@x.example", since=clock.now()) == [later]
+    assert await found("a@x.example", until=clock.now()) == [first]
+    assert await found("a@x.example", limit=1) == [later]
+    assert await found("r19@x.example") == [many]
+    assert await found("r20@x.example") == []
+    assert [item.id for item in await refusals_to(store, "a@x.example", [8])] == []

@@ -104,9 +104,9 @@ def test_only_for_domains_of_the_account(acme: Installation) -> None:
     acme.fill(lambda rows: create_account(rows.store, "beta", 0))
     refused = acme.run("suppression", "add", "a@x.example", "-a", "beta", "-d", "Shop.example")
     assert (refused.status, refused.err) == (1, "ekiden: shop.example is not a domain of the account beta\n")
-    assert acme.run("suppression", "add", "a@x.example", "-a", "acme", "-d", "myshop.example").status == 1
+    assert acme.run("suppression", "add", "a@x.example", "-a", "acme", "-d", "mail.shop.example").status == 1
     assert acme.json("suppression", "list", "-a", "beta") == []
-    assert acme.json("suppression", "add", "a@x.example", "-a", "acme", "-d", "mail.SHOP.example.")["added"] == 1
+    assert acme.json("suppression", "add", "a@x.example", "-a", "acme", "-d", "SHOP.example.")["added"] == 1
     # A relay sends from any domain, and what is left of a domain that has gone can be removed.
     acme.run("account", "set-senders", "beta", "any")
     assert acme.json("suppression", "add", "a@x.example", "-a", "beta", "-d", "any.example")["added"] == 1

@@ -18,7 +18,7 @@ from ekiden.access.accounts import Quota, set_quota, set_senders
 from ekiden.access.audit import SYSTEM, changed
 from ekiden.access.credentials import create_api_key, revoke_credential
 from ekiden.access.projects import Project, Projects
-from ekiden.access.refusals import Refusal, list_refusals
+from ekiden.access.refusals import Refusal, list_refusals, refusals_to
 from ekiden.access.rules import Attribute, Context, Resource, ResourceAttribute, Rules, RuleValues
 from ekiden.access.smtp_configurations import SmtpConfiguration, SmtpConfigurations
 from ekiden.access.smtp_users import NewSmtpUser, SmtpUsers
@@ -136,6 +136,11 @@ def test_envelope_and_author_must_be_of_a_verified_domain(make: Make) -> None:
         reply = send(client, "a@own.example", mail("ceo@bank.example"))
         assert reply.startswith("553 5.7.1 ")
         assert "bank.example" in reply
+        # What is refused for its content is found by its recipient.
+        kept: list[Refusal] = []
+        while not kept:
+            kept = harness.call(refusals_to(harness.store, TO.upper(), [harness.account_id]))
+        assert kept[0].id == parse_id(reply.rpartition("[")[2].rstrip("]"))
         assert send(client, "a@own.example", mail("a@own.example, b@bank.example")).startswith("553 ")
         # Without an author it is the envelope sender; the null sender is nobody.
         assert send(client, "a@own.example", "Subject: x\r\n\r\n", "x@made.example").startswith("250 ")

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Select, text
+from sqlalchemy import Select, insert, text
 from store_rows import NOW, TTL, Maker
 
+from ekiden.access.refusals import recipient_statement
 from ekiden.core.states import State
 from ekiden.core.submission import Marks
 from ekiden.store import postgresql_statements, sqlite_statements, tables
@@ -22,7 +23,8 @@ from ekiden.store.log_queries import EntryFilter, Position, entries_statement, w
 from ekiden.store.open import open_store
 from ekiden.store.postgresql_writer import connect
 from ekiden.store.queue_changes import Action
-from ekiden.store.queue_queries import QueueFilter, newest_statements
+from ekiden.store.queue_queries import QueueFilter, mailbox_accounts, newest_statements
+from ekiden.store.retention import first_id
 from ekiden.store.rows import claim_shares
 from ekiden.store.url import parse_url
 
@@ -215,6 +217,55 @@ async def test_the_newest_deliveries_are_read_from_the_primary_key(sqlite_url: s
                 else:
                     assert {node["Node Type"] for node in steps} <= {"Limit", "Index Scan"}, steps
                     assert [node["Scan Direction"] for node in steps[1:]] == ["Backward"]
+        finally:
+            await store.close()
+
+
+async def test_a_recipient_is_found_in_indexes(sqlite_url: str, postgresql_url: str) -> None:
+    """Of a million deliveries and refusals those to one recipient are read, and no others."""
+    everything = QueueFilter(mailbox="a@x.example", states=frozenset(State), accepted_since=NOW)
+    statements = {
+        "ix_delivery_recipient": newest_statements(everything, 10, [1])[0],
+        "ix_refused_recipient_recipient": recipient_statement(1, "a@x.example", NOW, NOW + 1, 10),
+    }
+    for url in (sqlite_url, postgresql_url):
+        store = await open_store(url)
+        try:
+            worker = await store.register_worker("host", 1, NOW, TTL)
+            maker = Maker()
+            await store.accept_all(worker.id, [maker.message(50) for _ in range(20)])
+            async with store.write() as connection:
+                refused = [
+                    {"account_id": 1, "refusal_id": first_id(NOW) + number, "recipient": f"r{number}@x.example"}
+                    for number in range(1000)
+                ]
+                await connection.execute(insert(tables.refused_recipient), refused)
+                if store.engine == "postgresql":
+                    await connection.execute(text("ANALYZE"))
+            for index, statement in statements.items():
+                steps = await explained(store, statement)
+                if store.engine == "sqlite":
+                    searched = [step for step in steps if index in step]
+                    assert len(searched) == 1, steps
+                    assert "(account_id=? AND recipient=? AND " in searched[0]
+                    assert not [
+                        step for step in steps if step.split()[0] == "SCAN" and step.split()[1] in _OUR_TABLES
+                    ]
+                    if index == "ix_delivery_recipient":
+                        assert len(steps) == 1, "no sorting of all there is"
+                else:
+                    assert not [node for node in steps if node["Node Type"] == "Seq Scan"], steps
+                    (node,) = [node for node in steps if node.get("Index Name") == index]
+                    assert node["Scan Direction"] == "Backward"
+            steps = await explained(store, mailbox_accounts(["a@x.example", "A@x.example"]))
+            if store.engine == "sqlite":
+                searched = [step for step in steps if step.startswith("SEARCH")]
+                assert len(searched) == 2
+                assert all("ix_delivery_recipient (account_id=? AND recipient=?)" in step for step in searched)
+            else:
+                assert "delivery" not in {
+                    node.get("Relation Name") for node in steps if node["Node Type"] == "Seq Scan"
+                }
         finally:
             await store.close()
 

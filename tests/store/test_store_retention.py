@@ -183,10 +183,13 @@ async def test_records_that_belong_to_no_message(store: Store, batch: int) -> No
         t.event: [{**event, "id": at(day), "at": day} for day in (OLD, YOUNG)],
         t.quota_usage: [{**usage, "starts_at": NOW - days * DAY} for days in (9, 7)],
     }
+    rows[t.refused_recipient] = [
+        {"account_id": 0, "refusal_id": at(day), "recipient": name} for day in (OLD, YOUNG) for name in ("a", "b")
+    ]
     async with store.write() as connection:
         for table, values in rows.items():
             await connection.execute(insert(table), values)
-    removed = {"refusal": 1, "domain_check": 3, "audit": 1, "event": 1, "quota_usage": 1}
+    removed = {"refusal": 1, "refused_recipient": 2, "domain_check": 3, "audit": 1, "event": 1, "quota_usage": 1}
     assert await prune(store, NOW, CONFIG, batch) == removed
     assert await prune(store, NOW, CONFIG, batch) == {}
     async with store.read() as connection:

@@ -8,29 +8,35 @@ most: whoever is refused very often, and for ever other things, fills neither th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
-from sqlalchemy import insert, select
+from sqlalchemy import Select, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from ekiden.access.suppressions import address_key
 from ekiden.core.clock import MINUTE
 from ekiden.core.ids import IdFactory, format_id
 from ekiden.limits.journal import REFUSED
 from ekiden.limits.repeated_log import RepeatedLog
 from ekiden.smtp.reply import KeptReply, Reply
 from ekiden.store.api import StoreError
+from ekiden.store.retention import first_id
 from ekiden.store.set_aside import readable
 from ekiden.store.tables import refusal as table
+from ekiden.store.tables import refused_recipient
 
 if TYPE_CHECKING:
+    from ekiden.core.address import Address
     from ekiden.core.clock import Clock, Millis
     from ekiden.store.api import Store
 
 _EVERY = 1.0
 _SAME_FOR: Millis = MINUTE
+_MOST_RECIPIENTS = 20
+"""Kept of each message that was refused."""
 _MOST = 300
 """Kept in each ``_SAME_FOR``; what is beyond is only counted in the log."""
 
@@ -51,6 +57,12 @@ class Refusal:
     facts: dict[str, Any]
 
 
+class _Refused(NamedTuple):
+    account_id: int
+    refusal_id: int
+    recipient: str
+
+
 class Refusals:
     """One per worker; close it at the end."""
 
@@ -63,6 +75,9 @@ class Refusals:
         self._minute: Millis = 0
         self._kept: dict[tuple[object, ...], int] = {}
         """Ids of this minute, by everything that one says of a refusal."""
+        self._recipients: set[_Refused] = set()
+        """Of this minute."""
+        self._waiting_recipients: list[_Refused] = []
         self._task: asyncio.Task[None] | None = None
 
     def note(
@@ -76,8 +91,12 @@ class Refusals:
         client: str = "",
         sender: str = "",
         facts: Mapping[str, str] | None = None,
+        recipients: Sequence[Address] = (),
     ) -> Reply:
-        """Keep and log a refusal; returns the reply with its id at the end."""
+        """Keep and log a refusal; returns the reply with its id at the end.
+
+        The first ``recipients`` are kept, too: it is found by them.
+        """
         now = self._clock.now()
         said = f"{reply.code} {reply.enhanced} {reply.text}"
         data = msgspec.json.encode(dict(facts or {})).decode()
@@ -85,6 +104,7 @@ class Refusals:
         if minute != self._minute:
             self._minute = minute
             self._kept.clear()
+            self._recipients.clear()
         same = (stage, reason, said, account_id, credential_id, client, sender, data)
         number = self._kept.get(same)
         if number is None:
@@ -104,8 +124,9 @@ class Refusals:
                     "data": data,
                 }
                 self._waiting.append(row)
-                if self._task is None:
-                    self._task = asyncio.create_task(self._write_soon())
+                self._write_later()
+        if same in self._kept:
+            self._note_recipients(account_id, number, recipients)
         self.tell(
             stage,
             reason,
@@ -138,6 +159,18 @@ class Refusals:
             **facts,
         )
 
+    def _note_recipients(self, account_id: int, number: int, recipients: Sequence[Address]) -> None:
+        for recipient in recipients[:_MOST_RECIPIENTS]:
+            key = _Refused(account_id, number, address_key(recipient.text))
+            if key not in self._recipients and len(self._recipients) < _MOST * _MOST_RECIPIENTS:
+                self._recipients.add(key)
+                self._waiting_recipients.append(key)
+                self._write_later()
+
+    def _write_later(self) -> None:
+        if self._task is None:
+            self._task = asyncio.create_task(self._write_soon())
+
     async def close(self) -> None:
         """Write what is not written yet."""
         if self._task is not None:
@@ -152,15 +185,20 @@ class Refusals:
 
     async def _write(self) -> None:
         rows, self._waiting = self._waiting, []
-        if not rows:
+        keys, self._waiting_recipients = self._waiting_recipients, []
+        if not rows and not keys:
             return
         try:
             async with self._store.write() as connection:
-                await connection.execute(insert(table), rows)
+                if rows:
+                    await connection.execute(insert(table), rows)
+                if keys:
+                    await connection.execute(insert(refused_recipient), [key._asdict() for key in keys])
         except (StoreError, SQLAlchemyError, OSError) as error:
             self.log.warning("refusals are not kept", count=len(rows), error=type(error).__name__)
             # Who comes again gets an id that somebody will know.
             lost = {row["id"] for row in rows}
+            self._recipients.difference_update(keys)
             self._kept = {same: number for same, number in self._kept.items() if number not in lost}
 
 
@@ -178,6 +216,47 @@ async def list_refusals(store: Store, account_id: int | None = None, limit: int 
         query = query.where(table.c.account_id == account_id)
     async with store.read() as connection:
         return readable("refusal", _refusal, await connection.execute(query))
+
+
+def recipient_statement(
+    account_id: int, recipient: str, since: Millis, until: Millis | None, limit: int
+) -> Select[Any]:
+    """The refusals of one account to one recipient (``address_key``), newest first."""
+    keys = select(refused_recipient.c.refusal_id).where(
+        refused_recipient.c.account_id == account_id,
+        refused_recipient.c.recipient == recipient,
+        refused_recipient.c.refusal_id >= first_id(since),
+    )
+    if until is not None:
+        keys = keys.where(refused_recipient.c.refusal_id < first_id(until))
+    newest = keys.order_by(refused_recipient.c.refusal_id.desc()).limit(limit).subquery()
+    return (
+        select(table)
+        .join(newest, newest.c.refusal_id == table.c.id)
+        .where(table.c.account_id == account_id)
+        .order_by(table.c.id.desc())
+    )
+
+
+async def refusals_to(
+    store: Store,
+    recipient: str,
+    accounts: Iterable[int],
+    since: Millis = 0,
+    until: Millis | None = None,
+    limit: int = 100,
+) -> list[Refusal]:
+    """What the accounts had refused that was for ``recipient``, as ``core.address`` takes it; the newest first.
+
+    Only what was refused after its recipients were named is known by them.
+    """
+    found: list[Any] = []
+    key = address_key(recipient)
+    async with store.read() as connection:
+        for account_id in accounts:
+            found += await connection.execute(recipient_statement(account_id, key, since, until, limit))
+    found.sort(key=lambda row: row.id, reverse=True)
+    return readable("refusal", _refusal, found[:limit])
 
 
 def _refusal(row: Any) -> Refusal:

@@ -36,6 +36,7 @@ COMMANDS: dict[str, str] = {
     "send": "ekiden.cli.send",
     "queue": "ekiden.cli.queue",
     "trace": "ekiden.cli.trace",
+    "find": "ekiden.cli.find",
     "callback": "ekiden.cli.callback",
     "doctor": "ekiden.cli.doctor",
     "audit": "ekiden.cli.audit",

@@ -149,9 +149,14 @@ def print_refusals(out: Console, refusals: list[Refusal], accounts: dict[int, st
             accounts.get(item.account_id, ""),
             item.client,
             item.sender,
-            _explained(item, lang)[0],
+            refusal_why(item, lang),
         )
     out.print(table)
+
+
+def refusal_why(refusal: Refusal, lang: Language) -> str:
+    """Why, in a few words."""
+    return _explained(refusal, lang)[0]
 
 
 def _explained(refusal: Refusal, lang: Language) -> tuple[str, str]:

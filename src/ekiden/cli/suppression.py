@@ -196,7 +196,7 @@ async def _check_owner(store: Store, account: Account, domain: str) -> None:
         return
     name = domain_key_of(domain)
     owned = [item.name for item in await list_domains(store, account.id)]
-    if not any(name == item or name.endswith(f".{item}") for item in owned):
+    if name not in owned:
         raise OptOutCliError("{domain} is not a domain of the account {account}", domain=name, account=account.name)
 
 

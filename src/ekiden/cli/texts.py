@@ -239,6 +239,13 @@ TEXTS = Texts(
             "--sort: {value!r} は使えません。due か newest を指定してください"
         ),
         "--domain: {error}": "--domain: {error}",
+        # find
+        "a recipient with * wants --since: everything since then is looked at": (
+            "* を含む宛先には --since を指定してください（その時刻以降のすべてを調べます）"
+        ),
+        "sender": "送信者",
+        "subject": "件名",
+        "refused": "拒否",
         # send
         "sending": "送信中",
         "--to-file: {path} cannot be read: {error}": "--to-file: {path} を読めません: {error}",

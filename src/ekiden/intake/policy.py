@@ -211,5 +211,6 @@ class Policy:
             client=origin.client,
             sender="" if submission.sender is None else submission.sender.text,
             facts={"listener": origin.listener, **(facts or {})},
+            recipients=[recipient.address for recipient in submission.recipients[:100]],
         )
         return error

@@ -54,10 +54,12 @@ class QueueFilter:
     ``states`` empty means: all that are not final. In ``recipient``, ``sender`` and ``domain`` a ``*`` stands for
     any characters; upper and lower case are the same. ``domain`` is in A-labels. ``accepted_since``,
     ``accepted_before`` and ``due_before`` are times. A ``sender`` of ``<>`` is the null sender.
+    ``mailbox`` is a recipient to the letter, which an index finds.
     """
 
     targets: tuple[Target, ...] = ()
     account_id: int | None = None
+    mailbox: str | None = None
     states: frozenset[State] = frozenset()
     domain: str | None = None
     recipient: str | None = None
@@ -79,6 +81,7 @@ class QueueRow:
     key: DeliveryKey
     account: str
     sender: str
+    subject: str
     recipient: str
     domain: str
     state: State
@@ -161,6 +164,8 @@ def _conditions(wanted: QueueFilter, *, by_key: bool = False) -> list[ColumnElem
             found.append(delivery.c.account_id + literal_column("0") == wanted.account_id)
     if wanted.domain is not None:
         found.append(_glob(delivery.c.domain, wanted.domain))
+    if wanted.mailbox is not None:
+        found.append(delivery.c.recipient == wanted.mailbox)
     if wanted.recipient is not None:
         found.append(_address(delivery.c.recipient, wanted.recipient, delivery.c.written))
     if wanted.accepted_since is not None:
@@ -272,13 +277,51 @@ async def list_deliveries(
             if len(statements) > _BATCH and len(found) > limit:
                 found = _first(found, limit, newest)
         found = _first(found, limit, newest)
-        senders, names = await _facts(connection, {(row.account_id, row.message_id) for row in found})
+        return await _rows(connection, found)
+
+
+async def find_mailbox(
+    store: Store,
+    mailboxes: Sequence[str],
+    account_id: int | None = None,
+    since: Millis | None = None,
+    until: Millis | None = None,
+    limit: int = 100,
+) -> list[QueueRow]:
+    """Up to ``limit`` deliveries in any state to any of these recipients, each to the letter; the newest first."""
+    found: list[Any] = []
+    async with store.read() as connection:
+        accounts: Sequence[int] = [] if account_id is None else [account_id]
+        if not accounts:
+            accounts = (await connection.scalars(mailbox_accounts(mailboxes))).all()
+        for mailbox in mailboxes:
+            wanted = QueueFilter(
+                mailbox=mailbox, states=frozenset(State), accepted_since=since, accepted_before=until
+            )
+            for statement in newest_statements(wanted, limit, accounts):
+                found += (await connection.execute(statement)).all()
+        return await _rows(connection, _first(found, limit, True))
+
+
+def mailbox_accounts(mailboxes: Sequence[str]) -> Select[Any]:
+    """The accounts that have sent anything to any of these recipients: one search of the index for each."""
+    searched = [
+        select(literal_column("1"))
+        .where(delivery.c.account_id == account.c.id, delivery.c.recipient == mailbox)
+        .exists()
+        for mailbox in mailboxes
+    ]
+    return select(account.c.id).where(or_(*searched))
+
+
+async def _rows(connection: AsyncConnection, found: Sequence[Any]) -> list[QueueRow]:
+    facts, names = await _facts(connection, {(row.account_id, row.message_id) for row in found})
 
     def listed(row: Any) -> QueueRow:
         return QueueRow(
             DeliveryKey(row.account_id, row.message_id, row.number),
             names.get(row.account_id, str(row.account_id)),
-            senders.get((row.account_id, row.message_id), ""),
+            *facts.get((row.account_id, row.message_id), ("", "")),
             row.shown,
             row.domain,
             State(row.state),
@@ -305,23 +348,23 @@ def _first(found: list[Any], limit: int, newest: bool) -> list[Any]:
 
 async def _facts(
     connection: AsyncConnection, keys: set[tuple[int, int]]
-) -> tuple[dict[tuple[int, int], str], dict[int, str]]:
-    """Senders of the messages, and names of their accounts."""
-    senders: dict[tuple[int, int], str] = {}
+) -> tuple[dict[tuple[int, int], tuple[str, str]], dict[int, str]]:
+    """Senders and subjects of the messages, and names of their accounts."""
+    facts: dict[tuple[int, int], tuple[str, str]] = {}
     for account_id, group in itertools.groupby(sorted(keys), key=itemgetter(0)):
         ids = [message_id for _, message_id in group]
         for start in range(0, len(ids), _BATCH):
-            statement = select(message.c.id, message.c.sender).where(
+            statement = select(message.c.id, message.c.sender, message.c.subject).where(
                 message.c.account_id == account_id, message.c.id.in_(ids[start : start + _BATCH])
             )
             rows = await connection.execute(statement)
-            senders.update(((account_id, row.id), row.sender) for row in rows)
+            facts.update(((account_id, row.id), (row.sender, row.subject)) for row in rows)
     accounts = sorted({account_id for account_id, _ in keys})
     names: dict[int, str] = {}
     for start in range(0, len(accounts), _BATCH):
         wanted = select(account.c.id, account.c.name).where(account.c.id.in_(accounts[start : start + _BATCH]))
         names.update((row.id, row.name) for row in await connection.execute(wanted))
-    return senders, names
+    return facts, names
 
 
 async def count_deliveries(store: Store, wanted: QueueFilter) -> dict[State, int]:

@@ -79,6 +79,7 @@ PLAN: Final[dict[str, Rule]] = {
     "upload_piece": Rule("", "with its upload"),
     "lease": Rule("workers", "once it has expired"),
     "refusal": Rule("events", "since the refusal"),
+    "refused_recipient": Rule("events", "since the refusal"),
     "domain_check": Rule("checks", "since the check, but never the last one of its kind for a domain"),
     "audit": Rule("audit", "since the change"),
     "quota_usage": Rule("workers", "once its window is over"),
@@ -208,6 +209,7 @@ async def _prune_records(
     fetched = _endpoints(notices).where(t.endpoint.c.format == FETCHED)
     for table, old in (
         (t.refusal, t.refusal.c.id < first_id(events)),
+        (t.refused_recipient, t.refused_recipient.c.refusal_id < first_id(events)),
         (t.event, and_(t.event.c.message_id == 0, t.event.c.id < first_id(events))),
         (checks, and_(checks.c.at < now - round(config.checks * SECOND), superseded)),
         (t.audit, t.audit.c.at < now - round(config.audit * SECOND)),

@@ -23,6 +23,7 @@ from ekiden.store.tables_access import (
     project,
     quota_usage,
     refusal,
+    refused_recipient,
     smtp_configuration,
     smtp_user,
 )
@@ -96,6 +97,7 @@ __all__ = [
     "project",
     "quota_usage",
     "refusal",
+    "refused_recipient",
     "shared_content",
     "smtp_configuration",
     "smtp_user",

@@ -292,3 +292,14 @@ installation = Table(
     Column("fingerprint", Text, nullable=False, comment="of the instance key: access.vault"),
     Column("bound_at", BigInteger, nullable=False),
 )
+
+refused_recipient = Table(
+    "refused_recipient",
+    metadata,
+    Column("account_id", BigInteger, nullable=False),
+    Column("refusal_id", BigInteger, nullable=False),
+    Column("recipient", Text, nullable=False, comment="as access.suppressions.address_key has it"),
+    PrimaryKeyConstraint("account_id", "refusal_id", "recipient"),
+    Index("ix_refused_recipient_recipient", "account_id", "recipient", "refusal_id"),
+    sqlite_with_rowid=False,
+)

@@ -1,0 +1,153 @@
+"""``ekiden find RECIPIENT``: everything that was sent to somebody, whatever became of it, and what was refused."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+from typing import Annotated, Any
+
+import idna
+import typer
+
+from ekiden.access.accounts import get_account, list_accounts
+from ekiden.access.refusals import Refusal, refusals_to
+from ekiden.cli.common import (
+    CliUsageError,
+    ConfigOption,
+    JsonOption,
+    error_console,
+    lang,
+    load,
+    opened_store,
+    print_json,
+    run_async,
+    tr,
+)
+from ekiden.cli.moments import past
+from ekiden.cli.queue import row_json
+from ekiden.cli.queue_filter import now_ms
+from ekiden.cli.refusal_view import refusal_json, refusal_why
+from ekiden.cli.tables import local_time, make_table, output
+from ekiden.core.address import parse_address
+from ekiden.core.clock import Millis
+from ekiden.core.ids import format_id
+from ekiden.core.states import State
+from ekiden.delivery.explain import state_name
+from ekiden.mime.header import decode_words
+from ekiden.store.api import Store
+from ekiden.store.queue_queries import QueueFilter, QueueRow, find_mailbox, list_deliveries
+
+app = typer.Typer()
+
+
+@app.command()
+def find(
+    recipient: Annotated[
+        str,
+        typer.Argument(
+            help="An e-mail address; * stands for any characters, and wants --since.", metavar="RECIPIENT"
+        ),
+    ],
+    since: Annotated[
+        str | None,
+        typer.Option("--since", help="Since then: so long ago such as 2h, or ISO 8601.", show_default=False),
+    ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option("--until", help="Before then: so long ago such as 2h, or ISO 8601.", show_default=False),
+    ] = None,
+    account: Annotated[
+        str | None, typer.Option("--account", "-a", help="Of this account only.", show_default=False)
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="At most this many.")] = 100,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find what was sent to somebody, newest first: waiting, delivered, bounced, and what was refused."""
+    now = now_ms()
+    begin = None if since is None else past(since, now, "--since")
+    end = None if until is None else past(until, now, "--until")
+    if begin is not None and end is not None and begin > end:
+        raise CliUsageError("--since is later than --until")
+    any_of = "*" in recipient
+    if any_of and begin is None:
+        raise CliUsageError("a recipient with * wants --since: everything since then is looked at")
+    names = [] if any_of else spellings(recipient)
+
+    async def main() -> tuple[list[QueueRow], list[Refusal], dict[int, str]]:
+        async with opened_store(load(config)) as store:
+            accounts = {item.id: item.name for item in await list_accounts(store)}
+            chosen = None if account is None else (await get_account(store, account)).id
+            if any_of:
+                rows = await _matching(store, recipient, chosen, begin, end, limit)
+                return rows, [], accounts
+            rows = await find_mailbox(store, names, chosen, begin, end, limit)
+            asked = [0, *accounts] if chosen is None else [chosen]
+            return rows, await refusals_to(store, names[0], asked, begin or 0, end, limit), accounts
+
+    rows, refusals, accounts = run_async(main())
+    if as_json:
+        told = [refusal_json(item, accounts.get(item.account_id, ""), lang()) for item in refusals]
+        print_json({"messages": [found_json(row) for row in rows], "refusals": told})
+        return
+    lines = sorted([*(_row(row) for row in rows), *(_refusal(item, accounts) for item in refusals)], reverse=True)
+    if not lines:
+        error_console().print(tr("nothing found"))
+        return
+    table = make_table("time", "id", "state", "account", "sender", "subject", "reason", translate=tr)
+    for _, *cells in lines[:limit]:
+        table.add_row(*cells)
+    output().print(table)
+    if len(lines) >= limit:
+        error_console().print(tr("the first {limit}; more with --limit", limit=limit))
+
+
+def spellings(text: str) -> list[str]:
+    """How an index may have the address: as it is given, in lower case, the domain in A-labels or in U-labels."""
+    address = parse_address(text.strip())
+    domains = [address.domain]
+    with contextlib.suppress(idna.IDNAError, UnicodeError):  # a literal, or a name that has no other form
+        domains.append(idna.decode(address.domain))
+    made = [address.text]
+    for local in (address.local, address.local.lower()):
+        made += [f"{local}@{domain}" for domain in domains]
+    return list(dict.fromkeys(made))
+
+
+async def _matching(
+    store: Store, pattern: str, account_id: int | None, since: Millis | None, until: Millis | None, limit: int
+) -> list[QueueRow]:
+    wanted = QueueFilter(states=frozenset(State), recipient=pattern, accepted_since=since, accepted_before=until)
+    return await list_deliveries(store, replace(wanted, account_id=account_id), limit, newest=True)
+
+
+def found_json(row: QueueRow) -> dict[str, Any]:
+    """One delivery; the keys are documented in docs/cli.md."""
+    return {**row_json(row), "subject": decode_words(row.subject)}
+
+
+def _row(row: QueueRow) -> tuple[int, str, str, str, str, str, str, str]:
+    id = format_id(row.key.message_id)
+    return (
+        row.accepted_at,
+        local_time(row.accepted_at),
+        id if row.key.number == 1 else f"{id}/{row.key.number}",
+        state_name(row.state, lang()),
+        row.account,
+        row.sender or "<>",
+        decode_words(row.subject),
+        row.reason,
+    )
+
+
+def _refusal(item: Refusal, accounts: dict[int, str]) -> tuple[int, str, str, str, str, str, str, str]:
+    return (
+        item.at,
+        local_time(item.at),
+        format_id(item.id),
+        tr("refused"),
+        accounts.get(item.account_id, ""),
+        item.sender or "<>",
+        "",
+        refusal_why(item, lang()),
+    )
