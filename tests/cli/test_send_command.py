@@ -18,8 +18,10 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from installation import Installation, loop_apart
 
 from ekiden.cli.common import CliError
+from ekiden.cli.sender import _domain, default_sender
 from ekiden.cli.submission import configured_server, given_server, read_message
 from ekiden.server.config_load import load_config
+from ekiden.store.open import open_store
 
 PASSWORD = "correct horse"
 
@@ -114,6 +116,54 @@ def test_one_message_through_the_configured_listener(ekiden: Installation, peer:
     message = email.message_from_bytes(content, policy=email.policy.default)
     assert message["Subject"] == "件名"
     assert message["Message-ID"].endswith("@mail.test.example>")
+
+
+def verified(ekiden: Installation, name: str, account: str = "acme") -> None:
+    """A domain that may be sent from."""
+    assert ekiden.run("domain", "add", name, "--account", account, "--vouch").status == 0
+
+
+def test_the_sender_is_one_that_the_login_may_send_as(
+    ekiden: Installation, peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ekiden.run("account", "create", "acme")
+    ekiden.run("credential", "password", "create", "acme")
+    ekiden.run("domain", "add", "pending.example", "--account", "acme")
+    none = ekiden.run("send", "--to", "a@x.example")
+    assert (none.status, none.out, peer.got) == (1, "", [])
+    assert none.err.startswith("ekiden: acme has no verified domain to send from")
+    verified(ekiden, "shop.example")
+    verified(ekiden, "a.other.example", account="acme")
+    ekiden.json("send", "--to", "a@x.example")
+    assert peer.got[-1][0] == "postmaster@a.other.example"
+    assert email.message_from_bytes(peer.got[-1][2])["From"] == "postmaster@a.other.example"
+    ekiden.json("send", "--to", "a@x.example", "--from", "me@pending.example")
+    assert peer.got[-1][0] == "me@pending.example"
+    verified(ekiden, "mail.test.example")
+    ekiden.json("send", "--to", "a@x.example")
+    assert peer.got[-1][0] == "postmaster@mail.test.example", "the host's own name, when that may be"
+    ekiden.run("domain", "remove", "mail.test.example")
+    # A key's account is known by the key; another server's logins are not known here.
+    ekiden.run("account", "create", "beta")
+    verified(ekiden, "beta.example", account="beta")
+    key = ekiden.json("credential", "api-key", "create", "beta")["api_key"]
+    assert asyncio.run(_picked(ekiden, "App", key)) == "beta.example"
+    assert asyncio.run(_picked(ekiden, "APP", "ek_unknown")) is None
+    assert asyncio.run(_picked(ekiden, "stranger", "x")) is None
+    ekiden.run("account", "set-senders", "beta", "any")
+    assert asyncio.run(_picked(ekiden, "App", key)) == "mail.test.example"
+    monkeypatch.delenv("EKIDEN_SMTP_USERNAME")
+    elsewhere = f"localhost:{peer.port}"
+    assert default_sender(None, "acme", "x", elsewhere=True) == "postmaster@localhost", "no configuration here"
+    assert ekiden.run("send", "--to", "a@x.example", "--server", elsewhere, "--insecure").status == 1
+
+
+async def _picked(ekiden: Installation, username: str, password: str) -> str | None:
+    store = await open_store(ekiden.url)
+    try:
+        return await _domain(store, username, password, "mail.test.example")
+    finally:
+        await store.close()
 
 
 def test_for_people(ekiden: Installation, peer: Peer) -> None:

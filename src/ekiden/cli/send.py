@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +22,7 @@ from ekiden.cli.common import (
     print_json,
     tr,
 )
+from ekiden.cli.sender import default_sender
 from ekiden.cli.submission import (
     Draft,
     Result,
@@ -54,19 +56,17 @@ def _read_recipients(path: Path) -> list[str]:
     return [_address(line) for line in lines if line]
 
 
-def _server(
-    config: Path | None, server: str | None, tls: str | None, ca: Path | None, insecure: bool
-) -> tuple[Server, str]:
-    """Where to submit, and the host name that a sender's address can be made of."""
+def _server(config: Path | None, server: str | None, tls: str | None, ca: Path | None, insecure: bool) -> Server:
+    """Where to submit."""
     if server is not None:
-        return given_server(server, tls, ca, insecure), "localhost"
+        return given_server(server, tls, ca, insecure)
     try:
         loaded = load(config)
     except EkidenError as error:
         raise CliError(
             "name a server with --server HOST:PORT, or a configuration ({error})", error=error_text(error)
         ) from None
-    return configured_server(loaded, tls), loaded.hostname
+    return configured_server(loaded, tls)
 
 
 def _drafts(
@@ -78,8 +78,9 @@ def _drafts(
     text: str | None,
     html: Path | None,
     file: Path | None,
-    hostname: str,
+    default: Callable[[], str],
 ) -> list[Draft]:
+    """``default``: the sender when none is given."""
     recipients = [_address(item) for value in to or () for item in value.split(",") if item.strip()]
     each = _read_recipients(to_file) if to_file is not None else []
     if file is not None:
@@ -93,8 +94,11 @@ def _drafts(
         raise CliUsageError("to whom? Give --to or --to-file")
     if text == "-":
         text = sys.stdin.read()
-    from_address = _address(sender) if sender else f"postmaster@{hostname}"
-    html_text = html.read_text("utf-8") if html is not None else None
+    from_address = _address(sender) if sender else default()
+    try:
+        html_text = html.read_text("utf-8") if html is not None else None
+    except (OSError, UnicodeDecodeError) as error:
+        raise CliError("--html: {path} cannot be read: {error}", path=html, error=error) from None
     groups = ([recipients] if recipients else []) + [[address] for address in each]
     return [make_message(from_address, group, subject, text, html_text) for group in groups]
 
@@ -109,7 +113,7 @@ def send(
         typer.Option("--to-file", help="A file of recipients, one a line; each gets a message alone. - is stdin."),
     ] = None,
     sender: Annotated[
-        str | None, typer.Option("--from", "-f", help="Sender; else postmaster at the configured host name.")
+        str | None, typer.Option("--from", "-f", help="Sender; else postmaster at a domain that may be sent from.")
     ] = None,
     subject: Annotated[str, typer.Option("--subject", "-s", help="The subject.")] = "A message from ekiden send",
     text: Annotated[str | None, typer.Option("--text", help="The text; - reads it from standard input.")] = None,
@@ -143,7 +147,13 @@ def send(
     as_json: JsonOption = False,
 ) -> None:
     """Submit mail over SMTP, as any client would, and print the queue ids."""
-    where, hostname = _server(config, server, tls, ca, insecure)
+    if username is not None and password is None:
+        if not sys.stdin.isatty():
+            raise CliUsageError("--username without a password; set EKIDEN_SMTP_PASSWORD")
+        password = str(typer.prompt(tr("Password"), hide_input=True, err=True))
+    if file is None and not to and to_file is None:
+        raise CliUsageError("to whom? Give --to or --to-file")
+    where = _server(config, server, tls, ca, insecure)
     drafts = _drafts(
         sender=sender,
         to=to,
@@ -152,12 +162,8 @@ def send(
         text=text,
         html=html,
         file=file,
-        hostname=hostname,
+        default=lambda: default_sender(config, username, password or "", elsewhere=server is not None),
     )
-    if username is not None and password is None:
-        if not sys.stdin.isatty():
-            raise CliUsageError("--username without a password; set EKIDEN_SMTP_PASSWORD")
-        password = str(typer.prompt(tr("Password"), hide_input=True, err=True))
     login = (username, password or "") if username is not None else None
     total = len(drafts) * count
     progress = Progress(

@@ -249,6 +249,11 @@ TEXTS = Texts(
         # send
         "sending": "送信中",
         "--to-file: {path} cannot be read: {error}": "--to-file: {path} を読めません: {error}",
+        "{username} has no verified domain to send from; see `ekiden domain list`, or give --from": (
+            "{username} が送信できる検証済みのドメインがありません。`ekiden domain list` で確認するか、--from で"
+            "送信者を指定してください"
+        ),
+        "--html: {path} cannot be read: {error}": "--html: {path} を読めません: {error}",
         "--file: {path} cannot be read: {error}": "--file: {path} を読めません: {error}",
         "name a server with --server HOST:PORT, or a configuration ({error})": (
             "--server HOST:PORT でサーバーを、または設定ファイルを指定してください（{error}）"

@@ -1,0 +1,74 @@
+"""Who ``ekiden send`` sends as when nobody said: an address of a domain that the login may send from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ekiden.cli.common import CliError, load, opened_store, run_async
+from ekiden.core.errors import EkidenError
+
+if TYPE_CHECKING:
+    from ekiden.store.api import Store
+
+_LOCAL_PART = "postmaster"
+
+
+def default_sender(config: Path | None, username: str | None, password: str, *, elsewhere: bool) -> str:
+    """``elsewhere``: the server is not the configuration's, which may know nothing of the login, or not exist."""
+    try:
+        loaded = load(config)
+    except EkidenError:
+        if not elsewhere:
+            raise
+        return f"{_LOCAL_PART}@localhost"
+    if username is None:
+        return f"{_LOCAL_PART}@{loaded.hostname}"
+
+    async def main() -> str | None:
+        async with opened_store(loaded) as store:
+            return await _domain(store, username, password, loaded.hostname)
+
+    try:
+        domain = run_async(main())
+    except EkidenError:
+        if not elsewhere:
+            raise
+        domain = None
+    return f"{_LOCAL_PART}@{domain or loaded.hostname}"
+
+
+async def _domain(store: Store, username: str, password: str, hostname: str) -> str | None:
+    """One that the login may send from; ``None``: nobody knows the login. ``CliError``: there is none."""
+    from sqlalchemy import select
+
+    from ekiden.access.accounts import find_account
+    from ekiden.access.credentials import API_KEY, API_KEY_USERNAME, PASSWORD, SMTP_USER, api_key_lookup
+    from ekiden.access.grants import load_grant
+    from ekiden.domains.queries import list_domains
+    from ekiden.store.tables import credential
+
+    if username.lower() == API_KEY_USERNAME:
+        lookup, kinds = api_key_lookup(password), [API_KEY]
+    else:
+        lookup, kinds = username, [PASSWORD, SMTP_USER]
+    query = select(credential.c.id, credential.c.account_id).where(
+        credential.c.lookup == lookup, credential.c.kind.in_(kinds)
+    )
+    async with store.read() as connection:
+        found = (await connection.execute(query)).one_or_none()
+        if found is None:
+            return None
+        grant = await load_grant(connection, found.account_id, found.id)
+    account = await find_account(store, found.account_id)
+    if account is not None and account.senders == "any" and not grant.restricted:
+        return hostname
+    usable = [item.name for item in await list_domains(store, found.account_id) if item.usable]
+    if grant.restricted:
+        usable = [item.domain for item in grant.configurations if item.domain in usable]
+    if not usable:
+        raise CliError(
+            "{username} has no verified domain to send from; see `ekiden domain list`, or give --from",
+            username=username,
+        )
+    return hostname if hostname in usable else usable[0]
