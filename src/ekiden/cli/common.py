@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import os
 import sys
 from collections.abc import AsyncIterator, Coroutine
@@ -11,7 +9,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-import msgspec
 import typer
 
 from ekiden.cli.terminal import Terminal, say_folded
@@ -69,6 +66,10 @@ def tr(text: str, **values: Any) -> str:
 
 def print_json(value: Any) -> None:
     """One JSON document: indented for a terminal, one line for a pipe. It is exact: what hides is escaped."""
+    import json
+
+    import msgspec
+
     try:
         text = msgspec.json.encode(value).decode()
     except UnicodeEncodeError:  # lone surrogates, which JSON can say and UTF-8 cannot
@@ -109,6 +110,8 @@ def load(config: Path | None) -> Config:
 
 def run_async(main: Coroutine[Any, Any, T]) -> T:
     """Run the coroutine of a command to its end. Ctrl-Z does not stop it while it changes the database."""
+    import asyncio
+
     from ekiden.store.sqlite_turn import suspendable
 
     suspendable()

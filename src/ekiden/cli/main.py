@@ -7,40 +7,71 @@ Each module named below exposes ``app``, a ``typer.Typer`` with one command (``e
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from ekiden.cli.common import exit_status, show_error
+from ekiden.cli.completion import VARIABLE
 from ekiden.core.errors import EkidenError
 from ekiden.core.version import VERSION
 
-COMMANDS: dict[str, str] = {
-    # name: module. Help lists them in this order.
-    "init": "ekiden.cli.init",
-    "serve": "ekiden.cli.serve",
-    "service": "ekiden.cli.service",
-    "demo": "ekiden.cli.demo",
-    "account": "ekiden.cli.account",
-    "credential": "ekiden.cli.credential",
-    "user": "ekiden.cli.user",
-    "domain": "ekiden.cli.domain",
-    "project": "ekiden.cli.project",
-    "zone": "ekiden.cli.zone",
-    "rule": "ekiden.cli.rule",
-    "suppression": "ekiden.cli.suppression",
-    "landing-page": "ekiden.cli.landing_page",
-    "send": "ekiden.cli.send",
-    "queue": "ekiden.cli.queue",
-    "trace": "ekiden.cli.trace",
-    "find": "ekiden.cli.find",
-    "callback": "ekiden.cli.callback",
-    "doctor": "ekiden.cli.doctor",
-    "audit": "ekiden.cli.audit",
-    "db": "ekiden.cli.db",
+COMMANDS: dict[str, tuple[str, str]] = {
+    # name: module, and what it is for, as its own help begins. Help lists them in this order.
+    "init": (
+        "ekiden.cli.init",
+        "Write a commented configuration, the instance key, self-signed certificates and the database.",
+    ),
+    "serve": ("ekiden.cli.serve", "Run the platform until it is told to stop."),
+    "service": ("ekiden.cli.service", "Run Ekiden as a service of the system."),
+    "demo": (
+        "ekiden.cli.demo",
+        "Run the platform and a lab around it on free loopback ports, with an account to try it with.",
+    ),
+    "account": ("ekiden.cli.account", "Accounts: whose mail it is."),
+    "credential": ("ekiden.cli.credential", "Passwords, API keys and access keys of accounts."),
+    "user": (
+        "ekiden.cli.user",
+        "Users of the console, by account, and their roles. The console itself comes with a later version.",
+    ),
+    "domain": ("ekiden.cli.domain", "Domains that accounts send from."),
+    "project": (
+        "ekiden.cli.project",
+        "Projects of accounts: the instances that clients of IBM Event Notifications use.",
+    ),
+    "zone": ("ekiden.cli.zone", "Network zones: named sets of addresses that rules refer to."),
+    "rule": (
+        "ekiden.cli.rule",
+        "Network rules: SMTP for an instance refuses every address until a rule lets it pass.",
+    ),
+    "suppression": ("ekiden.cli.suppression", "Suppressions: addresses that a sending domain does not mail."),
+    "landing-page": ("ekiden.cli.landing_page", "Landing pages: an account's own pages to unsubscribe."),
+    "send": ("ekiden.cli.send", "Submit mail over SMTP, as any client would, and print the queue ids."),
+    "queue": ("ekiden.cli.queue", "See what waits, why and until when; retry, hold, release, cancel it."),
+    "find": (
+        "ekiden.cli.find",
+        "Find what was sent to somebody, newest first: waiting, delivered, bounced, and what was refused.",
+    ),
+    "trace": (
+        "ekiden.cli.trace",
+        "Tell what happened to a message: why it was delivered, or why not, with every SMTP dialogue.",
+    ),
+    "callback": (
+        "ekiden.cli.callback",
+        "Callbacks: where news goes, what became of it; try again, tell once more.",
+    ),
+    "doctor": (
+        "ekiden.cli.doctor",
+        "Look for what would stop mail from flowing, and say what to do. Exits with 1 when something does.",
+    ),
+    "audit": ("ekiden.cli.audit", "The audit log: every change to accounts and what belongs to them."),
+    "db": ("ekiden.cli.db", "The database: create it, upgrade it, look at it."),
+    "completion": ("ekiden.cli.completion", "Print a script for the shell that completes commands and options."),
+    "help": ("ekiden.cli.help", "Show how a command is used: ekiden help queue list."),
 }
 
 
@@ -50,25 +81,47 @@ _COMPLETION = ("install_completion", "show_completion")
 class _LazyGroup(TyperGroup):
     """Imports the module of a command when it is needed: ``ekiden trace`` does not load a web server."""
 
+    listing = False
+    """While help or a shell lists the commands, no module is imported."""
+
     def list_commands(self, ctx: Any) -> list[str]:
         return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if self.listing and cmd_name in COMMANDS:
+            return TyperCommand(cmd_name, help=COMMANDS[cmd_name][1])
         loaded = self.commands.get(cmd_name)
         if loaded is None and cmd_name in COMMANDS:
-            loaded = get_command(importlib.import_module(COMMANDS[cmd_name]).app)
+            loaded = get_command(importlib.import_module(COMMANDS[cmd_name][0]).app)
             loaded.name = cmd_name
             # Completion belongs to the whole, not to each part that typer takes for a program of its own.
             loaded.params = [item for item in loaded.params if item.name not in _COMPLETION]
             self.commands[cmd_name] = loaded
         return loaded
 
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        self.listing = True
+        try:
+            super().format_help(ctx, formatter)
+        finally:
+            self.listing = False
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        self.listing = True
+        try:
+            return super().shell_complete(ctx, incomplete)
+        finally:
+            self.listing = False
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         # The suggestion for a mistyped name is made from self.commands.
+        loaded = self.commands
         if args and args[0] not in COMMANDS:
-            for name in self.list_commands(ctx):
-                self.get_command(ctx, name)
-        return super().resolve_command(ctx, args)
+            self.commands = {name: TyperCommand(name) for name in COMMANDS}
+        try:
+            return super().resolve_command(ctx, args)
+        finally:
+            self.commands = loaded
 
 
 app = typer.Typer(
@@ -98,8 +151,12 @@ def _main(
 
 def run(args: list[str] | None = None) -> None:
     """Entry point of the script ``ekiden``; ends the process with the exit status."""
+    if os.environ.get(VARIABLE):
+        from typer._completion_classes import completion_init
+
+        completion_init()
     try:
-        app(args)
+        app(args, prog_name="ekiden", complete_var=VARIABLE)
     except EkidenError as error:
         show_error(error)
         sys.exit(exit_status(error))
