@@ -17,6 +17,7 @@ from installation import Installation
 from ekiden.cli import (
     account,
     audit,
+    completion,
     credential,
     db,
     demo,
@@ -199,6 +200,7 @@ def test_the_password_comes_before_the_remark_in_one_pipe(ekiden: Installation) 
 MODULES = (
     account,
     audit,
+    completion,
     credential,
     db,
     demo,

@@ -8,26 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
-from ekiden.access.accounts import (
-    WINDOWS,
-    Account,
-    OverQuota,
-    Quota,
-    Senders,
-    create_account,
-    get_account,
-    list_accounts,
-    resume_account,
-    suspend_account,
-)
-from ekiden.access.accounts import set_priority as change_priority
-from ekiden.access.accounts import set_quota as change_quota
-from ekiden.access.accounts import set_region as change_region
-from ekiden.access.accounts import set_reporting as change_reporting
-from ekiden.access.accounts import set_senders as change_senders
-from ekiden.access.audit import local_actor
-from ekiden.access.credentials import list_credentials
-from ekiden.access.quotas import usage
 from ekiden.cli.common import (
     CliError,
     CliUsageError,
@@ -44,15 +24,11 @@ from ekiden.cli.common import (
 from ekiden.cli.credential import credential_json, credential_table
 from ekiden.cli.tables import iso, local_time, make_table, output, state_counts
 from ekiden.core.states import Priority
-from ekiden.domains.queries import list_domains
-from ekiden.net.clock import SystemClock
-from ekiden.notify.endpoints import Endpoints
-from ekiden.notify.formats import PULL
-from ekiden.store.api import Store
-from ekiden.store.queue_queries import QueueFilter, count_deliveries
 
 if TYPE_CHECKING:
+    from ekiden.access.accounts import Account, OverQuota, Quota, Senders
     from ekiden.server.config import Config
+    from ekiden.store.api import Store
 
 app = typer.Typer(no_args_is_help=True, help="Accounts: whose mail it is.")
 
@@ -80,12 +56,10 @@ PriorityOption = Annotated[
 ]
 
 
-SENDERS: tuple[Senders, ...] = get_args(Senders)
-ACTIONS: tuple[OverQuota, ...] = get_args(OverQuota)
-
-
 def _senders(value: str) -> str:
-    if value not in SENDERS:
+    from ekiden.access.accounts import Senders
+
+    if value not in get_args(Senders):
         raise CliUsageError("{value!r} is neither verified nor any", value=value)
     return value
 
@@ -154,6 +128,10 @@ def create(
     as_json: JsonOption = False,
 ) -> None:
     """Create an account. It needs a credential to submit mail: ekiden credential."""
+    from ekiden.access.accounts import create_account
+    from ekiden.access.audit import local_actor
+    from ekiden.net.clock import SystemClock
+
     now = SystemClock().now()
     _change(
         config,
@@ -165,7 +143,7 @@ def create(
             now,
             priority=priority,
             region=check_region(load(config), region),
-            senders=cast(Senders, senders),
+            senders=cast("Senders", senders),
             actor=local_actor(),
         ),
     )
@@ -174,6 +152,7 @@ def create(
 @app.command("list")
 def list_(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """List all accounts."""
+    from ekiden.access.accounts import list_accounts
 
     async def main() -> list[Account]:
         async with opened_store(load(config)) as store:
@@ -208,6 +187,10 @@ def _state(account: Account) -> str:
 @app.command()
 def show(name: NameArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Show an account with its credentials, its domains and its part of the queue."""
+    from ekiden.access.accounts import get_account
+    from ekiden.access.credentials import list_credentials
+    from ekiden.domains.queries import list_domains
+    from ekiden.store.queue_queries import QueueFilter, count_deliveries
 
     async def main() -> tuple[Any, ...]:
         async with opened_store(load(config)) as store:
@@ -258,6 +241,10 @@ def show(name: NameArgument, config: ConfigOption = None, as_json: JsonOption = 
 @app.command()
 def suspend(name: NameArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Accept nothing more from an account. What is in the queue is still delivered."""
+    from ekiden.access.accounts import suspend_account
+    from ekiden.access.audit import local_actor
+    from ekiden.net.clock import SystemClock
+
     now = SystemClock().now()
     _change(
         config,
@@ -270,6 +257,10 @@ def suspend(name: NameArgument, config: ConfigOption = None, as_json: JsonOption
 @app.command()
 def resume(name: NameArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """End a suspension."""
+    from ekiden.access.accounts import resume_account
+    from ekiden.access.audit import local_actor
+    from ekiden.net.clock import SystemClock
+
     _change(
         config,
         as_json,
@@ -288,6 +279,10 @@ def set_priority(
     as_json: JsonOption = False,
 ) -> None:
     """Change the default priority of an account's coming messages."""
+    from ekiden.access.accounts import set_priority as change_priority
+    from ekiden.access.audit import local_actor
+    from ekiden.net.clock import SystemClock
+
     _change(
         config,
         as_json,
@@ -309,11 +304,17 @@ def set_senders(
     as_json: JsonOption = False,
 ) -> None:
     """Change which senders the messages of an account may have."""
+    from ekiden.access.accounts import set_senders as change_senders
+    from ekiden.access.audit import local_actor
+    from ekiden.net.clock import SystemClock
+
     _change(
         config,
         as_json,
         tr("account {name} changed"),
-        lambda store: change_senders(store, name, cast(Senders, senders), SystemClock().now(), actor=local_actor()),
+        lambda store: change_senders(
+            store, name, cast("Senders", senders), SystemClock().now(), actor=local_actor()
+        ),
     )
 
 
@@ -325,6 +326,10 @@ def set_region(
     as_json: JsonOption = False,
 ) -> None:
     """Change the region that serves an account."""
+    from ekiden.access.accounts import set_region as change_region
+    from ekiden.access.audit import local_actor
+    from ekiden.net.clock import SystemClock
+
     _change(
         config,
         as_json,
@@ -358,6 +363,10 @@ def reporting(
     as_json: JsonOption = False,
 ) -> None:
     """Show whether an account's delivery reports are kept and its bounces suppressed; with options, change it."""
+    from ekiden.access.accounts import get_account
+    from ekiden.access.accounts import set_reporting as change_reporting
+    from ekiden.access.audit import local_actor
+    from ekiden.net.clock import SystemClock
 
     async def main() -> Account:
         loaded = load(config)
@@ -388,6 +397,9 @@ def reporting(
 
 async def _pull_endpoint(config: Config, store: Store, account: Account) -> int:
     """Where reports of the account are kept."""
+    from ekiden.net.clock import SystemClock
+    from ekiden.notify.endpoints import Endpoints
+    from ekiden.notify.formats import PULL
     from ekiden.server.instance_key import checked_vault
 
     if account.reports_endpoint is not None:
@@ -418,7 +430,9 @@ def _limit(value: str | int) -> int:
 
 
 def _action(value: str) -> str:
-    if value not in ACTIONS:
+    from ekiden.access.accounts import OverQuota
+
+    if value not in get_args(OverQuota):
         raise CliUsageError("{value!r} is neither delay nor reject", value=value)
     return value
 
@@ -453,6 +467,11 @@ def quota(
     as_json: JsonOption = False,
 ) -> None:
     """Show how much an account may send, and how much it has sent; with options, change it."""
+    from ekiden.access.accounts import WINDOWS, Quota, get_account
+    from ekiden.access.accounts import set_quota as change_quota
+    from ekiden.access.audit import local_actor
+    from ekiden.access.quotas import usage
+    from ekiden.net.clock import SystemClock
 
     async def main() -> tuple[Account, dict[int, int]]:
         async with opened_store(load(config)) as store:
@@ -463,7 +482,7 @@ def quota(
                 before.minute if minute is None else minute or None,
                 before.hour if hour is None else hour or None,
                 before.day if day is None else day or None,
-                before.action if action is None else cast(OverQuota, action),
+                before.action if action is None else cast("OverQuota", action),
             )
             if wanted != before:
                 account = await change_quota(store, name, wanted, now, actor=local_actor())

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
 
-from ekiden.access.accounts import get_account, list_accounts
-from ekiden.access.audit import Entry, list_entries
 from ekiden.cli.common import (
     ConfigOption,
     JsonOption,
@@ -20,6 +18,9 @@ from ekiden.cli.common import (
     tr,
 )
 from ekiden.cli.tables import iso, local_time, make_table, output
+
+if TYPE_CHECKING:
+    from ekiden.access.audit import Entry
 
 app = typer.Typer(no_args_is_help=True, help="The audit log: every change to accounts and what belongs to them.")
 
@@ -53,6 +54,8 @@ def list_(
     as_json: JsonOption = False,
 ) -> None:
     """List the latest changes, newest first."""
+    from ekiden.access.accounts import get_account, list_accounts
+    from ekiden.access.audit import list_entries
 
     async def main() -> tuple[list[Entry], dict[int, str]]:
         async with opened_store(load(config)) as store:

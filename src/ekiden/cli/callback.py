@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ekiden.access.accounts import get_account, list_accounts
 from ekiden.cli.callback_texts import CallbackCliError, CallbackUsageError, tr
 from ekiden.cli.common import (
     ConfigOption,
@@ -21,10 +20,10 @@ from ekiden.cli.common import (
 from ekiden.cli.moments import past
 from ekiden.cli.tables import iso, local_time, make_table, output, relative
 from ekiden.core.ids import format_id, parse_id
-from ekiden.net.clock import SystemClock
-from ekiden.notify import administration
-from ekiden.notify.administration import DeadLetter, EndpointState, Request
-from ekiden.store.api import Store
+
+if TYPE_CHECKING:
+    from ekiden.notify.administration import DeadLetter, EndpointState, Request
+    from ekiden.store.api import Store
 
 app = typer.Typer(
     no_args_is_help=True, help="Callbacks: where news goes, what became of it; try again, tell once more."
@@ -40,10 +39,14 @@ LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, help="At most 
 
 
 async def _account(store: Store, name: str | None) -> int | None:
+    from ekiden.access.accounts import get_account
+
     return None if name is None else (await get_account(store, name)).id
 
 
 async def _names(store: Store) -> dict[int, str]:
+    from ekiden.access.accounts import list_accounts
+
     return {item.id: item.name for item in await list_accounts(store)}
 
 
@@ -79,6 +82,8 @@ def list_(
     as_json: JsonOption = False,
 ) -> None:
     """List endpoints: where news goes, how much waits, and which of them fail."""
+    from ekiden.net.clock import SystemClock
+    from ekiden.notify import administration
 
     async def main() -> tuple[list[EndpointState], dict[int, str]]:
         async with opened_store(load(config)) as store:
@@ -146,6 +151,7 @@ def log(
     as_json: JsonOption = False,
 ) -> None:
     """List the latest requests, newest first: when, to whom, how long it took, and the answer."""
+    from ekiden.notify import administration
 
     async def main() -> tuple[list[Request], dict[int, str]]:
         async with opened_store(load(config)) as store:
@@ -199,6 +205,7 @@ def dead(
     as_json: JsonOption = False,
 ) -> None:
     """List dead letters, newest first: events that could not be told in time."""
+    from ekiden.notify import administration
 
     async def main() -> tuple[list[DeadLetter], dict[int, str]]:
         async with opened_store(load(config)) as store:
@@ -252,6 +259,8 @@ def retry(
     as_json: JsonOption = False,
 ) -> None:
     """Try endpoints again at once, with the events that wait longer and those that were given up."""
+    from ekiden.net.clock import SystemClock
+    from ekiden.notify import administration
 
     if not endpoints and account is None:
         raise CallbackUsageError("name endpoints, or an account with --account")
@@ -299,6 +308,8 @@ def replay(
     as_json: JsonOption = False,
 ) -> None:
     """Tell an endpoint once more of what happened in a time, or of one event."""
+    from ekiden.net.clock import SystemClock
+    from ekiden.notify import administration
 
     now = SystemClock().now()
     number = None if event is None else _event_id(event)

@@ -4,26 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ekiden.access.access_keys import AccessKey, create_access_key
-from ekiden.access.accounts import get_account, list_accounts
-from ekiden.access.audit import local_actor
-from ekiden.access.credentials import (
-    ACCESS_KEY,
-    API_KEY,
-    PASSWORD,
-    SMTP_USER,
-    Credential,
-    bound_credential,
-    create_api_key,
-    generate_password,
-    list_credentials,
-    revoke_credential,
-    set_password,
-)
 from ekiden.cli.common import (
     CliError,
     CliUsageError,
@@ -38,8 +22,11 @@ from ekiden.cli.common import (
 )
 from ekiden.cli.tables import iso, local_time, make_table, output
 from ekiden.cli.text_table import TextTable
-from ekiden.net.clock import SystemClock
-from ekiden.store.api import Store
+
+if TYPE_CHECKING:
+    from ekiden.access.access_keys import AccessKey
+    from ekiden.access.credentials import Credential
+    from ekiden.store.api import Store
 
 app = typer.Typer(no_args_is_help=True, help="Passwords, API keys and access keys of accounts.")
 password_app = typer.Typer(no_args_is_help=True, help="User names with passwords.")
@@ -71,6 +58,8 @@ NetworksOption = Annotated[
 
 def kind_name(kind: str) -> str:
     """What a kind of credential is called."""
+    from ekiden.access.credentials import ACCESS_KEY, API_KEY, PASSWORD, SMTP_USER
+
     names = {
         PASSWORD: tr("password"),
         SMTP_USER: tr("SMTP user"),
@@ -149,6 +138,11 @@ def create_password(
     as_json: JsonOption = False,
 ) -> None:
     """Create a user name with a password, or with --replace give a user name a new password."""
+    from ekiden.access.accounts import get_account
+    from ekiden.access.audit import local_actor
+    from ekiden.access.credentials import PASSWORD, generate_password, list_credentials, set_password
+    from ekiden.net.clock import SystemClock
+
     password = read_password() if ask else generate_password()
     user = username if username is not None else account
 
@@ -190,6 +184,10 @@ def create_key(
     as_json: JsonOption = False,
 ) -> None:
     """Create an API key. Log in with the user name App and the key as password."""
+    from ekiden.access.accounts import get_account
+    from ekiden.access.audit import local_actor
+    from ekiden.access.credentials import create_api_key
+    from ekiden.net.clock import SystemClock
 
     async def main() -> tuple[Credential, str]:
         async with opened_store(load(config)) as store:
@@ -217,7 +215,10 @@ def create_pair(
     as_json: JsonOption = False,
 ) -> None:
     """Create an access key: an id, and a secret to sign requests with."""
-
+    from ekiden.access.access_keys import create_access_key
+    from ekiden.access.accounts import get_account
+    from ekiden.access.audit import local_actor
+    from ekiden.net.clock import SystemClock
     from ekiden.server.instance_key import checked_vault
 
     async def main() -> AccessKey:
@@ -249,6 +250,9 @@ def _show_login(user: str, secret: str) -> None:
 
 
 def _list(kind: str, account: str | None, revoked: bool, config: Any, as_json: bool) -> None:
+    from ekiden.access.accounts import get_account, list_accounts
+    from ekiden.access.credentials import list_credentials
+
     async def main() -> tuple[list[Credential], dict[int, str]]:
         async with opened_store(load(config)) as store:
             accounts = {item.id: item.name for item in await list_accounts(store)}
@@ -290,6 +294,8 @@ def list_passwords(
     as_json: JsonOption = False,
 ) -> None:
     """List user names with passwords."""
+    from ekiden.access.credentials import PASSWORD
+
     _list(PASSWORD, account, revoked, config, as_json)
 
 
@@ -301,6 +307,8 @@ def list_keys(
     as_json: JsonOption = False,
 ) -> None:
     """List API keys."""
+    from ekiden.access.credentials import API_KEY
+
     _list(API_KEY, account, revoked, config, as_json)
 
 
@@ -312,14 +320,22 @@ def list_pairs(
     as_json: JsonOption = False,
 ) -> None:
     """List access keys."""
+    from ekiden.access.credentials import ACCESS_KEY
+
     _list(ACCESS_KEY, account, revoked, config, as_json)
 
 
 async def _name_of(store: Store, account_id: int) -> str:
+    from ekiden.access.accounts import list_accounts
+
     return next((item.name for item in await list_accounts(store) if item.id == account_id), "")
 
 
 def _revoke(id: int, kind: str, config: Any, as_json: bool) -> None:
+    from ekiden.access.audit import local_actor
+    from ekiden.access.credentials import revoke_credential
+    from ekiden.net.clock import SystemClock
+
     async def main() -> tuple[Credential, str]:
         async with opened_store(load(config)) as store:
             await _check_kind(store, id, kind)
@@ -335,6 +351,8 @@ def _revoke(id: int, kind: str, config: Any, as_json: bool) -> None:
 
 
 async def _check_kind(store: Store, id: int, kind: str) -> None:
+    from ekiden.access.credentials import list_credentials
+
     found = next((item for item in await list_credentials(store) if item.id == id), None)
     if kind and found is not None and found.kind != kind:
         raise CliError(
@@ -358,6 +376,10 @@ def bound(
     as_json: JsonOption = False,
 ) -> None:
     """Change what a credential is good for, and where it may be used from; both are set anew."""
+    from ekiden.access.audit import local_actor
+    from ekiden.access.credentials import bound_credential
+    from ekiden.net.clock import SystemClock
+
     if none == bool(scope or network):
         raise CliUsageError("give --scope or --network, or --none for no bounds")
 
@@ -389,16 +411,22 @@ def revoke(id: IdArgument, config: ConfigOption = None, as_json: JsonOption = Fa
 @password_app.command("revoke")
 def revoke_password(id: IdArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Revoke a user name and its password."""
+    from ekiden.access.credentials import PASSWORD
+
     _revoke(id, PASSWORD, config, as_json)
 
 
 @api_key_app.command("revoke")
 def revoke_key(id: IdArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Revoke an API key."""
+    from ekiden.access.credentials import API_KEY
+
     _revoke(id, API_KEY, config, as_json)
 
 
 @access_key_app.command("revoke")
 def revoke_pair(id: IdArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Revoke an access key."""
+    from ekiden.access.credentials import ACCESS_KEY
+
     _revoke(id, ACCESS_KEY, config, as_json)

@@ -20,11 +20,9 @@ from ekiden.cli.common import (
 )
 from ekiden.cli.tables import iso, local_time, octets, output, state_counts
 from ekiden.core.states import State
-from ekiden.store.api import StillInUse
-from ekiden.store.open import current_revision, head_revision, upgrade
-from ekiden.store.url import StoreUrl, parse_url
 
 if TYPE_CHECKING:
+    from ekiden.store.url import StoreUrl
     from ekiden.server.config import Config
     from ekiden.server.instance_key import KeyLook
     from ekiden.store.api import Store
@@ -33,6 +31,8 @@ app = typer.Typer(no_args_is_help=True, help="The database: create it, upgrade i
 
 
 def _situation(current: str | None) -> str:
+    from ekiden.store.open import head_revision
+
     head = head_revision()
     if current is None:
         return "empty"
@@ -68,6 +68,10 @@ def upgrade_(
     Stop the workers of the older Ekiden first: this is refused while they run. Then looks whether instance.key is
     the key of the database.
     """
+    from ekiden.store.api import StillInUse
+    from ekiden.store.open import current_revision, head_revision, upgrade
+    from ekiden.store.url import parse_url
+
     loaded = load(config)
     url = loaded.store_url()
 
@@ -208,6 +212,9 @@ async def _adopt(config: Config, store: Store) -> list[str]:
 @app.command()
 def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Show where the database is, its revision, its size and what is in the queue."""
+    from ekiden.store.open import current_revision, head_revision
+    from ekiden.store.url import parse_url
+
     loaded = load(config)
     url = loaded.store_url()
     parsed = parse_url(url)

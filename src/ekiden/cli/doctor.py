@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.console import Group, RenderableType
@@ -35,10 +35,9 @@ from ekiden.cli.doctor_workers import check_queue, check_workers
 from ekiden.cli.tables import make_table, output
 from ekiden.core.errors import EkidenError
 from ekiden.core.texts import Language, TranslatedError
-from ekiden.net.clock import SystemClock
-from ekiden.server.config import Config
-from ekiden.store.api import SchemaOutdated, StoreError
-from ekiden.store.open import open_store
+
+if TYPE_CHECKING:
+    from ekiden.server.config import Config
 
 app = typer.Typer()
 
@@ -73,6 +72,10 @@ _COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 async def examine(config: Config, outbound: str = "") -> list[Finding]:
     """Run every check. One that fails by itself is a finding, too, and does not keep the others from running."""
+    from ekiden.net.clock import SystemClock
+    from ekiden.store.api import SchemaOutdated, StoreError
+    from ekiden.store.open import open_store
+
     patient = Patient(config, SystemClock(), outbound=outbound)
     found: list[Finding] = []
     try:

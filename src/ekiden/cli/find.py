@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import idna
 import typer
 
-from ekiden.access.accounts import get_account, list_accounts
-from ekiden.access.refusals import Refusal, refusals_to
 from ekiden.cli.common import (
     CliUsageError,
     ConfigOption,
@@ -26,16 +23,16 @@ from ekiden.cli.common import (
 from ekiden.cli.moments import past
 from ekiden.cli.queue import row_json
 from ekiden.cli.queue_filter import now_ms
-from ekiden.cli.refusal_view import refusal_json, refusal_why
 from ekiden.cli.tables import local_time, make_table, output
 from ekiden.core.address import parse_address
 from ekiden.core.clock import Millis
 from ekiden.core.ids import format_id
 from ekiden.core.states import State
-from ekiden.delivery.explain import state_name
-from ekiden.mime.header import decode_words
-from ekiden.store.api import Store
-from ekiden.store.queue_queries import QueueFilter, QueueRow, find_mailbox, list_deliveries
+
+if TYPE_CHECKING:
+    from ekiden.access.refusals import Refusal
+    from ekiden.store.api import Store
+    from ekiden.store.queue_queries import QueueRow
 
 app = typer.Typer()
 
@@ -64,6 +61,11 @@ def find(
     as_json: JsonOption = False,
 ) -> None:
     """Find what was sent to somebody, newest first: waiting, delivered, bounced, and what was refused."""
+    from ekiden.access.accounts import get_account, list_accounts
+    from ekiden.access.refusals import refusals_to
+    from ekiden.cli.refusal_view import refusal_json
+    from ekiden.store.queue_queries import find_mailbox
+
     now = now_ms()
     begin = None if since is None else past(since, now, "--since")
     end = None if until is None else past(until, now, "--until")
@@ -104,6 +106,8 @@ def find(
 
 def spellings(text: str) -> list[str]:
     """How an index may have the address: as it is given, in lower case, the domain in A-labels or in U-labels."""
+    import idna
+
     address = parse_address(text.strip())
     domains = [address.domain]
     with contextlib.suppress(idna.IDNAError, UnicodeError):  # a literal, or a name that has no other form
@@ -117,16 +121,23 @@ def spellings(text: str) -> list[str]:
 async def _matching(
     store: Store, pattern: str, account_id: int | None, since: Millis | None, until: Millis | None, limit: int
 ) -> list[QueueRow]:
+    from ekiden.store.queue_queries import QueueFilter, list_deliveries
+
     wanted = QueueFilter(states=frozenset(State), recipient=pattern, accepted_since=since, accepted_before=until)
     return await list_deliveries(store, replace(wanted, account_id=account_id), limit, newest=True)
 
 
 def found_json(row: QueueRow) -> dict[str, Any]:
     """One delivery; the keys are documented in docs/cli.md."""
+    from ekiden.mime.header import decode_words
+
     return {**row_json(row), "subject": decode_words(row.subject)}
 
 
 def _row(row: QueueRow) -> tuple[int, str, str, str, str, str, str, str]:
+    from ekiden.delivery.explain import state_name
+    from ekiden.mime.header import decode_words
+
     id = format_id(row.key.message_id)
     return (
         row.accepted_at,
@@ -141,6 +152,8 @@ def _row(row: QueueRow) -> tuple[int, str, str, str, str, str, str, str]:
 
 
 def _refusal(item: Refusal, accounts: dict[int, str]) -> tuple[int, str, str, str, str, str, str, str]:
+    from ekiden.cli.refusal_view import refusal_why
+
     return (
         item.at,
         local_time(item.at),

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ekiden.access.accounts import get_account
-from ekiden.access.audit import local_actor
 from ekiden.cli.common import ConfigOption, JsonOption, error_console, load, opened_store, print_json, run_async
 from ekiden.cli.opt_out_texts import tr, unreadable
 from ekiden.cli.tables import iso, local_time, make_table, output
-from ekiden.content.landing_pages import LandingPage, LandingPages
 from ekiden.core.visible import visible_text
-from ekiden.net.clock import SystemClock
+
+if TYPE_CHECKING:
+    from ekiden.content.landing_pages import LandingPage
 
 app = typer.Typer(no_args_is_help=True, help="Landing pages: an account's own pages to unsubscribe.")
 
@@ -49,6 +48,11 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Add a page to an account. Requests to send name it as landingPageId."""
+    from ekiden.access.accounts import get_account
+    from ekiden.access.audit import local_actor
+    from ekiden.content.landing_pages import LandingPages
+    from ekiden.net.clock import SystemClock
+
     try:
         html = file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -73,6 +77,9 @@ def add(
 @app.command("list")
 def list_(account: AccountOption, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """List the pages of an account."""
+    from ekiden.access.accounts import get_account
+    from ekiden.content.landing_pages import LandingPages
+    from ekiden.net.clock import SystemClock
 
     async def main() -> list[LandingPage]:
         async with opened_store(load(config)) as store:
@@ -93,6 +100,11 @@ def list_(account: AccountOption, config: ConfigOption = None, as_json: JsonOpti
 
 
 def _one(config: Path | None, account: str, uid: str, *, remove: bool) -> LandingPage:
+    from ekiden.access.accounts import get_account
+    from ekiden.access.audit import local_actor
+    from ekiden.content.landing_pages import LandingPages
+    from ekiden.net.clock import SystemClock
+
     async def main() -> LandingPage:
         async with opened_store(load(config)) as store:
             owner = await get_account(store, account)

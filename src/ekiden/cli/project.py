@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ekiden.access.accounts import get_account, list_accounts
-from ekiden.access.audit import local_actor
-from ekiden.access.projects import Project, Projects
 from ekiden.cli.common import (
     CliError,
     ConfigOption,
@@ -21,7 +18,9 @@ from ekiden.cli.common import (
     tr,
 )
 from ekiden.cli.tables import iso, local_time, make_table, output
-from ekiden.net.clock import SystemClock
+
+if TYPE_CHECKING:
+    from ekiden.access.projects import Project
 
 app = typer.Typer(
     no_args_is_help=True, help="Projects of accounts: the instances that clients of IBM Event Notifications use."
@@ -51,6 +50,11 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Add a project to an account. Its id is the instance id in the HTTP API."""
+    from ekiden.access.accounts import get_account
+    from ekiden.access.audit import local_actor
+    from ekiden.access.projects import Projects
+    from ekiden.net.clock import SystemClock
+
     loaded = load(config)
     regions = [item.name for item in loaded.regions]
     if region and regions and region not in regions:
@@ -79,6 +83,9 @@ def list_(
     as_json: JsonOption = False,
 ) -> None:
     """List projects."""
+    from ekiden.access.accounts import get_account, list_accounts
+    from ekiden.access.projects import Projects
+    from ekiden.net.clock import SystemClock
 
     async def main() -> tuple[list[Project], dict[int, str]]:
         async with opened_store(load(config)) as store:

@@ -7,10 +7,9 @@ import socket
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ekiden.cli.common import (
     CliError,
@@ -43,17 +42,11 @@ from ekiden.cli.tables import iso, make_table, output, relative, span
 from ekiden.cli.terminal import say
 from ekiden.core.clock import SECOND, Millis
 from ekiden.core.ids import IdFactory, format_id
-from ekiden.store.api import Store
-from ekiden.store.queue_changes import Action, Change, Selection, apply_action, select_deliveries
-from ekiden.store.queue_queries import (
-    SHAPE_MINUTES,
-    QueueFilter,
-    QueueRow,
-    Shape,
-    ShapeRow,
-    list_deliveries,
-    shape,
-)
+
+if TYPE_CHECKING:
+    from ekiden.store.api import Store
+    from ekiden.store.queue_changes import Change, Selection
+    from ekiden.store.queue_queries import QueueFilter, QueueRow, Shape, ShapeRow
 
 app = typer.Typer(no_args_is_help=True, help="See what waits, why and until when; retry, hold, release, cancel it.")
 
@@ -100,6 +93,7 @@ def list_(
 
     What waits is listed by its next time; with a final state among those asked for, the newest come first.
     """
+    from ekiden.store.queue_queries import list_deliveries
 
     async def main() -> tuple[list[QueueRow], Millis]:
         async with opened_store(load(config)) as store:
@@ -189,6 +183,7 @@ def shape_(
     as_json: JsonOption = False,
 ) -> None:
     """Show how old the queue is for each destination domain: columns are minutes since acceptance."""
+    from ekiden.store.queue_queries import SHAPE_MINUTES, ShapeRow, shape
 
     async def main() -> Shape:
         async with opened_store(load(config)) as store:
@@ -223,16 +218,16 @@ def shape_(
 # ---- actions
 
 WOULD = {
-    Action.RETRY: "{deliveries} would be due",
-    Action.HOLD: "{deliveries} would be held",
-    Action.RELEASE: "{deliveries} would be released",
-    Action.CANCEL: "{deliveries} would be cancelled",
+    "retry": "{deliveries} would be due",
+    "hold": "{deliveries} would be held",
+    "release": "{deliveries} would be released",
+    "cancel": "{deliveries} would be cancelled",
 }
 DONE = {
-    Action.RETRY: "{deliveries} now due",
-    Action.HOLD: "{deliveries} now held",
-    Action.RELEASE: "{deliveries} now released",
-    Action.CANCEL: "{deliveries} now cancelled",
+    "retry": "{deliveries} now due",
+    "hold": "{deliveries} now held",
+    "release": "{deliveries} now released",
+    "cancel": "{deliveries} now cancelled",
 }
 
 
@@ -240,23 +235,26 @@ def _deliveries(count: int) -> str:
     return tr("1 delivery") if count == 1 else tr("{count:,} deliveries", count=count)
 
 
-def _confirm(action: Action, wanted: QueueFilter, selection: Selection, yes: bool) -> None:
+def _confirm(action: str, wanted: QueueFilter, selection: Selection, yes: bool) -> None:
     if yes or not wanted.unlimited or len(selection) <= CONFIRM_ABOVE:
         return
     if not sys.stdin.isatty():
         raise CliError(
             "{action} {count:,} deliveries, everything in the queue? Say --yes, or narrow it down.",
-            action=action.value,
+            action=action,
             count=len(selection),
         )
     question = tr("{action} {count:,} deliveries, everything in the queue?")
-    if not typer.confirm(question.format(action=action.value, count=len(selection)), err=True):
+    if not typer.confirm(question.format(action=action, count=len(selection)), err=True):
         raise CliError("nothing was changed")
 
 
 async def _carry_out(store: Store, selection: Selection, reason: str) -> Change:
     """Apply the selection under a worker's registration of our own, which makes the ids of the events unique."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     from ekiden.net.clock import SystemClock
+    from ekiden.store.queue_changes import Change, apply_action
 
     clock = SystemClock()
     registration = await store.register_worker(socket.gethostname(), os.getpid(), None, _LEASE)
@@ -299,7 +297,7 @@ def _operator() -> str:
 
 
 def _act(
-    action: Action,
+    action: str,
     filters: IdFilters,
     config: Path | None,
     as_json: bool,
@@ -310,19 +308,21 @@ def _act(
     yes: bool,
     reason: str,
 ) -> None:
+    from ekiden.store.queue_changes import Action, Change, select_deliveries
+
     if everything and filters.given:
         raise CliUsageError("--all stands without ids and filters")
     if not everything and not filters.given:
         raise CliUsageError(
             "{action} what? Name ids, narrow it down with a filter such as --domain, or say --all",
-            action=action.value,
+            action=action,
         )
 
     async def main() -> tuple[Selection, Change]:
         async with opened_store(load(config)) as store:
             now = now_ms()
             wanted = await filters.query(store, now)
-            selection = await select_deliveries(store, action, wanted, now, limit)
+            selection = await select_deliveries(store, Action(action), wanted, now, limit)
             if dry_run or not len(selection):
                 return selection, Change()
             # Who says --all in a script has said it; a person is asked once more.
@@ -334,7 +334,7 @@ def _act(
     if as_json:
         print_json(
             {
-                "action": action.value,
+                "action": action,
                 "dry_run": dry_run,
                 "selected": len(selection),
                 "changed": change.changed,
@@ -366,14 +366,14 @@ def _act(
             count=selection.sending,
         )
         out.print(text)
-    if selection.unsuited and action is Action.RETRY:
+    if selection.unsuited and action == "retry":
         out.print(tr("{count:,} skipped: due already, or held", count=selection.unsuited))
     elif selection.unsuited:
         text = tr("{count:,} skipped: in a state that {action} does not change")
-        out.print(text.format(count=selection.unsuited, action=action.value))
+        out.print(text.format(count=selection.unsuited, action=action))
 
 
-def _add_action(action: Action, text: str, default_reason: str) -> None:
+def _add_action(action: str, text: str, default_reason: str) -> None:
     def command(
         filters: IdFilters,
         everything: AllOption = False,
@@ -397,16 +397,14 @@ def _add_action(action: Action, text: str, default_reason: str) -> None:
         )
 
     command.__doc__ = text
-    app.command(action.value)(filtered(command))
+    app.command(action)(filtered(command))
 
 
-_add_action(Action.RETRY, "Make what waits for a later time due now. The reason of its last failure stays.", "")
-_add_action(Action.HOLD, "Hold what waits: no attempts until it is released.", "held by an operator")
+_add_action("retry", "Make what waits for a later time due now. The reason of its last failure stays.", "")
+_add_action("hold", "Hold what waits: no attempts until it is released.", "held by an operator")
 _add_action(
-    Action.RELEASE,
+    "release",
     "Let held deliveries go. What was scheduled for later still waits for its time.",
     "released by an operator",
 )
-_add_action(
-    Action.CANCEL, "Take deliveries back, for good. Senders get no notification.", "cancelled by an operator"
-)
+_add_action("cancel", "Take deliveries back, for good. Senders get no notification.", "cancelled by an operator")

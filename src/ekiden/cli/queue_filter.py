@@ -5,11 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from ekiden.access.accounts import get_account
 from ekiden.cli.common import CliUsageError
 from ekiden.cli.moments import duration, future, past
 from ekiden.core.address import to_ascii_domain
@@ -17,8 +16,10 @@ from ekiden.core.clock import Millis
 from ekiden.core.errors import BadAddress
 from ekiden.core.ids import parse_id
 from ekiden.core.states import State
-from ekiden.store.api import Store
-from ekiden.store.queue_queries import QueueFilter, Target
+
+if TYPE_CHECKING:
+    from ekiden.store.api import Store
+    from ekiden.store.queue_queries import QueueFilter, Target
 
 
 class States(frozenset[State]):
@@ -105,6 +106,8 @@ ReasonOption = Annotated[str, typer.Option("--reason", help="Why; shown in the q
 
 def parse_target(value: str) -> Target:
     """``ID`` or ``ID/NUMBER``."""
+    from ekiden.store.queue_queries import Target
+
     name, slash, number = value.partition("/")
     try:
         message_id = parse_id(name)
@@ -147,6 +150,8 @@ class Filters:
 
     async def query(self, store: Store, now: Millis) -> QueueFilter:
         """What to ask the store for. ``CliUsageError`` names the option that is wrong."""
+        from ekiden.access.accounts import get_account
+
         wanted = self.conditions(now)
         if self.account is None:
             return wanted
@@ -154,6 +159,8 @@ class Filters:
 
     def conditions(self, now: Millis) -> QueueFilter:
         """``query`` as far as no store is needed."""
+        from ekiden.store.queue_queries import QueueFilter
+
         since = None if self.since is None else past(self.since, now, "--since")
         before = [past(self.until, now, "--until")] if self.until is not None else []
         if since is not None and before and since > before[0]:

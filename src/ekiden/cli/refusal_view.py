@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.text import Text
 
-from ekiden.access.refusals import Refusal
 from ekiden.cli.tables import iso, local_time, make_table
 from ekiden.core.ids import format_id
 from ekiden.core.texts import Language, Texts
-from ekiden.domains.reasons import REASONS, short
+
+if TYPE_CHECKING:
+    from ekiden.access.refusals import Refusal
 
 _TEXTS = Texts(
     {
@@ -160,6 +161,8 @@ def refusal_why(refusal: Refusal, lang: Language) -> str:
 
 
 def _explained(refusal: Refusal, lang: Language) -> tuple[str, str]:
+    from ekiden.domains.reasons import REASONS, short
+
     why, advice = _WHY.get(refusal.reason, (refusal.reason, ""))
     text = _TEXTS(why, lang) if refusal.reason in _WHY else why
     code = refusal.facts.get("why", "") if refusal.reason.startswith("domain_") else ""

@@ -4,40 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 import typer
 
-from ekiden.access.accounts import Account, find_account, get_account, list_accounts
-from ekiden.access.address_set import address_key
-from ekiden.access.api_types import CONTROL_PLANE, EVENT_NOTIFICATIONS, SMTP, Mode, find_api_type
-from ekiden.access.audit import local_actor
-from ekiden.access.projects import Projects
-from ekiden.access.restrictions import Decision, Why, load_rulebook, smtp_resource
-from ekiden.access.rules import (
-    ACCOUNT,
-    ENDPOINT,
-    REGION,
-    SERVICE_INSTANCE,
-    SERVICE_NAME,
-    ZONE,
-    Attribute,
-    Context,
-    Resource,
-    ResourceAttribute,
-    Rule,
-    Rules,
-    RuleValues,
-    load_rules,
-)
-from ekiden.access.zones import load_zones
 from ekiden.cli.common import ConfigOption, JsonOption, error_console, load, opened_store, print_json, run_async
 from ekiden.cli.network_texts import NetworkCliError, NetworkUsageError, tr
 from ekiden.cli.tables import iso, make_table, output
 from ekiden.cli.zone import AccountOption, choose, history
-from ekiden.net.clock import SystemClock
-from ekiden.store.api import Store
+
+if TYPE_CHECKING:
+    from ekiden.access.accounts import Account
+    from ekiden.access.api_types import Mode
+    from ekiden.access.restrictions import Decision
+    from ekiden.access.rules import Context, Rule, Rules
+    from ekiden.store.api import Store
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -48,12 +30,19 @@ RuleArgument = Annotated[str, typer.Argument(help="The rule's id.", metavar="RUL
 EndpointChoice = Literal["public", "private"]
 ModeChoice = Literal["enabled", "disabled", "report"]
 Operation = Literal["smtp", "control-plane", "all"]
-_API_TYPES: dict[str, tuple[str, ...]] = {"smtp": (SMTP,), "control-plane": (CONTROL_PLANE,), "all": ()}
+
+
+def _api_types(operation: str) -> tuple[str, ...]:
+    from ekiden.access.api_types import CONTROL_PLANE, SMTP
+
+    return {"smtp": (SMTP,), "control-plane": (CONTROL_PLANE,), "all": ()}[operation]
+
+
 _REFUSALS = {
-    Why.NO_CONTEXT: "refused by rule {rule}; it has no context and lets nobody pass",
-    Why.ADDRESS: "refused by rule {rule}; the address is in none of its zones",
-    Why.ENDPOINT: "refused by rule {rule}; the address is in one of its zones, but not for this endpoint",
-    Why.MFA: "refused by rule {rule}; it demands several factors, which nobody proves here",
+    "NO_CONTEXT": "refused by rule {rule}; it has no context and lets nobody pass",
+    "ADDRESS": "refused by rule {rule}; the address is in none of its zones",
+    "ENDPOINT": "refused by rule {rule}; the address is in one of its zones, but not for this endpoint",
+    "MFA": "refused by rule {rule}; it demands several factors, which nobody proves here",
 }
 
 
@@ -97,6 +86,26 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Add a rule. Where several rules apply, all of them must let a request pass."""
+    from ekiden.access.accounts import get_account
+    from ekiden.access.api_types import EVENT_NOTIFICATIONS
+    from ekiden.access.audit import local_actor
+    from ekiden.access.rules import (
+        ACCOUNT,
+        ENDPOINT,
+        REGION,
+        SERVICE_INSTANCE,
+        SERVICE_NAME,
+        ZONE,
+        Attribute,
+        Context,
+        Resource,
+        ResourceAttribute,
+        Rules,
+        RuleValues,
+    )
+    from ekiden.access.zones import load_zones
+    from ekiden.net.clock import SystemClock
+
     if bool(zones or endpoint) == nobody:
         raise NetworkUsageError("name a zone with --zone or an endpoint with --endpoint, or say --nobody")
 
@@ -118,7 +127,7 @@ def add(
                 () if nobody else (Context(attributes),),
                 Resource(tuple(ResourceAttribute(name, value) for name, value in target.items() if value)),
                 description,
-                _API_TYPES[operation],
+                _api_types(operation),
                 mode,
             )
             return await Rules(store, SystemClock()).create(owner.id, values, actor=local_actor())
@@ -133,6 +142,9 @@ def add(
 @app.command("list")
 def list_(account: AccountOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """List rules."""
+    from ekiden.access.accounts import get_account, list_accounts
+    from ekiden.access.rules import SERVICE_INSTANCE, load_rules
+    from ekiden.access.zones import load_zones
 
     async def main() -> tuple[list[Rule], dict[int, str], dict[str, str]]:
         async with opened_store(load(config)) as store:
@@ -164,11 +176,15 @@ def list_(account: AccountOption = None, config: ConfigOption = None, as_json: J
 
 
 def _operations(rule: Rule) -> str:
+    from ekiden.access.api_types import EVENT_NOTIFICATIONS, find_api_type
+
     known = (find_api_type(EVENT_NOTIFICATIONS, item) for item in rule.api_types)
     return ", ".join(item.display_name for item in known if item is not None) or tr("all")
 
 
 def _context(context: Context, zones: dict[str, str]) -> str:
+    from ekiden.access.rules import ZONE
+
     words = []
     for attribute in context.attributes:
         if attribute.name == ZONE:
@@ -181,6 +197,9 @@ def _context(context: Context, zones: dict[str, str]) -> str:
 
 
 async def _find(store: Store, wanted: str, account: str | None) -> tuple[Rule, str]:
+    from ekiden.access.accounts import get_account, list_accounts
+    from ekiden.access.rules import load_rules
+
     names = {item.id: item.name for item in await list_accounts(store)}
     account_id = None if account is None else (await get_account(store, account)).id
     async with store.read() as connection:
@@ -195,6 +214,8 @@ def show(
     rule: RuleArgument, account: AccountOption = None, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
     """Show a rule: what it protects, and whom it lets pass."""
+    from ekiden.access.rules import ACCOUNT
+    from ekiden.access.zones import load_zones
 
     async def main() -> tuple[Rule, str, dict[str, str]]:
         async with opened_store(load(config)) as store:
@@ -231,6 +252,8 @@ def _change(
     done: str,
 ) -> None:
     """``done`` is what to say then; ``{id}`` in it is the rule's."""
+    from ekiden.access.rules import Rules
+    from ekiden.net.clock import SystemClock
 
     async def main() -> tuple[Rule, str]:
         async with opened_store(load(config)) as store:
@@ -249,6 +272,7 @@ def remove(
     rule: RuleArgument, account: AccountOption = None, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
     """Remove a rule. What only this rule let pass is refused then."""
+    from ekiden.access.audit import local_actor
 
     async def change(rules: Rules, found: Rule) -> Rule:
         await rules.delete(found.account_id, found.id, actor=local_actor())
@@ -258,6 +282,8 @@ def remove(
 
 
 def _to(mode: Mode) -> Callable[[Rules, Rule], Awaitable[Rule]]:
+    from ekiden.access.audit import local_actor
+
     async def change(rules: Rules, found: Rule) -> Rule:
         values = msgspec.structs.replace(found.values(), mode=mode)
         return await rules.replace(found.account_id, found.id, found.version, values, actor=local_actor())
@@ -286,6 +312,8 @@ def disable(
 
 
 async def _owner(store: Store, account_id: int) -> Account:
+    from ekiden.access.accounts import find_account
+
     found = await find_account(store, account_id)
     if found is None:
         raise NetworkCliError("there is no account {name!r}", name=str(account_id))
@@ -307,6 +335,10 @@ def try_(
 
     Only rules are looked at, not the deprecated lists of allowed subnets that SMTP configurations may have.
     """
+    from ekiden.access.address_set import address_key
+    from ekiden.access.projects import Projects
+    from ekiden.access.restrictions import load_rulebook, smtp_resource
+    from ekiden.net.clock import SystemClock
 
     if address_key(address) is None:
         raise NetworkUsageError("{address!r} is no IP address", address=address)
@@ -321,7 +353,7 @@ def try_(
             async with store.read() as connection:
                 book = await load_rulebook(connection, owner.id, loaded.networks.groups)
         resource = smtp_resource(owner.uid, project.uid, project.region or owner.region)
-        api_types = _API_TYPES[operation]
+        api_types = _api_types(operation)
         decision = book.decide(resource, api_types, address, endpoint, default=operation != "smtp")
         return decision, book.enforced(resource, api_types)
 
@@ -348,8 +380,10 @@ def try_(
 
 
 def _verdict(decision: Decision, enforced: tuple[str, ...]) -> str:
+    from ekiden.access.restrictions import Why
+
     if decision.why is Why.PASSED:
         return tr("allowed; rules that let it pass: {rules}", rules=", ".join(enforced))
     if decision.why is Why.NO_RULE:
         return tr("allowed; no rule applies") if decision.allowed else tr("refused; no rule applies")
-    return tr(_REFUSALS[decision.why], rule=decision.rule)
+    return tr(_REFUSALS[decision.why.name], rule=decision.rule)

@@ -6,10 +6,9 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ekiden.cli.common import (
     CliError,
@@ -23,19 +22,12 @@ from ekiden.cli.common import (
     tr,
 )
 from ekiden.cli.sender import default_sender
-from ekiden.cli.submission import (
-    Draft,
-    Result,
-    Server,
-    configured_server,
-    given_server,
-    make_message,
-    read_message,
-    send_all,
-)
 from ekiden.cli.tables import output
 from ekiden.core.address import parse_address
 from ekiden.core.errors import BadAddress, EkidenError
+
+if TYPE_CHECKING:
+    from ekiden.cli.submission import Draft, Result, Server
 
 app = typer.Typer()
 
@@ -58,6 +50,8 @@ def _read_recipients(path: Path) -> list[str]:
 
 def _server(config: Path | None, server: str | None, tls: str | None, ca: Path | None, insecure: bool) -> Server:
     """Where to submit."""
+    from ekiden.cli.submission import configured_server, given_server
+
     if server is not None:
         return given_server(server, tls, ca, insecure)
     try:
@@ -81,6 +75,8 @@ def _drafts(
     default: Callable[[], str],
 ) -> list[Draft]:
     """``default``: the sender when none is given."""
+    from ekiden.cli.submission import Draft, make_message, read_message
+
     recipients = [_address(item) for value in to or () for item in value.split(",") if item.strip()]
     each = _read_recipients(to_file) if to_file is not None else []
     if file is not None:
@@ -147,6 +143,10 @@ def send(
     as_json: JsonOption = False,
 ) -> None:
     """Submit mail over SMTP, as any client would, and print the queue ids."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from ekiden.cli.submission import send_all
+
     if username is not None and password is None:
         if not sys.stdin.isatty():
             raise CliUsageError("--username without a password; set EKIDEN_SMTP_PASSWORD")

@@ -11,9 +11,7 @@ import ssl
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from email.message import EmailMessage
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -122,6 +120,8 @@ def configured_server(config: Config, tls: str | None) -> Server:
 
 def make_message(sender: str, recipients: Sequence[str], subject: str, text: str | None, html: str | None) -> Draft:
     """A message of a text, an HTML part, or both."""
+    from email.message import EmailMessage
+
     message = EmailMessage(policy=email.policy.SMTP.clone(utf8=not "".join([sender, *recipients]).isascii()))
     message["From"] = sender
     message["To"] = ", ".join(recipients)
@@ -252,6 +252,8 @@ def send_all(
 
     Raises ``CliError`` when nothing could be tried at all.
     """
+    from concurrent.futures import ThreadPoolExecutor
+
     total = len(drafts) * count
     results: list[Result | None] = [None] * total
     numbers = iter(range(total))

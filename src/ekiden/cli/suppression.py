@@ -3,21 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from ekiden.access.accounts import Account, get_account
-from ekiden.access.audit import local_actor
-from ekiden.access.suppressions import (
-    KINDS,
-    Suppression,
-    SuppressionError,
-    Suppressions,
-    address_key_of,
-    check_kind,
-    domain_key_of,
-)
 from ekiden.cli.common import (
     ConfigOption,
     JsonOption,
@@ -30,11 +19,16 @@ from ekiden.cli.common import (
 )
 from ekiden.cli.opt_out_texts import OptOutCliError, OptOutUsageError, tr, unreadable
 from ekiden.cli.tables import iso, local_time, make_table, output
-from ekiden.domains.queries import list_domains
-from ekiden.net.clock import SystemClock
-from ekiden.store.api import Store
+
+if TYPE_CHECKING:
+    from ekiden.access.accounts import Account
+    from ekiden.access.suppressions import Suppression, SuppressionError
+    from ekiden.store.api import Store
 
 app = typer.Typer(no_args_is_help=True, help="Suppressions: addresses that a sending domain does not mail.")
+
+_KINDS: Final = "complaint, unsubscribe, bounce, over_quota"
+"""``access.suppressions.KINDS``, which help need not load."""
 
 AccountOption = Annotated[str, typer.Option("--account", "-a", help="The account's name.")]
 DomainOption = Annotated[str, typer.Option("--domain", "-d", help="The sending domain.")]
@@ -70,6 +64,8 @@ def read_addresses(given: list[str] | None, file: Path | None) -> list[str]:
 
     Lines that are no addresses are told, each with its number, on standard error: then nothing is read at all.
     """
+    from ekiden.access.suppressions import SuppressionError, address_key_of
+
     for address in given or ():
         address_key_of(address)
     lines: list[str] = []
@@ -108,7 +104,7 @@ def read_addresses(given: list[str] | None, file: Path | None) -> list[str]:
 def list_(
     account: AccountOption,
     domain: Annotated[str, typer.Option("--domain", "-d", help="Of this sending domain.", show_default=False)] = "",
-    kind: Annotated[str, typer.Option("--kind", help=f"One of {', '.join(KINDS)}.", show_default=False)] = "",
+    kind: Annotated[str, typer.Option("--kind", help=f"One of {_KINDS}.", show_default=False)] = "",
     address: Annotated[str, typer.Option("--address", help="Of this recipient.", show_default=False)] = "",
     recipient_domain: Annotated[
         str, typer.Option("--recipient-domain", help="Of recipients in this domain.", show_default=False)
@@ -119,6 +115,10 @@ def list_(
     as_json: JsonOption = False,
 ) -> None:
     """List suppressions, newest first."""
+    from ekiden.access.accounts import get_account
+    from ekiden.access.suppressions import Suppressions, check_kind
+    from ekiden.net.clock import SystemClock
+
     if kind:
         check_kind(kind)
 
@@ -155,12 +155,17 @@ def add(
     domain: DomainOption,
     addresses: AddressesArgument = None,
     file: FileOption = None,
-    kind: Annotated[str, typer.Option("--kind", help=f"One of {', '.join(KINDS)}.")] = "unsubscribe",
+    kind: Annotated[str, typer.Option("--kind", help=f"One of {_KINDS}.")] = "unsubscribe",
     reason: Annotated[str, typer.Option("--reason", help="Why; else who added it.", show_default=False)] = "",
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Suppress addresses. Mail to them is taken and dropped, with an event that tells why."""
+    from ekiden.access.accounts import get_account
+    from ekiden.access.audit import local_actor
+    from ekiden.access.suppressions import Suppressions, check_kind, domain_key_of
+    from ekiden.net.clock import SystemClock
+
     wanted = read_addresses(addresses, file)
     check_kind(kind)
     domain_key_of(domain)
@@ -192,6 +197,9 @@ def add(
 
 async def _check_owner(store: Store, account: Account, domain: str) -> None:
     """The account has to send from the domain, or the list would stop nothing and nobody would know."""
+    from ekiden.access.suppressions import domain_key_of
+    from ekiden.domains.queries import list_domains
+
     if account.senders == "any":
         return
     name = domain_key_of(domain)
@@ -207,12 +215,17 @@ def remove(
     addresses: AddressesArgument = None,
     file: FileOption = None,
     kind: Annotated[
-        str, typer.Option("--kind", help=f"Only of this kind: one of {', '.join(KINDS)}.", show_default=False)
+        str, typer.Option("--kind", help=f"Only of this kind: one of {_KINDS}.", show_default=False)
     ] = "",
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Take suppressions back: the addresses are mailed again."""
+    from ekiden.access.accounts import get_account
+    from ekiden.access.audit import local_actor
+    from ekiden.access.suppressions import Suppressions, check_kind
+    from ekiden.net.clock import SystemClock
+
     wanted = read_addresses(addresses, file)
     if kind:
         check_kind(kind)

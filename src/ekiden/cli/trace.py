@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import fnmatch
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ekiden.access.accounts import find_account, get_account, list_accounts
-from ekiden.access.refusals import Refusal, find_refusal, list_refusals
 from ekiden.cli.common import (
     CliError,
     CliUsageError,
@@ -22,14 +20,15 @@ from ekiden.cli.common import (
     run_async,
 )
 from ekiden.cli.queue_filter import now_ms, parse_target
-from ekiden.cli.refusal_view import print_refusal, print_refusals, refusal_json
 from ekiden.cli.tables import output
-from ekiden.cli.trace_view import print_trace, trace_json
 from ekiden.core.ids import format_id
 from ekiden.core.texts import Language, language
-from ekiden.store.api import Store
-from ekiden.store.trace_queries import MessageTrace, TracedDelivery, find_messages, load_trace
-from ekiden.store.trace_routes import TracedRoute, load_routes
+
+if TYPE_CHECKING:
+    from ekiden.access.refusals import Refusal
+    from ekiden.store.api import Store
+    from ekiden.store.trace_queries import MessageTrace, TracedDelivery
+    from ekiden.store.trace_routes import TracedRoute
 
 app = typer.Typer()
 
@@ -46,6 +45,10 @@ class _Refused(Exception):
 
 async def find(store: Store, wanted: str) -> tuple[MessageTrace, int | None]:
     """The message of a queue id, of ``ID/NUMBER`` or of a Message-ID, and the number when one was given."""
+    from ekiden.access.accounts import find_account
+    from ekiden.access.refusals import find_refusal
+    from ekiden.store.trace_queries import find_messages, load_trace
+
     number = None
     if "@" in wanted:
         found = await find_messages(store, header_id=wanted)
@@ -86,6 +89,10 @@ def _chosen(trace: MessageTrace, number: int | None, recipient: str | None) -> l
 
 
 def _list_refused(config: Path | None, language: Language, as_json: bool, account: str | None, limit: int) -> None:
+    from ekiden.access.accounts import get_account, list_accounts
+    from ekiden.access.refusals import list_refusals
+    from ekiden.cli.refusal_view import print_refusals, refusal_json
+
     async def main() -> tuple[list[Refusal], dict[int, str]]:
         async with opened_store(load(config)) as store:
             accounts = {account.id: account.name for account in await list_accounts(store)}
@@ -130,6 +137,10 @@ def trace(
     as_json: JsonOption = False,
 ) -> None:
     """Tell what happened to a message: why it was delivered, or why not, with every SMTP dialogue."""
+    from ekiden.cli.refusal_view import print_refusal, refusal_json
+    from ekiden.cli.trace_view import print_trace, trace_json
+    from ekiden.store.trace_routes import load_routes
+
     chosen_language: Language = language({"LANG": language_name}) if language_name else lang()
     if language_name and language_name not in _LOCALES:
         raise CliUsageError("--lang: en and ja are known")

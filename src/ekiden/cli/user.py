@@ -4,21 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ekiden.access.accounts import get_account, list_accounts
-from ekiden.access.audit import local_actor
-from ekiden.access.console_users import (
-    ConsoleUser,
-    add_console_user,
-    list_console_users,
-    remove_console_user,
-    set_console_password,
-    set_console_role,
-)
-from ekiden.access.credentials import generate_password
 from ekiden.cli.common import (
     ConfigOption,
     JsonOption,
@@ -31,8 +20,10 @@ from ekiden.cli.common import (
 )
 from ekiden.cli.credential import AskOption, read_password
 from ekiden.cli.tables import iso, local_time, make_table, output
-from ekiden.net.clock import SystemClock
-from ekiden.store.api import Store
+
+if TYPE_CHECKING:
+    from ekiden.access.console_users import ConsoleUser
+    from ekiden.store.api import Store
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -64,6 +55,7 @@ def _change(
     secret: str = "",
 ) -> None:
     """``done`` is what to say then; ``secret``: a password that nobody knows yet."""
+    from ekiden.access.accounts import list_accounts
 
     async def main() -> tuple[ConsoleUser, str]:
         async with opened_store(load(config)) as store:
@@ -91,6 +83,12 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Add a user to an account; the first one is its owner."""
+    from ekiden.access.accounts import get_account
+    from ekiden.access.audit import local_actor
+    from ekiden.access.console_users import add_console_user
+    from ekiden.access.credentials import generate_password
+    from ekiden.net.clock import SystemClock
+
     password = read_password() if ask else generate_password()
 
     async def change(store: Store) -> ConsoleUser:
@@ -112,6 +110,8 @@ def list_(
     as_json: JsonOption = False,
 ) -> None:
     """List users."""
+    from ekiden.access.accounts import get_account, list_accounts
+    from ekiden.access.console_users import list_console_users
 
     async def main() -> tuple[list[ConsoleUser], dict[int, str]]:
         async with opened_store(load(config)) as store:
@@ -144,6 +144,10 @@ def set_role(
     login: LoginArgument, role: RoleArgument, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
     """Change a user's role. The last owner stays one."""
+    from ekiden.access.audit import local_actor
+    from ekiden.access.console_users import set_console_role
+    from ekiden.net.clock import SystemClock
+
     now = SystemClock().now()
     _change(
         config,
@@ -158,6 +162,11 @@ def set_password(
     login: LoginArgument, ask: AskOption = False, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
     """Give a user a new password."""
+    from ekiden.access.audit import local_actor
+    from ekiden.access.console_users import set_console_password
+    from ekiden.access.credentials import generate_password
+    from ekiden.net.clock import SystemClock
+
     password = read_password() if ask else generate_password()
     now = SystemClock().now()
     _change(
@@ -172,6 +181,10 @@ def set_password(
 @app.command()
 def remove(login: LoginArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Remove a user: nobody can log in as that user any more. The last owner stays."""
+    from ekiden.access.audit import local_actor
+    from ekiden.access.console_users import remove_console_user
+    from ekiden.net.clock import SystemClock
+
     now = SystemClock().now()
     _change(
         config,

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ekiden.access.accounts import Account, get_account, list_accounts
-from ekiden.access.audit import local_actor
-from ekiden.access.network_config import SERVICE
-from ekiden.access.zones import Address, ServiceRef, Zone, Zones, ZoneValues, load_zones
 from ekiden.cli.common import ConfigOption, JsonOption, error_console, load, opened_store, print_json, run_async
 from ekiden.cli.network_texts import NetworkCliError, tr
 from ekiden.cli.tables import iso, local_time, make_table, output
-from ekiden.net.clock import SystemClock
-from ekiden.store.api import Store
+
+if TYPE_CHECKING:
+    from ekiden.access.accounts import Account
+    from ekiden.access.zones import Address, Zone
+    from ekiden.store.api import Store
 
 app = typer.Typer(no_args_is_help=True, help="Network zones: named sets of addresses that rules refer to.")
 
@@ -31,6 +30,9 @@ def read_address(text: str, account: Account) -> Address:
 
     ``first-last``, ``address/length``, ``service:NAME[:LOCATION]``, the CRN of a VPC or an instance, or an address.
     """
+    from ekiden.access.network_config import SERVICE
+    from ekiden.access.zones import Address, ServiceRef
+
     if text.startswith(SERVICE):
         name, _, location = text.removeprefix(SERVICE).partition(":")
         return Address("serviceRef", ref=ServiceRef(account.uid, service_name=name, location=location))
@@ -67,6 +69,9 @@ def choose(zones: Sequence[Zone], wanted: str) -> Zone:
 
 async def read_zones(store: Store, account: str | None) -> tuple[list[Zone], dict[int, str]]:
     """The zones of one account or of all, oldest first, and the names of accounts by id."""
+    from ekiden.access.accounts import get_account, list_accounts
+    from ekiden.access.zones import load_zones
+
     names = {item.id: item.name for item in await list_accounts(store)}
     account_id = None if account is None else (await get_account(store, account)).id
     async with store.read() as connection:
@@ -96,6 +101,10 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Add a zone to an account. It opens nothing until a rule names it: ekiden rule add."""
+    from ekiden.access.accounts import get_account
+    from ekiden.access.audit import local_actor
+    from ekiden.access.zones import Zones, ZoneValues
+    from ekiden.net.clock import SystemClock
 
     async def main() -> Zone:
         async with opened_store(load(config)) as store:
@@ -144,6 +153,10 @@ def list_(account: AccountOption = None, config: ConfigOption = None, as_json: J
 
 
 def _one(config: Path | None, wanted: str, account: str | None, *, remove: bool) -> tuple[Zone, str]:
+    from ekiden.access.audit import local_actor
+    from ekiden.access.zones import Zones
+    from ekiden.net.clock import SystemClock
+
     async def main() -> tuple[Zone, str]:
         async with opened_store(load(config)) as store:
             zones, names = await read_zones(store, account)
