@@ -255,7 +255,9 @@ def spoken() -> set[str]:
         for node in ast.walk(tree):
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
                 continue
-            if node.func.id in ("say", "DomainCommandError") and isinstance(node.args[0], ast.Constant):
+            if node.func.id in ("say", "DomainCommandError", "DomainUsageError") and isinstance(
+                node.args[0], ast.Constant
+            ):
                 found.add(node.args[0].value)
     return found
 

@@ -6,13 +6,11 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import msgspec
 import typer
 
-from ekiden.access.accounts import get_account, list_accounts
-from ekiden.access.audit import local_actor
 from ekiden.cli.common import (
     ConfigOption,
     JsonOption,
@@ -24,33 +22,19 @@ from ekiden.cli.common import (
     run_async,
 )
 from ekiden.cli.domain_texts import TEXTS
-from ekiden.cli.domain_view import (
-    check_json,
-    domain_json,
-    domain_table,
-    evidence_json,
-    print_answers,
-    print_checks,
-    print_domain,
-    print_records,
-    record_json,
-    say,
-)
 from ekiden.cli.tables import output
+from ekiden.core.errors import UsageProblem
 from ekiden.core.texts import TranslatedError
-from ekiden.domains.evidence import MAX_SIZE, Evidence, File
-from ekiden.domains.model import Check, Domain, Kind, Record, Status
-from ekiden.domains.names import check_domain_name
-from ekiden.domains.queries import list_domains
-from ekiden.domains.questionnaire import QUESTIONS, Question
-from ekiden.net.clock import SystemClock
-from ekiden.server.instance_key import checked_vault
-from ekiden.server.services import make_domains
 
 if TYPE_CHECKING:
+    from ekiden.domains.evidence import Evidence, File
+    from ekiden.domains.model import Check, Domain, Kind, Record, Status
+    from ekiden.domains.questionnaire import Question
     from ekiden.domains.service import Domains
     from ekiden.server.config import Config
     from ekiden.store.api import Store
+
+    Told = tuple[Domain, str, list[Record], list[Check], list[Evidence]]
 
 app = typer.Typer(no_args_is_help=True, help="Domains that accounts send from.")
 
@@ -70,15 +54,27 @@ class DomainCommandError(TranslatedError):
         super().__init__(TEXTS, template, **values)
 
 
+class DomainUsageError(DomainCommandError, UsageProblem):
+    """Wrong usage."""
+
+
 @asynccontextmanager
 async def opened_domains(config: Config) -> AsyncIterator[tuple[Store, Domains]]:
     """The service on the store of the configuration, asking its name servers."""
+    from ekiden.net.clock import SystemClock
+    from ekiden.server.instance_key import checked_vault
+    from ekiden.server.services import make_domains
+
     async with opened_store(config) as store:
         yield store, make_domains(config, store, SystemClock(), await checked_vault(config, store))
 
 
 async def _find(store: Store, name: str, account: str | None) -> tuple[Domain, str]:
     """The domain of that name, and its account's."""
+    from ekiden.access.accounts import get_account, list_accounts
+    from ekiden.domains.names import check_domain_name
+    from ekiden.domains.queries import list_domains
+
     wanted = check_domain_name(name)
     account_id = None if account is None else (await get_account(store, account)).id
     found = [item for item in await list_domains(store, account_id) if item.name == wanted]
@@ -94,15 +90,23 @@ async def _find(store: Store, name: str, account: str | None) -> tuple[Domain, s
     return found[0], accounts.get(found[0].account_id, "")
 
 
-Told = tuple[Domain, str, list[Record], list[Check], list[Evidence]]
-
-
 async def _tell(domains: Domains, domain: Domain, account: str, checks: int) -> Told:
     history = await domains.checks(domain.id, checks) if checks else []
     return domain, account, await domains.records(domain), history, await domains.attachments(domain)
 
 
 def _show(config: Config, told: Told, as_json: bool, done: str = "", *, answers: bool = False) -> None:
+    from ekiden.cli.domain_view import (
+        check_json,
+        domain_json,
+        evidence_json,
+        print_answers,
+        print_checks,
+        print_domain,
+        print_records,
+        record_json,
+    )
+
     domain, account, records, checks, files = told
     if as_json:
         print_json(
@@ -134,6 +138,8 @@ def _change(
     done: str,
 ) -> None:
     """``done``: what to say then, of ``domain_texts``; ``{name}`` in it is the domain's."""
+    from ekiden.cli.domain_view import say
+
     loaded = load(config)
 
     async def main() -> Told:
@@ -159,6 +165,10 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Give an account a sending domain, and print the records to publish."""
+    from ekiden.access.accounts import get_account
+    from ekiden.access.audit import local_actor
+    from ekiden.cli.domain_view import say
+
     loaded = load(config)
 
     async def main() -> Told:
@@ -172,14 +182,14 @@ def add(
     _show(loaded, told, as_json, done)
 
 
-STATUSES: tuple[Status, ...] = get_args(Status)
+def _status(value: str) -> str:
+    from ekiden.domains.model import Status
 
-
-def _status(value: str) -> Status:
-    for status in STATUSES:
-        if value == status:
-            return status
-    raise typer.BadParameter(f"{value!r} is no status; there are {', '.join(STATUSES)}")
+    if value not in get_args(Status):
+        raise DomainUsageError(
+            "{value!r} is not a status; there are {known}", value=value, known=", ".join(get_args(Status))
+        )
+    return value
 
 
 @app.command("list")
@@ -188,7 +198,7 @@ def list_(
         str | None, typer.Option("--account", "-a", help="Of this account only.", show_default=False)
     ] = None,
     status: Annotated[
-        Status | None,
+        str | None,
         typer.Option(
             "--status",
             parser=_status,
@@ -201,11 +211,14 @@ def list_(
     as_json: JsonOption = False,
 ) -> None:
     """List domains."""
+    from ekiden.access.accounts import get_account, list_accounts
+    from ekiden.cli.domain_view import domain_json, domain_table, say
+    from ekiden.domains.queries import list_domains
 
     async def main() -> tuple[list[Domain], dict[int, str]]:
         async with opened_store(load(config)) as store:
             account_id = None if account is None else (await get_account(store, account)).id
-            found = await list_domains(store, account_id, status=status)
+            found = await list_domains(store, account_id, status=cast("Status | None", status))
             return found, {item.id: item.name for item in await list_accounts(store)}
 
     found, accounts = run_async(main())
@@ -249,6 +262,8 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Look at the records of a domain now. Exits with 1 when it may not be sent from after that."""
+    from ekiden.access.audit import local_actor
+
     loaded = load(config)
     kinds = None if only is None else [_kind(kind.strip()) for kind in only.split(",")]
 
@@ -264,6 +279,8 @@ def verify(
 
 
 def _kind(text: str) -> Kind:
+    from ekiden.domains.model import Kind
+
     for kind in get_args(Kind):
         if kind == text:
             found: Kind = kind
@@ -277,6 +294,8 @@ def rotate(
     name: NameArgument, account: AccountOption = None, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
     """Make new DKIM keys. The old ones sign until the records of the new ones are seen."""
+    from ekiden.access.audit import local_actor
+
     done = "domain {name} has new keys; they begin to sign when their records are seen"
     actor = local_actor()
     _change(name, account, config, as_json, lambda domains, item: domains.rotate(item.id, actor), done)
@@ -306,6 +325,8 @@ def tracking(
     as_json: JsonOption = False,
 ) -> None:
     """Set what is counted of messages that are composed here, unless a request says otherwise."""
+    from ekiden.access.audit import local_actor
+
     wanted = {"opens": opens, "clicks": clicks, "unsubscribes": unsubscribes}
     actor = local_actor()
 
@@ -324,6 +345,8 @@ def return_path(
     as_json: JsonOption = False,
 ) -> None:
     """Set the envelope sender of messages that are composed here in the name of a domain."""
+    from ekiden.access.audit import local_actor
+
     actor = local_actor()
 
     async def change(domains: Domains, item: Domain) -> Domain:
@@ -337,6 +360,9 @@ def remove(
     name: NameArgument, account: AccountOption = None, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
     """Take a domain away from its account, with its keys. Nothing more is accepted from it."""
+    from ekiden.access.audit import local_actor
+    from ekiden.cli.domain_view import domain_json, say
+
     loaded = load(config)
 
     async def main() -> tuple[Domain, str]:
@@ -377,6 +403,8 @@ def answer(
     as_json: JsonOption = False,
 ) -> None:
     """Answer the questionnaire that an administrator decides by."""
+    from ekiden.access.audit import local_actor
+
     answers = _read_answers(file) if file is not None else _ask_answers()
     files = None if attach is None else _read_files(attach)
     done = "the answers for {name} are kept; an administrator decides: ekiden domain approve {name}"
@@ -387,6 +415,8 @@ def answer(
 
 
 def _read_files(paths: Sequence[Path]) -> list[File]:
+    from ekiden.domains.evidence import MAX_SIZE, File
+
     files = []
     room = MAX_SIZE
     for path in paths:
@@ -440,12 +470,16 @@ def _read_answers(file: str) -> dict[str, Any]:
 
 
 def _ask_answers() -> dict[str, Any]:
+    from ekiden.domains.questionnaire import QUESTIONS
+
     if not sys.stdin.isatty():
         raise DomainCommandError("the answers are wanted: --file FILE, or a terminal to ask them at")
     return {question.id: _ask(question) for question in QUESTIONS}
 
 
 def _ask(question: Question) -> Any:
+    from ekiden.cli.domain_view import say
+
     text = f"{question.part}. {question.text(lang())}"
     if question.kind in ("yes_no", "affirmation"):
         return typer.confirm(text, err=True)
@@ -461,6 +495,8 @@ def approve(
     name: NameArgument, account: AccountOption = None, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
     """Approve a domain, having read its answers: ekiden domain show."""
+    from ekiden.access.audit import local_actor
+
     done = "domain {name} approved"
     actor = local_actor()
     _change(name, account, config, as_json, lambda domains, item: domains.approve(item.id, actor), done)
@@ -475,6 +511,8 @@ def refuse(
     as_json: JsonOption = False,
 ) -> None:
     """Refuse a domain: nothing is accepted from it, until it is approved."""
+    from ekiden.access.audit import local_actor
+
     done = "domain {name} refused"
     actor = local_actor()
     _change(name, account, config, as_json, lambda domains, item: domains.refuse(item.id, reason, actor), done)

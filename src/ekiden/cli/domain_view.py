@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
 
@@ -12,11 +12,11 @@ from ekiden.cli.domain_texts import TEXTS
 from ekiden.cli.tables import iso, local_time, make_table
 from ekiden.cli.text_table import TextTable
 from ekiden.core.clock import SECOND
-from ekiden.domains.config import DomainsConfig
-from ekiden.domains.evidence import Evidence
-from ekiden.domains.model import Check, Domain, Kind, Record
-from ekiden.domains.questionnaire import QUESTIONS
-from ekiden.domains.reasons import short
+
+if TYPE_CHECKING:
+    from ekiden.domains.config import DomainsConfig
+    from ekiden.domains.evidence import Evidence
+    from ekiden.domains.model import Check, Domain, Kind, Record
 
 KINDS: Final[Mapping[Kind, str]] = {
     "spf": "SPF",
@@ -68,6 +68,8 @@ def domain_json(domain: Domain, account: str) -> dict[str, Any]:
 
 
 def record_json(record: Record) -> dict[str, Any]:
+    from ekiden.domains.reasons import short
+
     check = record.check
     return {
         "kind": record.kind,
@@ -121,6 +123,8 @@ def _escaped(octet: int) -> str:
 
 
 def domain_table(domains: Iterable[Domain], accounts: Mapping[int, str]) -> TextTable:
+    from ekiden.domains.reasons import short
+
     table = make_table("domain", "account", "status", "SPF", "DKIM", "why", "last check", translate=_heading)
     for item in domains:
         table.add_row(
@@ -141,6 +145,8 @@ def _heading(text: str) -> str:
 
 def print_domain(out: Console, domain: Domain, account: str, config: DomainsConfig) -> None:
     """Its state in a few lines."""
+    from ekiden.domains.reasons import short
+
     out.print(say("{name} of {account}: {status}", name=domain.name, account=account, status=say(domain.status)))
     if domain.vouched:
         out.print(say("an operator vouches for it"))
@@ -231,6 +237,8 @@ def evidence_json(file: Evidence) -> dict[str, Any]:
 
 def print_answers(out: Console, answers: Mapping[str, Any], files: Sequence[Evidence]) -> None:
     """The questionnaire with its answers and the files that support them, if there are any."""
+    from ekiden.domains.questionnaire import QUESTIONS
+
     if not answers:
         return
     out.print()
