@@ -97,7 +97,7 @@ def test_what_is_printed_can_be_published(acme: Installation, lab: Lab) -> None:
     assert [item["name"] for item in acme.json("domain", "list", "--status", "verified")] == ["shop.example"]
     wrong = acme.run("domain", "list", "--status", "lost")
     assert wrong.status == 2
-    assert "'lost' is no status" in wrong.err
+    assert "'lost' is not a status" in wrong.err
     assert acme.json("audit", "list")[0]["actor"].startswith("cli:")
 
 
@@ -255,9 +255,8 @@ def spoken() -> set[str]:
         for node in ast.walk(tree):
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
                 continue
-            if node.func.id in ("say", "DomainCommandError", "DomainUsageError") and isinstance(
-                node.args[0], ast.Constant
-            ):
+            names = ("say", "DomainCommandError", "DomainUsageError")
+            if node.func.id in names and isinstance(node.args[0], ast.Constant):
                 found.add(node.args[0].value)
     return found
 

@@ -82,7 +82,7 @@ def test_for_people(ekiden: Installation, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_spellings_of_an_address() -> None:
     assert spellings("ann@x.example") == ["ann@x.example"]
-    assert spellings(" Ann@X.Example ") == ["Ann@X.Example", "Ann@x.example", "ann@x.example"]
+    assert spellings(" Ann@X.Example ") == ["Ann@x.example", "Ann@X.Example", "ann@x.example"]
     assert set(spellings("a@例え.example")) == {"a@例え.example", "a@xn--r8jz45g.example"}
     assert set(spellings("a@xn--r8jz45g.example")) == {"a@例え.example", "a@xn--r8jz45g.example"}
     assert spellings("a@[192.0.2.1]") == ["a@[192.0.2.1]"]

@@ -6,7 +6,9 @@ from ekiden.core.texts import Texts
 
 TEXTS = Texts(
     {
-        "{value!r} is not a status; there are {known}": "{value!r} という状態はありません。{known} から選んでください",
+        "{value!r} is not a status; there are {known}": (
+            "{value!r} という状態はありません。{known} から選んでください"
+        ),
         # statuses
         "pending": "確認待ち",
         "verified": "確認済み",

@@ -105,14 +105,14 @@ def find(
 
 
 def spellings(text: str) -> list[str]:
-    """How an index may have the address: as it is given, in lower case, the domain in A-labels or in U-labels."""
+    """How an index may have the address: in its one form, in lower case, and as earlier versions kept it."""
     import idna
 
     address = parse_address(text.strip())
     domains = [address.domain]
     with contextlib.suppress(idna.IDNAError, UnicodeError):  # a literal, or a name that has no other form
         domains.append(idna.decode(address.domain))
-    made = [address.text]
+    made = [address.text, text.strip()]
     for local in (address.local, address.local.lower()):
         made += [f"{local}@{domain}" for domain in domains]
     return list(dict.fromkeys(made))

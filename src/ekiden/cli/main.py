@@ -30,7 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "service": ("ekiden.cli.service", "Run Ekiden as a service of the system."),
     "demo": (
         "ekiden.cli.demo",
-        "Run the platform and a lab around it on free loopback ports, with an account to try it with.",
+        "Run the platform and a lab around it on loopback, with an account to try it with.",
     ),
     "account": ("ekiden.cli.account", "Accounts: whose mail it is."),
     "credential": ("ekiden.cli.credential", "Passwords, API keys and access keys of accounts."),
