@@ -22,10 +22,10 @@ from ekiden.cli.tables import iso, local_time, octets, output, state_counts
 from ekiden.core.states import State
 
 if TYPE_CHECKING:
-    from ekiden.store.url import StoreUrl
     from ekiden.server.config import Config
     from ekiden.server.instance_key import KeyLook
     from ekiden.store.api import Store
+    from ekiden.store.url import StoreUrl
 
 app = typer.Typer(no_args_is_help=True, help="The database: create it, upgrade it, look at it.")
 
