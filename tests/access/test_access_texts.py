@@ -13,7 +13,7 @@ import pytest
 import ekiden.access
 from ekiden.access.texts import TEXTS
 
-ERRORS = {"AccessError", "BadName", "NameTaken", "NotFound", "NeedsOwner"}
+ERRORS = {"AccessError", "VaultError", "BadName", "NameTaken", "NotFound", "NeedsOwner"}
 NAMES = " has 1 to {longest} printable characters, and none of them is a blank at an end"
 
 

@@ -30,6 +30,7 @@ from ekiden.cli import (
     doctor_delivery,
     doctor_dns,
     doctor_domains,
+    doctor_examine,
     doctor_files,
     doctor_outbound,
     doctor_ports,
@@ -677,7 +678,7 @@ def test_a_check_that_fails_does_not_keep_the_others_from_running(
     async def check_nothing(patient: doctor_checks.Patient) -> list[doctor_checks.Finding]:
         raise OSError("no such luck")
 
-    monkeypatch.setattr(doctor, "CHECKS", (check_nothing, *doctor.CHECKS))
+    monkeypatch.setattr(doctor_examine, "CHECKS", (check_nothing, *doctor_examine.CHECKS))
     status, found = examined(healthy)
     assert status == 1
     assert found["nothing"] == [("fail", "this check could not be carried out: no such luck")]

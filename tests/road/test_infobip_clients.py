@@ -9,6 +9,7 @@ import base64
 import json
 import xml.etree.ElementTree as ET
 from datetime import UTC, datetime, timedelta
+from email import message_from_bytes
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -538,7 +539,8 @@ def test_the_sixth_generation_sends_mime(road: InfobipRoad, six: Any) -> None:
     assert {entry["status"]["name"] for entry in told["messages"]} == {"PENDING_ACCEPTED"}
     for recipient in (first, second):
         letter = road.letter(recipient)
-        assert letter.data.endswith(b"\r\n\r\n" + body)
+        # It is signed, and the path may not be clean for eight bits.
+        assert message_from_bytes(letter.data).get_payload(decode=True) == body
         assert (letter.header("Subject"), letter.header("X-Own")) == ("日本", "kept")
         assert b"\r\nX-IB-" not in letter.data
     reports = road.reports(bulk, 2, "/email/4/reports")

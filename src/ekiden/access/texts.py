@@ -43,6 +43,13 @@ TEXTS = Texts(
         "the instance key {path} is not {digits} hexadecimal digits": (
             "インスタンスキー {path} が {digits} 桁の 16 進数になっていません"
         ),
+        "an instance key has {octets} octets": "インスタンスキーは {octets} オクテットです",
+        "the secret was stored in a form that this version does not know": (
+            "この秘密情報は、このバージョンでは扱えない形式で保存されています"
+        ),
+        "a secret cannot be decrypted; is this the instance key it was stored with?": (
+            "秘密情報を復号できません。保存したときのインスタンスキーですか"
+        ),
         # console users
         "a login is an e-mail address: {why}": "ログイン名はメールアドレスです: {why}",
         "there is a console user {login!r} already": "コンソールのユーザー {login!r} はすでにいます",

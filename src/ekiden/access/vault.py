@@ -32,7 +32,7 @@ class Vault:
 
     def __init__(self, key: bytes) -> None:
         if len(key) != _KEY_OCTETS:
-            raise VaultError(f"an instance key has {_KEY_OCTETS} octets")
+            raise VaultError("an instance key has {octets} octets", octets=_KEY_OCTETS)
         self._key = key
         self._cipher = lru_cache(maxsize=16)(lambda purpose: AESGCM(self.derive(f"seal:{purpose}")))
 

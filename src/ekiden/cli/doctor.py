@@ -2,111 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from ekiden.cli.common import ConfigOption, JsonOption, lang, load, print_json, run_async
-from ekiden.cli.doctor_callbacks import check_callbacks, check_links
-from ekiden.cli.doctor_checks import (
-    Check,
-    Finding,
-    Patient,
-    check_certificates,
-    check_clock,
-    check_configuration,
-    check_disk,
-    find,
-)
-from ekiden.cli.doctor_delivery import check_deliveries
-from ekiden.cli.doctor_dns import check_hostname, check_resolver
-from ekiden.cli.doctor_domains import check_domains, check_sender_record, check_senders
-from ekiden.cli.doctor_files import check_files, check_limits
-from ekiden.cli.doctor_nodes import check_nodes
-from ekiden.cli.doctor_outbound import check_outbound
-from ekiden.cli.doctor_ports import check_ports
-from ekiden.cli.doctor_proxies import check_proxies
-from ekiden.cli.doctor_store import check_database, check_key, check_rows
+from ekiden.cli.common import ConfigOption, JsonOption, lang, print_json
 from ekiden.cli.doctor_texts import TEXTS
-from ekiden.cli.doctor_workers import check_queue, check_workers
 from ekiden.cli.tables import make_table, output
-from ekiden.core.errors import EkidenError
-from ekiden.core.texts import Language, TranslatedError
+from ekiden.core.texts import Language
 
 if TYPE_CHECKING:
-    from ekiden.server.config import Config
+    from ekiden.cli.doctor_checks import Finding
 
 app = typer.Typer()
 
-CHECKS: Final[tuple[Check, ...]] = (
-    check_configuration,
-    check_disk,
-    check_files,
-    check_limits,
-    check_database,
-    check_key,
-    check_rows,
-    check_nodes,
-    check_clock,
-    check_certificates,
-    check_ports,
-    check_proxies,
-    check_resolver,
-    check_hostname,
-    check_sender_record,
-    check_senders,
-    check_domains,
-    check_outbound,
-    check_links,
-    check_queue,
-    check_deliveries,
-    check_callbacks,
-    check_workers,
-)
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
-
-
-async def examine(config: Config, outbound: str = "") -> list[Finding]:
-    """Run every check. One that fails by itself is a finding, too, and does not keep the others from running."""
-    from ekiden.net.clock import SystemClock
-    from ekiden.store.api import SchemaOutdated, StoreError
-    from ekiden.store.open import open_store
-
-    patient = Patient(config, SystemClock(), outbound=outbound)
-    found: list[Finding] = []
-    try:
-        patient.store = await open_store(config.store_url())
-    except SchemaOutdated as error:
-        found.append(find("database", "fail", "Database", "{why}", "ekiden db upgrade", why=error))
-    except StoreError as error:
-        fix = "correct store.url, or start the database"
-        found.append(find("database", "fail", "Database", "it cannot be used: {why}", fix, why=error))
-    try:
-        for check in CHECKS:
-            try:
-                found += await check(patient)
-            except Exception as error:
-                # Whatever it is: a doctor who faints helps nobody.
-                name = check.__name__.removeprefix("check_")
-                what = "this check could not be carried out: {why}"
-                found.append(find(name, "fail", name, what, why=str(error) or type(error).__name__))
-    finally:
-        if patient.store is not None:
-            await patient.store.close()
-    return found
-
-
-def _examine(config: Path | None, language: Language, outbound: str) -> list[Finding]:
-    try:
-        loaded = load(config)
-    except EkidenError as error:
-        why = error.text(language) if isinstance(error, TranslatedError) else str(error)
-        return [find("config", "fail", "Configuration", "{why}", "correct the configuration", why=why)]
-    return run_async(examine(loaded, outbound))
 
 
 @app.command()
@@ -124,8 +37,10 @@ def doctor(
     as_json: JsonOption = False,
 ) -> None:
     """Look for what would stop mail from flowing, and say what to do. Exits with 1 when something does."""
+    from ekiden.cli.doctor_examine import examined
+
     language = lang()
-    findings = _examine(config, language, outbound)
+    findings = examined(config, language, outbound)
     failed = any(finding.level == "fail" for finding in findings)
     if as_json:
         told = [(finding, finding.told(language)) for finding in findings]

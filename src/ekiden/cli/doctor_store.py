@@ -78,7 +78,7 @@ async def check_rows(patient: Patient) -> list[Finding]:
     if not count:
         return []
     what = "{count} deliveries are held because rows cannot be read or written; the first is of {id}"
-    fix = "see why (ekiden trace {id}), mend the row or cancel them, then: ekiden queue release"
+    fix = "see why (ekiden trace {id}), mend the row or cancel them, then: ekiden queue release {id}"
     return [find("rows", "warn", "Database", what, fix, count=count, id=format_id(first))]
 
 

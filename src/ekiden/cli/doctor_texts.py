@@ -195,8 +195,9 @@ TEXTS = Texts(
         "{count} deliveries are held because rows cannot be read or written; the first is of {id}": (
             "データベースの行を読み書きできないため、{count} 件の配送が保留されています。最初のものは {id} です"
         ),
-        "see why (ekiden trace {id}), mend the row or cancel them, then: ekiden queue release": (
-            "理由を確認し（ekiden trace {id}）、行を直すか取り消してから ekiden queue release を実行してください"
+        "see why (ekiden trace {id}), mend the row or cancel them, then: ekiden queue release {id}": (
+            "理由を確認し（ekiden trace {id}）、行を直すか取り消してから"
+            " ekiden queue release {id} を実行してください"
         ),
         # queue and workers
         "the oldest delivery has been due for {length}, and nobody takes it ({counts})": (
@@ -216,8 +217,9 @@ TEXTS = Texts(
         ),
         "{count} under way": "処理中 {count} 件",
         "held deliveries, which wait for a person: {count}": "{count} 件の配送が保留中で、担当者を待っています",
-        "ekiden queue list --state held; then ekiden queue release or cancel": (
-            "ekiden queue list --state held で確認し、ekiden queue release か cancel を実行してください"
+        "ekiden queue list --state held; then ekiden queue release or cancel with an id, a filter or --all": (
+            "ekiden queue list --state held で確認し、ID・条件・--all のいずれかを付けて"
+            " ekiden queue release か cancel を実行してください"
         ),
         "worker {id} ({host}, process {pid}) died: its lease ended {length} ago": (
             "ワーカー {id}（{host}、プロセス {pid}）が停止しました。リースは {length} 前に切れています"

@@ -114,6 +114,6 @@ async def check_queue(patient: Patient) -> list[Finding]:
     held = stats.by_state.get(State.HELD, 0)
     if held:
         what = "held deliveries, which wait for a person: {count}"
-        fix = "ekiden queue list --state held; then ekiden queue release or cancel"
+        fix = "ekiden queue list --state held; then ekiden queue release or cancel with an id, a filter or --all"
         found.append(find("queue", "warn", "Queue", what, fix, count=f"{held:,}"))
     return found

@@ -94,12 +94,12 @@ DELAYED_BY_QUOTA = Reason(
 
 STATE_ADVICE: dict[State, Text] = {
     State.HELD: Text(
-        "Let it go with `ekiden queue release`, or take it back with `ekiden queue cancel`.",
-        "`ekiden queue release` で送信を再開するか、`ekiden queue cancel` で取り消してください。",
+        "Let it go with `ekiden queue release ID`, or take it back with `ekiden queue cancel ID`.",
+        "`ekiden queue release ID` で送信を再開するか、`ekiden queue cancel ID` で取り消してください。",
     ),
     State.SCHEDULED: Text(
-        "Nothing to do. `ekiden queue retry` sends it now.",
-        "対応は不要です。すぐに送るには `ekiden queue retry` を使います。",
+        "Nothing to do. `ekiden queue retry ID` sends it now.",
+        "対応は不要です。すぐに送るには `ekiden queue retry ID` を使います。",
     ),
     State.QUEUED: Text(
         "If it stays here, no worker is free or running: `ekiden doctor` tells.",

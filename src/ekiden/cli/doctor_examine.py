@@ -1,0 +1,96 @@
+"""All that ``ekiden doctor`` looks at, one after the other. Loaded when it looks, not for its help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from ekiden.cli.common import load, run_async
+from ekiden.cli.doctor_callbacks import check_callbacks, check_links
+from ekiden.cli.doctor_checks import (
+    Check,
+    Finding,
+    Patient,
+    check_certificates,
+    check_clock,
+    check_configuration,
+    check_disk,
+    find,
+)
+from ekiden.cli.doctor_delivery import check_deliveries
+from ekiden.cli.doctor_dns import check_hostname, check_resolver
+from ekiden.cli.doctor_domains import check_domains, check_sender_record, check_senders
+from ekiden.cli.doctor_files import check_files, check_limits
+from ekiden.cli.doctor_nodes import check_nodes
+from ekiden.cli.doctor_outbound import check_outbound
+from ekiden.cli.doctor_ports import check_ports
+from ekiden.cli.doctor_proxies import check_proxies
+from ekiden.cli.doctor_store import check_database, check_key, check_rows
+from ekiden.cli.doctor_workers import check_queue, check_workers
+from ekiden.core.errors import EkidenError
+from ekiden.core.texts import Language, TranslatedError
+from ekiden.net.clock import SystemClock
+from ekiden.server.config import Config
+from ekiden.store.api import SchemaOutdated, StoreError
+from ekiden.store.open import open_store
+
+CHECKS: Final[tuple[Check, ...]] = (
+    check_configuration,
+    check_disk,
+    check_files,
+    check_limits,
+    check_database,
+    check_key,
+    check_rows,
+    check_nodes,
+    check_clock,
+    check_certificates,
+    check_ports,
+    check_proxies,
+    check_resolver,
+    check_hostname,
+    check_sender_record,
+    check_senders,
+    check_domains,
+    check_outbound,
+    check_links,
+    check_queue,
+    check_deliveries,
+    check_callbacks,
+    check_workers,
+)
+
+
+async def examine(config: Config, outbound: str = "") -> list[Finding]:
+    """Run every check. One that fails by itself is a finding, too, and does not keep the others from running."""
+    patient = Patient(config, SystemClock(), outbound=outbound)
+    found: list[Finding] = []
+    try:
+        patient.store = await open_store(config.store_url())
+    except SchemaOutdated as error:
+        found.append(find("database", "fail", "Database", "{why}", "ekiden db upgrade", why=error))
+    except StoreError as error:
+        fix = "correct store.url, or start the database"
+        found.append(find("database", "fail", "Database", "it cannot be used: {why}", fix, why=error))
+    try:
+        for check in CHECKS:
+            try:
+                found += await check(patient)
+            except Exception as error:
+                # Whatever it is: a doctor who faints helps nobody.
+                name = check.__name__.removeprefix("check_")
+                what = "this check could not be carried out: {why}"
+                found.append(find(name, "fail", name, what, why=str(error) or type(error).__name__))
+    finally:
+        if patient.store is not None:
+            await patient.store.close()
+    return found
+
+
+def examined(config: Path | None, language: Language, outbound: str) -> list[Finding]:
+    try:
+        loaded = load(config)
+    except EkidenError as error:
+        why = error.text(language) if isinstance(error, TranslatedError) else str(error)
+        return [find("config", "fail", "Configuration", "{why}", "correct the configuration", why=why)]
+    return run_async(examine(loaded, outbound))
