@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any
 
 import pytest
 from ibm_cloud import Cloud as IbmCloud
 from infobip_cloud import SENDER, Cloud
 
+from ekiden.dialects.ibm import http as ibm_http
+from ekiden.dialects.ibm.cbr_models import ZoneBody
+from ekiden.dialects.infobip import http as infobip_http
+from ekiden.dialects.infobip.send_json_models import MessagesRequest
 from ekiden.web.shape import MOST_PROBLEMS
 
 UNKNOWN = "is no field of this request"
@@ -152,3 +157,11 @@ async def test_every_member_of_a_body_of_ibm(cloud: IbmCloud) -> None:
         "Expected `str`, got `int` - at `$.domain`",
         "Expected `str`, got `array` - at `$.description`",
     ]
+
+
+@pytest.mark.parametrize(("http", "kind"), [(infobip_http, MessagesRequest), (ibm_http, ZoneBody)])
+def test_what_is_behind_a_wrong_member_may_be_no_json(http: ModuleType, kind: type) -> None:
+    decode = http.decode_json if http is infobip_http else http._decoded
+    with pytest.raises(http.ApiError) as caught:
+        decode(b'{"messages": 1, "name": 1, "addresses": 1, ]', kind)
+    assert caught.value.status == 400

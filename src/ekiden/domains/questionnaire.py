@@ -212,7 +212,7 @@ def _addresses(question: Question, answer: Any) -> list[str]:
     found = []
     for text in texts:
         try:
-            found.append(parse_address(text.strip()).text)
+            found.append(parse_address(text.strip()).shown)
         except (ValueError, AttributeError):  # BadAddress is a ValueError
             template = "{question}: {value} is not an e-mail address"
             raise BadAnswer(question.id, template, value=text) from None

@@ -75,6 +75,8 @@ class _Reader:
     def _struct(self, value: dict[str, Any], kind: type[msgspec.Struct], path: str) -> dict[str, Any]:
         members = {member.encode_name: member for member in msgspec.structs.fields(kind)}
         for name in value:
+            if len(self._problems) >= MOST_PROBLEMS:
+                break  # to guess what was meant takes its time
             if name not in members:
                 why = f"Object contains unknown field `{name}`"
                 self._note(Problem(_below(path, name), "unknown", why, alike(name, members)))

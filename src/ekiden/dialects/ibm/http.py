@@ -75,12 +75,15 @@ async def read_json(request: AnyRequest, body: Body, kind: type[T]) -> T:
 
 def _decoded(text: bytes | bytearray, kind: type[T]) -> T:
     try:
-        return msgspec.json.decode(text, type=kind)
-    except msgspec.ValidationError as error:
-        problems = read_shape(msgspec.json.decode(text), kind).problems
-        raise _misshapen([_told(problem) for problem in problems] or [str(error)]) from None
+        try:
+            return msgspec.json.decode(text, type=kind)
+        except msgspec.ValidationError as error:
+            # It ended at the first thing that does not fit: what is behind that need not even be JSON.
+            first, plain = str(error), msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ApiError(400, "the body is not JSON: {why}", why=str(error)) from None
+    problems = read_shape(plain, kind).problems
+    raise _misshapen([_told(problem) for problem in problems] or [first])
 
 
 def _misshapen(reasons: list[str]) -> ApiError:

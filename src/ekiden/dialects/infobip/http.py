@@ -53,13 +53,16 @@ def decode_json(body: bytes | bytearray, kind: type[T], checks: fields.Checks | 
     What comes from outside was counted before (``web.json_gauge``).
     """
     try:
-        if not _has_blank_key(body):
-            return msgspec.json.decode(body, type=kind)
-        return msgspec.convert(_stripped(msgspec.json.decode(body)), kind)
-    except msgspec.ValidationError:
-        return _misshapen(_stripped(msgspec.json.decode(body)), kind, checks)
+        try:
+            if not _has_blank_key(body):
+                return msgspec.json.decode(body, type=kind)
+            return msgspec.convert(_stripped(msgspec.json.decode(body)), kind)
+        except msgspec.ValidationError:
+            # It ended at the first thing that does not fit: what is behind that need not even be JSON.
+            plain = _stripped(msgspec.json.decode(body))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ApiError.because(400, "the body is not JSON: {why}", why=str(error)) from None
+    return _misshapen(plain, kind, checks)
 
 
 def _misshapen(plain: Any, kind: type[T], checks: fields.Checks | None) -> T:
