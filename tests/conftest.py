@@ -73,6 +73,12 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         config.stash[_HELD].stop()
 
 
+@pytest.fixture(autouse=True)
+def _heard() -> None:
+    """Whatever a test before it has made of the log: a command that ran in this process, for one."""
+    logs_as_records()
+
+
 @pytest.fixture(scope="session")
 def postgresql_server(pytestconfig: pytest.Config) -> Iterator[EmbeddedPostgres]:
     """A running server with the migrated database ``TEMPLATE``; fsync is off."""

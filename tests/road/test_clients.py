@@ -29,8 +29,8 @@ MECHANISMS = ("PLAIN", "LOGIN")
 TOGETHER = [(door, kind, mechanism) for door in DOORS for kind in KINDS for mechanism in MECHANISMS]
 SENDER = "mailer@demo.lab.test"
 BODY = (
-    b"--b\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
-    b"\xe9\xa7\x85\xe4\xbc\x9d\r\n.\r\n..two\r\n.one\r\n\r\n \t \r\nFrom the start of a line\r\n"
+    b"--b\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
+    b"=E9=A7=85=E4=BC=9D\r\n.\r\n..two\r\n.one\r\n\r\n \t \r\nFrom the start of a line\r\n"
     + b"x" * 900
     + b"\r\n--b\r\nContent-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\n\r\n"
     + base64.encodebytes(bytes(range(256))).replace(b"\n", b"\r\n")
@@ -38,7 +38,7 @@ BODY = (
 )
 HEADER = (
     b"X-First: kept\r\n"
-    b'From: "\xe9\xa7\x85\xe4\xbc\x9d" <mailer@demo.lab.test>\r\n'
+    b"From: =?utf-8?b?6aeF5Lyd?= <mailer@demo.lab.test>\r\n"
     b"To: =?utf-8?q?Some_one?= <%(to)s>,\r\n\tOther <other@example.com>\r\n"
     b"Subject:  two blanks,\r\n  folded \r\n"
     b"Received: from earlier.example.com by mx.example.com; Sat, 21 Nov 2026 00:00:00 +0000\r\n"
@@ -268,7 +268,7 @@ def test_smtplib_with_a_message_object(demo: Any, door: str, kind: str, mechanis
     text["From"] = f"駅伝 <{SENDER}>"
     text["To"] = recipient
     text["Subject"] = "たすきをつなぐ"
-    text.set_content("第一走者\n.\n..\nFrom here on\n")
+    text.set_content("第一走者\n.\n..\nAnd on\n", cte="quoted-printable")
     text.add_attachment(os.urandom(5000), maintype="application", subtype="octet-stream", filename="数.bin")
     text.set_boundary("-border-")
     with demo.connect(door) as client:

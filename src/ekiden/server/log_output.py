@@ -27,6 +27,8 @@ _STANDARD_ERROR: Final = 2
 
 _LOOK: Final = 1.0
 """Seconds between two looks whether a file is still at its path."""
+_AT_THE_END: Final = 1.0
+"""Seconds that a process which ends waits for its readers."""
 _SOON: Final = 0.05
 """Seconds that lines of which there are many may wait for one another."""
 _TOGETHER: Final = 64
@@ -65,9 +67,11 @@ def lost_lines() -> int:
 
 
 def flush_logs() -> None:
-    """Before this process ends."""
+    """Before this process ends: what readers take within a second is not lost."""
+    deadline = time.monotonic() + _AT_THE_END
     for output in _outputs.values():
         output.flush()
+        output.wait(deadline)
 
 
 def reopen_logs() -> None:
@@ -121,10 +125,15 @@ class LogOutput:
             loop.call_later(_SOON, self.flush)
 
     def flush(self) -> None:
-        """Everything that can be written has been."""
+        """Everything that can be written now has been."""
         with self._lock:
             if self._soon:
                 self._take_soon()
+
+    def wait(self, deadline: float) -> None:
+        """Until what has been kept is written, or until ``deadline`` (monotonic)."""
+        while (waiter := self._waiter) is not None and (left := deadline - time.monotonic()) > 0:
+            waiter.join(left)
 
     def _take_soon(self) -> None:
         lines, self._soon = self._soon, []
