@@ -43,7 +43,7 @@ async def within(url: str, work: Callable[[Connection], T]) -> T:
                 return work(connection)
         finally:
             engine.dispose()
-    cold = cold_engine(parsed.dsn)
+    cold = cold_engine(parsed.servers())
     try:
         async with cold.begin() as connection:
             return await connection.run_sync(work)
