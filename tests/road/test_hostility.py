@@ -38,6 +38,7 @@ ENVIRONMENT = {
     "EKIDEN_DELIVERY__COMMAND_TIMEOUT": "1500ms",
     "EKIDEN_DELIVERY__DATA_TIMEOUT": "1500ms",
     "EKIDEN_DELIVERY__TLS_TIMEOUT": "1500ms",
+    "EKIDEN_DELIVERY__REPLY_TIMEOUT": "3s",
 }
 MESSAGE = b"From: <me@demo.lab.test>\r\nSubject: still here\r\n\r\nHello\r\n"
 MEBIBYTE = 1 << 20
