@@ -54,13 +54,20 @@ class Overdue:
             self._alive_at = self._loop.time()
             self._timer = self._loop.call_later(_LOOK, self._look)
 
-    def answered(self, count: int) -> None:
-        """So many have their answer, whatever it is: the writer lives."""
+    def answered(self, count: int, *, written: bool = True) -> None:
+        """So many have their answer. ``written``: the writer lives; else it could not, which is no sign of life:
+        another one of it may wait for the same, with somebody's message in its hands.
+        """
         self._waiting -= count
-        self._alive_at = self._loop.time()
-        if self.trouble is not None:
+        if written or self._waiting <= 0:
+            self._alive_at = self._loop.time()
+        if self.trouble is None:
+            return
+        if written:
             log.warning("the store is written to again")
             self.trouble = None
+        elif self._waiting <= 0:
+            self.trouble = None  # the next one tries
 
     def close(self) -> None:
         if self._timer is not None:

@@ -133,7 +133,7 @@ class Writer:
                 connection = await self._write(connection, jobs)
                 wrote = self._loop.time()
                 self._hands[number] = []
-                self._overdue.answered(len(jobs))
+                self._overdue.answered(len(jobs), written=connection is not None)
             elif self._closed:
                 break
         if connection is not None:
