@@ -148,6 +148,17 @@ def test_requests_have_ids(logged: Logged) -> None:
     assert ask(demo, "/nothing/here", mine) == (404, mine)
     refused = one(path, event="request refused", request_id=mine)
     assert (refused["status"], refused["route"], refused["level"]) == (404, "/nothing/here", "info")
+    # Parts that may be values are not told, whatever refuses the request; nobody's link is in the log.
+    link = "x" * 48
+    for wrong, shown in (
+        (f"/t/c/{link}", "/t/c/…"),
+        ("/a/me@b.example/1", "/a/…/1"),
+        ("/1/2/3/4/5/6/7", "/1/2/3/4/5/…"),
+    ):
+        status, given = ask(demo, wrong, data=b"")
+        assert (one(path, event="request refused", request_id=given)["route"], status) == (shown, status), wrong
+        assert status in (404, 405)
+    assert not [line for line in lines(path) if link in line]
     for bad in ("a b", "a\tb", "x" * 65, '"', "-", "é", "\x1b[2J", "a%0d%0ab"):
         status, other = ask(demo, "/email/1/reports", bad, key=key)
         assert re.fullmatch("[0-9a-f]{16}", other), bad

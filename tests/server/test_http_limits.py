@@ -21,6 +21,7 @@ from ekiden.net.listen import open_listener
 from ekiden.server.http import make_app
 from ekiden.server.http_config import HttpConfig
 from ekiden.server.http_listener import HttpServer
+from structured_logs import told
 
 PATIENCE = 30.0  # seconds; only reached when something is broken
 HEAD = b"Host: mail.example.com\r\n"
@@ -328,6 +329,23 @@ async def test_octets_that_are_no_request() -> None:
         await client.push(b"\r\n" * 32_768, 900)
         assert (await client.answer()).status == 431
         await site.serves()
+
+
+@on_uvloop
+async def test_a_request_that_is_refused_in_its_body_has_one_line() -> None:
+    """Not one of a client that went, too; and the answer has the id of the line."""
+    async with running() as site:
+        with told() as lines:
+            head = b"POST /x/body HTTP/1.1\r\n" + HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+            client = await site.connect(head + b"5\r\n12345\r\n")
+            await site.until(lambda: bool(site.server._tasks))  # the application reads
+            client.send(b"nothing\r\n")
+            answer = await client.answer()
+            await client.end()
+            await site.until(lambda: not site.server._tasks)
+        assert answer.status == 400
+        assert [(line["status"], line["route"]) for line in lines] == [(400, "/x/body")]
+        assert lines[0]["request_id"] == answer.headers["x-request-id"]
 
 
 # --- what is too slow ------------------------------------------------------------------------------------------

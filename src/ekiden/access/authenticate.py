@@ -211,6 +211,7 @@ class Authenticator:
         await self._flush()
         await self.directory.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
+        self.log.flush()
 
     async def _verify(self, username: str, password: str, client_ip: str) -> Principal | Refusal:
         failures = self._failures

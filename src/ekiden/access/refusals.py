@@ -177,6 +177,7 @@ class Refusals:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         await self._write()
+        self.log.flush()
 
     async def _write_soon(self) -> None:
         await asyncio.sleep(_EVERY)

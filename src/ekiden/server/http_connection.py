@@ -270,6 +270,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._refused = self._parser.stopped = True
         self._server.counts.refused(refusal.reason)
         exchange = self._exchange
+        id = ""
         if self._phase is Phase.BODY and exchange is not None:
             if exchange.complete:
                 self._linger()
@@ -278,14 +279,16 @@ class HttpConnection(asyncio.BufferedProtocol):
                 self.abort()
                 return
             exchange.leave()
+            exchange.replaced = True
             self._exchanges.remove(exchange)
-            scope = exchange.scope
+            scope, id = exchange.scope, exchange.id
         else:
             method, path, headers = self._parser.partial()
             scope = self._scope(method, "1.1", path, b"", headers)
         self._phase = Phase.BODY
         app = self._server.refusal(refusal.status, refusal.why)
         self._exchange = Exchange(self, app, scope, keep_alive=False, expects=False, length=-1)
+        self._exchange.id = id or self._exchange.id
         self._enqueue(self._exchange)
 
     def _enqueue(self, exchange: Exchange) -> None:
@@ -338,7 +341,8 @@ class HttpConnection(asyncio.BufferedProtocol):
             self._go_on(exchange)
 
     def finished(self, exchange: Exchange) -> None:
-        self._server.tell(exchange)
+        if not exchange.replaced:
+            self._server.tell(exchange)
 
     def _go_on(self, exchange: Exchange) -> None:
         """After an answer."""

@@ -80,6 +80,7 @@ class Exchange:
         "keep_alive",
         "length",
         "more_body",
+        "replaced",
         "scope",
         "seconds",
         "started",
@@ -111,6 +112,8 @@ class Exchange:
         self._left = 0
         self.id = _request_id(scope["headers"])
         """Of the request, in the answer and in the log."""
+        self.replaced = False
+        """A refusal is answered in its place, and has the line in the log."""
         self.status = 0
         """Of the answer; 0: there is none yet."""
         self.written = 0

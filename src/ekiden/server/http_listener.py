@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import time
 from collections import deque
@@ -27,7 +28,9 @@ AT_ONCE: Final = 4
 _GONE: Final = 499
 """In the log: the client went before it was answered."""
 _REFUSES: Final = 400
-_MAX_ROUTE: Final = 200
+_PLAIN_PART: Final = re.compile(r"[0-9A-Za-z._-]{0,32}")
+"""Of a path that no route is known of: what is longer or has other characters may be a value."""
+_PARTS: Final = 6
 _LONG_TURN: Final = 0.01  # seconds
 _STOP: Final = 2.0
 """Seconds that requests may take to end when the server does."""
@@ -150,6 +153,7 @@ class HttpServer:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._log.flush()
 
     def unknown_proxy(self, peer: str) -> None:
         """Whoever stands before us in our own network counts as one client until ``http.proxy_from`` names it."""
@@ -250,13 +254,13 @@ class HttpServer:
         if not refused and (raw in VITAL or not REQUEST.tells(int.from_bytes(exchange.id.encode()[-8:]))):
             return
         client = scope["client"][0]
-        route = scope.get("path_template") or scope["path"]
+        route = scope.get("path_template") or _without_values(scope["path"])
         facts = {
             "client": client,
             "status": status,
             "request_id": exchange.id,
             "method": scope["method"],
-            "route": route if len(route) <= _MAX_ROUTE else route[:_MAX_ROUTE] + "…",
+            "route": route,
             "seconds": round(exchange.seconds, 6),
             "octets": exchange.written,
         }
@@ -300,3 +304,9 @@ class HttpServer:
             config.linger_timeout,
         )
         self._timer = self.loop.call_later(min(1.0, shortest / 4), self._tick)
+
+
+def _without_values(path: str) -> str:
+    """Of a request that came to no route, or not so far as to have one: a link with another method, say."""
+    parts = path.split("/", _PARTS)
+    return "/".join(part if _PLAIN_PART.fullmatch(part) else "…" for part in parts)
