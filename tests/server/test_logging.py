@@ -138,6 +138,9 @@ def test_no_value_pretends_to_be_a_field(capsys: Captured) -> None:
         r'v6="\n" v7=plain pid=',
     ]
     assert " ".join(shown) in line
+    REFUSED.write(facts={"domain": 'x" client=6.6.6.6'}, why=ValueError("a client=6.6.6.6"), ids=[7])
+    line = capsys.readouterr().err
+    assert r"""facts="{'domain': 'x\" client=6.6.6.6'}" why="ValueError('a client=6.6.6.6')" ids=[7] pid=""" in line
 
 
 def test_secrets_are_left_out_by_their_names(capsys: Captured) -> None:

@@ -96,16 +96,14 @@ def _console(level: str, event: str, fields: Mapping[str, Any], most: int, *, co
         kind = type(value)
         if name in _SECRET_NAMES:
             text = "***"
-        elif kind is str:
-            text = value if len(value) <= most else _cut(value, most)
-            if not _PLAIN.fullmatch(text):
-                text = _quoted(text)
         elif kind is int or kind is float or kind is bool or value is None:
             text = str(value)
         elif name == "exc_info":
             continue
         else:
-            text = visible(_cut(str(_plain_value(value, most)), most))
+            text = _cut(value if kind is str else str(_plain_value(value, most)), most)
+            if not _PLAIN.fullmatch(text):
+                text = _quoted(text)
         parts.append(f"{name}={text}")
     parts.append(f"pid={os.getpid()}\n")
     return " ".join(parts)

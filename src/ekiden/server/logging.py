@@ -12,15 +12,12 @@ that expect such lines count them by themselves, with keys (``limits.repeated_lo
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import sys
 import threading
 import time
 from collections.abc import MutableMapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import structlog
@@ -33,7 +30,6 @@ from ekiden.server.log_lines import Write, line_writer
 from ekiden.server.log_output import LogOutput, log_file, log_output
 from ekiden.server.texts import TEXTS
 
-_LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _NAMES: Final = {"warn": "warning", "exception": "error", "critical": "error", "fatal": "error"}
 
 Event = MutableMapping[str, Any]
@@ -48,12 +44,14 @@ def configure_logging(config: LogConfig) -> None:
 
     Raises ``LogFileError``.
     """
-    level = _LEVELS[config.level]
+    level = journal.RANKS[config.level]
     output = open_log(config)
-    if isinstance(output, LogOutput):
-        output.told = _lost_as_json if config.format == "json" else _lost
     colors = not config.file and sys.stderr.isatty()
     write = line_writer(config.format, colors=colors)
+    if isinstance(output, LogOutput):
+        output.told = lambda lines: write(
+            "warning", "lines of the log were lost: nobody took them", {"lost": lines}
+        )
     repeats = _Repeats()
     _to_structlog(write, level, output, repeats)
     handler = _Foreign(write, output)
@@ -94,7 +92,7 @@ def open_log(config: LogConfig) -> Any:
 
 def configure_for_commands() -> None:
     """For a command: what services log on the way goes to standard error, whatever that is at the moment."""
-    _to_structlog(line_writer("console"), _LEVELS["info"], None, None)
+    _to_structlog(line_writer("console"), journal.RANKS["info"], None, None)
 
 
 def _to_structlog(write: Write, level: int, output: Any, repeats: _Repeats | None) -> None:
@@ -143,22 +141,6 @@ class _Foreign(logging.Handler):
             self._output.write(self._write(level, f"{record.name}: {record.getMessage()}", fields))
         except Exception:
             self.handleError(record)
-
-
-def _lost(lines: int) -> str:
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    return f"{now} [warning  ] lines of the log were lost: nobody took them lost={lines} pid={os.getpid()}\n"
-
-
-def _lost_as_json(lines: int) -> str:
-    event = {
-        "timestamp": datetime.now(UTC).isoformat(),
-        "level": "warning",
-        "event": "lines of the log were lost: nobody took them",
-        "lost": lines,
-        "pid": os.getpid(),
-    }
-    return json.dumps(event) + "\n"
 
 
 def get_logger(**context: Any) -> Any:
