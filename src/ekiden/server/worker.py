@@ -74,6 +74,7 @@ class ServerError(TranslatedError):
 
 RUSH = 4  # clients of this worker that wait for a commit: from here on submissions go before deliveries
 _PRUNE_EVERY = 600.0  # seconds
+_LOOK_EVERY = 5.0  # seconds, whether the database is still the one it was
 _LAST_WORD = 5.0  # seconds to tell the store that this worker ends
 _CHECK_EVERY = 2.0  # for domains whose check is due
 LOST = 75  # exit status (EX_TEMPFAIL): a part failed or the supervisor is gone, another worker takes over
@@ -214,6 +215,7 @@ class _Worker:
             self._take_post(store, self.heartbeat.standing)
             stack.push_async_callback(self._leave_post)
             self._start(self.heartbeat.run(), "heartbeat")
+            self._start(self._watch_database(), "database")
             mailer = services.mailer(door)
             if "smtp" in roles:
                 await self._listen(store, door, services)
@@ -500,10 +502,18 @@ class _Worker:
     async def _sample(self, sampler: Sampler) -> None:
         while True:
             sampler.weigh()
-            for second in range(10):
+            for _ in range(10):
                 await asyncio.sleep(1.0)
                 sampler.sample()
                 self.metrics.storeless.set(0 if self.heartbeat.healthy else 1)
-                if second % 5 == 0:
-                    with suppress(*STORE_TROUBLE):  # the heartbeat tells of it
-                        await self.database.look()
+
+    async def _watch_database(self) -> None:
+        """Beside ``_sample``: a store that stands still takes its time to say nothing."""
+        while True:
+            await asyncio.sleep(_LOOK_EVERY)
+            try:
+                await self.database.look()
+            except STORE_TROUBLE:
+                pass  # the heartbeat tells of it
+            except Exception:
+                self.log.exception("it cannot be seen whether the database is still the same")
