@@ -10,9 +10,9 @@ import smtplib
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from demo_process import ENVIRONMENT, PATIENCE, descendants
 
+from busy_threads import BusyThreads
 from ekiden.server.config_write import write_toml
 
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
@@ -152,28 +153,13 @@ class Node:
         return sum(line["event"] == event for line in self.log())
 
 
-class Load:
+class Load(BusyThreads):
     """Clients that never stop, each of one node: every message has a recipient of its own, and is sent once."""
 
     def __init__(self, *nodes: Node) -> None:
-        self._stop = threading.Event()
+        super().__init__(*(partial(self._run, node, number) for number, node in enumerate((*nodes, *nodes))))
         self.acknowledged: Counter[Node] = Counter()
         self.recipients: set[str] = set()
-        self._threads = [
-            threading.Thread(target=self._run, args=(node, number), daemon=True)
-            for number, node in enumerate((*nodes, *nodes))
-        ]
-
-    def __enter__(self) -> Load:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(PATIENCE)
-        assert not any(thread.is_alive() for thread in self._threads)
 
     def _run(self, node: Node, number: int) -> None:
         sent = 0

@@ -4,39 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import smtplib
-import threading
 import time
 from collections import Counter
+from functools import partial
 
 from demo_process import Demo
+
+from busy_threads import BusyThreads
 
 SENDERS = 4
 DOMAIN = "accept.lab.test"
 _SENDER_ERRORS = (OSError, smtplib.SMTPException, AssertionError)
 
 
-class Senders:
+class Senders(BusyThreads):
     """Clients that never stop: each message has a recipient of its own, and is sent once whatever becomes of it."""
 
     def __init__(self, demo: Demo) -> None:
         self._demo = demo
-        self._stop = threading.Event()
+        super().__init__(*(partial(self._run, number) for number in range(SENDERS)))
         self.acknowledged: set[str] = set()
         self.unsure = 0
-        self._threads = [
-            threading.Thread(target=self._run, args=(number,), daemon=True) for number in range(SENDERS)
-        ]
-
-    def __enter__(self) -> Senders:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(60)
-        assert not any(thread.is_alive() for thread in self._threads)
 
     def _run(self, number: int) -> None:
         sent = 0

@@ -7,6 +7,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from ekiden.core.clock import SECOND, ManualClock
 from ekiden.server.clock_watch import ClockWatch, ClockWrong, Steady, clock_offset, offset_of
@@ -53,13 +54,23 @@ def test_a_clock_of_leases_that_is_set_on_is_not_steady() -> None:
     assert steady.since == 110.0
 
 
-def test_a_running_worker_sees_the_offset() -> None:
+def test_a_running_worker_tells_of_the_offset() -> None:
+    """Once, again after ten minutes, and when it is gone; five seconds are allowed."""
     clock = ManualClock()
     watch = ClockWatch(clock)
-    watch.saw(30_000, 10_000, 30_000)
-    assert watch.offset == 20
-    watch.saw(10_000, 10_000, 10_001)
-    assert watch.offset == 0
+    with capture_logs() as lines:
+        watch.saw(15_000, 10_000, 15_000)
+        for _ in range(3):
+            watch.saw(30_000, 10_000, 30_000)
+        clock.advance(600 * SECOND)
+        watch.saw(10_000, 30_000, 10_000)
+        for _ in range(2):
+            watch.saw(10_000, 10_000, 10_001)
+    assert [(line["log_level"], line["offset"]) for line in lines] == [
+        ("error", 20),
+        ("error", -20),
+        ("warning", 0),
+    ]
 
 
 def test_duties_are_one_workers_and_looked_at_without_writing(

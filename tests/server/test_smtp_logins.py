@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 from listener_harness import PASSWORD, Client, Harness
 from sqlalchemy.schema import DropTable
 
+from busy_threads import BusyThreads
 from ekiden.access.accounts import create_account, suspend_account
 from ekiden.access.config import AccessConfig
 from ekiden.access.credentials import bound_credential, create_api_key, revoke_credential, set_password
@@ -131,26 +132,13 @@ def test_sessions_of_a_store_that_is_away_stay(make: Make) -> None:
         assert client.ask("NOOP").startswith("250 ")
 
 
-class Guessers:
+class Guessers(BusyThreads):
     """So many addresses of loopback, each with one connection after another, for as long as the block runs."""
 
     def __init__(self, harness: Harness, addresses: int, threads: int = 6) -> None:
+        super().__init__(*(partial(self._run, range(first, addresses, threads)) for first in range(threads)))
         self.harness = harness
         self.said: Counter[str] = Counter()
-        self._stop = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._run, args=(range(first, addresses, threads),)) for first in range(threads)
-        ]
-
-    def __enter__(self) -> Guessers:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
 
     def _run(self, numbers: range) -> None:
         open_: list[tuple[Client, int]] = []
@@ -177,8 +165,10 @@ class Guessers:
             open_.clear()
 
 
-def test_six_hundred_addresses_that_guess_keep_nobody_out(make: Make) -> None:
+def test_six_hundred_addresses_that_guess_keep_nobody_out(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """In clear, since 600 handshakes are not what is looked at here."""
+    burst = 20  # fewer lines than there are guesses, however slow the machine is
+    monkeypatch.setattr("ekiden.limits.repeated_log._burst", [burst])
     access = AccessConfig(delay=0.5, max_delay=2.0, cache_time=0.01)
     harness = make(mode="starttls", access=access, in_clear=True, smtp={"max_connections_per_address": 50})
     second = harness.call(create_account(harness.store, "second", 1, senders="any"))
@@ -216,5 +206,5 @@ def test_six_hundred_addresses_that_guess_keep_nobody_out(make: Make) -> None:
     logins = [line for line in lines if "login" in line]
     assert logins, "guesses are told"
     intervals = int((time.monotonic() - began) / 10) + 2
-    assert len(logins) < 2 * 200 * intervals, "and counted"
+    assert len(logins) <= 2 * (burst + 1) * intervals, "and counted"
     assert not any("guess " in str(line) or PASSWORD in str(line) for line in lines)

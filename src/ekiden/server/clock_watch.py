@@ -82,10 +82,9 @@ class ClockWatch:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._told: float | None = None
-        self.offset = 0.0
 
     def saw(self, before: Millis, theirs: Millis, after: Millis) -> None:
-        self.offset = offset = offset_of(before, theirs, after)
+        offset = offset_of(before, theirs, after)
         now = self._clock.monotonic()
         log = get_logger()
         if abs(offset) <= MOST_OFFSET:
