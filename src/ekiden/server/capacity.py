@@ -55,9 +55,10 @@ def fit(config: Config, descriptors: int) -> tuple[Config, dict[str, tuple[int, 
     Also by kind, what was configured and what is left of it; empty when everything fits.
     """
     smtp, http, delivery, callbacks = config.smtp, config.http, config.delivery, config.callbacks
+    reserves = 2 if http.monitoring_addresses else 1  # health and metrics have one on each kind of address
     wanted = {
         "smtp": smtp.max_connections,
-        "http": http.max_connections + http.reserve * (2 if http.monitoring_addresses else 1),
+        "http": http.max_connections + http.reserve * reserves,
         "delivery": delivery.max_connections,
         "callbacks": callbacks.endpoints * callbacks.concurrency,
     }
@@ -72,7 +73,7 @@ def fit(config: Config, descriptors: int) -> tuple[Config, dict[str, tuple[int, 
         smtp=msgspec.structs.replace(smtp, max_connections=given["smtp"]),
         http=msgspec.structs.replace(
             http,
-            max_connections=max(1, given["http"] - http_reserve * (2 if http.monitoring_addresses else 1)),
+            max_connections=max(1, given["http"] - http_reserve * reserves),
             reserve=http_reserve,
         ),
         delivery=msgspec.structs.replace(delivery, max_connections=given["delivery"]),

@@ -255,11 +255,9 @@ KEYS: dict[str, Help] = {
     ),
     "http.monitoring_addresses": Help(
         "Where /healthz, /readyz and /metrics are served, and nothing else. With any of these, http.addresses "
-        "answers "
-        "/metrics with 404; /healthz and /readyz stay there for load balancers.",
-        "/healthz、/readyz、/metrics だけを提供するアドレス。指定すると、http.addresses では /metrics が 404 になり"
-        "ます。"
-        "/healthz と /readyz はロードバランサーのためにそのまま残ります。",
+        "answers /metrics with 404; /healthz and /readyz stay there for load balancers.",
+        "/healthz、/readyz、/metrics だけを提供するアドレス。指定すると、http.addresses では "
+        "/metrics が 404 になります。/healthz と /readyz はロードバランサーのためにそのまま残ります。",
     ),
     "http.proxy_from": Help(
         "Networks of reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are believed; nobody else's are. "

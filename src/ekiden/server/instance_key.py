@@ -34,10 +34,9 @@ if TYPE_CHECKING:
 
 _OTHER: Final = (
     "the instance key {path} is not the one of this database: what is sealed in it (keys that sign mail, secrets "
-    "of "
-    "access keys and callbacks) cannot be opened. Put the instance.key there that belongs to the database, from "
-    "its "
-    "backup or from another machine of the installation. If that key is lost for good, see: ekiden db key --help"
+    "of access keys and callbacks) cannot be opened. Put the instance.key there that belongs to the database, from "
+    "its backup or from another machine of the installation. If that key is lost for good, see: "
+    "ekiden db key --help"
 )
 _WHY: Final = (
     "{why}. Put the copy of this installation's key there (64 hexadecimal digits, readable by Ekiden's user); "
@@ -216,8 +215,7 @@ class DatabaseWatch:
             if "instance_key" not in self.missing:
                 self._log.error(
                     "the database is another one now, and instance.key is not its key: stop, put the two that "
-                    "belong "
-                    "together in place (ekiden doctor), start"
+                    "belong together in place (ekiden doctor), start"
                 )
         self.missing = tuple(missing)
 

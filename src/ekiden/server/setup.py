@@ -140,8 +140,7 @@ async def _check_key(config: Config, vault: Vault | None) -> None:
             raise NotThisKey(
                 TEXTS,
                 "the database {url} belongs to an installation already, and a new instance key would open nothing "
-                "in "
-                "it; nothing was changed. Give the key of that installation: --instance-key FILE",
+                "in it; nothing was changed. Give the key of that installation: --instance-key FILE",
                 url=parse_url(url).safe,
             )
         if vault is not None and not await fits(store, vault):

@@ -17,31 +17,27 @@ TEXTS = Texts(
         "{path} exists already; nothing was changed": "{path} はすでにあります。何も変更していません",
         "the database {url} belongs to an installation already, and a new instance key would open nothing in it; "
         "nothing was changed. Give the key of that installation: --instance-key FILE": (
-            "データベース {url} はすでに別のインストールで使われており、新しいインスタンスキーでは中の秘密情報を復"
-            "号できません。"
-            "何も変更していません。そのインストールのキーを --instance-key FILE で指定してください"
+            "データベース {url} はすでに別のインストールで使われており、新しいインスタンスキーでは"
+            "中の秘密情報を復号できません。何も変更していません。"
+            "そのインストールのキーを --instance-key FILE で指定してください"
         ),
         "this is not the instance key of the database {url}; nothing was changed": (
             "データベース {url} のインスタンスキーではありません。何も変更していません"
         ),
         "{why}. Put the copy of this installation's key there (64 hexadecimal digits, readable by Ekiden's user); "
         "a new key would not open what the database has sealed. Without any copy see: ekiden db key --help": (
-            "{why}。このインストールのキーの控えをそこに置いてください（64 桁の 16 進数、Ekiden のユーザーが読み取"
-            "れること）。"
-            "新しいキーでは、データベース内の秘密情報を復号できません。控えがない場合は ekiden db key --help を参照"
-            "してください"
+            "{why}。このインストールのキーの控えをそこに置いてください（64 桁の 16 進数、"
+            "Ekiden のユーザーが読み取れること）。新しいキーでは、データベース内の秘密情報を復号できません。"
+            "控えがない場合は ekiden db key --help を参照してください"
         ),
         "the instance key {path} is not the one of this database: what is sealed in it (keys that sign mail, "
-        "secrets of "
-        "access keys and callbacks) cannot be opened. Put the instance.key there that belongs to the database, "
-        "from its "
-        "backup or from another machine of the installation. If that key is lost for good, see: ekiden db key "
-        "--help": (
+        "secrets of access keys and callbacks) cannot be opened. Put the instance.key there that belongs to the "
+        "database, from its backup or from another machine of the installation. If that key is lost for good, see: "
+        "ekiden db key --help": (
             "インスタンスキー {path} はこのデータベースのものではなく、中の秘密情報（メールの署名鍵、アクセスキーと"
-            "コールバックのシークレット）を復号できません。データベースと対になる instance.key を、バックアップか同"
-            "じ"
-            "インストールの別のマシンからコピーしてください。キーを完全に失った場合は ekiden db key --help を参照し"
-            "てください"
+            "コールバックのシークレット）を復号できません。データベースと対になる instance.key を、バックアップか"
+            "同じインストールの別のマシンからコピーしてください。キーを完全に失った場合は ekiden db key --help を"
+            "参照してください"
         ),
         "{path} cannot be written: {why}": "{path} に書き込めません: {why}",
         "log.file: {path} cannot be written: {why}": "log.file: {path} に書き込めません: {why}",
