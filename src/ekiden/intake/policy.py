@@ -59,7 +59,7 @@ def _authors(header: Header, sender: str | None) -> tuple[str, ...] | None:
     value = header.get(b"from")
     if value is None:
         return None if sender is None else (sender,)
-    return None if header.count(b"from") > 1 else mailbox_domains(value)
+    return None if header.repeats(b"from") else mailbox_domains(value)
 
 
 class Policy:

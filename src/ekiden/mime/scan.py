@@ -49,7 +49,7 @@ class HeaderBounds(NamedTuple):
 class Header:
     """The header block of ``content``; made by ``scan``. Names are given in lower case, as bytes."""
 
-    __slots__ = ("_lower", "body", "content", "end")
+    __slots__ = ("_lower", "_values", "body", "content", "end")
 
     def __init__(self, content: bytes, end: int, body: int) -> None:
         self.content = content
@@ -60,6 +60,7 @@ class Header:
         # Names are searched with the line feed before them; the one added here also makes up for its length, so
         # that the place of the line feed is the place of the name in ``content``.
         self._lower = b"\n" + content[:end].lower()
+        self._values: dict[bytes, bytes | None] = {}
 
     @property
     def raw(self) -> bytes:
@@ -73,6 +74,8 @@ class Header:
 
     def has(self, name: bytes) -> bool:
         """Whether there is a field ``name``."""
+        if name in self._values:
+            return self._values[name] is not None
         return self._find(name, 0) >= 0
 
     def begins(self, prefix: bytes) -> bool:
@@ -90,7 +93,15 @@ class Header:
         return self._lower.count(b"\n" + name) > 1 and self.count(name) > 1
 
     def get(self, name: bytes) -> bytes | None:
-        """The unfolded value of the first field ``name``, without blanks around it; ``None``: no such field."""
+        """The unfolded value of the first field ``name``, without blanks around it; ``None``: no such field.
+
+        It is remembered: several ask for the author of each message, and for its Message-ID.
+        """
+        if name not in self._values:
+            self._values[name] = self._read(name)
+        return self._values[name]
+
+    def _read(self, name: bytes) -> bytes | None:
         start = self._find(name, 0)
         if start < 0:
             return None
