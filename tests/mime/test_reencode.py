@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import email.policy
+import time
 from email.message import Message
 from typing import Any
 
@@ -152,12 +153,20 @@ def test_the_charset_is_said_where_it_was_left_open() -> None:
         (b"", JAPANESE, "utf-8"),
         (b"Content-Type: text/html\r\n", JAPANESE, "utf-8"),
         (b"Content-Type: text/plain; format=flowed;\r\n", JAPANESE, "utf-8"),
+        ('Content-Type: text/plain; name="予定.txt"\r\n'.encode(), JAPANESE, "utf-8"),
+        (b"Content-Type: text/plain" + b"; a=b" * 300 + b"\r\n", JAPANESE, "utf-8"),
+        (b"Content-Transfer-Encoding: 8bit" + b" " * 1000 + b"\r\n", JAPANESE, "utf-8"),
         (b"Content-Type: text/plain\r\n", "予約\r\n".encode("cp932"), None),  # nobody knows
         (b"Content-Type: text/plain; charset=Shift_JIS\r\n", "予約\r\n".encode("cp932"), "shift_jis"),
         (b"Content-Type: text/plain\r\n", LONG, None),
     ):
         message = parsed(fit(b"From: a@d.example\r\n" + fields + b"\r\n" + body))
         assert message.get_content_charset() == charset
+        assert message.get_filename() == ("予定.txt" if b"name" in fields else None)
+        assert (
+            len(message.get_all("Content-Type") or [""]) == len(message.get_all("Content-Transfer-Encoding")) == 1
+        )
+        assert message.get_payload(decode=True) == body
         assert message["MIME-Version"] == "1.0"
 
 
@@ -351,6 +360,45 @@ def test_any_octets(content: bytes, lines: bool, eight_bit: bool) -> None:
     content = content.replace(b"\r", b"").replace(b"\n", b"\r\n")
     changed = fit(content, lines=lines, eight_bit=eight_bit)
     assert fit(changed, lines=lines, eight_bit=eight_bit) == changed
+
+
+MIXED = HEADER + b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        HEADER + b'To: "' + b'\\"' * 30_000 + JAPANESE + b"\r\nx\r\n",
+        MIXED + JAPANESE[:-2] * 100_000 + b"\r\n--b--\r\n",
+        MIXED + b"x" * 3_000_000 + b"\r\n--b--\r\n",
+    ],
+    ids=["quotes", "8-bit preamble", "preamble of one line"],
+)
+def test_made_to_take_long(content: bytes) -> None:
+    begun = time.process_time()
+    assert is_fit(fit(content)) or b'To: "' in content
+    assert time.process_time() - begun < 0.5
+
+
+def test_a_part_with_a_very_long_header_stays() -> None:
+    part = b"X-Long:" + b"\r\n x" * 70_000 + b"\r\n\r\n" + JAPANESE
+    content = HEADER + multipart(b"mixed", part)
+    assert fit(content) == content
+
+
+def test_large_parts_are_as_small_ones() -> None:
+    """Looked at in pieces, which end with a line."""
+    encoded = (b"=E4=BA=88 word\r\n" * 40_000) + b"=E4=BA=88" * 200 + b"\r\n" + b"tail=\r\n" * 40_000 + b"\r\n"
+    part = (
+        b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n" + encoded
+    )
+    changed = fit(HEADER + part)
+    assert is_fit(changed)
+    assert leaves(parsed(changed)) == leaves(parsed(HEADER + part))
+    gaps = b"gap\r\n" * 100_000 + LONG
+    changed = fit(MIXED + gaps + b"--b\r\n" + part + b"\r\n--b--\r\n" + gaps)
+    assert is_fit(changed)
+    assert changed.count(b"gap\r\n") == 200_000
 
 
 def test_what_is_too_deep_or_has_too_many_parts_stays() -> None:

@@ -16,6 +16,7 @@ Takes some 10 ms for a megabyte that has to be encoded, in calls of a few millis
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from ekiden.mime.attachment_parts import extended_parameter
@@ -32,6 +33,8 @@ _FOLD_AT = 78
 _QP_ROOM = 75
 """Octets of a line of quoted-printable before the = at its end."""
 _PIECE = 262_144
+_MAX_HEADER = 262_144
+"""Octets of the header of a part; the one of the message has been measured."""
 _MAX_DEPTH = 20
 _MAX_PARTS = 1_000
 _IDENTITY = (b"", b"7bit", b"8bit", b"binary")
@@ -47,8 +50,9 @@ _MACHINES = frozenset(
     b"content-transfer-encoding content-id list-unsubscribe list-unsubscribe-post".split()
 )
 _ABOVE = re.compile(rb"[\x80-\xff]")
+_QUESTION_MARKS = bytes(range(0x80)) + b"?" * 0x80
 _TOKEN = re.compile(rb"[ \t\r\n]*[^ \t\r\n]+|[ \t\r\n]+\Z")
-_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)("?)')  # one that is not closed ends the search for others
 _QUOTED_PAIR = re.compile(r"\\(.)")
 _PARAMETER = re.compile(r';[ \t]*([A-Za-z0-9_\-]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))')
 
@@ -97,7 +101,7 @@ class _Work:
         self._content = content
         self._lines = lines
         self._eight_bit = eight_bit
-        self._changes: list[tuple[int, int, bytes]] = []
+        self._changes: dict[tuple[int, int], bytes] = {}
         self._parts = 0
         self._cut = self._encoded = False
 
@@ -106,7 +110,7 @@ class _Work:
             return Reencoded(self._content, False, False)
         pieces: list[bytes] = []
         at = 0
-        for start, end, instead in sorted(self._changes, key=lambda change: change[:2]):
+        for (start, end), instead in sorted(self._changes.items()):
             pieces += (self._content[at:start], instead)
             at = end
         pieces.append(self._content[at:])
@@ -137,10 +141,13 @@ class _Work:
     def _header(self, start: int, end: int) -> Header | None:
         """``None``: who knows what its readers take for its header."""
         content = self._content
-        stop = content.find(b"\r\n\r\n", start, end)
         if content.startswith(b"\r\n", start, end):
             return Header(b"\r\n", 0, 2)
-        header = scan(content[start : end if stop < 0 else stop + 4])
+        stop = content.find(b"\r\n\r\n", start, end)
+        stop = end if stop < 0 else stop + 4
+        if start > 0 and stop - start > _MAX_HEADER:
+            return None
+        header = scan(content[start:stop])
         if header.body == 0 and start > 0:
             return None
         return header
@@ -212,10 +219,11 @@ class _Work:
     def _gap(self, start: int, end: int) -> None:
         """What nobody reads, before the first part and behind the last."""
         if self._needs(start, end):
-            octets = self._content[start:end]
-            if self._eight_bit:
-                octets = _ABOVE.sub(b"?", octets)
-            self._change(start, end, b"\r\n".join(_cut(line, MAX_LINE) for line in octets.split(b"\r\n")))
+            kept = []
+            for piece in _whole_lines(self._content[start:end]):
+                octets = piece.translate(_QUESTION_MARKS) if self._eight_bit else piece
+                kept.append(b"\r\n".join(_cut(line, MAX_LINE) for line in octets.split(b"\r\n")))
+            self._change(start, end, b"".join(kept))
 
     def _leaf(
         self,
@@ -263,19 +271,20 @@ class _Work:
         if not any(item.name == b"content-type" for item in found) and unknown:
             added += b"Content-Type: text/plain; charset=utf-8\r\n"
         for item in found:
+            span = (start + item.start, start + item.end)
             if item.name == b"content-transfer-encoding":
-                self._change(start + item.start, start + item.end, field)
+                self._changes[span] = field
                 field = b""
             elif unknown:
-                value = header.content[item.value : item.end].rstrip()
-                mark = b"\r\n charset=utf-8\r\n" if value.endswith(b";") else b";\r\n charset=utf-8\r\n"
-                self._change(start + item.value, start + item.end, value + mark, seen=True)
+                # It may have been folded, or have a name in ASCII, by now.
+                written = self._changes.get(span, header.content[item.start : item.end]).rstrip()
+                mark = b"\r\n charset=utf-8\r\n" if written.endswith(b";") else b";\r\n charset=utf-8\r\n"
+                self._changes[span] = written + mark
         added += field
         if added:
             # A message that is all body lacks the empty line as well.
-            self._changes.append(
-                (start + header.end, start + header.end, added + (b"" if header.body else b"\r\n"))
-            )
+            at = start + header.end
+            self._changes[at, at] = added + (b"" if header.body else b"\r\n")
 
     # --- fields ---------------------------------------------------------------------------------------------
 
@@ -320,12 +329,11 @@ class _Work:
             return True
         return self._eight_bit and not self._content[start:end].isascii()
 
-    def _change(self, start: int, end: int, instead: bytes, *, seen: bool = False) -> None:
-        self._changes.append((start, end, instead))
-        if not seen:
-            before = self._content[start:end]
-            self._cut = self._cut or has_long_line(before)
-            self._encoded = self._encoded or (self._eight_bit and not before.isascii())
+    def _change(self, start: int, end: int, instead: bytes) -> None:
+        self._changes[start, end] = instead
+        before = self._content[start:end]
+        self._cut = self._cut or has_long_line(before)
+        self._encoded = self._encoded or (self._eight_bit and not before.isascii())
 
 
 def _charset(header: Header) -> str:
@@ -363,8 +371,22 @@ def _crlf_only(octets: bytes) -> bool:
     return feeds == returns == pairs
 
 
+def _whole_lines(octets: bytes) -> Iterator[bytes]:
+    """Pieces that end with a line, so that no call keeps everybody for millions of them."""
+    start = 0
+    while start < len(octets):
+        end = octets.find(b"\r\n", start + _PIECE)
+        end = len(octets) if end < 0 else end + 2
+        yield octets[start:end]
+        start = end
+
+
 def _short_lines(octets: bytes) -> bytes:
     """Quoted-printable with soft line ends in its long lines, and nothing above 127."""
+    return b"".join(_shortened(piece) for piece in _whole_lines(octets))
+
+
+def _shortened(octets: bytes) -> bytes:
     lines = []
     for line in octets.split(b"\r\n"):
         if not line.isascii():
@@ -420,19 +442,22 @@ def _fold_line(line: bytes) -> list[bytes]:
 def _cut(line: bytes, longest: int, mark: bytes = b"\r\n") -> bytes:
     """A line in pieces, behind a comma, semicolon or bracket where there is one."""
     pieces = []
-    while len(line) > longest:
-        window = line[: longest - 2]
+    start = 0
+    while len(line) - start > longest:
+        window = line[start : start + longest - 2]
         at = max(window.rfind(b","), window.rfind(b";"), window.rfind(b">")) + 1
         at = at if at > longest // 2 else longest - 2
-        pieces.append(line[:at])
-        line = line[at:]
-    pieces.append(line)
+        pieces.append(window[:at])
+        start += at
+    pieces.append(line[start:])
     return mark.join(pieces)
 
 
 def _phrase(found: re.Match[str]) -> str:
     """A quoted name that is not ASCII as encoded words."""
-    return found[0] if found[0].isascii() else encoded_words(_QUOTED_PAIR.sub(r"\1", found[1]), indent=20)
+    if found[0].isascii() or not found[2]:
+        return found[0]
+    return encoded_words(_QUOTED_PAIR.sub(r"\1", found[1]), indent=20)
 
 
 def _with_parameters(name: str, text: str) -> bytes:
