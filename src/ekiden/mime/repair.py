@@ -36,7 +36,7 @@ _MAX_MAILBOXES = 20
 _ID_WORD = rb"[!-;=?A-~]{1,900}"  # printable, without <, > and @
 _COMMENTS = rb"(?:[ \t]|\([^()\x00-\x1f\x7f-\xff]{0,900}\))*"
 _ID = re.compile(rb"%b<%b@%b>%b" % (_COMMENTS, _ID_WORD, _ID_WORD, _COMMENTS))
-_BARE_ID = re.compile(rb"%b@%b" % (_ID_WORD, _ID_WORD))
+_BARE_ID = re.compile(rb"(?<![!-;=?A-~])%b+@%b" % (_ID_WORD, _ID_WORD))  # looked for at the begin of words only
 _DATE = re.compile(
     rb"(?:(?:mon|tue|wed|thu|fri|sat|sun)[ \t]*,[ \t]*)?(?:0?[1-9]|[12][0-9]|3[01])[ \t]+"
     rb"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[ \t]+[0-9]{2,4}[ \t]+"
@@ -46,9 +46,8 @@ _DATE = re.compile(
 )
 _ZONE = re.compile(r"[+-][0-9]{2}:?[0-9]{2}\b|\b(?:UTC?|GMT|[ECMP][SD]T|Z|([JK]ST))\b", re.IGNORECASE)
 _EAST_ASIA = timedelta(hours=9)
-_MAILBOX_LINE = re.compile(
-    rb"^>?From (?![ \t]*:)[^\r\n]*?((?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[^\r\n]*)?\r\n", re.MULTILINE
-)
+_MAILBOX_LINE = re.compile(rb"^>?From (?![ \t]*:)[^\r\n]*\r\n", re.MULTILINE)
+_DAY = re.compile(rb"Mon|Tue|Wed|Thu|Fri|Sat|Sun")
 _A_FIELD = re.compile(rb">?From |[!-9;-~]+[ \t]*:")
 
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
@@ -202,7 +201,8 @@ class _Work:
         for match in _MAILBOX_LINE.finditer(content, 0, end):
             if match.start() and content[match.start() - 2 : match.start()] != b"\r\n":
                 continue
-            if match.start() or match[1] or _A_FIELD.match(content, match.end(), end) is not None:
+            dated = _DAY.search(content, *match.span()) is not None
+            if match.start() or dated or _A_FIELD.match(content, match.end(), end) is not None:
                 self._changes.append((match.start(), match.end(), b""))
                 if "From " not in self._what:
                     self._what.append("From ")
