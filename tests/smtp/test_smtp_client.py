@@ -261,6 +261,8 @@ ODD_ENDS: dict[bytes, str] = {
     b"\r\n" + NO: "550 5.1.1 No such user",
     b"queued\r\n" + LATER: "451 4.7.1 Greylisted",
     b"250-Ok\r\n550 5.1.1 No such user\r\n": "550 5.1.1 Ok No such user",
+    GO * 100 + OK: SENT,
+    GO * 101: "451 4.5.0 The peer answered content with 354 Go",
     b"x\r\n" * 300: "451 4.5.0 The peer does not speak SMTP: not a reply: 'x'",
 }
 

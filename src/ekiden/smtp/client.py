@@ -43,6 +43,7 @@ MAX_NOTED_LINE = 512
 """Characters of each (RFC 5321 §4.5.3.1.5)."""
 MAX_NOTED = 32_768
 """Characters of replies in a dialogue; then only a beginning of the last line of each further reply."""
+_MAX_WAITS = 100  # replies to the content that are no verdict
 _MAX_DECIDING = 1000  # characters of a reply that decides about a recipient
 
 
@@ -91,6 +92,7 @@ class ClientConnection:
         self._dirty = False  # a transaction was begun and not ended: RSET before the next
         self._doubtful = False  # lines that are no replies came among several that are awaited
         self._together = False
+        self._waits = 0
         self._transaction: Transaction | None = None
         self._decided: list[Reply | None] = []
         self._accepted: list[int] = []
@@ -232,6 +234,7 @@ class ClientConnection:
         del self.dialogue[self._prelude :]
         self._noted = 0
         self._doubtful = self._together = False
+        self._waits = 0
         self._transaction = transaction
         self.transactions += 1
         self._accepted = []
@@ -465,6 +468,9 @@ class ClientConnection:
         if reply.positive and self.sending:
             return self._nonsense(_Step.CONTENT, reply)  # nobody can have taken what was not sent
         if reply.code // 100 == 3:
+            self._waits += 1
+            if self._waits > _MAX_WAITS:
+                return self._nonsense(_Step.CONTENT, reply)
             self._awaited.append(_Step.CONTENT)  # no verdict: that is still to come
             return None
         self._decide_accepted(reply)
