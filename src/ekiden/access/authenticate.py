@@ -164,7 +164,7 @@ class Authenticator:
             return
         login = shown_login(username)
         kind = LOCKED if why is Refusal.TOO_MANY else LOGIN
-        key = (self._failures.key(client_ip), username)
+        key = (self._failures.key(client_ip), login)  # two thousand keys are kept: short ones
         self.log.tell(kind, key=key, client=client_ip, why=why.value, login=login)
 
     async def turn_away(self, username: str, password: str, client_ip: str) -> None:
