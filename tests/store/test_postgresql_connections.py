@@ -285,6 +285,19 @@ async def test_a_server_that_stands_still_is_noticed_by_who_reads(tmp_path: Path
         await store.close()
 
 
+async def test_a_content_is_asked_for_and_nothing_else(wire: Wire, distant: Store) -> None:
+    """Others first ask whether the connection lives, in a transaction of its own: three ways there and back."""
+    worker = (await distant.register_worker("host", 1, NOW, TTL)).id
+    new = Maker().message(state=State.SENDING)
+    await distant.accept(worker, new)
+    assert await distant.content(1, new.message.id) == new.content
+    wire.cut(b"BEGIN", answered=False)
+    assert await distant.content(1, new.message.id) == new.content
+    assert wire.seen == 0
+    wire.cut_at = b""
+    await distant.stats()
+
+
 async def test_a_fault_of_ours_is_no_broken_connection(postgresql_url: str) -> None:
     connection = await asyncpg.connect(postgresql_url)
     faults: list[Exception] = []

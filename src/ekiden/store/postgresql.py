@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from io import BytesIO
 from typing import Any
 
@@ -13,7 +13,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ekiden.core.clock import Millis
 from ekiden.store.api import StoreUnavailable
 from ekiden.store.base import BaseStore
-from ekiden.store.postgresql_connect import POOLED, broken, cold_engine, reading, writing
+from ekiden.store.postgresql_connect import (
+    ANSWER_TIMEOUT,
+    COMMAND_TIMEOUT,
+    POOLED,
+    broken,
+    cold_engine,
+    reading,
+    translating,
+    writing,
+)
 from ekiden.store.postgresql_servers import Servers
 from ekiden.store.postgresql_statements import NOW_SQL, apply
 from ekiden.store.postgresql_writer import WRITERS, Writer
@@ -54,9 +63,13 @@ class PostgresStore(BaseStore):
         return alive
 
     async def content(self, account_id: int, message_id: int) -> bytes | None:
-        async with self._contents:
+        async with AsyncExitStack() as stack:
+            with translating():
+                async with asyncio.timeout(COMMAND_TIMEOUT):
+                    await stack.enter_async_context(self._contents)
             try:
-                async with self.read() as connection:
+                # On the road of whatever waits in the queue: one way there and back, if the connection lives.
+                async with reading(self._cold, trusted=True) as connection:
                     return await self._content(connection, account_id, message_id)
             except StoreUnavailable as error:
                 if error.__cause__ is None or not broken(error.__cause__):
@@ -66,7 +79,7 @@ class PostgresStore(BaseStore):
 
     async def _content(self, checked_out: AsyncConnection, account_id: int, message_id: int) -> bytes | None:
         connection: Any = (await checked_out.get_raw_connection()).driver_connection
-        row = await connection.fetchrow(_CONTENT, account_id, message_id)
+        row = await connection.fetchrow(_CONTENT, account_id, message_id, timeout=ANSWER_TIMEOUT)
         if row is None:
             return None
         data: bytes | None

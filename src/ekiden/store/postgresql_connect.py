@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import asyncpg
@@ -20,7 +21,6 @@ from ekiden.store.rows import BadText
 
 COMMAND_TIMEOUT = 30.0  # seconds; on the hot path, for a server that has silently gone
 COLD_TIMEOUT = 60.0  # seconds for a statement of everything rare, some of which reads a lot
-POOL_TIMEOUT = 10.0  # seconds to wait for a connection while others have all of them
 ANSWER_TIMEOUT = 10.0  # seconds for all of it: waiting, connecting, and an answer that says the server is there
 POOLED = 2
 """Connections of the cold engine. With those of the writer a worker has four, and no more."""
@@ -32,6 +32,9 @@ _ENDED = (
     pg.IdleSessionTimeoutError,
     pg.IdleInTransactionSessionTimeoutError,
 )
+
+_TRUSTED: ContextVar[bool] = ContextVar("_TRUSTED", default=False)
+"""Whether a connection is given out without asking the server first: three ways there and back."""
 
 
 def translated(error: BaseException) -> StoreError:
@@ -87,10 +90,18 @@ def cold_engine(servers: Servers, *, timeout: float | None = COLD_TIMEOUT) -> As
         async_creator=connect,
         pool_size=POOLED,
         max_overflow=0,
-        pool_timeout=POOL_TIMEOUT,
+        pool_timeout=2 * ANSWER_TIMEOUT,  # others give up before
         pool_pre_ping=True,
         hide_parameters=True,  # hashes and sealed keys are among them; errors end in logs
     )
+
+    dialect = engine.sync_engine.dialect
+    ask = dialect.do_ping
+
+    def lives(dbapi_connection: Any) -> bool:
+        return _TRUSTED.get() or ask(dbapi_connection)
+
+    dialect.do_ping = lives  # type: ignore[method-assign]
 
     # A server that was the primary and is so no more answers on, with what it knew: none of its connections stays.
     @event.listens_for(engine.sync_engine, "handle_error")
@@ -129,10 +140,15 @@ def translating() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+async def reading(engine: AsyncEngine, *, trusted: bool = False) -> AsyncIterator[AsyncConnection]:
+    """``trusted``: the connection may be broken. Only for who asks again on another one then."""
     with translating():
         async with AsyncExitStack() as stack:
-            connection = await _checked_out(engine, stack)
+            before = _TRUSTED.set(trusted)
+            try:
+                connection = await _checked_out(engine, stack)
+            finally:
+                _TRUSTED.reset(before)
             await connection.execution_options(postgresql_readonly=True)
             yield connection
 
