@@ -211,6 +211,17 @@ def test_urls_of_several_servers(url: str, names: str, dsn: str) -> None:
     assert "p%2Cw" not in parsed.safe
 
 
+@pytest.mark.parametrize("hosts", ["h1", "h1,h2", "h1,h2:none"])
+def test_a_password_in_the_query_is_not_shown(hosts: str) -> None:
+    url = f"postgresql://joe@{hosts}/mail?password=cl%26ear&sslpassword=clear&sslmode=require"
+    try:
+        shown = parse_url(url).safe
+    except StoreError as error:
+        shown = str(error)
+    assert "cl" not in shown
+    assert "sslmode=require" in shown
+
+
 @pytest.mark.parametrize(
     "url", ["sqlite:////nowhere/at/all/ekiden.db", "postgresql://postgres@/x?host=/nowhere/at/all"]
 )

@@ -64,7 +64,7 @@ def parse_url(url: str) -> StoreUrl:
         parsed = _by_query(one, shown)
     else:
         user = f"{quote(one.username)}{':***' if one.password else ''}@" if one.username else ""
-        shown = f"postgresql://{user}{several['hosts']}{several['tail'] or ''}"
+        shown = _hidden(f"postgresql://{user}{several['hosts']}{several['tail'] or ''}")
     if len(parsed) > MAX_SERVERS or (len(parsed) > 1 and not all(_where(item) for item in parsed)):
         raise StoreError(f"{shown!r} names an empty host, or more than {MAX_SERVERS}; {_ALLOWED}")
     if len(parsed) > 1:
@@ -79,6 +79,7 @@ _SEVERAL = re.compile(
     re.DOTALL,
 )
 _ATTRS = "target_session_attrs"
+_SECRET = re.compile(r"(?<=password=)[^&]*")
 _ALLOWED = (
     "allowed are sqlite:///FILE and postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with commas between several "
     "HOST:PORT"
@@ -123,9 +124,14 @@ def _where(url: URL) -> str:
 
 
 def _shown(url: URL) -> str:
-    return url.render_as_string(hide_password=True)
+    return _hidden(url.render_as_string(hide_password=True))
 
 
 def _without_password(url: str) -> str:
     head, at, tail = url.rpartition("@")
-    return f"…@{tail}" if at and head else url
+    return _hidden(f"…@{tail}" if at and head else url)
+
+
+def _hidden(text: str) -> str:
+    """Without the passwords in a query, as libpq has them there."""
+    return _SECRET.sub("***", text)
