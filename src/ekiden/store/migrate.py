@@ -15,6 +15,7 @@ from sqlalchemy.pool import NullPool
 from ekiden.store.api import SchemaOutdated, StillInUse
 from ekiden.store.migrations import HEAD
 from ekiden.store.postgresql_connect import cold_engine, translating
+from ekiden.store.postgresql_statements import NOW_SQL
 from ekiden.store.sqlite_turn import Turn
 from ekiden.store.sqlite_writer import connect, translated
 from ekiden.store.url import StoreUrl, parse_url
@@ -107,12 +108,11 @@ def _nobody_works(connection: Connection, url: StoreUrl) -> None:
     now = str(time.time_ns() // 1_000_000)
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql("LOCK TABLE worker IN SHARE ROW EXCLUSIVE MODE")
-        now = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+        now = NOW_SQL
     # Of an upgrade that somebody else has just made there is nothing left to do.
-    if connection.dialect.has_table(connection, "alembic_version"):
-        done = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
-        if done == HEAD:
-            return
+    known = connection.dialect.has_table(connection, "alembic_version")
+    if known and connection.exec_driver_sql(_REVISION).scalar() == HEAD:
+        return
     query = f"SELECT host, pid FROM worker WHERE ended_at IS NULL AND expires_at > {now} ORDER BY host, pid"  # noqa: S608
     living = connection.exec_driver_sql(query).all()
     if living:

@@ -147,7 +147,7 @@ class Writer:
         while pending and len(jobs) < MAX_UNITS and weight < MAX_WEIGHT:
             job = pending.popleft()
             if job[2].done():  # its caller was cancelled before anything happened
-                self._overdue.answered(1)
+                self._overdue.answered(1, written=False)
                 continue
             jobs.append(job)
             weight += job[1]

@@ -24,6 +24,7 @@ NextId = Callable[[Millis], int]
 
 
 _REST: Millis = MINUTE
+"""How long the node of a worker that has ended is left alone."""
 
 
 async def register(connection: AsyncConnection, host: str, pid: int, now: Millis, ttl: Millis) -> Registration:
