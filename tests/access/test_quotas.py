@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import DropTable
 
@@ -22,6 +22,7 @@ from ekiden.access.quotas import HORIZON, OverQuota, Quotas, usage
 from ekiden.core.clock import DAY, HOUR, MINUTE, SECOND, ManualClock, Millis
 from ekiden.core.states import Priority
 from ekiden.store.api import Store
+from ekiden.store.open import open_store
 from ekiden.store.tables import quota_usage
 
 MIDNIGHT = 1_767_225_600_000
@@ -277,6 +278,30 @@ async def test_what_is_not_used_goes_back_after_seconds(store: Store) -> None:
     assert await send(others, account, MIDNIGHT) == MIDNIGHT + DAY
     await quotas.close()
     await others.close()
+
+
+async def test_the_end_waits_for_what_is_going_back(
+    store: Store, store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ekiden.access.quotas._UNUSED", 20)
+    clock = ManualClock()
+    quotas = Quotas(store, clock)
+    account = await an_account(store, Quota(day=320))
+    elsewhere = await open_store(store_url)
+    await send(quotas, account, clock.now())
+    async with elsewhere.write() as connection:
+        await connection.execute(update(quota_usage).values(used=quota_usage.c.used))
+        quotas.unused(clock.monotonic())
+        clock.advance(3 * SECOND)
+        async with asyncio.timeout(60):
+            while quotas._blocks:  # noqa: ASYNC110 (a task of theirs changes it)
+                await asyncio.sleep(0.01)
+        closing = asyncio.create_task(quotas.close())
+        await asyncio.sleep(0.05)
+        assert not closing.done()
+    await closing
+    assert await stored(store, account, 86_400) == {MIDNIGHT: 1}
+    await elsewhere.close()
 
 
 async def test_what_is_used_does_not_go_back(store: Store) -> None:

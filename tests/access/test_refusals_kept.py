@@ -123,4 +123,11 @@ async def test_recipients_are_kept_and_bounded(store: Store) -> None:
     assert await found("a@x.example", limit=1) == [later]
     assert await found("r19@x.example") == [many]
     assert await found("r20@x.example") == []
+    clock.advance(MINUTE)
+    for number in range(60):
+        recipients = [parse_address(f"r{n}@{number}.example") for n in range(20)]
+        refused(refusals, f"192.0.2.{number}", recipients=recipients)
+    await refusals.close()
+    assert len(await found("r19@49.example")) == 1
+    assert await found("r0@50.example") == []
     assert [item.id for item in await refusals_to(store, "a@x.example", [8])] == []

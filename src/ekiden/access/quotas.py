@@ -15,6 +15,7 @@ nothing waits for somebody to release it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -54,6 +55,8 @@ _MAX_BLOCK = 500
 _BELIEVED: Millis = SECOND
 """So long a refusal is repeated without asking the store again."""
 _MAX_ACCOUNTS = 10_000
+_BATCH = 200
+"""Accounts of one transaction that gives back: others wait for it."""
 
 
 class OverQuota(AccessError):
@@ -110,7 +113,7 @@ class Quotas:
         self._waiting: dict[int, list[_Waiting]] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._returning: asyncio.Task[None] | None = None
-        self._closed = False
+        self._closed = asyncio.Event()
         self._workers = 1
         self._counted: float | None = None
 
@@ -158,25 +161,24 @@ class Quotas:
 
     async def close(self) -> None:
         """Finish what is under way, and give back what is left; if that fails it stays counted."""
-        self._closed = True
+        self._closed.set()
         if self._returning is not None:
-            self._returning.cancel()
             await asyncio.gather(self._returning, return_exceptions=True)
         await asyncio.gather(*self._tasks.values())
         await self._give_up(list(self._blocks))
 
     def _return_later(self) -> None:
         """While there are blocks, somebody looks whether they are used; nothing runs for accounts at rest."""
-        if self._returning is None and not self._closed:
+        if self._returning is None and not self._closed.is_set():
             self._returning = asyncio.create_task(self._return_unused(), name="unused quota")
 
     async def _return_unused(self) -> None:
         try:
-            while self._blocks:
-                await asyncio.sleep(_UNUSED / SECOND)
-                unused = self.unused(self._clock.monotonic())
-                if unused:
-                    await asyncio.shield(self._give_up(unused))
+            while self._blocks and not self._closed.is_set():
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_UNUSED / SECOND):
+                        await self._closed.wait()
+                await self._give_up(self.unused(self._clock.monotonic()))
         finally:
             self._returning = None
 
@@ -192,12 +194,16 @@ class Quotas:
 
     async def _give_up(self, accounts: list[int]) -> None:
         """What is left of these blocks is for others; if that fails it stays counted."""
+        for start in range(0, len(accounts), _BATCH):
+            await self._give_up_some(accounts[start : start + _BATCH])
+
+    async def _give_up_some(self, accounts: list[int]) -> None:
         now = self._clock.now()
         returned: dict[tuple[int, Window], int] = {}
         for account_id in accounts:
             # Out of memory before it is given back: nobody may take from it meanwhile.
-            block = self._blocks.pop(account_id)
-            if not block.left:
+            block = self._blocks.pop(account_id, None)
+            if block is None or not block.left:
                 continue
             ledger = Ledger(block.quota.limits, {})
             ledger.give_back(block.left, block.start, now, WINDOWS)

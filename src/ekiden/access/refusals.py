@@ -39,6 +39,8 @@ _MOST_RECIPIENTS = 20
 """Kept of each message that was refused."""
 _MOST = 300
 """Kept in each ``_SAME_FOR``; what is beyond is only counted in the log."""
+_MOST_NAMED = 1_000
+"""Recipients that are kept in each ``_SAME_FOR``, of all that was refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +163,8 @@ class Refusals:
 
     def _note_recipients(self, account_id: int, number: int, recipients: Sequence[Address]) -> None:
         for recipient in recipients[:_MOST_RECIPIENTS]:
-            key = _Refused(account_id, number, address_key(recipient.text))
-            if key not in self._recipients and len(self._recipients) < _MOST * _MOST_RECIPIENTS:
+            key = _Refused(account_id, number, recipient.key)
+            if key not in self._recipients and len(self._recipients) < _MOST_NAMED:
                 self._recipients.add(key)
                 self._waiting_recipients.append(key)
                 self._write_later()
