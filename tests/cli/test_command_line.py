@@ -17,6 +17,7 @@ from ekiden.cli import suppression
 from ekiden.cli.main import COMMANDS, app, run
 
 ID = "0000000000000"
+MUCH = "9" * 400
 WRONG = (
     "nonsense",
     "queue nonsense",
@@ -74,6 +75,32 @@ WRONG = (
     "queue list --since soon",
     "queue list --since 1h --until 2h",
     "queue list --sort odd",
+    # What no database holds.
+    f"queue list --older-than {MUCH}d",
+    f"queue list --older-than {MUCH}",
+    "queue list --older-than 99999999d",
+    "queue list --due-before 99999999d",
+    f"queue list --due-before {MUCH}d",
+    "queue list --since 99999999d",
+    f"queue list {ID}/{MUCH}",
+    f"queue list {ID}/2147483648",
+    f"queue list --limit {MUCH}",
+    f"queue cancel --all --limit {MUCH}",
+    f"queue shape --limit {MUCH}",
+    f"find a@x.example --since {MUCH}d",
+    "callback replay --endpoint 1 --from 99999999d",
+    f"callback log --endpoint {MUCH}",
+    f"callback log --limit {MUCH}",
+    f"callback list --limit {1 << 63}",
+    f"callback retry {1 << 63}",
+    f"credential revoke {1 << 63}",
+    f"credential bound {MUCH} --none",
+    f"account quota acme --day {1 << 63}",
+    f"account quota acme --day {MUCH}",
+    f"domain attachment shop.example {MUCH} --output x",
+    f"audit list --limit {MUCH}",
+    f"suppression list --account acme --limit {MUCH}",
+    f"suppression list --account acme --offset {MUCH}",
 )
 
 

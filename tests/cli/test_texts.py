@@ -17,6 +17,7 @@ from installation import Installation
 from ekiden.cli import (
     account,
     audit,
+    common,
     completion,
     credential,
     db,
@@ -200,6 +201,7 @@ def test_the_password_comes_before_the_remark_in_one_pipe(ekiden: Installation) 
 MODULES = (
     account,
     audit,
+    common,
     completion,
     credential,
     db,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 import typer
 
 from ekiden.cli.common import (
+    LARGEST,
     CliError,
     CliUsageError,
     ConfigOption,
@@ -424,7 +425,7 @@ def _limit(value: str | int) -> int:
     if value == "none":
         return NO_LIMIT
     text = str(value)
-    if not (text.isascii() and text.isdigit() and int(text) >= 1):
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and 1 <= int(text) <= LARGEST):
         raise CliUsageError("{value!r} is neither a number from 1 nor none", value=value)
     return int(text)
 

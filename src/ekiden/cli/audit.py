@@ -8,6 +8,7 @@ import msgspec
 import typer
 
 from ekiden.cli.common import (
+    MOST_ROWS,
     ConfigOption,
     JsonOption,
     error_console,
@@ -49,7 +50,7 @@ def list_(
     account: Annotated[
         str | None, typer.Option("--account", "-a", help="Of this account only.", show_default=False)
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = 100,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=MOST_ROWS, help="At most this many.")] = 100,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:

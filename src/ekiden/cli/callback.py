@@ -8,6 +8,7 @@ import typer
 
 from ekiden.cli.callback_texts import CallbackCliError, CallbackUsageError, tr
 from ekiden.cli.common import (
+    MOST_ROWS,
     ConfigOption,
     JsonOption,
     error_console,
@@ -15,6 +16,7 @@ from ekiden.cli.common import (
     load,
     opened_store,
     print_json,
+    row_number,
     run_async,
 )
 from ekiden.cli.moments import past
@@ -33,9 +35,12 @@ AccountOption = Annotated[
     str | None, typer.Option("--account", "-a", help="Of this account only.", show_default=False)
 ]
 EndpointOption = Annotated[
-    int | None, typer.Option("--endpoint", "-e", help="Of this endpoint only.", show_default=False)
+    int | None,
+    typer.Option(
+        "--endpoint", "-e", parser=row_number, metavar="ENDPOINT", help="Of this endpoint only.", show_default=False
+    ),
 ]
-LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")]
+LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, max=MOST_ROWS, help="At most this many.")]
 
 
 async def _account(store: Store, name: str | None) -> int | None:
@@ -251,7 +256,8 @@ def dead(
 @app.command()
 def retry(
     endpoints: Annotated[
-        list[int] | None, typer.Argument(help="Ids of endpoints.", metavar="[ENDPOINT]...", show_default=False)
+        list[int] | None,
+        typer.Argument(parser=row_number, help="Ids of endpoints.", metavar="[ENDPOINT]...", show_default=False),
     ] = None,
     account: AccountOption = None,
     keep_dead: Annotated[bool, typer.Option("--keep-dead", help="Leave dead letters where they are.")] = False,
@@ -361,4 +367,4 @@ def _event_id(text: str) -> int:
     try:
         return parse_id(text)
     except ValueError as error:
-        raise CallbackUsageError("{value!r} is no event id: {why}", value=text, why=str(error)) from None
+        raise CallbackUsageError("{value!r} is not an event id: {why}", value=text, why=str(error)) from None

@@ -43,7 +43,7 @@ TEXTS = Texts(
             "--event でイベントを指定するか、--endpoint で送信先を、--from で時刻を指定してください"
         ),
         "--event stands without --from and --to": "--event は --from や --to と一緒には使えません",
-        "{value!r} is no event id: {why}": "{value!r} はイベント ID ではありません: {why}",
+        "{value!r} is not an event id: {why}": "{value!r} はイベント ID ではありません: {why}",
         "--from is later than --to": "--from が --to より後になっています",
         "event {id} is not kept, or nobody wants it": ("イベント {id} は保存されていないか、通知先がありません"),
     }

@@ -7,7 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+LARGEST: Final = (1 << 63) - 1
+"""The largest number that a database holds."""
+MOST_ROWS: Final = 1_000_000_000
+"""What ``--limit`` takes at most."""
+
 ConfigOption = Annotated[
     Path | None,
     typer.Option(
@@ -36,6 +41,14 @@ ConfigOption = Annotated[
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 """``as_json: JsonOption = False`` in a command."""
+
+
+def row_number(value: str | int) -> int:
+    """The parser of a number by which the database knows something."""
+    text = str(value)
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= LARGEST):
+        raise CliUsageError("{value!r} is not a number such as lists show", value=value)
+    return int(text)
 
 
 class CliError(TranslatedError):

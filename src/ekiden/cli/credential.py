@@ -17,6 +17,7 @@ from ekiden.cli.common import (
     load,
     opened_store,
     print_json,
+    row_number,
     run_async,
     tr,
 )
@@ -363,7 +364,7 @@ async def _check_kind(store: Store, id: int, kind: str) -> None:
         )
 
 
-IdArgument = Annotated[int, typer.Argument(help="The number in the list.", metavar="ID")]
+IdArgument = Annotated[int, typer.Argument(parser=row_number, help="The number in the list.", metavar="ID")]
 
 
 @app.command("bound")

@@ -236,7 +236,9 @@ def list_(
 def show(
     name: NameArgument,
     account: AccountOption = None,
-    checks: Annotated[int, typer.Option("--checks", min=0, max=1000, help="So many of the last checks.")] = 10,
+    checks: Annotated[
+        int, typer.Option("--checks", min=0, max=1000, help="At most this many of the last checks.")
+    ] = 10,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -433,7 +435,9 @@ def _read_files(paths: Sequence[Path]) -> list[File]:
 @app.command()
 def attachment(
     name: NameArgument,
-    number: Annotated[int, typer.Argument(help="Its number, as `ekiden domain show` tells.", show_default=False)],
+    number: Annotated[
+        int, typer.Argument(min=1, max=1000, help="Its number, as `ekiden domain show` tells.", show_default=False)
+    ],
     output_file: Annotated[
         Path, typer.Option("--output", "-o", help="Where to write it.", show_default=False, dir_okay=False)
     ],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from ekiden.cli.common import CliUsageError
+from ekiden.cli.common import MOST_ROWS, CliUsageError
 from ekiden.cli.moments import duration, future, past
 from ekiden.core.address import to_ascii_domain
 from ekiden.core.clock import Millis
@@ -76,7 +76,7 @@ SinceOption = Annotated[
 UntilOption = Annotated[
     str | None, typer.Option("--until", help="Accepted before then: so long ago such as 2h, or ISO 8601.")
 ]
-LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, help="At most this many.")]
+LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, max=MOST_ROWS, help="At most this many.")]
 
 
 def _order(value: str) -> str:
@@ -96,7 +96,10 @@ SortOption = Annotated[
     ),
 ]
 SomeOption = Annotated[
-    int | None, typer.Option("--limit", "-n", min=1, help="At most this many, those due first.", show_default=False)
+    int | None,
+    typer.Option(
+        "--limit", "-n", min=1, max=MOST_ROWS, help="At most this many, those due first.", show_default=False
+    ),
 ]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Count only, change nothing.")]
 AllOption = Annotated[bool, typer.Option("--all", help="Everything in the queue: instead of ids and filters.")]
@@ -115,7 +118,7 @@ def parse_target(value: str) -> Target:
         raise CliUsageError(str(error)) from None
     if not slash:
         return Target(message_id)
-    if not number.isdecimal() or not int(number):
+    if not number.isdecimal() or len(number) > 9 or not int(number):
         raise CliUsageError("{value!r}: after the slash stands the number of a recipient, from 1", value=value)
     return Target(message_id, int(number))
 

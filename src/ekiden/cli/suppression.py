@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from ekiden.cli.common import (
+    MOST_ROWS,
     ConfigOption,
     JsonOption,
     error_console,
@@ -109,8 +110,8 @@ def list_(
     recipient_domain: Annotated[
         str, typer.Option("--recipient-domain", help="Of recipients in this domain.", show_default=False)
     ] = "",
-    offset: Annotated[int, typer.Option("--offset", help="Leave out so many.", min=0)] = 0,
-    limit: Annotated[int, typer.Option("--limit", "-n", help="Show so many.", min=1)] = 100,
+    offset: Annotated[int, typer.Option("--offset", help="Leave out this many.", min=0, max=MOST_ROWS)] = 0,
+    limit: Annotated[int, typer.Option("--limit", "-n", help="At most this many.", min=1, max=MOST_ROWS)] = 100,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:

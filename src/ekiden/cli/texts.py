@@ -25,6 +25,9 @@ TEXTS = Texts(
         "give --scope or --network, or --none for no bounds": (
             "--scope か --network を指定してください。制限をなくすには --none を指定してください"
         ),
+        "{value!r} is not a number such as lists show": (
+            "{value!r} は使えません。一覧にある番号で指定してください"
+        ),
         "{value!r} is not a shell; there are {known}": "{value!r} には対応していません。{known} から選んでください",
         "{value!r} is not a priority; there are high, standard and low": (
             "{value!r} という優先度はありません。high、standard、low から選んでください"

@@ -127,7 +127,7 @@ def trace(
         typer.Option("--account", "-a", help="With --refused: only of this account.", show_default=False),
     ] = None,
     limit: Annotated[
-        int, typer.Option("--limit", min=1, max=10_000, help="With --refused: at most so many.")
+        int, typer.Option("--limit", min=1, max=10_000, help="With --refused: at most this many.")
     ] = 100,
     brief: Annotated[bool, typer.Option("--brief", help="Without the SMTP dialogues.")] = False,
     language_name: Annotated[

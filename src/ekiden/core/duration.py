@@ -16,19 +16,20 @@ _WHOLE = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhdw]))+\Z")
 
 
 def parse_duration(text: str | float) -> float:
-    """Seconds. ``ValueError`` when the text is no duration or the number is negative."""
-    if isinstance(text, bool):
-        raise ValueError(f"{text!r} is not a duration")
+    """Seconds. ``ValueError`` when the text is not a duration, or the number is negative or infinite."""
+    seconds = float("nan")
     if isinstance(text, int | float):
-        if not 0 <= text < float("inf"):
-            raise ValueError(f"{text!r} is not a duration")
-        return float(text)
-    cleaned = text.replace(" ", "")
-    if cleaned.isascii() and cleaned.isdigit():
-        return float(cleaned)
-    if not cleaned.isascii() or not _WHOLE.match(cleaned):
+        if not isinstance(text, bool):
+            seconds = float(text)
+    else:
+        cleaned = text.replace(" ", "")
+        if cleaned.isascii() and cleaned.isdigit():
+            seconds = float(cleaned)
+        elif cleaned.isascii() and _WHOLE.match(cleaned):
+            seconds = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(cleaned))
+    if not 0 <= seconds < float("inf"):
         raise ValueError(f"{text!r} is not a duration")
-    return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(cleaned))
+    return seconds
 
 
 def format_duration(seconds: float) -> str:
