@@ -32,6 +32,7 @@ from ekiden.cli import (
     doctor_domains,
     doctor_examine,
     doctor_files,
+    doctor_nodes,
     doctor_outbound,
     doctor_ports,
     doctor_proxies,
@@ -447,7 +448,7 @@ def test_outgoing_addresses_that_nobody_knows(healthy: Installation, lab: Lab) -
     assert found["sender"] == [("warn", "domains cannot be verified: no outgoing address is known")]
 
 
-def test_a_queue_that_nobody_works_on(healthy: Installation) -> None:
+def test_a_queue_that_nobody_works_on(healthy: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
     async def late(rows: Rows) -> None:
         await rows.message("a@x.example", due_in=-2 * HOUR, age=2 * HOUR)
         await rows.message("b@x.example", state=State.HELD)
@@ -457,7 +458,12 @@ def test_a_queue_that_nobody_works_on(healthy: Installation) -> None:
     assert status == 1
     assert [item[0] for item in found["queue"]] == ["fail", "warn"]
     assert "has been due for 2h" in found["queue"][0][1]
+    assert "and nobody takes it (1 held, 1 queued)" in found["queue"][0][1]
     assert found["queue"][1][1] == "held deliveries, which wait for a person: 1"
+    monkeypatch.setenv("EKIDEN_LANG", "ja")
+    _, found = examined(healthy)
+    assert "予定時刻を 2時間" in found["queue"][0][1]
+    assert "（保留 1 件、送信待ち 1 件）" in found["queue"][0][1]
 
 
 def test_who_holds_what_is_under_way(healthy: Installation) -> None:
@@ -694,7 +700,9 @@ def test_a_check_that_fails_does_not_keep_the_others_from_running(
         doctor_delivery,
         doctor_dns,
         doctor_domains,
+        doctor_examine,
         doctor_files,
+        doctor_nodes,
         doctor_outbound,
         doctor_ports,
         doctor_proxies,
@@ -736,7 +744,6 @@ def sentences(module: ModuleType) -> list[str]:
 def test_connections_of_all_workers_and_what_the_server_takes(tmp_path: Path, postgresql_url: str) -> None:
     from installation import write_config
 
-    from ekiden.cli.doctor_nodes import check_nodes
     from ekiden.server.config_load import load_config
     from ekiden.store.open import open_store
 
@@ -750,7 +757,10 @@ def test_connections_of_all_workers_and_what_the_server_takes(tmp_path: Path, po
             for count in (3, 22):
                 for number in range(count):
                     await store.register_worker(f"host{number % 2}", number, None, HOUR)
-                found.append([(item.level, *item.told("en")[1:]) for item in await check_nodes(patient)])
+                await store.register_worker("lost.example", 4711, 0, MINUTE)  # dead, and not yet noticed
+                found.append(
+                    [(item.level, *item.told("en")[1:]) for item in await doctor_nodes.check_nodes(patient)]
+                )
             return found
         finally:
             await store.close()
@@ -767,7 +777,6 @@ def test_connections_of_all_workers_and_what_the_server_takes(tmp_path: Path, po
 def test_which_of_several_servers_takes_writes(tmp_path: Path, postgresql_url: str) -> None:
     from installation import write_config
 
-    from ekiden.cli.doctor_nodes import check_nodes
     from ekiden.server.config_load import load_config
     from ekiden.store.open import open_store
 
@@ -778,7 +787,7 @@ def test_which_of_several_servers_takes_writes(tmp_path: Path, postgresql_url: s
         store = await open_store(url)
         try:
             patient = doctor_checks.Patient(load_config(write_config(tmp_path, url)), SystemClock(), store)
-            return [(item.level, item.told("en")[1]) for item in await check_nodes(patient)][1:]
+            return [(item.level, item.told("en")[1]) for item in await doctor_nodes.check_nodes(patient)][1:]
         finally:
             await store.close()
 

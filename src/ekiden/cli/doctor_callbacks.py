@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
-from ekiden.cli.doctor_checks import Finding, Patient, find
+from ekiden.cli.doctor_checks import Finding, Patient, find, in_each
 from ekiden.cli.doctor_dns import make_resolver
 from ekiden.cli.tables import relative
 from ekiden.core.errors import EkidenError
@@ -66,7 +67,7 @@ async def check_callbacks(patient: Patient) -> list[Finding]:
             "id": item.id,
             "url": item.url,
             "failures": item.failures,
-            "since": {"en": relative(since, now, "en"), "ja": relative(since, now, "ja")},
+            "since": in_each(partial(relative, since, now)),
             "waiting": f"{item.waiting:,}",
         }
         what = "endpoint {id} ({url}) began to fail {since}, {failures} times in a row; events that wait: {waiting}"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 
 from ekiden.cli.doctor_texts import TEXTS
 from ekiden.cli.tables import local_time, octets, span
@@ -22,7 +22,7 @@ from ekiden.core.clock import DAY, MINUTE, SECOND, Clock, Millis
 from ekiden.core.ids import EPOCH
 from ekiden.core.texts import Language
 from ekiden.net.tls import CertificateFiles, ServerTls, TlsError, describe_certificate
-from ekiden.server.clock_watch import MOST_OFFSET
+from ekiden.server.clock_watch import MOST_OFFSET, clock_offset
 from ekiden.server.config import Config
 from ekiden.server.process_limits import clock_runs_free
 from ekiden.store.api import Store
@@ -34,7 +34,6 @@ LITTLE_SPACE: Final = 1 << 30
 """Octets free below which the disk is worth a warning."""
 NO_SPACE: Final = 200 << 20
 """Octets free below which mail will soon stop."""
-_ANSWER_TIMEOUT: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +66,16 @@ class Patient:
 
 
 Check = Callable[[Patient], Coroutine[Any, Any, list[Finding]]]
+
+
+def in_each(text: Callable[[Language], str]) -> dict[Language, str]:
+    """A value that is a text for people: in each language."""
+    return {"en": text("en"), "ja": text("ja")}
+
+
+def length_of(length: Millis) -> dict[Language, str]:
+    """A value that is a length of time."""
+    return in_each(lambda lang: span(length, lang))
 
 
 def find(check: str, level: Level, title: str, what: str, fix: str = "", **values: Any) -> Finding:
@@ -245,18 +254,16 @@ async def check_clock(patient: Patient) -> list[Finding]:
 
 async def _store_clock(store: Store, clock: Clock, fix: str) -> list[Finding]:
     found: list[Finding] = []
+    offset = abs(await clock_offset(store, clock))
+    if offset > 2:
+        level: Level = "fail" if offset > MOST_OFFSET else "warn"  # workers would not start
+        what = "this machine and the database's differ by {length}"
+        found.append(find("clock", level, "Clock", what, fix, length=length_of(round(offset * SECOND))))
     async with store.read() as connection:
-        if store.engine == "postgresql":
-            theirs = await connection.scalar(text("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint"))
-            distance = abs(int(theirs or 0) - clock.now())
-            if distance > 2 * SECOND:
-                level: Level = "fail" if distance > MOST_OFFSET * SECOND else "warn"  # workers would not start
-                what = "this machine and the database's differ by {length}"
-                found.append(find("clock", level, "Clock", what, fix, length=span(distance)))
         started = await connection.scalar(select(func.max(worker.c.started_at)))
     if started is not None and started > clock.now() + MINUTE:
         what = "a worker was started in the future, {length} from now: a clock was wrong, or was set back"
-        found.append(find("clock", "fail", "Clock", what, fix, length=span(started - clock.now())))
+        found.append(find("clock", "fail", "Clock", what, fix, length=length_of(started - clock.now())))
     return found
 
 
@@ -272,4 +279,4 @@ def _file_clock(patient: Patient, fix: str) -> list[Finding]:
     if distance <= 5 * SECOND:
         return []
     what = "this machine and the file system of {path} differ by {length}"
-    return [find("clock", "warn", "Clock", what, fix, path=folder, length=span(distance))]
+    return [find("clock", "warn", "Clock", what, fix, path=folder, length=length_of(distance))]

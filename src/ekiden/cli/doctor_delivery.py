@@ -10,8 +10,7 @@ from typing import Final
 
 from sqlalchemy import func, select, text
 
-from ekiden.cli.doctor_checks import Finding, Patient, find
-from ekiden.cli.tables import span
+from ekiden.cli.doctor_checks import Finding, Patient, find, length_of
 from ekiden.core.clock import MINUTE
 from ekiden.store.tables import SENDING_SQL, account, delivery
 
@@ -66,7 +65,7 @@ async def check_deliveries(patient: Patient) -> list[Finding]:
                     "slow servers hold them: ekiden queue shape; ekiden queue hold --account NAME --domain DOMAIN",
                     name=row.name or row.account_id,
                     count=f"{row.number:,}",
-                    length=span(now - row.since),
+                    length=length_of(now - row.since),
                     domain=domains.scalar_one_or_none() or "?",
                 )
             )

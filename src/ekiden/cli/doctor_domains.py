@@ -6,11 +6,10 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from ekiden.access.accounts import list_accounts
-from ekiden.cli.doctor_checks import Finding, Patient, find
+from ekiden.cli.doctor_checks import Finding, Patient, find, in_each
 from ekiden.cli.doctor_dns import make_resolver
 from ekiden.cli.tables import local_time
 from ekiden.core.clock import DAY, SECOND, Millis
-from ekiden.core.texts import Language
 from ekiden.dns.resolver import DnsError, DnsTemporary, NullMx
 from ekiden.domains.examine import Examination
 from ekiden.domains.lookup import DnsLookup
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
 MAX_DOMAINS: Final = 50
 _AT_A_TIME: Final = 8
-_LANGUAGES: Final[tuple[Language, ...]] = ("en", "ja")
 _SOON: Final = DAY
 """How long before the record of a retired key may go that is told."""
 
@@ -199,11 +197,8 @@ def _rotating(keys: list[Key]) -> bool:
 
 
 def _why(domain: Domain) -> dict[str, Any]:
-    return {"why": {lang: short(domain.reason, lang) for lang in _LANGUAGES}}
+    return {"why": in_each(lambda lang: short(domain.reason, lang))}
 
 
 def _told(check: Check) -> dict[str, Any]:
-    return {
-        "why": {lang: check.text(lang) for lang in _LANGUAGES},
-        "advice": {lang: check.advice(lang) for lang in _LANGUAGES},
-    }
+    return {"why": in_each(check.text), "advice": in_each(check.advice)}

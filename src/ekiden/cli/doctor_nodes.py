@@ -22,7 +22,10 @@ async def check_nodes(patient: Patient) -> list[Finding]:
         return []
     from ekiden.store.postgresql import CONNECTIONS
 
-    alive = select(func.count(), func.count(worker.c.host.distinct())).where(worker.c.ended_at.is_(None))
+    now = await store.now()  # leases go by that
+    alive = select(func.count(), func.count(worker.c.host.distinct())).where(
+        worker.c.ended_at.is_(None), worker.c.expires_at > now
+    )
     async with store.read() as connection:
         limit, used = (await connection.execute(_LIMITS)).one()
         workers, machines = (await connection.execute(alive)).one()

@@ -10,10 +10,9 @@ import ipaddress
 import time
 from typing import Any, Final
 
-from ekiden.cli.doctor_checks import Finding, Patient, find
+from ekiden.cli.doctor_checks import Finding, Patient, find, length_of
 from ekiden.cli.doctor_dns import LAB_DOMAIN, make_resolver
 from ekiden.cli.doctor_talk import TROUBLE, talk
-from ekiden.cli.tables import span
 from ekiden.core.errors import EkidenError
 from ekiden.net.listen import ListenAddress
 from ekiden.net.network import OutsideLab, is_loopback
@@ -107,7 +106,7 @@ async def _try(patient: Patient, host: str, address: str, port: int) -> Finding:
         why = "no answer" if isinstance(error, TimeoutError) else getattr(error, "strerror", None) or str(error)
         what = "{host} ({address}) cannot be reached: {why}"
         return find("outbound", "fail", "Outbound", what, **values, why=why or type(error).__name__)
-    values["length"] = span(round((time.monotonic() - began) * 1000))
+    values["length"] = length_of(round((time.monotonic() - began) * 1000))
     if any(line[4:].strip().upper() == "STARTTLS" for line in offered):
         return find("outbound", "ok", "Outbound", "{host} ({address}) answers in {length}, with STARTTLS", **values)
     return find("outbound", "ok", "Outbound", "{host} ({address}) answers in {length}, without STARTTLS", **values)

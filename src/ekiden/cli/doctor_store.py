@@ -8,8 +8,7 @@ import time
 from sqlalchemy import delete, func, insert, or_, select, text
 from sqlalchemy.exc import DBAPIError
 
-from ekiden.cli.doctor_checks import Finding, Patient, find
-from ekiden.cli.tables import span
+from ekiden.cli.doctor_checks import Finding, Patient, find, in_each, length_of
 from ekiden.core.clock import SECOND
 from ekiden.core.ids import format_id
 from ekiden.delivery.reporter import UNWRITABLE
@@ -42,7 +41,7 @@ async def check_database(patient: Patient) -> list[Finding]:
         fix = "look at the disk, at file permissions and at the database's own log"
         why = error.orig if isinstance(error, DBAPIError) else error
         return [find("database", "fail", "Database", "it cannot be written: {why}", fix, why=why)]
-    length = span(round((time.monotonic() - started) * SECOND))
+    length = length_of(round((time.monotonic() - started) * SECOND))
     what = "{engine}: reachable, its tables are current, a commit took {length}"
     return [find("database", "ok", "Database", what, engine=store.engine, length=length)]
 
@@ -53,9 +52,7 @@ async def check_key(patient: Patient) -> list[Finding]:
         return []
     found = await look(patient.config, patient.store)
     if not found.usable:
-        trouble = found.trouble()
-        why = {"en": trouble.text("en"), "ja": trouble.text("ja")}
-        return [find("key", "fail", "Instance key", "{why}", why=why)]
+        return [find("key", "fail", "Instance key", "{why}", why=in_each(found.trouble().text))]
     closed = sum(found.census.closed.values()) if found.census else 0
     if closed:
         what = "{path} is the key of the database, but {count} of its secrets were sealed with another key"

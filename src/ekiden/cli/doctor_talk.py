@@ -22,11 +22,6 @@ TROUBLE: Final = (OSError, EOFError, TimeoutError, ValueError, ssl.SSLError)
 """What a conversation may end with."""
 
 
-def reachable(address: ListenAddress) -> ListenAddress:
-    """Where this machine reaches what listens on ``address``."""
-    return address._replace(host={"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host))
-
-
 class Talk:
     """One conversation. Methods raise ``TROUBLE``."""
 
@@ -89,7 +84,7 @@ async def talk(
     """
     async with asyncio.timeout(timeout):
         local = (source, 0) if source else None
-        reader, writer = await asyncio.open_connection(*reachable(address), local_addr=local)
+        reader, writer = await asyncio.open_connection(*address.from_here(), local_addr=local)
         try:
             if str(writer.get_extra_info("sockname")[0]) in Networks(proxy_from):
                 writer.write(b"PROXY UNKNOWN\r\n")

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from sqlalchemy import select
 
-from ekiden.cli.doctor_checks import Finding, Patient, find
-from ekiden.cli.tables import span
+from ekiden.cli.doctor_checks import Finding, Patient, find, in_each, length_of
+from ekiden.cli.tables import state_counts
 from ekiden.core.clock import MINUTE
 from ekiden.core.states import State
 from ekiden.server.config import ALL_ROLES, Role
@@ -58,7 +58,7 @@ async def check_workers(patient: Patient) -> list[Finding]:
                 id=row.id,
                 host=row.host,
                 pid=row.pid,
-                length=span(now - row.expires_at),
+                length=length_of(now - row.expires_at),
             )
         )
     living = [row for row in rows if row.expires_at > now]
@@ -97,20 +97,19 @@ async def check_queue(patient: Patient) -> list[Finding]:
     if store is None:
         return []
     stats = await store.stats()
-    now = patient.clock.now()
+    now, leases = patient.clock.now(), await store.now()
     async with store.read() as connection:
-        takers = (await roles_alive(connection, ("delivery",), now))["delivery"]
-    counts = ", ".join(
-        f"{count:,} {state.name.lower()}" for state, count in sorted(stats.by_state.items()) if count
-    )
+        takers = (await roles_alive(connection, ("delivery",), leases))["delivery"]
+    counted = {state: count for state, count in stats.by_state.items() if count}
+    counts = in_each(lambda lang: state_counts(counted, lang))
     late = now - stats.oldest_due if stats.oldest_due is not None else 0
     found = []
     if late > LATE or (late > 0 and not takers):
         what = "the oldest delivery has been due for {length}, and nobody takes it ({counts})"
         fix = "start ekiden serve; if it runs, look at its log: it is overloaded or cannot connect"
-        found.append(find("queue", "fail", "Queue", what, fix, length=span(late), counts=counts))
+        found.append(find("queue", "fail", "Queue", what, fix, length=length_of(late), counts=counts))
     else:
-        found.append(find("queue", "ok", "Queue", "{counts}" if counts else "empty", counts=counts))
+        found.append(find("queue", "ok", "Queue", "{counts}" if counted else "empty", counts=counts))
     held = stats.by_state.get(State.HELD, 0)
     if held:
         what = "held deliveries, which wait for a person: {count}"

@@ -101,18 +101,17 @@ def configured_server(config: Config, tls: str | None) -> Server:
     if not listeners:
         raise CliError("the configuration has no such listener; name a server with --server HOST:PORT")
     listener = listeners[0]
-    address = parse_listen_address(listener.addresses[0])
+    address = parse_listen_address(listener.addresses[0]).from_here()
     if not address.port:
         raise CliError(
             "listener {name} has port 0, any free one; name a server with --server HOST:PORT", name=listener.name
         )
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)
     if listener.mode == "plain":
-        return Server(host, address.port, "none", None)
+        return Server(address.host, address.port, "none", None)
     context = _context(listener.certificates[0].certificate, False, check_name=False)
     # A leaf that its file holds is trusted as it is, whoever signed it.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    return Server(host, address.port, listener.mode, context)
+    return Server(address.host, address.port, listener.mode, context)
 
 
 # ---- what

@@ -20,6 +20,10 @@ class ListenAddress(NamedTuple):
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
+    def from_here(self) -> ListenAddress:
+        """Where this machine reaches what listens there: on loopback if that is any address."""
+        return self._replace(host={"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host))
+
 
 def parse_listen_address(text: str) -> ListenAddress:
     """``127.0.0.1:587`` or ``[::1]:587``. ``ValueError`` when it is neither."""
