@@ -16,16 +16,13 @@ from rich.cells import cell_len
 from rich.console import Group
 from rich.text import Text
 from test_callback_commands import told
+from test_terminal import refused
 from test_trace_command import bounced
 
-from ekiden.access.refusals import Refusals
 from ekiden.cli.fold import fold, hanging
 from ekiden.cli.tables import make_table
 from ekiden.cli.terminal import Terminal
 from ekiden.core.ids import format_id
-from ekiden.net.clock import SystemClock
-from ekiden.smtp.reply import Reply
-from queue_rows import Rows
 
 TIME = "2026-11-29 21:26:02 +0000"
 WHOLE = re.compile(
@@ -154,13 +151,6 @@ def test_lines_hang_below_what_stands_behind_their_label() -> None:
     ]
 
 
-async def refused(rows: Rows) -> str:
-    refusals = Refusals(rows.store, SystemClock(), rows.ids)
-    reply = refusals.note("mail", "network_rule", Reply.of(554, "5.7.1", "No"), account_id=1, client="192.0.2.1")
-    await refusals.close()
-    return reply.text.rpartition("[")[2].rstrip("]")
-
-
 def test_every_command_on_a_terminal_of_80_columns(ekiden: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
     first = ekiden.fill(bounced)
     numbers = ekiden.fill(told)
@@ -191,6 +181,7 @@ def test_every_command_on_a_terminal_of_80_columns(ekiden: Installation, monkeyp
         "queue list --state all",
         f"queue show {format_id(numbers['message'])}",
         "queue shape",
+        "find * --since 100d",
         f"trace {first}",
         "trace --refused",
         f"trace {refusal}",

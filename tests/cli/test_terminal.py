@@ -147,6 +147,7 @@ def test_every_command(ekiden: Installation, tmp_path: Any) -> None:
         "queue list",
         f"queue show {format_id(numbers['message'])}",
         "queue shape",
+        "find * --since 100d",
         f"trace {first}",
         f"trace {format_id(numbers['message'])}",
         "trace --refused",

@@ -11,6 +11,8 @@ from ekiden.cli.common import (
     MOST_ROWS,
     ConfigOption,
     JsonOption,
+    account_names,
+    chosen_account,
     error_console,
     load,
     opened_store,
@@ -55,13 +57,12 @@ def list_(
     as_json: JsonOption = False,
 ) -> None:
     """List the latest changes, newest first."""
-    from ekiden.access.accounts import get_account, list_accounts
     from ekiden.access.audit import list_entries
 
     async def main() -> tuple[list[Entry], dict[int, str]]:
         async with opened_store(load(config)) as store:
-            accounts = {item.id: item.name for item in await list_accounts(store)}
-            account_id = None if account is None else (await get_account(store, account)).id
+            accounts = await account_names(store)
+            account_id = await chosen_account(store, account)
             return await list_entries(store, account_id, limit), accounts
 
     entries, accounts = run_async(main())

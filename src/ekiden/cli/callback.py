@@ -11,6 +11,8 @@ from ekiden.cli.common import (
     MOST_ROWS,
     ConfigOption,
     JsonOption,
+    account_names,
+    chosen_account,
     error_console,
     lang,
     load,
@@ -25,7 +27,6 @@ from ekiden.core.ids import format_id, parse_id
 
 if TYPE_CHECKING:
     from ekiden.notify.administration import DeadLetter, EndpointState, Request
-    from ekiden.store.api import Store
 
 app = typer.Typer(
     no_args_is_help=True, help="Callbacks: where news goes, what became of it; try again, tell once more."
@@ -41,18 +42,6 @@ EndpointOption = Annotated[
     ),
 ]
 LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, max=MOST_ROWS, help="At most this many.")]
-
-
-async def _account(store: Store, name: str | None) -> int | None:
-    from ekiden.access.accounts import get_account
-
-    return None if name is None else (await get_account(store, name)).id
-
-
-async def _names(store: Store) -> dict[int, str]:
-    from ekiden.access.accounts import list_accounts
-
-    return {item.id: item.name for item in await list_accounts(store)}
 
 
 # ---- list, log, dead
@@ -92,8 +81,9 @@ def list_(
 
     async def main() -> tuple[list[EndpointState], dict[int, str]]:
         async with opened_store(load(config)) as store:
-            wanted = await _account(store, account)
-            return await administration.list_endpoints(store, wanted, busy=busy, limit=limit), await _names(store)
+            wanted = await chosen_account(store, account)
+            found = await administration.list_endpoints(store, wanted, busy=busy, limit=limit)
+            return found, await account_names(store)
 
     found, names = run_async(main())
     if as_json:
@@ -160,9 +150,9 @@ def log(
 
     async def main() -> tuple[list[Request], dict[int, str]]:
         async with opened_store(load(config)) as store:
-            wanted = await _account(store, account)
+            wanted = await chosen_account(store, account)
             found = await administration.list_requests(store, wanted, endpoint, failed=failed, limit=limit)
-            return found, await _names(store)
+            return found, await account_names(store)
 
     found, names = run_async(main())
     if as_json:
@@ -214,8 +204,8 @@ def dead(
 
     async def main() -> tuple[list[DeadLetter], dict[int, str]]:
         async with opened_store(load(config)) as store:
-            wanted = await _account(store, account)
-            return await administration.list_dead(store, wanted, endpoint, limit=limit), await _names(store)
+            wanted = await chosen_account(store, account)
+            return await administration.list_dead(store, wanted, endpoint, limit=limit), await account_names(store)
 
     found, names = run_async(main())
     if as_json:
@@ -273,7 +263,8 @@ def retry(
 
     async def main() -> int:
         async with opened_store(load(config)) as store:
-            known = await administration.list_endpoints(store, await _account(store, account), limit=1_000_000)
+            wanted = await chosen_account(store, account)
+            known = await administration.list_endpoints(store, wanted, limit=1_000_000)
             ids = {item.id for item in known if item.failures or item.waiting or item.dead}
             if endpoints:
                 missing = sorted(set(endpoints) - {item.id for item in known})

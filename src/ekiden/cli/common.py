@@ -131,6 +131,28 @@ def run_async(main: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(main)
 
 
+async def account_names(store: Store) -> dict[int, str]:
+    """What the accounts are called, by id."""
+    from ekiden.access.accounts import list_accounts
+
+    return {item.id: item.name for item in await list_accounts(store)}
+
+
+async def account_name(store: Store, account_id: int) -> str:
+    """What an account is called; empty when there is none."""
+    from ekiden.access.accounts import find_account
+
+    found = await find_account(store, account_id)
+    return "" if found is None else found.name
+
+
+async def chosen_account(store: Store, name: str | None) -> int | None:
+    """The id of the account that an option names. ``None``: it was not given, all of them are meant."""
+    from ekiden.access.accounts import get_account
+
+    return None if name is None else (await get_account(store, name)).id
+
+
 @asynccontextmanager
 async def opened_store(config: Config) -> AsyncIterator[Store]:
     """The store of the configuration; ``SchemaOutdated`` tells to run ``ekiden db upgrade``."""

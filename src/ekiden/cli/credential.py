@@ -13,6 +13,9 @@ from ekiden.cli.common import (
     CliUsageError,
     ConfigOption,
     JsonOption,
+    account_name,
+    account_names,
+    chosen_account,
     error_console,
     load,
     opened_store,
@@ -251,13 +254,12 @@ def _show_login(user: str, secret: str) -> None:
 
 
 def _list(kind: str, account: str | None, revoked: bool, config: Any, as_json: bool) -> None:
-    from ekiden.access.accounts import get_account, list_accounts
     from ekiden.access.credentials import list_credentials
 
     async def main() -> tuple[list[Credential], dict[int, str]]:
         async with opened_store(load(config)) as store:
-            accounts = {item.id: item.name for item in await list_accounts(store)}
-            account_id = (await get_account(store, account)).id if account is not None else None
+            accounts = await account_names(store)
+            account_id = await chosen_account(store, account)
             found = await list_credentials(store, account_id, revoked=revoked)
             return [item for item in found if not kind or item.kind == kind], accounts
 
@@ -326,12 +328,6 @@ def list_pairs(
     _list(ACCESS_KEY, account, revoked, config, as_json)
 
 
-async def _name_of(store: Store, account_id: int) -> str:
-    from ekiden.access.accounts import list_accounts
-
-    return next((item.name for item in await list_accounts(store) if item.id == account_id), "")
-
-
 def _revoke(id: int, kind: str, config: Any, as_json: bool) -> None:
     from ekiden.access.audit import local_actor
     from ekiden.access.credentials import revoke_credential
@@ -341,7 +337,7 @@ def _revoke(id: int, kind: str, config: Any, as_json: bool) -> None:
         async with opened_store(load(config)) as store:
             await _check_kind(store, id, kind)
             credential = await revoke_credential(store, id, SystemClock().now(), actor=local_actor())
-            return credential, await _name_of(store, credential.account_id)
+            return credential, await account_name(store, credential.account_id)
 
     credential, account = run_async(main())
     if as_json:
@@ -389,7 +385,7 @@ def bound(
             credential = await bound_credential(
                 store, id, SystemClock().now(), scopes=scope or (), networks=network or (), actor=local_actor()
             )
-            return credential, await _name_of(store, credential.account_id)
+            return credential, await account_name(store, credential.account_id)
 
     credential, account = run_async(main())
     if as_json:

@@ -14,6 +14,8 @@ import typer
 from ekiden.cli.common import (
     ConfigOption,
     JsonOption,
+    account_names,
+    chosen_account,
     error_console,
     lang,
     load,
@@ -71,14 +73,13 @@ async def opened_domains(config: Config) -> AsyncIterator[tuple[Store, Domains]]
 
 async def _find(store: Store, name: str, account: str | None) -> tuple[Domain, str]:
     """The domain of that name, and its account's."""
-    from ekiden.access.accounts import get_account, list_accounts
     from ekiden.domains.names import check_domain_name
     from ekiden.domains.queries import list_domains
 
     wanted = check_domain_name(name)
-    account_id = None if account is None else (await get_account(store, account)).id
+    account_id = await chosen_account(store, account)
     found = [item for item in await list_domains(store, account_id) if item.name == wanted]
-    accounts = {item.id: item.name for item in await list_accounts(store)}
+    accounts = await account_names(store)
     if not found:
         raise DomainCommandError("there is no domain {name}", name=wanted)
     if len(found) > 1:
@@ -211,15 +212,14 @@ def list_(
     as_json: JsonOption = False,
 ) -> None:
     """List domains."""
-    from ekiden.access.accounts import get_account, list_accounts
     from ekiden.cli.domain_view import domain_json, domain_table, say
     from ekiden.domains.queries import list_domains
 
     async def main() -> tuple[list[Domain], dict[int, str]]:
         async with opened_store(load(config)) as store:
-            account_id = None if account is None else (await get_account(store, account)).id
+            account_id = await chosen_account(store, account)
             found = await list_domains(store, account_id, status=cast("Status | None", status))
-            return found, {item.id: item.name for item in await list_accounts(store)}
+            return found, await account_names(store)
 
     found, accounts = run_async(main())
     if as_json:

@@ -12,6 +12,8 @@ from ekiden.cli.common import (
     CliUsageError,
     ConfigOption,
     JsonOption,
+    account_names,
+    chosen_account,
     error_console,
     lang,
     load,
@@ -61,7 +63,6 @@ def find(
     as_json: JsonOption = False,
 ) -> None:
     """Find what was sent to somebody, newest first: waiting, delivered, bounced, and what was refused."""
-    from ekiden.access.accounts import get_account, list_accounts
     from ekiden.access.refusals import refusals_to
     from ekiden.cli.refusal_view import refusal_json
     from ekiden.store.queue_queries import find_mailbox
@@ -78,8 +79,8 @@ def find(
 
     async def main() -> tuple[list[QueueRow], list[Refusal], dict[int, str]]:
         async with opened_store(load(config)) as store:
-            accounts = {item.id: item.name for item in await list_accounts(store)}
-            chosen = None if account is None else (await get_account(store, account)).id
+            accounts = await account_names(store)
+            chosen = await chosen_account(store, account)
             if any_of:
                 rows = await _matching(store, recipient, chosen, begin, end, limit)
                 return rows, [], accounts

@@ -20,7 +20,7 @@ _WIDE: Final = (
 )
 _TIME: Final = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?(?: [+-]\d{4})?"
 _TOKEN: Final = re.compile(
-    rf"(?P<blank>[ \t\n]+)|[{_OPENS}]*(?:{_TIME}|[{_WIDE}]|[^\s{_WIDE}]+|\S)[{_CLOSES}]*|[{_OPENS}]+"
+    rf"(?P<blank>[ \t\n]+)|[{_OPENS}]*(?:{_TIME}|[{_WIDE}]|[^\s{_WIDE}]+)[{_CLOSES}]*|[{_OPENS}]+"
 )
 _PART: Final = re.compile(r"[^,;&=(\[{]*[,;&=(\[{]+|[^,;&=(\[{]+")
 """Of a word that is longer than a line, such as JSON or a URL."""

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ekiden.cli.account import check_region
 from ekiden.cli.common import (
-    CliError,
     ConfigOption,
     JsonOption,
+    account_names,
+    chosen_account,
     error_console,
     load,
     opened_store,
@@ -56,9 +58,7 @@ def add(
     from ekiden.net.clock import SystemClock
 
     loaded = load(config)
-    regions = [item.name for item in loaded.regions]
-    if region and regions and region not in regions:
-        raise CliError("there is no region {region!r}; there are {known}", region=region, known=", ".join(regions))
+    check_region(loaded, region or "")
 
     async def main() -> Project:
         async with opened_store(loaded) as store:
@@ -83,14 +83,13 @@ def list_(
     as_json: JsonOption = False,
 ) -> None:
     """List projects."""
-    from ekiden.access.accounts import get_account, list_accounts
     from ekiden.access.projects import Projects
     from ekiden.net.clock import SystemClock
 
     async def main() -> tuple[list[Project], dict[int, str]]:
         async with opened_store(load(config)) as store:
-            account_id = None if account is None else (await get_account(store, account)).id
-            names = {item.id: item.name for item in await list_accounts(store)}
+            account_id = await chosen_account(store, account)
+            names = await account_names(store)
             return await Projects(store, SystemClock()).list(account_id), names
 
     projects, names = run_async(main())

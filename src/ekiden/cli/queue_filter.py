@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from ekiden.cli.common import MOST_ROWS, CliUsageError
+from ekiden.cli.common import MOST_ROWS, CliUsageError, chosen_account
 from ekiden.cli.moments import duration, future, past
 from ekiden.core.address import to_ascii_domain
 from ekiden.core.clock import Millis
@@ -153,12 +153,8 @@ class Filters:
 
     async def query(self, store: Store, now: Millis) -> QueueFilter:
         """What to ask the store for. ``CliUsageError`` names the option that is wrong."""
-        from ekiden.access.accounts import get_account
 
-        wanted = self.conditions(now)
-        if self.account is None:
-            return wanted
-        return replace(wanted, account_id=(await get_account(store, self.account)).id)
+        return replace(self.conditions(now), account_id=await chosen_account(store, self.account))
 
     def conditions(self, now: Millis) -> QueueFilter:
         """``query`` as far as no store is needed."""

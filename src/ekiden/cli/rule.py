@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 import typer
 
-from ekiden.cli.common import ConfigOption, JsonOption, error_console, load, opened_store, print_json, run_async
+from ekiden.cli.common import (
+    ConfigOption,
+    JsonOption,
+    account_names,
+    chosen_account,
+    error_console,
+    load,
+    opened_store,
+    print_json,
+    run_async,
+)
 from ekiden.cli.network_texts import NetworkCliError, NetworkUsageError, tr
 from ekiden.cli.tables import iso, make_table, output
 from ekiden.cli.zone import AccountOption, choose, history
@@ -142,14 +152,13 @@ def add(
 @app.command("list")
 def list_(account: AccountOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """List rules."""
-    from ekiden.access.accounts import get_account, list_accounts
     from ekiden.access.rules import SERVICE_INSTANCE, load_rules
     from ekiden.access.zones import load_zones
 
     async def main() -> tuple[list[Rule], dict[int, str], dict[str, str]]:
         async with opened_store(load(config)) as store:
-            names = {item.id: item.name for item in await list_accounts(store)}
-            account_id = None if account is None else (await get_account(store, account)).id
+            names = await account_names(store)
+            account_id = await chosen_account(store, account)
             async with store.read() as connection:
                 zones = {zone.id: zone.name for zone in await load_zones(connection, account_id)}
                 return await load_rules(connection, account_id), names, zones
@@ -197,11 +206,10 @@ def _context(context: Context, zones: dict[str, str]) -> str:
 
 
 async def _find(store: Store, wanted: str, account: str | None) -> tuple[Rule, str]:
-    from ekiden.access.accounts import get_account, list_accounts
     from ekiden.access.rules import load_rules
 
-    names = {item.id: item.name for item in await list_accounts(store)}
-    account_id = None if account is None else (await get_account(store, account)).id
+    names = await account_names(store)
+    account_id = await chosen_account(store, account)
     async with store.read() as connection:
         for rule in await load_rules(connection, account_id):
             if rule.id == wanted:

@@ -50,9 +50,7 @@ class TextTable:
         self._rows.append([_lines(cell) for cell in cells])
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        for line in self._shaped(options.max_width):
-            line.no_wrap = True
-            yield line
+        yield from self._shaped(options.max_width)
 
     def _shaped(self, width: int) -> Iterable[Text]:
         widths = self._widths()

@@ -13,6 +13,9 @@ from ekiden.cli.common import (
     CliUsageError,
     ConfigOption,
     JsonOption,
+    account_name,
+    account_names,
+    chosen_account,
     lang,
     load,
     opened_store,
@@ -32,8 +35,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-_LOCALES = {"en": "en", "ja": "ja"}
-
 
 class _Refused(Exception):
     """The id is that of a refused submission."""
@@ -45,7 +46,6 @@ class _Refused(Exception):
 
 async def find(store: Store, wanted: str) -> tuple[MessageTrace, int | None]:
     """The message of a queue id, of ``ID/NUMBER`` or of a Message-ID, and the number when one was given."""
-    from ekiden.access.accounts import find_account
     from ekiden.access.refusals import find_refusal
     from ekiden.store.trace_queries import find_messages, load_trace
 
@@ -63,8 +63,7 @@ async def find(store: Store, wanted: str) -> tuple[MessageTrace, int | None]:
     if trace is None and "@" not in wanted:
         refusal = await find_refusal(store, parse_target(wanted).message_id)
         if refusal is not None:
-            account = await find_account(store, refusal.account_id)
-            raise _Refused(refusal, "" if account is None else account.name)
+            raise _Refused(refusal, await account_name(store, refusal.account_id))
     if trace is None:
         raise CliError(
             "there is no message {id}; it may have been removed by retention, or be another server's", id=wanted
@@ -89,14 +88,13 @@ def _chosen(trace: MessageTrace, number: int | None, recipient: str | None) -> l
 
 
 def _list_refused(config: Path | None, language: Language, as_json: bool, account: str | None, limit: int) -> None:
-    from ekiden.access.accounts import get_account, list_accounts
     from ekiden.access.refusals import list_refusals
     from ekiden.cli.refusal_view import print_refusals, refusal_json
 
     async def main() -> tuple[list[Refusal], dict[int, str]]:
         async with opened_store(load(config)) as store:
-            accounts = {account.id: account.name for account in await list_accounts(store)}
-            account_id = None if account is None else (await get_account(store, account)).id
+            accounts = await account_names(store)
+            account_id = await chosen_account(store, account)
             return await list_refusals(store, account_id, limit), accounts
 
     refusals, accounts = run_async(main())
@@ -141,9 +139,9 @@ def trace(
     from ekiden.cli.trace_view import print_trace, trace_json
     from ekiden.store.trace_routes import load_routes
 
-    chosen_language: Language = language({"LANG": language_name}) if language_name else lang()
-    if language_name and language_name not in _LOCALES:
+    if language_name not in (None, "en", "ja"):
         raise CliUsageError("--lang: en and ja are known")
+    chosen_language: Language = language({"LANG": language_name}) if language_name else lang()
 
     if (id is None) != refused:
         raise CliUsageError("give an id, or --refused")

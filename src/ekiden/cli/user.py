@@ -11,6 +11,9 @@ import typer
 from ekiden.cli.common import (
     ConfigOption,
     JsonOption,
+    account_name,
+    account_names,
+    chosen_account,
     error_console,
     load,
     opened_store,
@@ -55,12 +58,11 @@ def _change(
     secret: str = "",
 ) -> None:
     """``done`` is what to say then; ``secret``: a password that nobody knows yet."""
-    from ekiden.access.accounts import list_accounts
 
     async def main() -> tuple[ConsoleUser, str]:
         async with opened_store(load(config)) as store:
             user = await change(store)
-            return user, next((item.name for item in await list_accounts(store) if item.id == user.account_id), "")
+            return user, await account_name(store, user.account_id)
 
     user, account = run_async(main())
     if as_json:
@@ -110,13 +112,12 @@ def list_(
     as_json: JsonOption = False,
 ) -> None:
     """List users."""
-    from ekiden.access.accounts import get_account, list_accounts
     from ekiden.access.console_users import list_console_users
 
     async def main() -> tuple[list[ConsoleUser], dict[int, str]]:
         async with opened_store(load(config)) as store:
-            accounts = {item.id: item.name for item in await list_accounts(store)}
-            account_id = None if account is None else (await get_account(store, account)).id
+            accounts = await account_names(store)
+            account_id = await chosen_account(store, account)
             return await list_console_users(store, account_id, revoked=revoked), accounts
 
     users, accounts = run_async(main())

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ekiden.cli.common import ConfigOption, JsonOption, error_console, load, opened_store, print_json, run_async
+from ekiden.cli.common import (
+    ConfigOption,
+    JsonOption,
+    account_names,
+    chosen_account,
+    error_console,
+    load,
+    opened_store,
+    print_json,
+    run_async,
+)
 from ekiden.cli.network_texts import NetworkCliError, tr
 from ekiden.cli.tables import iso, local_time, make_table, output
 
@@ -69,11 +79,10 @@ def choose(zones: Sequence[Zone], wanted: str) -> Zone:
 
 async def read_zones(store: Store, account: str | None) -> tuple[list[Zone], dict[int, str]]:
     """The zones of one account or of all, oldest first, and the names of accounts by id."""
-    from ekiden.access.accounts import get_account, list_accounts
     from ekiden.access.zones import load_zones
 
-    names = {item.id: item.name for item in await list_accounts(store)}
-    account_id = None if account is None else (await get_account(store, account)).id
+    names = await account_names(store)
+    account_id = await chosen_account(store, account)
     async with store.read() as connection:
         zones = await load_zones(connection, account_id)
     return sorted(zones, key=lambda zone: (zone.created_at, zone.id)), names
