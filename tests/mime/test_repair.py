@@ -80,6 +80,8 @@ COMPLETED: dict[bytes, list[tuple[bytes, bytes | None]]] = {
         (b"<abc>", None),
         (b"<a@>", None),
         (b"<@b>", None),
+        (b'a@"', None),
+        (b"';@b", None),
         (b"<a@b@c>", None),
         (b"<a b@c>", None),
         (b"<a@b> and more", None),

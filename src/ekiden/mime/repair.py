@@ -235,7 +235,10 @@ def _completed_id(value: bytes) -> bytes:
         return b""
     found = _BARE_ID.findall(value)
     rest = _BARE_ID.sub(b"", value).strip(b" \t<>\"',;")
-    return b"<" + found[0].strip(b"\"',;") + b">" if found and not rest else b""
+    if not found or rest:
+        return b""
+    completed = b"<" + found[0].strip(b"\"',;") + b">"
+    return completed if _ID.fullmatch(completed) is not None else b""
 
 
 def _completed_date(value: bytes) -> bytes:
