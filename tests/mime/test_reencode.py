@@ -114,6 +114,14 @@ BODIES: dict[str, tuple[bytes, bytes]] = {
         b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n",
         JAPANESE + b"=3D\r\n",
     ),
+    "quoted-printable with few other octets": (
+        b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n",
+        b"=E4=BA=88 word =\r\n" * 20 + JAPANESE,
+    ),
+    "what is called quoted-printable, and large": (
+        b"Content-Type: application/x-any\r\nContent-Transfer-Encoding: quoted-printable\r\n",
+        (JAPANESE + b"=E4=BA=88=\r\n") * 10_000 + b"=\r\n",
+    ),
     "no type": (b"", LONG),
     "no type, 8-bit": (b"", JAPANESE),
     "no charset": (b"Content-Type: text/plain\r\n", JAPANESE),
@@ -142,6 +150,7 @@ def test_bodies_alone_and_in_parts(name: str) -> None:
         if content is alone and not body.endswith(b"\r\n"):
             after = [(*item[:2], item[2].removesuffix(b"\r\n")) for item in after]
         assert after == before
+        assert len(changed) < 1.4 * len(content) + 100
         for name_ in ("From", "To", "Subject", "MIME-Version"):
             assert parsed(changed).get_all(name_) == parsed(content).get_all(name_)
         assert fit(changed) is changed

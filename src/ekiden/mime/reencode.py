@@ -16,6 +16,7 @@ Takes some 10 ms for a megabyte that has to be encoded, in calls of a few millis
 from __future__ import annotations
 
 import re
+from binascii import a2b_qp
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -50,7 +51,8 @@ _MACHINES = frozenset(
     b"content-transfer-encoding content-id list-unsubscribe list-unsubscribe-post".split()
 )
 _ABOVE = re.compile(rb"[\x80-\xff]")
-_QUESTION_MARKS = bytes(range(0x80)) + b"?" * 0x80
+_ASCII = bytes(range(0x80))
+_QUESTION_MARKS = _ASCII + b"?" * 0x80
 _TOKEN = re.compile(rb"[ \t\r\n]*[^ \t\r\n]+|[ \t\r\n]+\Z")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)("?)')  # one that is not closed ends the search for others
 _QUOTED_PAIR = re.compile(r"\\(.)")
@@ -238,6 +240,8 @@ class _Work:
         whole: bool,
     ) -> None:
         octets = self._content[at:end]
+        if encoding == b"quoted-printable" and _is_mostly_raw(octets):
+            octets, encoding = b"".join(map(a2b_qp, _whole_lines(octets))), b"8bit"
         chosen = encoding
         if encoding == b"base64":
             body = base64_rows(octets)
@@ -379,6 +383,12 @@ def _whole_lines(octets: bytes) -> Iterator[bytes]:
         end = len(octets) if end < 0 else end + 2
         yield octets[start:end]
         start = end
+
+
+def _is_mostly_raw(octets: bytes) -> bool:
+    """Whether so much is above 127 that quoted-printable, as which it is labelled, is longer than base64."""
+    above = sum(len(octets[at : at + _PIECE].translate(None, _ASCII)) for at in range(0, len(octets), _PIECE))
+    return above * 6 > len(octets)
 
 
 def _short_lines(octets: bytes) -> bytes:
