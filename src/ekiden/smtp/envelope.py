@@ -52,18 +52,15 @@ def make_plan(transaction: Transaction, offer: Offer) -> Plan:
     if transaction.smtputf8 and not utf8 and not _header_is_ascii(transaction.content):
         return Plan([_NEEDS_UTF8] * count)
     sender = wire_address(transaction.sender)
-    if not is_safe(sender) or (not utf8 and not sender.isascii()):
-        return Plan([_UNSAFE if sender.isascii() or not is_safe(sender) else _NEEDS_UTF8] * count)
+    if (refusal := _unfit(sender, utf8)) is not None:
+        return Plan([refusal] * count)
 
     plan = Plan([None] * count)
     use_utf8 = utf8 and (transaction.smtputf8 or not sender.isascii())
     for number, recipient in enumerate(transaction.recipients):
         address = wire_address(recipient.address)
-        if not is_safe(address):
-            plan.decided[number] = _UNSAFE
-            continue
-        if not utf8 and not address.isascii():
-            plan.decided[number] = _NEEDS_UTF8
+        if (refusal := _unfit(address, utf8)) is not None:
+            plan.decided[number] = refusal
             continue
         if max_recipients and len(plan.asked) >= max_recipients:  # RFC 9422 §4.2
             text = f"More recipients than the {max_recipients} the recipient's server takes at a time"
@@ -77,6 +74,13 @@ def make_plan(transaction: Transaction, offer: Offer) -> Plan:
         plan.asked.append(number)
     plan.mail = _mail(transaction, extensions, sender, size, use_utf8)
     return plan
+
+
+def _unfit(address: str, utf8: bool) -> Reply | None:
+    """Why the address cannot be named to this peer."""
+    if not is_safe(address):
+        return _UNSAFE
+    return None if utf8 or address.isascii() else _NEEDS_UTF8
 
 
 def _mail(transaction: Transaction, extensions: Mapping[str, str], sender: str, size: int, use_utf8: bool) -> str:
