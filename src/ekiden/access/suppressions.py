@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, get_args
 
@@ -27,6 +28,7 @@ from ekiden.core.address import parse_address, shown_address, to_ascii_domain
 from ekiden.core.errors import BadAddress
 from ekiden.core.states import Cause
 from ekiden.core.texts import TranslatedError
+from ekiden.store.api import StoreUnavailable
 from ekiden.store.tables import suppression as table
 
 if TYPE_CHECKING:
@@ -45,6 +47,8 @@ Identity = tuple[int, str, str, SuppressionKind]
 MAX_REASON: Final = 500
 """Characters of a reason that are kept."""
 _BATCH = 500
+_PATIENCE: Final = 60.0  # seconds of waiting for the account's turn
+_TRY_AGAIN: Final = 0.02  # seconds
 _ADVISORY_LOCK = 0x656B_0002
 
 
@@ -95,8 +99,10 @@ class Suppressions:
         self._store = store
         self._clock = clock
         self.memory = SuppressionMemory(store, clock)
-        self._waiting: list[_Waiting] = []
-        self._task: asyncio.Task[None] | None = None
+        self._waiting: dict[int, list[_Waiting]] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._one = asyncio.Lock()
+        """One of them writes at a time, however many accounts there are."""
 
     # asking
 
@@ -187,8 +193,7 @@ class Suppressions:
         keys = list(dict.fromkeys(address_key_of(address) for address in addresses))
         now = self._clock.now()
         reason = (reason or actor.name)[:MAX_REASON]
-        async with self._store.write() as connection:
-            await take_turn(connection, account_id)
+        async with self._in_turn(account_id) as connection:
             rows = [_New(account_id, name, key, known_kind, reason) for key in keys]
             added = await _insert(connection, rows, now)
             if added:
@@ -231,9 +236,9 @@ class Suppressions:
         """
         row = _New(account_id, domain_key_of(domain), address_key_of(address), kind, reason[:MAX_REASON])
         answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(row, answer))
-        if self._task is None:
-            self._task = asyncio.create_task(self._write())
+        self._waiting.setdefault(account_id, []).append(_Waiting(row, answer))
+        if account_id not in self._tasks:
+            self._tasks[account_id] = asyncio.create_task(self._write(account_id))
         return await answer
 
     async def note_bounce(self, account_id: int, domain: str, address: str, reason: str) -> bool:
@@ -242,36 +247,47 @@ class Suppressions:
 
     async def close(self) -> None:
         """Write what is not written yet."""
-        if self._task is not None:
-            await asyncio.gather(self._task, return_exceptions=True)
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         await self.memory.close()
 
-    async def _write(self) -> None:
+    @asynccontextmanager
+    async def _in_turn(self, account_id: int) -> AsyncIterator[AsyncConnection]:
+        """A transaction that has the account's turn. It is waited for without a connection: a worker has few, and
+        another's long import is nobody else's business. Raises ``StoreUnavailable``.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _PATIENCE
+        while loop.time() < until:
+            async with self._one, self._store.write() as connection:
+                if await take_turn(connection, account_id):
+                    yield connection
+                    return
+            await asyncio.sleep(_TRY_AGAIN)
+        raise StoreUnavailable("another change to the suppressions of the account goes on for long")
+
+    async def _write(self, account_id: int) -> None:
         try:
-            while self._waiting:
-                # Of one account at a time: another's long import is nobody else's business.
-                account_id = self._waiting[0].row.account_id
-                theirs = [item for item in self._waiting if item.row.account_id == account_id]
-                batch = theirs[:_BATCH]
-                others = [item for item in self._waiting if item.row.account_id != account_id]
-                self._waiting = others + theirs[_BATCH:]
-                try:
-                    async with self._store.write() as connection:
-                        await take_turn(connection, account_id)
-                        added = await _insert(connection, [item.row for item in batch], self._clock.now())
-                except Exception as error:
-                    for item in batch:
-                        if not item.answer.done():
-                            item.answer.set_exception(error)
-                    continue
-                self.memory.outdated()
-                for item in batch:
-                    new = item.row.identity in added
-                    added.discard(item.row.identity)
-                    if not item.answer.done():
-                        item.answer.set_result(new)
+            while waiting := self._waiting.pop(account_id, None):
+                for start in range(0, len(waiting), _BATCH):
+                    await self._write_some(account_id, waiting[start : start + _BATCH])
         finally:
-            self._task = None
+            del self._tasks[account_id]
+
+    async def _write_some(self, account_id: int, batch: Sequence[_Waiting]) -> None:
+        try:
+            async with self._in_turn(account_id) as connection:
+                added = await _insert(connection, [item.row for item in batch], self._clock.now())
+        except Exception as error:
+            for item in batch:
+                if not item.answer.done():
+                    item.answer.set_exception(error)
+            return
+        self.memory.outdated()
+        for item in batch:
+            new = item.row.identity in added
+            added.discard(item.row.identity)
+            if not item.answer.done():
+                item.answer.set_result(new)
 
     async def _find(self, account_id: int, domain: str, addresses: Iterable[str]) -> dict[str, Suppression]:
         keys = sorted(addresses)
@@ -299,16 +315,17 @@ def check_kind(kind: str) -> SuppressionKind:
     return kind
 
 
-async def take_turn(connection: AsyncConnection, account_id: int) -> None:
+async def take_turn(connection: AsyncConnection, account_id: int) -> bool:
     """To be called before rows of an account are inserted: its ids are then in the order of the commits, on
-    PostgreSQL too. Of different accounts they need not be.
+    PostgreSQL too. Of different accounts they need not be. False: somebody else has the turn.
 
     The lock is kept until the transaction ends, and its rows are seen. SQLite's writers take turns anyway.
     """
-    if connection.dialect.name == "postgresql":
-        # Two that meet in 31 bits wait for each other, and nothing worse.
-        lock = func.pg_advisory_xact_lock(_ADVISORY_LOCK, account_id & 0x7FFF_FFFF)
-        await connection.execute(select(lock))
+    if connection.dialect.name != "postgresql":
+        return True
+    # Two that meet in 31 bits wait for each other, and nothing worse.
+    lock = func.pg_try_advisory_xact_lock(_ADVISORY_LOCK, account_id & 0x7FFF_FFFF)
+    return bool(await connection.scalar(select(lock)))
 
 
 # Codes about a mailbox that is not there for good (RFC 3463 §3.2, RFC 7505 §4.2). Not 5.1.2: a domain that is not
