@@ -37,7 +37,6 @@ PASSING = (
     pg.TransactionRollbackError,
 )
 
-
 _PRIMARY = re.compile("[?&]target_session_attrs=(?:read-write|primary)")
 
 
@@ -47,16 +46,13 @@ class Servers:
     def __init__(self, dsns: Sequence[str], names: Sequence[str]) -> None:
         self._dsns = tuple(dsns)
         self.names = tuple(names)
+        self.want_primary = self.several and all(_PRIMARY.search(dsn) for dsn in self._dsns)
+        """A connection to one that takes no writes any more is of no use."""
         self._last = 0
 
     @property
     def several(self) -> bool:
         return len(self._dsns) > 1
-
-    @property
-    def want_primary(self) -> bool:
-        """A connection to one that takes no writes any more is of no use."""
-        return self.several and all(_PRIMARY.search(dsn) for dsn in self._dsns)
 
     @property
     def serving(self) -> str:
