@@ -146,7 +146,7 @@ def test_in_japanese(ekiden: Installation, monkeypatch: pytest.MonkeyPatch) -> N
     ekiden.fill(told)
     assert ekiden.run("callback", "list").out.split()[:4] == ["ID", "アカウント", "形式", "待機"]
     assert ekiden.run("callback", "retry", "1").out == "イベント 1 件を再度送信します\n"
-    assert "送信先 9 はありません" in ekiden.run("callback", "retry", "9").err
+    assert "通知先 9 はありません" in ekiden.run("callback", "retry", "9").err
 
 
 def test_every_sentence_is_translated_and_no_other() -> None:

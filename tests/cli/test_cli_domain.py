@@ -241,7 +241,7 @@ def test_japanese(acme: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "まだ確認されていません" in added
     failed = acme.run("domain", "verify", "shop.example").out
     assert "shop.example に TXT レコードがありません" in failed
-    assert "acme の shop.example: 未確認" in failed
+    assert "acme の shop.example: 未検証" in failed
     assert acme.run("domain", "list").out.split()[:3] == ["ドメイン", "アカウント", "状態"]
 
 

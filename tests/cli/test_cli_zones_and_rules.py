@@ -178,7 +178,7 @@ def test_wrong_usage(acme: Installation) -> None:
     assert "report" in acme.run("rule", "add", "-a", "acme", "--endpoint", "public", "--mode", "report").err
     assert acme.run("rule", "add", "-a", "acme", "--endpoint", "direct").status == 2
     assert "no instance" in acme.run("rule", "test", "192.0.2.1", "--instance", "x").err
-    assert "no IP address" in acme.run("rule", "test", "host", "--instance", "x").err
+    assert "is not an IP address" in acme.run("rule", "test", "host", "--instance", "x").err
     assert "nothing found" in acme.run("rule", "list").err
 
 

@@ -69,7 +69,7 @@ def test_accounts(ekiden: Installation) -> None:
     assert "から停止中" in ekiden.run("account", "list").out
     ekiden.fill(two)
     shown = ekiden.run("account", "show", "acme").out
-    assert "ドメイン x.example: 未確認" in shown
+    assert "ドメイン x.example: 未検証" in shown
     assert "キュー内: 保留 1 件、再試行待ち 1 件" in shown
     assert ekiden.json("account", "show", "acme")["queue"] == {"held": 1, "deferred": 1}
 
@@ -120,13 +120,15 @@ def test_queue(ekiden: Installation) -> None:
         "該当するものはありません\n"
     )
     assert "合計" in ekiden.run("queue", "shape").out
-    assert ekiden.run("queue", "cancel", "--all", "--dry-run").out == "配送 2 件が、取り消す対象です\n"
+    assert ekiden.run("queue", "cancel", "--all", "--dry-run").out == "配信 2 件が、取り消す対象です\n"
     assert ekiden.run("queue", "release", "--all").out.splitlines() == [
-        "配送 1 件を再開しました",
+        "配信 1 件を再開しました",
         "1 件は対象外: release では変わらない状態です",
     ]
     assert ekiden.json("queue", "hold", id)["action"] == "hold"
-    assert ekiden.run("queue", "list", "--older-than", "x").err.startswith("ekiden: --older-than: 'x' は期間では")
+    assert ekiden.run("queue", "list", "--older-than", "x").err.startswith(
+        "ekiden: --older-than: 'x' は使えません。90s"
+    )
     assert ekiden.run("queue", "show", "0000000000000").err == "ekiden: メール 0000000000000 はありません\n"
     assert "保存期間が過ぎて" in ekiden.run("trace", "0000000000000").err
 
@@ -136,7 +138,7 @@ def test_the_whole_queue_is_not_changed_by_a_slip(ekiden: Installation, monkeypa
     monkeypatch.setattr(queue, "CONFIRM_ABOVE", 1)
     ekiden.fill(two)
     refused = ekiden.run("queue", "cancel", "--state", "held", "--state", "deferred").err
-    assert refused.startswith("ekiden: cancel: キュー全体（配送 2 件）が対象です。実行するには --yes")
+    assert refused.startswith("ekiden: cancel: キュー全体（配信 2 件）が対象です。実行するには --yes")
 
 
 @pytest.mark.usefixtures("japanese")

@@ -53,7 +53,7 @@ async def check_hostname(patient: Patient) -> list[Finding]:
     name = config.delivery.helo or config.hostname
     values: dict[str, Any] = {"name": name}
     if "." not in name:
-        what = "{name} is no full name: many servers refuse mail from it"
+        what = "{name} is not a full name: many servers refuse mail from it"
         fix = "set hostname to this server's name in DNS, such as mail.example.com"
         return [find("hostname", "fail" if not config.lab.enabled else "warn", "Host name", what, fix, **values)]
     try:

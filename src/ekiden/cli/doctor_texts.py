@@ -26,7 +26,7 @@ TEXTS = Texts(
         "Instance key": "インスタンスキー",
         "Clock": "時計",
         "Queue": "キュー",
-        "Deliveries": "配送",
+        "Deliveries": "配信",
         "Workers": "ワーカー",
         "DNS": "DNS",
         "Sender record": "送信元レコード",
@@ -41,7 +41,7 @@ TEXTS = Texts(
         "{why}": "{why}",
         # configuration
         "correct the configuration": "設定を修正してください",
-        "there is no listener: nobody can submit mail": "リスナーがなく、誰もメールを投入できません",
+        "there is no listener: nobody can submit mail": "リスナーがなく、誰もメールを送信できません",
         "add [[listeners]] to the configuration; ekiden init writes an example": (
             "設定に [[listeners]] を追加してください。ekiden init が例を書き出します"
         ),
@@ -135,7 +135,7 @@ TEXTS = Texts(
             "ディスク、ファイルの権限、データベース自身のログを確認してください"
         ),
         "{engine}: reachable, its tables are current, a commit took {length}": (
-            "{engine}: 接続でき、表は最新です。コミットの所要時間は {length} でした"
+            "{engine}: 接続でき、テーブルは最新です。コミットの所要時間は {length} でした"
         ),
         "it cannot be used: {why}": "使用できません: {why}",
         "correct store.url, or start the database": "store.url を修正するか、データベースを起動してください",
@@ -193,7 +193,7 @@ TEXTS = Texts(
             "停止している場合は再開させる（kill -CONT {pid}）か、終了してください"
         ),
         "{count} deliveries are held because rows cannot be read or written; the first is of {id}": (
-            "データベースの行を読み書きできないため、{count} 件の配送が保留されています。最初のものは {id} です"
+            "データベースの行を読み書きできないため、{count} 件の配信が保留されています。最初のものは {id} です"
         ),
         "see why (ekiden trace {id}), mend the row or cancel them, then: ekiden queue release {id}": (
             "理由を確認し（ekiden trace {id}）、行を直すか取り消してから"
@@ -201,7 +201,7 @@ TEXTS = Texts(
         ),
         # queue and workers
         "the oldest delivery has been due for {length}, and nobody takes it ({counts})": (
-            "最も古い配送は予定時刻を {length} 過ぎていますが、処理されていません（{counts}）"
+            "最も古い配信は予定時刻を {length} 過ぎていますが、処理されていません（{counts}）"
         ),
         "start ekiden serve; if it runs, look at its log: it is overloaded or cannot connect": (
             "ekiden serve を起動してください。動作中なら、過負荷か接続障害です。ログを確認してください"
@@ -209,14 +209,14 @@ TEXTS = Texts(
         "{counts}": "{counts}",
         "empty": "空です",
         "account {name} has {count} under way, the oldest for {length} (to {domain})": (
-            "アカウント {name} の配送 {count} 件が処理中で、最も古いものは {length} 前からです (宛先 {domain})"
+            "アカウント {name} の配信 {count} 件が処理中で、最も古いものは {length} 前からです (宛先 {domain})"
         ),
         "slow servers hold them: ekiden queue shape; ekiden queue hold --account NAME --domain DOMAIN": (
             "遅い相手サーバーが原因です。ekiden queue shape で確認し、"
             "ekiden queue hold --account NAME --domain DOMAIN で止められます"
         ),
         "{count} under way": "処理中 {count} 件",
-        "held deliveries, which wait for a person: {count}": "{count} 件の配送が保留中で、担当者を待っています",
+        "held deliveries, which wait for a person: {count}": "{count} 件の配信が保留中で、担当者を待っています",
         "ekiden queue list --state held; then ekiden queue release or cancel with an id, a filter or --all": (
             "ekiden queue list --state held で確認し、ID・条件・--all のいずれかを付けて"
             " ekiden queue release か cancel を実行してください"
@@ -263,7 +263,7 @@ TEXTS = Texts(
         ),
         "correct dns.nameservers": "dns.nameservers を修正してください",
         "the name servers answer ({servers})": "ネームサーバー（{servers}）は応答しています",
-        "{name} is no full name: many servers refuse mail from it": (
+        "{name} is not a full name: many servers refuse mail from it": (
             "{name} は完全な名前ではありません。多くのサーバーに拒否されます"
         ),
         "set hostname to this server's name in DNS, such as mail.example.com": (
@@ -298,8 +298,8 @@ TEXTS = Texts(
             "{domain} はメールを受信できません。返信も通知も届かず、このドメインからのメールは拒否されます"
         ),
         "publish MX records for it": "MX レコードを公開してください",
-        "{domain} is verified, and its records are right": "{domain} は確認済みで、レコードにも問題はありません",
-        "{domain} waits: {why}": "{domain} は確認待ちです: {why}",
+        "{domain} is verified, and its records are right": "{domain} は検証済みで、レコードにも問題はありません",
+        "{domain} waits: {why}": "{domain} は検証待ちです: {why}",
         "{domain} is suspended, nothing is accepted from it: {why}": (
             "{domain} は停止中で、このドメインからの送信を受け付けていません: {why}"
         ),
@@ -315,19 +315,20 @@ TEXTS = Texts(
         ),
         "publish it: ekiden domain show {domain}": "公開してください: ekiden domain show {domain}",
         "{domain}: the record {name} of a retired key is not right, though mail signed with it may still wait": (
-            "{domain}: 引退した鍵のレコード {name} に不備がありますが、署名済みのメールが残っている可能性があります"
+            "{domain}: 使用を終えた鍵のレコード {name} に不備がありますが、"
+            "署名済みのメールが残っている可能性があります"
         ),
         "publish it until {time}: ekiden domain show {domain}": (
             "{time} まで公開してください: ekiden domain show {domain}"
         ),
         "{domain}: the record {name} of a retired key may be removed after {time}": (
-            "{domain}: 引退した鍵のレコード {name} は {time} を過ぎたら削除できます"
+            "{domain}: 使用を終えた鍵のレコード {name} は {time} を過ぎたら削除できます"
         ),
         # our own SPF record
         "the SPF record of {include} permits our addresses ({addresses})": (
             "{include} の SPF レコードは送信元アドレス ({addresses}) を許可しています"
         ),
-        "domains cannot be verified: {why}": "ドメインの確認ができません: {why}",
+        "domains cannot be verified: {why}": "ドメインを検証できません: {why}",
         "set domains.addresses to the addresses that mail leaves from, or publish an address of the hostname": (
             "domains.addresses に送信元アドレスを設定するか、hostname のアドレスを公開してください"
         ),
@@ -337,10 +338,10 @@ TEXTS = Texts(
             "{url} は TLS を使っていません。メールソフトやブラウザーがリンクに警告を出します"
         ),
         "set tracking.base_url to an https:// URL, with a proxy in front that has a certificate for {name}": (
-            "tracking.base_url を https:// の URL にし、{name} の証明書を持つプロキシーを前に置いてください"
+            "tracking.base_url を https:// の URL にし、{name} の証明書を持つプロキシを前に置いてください"
         ),
         "{url} has no address in DNS: links, pictures and unsubscribing in mails that are tracked do not work": (
-            "{url} のアドレスが DNS にありません。追跡するメールのリンク・画像・配信停止が機能しません"
+            "{url} のアドレスが DNS にありません。計測するメールのリンク・画像・配信停止が機能しません"
         ),
         "set tracking.base_url to a name that leads to the HTTP listener, or publish an address for {name}": (
             "tracking.base_url を HTTP リスナーに届く名前にするか、{name} のアドレスを公開してください"
@@ -377,30 +378,31 @@ TEXTS = Texts(
             "127.0.0.1 で待ち受け、前段に TLS プロキシを置いて http.proxy_from に指定してください（"
             "docs/operating.md）"
         ),
-        "Proxies": "プロキシー",
+        "Proxies": "プロキシ",
         "a proxy that http.proxy_from does not name passes requests on ({count} so far): all of its clients "
         "count as one, failed logins included": (
-            "http.proxy_from に書かれていないプロキシーからリクエストが届いています（これまでに {count} 件）。"
+            "http.proxy_from に書かれていないプロキシからリクエストが届いています（これまでに {count} 件）。"
             "そのクライアントはすべて一つとして数えられ、認証の失敗も同じです"
         ),
         "name its network in http.proxy_from": "そのネットワークを http.proxy_from に書いてください",
         # callbacks
         "endpoint {id} ({url}) began to fail {since}, {failures} times in a row; events that wait: {waiting}": (
-            "エンドポイント {id}（{url}）は {since}から連続 {failures} 回失敗しています。"
-            "未送信イベント: {waiting} 件"
+            "通知先 {id}（{url}）は {since}から連続 {failures} 回失敗しています。未送信イベント: {waiting} 件"
         ),
         "its answers: ekiden callback log --endpoint {id}; to try now: ekiden callback retry {id}": (
             "応答は ekiden callback log --endpoint {id} で確認できます。"
             "すぐに再試行するには ekiden callback retry {id}"
         ),
-        "further endpoints fail: {count}": "ほかに {count} 件のエンドポイントが失敗しています",
+        "further endpoints fail: {count}": "ほかに {count} 件の通知先が失敗しています",
         "ekiden callback list --busy": "ekiden callback list --busy",
-        "events that could not be told, and were given up: {count}": "通知できず断念したイベント: {count} 件",
+        "events that could not be told, and were given up: {count}": (
+            "通知失敗 (デッドレター) になったイベント: {count} 件"
+        ),
         "ekiden callback dead lists them; ekiden callback retry gives them another chance": (
             "一覧は ekiden callback dead、再試行は ekiden callback retry"
         ),
         "no endpoint fails, and nothing was given up": (
-            "失敗しているエンドポイントも、断念したイベントもありません"
+            "失敗している通知先も、通知失敗 (デッドレター) もありません"
         ),
         # outbound
         "port {port} of other servers was not tried; to try it: ekiden doctor --outbound HOST": (

@@ -10,9 +10,9 @@ TEXTS = Texts(
             "{value!r} という状態はありません。{known} から選んでください"
         ),
         # statuses
-        "pending": "確認待ち",
-        "verified": "確認済み",
-        "failed": "未確認（不備あり）",
+        "pending": "検証待ち",
+        "verified": "検証済み",
+        "failed": "未検証（不備あり）",
         "suspended": "停止中",
         # headings
         "domain": "ドメイン",
@@ -60,7 +60,9 @@ TEXTS = Texts(
         "{kind}: published": "{kind}: 公開されています",
         "{kind}: not checked yet": "{kind}: まだ確認されていません",
         "{kind}: {what}": "{kind}: {what}",
-        "{kind}: retired; keep the record until {time}": "{kind}: 引退した鍵。{time} までレコードを残してください",
+        "{kind}: retired; keep the record until {time}": (
+            "{kind}: 使用を終えた鍵。{time} までレコードを残してください"
+        ),
         "wanted: an A record, such as that of a website": "必要: A レコード（ウェブサイトのものなど）",
         "Last checks:": "最近の確認:",
         "Answers:": "回答:",

@@ -51,7 +51,7 @@ TEXTS = Texts(
             "--zone でゾーンか --endpoint でエンドポイントを指定するか、--nobody を付けてください"
         ),
         # rule test
-        "{address!r} is no IP address": "{address!r} は IP アドレスではありません",
+        "{address!r} is not an IP address": "{address!r} は IP アドレスではありません",
         "allowed; rules that let it pass: {rules}": "許可されます。許可するルール: {rules}",
         "allowed; no rule applies": "許可されます。適用されるルールはありません",
         "refused; no rule applies": "拒否されます。適用されるルールはありません",

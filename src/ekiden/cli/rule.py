@@ -349,7 +349,7 @@ def try_(
     from ekiden.net.clock import SystemClock
 
     if address_key(address) is None:
-        raise NetworkUsageError("{address!r} is no IP address", address=address)
+        raise NetworkUsageError("{address!r} is not an IP address", address=address)
 
     async def main() -> tuple[Decision, tuple[str, ...]]:
         loaded = load(config)

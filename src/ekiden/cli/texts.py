@@ -50,8 +50,8 @@ TEXTS = Texts(
         "suspended since {time}": "{time} から停止中",
         "{name}: {state}, created {time}": "{name}: {state}、作成日時 {time}",
         "priority of its messages: {priority}": "メールの優先度: {priority}",
-        "domain {name}: verified": "ドメイン {name}: 確認済み",
-        "domain {name}: not verified": "ドメイン {name}: 未確認",
+        "domain {name}: verified": "ドメイン {name}: 検証済み",
+        "domain {name}: not verified": "ドメイン {name}: 未検証",
         "in the queue: {counts}": "キュー内: {counts}",
         "nothing": "なし",
         "no credentials": "認証情報はありません",
@@ -63,13 +63,13 @@ TEXTS = Texts(
         "reports": "レポート",
         "bounces": "不達アドレス",
         "kept": "保管",
-        "suppressed": "送信停止",
+        "suppressed": "送信抑止",
         "its delivery reports are kept to be fetched": "配信レポートは取得されるまで保管します",
         "addresses that bounce for good are not mailed again": (
             "恒久的に不達となったアドレスには、以後送信しません"
         ),
         "no reports are kept, and bounces are not suppressed": (
-            "レポートは保管せず、不達アドレスの送信も停止しません"
+            "レポートは保管せず、不達アドレスの送信も抑止しません"
         ),
         "account {name}: {quota}": "アカウント {name}: {quota}",
         "no quota": "送信数の上限はありません",
@@ -96,13 +96,13 @@ TEXTS = Texts(
         "access key": "アクセスキー",
         "access key  {id}": "アクセスキー  {id}",
         "secret      {secret}": "シークレット  {secret}",
-        "only for": "限定",
+        "only for": "制限",
         "revoked {kind} {name!r} of {account}": "{account} の{kind} {name!r} を失効させました",
         "credential {id} is of the kind {found}, not {kind}": "認証情報 {id} は {kind} ではなく {found} です",
         "{kind} {name!r} of {account} is now only for: {only}": (
-            "{account} の{kind} {name!r} を次に限定しました: {only}"
+            "{account} の{kind} {name!r} を次に制限しました: {only}"
         ),
-        "{kind} {name!r} of {account} has no bounds now": "{account} の{kind} {name!r} の限定を解除しました",
+        "{kind} {name!r} of {account} has no bounds now": "{account} の{kind} {name!r} の制限を解除しました",
         # user
         "login": "ログイン名",
         "role": "役割",
@@ -192,15 +192,15 @@ TEXTS = Texts(
             "{id} の本文は、不要になったため削除されています"
         ),
         "{action} {count:,} deliveries, everything in the queue? Say --yes, or narrow it down.": (
-            "{action}: キュー全体（配送 {count:,} 件）が対象です。"
+            "{action}: キュー全体（配信 {count:,} 件）が対象です。"
             "実行するには --yes を付けるか、対象を絞ってください。"
         ),
         "{action} {count:,} deliveries, everything in the queue?": (
-            "{action}: キュー全体（配送 {count:,} 件）が対象です。実行しますか?"
+            "{action}: キュー全体（配信 {count:,} 件）が対象です。実行しますか?"
         ),
         "nothing was changed": "何も変更していません",
-        "1 delivery": "配送 1 件",
-        "{count:,} deliveries": "配送 {count:,} 件",
+        "1 delivery": "配信 1 件",
+        "{count:,} deliveries": "配信 {count:,} 件",
         "{deliveries} would be due": "{deliveries}が、すぐに再試行する対象です",
         "{deliveries} would be held": "{deliveries}が、保留する対象です",
         "{deliveries} would be released": "{deliveries}が、再開する対象です",
@@ -229,10 +229,10 @@ TEXTS = Texts(
             "{value!r} という状態はありません。{names} から選んでください"
         ),
         "{value!r}: after the slash stands the number of a recipient, from 1": (
-            "{value!r}: スラッシュの後は宛先の番号（1 から）です"
+            "{value!r}: スラッシュの後には宛先の番号（1 から）を指定してください"
         ),
         "{option}: {value!r} is not a duration such as 90s, 5m, 1h or 2d": (
-            "{option}: {value!r} は期間ではありません（例: 90s、5m、1h、2d）"
+            "{option}: {value!r} は使えません。90s、5m、1h、2d のような長さで指定してください"
         ),
         "{option}: {value!r} is neither a time such as 2026-01-31T09:00:00+09:00 nor a duration such as 2h": (
             "{option}: {value!r} は使えません。2026-01-31T09:00:00+09:00 のような時刻か、2h のような長さで"

@@ -25,7 +25,7 @@ _TEXTS = Texts(
         "{news} kept to be fetched": "{news}（取得待ちとして保管）",
         "{count} waiting": "未送信 {count} 件",
         "{count} not fetched yet": "未取得 {count} 件",
-        "{count} given up": "断念 {count} 件",
+        "{count} given up": "通知失敗 {count} 件",
         "failed {count} times in a row, last with {why}; next try {time}": (
             "連続 {count} 回失敗（直近: {why}）、次回 {time}"
         ),
