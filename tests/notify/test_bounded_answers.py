@@ -36,6 +36,7 @@ async def receiver(*pieces: bytes, endless: bytes = b"") -> AsyncIterator[tuple[
                     writer.write(endless)
                     await writer.drain()
                     sent += len(endless)
+                    await asyncio.sleep(0)  # ``drain`` lets nobody else go on before the buffer is full
         except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
