@@ -401,9 +401,7 @@ ROWS: tuple[dict[str, Any], ...] = (
         "name": "silent-postgresql",
         "attack": silent_postgresql,
         "stores": ("postgresql",),
-        # A login may still wait until the server is back: its look-up is given up after ten seconds, but to end the
-        # connection of that look-up takes as long again.
-        "slowest": 30.0,
+        "slowest": 20.0,  # it stands still for as long: nobody waits until it is back
         "refusals": 1000,
         "duplicates": 5,
     },

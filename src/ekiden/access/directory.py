@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from ekiden.access.accounts import Quota, Senders, account_uid, quota_of
 from ekiden.access.credentials import SESSION
-from ekiden.access.unavailable import looking_up
+from ekiden.access.unavailable import in_time, looking_up
 from ekiden.core.states import Priority
 from ekiden.net.listen import Networks
 from ekiden.store import tables
@@ -213,8 +213,7 @@ class Directory:
             self._next = asyncio.get_running_loop().create_future()
         if self._task is None:
             self._task = asyncio.create_task(self._run())
-        # One caller that gives up must not take the answer from the others.
-        await asyncio.shield(self._next)
+        await in_time(self._next)
 
     async def _run(self) -> None:
         try:

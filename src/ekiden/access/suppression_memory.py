@@ -19,6 +19,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import SQLAlchemyError
 
 from ekiden.access.hash_set import HashSet
+from ekiden.access.unavailable import in_time
 from ekiden.store.api import StoreError
 from ekiden.store.tables import suppression as table
 
@@ -132,8 +133,7 @@ class SuppressionMemory:
         if self._catching_up is None:
             self._catching_up = asyncio.create_task(self._read_new())
             self._catching_up.add_done_callback(self._caught_up)
-        # One caller that gives up must not take the answer from the others.
-        await asyncio.shield(self._catching_up)
+        await in_time(self._catching_up)
 
     def _caught_up(self, task: asyncio.Task[None]) -> None:
         self._catching_up = None
