@@ -146,14 +146,14 @@ class SuppressionMemory:
         for account_id in [key for key, known in self._accounts.items() if now - known.used > _FORGET_AFTER]:
             del self._accounts[account_id]
         while True:
-            cursors = {key: known.cursor for key, known in self._accounts.items() if known.ready}
-            rows = await self._news(cursors) if cursors else []
+            asked = {key: known for key, known in self._accounts.items() if known.ready}
+            rows = await self._news({key: known.cursor for key, known in asked.items()}) if asked else []
             for row in rows:
-                known = self._accounts.get(row.account_id)
-                if known is not None:
-                    known.hashes.add(_hash((row.domain, row.address)))
-                    known.cursor = max(known.cursor, row.id)
-            late = any(known.ready and key not in cursors for key, known in self._accounts.items())
+                # Not of an account that is read anew meanwhile: of that, what is before is not known yet.
+                known = asked[row.account_id]
+                known.hashes.add(_hash((row.domain, row.address)))
+                known.cursor = max(known.cursor, row.id)
+            late = any(known.ready and known is not asked.get(key) for key, known in self._accounts.items())
             if len(rows) < _BATCH and not late:
                 self._checked = now
                 return
