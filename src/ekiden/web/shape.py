@@ -1,7 +1,8 @@
 """What is wrong with the shape of a JSON body, all of it: the decoder stops at the first thing.
 
-Only asked once the decoder has refused a body, so it may take its time; the body was bounded before. What comes
-out besides is the body as far as it can be used, so that the values that are there can be checked, too.
+Only asked once the decoder has refused a body, which may be one of a hundred thousand values: what is right is left
+to the decoder as a whole, and what comes behind ``MOST_PROBLEMS`` is not looked at. What comes out besides is the
+body as far as it can be used, so that the values that are there can be checked, too.
 """
 
 from __future__ import annotations
@@ -14,6 +15,10 @@ from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 import msgspec
 
 MOST_PROBLEMS: Final = 100
+"""With so many the rest was not read."""
+LONGEST_NAME: Final = 100
+"""Characters of an unknown member's name that are told: it may be as long as the body."""
+_LONGEST_WHY: Final = 500
 _GUESSED: Final = 40
 """Characters of a name that something like it is looked for: that takes time by their square."""
 _ALIKE: Final = 0.7
@@ -33,16 +38,21 @@ class Problem:
 
 @dataclass(slots=True)
 class Shape:
-    """One reading. ``value`` has the members that are right, and nothing in the place of those that are needed."""
+    """One reading. ``value`` has the members that are right, and nothing in the place of those that are needed, and
+    of elements: each is where it was. ``full``: there are more problems than are told."""
 
     value: Any = None
     problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def full(self) -> bool:
+        return len(self.problems) >= MOST_PROBLEMS
 
 
 def read_shape(value: Any, kind: Any) -> Shape:
     """``value``: plain, as decoded without a type. ``kind``: a type of structs, lists and single values."""
     shape = Shape()
-    found = _Reader(shape.problems).read(value, kind, "")
+    found = _Reader(shape).read(value, kind, "")
     shape.value = _empty(kind) if found is _DROPPED else found
     return shape
 
@@ -53,33 +63,47 @@ def alike(name: str, known: Any) -> str:
 
 
 class _Reader:
-    def __init__(self, problems: list[Problem]) -> None:
-        self._problems = problems
+    def __init__(self, shape: Shape) -> None:
+        self._shape = shape
 
     def read(self, value: Any, kind: Any, path: str) -> Any:
-        plain = _plain(kind, value)
-        if isinstance(plain, type) and issubclass(plain, msgspec.Struct) and isinstance(value, dict):
-            return self._struct(value, plain, path)
-        if get_origin(plain) in (list, tuple) and isinstance(value, list):
-            of = get_args(plain)[0]
-            read = (self.read(item, of, f"{path}[{number}]") for number, item in enumerate(value))
-            value = [item for item in read if item is not _DROPPED]
         try:
             msgspec.convert(value, kind)
+            return value
         except msgspec.ValidationError as error:
-            if not any(problem.path.startswith(path) for problem in self._problems) or not path:
-                self._note(Problem(path, "type", str(error).partition(" - at `$")[0]))
-            return _DROPPED
-        return value
+            why = str(error)[:_LONGEST_WHY]  # it may quote the body
+        return self._misshapen(value, kind, path, why.partition(" - at `$")[0])
+
+    def _misshapen(self, value: Any, kind: Any, path: str, why: str) -> Any:
+        known = len(self._shape.problems)
+        plain, found = _plain(kind, value), _DROPPED
+        if isinstance(plain, type) and issubclass(plain, msgspec.Struct) and isinstance(value, dict):
+            found = self._struct(value, plain, path)
+        elif get_origin(plain) in (list, tuple) and isinstance(value, list):
+            found = self._list(value, get_args(plain)[0], path)
+        if len(self._shape.problems) > known or self._shape.full:
+            return found
+        self._note(Problem(path, "type", why))
+        return _DROPPED
+
+    def _list(self, value: list[Any], kind: Any, path: str) -> list[Any]:
+        found = []
+        for number, item in enumerate(value):
+            read = self.read(item, kind, f"{path}[{number}]")
+            if self._shape.full:
+                break
+            found.append(_empty(kind) if read is _DROPPED else read)
+        return found
 
     def _struct(self, value: dict[str, Any], kind: type[msgspec.Struct], path: str) -> dict[str, Any]:
         members = {member.encode_name: member for member in msgspec.structs.fields(kind)}
         for name in value:
-            if len(self._problems) >= MOST_PROBLEMS:
+            if self._shape.full:
                 break  # to guess what was meant takes its time
             if name not in members:
-                why = f"Object contains unknown field `{name}`"
-                self._note(Problem(_below(path, name), "unknown", why, alike(name, members)))
+                told = name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"
+                why = f"Object contains unknown field `{told}`"
+                self._note(Problem(_below(path, told), "unknown", why, alike(name, members)))
         found = {}
         for name, member in members.items():
             read = self.read(value[name], member.type, _below(path, name)) if name in value else _DROPPED
@@ -92,8 +116,8 @@ class _Reader:
         return found
 
     def _note(self, problem: Problem) -> None:
-        if len(self._problems) < MOST_PROBLEMS:
-            self._problems.append(problem)
+        if not self._shape.full:
+            self._shape.problems.append(problem)
 
 
 def _below(path: str, name: str) -> str:

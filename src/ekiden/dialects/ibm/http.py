@@ -78,8 +78,9 @@ def _decoded(text: bytes | bytearray, kind: type[T]) -> T:
         try:
             return msgspec.json.decode(text, type=kind)
         except msgspec.ValidationError as error:
-            # It ended at the first thing that does not fit: what is behind that need not even be JSON.
-            first, plain = str(error), msgspec.json.decode(text)
+            first = str(error)
+        # It ended at the first thing that does not fit: what is behind that need not even be JSON.
+        plain = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ApiError(400, "the body is not JSON: {why}", why=str(error)) from None
     problems = read_shape(plain, kind).problems

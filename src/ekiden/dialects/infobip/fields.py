@@ -122,10 +122,9 @@ class Checks:
         self.violations.append(Violation(property_, template, values))
 
     def _known(self, property_: str) -> bool:
-        """Whether it follows from what was misshapen: at or below it, or in a list that it was left out of."""
+        """Whether it follows from what was misshapen: it is at or below it."""
         return any(
-            (property_.startswith(path) and property_[len(path) : len(path) + 1] in ("", ".", "["))
-            or path.startswith(f"{property_}[")
+            property_.startswith(path) and property_[len(path) : len(path) + 1] in ("", ".", "[")
             for path in self._misshapen
         )
 

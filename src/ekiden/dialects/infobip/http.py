@@ -28,6 +28,8 @@ MAX_PARAMETER: Final = 2_048
 # A key with blanks at its end, such as the "clientPriority " of one official client (contract §0.4).
 _BLANK_KEY: Final = re.compile(rb'[ \t]"[ \t\r\n]*:')
 _WINDOW: Final = 262_144
+_LOOKED_INTO: Final = 8
+"""Times as long as to decode a body: to say all that is wrong with its shape."""
 _OVERLAP: Final = 64
 _MSGSPEC: Final = re.compile(r"(?P<why>.*?)(?: - at `\$(?P<path>.*)`)?\Z", re.DOTALL)
 _MISSING: Final = re.compile(r"Object missing required field `(.*)`\Z", re.DOTALL)
@@ -44,35 +46,53 @@ async def read_json(body: Body, content_type: str, kind: type[T], checks: fields
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type and media_type != JSON and not media_type.endswith("+json"):
         raise ApiError.because(400, "the body must be JSON")
-    return await body.work(len(text), partial(decode_json, text, kind, checks))
+    made = await body.work(len(text), partial(_decoded, text, kind))
+    if made is None:
+        made = await body.work(_LOOKED_INTO * len(text), partial(_misshapen, text, kind, checks))
+    return made
 
 
-def decode_json(body: bytes | bytearray, kind: type[T], checks: fields.Checks | None = None) -> T:
-    """Blanks around keys do not count. What is wrong is noted in ``checks``; without them a 400 names it.
+def decode_json(body: bytes | bytearray, kind: type[T]) -> T:
+    """Blanks around keys do not count. Raises the 400 that names all that is wrong.
 
     What comes from outside was counted before (``web.json_gauge``).
     """
+    made = _decoded(body, kind)
+    return _misshapen(body, kind) if made is None else made
+
+
+def _decoded(body: bytes | bytearray, kind: type[T]) -> T | None:
+    """``None``: it has not the shape. Raises the 400 of what is no JSON."""
     try:
-        try:
-            if not _has_blank_key(body):
-                return msgspec.json.decode(body, type=kind)
-            return msgspec.convert(_stripped(msgspec.json.decode(body)), kind)
-        except msgspec.ValidationError:
-            # It ended at the first thing that does not fit: what is behind that need not even be JSON.
-            plain = _stripped(msgspec.json.decode(body))
+        if not _has_blank_key(body):
+            return msgspec.json.decode(body, type=kind)
+        return msgspec.convert(_stripped(_plain(body)), kind)
+    except msgspec.ValidationError:
+        return None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ApiError.because(400, "the body is not JSON: {why}", why=str(error)) from None
-    return _misshapen(plain, kind, checks)
+        raise _no_json(error) from None
 
 
-def _misshapen(plain: Any, kind: type[T], checks: fields.Checks | None) -> T:
-    shape = read_shape(plain, kind)
+def _plain(body: bytes | bytearray) -> Any:
+    # Whoever finds the first thing that does not fit ends there: what is behind that need not even be JSON.
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _no_json(error) from None
+
+
+def _no_json(error: Exception) -> ApiError:
+    return ApiError.because(400, "the body is not JSON: {why}", why=str(error))
+
+
+def _misshapen(body: bytes | bytearray, kind: type[T], checks: fields.Checks | None = None) -> T:
+    shape = read_shape(_stripped(_plain(body)), kind)
     violations = [_violation(problem) for problem in shape.problems]
     try:
         made = msgspec.convert(shape.value, kind)
     except msgspec.ValidationError as error:
         raise ApiError(400, violations or (violation_of(error),)) from None
-    if checks is None or not violations or any(not problem.path for problem in shape.problems):
+    if checks is None or not violations or shape.full or any(not problem.path for problem in shape.problems):
         raise ApiError(400, violations)
     checks.misshapen(violations)
     return made
