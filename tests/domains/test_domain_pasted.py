@@ -7,7 +7,7 @@ import re
 import pytest
 from domain_owner import INCLUDE, OURS, Owner
 
-from ekiden.domains.model import Check
+from ekiden.domains.model import Check, Domain
 from ekiden.lab.records import Trouble
 from ekiden.sender_auth.pasted import MAX_PASTED, cleaned, joined
 
@@ -31,6 +31,15 @@ def sentences(check: Check, lang: str) -> list[str]:
     return [part.strip() for part in re.split(r": |; |、|。|：", text) if part.strip()]
 
 
+async def with_spf(owner: Owner, record: str, below: str) -> tuple[Domain, str]:
+    """The domain as it is checked with these records of its own and of ``_spf`` below it, and the remark on SPF."""
+    domain = await owner.verified()
+    owner.lab.set_dns(f"_spf.{NAME}", "TXT", [below])
+    owner.lab.set_dns(NAME, "TXT", [record])
+    domain = await owner.domains.verify(domain.id)
+    return domain, (await owner.check(domain, "spf")).code
+
+
 @pytest.mark.parametrize(
     "record",
     [
@@ -44,11 +53,8 @@ def sentences(check: Check, lang: str) -> list[str]:
     ],
 )
 async def test_who_includes_us_gets_no_remark(owner: Owner, record: str) -> None:
-    domain = await owner.verified()
-    owner.lab.set_dns(f"_spf.{NAME}", "TXT", [f"v=spf1 redirect={INCLUDE.upper()}"])
-    owner.lab.set_dns(NAME, "TXT", [record])
-    domain = await owner.domains.verify(domain.id)
-    assert (domain.spf, (await owner.check(domain, "spf")).code) == ("successful", "")
+    domain, code = await with_spf(owner, record, f"v=spf1 redirect={INCLUDE.upper()}")
+    assert (domain.spf, code) == ("successful", "")
     assert (await owner.record(domain, "spf")).value == record
 
 
@@ -63,19 +69,13 @@ async def test_who_includes_us_gets_no_remark(owner: Owner, record: str) -> None
     ],
 )
 async def test_who_includes_us_without_effect_gets_one(owner: Owner, record: str) -> None:
-    domain = await owner.verified()
-    owner.lab.set_dns(f"_spf.{NAME}", "TXT", [f"v=spf1 -include:{INCLUDE} include:_spf.{NAME}"])
-    owner.lab.set_dns(NAME, "TXT", [record])
-    domain = await owner.domains.verify(domain.id)
-    assert (domain.spf, (await owner.check(domain, "spf")).code) == ("successful", "without_include")
+    domain, code = await with_spf(owner, record, f"v=spf1 -include:{INCLUDE} include:_spf.{NAME}")
+    assert (domain.spf, code) == ("successful", "without_include")
 
 
 async def test_who_includes_us_further_away_is_not_told_otherwise(owner: Owner) -> None:
-    domain = await owner.verified()
-    owner.lab.set_dns(f"_spf.{NAME}", "TXT", [f"v=spf1 ?include:{INCLUDE.upper()}"])
-    owner.lab.set_dns(NAME, "TXT", [f"v=spf1 include:_spf.{NAME} -all"])
-    domain = await owner.domains.verify(domain.id)
-    assert (await owner.check(domain, "spf")).code == "fails_for_address"
+    _, code = await with_spf(owner, f"v=spf1 include:_spf.{NAME} -all", f"v=spf1 ?include:{INCLUDE.upper()}")
+    assert code == "fails_for_address"
 
 
 async def test_our_own_fault_in_upper_case_is_not_theirs(owner: Owner) -> None:
@@ -148,6 +148,13 @@ async def test_what_only_means_spf_is_shown(owner: Owner, published: str) -> Non
     assert check.code == "not_spf"
     assert published in check.text("en")
     assert (await owner.record(domain, "spf")).value == OK
+
+
+async def test_a_token_with_the_three_letters_is_not_meant_as_spf(owner: Owner) -> None:
+    domain = await owner.verified()
+    owner.lab.set_dns(NAME, "TXT", ["site-verification=hSpF7xQ"])
+    domain = await owner.domains.verify(domain.id)
+    assert (await owner.check(domain, "spf")).code == "missing"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -30,6 +31,8 @@ MAX_ANSWER: Final = 2_000
 """Characters of an answer that are kept."""
 MAX_PROBLEM: Final = 500
 _MAX_FOUND: Final = 120
+# A token that proves something else to somebody may have the three letters anywhere.
+_MEANT_AS_SPF: Final = re.compile(rb"\W*(?:v\W*)?spf", re.IGNORECASE)
 _LIMITS: Final = frozenset({"lookup_limit", "void_limit", "mx_limit"})
 _KEY_CODES: Final[dict[str, Fault]] = {
     "several": "several_records",
@@ -112,7 +115,7 @@ class Examination:
         pasted = await self._pasted_spf()
         if pasted is not None:
             return pasted
-        meant = [record for record in await self._texts(self._domain) if b"spf" in record.lower()]
+        meant = [record for record in await self._texts(self._domain) if _MEANT_AS_SPF.match(record)]
         found = await self._misplaced_spf()
         if not meant or found:
             return await self._spf("fail", "wrong_host" if found else "missing", found=found)

@@ -385,6 +385,10 @@ class Domains:
         Keys that wait for their record give way to the new ones: nothing was signed with them. Those that sign
         retire when a new one takes over; their records stay needed for the overlap.
         """
+        return await self._rotate(domain_id, actor, ())
+
+    async def _rotate(self, domain_id: int, actor: Actor, lost: Sequence[int]) -> Domain:
+        """``lost``: ids of keys that retire at once, whether or not another one takes over."""
         made = await asyncio.to_thread(make_keys, self._vault, ed25519=self._config.ed25519)
         now = self._clock.now()
         async with self._store.write() as connection:
@@ -393,6 +397,8 @@ class Domains:
             await connection.execute(delete(dkim_key).where(*waiting, dkim_key.c.active_at.is_(None)))
             retired = {"status": "retired", "retired_at": now}
             await connection.execute(update(dkim_key).where(*waiting).values(retired))
+            if lost:
+                await connection.execute(update(dkim_key).where(dkim_key.c.id.in_(lost)).values(retired))
             await self._insert_keys(connection, domain, made, active=False)
             after = replace(domain, check_at=first_check(now, self._config))
             await connection.execute(update(table).where(table.c.id == domain_id).values(check_at=after.check_at))
@@ -414,10 +420,7 @@ class Domains:
         closed = [row.id for row in rows if not self._vault.opens(row.sealed, PURPOSE)]
         if not closed:
             return False
-        retired = {"status": "retired", "retired_at": self._clock.now()}
-        async with self._store.write() as connection:
-            await connection.execute(update(dkim_key).where(dkim_key.c.id.in_(closed)).values(retired))
-        await self.rotate(domain_id, actor)
+        await self._rotate(domain_id, actor, closed)
         return True
 
     # --- approval -------------------------------------------------------------------------------------------
