@@ -103,6 +103,15 @@ ATTACKS = {
         JSON,
         400,
     ),
+    "messages that lack everything": Attack(
+        "/email/4/messages", lambda: b'{"messages":[' + b",".join([b"{}"] * 12_000) + b"]}", JSON, 400
+    ),
+    "one wrong member and many right ones": Attack(
+        "/email/2/validations", lambda: b'{"x":1,"destinations":[' + b"{}," * 80_000 + b"{}]}", JSON, 400
+    ),
+    "a name without end": Attack(
+        "/email/4/messages", lambda: b'{"messages":[{"content":{"' + b"a" * 30_000_000 + b'":1}}]}', JSON, 400
+    ),
     "depth": Attack("/email/4/messages", lambda: b"[" * 37_000_000, JSON, 400),
     "depth in pairs": Attack("/email/4/messages", lambda: b'{"a":' * 7_000_000, JSON, 400),
     "digits": Attack("/email/4/messages", lambda: b'{"messages":' + b"1" * 37_000_000 + b"}", JSON, 400),

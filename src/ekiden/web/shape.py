@@ -15,7 +15,9 @@ from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 import msgspec
 
 MOST_PROBLEMS: Final = 100
-"""With so many the rest was not read."""
+"""That anybody is told of; who sends more learns the rest from the next answer."""
+EFFORT: Final = 8
+"""Times as long as to decode a body: from an eighth of ``web.body.LARGE`` on it is a thread's work."""
 LONGEST_NAME: Final = 100
 """Characters of an unknown member's name that are told: it may be as long as the body."""
 _LONGEST_WHY: Final = 500
@@ -39,7 +41,7 @@ class Problem:
 @dataclass(slots=True)
 class Shape:
     """One reading. ``value`` has the members that are right, and nothing in the place of those that are needed, and
-    of elements: each is where it was. ``full``: there are more problems than are told."""
+    of elements: each is where it was. ``full``: there were too many problems to read the rest."""
 
     value: Any = None
     problems: list[Problem] = field(default_factory=list)

@@ -18,7 +18,7 @@ from ekiden.web.body import Body
 from ekiden.web.errors import TooLarge
 from ekiden.web.json_gauge import JsonGauge
 from ekiden.web.need import Need
-from ekiden.web.shape import Problem, read_shape
+from ekiden.web.shape import EFFORT, Problem, read_shape
 
 T = TypeVar("T")
 
@@ -70,30 +70,34 @@ async def read_json(request: AnyRequest, body: Body, kind: type[T]) -> T:
         media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media_type != JSON and not (media_type.startswith("application/") and media_type.endswith("+json")):
             raise ApiError(415, "the body must be JSON, with Content-Type: application/json")
-    return await body.work(len(text), partial(_decoded, text or b"{}", kind))
-
-
-def _decoded(text: bytes | bytearray, kind: type[T]) -> T:
+    given = text or b"{}"
     try:
-        try:
-            return msgspec.json.decode(text, type=kind)
-        except msgspec.ValidationError as error:
-            first = str(error)
-        # It ended at the first thing that does not fit: what is behind that need not even be JSON.
-        plain = msgspec.json.decode(text)
+        made: T = await body.work(len(given), partial(_decoded, given, kind))
+        return made
+    except msgspec.ValidationError as error:
+        first = str(error)
+    raise await body.work(EFFORT * len(given), partial(_misshapen, given, kind, first))
+
+
+def _decoded(text: bytes | bytearray, kind: Any = Any) -> Any:
+    """Raises the 400 of what is no JSON, and ``msgspec.ValidationError``."""
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except msgspec.ValidationError:
+        raise
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ApiError(400, "the body is not JSON: {why}", why=str(error)) from None
-    problems = read_shape(plain, kind).problems
-    raise _misshapen([_told(problem) for problem in problems] or [first])
 
 
-def _misshapen(reasons: list[str]) -> ApiError:
-    """All that is wrong, an error for each."""
-    first, *others = [
-        ApiError(400, "the body does not have the expected form: {why}", why=reason) for reason in reasons
+def _misshapen(text: bytes | bytearray, kind: Any, first: str) -> ApiError:
+    """All that is wrong, an error for each. The decoder ended at the ``first``: what is behind need not be JSON."""
+    problems = read_shape(_decoded(text), kind).problems
+    error, *others = [
+        ApiError(400, "the body does not have the expected form: {why}", why=reason)
+        for reason in [_told(problem) for problem in problems] or [first]
     ]
-    first.others = tuple(others)
-    return first
+    error.others = tuple(others)
+    return error
 
 
 def _told(problem: Problem) -> str:

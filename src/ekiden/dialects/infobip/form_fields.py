@@ -7,13 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from ekiden.dialects.infobip.errors import Violation
-from ekiden.web.shape import alike
-
-MOST_PROBLEMS: Final = 100
-"""That a form is told of; who sends more learns the rest from the next answer."""
+from ekiden.web.shape import MOST_PROBLEMS, alike
 
 
 @dataclass(frozen=True, slots=True)

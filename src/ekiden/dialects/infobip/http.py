@@ -16,7 +16,7 @@ from ekiden.dialects.infobip.fields import BadField
 from ekiden.dialects.infobip.times import parse_time
 from ekiden.web.body import Body
 from ekiden.web.query import check_query
-from ekiden.web.shape import Problem, read_shape
+from ekiden.web.shape import EFFORT, Problem, read_shape
 
 T = TypeVar("T")
 
@@ -28,8 +28,6 @@ MAX_PARAMETER: Final = 2_048
 # A key with blanks at its end, such as the "clientPriority " of one official client (contract §0.4).
 _BLANK_KEY: Final = re.compile(rb'[ \t]"[ \t\r\n]*:')
 _WINDOW: Final = 262_144
-_LOOKED_INTO: Final = 8
-"""Times as long as to decode a body: to say all that is wrong with its shape."""
 _OVERLAP: Final = 64
 _MSGSPEC: Final = re.compile(r"(?P<why>.*?)(?: - at `\$(?P<path>.*)`)?\Z", re.DOTALL)
 _MISSING: Final = re.compile(r"Object missing required field `(.*)`\Z", re.DOTALL)
@@ -48,7 +46,7 @@ async def read_json(body: Body, content_type: str, kind: type[T], checks: fields
         raise ApiError.because(400, "the body must be JSON")
     made = await body.work(len(text), partial(_decoded, text, kind))
     if made is None:
-        made = await body.work(_LOOKED_INTO * len(text), partial(_misshapen, text, kind, checks))
+        made = await body.work(EFFORT * len(text), partial(_misshapen, text, kind, checks))
     return made
 
 
