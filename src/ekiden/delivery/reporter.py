@@ -17,6 +17,7 @@ import structlog
 from ekiden.core.clock import Clock
 from ekiden.core.ids import format_id
 from ekiden.core.states import Cause, State
+from ekiden.core.submission import OWN_REPORT
 from ekiden.delivery.letters import Letter
 from ekiden.delivery.metrics import DeliveryMetrics
 from ekiden.delivery.notification import Notifier
@@ -252,7 +253,7 @@ def _tell_report(new: NewMessage) -> None:
     ACCEPTED.write(
         id=format_id(message.id),
         client="",
-        via="DSN",
+        via=OWN_REPORT,
         account=message.account_id,
         credential=message.credential_id,
         recipients=len(new.deliveries),

@@ -15,11 +15,9 @@ from ekiden.core.texts import Language, Texts
 from ekiden.core.visible import visible
 from ekiden.lab.http import Response
 from ekiden.lab.mailbox import Mail
-from ekiden.lab.reading import Reading, read
+from ekiden.lab.reading import Reading, read, read_fields
 
 MAX_ROWS: Final = 100
-_OF_A_ROW: Final = 16_384
-"""Octets of each message that the list looks at: it is made anew every few seconds."""
 _LINK: Final = re.compile(r"https?://[^\s<>\"']{1,2000}")
 _NAMES: Final = {
     "From": "差出人",
@@ -112,12 +110,12 @@ def inbox_page(mails: Sequence[Mail], lang: Language) -> Response:
 
 
 def _row(mail: Mail, lang: Language) -> str:
-    found = read(mail, _OF_A_ROW)
-    subject = found.field("Subject") or TEXTS("(no subject)", lang)
+    fields = read_fields(mail)
+    subject = fields.get("Subject") or TEXTS("(no subject)", lang)
     recipients = visible(", ".join(mail.to[:5])) + (", …" if len(mail.to) > 5 else "")
     cells = (
         f"<td class=time>{_time(mail.at)}</td>",
-        f"<td>{escape(found.field('From') or visible(mail.sender) or '<>')}</td>",
+        f"<td>{escape(fields.get('From') or visible(mail.sender) or '<>')}</td>",
         f"<td>{escape(recipients)}</td>",
         f'<td><a href="/inbox/{mail.id}">{escape(subject)}</a></td>',
     )
@@ -127,7 +125,7 @@ def _row(mail: Mail, lang: Language) -> str:
 def mail_page(mail: Mail, lang: Language) -> Response:
     """One message."""
     found = read(mail)
-    title = found.field("Subject") or TEXTS("(no subject)", lang)
+    title = found.fields.get("Subject") or TEXTS("(no subject)", lang)
     facts = "".join(
         f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in _facts(mail, found, lang)
     )
@@ -145,7 +143,7 @@ def mail_page(mail: Mail, lang: Language) -> Response:
 
 
 def _facts(mail: Mail, found: Reading, lang: Language) -> list[tuple[str, str]]:
-    facts = [(TEXTS(name, lang), value) for name, value in found.fields]
+    facts = [(TEXTS(name, lang), value) for name, value in found.fields.items()]
     envelope = TEXTS(
         "{sender} to {recipients}",
         lang,

@@ -45,6 +45,9 @@ _MAX_PIECES = 20_000
 
 DOCTYPE = "!doctype"
 
+OTHER = "!"
+"""The name of what is no tag: a comment, a CDATA section, a processing instruction, a declaration."""
+
 END = ""
 """The name of the last token: where the document ends, or where something begins that nobody ends."""
 
@@ -110,6 +113,8 @@ def tags(html: str, names: Container[str]) -> Iterator[Tag]:
         if at < 0:
             yield Tag(END, False, start, start)
             return
+        if OTHER in names:
+            yield Tag(OTHER, False, start, at)
     yield Tag(END, False, len(html), len(html))
 
 
