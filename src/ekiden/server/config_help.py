@@ -114,9 +114,9 @@ KEYS: dict[str, Help] = {
         "停止を求められたワーカーが処理中の仕事を終えるまで待つ時間。",
     ),
     "workers.hang_timeout": Help(
-        "A worker that does nothing for so long hangs: it is killed and replaced. Best below two thirds of lease.",
+        "A worker that does nothing for so long hangs: it is killed and replaced. Best below three fifths of lease.",
         "この時間まったく動かないワーカーは停止したと見なし、強制終了して置き換えます。"
-        "lease の 3 分の 2 未満にしてください。",
+        "lease の 5 分の 3 未満にしてください。",
     ),
     "workers.memory": Help(
         "Octets of contents and requests that one worker may hold; 0: a quarter of the machine's memory for all of "
