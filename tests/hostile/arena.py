@@ -159,7 +159,7 @@ class Victim:
         try:
             client.starttls(context=self._demo.context)
             client.ehlo()
-            # Once: ``login`` tries one mechanism after another, each for as long as the platform takes to refuse it.
+            # Once: ``login`` tries one mechanism after another, each for as long as a refusal takes.
             client.user, client.password = self._demo.facts["neighbour"]
             client.auth("PLAIN", client.auth_plain)
         except BaseException:

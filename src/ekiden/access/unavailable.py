@@ -22,8 +22,8 @@ LOOKUP_TIMEOUT: Final = 10.0
 
 
 async def in_time(found: asyncio.Future[T]) -> T:
-    """What several clients wait for, each for as long as it may: who comes while a query of a store that stands still
-    is under way would wait for that one and then for its own. It goes on without those who give up. Raises
+    """What several clients wait for, each for as long as it may: who comes while a query of a store that stands
+    still is under way would wait for that one and then for its own. It goes on without those who give up. Raises
     ``StoreUnavailable``, or what it raises.
     """
     await asyncio.wait([found], timeout=LOOKUP_TIMEOUT)

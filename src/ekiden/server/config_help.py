@@ -114,7 +114,8 @@ KEYS: dict[str, Help] = {
         "停止を求められたワーカーが処理中の仕事を終えるまで待つ時間。",
     ),
     "workers.hang_timeout": Help(
-        "A worker that does nothing for so long hangs: it is killed and replaced. Best below three fifths of lease.",
+        "A worker that does nothing for so long hangs: it is killed and replaced. "
+        "Best below three fifths of lease.",
         "この時間まったく動かないワーカーは停止したと見なし、強制終了して置き換えます。"
         "lease の 5 分の 3 未満にしてください。",
     ),
