@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import re
 from binascii import a2b_qp
+from codecs import getincrementaldecoder
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -358,8 +359,11 @@ def _decoded(octets: bytes, charset: str) -> str | None:
 
 
 def _is_utf8(octets: bytes) -> bool:
+    decoder = getincrementaldecoder("utf-8")()
     try:
-        octets.decode()
+        for at in range(0, len(octets), _PIECE):
+            decoder.decode(octets[at : at + _PIECE])
+        decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         return False
     return True
