@@ -19,7 +19,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from ekiden.store.api import Store, StoreError
 from ekiden.store.embedded import EmbeddedPostgres
@@ -29,9 +29,18 @@ from structured_logs import logs_as_records
 
 TEMPLATE = "ekiden_template"
 # The same examples at each run: what is right must not fail by chance. Others are looked for with
-# --hypothesis-profile=explore, and by ``make fuzz``.
-settings.register_profile("same", derandomize=True, database=None)
-settings.register_profile("explore", derandomize=False)
+# --hypothesis-profile=explore, and by ``make fuzz``. How long one takes is no test's verdict on a busy machine.
+# Fixtures are shared by the examples of a test on purpose, where there are any.
+_UNHURRIED: dict[str, Any] = {
+    "deadline": None,
+    "suppress_health_check": [
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+        HealthCheck.function_scoped_fixture,
+    ],
+}
+settings.register_profile("same", derandomize=True, database=None, **_UNHURRIED)
+settings.register_profile("explore", derandomize=False, **_UNHURRIED)
 settings.load_profile("same")
 
 

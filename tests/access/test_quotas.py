@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select, update
 from sqlalchemy.exc import DBAPIError
@@ -447,8 +447,6 @@ STEP = st.tuples(
 @pytest.mark.parametrize("action", ["delay", "reject"])
 @settings(
     max_examples=25,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(quota=QUOTA, steps=st.lists(STEP, max_size=12))
 async def test_never_more_than_the_limit(

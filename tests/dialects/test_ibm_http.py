@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ibm_cloud import ADMIN, Cloud, Reply, running_cloud
 
@@ -321,9 +321,7 @@ _VALUES = st.recursive(
 _BODIES = st.dictionaries(st.sampled_from(["name", "domain", "description", "subnets", "x"]), _VALUES, max_size=4)
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
-)
+@settings(max_examples=60)
 @given(data=st.data())
 async def test_nothing_that_is_sent_makes_a_500(cloud: Cloud, data: st.DataObject) -> None:
     """Any body and any query, at any operation."""

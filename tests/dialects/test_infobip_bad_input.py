@@ -9,7 +9,7 @@ import socket
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from infobip_cloud import DOMAIN, SENDER, Cloud, File, Reply, multipart
 
@@ -457,9 +457,7 @@ _VALUES = st.recursive(
     max_leaves=6,
 )
 _NAMES = sorted({name for changes, _ in FORM for name in changes})
-_ANY = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
-)
+_ANY = settings(max_examples=60)
 
 
 @_ANY

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dns.message
 import dns.rdatatype
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from lab_clients import RawClient, Running
 
@@ -32,7 +32,7 @@ COMMANDS = [
 ]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(st.lists(st.one_of(st.sampled_from(COMMANDS), st.binary(max_size=40)), max_size=14))
 def test_any_dialogue(running: Running, pieces: list[bytes]) -> None:
     client = RawClient("127.0.0.1", running.port)

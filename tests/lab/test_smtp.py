@@ -8,7 +8,7 @@ import socket
 import ssl
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from lab_clients import RawClient, Running
 
@@ -124,7 +124,7 @@ def test_content_at_its_edges(running: Running, someone: str, data: bytes) -> No
     send_content(running, someone, data, [len(data)])
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 @given(
     st.lists(st.text("ab.\r\n", max_size=6).map(lambda t: t.encode()), max_size=12),
     st.lists(st.integers(0, 60), max_size=4),

@@ -9,7 +9,7 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ekiden.mime.attachment_parts import (
@@ -102,7 +102,6 @@ def test_files_bit_by_bit_and_one_at_a_time() -> None:
     assert [part.get_payload(decode=True) for part in _parts(shared)] == [b"2", b"13"]
 
 
-@settings(deadline=None)
 @given(st.lists(st.binary(max_size=300), max_size=6))
 def test_octets_come_back_however_they_are_cut(chunks: list[bytes]) -> None:
     builder = SharedBuilder(1)
@@ -119,7 +118,6 @@ _NAMES = st.text(st.characters(exclude_characters="/\\"), max_size=80) | st.text
 )
 
 
-@settings(deadline=None)
 @given(_NAMES, st.booleans())
 def test_every_file_name(name: str, inline: bool) -> None:
     shared = _built((name, "application/pdf", b"x"), inline=inline)

@@ -7,7 +7,7 @@ from email.message import EmailMessage
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ekiden.mime.attachment_parts import SharedBuilder, SharedParts
@@ -184,7 +184,6 @@ _TEXT = st.text(st.characters(exclude_categories=("Cs", "Cc", "Zl", "Zp")), max_
 _BODY = st.text(st.characters(exclude_categories=("Cs",)), max_size=300) | st.text("a=_-\r\n .日", max_size=200)
 
 
-@settings(deadline=None)
 @given(_TEXT, _TEXT, _TEXT, _BODY, _BODY, st.booleans(), st.booleans())
 def test_everything_comes_back(
     subject: str, name: str, value: str, text: str, html: str, inline: bool, attached: bool

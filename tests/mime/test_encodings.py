@@ -6,7 +6,7 @@ import quopri
 from base64 import b64decode
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ekiden.mime.encodings import base64_lines, encode_text
@@ -44,7 +44,6 @@ _PIECES = st.sampled_from(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(_PIECES | st.text(max_size=5), max_size=60).map("".join))
 def test_texts_come_back(text: str) -> None:
     encoding, body = encode_text(text)
@@ -60,7 +59,6 @@ def test_texts_come_back(text: str) -> None:
     assert decoded in (wanted, wanted + b"\r\n")
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=500))
 def test_base64(octets: bytes) -> None:
     encoded = base64_lines(octets)

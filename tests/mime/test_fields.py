@@ -7,7 +7,7 @@ from email.policy import default
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ekiden.mime.errors import BadHeaderName, BadHeaderValue
@@ -39,7 +39,6 @@ def test_text_field(value: str, field: bytes) -> None:
     assert text_field("Subject", value) == field
 
 
-@settings(deadline=None)
 @given(_TEXT | st.text("ab  =?ü", max_size=200))
 def test_texts_come_back(value: str) -> None:
     field = text_field("Subject", value)
@@ -59,7 +58,6 @@ def test_control_characters_are_refused(value: str, control: str) -> None:
         assert "改行" in raised.value.text("ja")
 
 
-@settings(deadline=None)
 @given(st.text(), st.sampled_from([text_field, extra_field]))
 def test_no_value_gets_out_of_its_field(value: str, write: Any) -> None:
     try:
@@ -98,7 +96,6 @@ def test_extra_field(value: str, field: bytes) -> None:
     assert extra_field("X-A", value) == field
 
 
-@settings(deadline=None)
 @given(st.lists(st.text(st.characters(exclude_categories=("Cs", "Cc", "Zl", "Zp", "Zs")), min_size=1), min_size=1))
 def test_words_of_extra_fields_come_back(words: list[str]) -> None:
     value = " ".join(word.replace("=?", "") or "x" for word in words)

@@ -6,7 +6,7 @@ from html import unescape
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ekiden.mime.html_links import Html, PixelPosition, trackable
@@ -219,7 +219,6 @@ _FRAGMENTS = st.sampled_from(
 _HTML = st.lists(_FRAGMENTS | st.text(max_size=3), max_size=40).map("".join)
 
 
-@settings(deadline=None)
 @given(_HTML, st.sampled_from(["TOP", "BOTTOM", None]))
 def test_identity(html: str, position: PixelPosition | None) -> None:
     """With links that stay what they are, nothing changes, whatever the HTML is."""
@@ -235,7 +234,6 @@ def test_identity(html: str, position: PixelPosition | None) -> None:
     assert len(asked) <= document.links
 
 
-@settings(deadline=None)
 @given(_HTML)
 def test_tokens_are_in_order_and_within(html: str) -> None:
     at = 0
@@ -274,7 +272,6 @@ def _quoting(url: str) -> str:
     return f"https://t.example/?u={url}&x='\"<>"
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(_URL, st.sampled_from("\"'"), st.text("ab \n<&;!-", max_size=9)), max_size=6))
 def test_readers_find_what_was_put_in(links: list[tuple[str, str, str]]) -> None:
     html = ""

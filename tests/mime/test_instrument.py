@@ -228,7 +228,7 @@ _LINES = st.sampled_from([
 ])  # fmt: skip
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.lists(_LINES, max_size=25).map(b"".join))
 def test_any_structure(content: bytes) -> None:
     """Nothing is lost, and with links that stay and no pixel nothing changes."""
@@ -237,7 +237,6 @@ def test_any_structure(content: bytes) -> None:
     assert done.replace(_TRACKED.encode(), _LINK.encode()) == content
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_octets(content: bytes) -> None:
     _instrument(content)

@@ -7,7 +7,7 @@ from email.header import decode_header, make_header
 from email.utils import getaddresses
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ekiden.mime.errors import BadMailbox
@@ -109,7 +109,6 @@ def _read(field: bytes) -> list[tuple[str, str]]:
     return [(str(make_header(decode_header(name))), address) for name, address in getaddresses([unfolded])]
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(_NAMES, _ADDRESSES), min_size=1, max_size=8))
 def test_the_standard_library_reads_them_back(mailboxes: list[tuple[str, str]]) -> None:
     field = mailbox_field("To", [Mailbox(*each) for each in mailboxes])
@@ -121,7 +120,6 @@ def test_the_standard_library_reads_them_back(mailboxes: list[tuple[str, str]]) 
     assert _read(field) == mailboxes
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(_NAMES, _ADDRESSES), min_size=1, max_size=5))
 def test_the_door_reads_them(mailboxes: list[tuple[str, str]]) -> None:
     field = mailbox_field("From", [Mailbox(*each) for each in mailboxes])

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from html import escape
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ekiden.mime.placeholders import Text, mask
@@ -52,7 +52,6 @@ def test_rendering_again_and_again_leaves_the_template() -> None:
     assert [text.render({"a": str(n)}) for n in range(3)] == ["0-{{b}}", "1-{{b}}", "2-{{b}}"]
 
 
-@settings(deadline=None)
 @given(st.text("ab{} \n"), st.dictionaries(st.text("ab "), st.text("x{}")))
 def test_against_a_simple_reading(template: str, values: Mapping[str, str]) -> None:
     rendered = ""
@@ -73,7 +72,6 @@ def test_against_a_simple_reading(template: str, values: Mapping[str, str]) -> N
     assert Text(template).render(values) == rendered + rest
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_without_values_nothing_changes(template: str) -> None:
     assert Text(template).render({}) == template

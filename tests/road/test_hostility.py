@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from demo_process import Demo, wait_for
 from hostile_peers import REPLIES, USUAL, RawClient, RawServer, Script, Stage
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from ekiden.lab.catalogue import CATALOGUE
@@ -45,9 +45,7 @@ MEBIBYTE = 1 << 20
 
 quietly = partial(
     settings,
-    deadline=None,
     database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
 

@@ -7,7 +7,7 @@ import re
 from base64 import b64encode
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ekiden.sender_auth.canonical import (
@@ -49,7 +49,6 @@ def test_bodies_like_line_by_line(body: bytes, how: Canonicalization) -> None:
 
 
 @pytest.mark.parametrize("how", ["simple", "relaxed"])
-@settings(deadline=None)
 @given(pieces=st.lists(OCTETS, max_size=5))
 @example(pieces=[b"a ", b" \r", b"\n ", b"\r\n"])
 @example(pieces=[b"\r\n", b" ", b"\t"])

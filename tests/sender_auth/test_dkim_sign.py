@@ -53,7 +53,7 @@ async def test_dkimpy_verifies(shape: str, forms: Forms, keys: str) -> None:
     )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(MESSAGES, st.sampled_from(FORMS))
 def test_dkimpy_verifies_generated_messages(content: bytes, forms: Forms) -> None:
     used = keys_of("both")
@@ -98,7 +98,7 @@ def test_the_field() -> None:
     assert sign(SHAPES["plain"], [], NOW) == b""
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(
     MESSAGES,
     st.from_regex(r"(?:[a-z][a-z0-9]{0,61}\.){1,4}[a-z]{2,20}", fullmatch=True).filter(

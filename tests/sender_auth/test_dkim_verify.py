@@ -64,7 +64,7 @@ async def test_what_dkimpy_signs(shape: str, forms: Forms, keys: str) -> None:
     ]
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(MESSAGES, st.sampled_from(FORMS))
 async def test_what_dkimpy_signs_of_generated_messages(content: bytes, forms: Forms) -> None:
     key = ed25519_key()
@@ -72,7 +72,7 @@ async def test_what_dkimpy_signs_of_generated_messages(content: bytes, forms: Fo
     assert await results_of(message, published(key)) == [("pass", "ok")]
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(MESSAGES, st.sampled_from(FORMS), st.data())
 async def test_a_changed_message_never_passes(content: bytes, forms: Forms, data: st.DataObject) -> None:
     """Any insertion of a word into the body or into a signed field is seen."""
@@ -341,7 +341,7 @@ PARTS = (
 TAGS = st.lists(st.sampled_from(PARTS.split(" ")), max_size=12).map(lambda parts: "; ".join(parts).encode())
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(
     st.one_of(TAGS, st.binary(max_size=40)), st.one_of(TAGS, st.binary(max_size=40)), st.sampled_from([*OWN_SHAPES])
 )

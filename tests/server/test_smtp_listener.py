@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from listener_harness import HOST, PASSWORD, Client, Harness
 from sqlalchemy.schema import DropTable
@@ -745,7 +745,7 @@ HOSTILE = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 @given(chunks=HOSTILE, whole=st.booleans(), mode=st.sampled_from(["plain", "starttls", "tls"]))
 def test_no_octets_make_a_session_fail(
     listeners: dict[str, Harness],

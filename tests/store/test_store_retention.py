@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, insert, select
 from store_rows import NOW, TTL, Maker, outcome
@@ -129,7 +129,7 @@ _STATES = st.sampled_from(
     batch=st.integers(1, 5),
     keep=st.sampled_from([0, 7, 30]),
 )
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12)
 def test_nothing_that_a_delivery_needs_ever_goes(
     sqlite_url: str, messages: list[tuple[int, list[State]]], batch: int, keep: int
 ) -> None:

@@ -69,7 +69,7 @@ TEXTS = Texts(
             "恒久的に不達となったアドレスには、以後送信しません"
         ),
         "no reports are kept, and bounces are not suppressed": (
-            "レポートは保管せず、不達アドレスの送信も抑止しません"
+            "レポートは保管せず、不達アドレスへの送信抑止もしません"
         ),
         "account {name}: {quota}": "アカウント {name}: {quota}",
         "no quota": "送信数の上限はありません",

@@ -146,7 +146,7 @@ SUPPRESSED: dict[str, Reason] = {
         "宛先がアカウントの送信抑止リストに載っています。以前のメールが恒久的に拒否されました。",
         "If the mailbox works again, take the suppression back with `ekiden suppression remove`, and submit the "
         "message again.",
-        "メールボックスが使えるようになった場合は、`ekiden suppression remove` で抑止を解除し、"
+        "メールボックスが使えるようになった場合は、`ekiden suppression remove` で送信抑止を解除し、"
         "もう一度送信してください。",
     ),
     "over_quota": _r(
@@ -154,7 +154,7 @@ SUPPRESSED: dict[str, Reason] = {
         "宛先がアカウントの送信抑止リストに載っています。メールボックスがいっぱいでした。",
         "Once the recipient has made room, take the suppression back with `ekiden suppression remove`, and submit "
         "the message again.",
-        "受信者が空きを作った後、`ekiden suppression remove` で抑止を解除し、もう一度送信してください。",
+        "受信者が空きを作った後、`ekiden suppression remove` で送信抑止を解除し、もう一度送信してください。",
     ),
     "complaint": _r(
         "The address is on the account's suppression list: its owner reported mail of this domain as unwanted.",

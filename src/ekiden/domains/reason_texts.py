@@ -45,7 +45,7 @@ TEXTS = Texts(
             "{name} にレコードが {count} 個あります。1 つだけが許されます"
         ),
         "leave one of them": "1 つだけ残してください",
-        "the SPF record does not include us": "SPF レコードがこちらのサーバーを含んでいません",
+        "the SPF record does not include us": "SPF レコードが Ekiden のサーバーを含んでいません",
         "the SPF record does not permit our address {address}: it does not have include:{include}": (
             "SPF レコードが送信元アドレス {address} を許可していません。include:{include} がありません"
         ),

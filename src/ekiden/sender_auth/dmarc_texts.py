@@ -37,7 +37,7 @@ TEXTS = Texts(
             "レコードに有効なポリシー（p）がありません。受信側ではせいぜい p=none として扱われます。"
         ),
         "The policy is none: forged mail is delivered. Once reports are clean, go on to quarantine or reject.": (
-            "ポリシーが none のため、なりすましメールも配送されます。"
+            "ポリシーが none のため、なりすましメールも配信されます。"
             "レポートに問題がなくなったら quarantine か reject に進んでください。"
         ),
         "Subdomains have a weaker policy (sp={value}) than the domain (p={policy}).": (

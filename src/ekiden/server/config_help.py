@@ -25,7 +25,7 @@ SECTIONS: dict[str, Help] = {
     "workers": Help("The processes that do the work.", "処理を行うプロセス。"),
     "listeners": Help(
         "Where clients submit mail. Any number of these tables.",
-        "クライアントがメールを投函する窓口。このテーブルはいくつでも書けます。",
+        "クライアントがメールを送信する窓口。このテーブルはいくつでも書けます。",
     ),
     "listeners.certificates": Help(
         "Certificates: the first is the default, others are chosen by the name a client asks for (SNI).",
@@ -59,12 +59,12 @@ SECTIONS: dict[str, Help] = {
     ),
     "regions": Help(
         "Where instances of a region submit mail, as GET /regions tells. Any number of these tables.",
-        "リージョンごとの投函先。GET /regions で公開されます。このテーブルはいくつでも書けます。",
+        "リージョンごとの送信用の接続先。GET /regions で公開されます。このテーブルはいくつでも書けます。",
     ),
     "delivery": Help("How mail goes out.", "メールの送出。"),
     "delivery.routes": Help(
         "Fixed next hops instead of a look-up of MX records. Any number of these tables.",
-        "MX レコードを引かずに使う固定の配送先。このテーブルはいくつでも書けます。",
+        "MX レコードを引かずに使う固定の配信先。このテーブルはいくつでも書けます。",
     ),
     "tracking": Help(
         "Links, pictures and pages that recipients of composed messages reach.",
@@ -147,7 +147,7 @@ KEYS: dict[str, Help] = {
     ),
     "listeners.trusted_networks": Help(
         "Networks that may submit without AUTH and TLS; only loopback and private ones are allowed.",
-        "AUTH と TLS なしで投函できるネットワーク。ループバックとプライベートネットワークだけが許されます。",
+        "AUTH と TLS なしで送信できるネットワーク。ループバックとプライベートネットワークだけが許されます。",
     ),
     "listeners.trusted_account": Help(
         "The account that mail from trusted_networks belongs to.",
@@ -268,7 +268,7 @@ KEYS: dict[str, Help] = {
     ),
     "http.max_url": Help(
         "Octets of the target in a request line; more get 414. A link that is tracked takes up to 12,000.",
-        "リクエスト行の URL の最大長 (オクテット)。超えると 414 を返します。追跡リンクは 12,000 までになります。",
+        "リクエスト行の URL の最大長 (オクテット)。超えると 414 を返します。計測リンクは 12,000 までになります。",
     ),
     "http.max_header_field": Help(
         "Octets of one header field with its name; more get 431.",
@@ -411,11 +411,11 @@ KEYS: dict[str, Help] = {
     ),
     "domains.check_every": Help(
         "Between the checks of a verified domain, and the most between those of another.",
-        "確認済みドメインを確認する間隔。未確認のドメインでもこれより長くは空けません。",
+        "検証済みドメインを確認する間隔。未検証のドメインでもこれより長くは空けません。",
     ),
     "domains.grace": Help(
         "How long the checks of a verified domain may fail before nothing is accepted from it any more.",
-        "確認済みドメインの確認が失敗し続けてから、送信を停止するまでの猶予。",
+        "検証済みドメインの確認が失敗し続けてから、送信を停止するまでの猶予。",
     ),
     "domains.require_address": Help(
         "Whether a domain needs an address record (A or AAAA) before it is verified.",
@@ -472,11 +472,11 @@ KEYS: dict[str, Help] = {
     ),
     "delivery.allowed_networks": Help(
         "Networks that recipients' domains may lead to although they are not public, such as 10.20.0.0/16.",
-        "公開されていなくても、宛先ドメインの DNS に従って配送してよいネットワーク (例: 10.20.0.0/16)。",
+        "公開されていなくても、宛先ドメインの DNS に従って配信してよいネットワーク (例: 10.20.0.0/16)。",
     ),
     "delivery.refused_networks": Help(
         "Networks that they never may lead to, such as our own address behind NAT.",
-        "DNS が示しても決して配送しないネットワーク (例: NAT の外側の自分のアドレス)。",
+        "DNS が示しても決して配信しないネットワーク (例: NAT の外側の自分のアドレス)。",
     ),
     "delivery.routes.domain": Help(
         'A domain, ".example.com" for everything below it, or "*" for everything else.',
@@ -484,7 +484,7 @@ KEYS: dict[str, Help] = {
     ),
     "delivery.routes.hosts": Help(
         'Next hops, tried in this order: "192.0.2.1:2525", "[2001:db8::1]:25", "relay.example.com".',
-        '配送先。この順に試します。例: "192.0.2.1:2525"、"[2001:db8::1]:25"、"relay.example.com"。',
+        '配信先。この順に試します。例: "192.0.2.1:2525"、"[2001:db8::1]:25"、"relay.example.com"。',
     ),
     "delivery.retry": Help(
         "Waits after the 1st, 2nd, … attempt; the last one repeats.",
@@ -495,7 +495,7 @@ KEYS: dict[str, Help] = {
         "待ち時間をこの割合まで無作為に伸縮させます。",
     ),
     "delivery.expire_after": Help(
-        "How long delivery is tried before the message is returned.", "配送を諦めて送信者に返すまでの時間。"
+        "How long delivery is tried before the message is returned.", "配信を諦めて送信者に返すまでの時間。"
     ),
     "delivery.delay_notice_after": Help(
         "When a sender who asked for it (NOTIFY=DELAY) hears that a delivery is late.",
@@ -512,7 +512,7 @@ KEYS: dict[str, Help] = {
     "delivery.max_connections": Help("Outgoing connections in all.", "送出側の接続数の上限。"),
     "delivery.max_recipients": Help("Recipients in one transaction.", "一つのトランザクションの宛先の上限。"),
     "delivery.max_deliveries_per_connection": Help(
-        "Deliveries over one connection, before it is closed.", "一つの接続で行う配送の上限。"
+        "Deliveries over one connection, before it is closed.", "一つの接続で行う配信の上限。"
     ),
     "delivery.idle_timeout": Help("How long a connection without work is kept.", "仕事のない接続を保つ時間。"),
     "delivery.max_addresses_per_attempt": Help(
@@ -549,15 +549,15 @@ KEYS: dict[str, Help] = {
         "How long a host whose TLS failed is talked to in clear.", "TLS に失敗したホストと平文で話し続ける時間。"
     ),
     "delivery.ready_limit": Help(
-        "Deliveries in memory for one site.", "一つのサイトについてメモリに置く配送の数。"
+        "Deliveries in memory for one site.", "一つのサイトについてメモリに置く配信の数。"
     ),
     "delivery.queue_limit": Help(
-        "Deliveries in memory in all, per worker.", "メモリに置く配送の総数 (ワーカーごと)。"
+        "Deliveries in memory in all, per worker.", "メモリに置く配信の総数 (ワーカーごと)。"
     ),
-    "delivery.claim_batch": Help("Due deliveries taken from the store at once.", "一度に取り出す配送の数。"),
+    "delivery.claim_batch": Help("Due deliveries taken from the store at once.", "一度に取り出す配信の数。"),
     "delivery.memory_limit": Help(
         "Octets of contents kept in memory for deliveries that wait there.",
-        "メモリで待つ配送の本文に使うメモリ (オクテット)。",
+        "メモリで待つ配信の本文に使うメモリ (オクテット)。",
     ),
     "dns.nameservers": Help(
         "IP addresses of recursive resolvers; empty: those of the system.",
@@ -660,7 +660,7 @@ KEYS: dict[str, Help] = {
     ),
     "retention.messages": Help(
         "Messages with their deliveries, since acceptance and since the last change of any delivery.",
-        "メッセージとその配送。受け付けと最後の変化から数えます。",
+        "メッセージとその配信。受け付けと最後の変化から数えます。",
     ),
     "retention.attempts": Help(
         "Attempts with their SMTP dialogues, since acceptance; at most as long as the message.",
@@ -705,7 +705,7 @@ KEYS: dict[str, Help] = {
     ),
     "log.delivered": Help(
         "The level of the line for each attempt after which the next server has the message.",
-        "次のサーバーへの配送が成功した試行ごとの行のレベル。",
+        "次のサーバーへの配信が成功した試行ごとの行のレベル。",
     ),
     "log.failed": Help("The level of the line for each other attempt.", "それ以外の試行ごとの行のレベル。"),
     "log.refused": Help(

@@ -46,7 +46,7 @@ TEXTS = Texts(
             "{value} はネットワークではありません。{examples} のように書いてください"
         ),
         "{value} is not an address of a next hop; allowed are texts such as {examples}": (
-            "{value} は配送先のアドレスではありません。{examples} のように書いてください"
+            "{value} は配信先のアドレスではありません。{examples} のように書いてください"
         ),
         "{value} is not an IP address": "{value} は IP アドレスではありません",
         "{value} is a second address of its family; one IPv4 and one IPv6 address are allowed": (

@@ -29,7 +29,7 @@ TEXTS = Texts(
         "the body does not have the expected form: {why}": "本文の形が正しくありません: {why}",
         "the request cannot be understood: {why}": "リクエストを理解できません: {why}",
         "something went wrong here; the log has it under this trace": (
-            "こちらで問題が起きました。ログにはこの trace で記録されています"
+            "Ekiden で問題が起きました。ログにはこの trace で記録されています"
         ),
         "the server is busy; try again later": "サーバーが混み合っています。しばらくしてからやり直してください",
         "the database cannot be reached; try again later": (
@@ -82,7 +82,7 @@ TEXTS = Texts(
             "許可サブネットはもう使われません。アクセスルールを使ってください"
         ),
         "{name}: only mail submitted over SMTP is measured here": (
-            "{name}: ここで計測するのは SMTP で投函されたメールだけです"
+            "{name}: ここで計測するのは SMTP で送信されたメールだけです"
         ),
         "there is no message {id!r} of this instance": "このインスタンスにメール {id!r} はありません",
     }

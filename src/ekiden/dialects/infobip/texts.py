@@ -107,7 +107,7 @@ TEXTS = Texts(
         ),
         "the messages of the request are too large together": "リクエスト全体のメールの合計が大きすぎます",
         "must not have more placeholders than can be filled": "差し込み項目が多すぎます",
-        "must not have more links than can be tracked": "追跡できる数を超えるリンクがあります",
+        "must not have more links than can be tracked": "計測できるリンクの数を超えています",
         "attachments are not accepted from this account": "このアカウントからの添付ファイルは受け付けられません",
         "the account has sent as much as it may for now; try again after {time}": (
             "アカウントの送信上限に達しました。{time} 以降にもう一度お試しください"
