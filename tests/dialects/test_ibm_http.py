@@ -43,7 +43,6 @@ def is_envelope(reply: Reply, status: int, code: str = "") -> Any:
     return error
 
 
-CUT = gzip.compress(b"{}")[:-9]
 BOMB = gzip.compress(b" " * 50_000_000)
 WRONG: list[tuple[str, str, bytes | None, dict[str, str], int, str]] = [
     ("POST", "smtp/config", b"{", JSON, 400, "bad_request"),

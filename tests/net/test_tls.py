@@ -106,21 +106,6 @@ def test_the_name_asked_for_chooses_the_certificate(tmp_path: Path, asked: str |
     assert names_seen(server, asked)[0] == seen
 
 
-def test_reload_takes_the_new_files_and_keeps_the_old_ones_when_they_are_bad(tmp_path: Path) -> None:
-    files = write(tmp_path, "a", ["one.example.com"])
-    server = ServerTls([files])
-    write(tmp_path, "a", ["two.example.com"])
-    server.reload()
-    assert names_seen(server, "two.example.com") == ("two.example.com",)
-
-    good = Path(files.certificate).read_bytes()
-    Path(files.certificate).write_text("nonsense")
-    with pytest.raises(TlsError, match=r"a\.crt"):
-        server.reload()
-    Path(files.certificate).write_bytes(good)
-    assert names_seen(server, "two.example.com") == ("two.example.com",)
-
-
 def test_old_versions_are_refused(tmp_path: Path) -> None:
     server = ServerTls([write(tmp_path, "a", ["a.example.com"])])
     client = client_context()

@@ -23,8 +23,6 @@ from ekiden.notify.errors import BadEndpoint
 from ekiden.notify.formats import PULL, by_name
 from ekiden.notify.schedule import retry_after, wait_after, waited
 
-USER_PASSWORD = base64.b64encode("user:päss:word".encode()).decode()
-
 
 class Peer:
     """A receiver and a client."""

@@ -96,7 +96,6 @@ def test_no_end_of_them_is_an_error(line: bytes) -> None:
 
 def test_kinds() -> None:
     assert [Reply.of(code, "").positive for code in (220, 354, 450, 550)] == [True, True, False, False]
-    assert [Reply.of(code, "").transient for code in (250, 421, 550)] == [False, True, False]
     assert [Reply.of(code, "").permanent for code in (250, 421, 550)] == [False, False, True]
     assert str(Reply.of(550, "5.1.1", "No", "user")) == "550 5.1.1 No user"
 

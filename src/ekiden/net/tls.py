@@ -52,10 +52,6 @@ class ServerTls:
         self.context = _server_context(self.certificates[0])
         self.context.sni_callback = self._choose
 
-    def reload(self) -> None:
-        """Read the files again. On ``TlsError`` everything stays as it was."""
-        self._default, self._by_name = self._load()
-
     def _load(self) -> tuple[ssl.SSLContext, dict[str, ssl.SSLContext]]:
         contexts = [_server_context(files) for files in self.certificates]
         by_name: dict[str, ssl.SSLContext] = {}

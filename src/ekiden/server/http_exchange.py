@@ -15,8 +15,6 @@ from ekiden.server.logging import get_logger
 
 Message = Any
 Scope = dict[str, Any]
-Send = Callable[[Message], Awaitable[None]]
-Receive = Callable[[], Awaitable[Message]]
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 HIGH_WATER: Final = 65_536

@@ -160,10 +160,6 @@ class SmtpListener:
             raise
         self._sweeper = loop.call_later(self._sweep_every, self._sweep)
 
-    def reload(self, tls: ServerTls | None) -> None:
-        """Use these certificates for handshakes from now on."""
-        self._shared.tls = tls
-
     def _exhausted(self) -> None:
         """No descriptor is left. Whoever has proven nothing makes room."""
         self.admission.places.shed()

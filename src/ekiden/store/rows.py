@@ -38,7 +38,6 @@ def to_text(value: Any) -> str:
 _NEWS = {event: int(news) for event, news in NEWS.items()}
 
 MESSAGE_COLUMNS = tuple(column.name for column in tables.message.columns)
-DELIVERY_COLUMNS = tuple(column.name for column in tables.delivery.columns)
 
 
 class Unit:
