@@ -7,9 +7,11 @@ import logging
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from sqlalchemy import delete
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import DropTable
 
 from ekiden.access import authenticate
@@ -32,6 +34,7 @@ from ekiden.store.api import Store
 from ekiden.store.open import open_store
 from ekiden.store.tables import account as account_table
 from ekiden.store.tables import credential as table
+from stores_away import store_away
 from structured_logs import told
 
 PASSWORD = "correct horse"
@@ -453,11 +456,23 @@ async def test_the_last_use_is_written_once_a_minute(world: World) -> None:
     assert await last_used() == [at, None]
 
 
-async def test_a_store_that_fails_is_a_temporary_failure(world: World, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_store_that_is_away_is_a_temporary_failure(
+    world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with store_away(tmp_path) as store:
+        away = Authenticator(store, world.clock, NO_DELAY)
+        assert await away.verify("mailer", PASSWORD, HERE) is Refusal.UNAVAILABLE
+        await away.close()
+    assert PASSWORD not in caplog.text
+
+
+async def test_a_fault_of_ours_is_no_temporary_failure(world: World, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     async with world.store.write() as connection:
         await connection.execute(DropTable(table))
-    assert await world.verify("mailer", PASSWORD) is Refusal.UNAVAILABLE
+    with pytest.raises(SQLAlchemyError):
+        await world.verify("mailer", PASSWORD)
     assert PASSWORD not in caplog.text
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from ibm_cloud import Cloud
 from litestar import Request
-from sqlalchemy import insert
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import insert, text
 
-from ekiden.dialects.ibm.errors import as_api_error
-from ekiden.store.api import Store
+from ekiden.dialects.ibm.errors import ApiError, as_api_error
+from ekiden.store.api import Conflict, Store
 from ekiden.store.tables import credential, smtp_configuration
+from stores_away import store_away
 
 
 async def test_a_broken_row_is_a_500_that_tells_nothing(cloud: Cloud, caplog: pytest.LogCaptureFixture) -> None:
@@ -35,8 +37,29 @@ async def test_hashes_stay_out_of_the_log(store: Store, caplog: pytest.LogCaptur
             await connection.execute(insert(credential).values(**values))
 
     await add()
-    with pytest.raises(IntegrityError) as broken:
+    with pytest.raises(Conflict) as broken:
         await add()
     assert as_api_error(request, broken.value).status == 500
     assert "failed" in caplog.text
     assert "$argon2" not in caplog.text
+
+
+async def test_only_an_outage_is_one(store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    request = Request({"type": "http", "state": {}, "headers": [], "path": "/", "method": "GET"})
+
+    async def ask(asked: Store, query: str) -> ApiError:
+        try:
+            async with asked.read() as connection:
+                await connection.execute(text(query))
+        except Exception as error:
+            return as_api_error(request, error)
+        raise AssertionError("it was answered")
+
+    async with store_away(tmp_path) as away:
+        found = await ask(away, "SELECT 1")
+    assert (found.status, found.headers) == (503, {"Retry-After": "5"})
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    found = await ask(store, "SELECT colour FROM account")
+    assert (found.status, found.code) == (500, "internal_error")
+    assert caplog.records[-1].levelname == "ERROR"
+    assert "Traceback" in caplog.text

@@ -24,7 +24,7 @@ from ekiden.domains.errors import DomainTaken, NoSuchDomain
 from ekiden.intake import errors as door
 from ekiden.intake.errors import IntakeError
 from ekiden.smtp.reply import Reply
-from ekiden.store.api import StoreError
+from ekiden.store.api import StoreUnavailable
 
 SENDER = door.SenderRefused(Reply.of(553, "5.7.1", "sender.example is not yours"))
 RAISED: dict[str, Exception] = {
@@ -49,7 +49,7 @@ RAISED |= {
     "later": ApiError(429, headers={"Retry-After": "3"}),
     "suspended": door.AccountSuspended(),
     "sender": SENDER,
-    "store": StoreError("secret"),
+    "store": StoreUnavailable("secret"),
     "broken": RuntimeError("secret"),
     "vault": VaultError("secret"),
     "domain": NoSuchDomain("there is no domain {name}", name="x.example"),

@@ -7,12 +7,14 @@ import email.policy
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import DropTable
 
 from door_parts import DoorParts, door_parts
@@ -48,9 +50,10 @@ from ekiden.intake.errors import (
 from ekiden.intake.received import received_field
 from ekiden.mime.header import format_date
 from ekiden.store import tables
-from ekiden.store.api import Store
+from ekiden.store.api import Store, StoreError
 from ekiden.store.open import open_store
 from ekiden.store.records import Delivery
+from stores_away import store_away
 
 ORIGIN = Origin(
     via="ESMTPSA",
@@ -442,13 +445,27 @@ async def test_a_suspended_account_within_two_seconds(world: World) -> None:
     await world.door.submit(world.submission())
 
 
+@pytest.mark.parametrize("part", ["door", "directory"])
+async def test_a_store_that_is_away(
+    world: World, part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with store_away(tmp_path) as away:
+        owner = {"door": world.door, "directory": world.door._directory}[part]
+        monkeypatch.setattr(owner, "_store", away)
+        for submit in (world.door.submit(world.submission()), world.door.submit_all([world.submission()])):
+            with pytest.raises(TemporarilyUnavailable) as caught:
+                await submit
+            assert str(caught.value.reply).startswith("451 4.3.0")
+        assert world.handover.offered == []
+
+
 @pytest.mark.parametrize("table", [tables.content, tables.account], ids=lambda table: table.name)
-async def test_a_store_that_fails(world: World, table: Any) -> None:
+async def test_a_fault_of_ours_does_not_look_like_an_outage(world: World, table: Any) -> None:
     async with world.store.write() as connection:
         await connection.execute(DropTable(table))
-    with pytest.raises(TemporarilyUnavailable) as caught:
-        await world.door.submit(world.submission())
-    assert str(caught.value.reply).startswith("451 4.3.0")
+    for submit in (world.door.submit(world.submission()), world.door.submit_all([world.submission()])):
+        with pytest.raises((StoreError, SQLAlchemyError), match="no such table"):
+            await submit
     assert world.handover.offered == []
 
 

@@ -479,6 +479,28 @@ async def test_results_are_not_forgotten_while_the_database_is_away(world: World
     assert len(world.receiver.callbacks) == 1
 
 
+async def test_a_fault_of_ours_is_told_as_one_and_ends_nothing(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    await world.accept(await world.route())
+
+    async def named(before: str, after: str) -> None:
+        async with world.store.write() as connection:
+            await connection.exec_driver_sql(f"ALTER TABLE {before} RENAME TO {after}")
+
+    async def heard() -> bool:
+        return "callbacks wait for the database" in caplog.text
+
+    await named("endpoint", "mislaid")
+    async with running(await world.outbox()) as outbox:
+        await until(heard, outbox)
+        assert {record.levelname for record in caplog.records} == {"ERROR"}
+        assert "Traceback" in caplog.text
+        await named("mislaid", "endpoint")
+        await until(lambda: empty(world), outbox)
+    assert len(world.receiver.callbacks) == 1
+
+
 async def test_endpoints_beyond_the_limit_have_their_turn(world: World) -> None:
     routes = [await world.route(f"/hook/{number}") for number in range(30)]
     for _ in range(3):

@@ -139,6 +139,7 @@ class Harness:
         self.loop: asyncio.AbstractEventLoop
         self.listener: SmtpListener
         self.store: Store
+        self.door: Door
         self.api_key = ""
         self.account_id = 0
 
@@ -200,7 +201,7 @@ class Harness:
         authenticator.told = self.counts.authenticated
         ids = IdFactory(me.node)
         self.parts = parts = door_parts(self.store, clock, ids, authenticator.directory)
-        door = Door(
+        self.door = door = Door(
             self.store,
             clock,
             ids,

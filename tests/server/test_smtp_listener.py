@@ -28,6 +28,7 @@ from ekiden.net.proxy_protocol import V2_SIGNATURE
 from ekiden.net.tls import ServerTls, client_context, make_self_signed
 from ekiden.server.smtp_listener import ListenerSpec
 from ekiden.store import tables
+from stores_away import store_away
 
 MiB = 1_048_576
 Make = Callable[..., Harness]
@@ -672,7 +673,24 @@ def test_our_own_fault_ends_one_session_only(make: Make, to: str, caplog: pytest
     assert harness.counts.of["rejected 421"] == 1
 
 
-def test_a_store_that_fails_is_a_temporary_failure(make: Make, to: str) -> None:
+def test_a_store_that_is_away_is_a_temporary_failure(make: Make, to: str, tmp_path: Path) -> None:
+    harness = make(mode="plain", trusted=True, trusted_networks=("127.0.0.1",))
+    ways = contextlib.AsyncExitStack()
+
+    async def leave() -> None:
+        harness.door._store = await ways.enter_async_context(store_away(tmp_path))
+
+    harness.call(leave())
+    with Client(harness.port) as client:
+        client.reply()
+        assert send_one(client, to).startswith("451 4.3.0")
+        assert client.ask("NOOP").startswith("250 ")
+    harness.call(ways.aclose())
+
+
+def test_a_fault_of_ours_in_the_store_is_an_internal_error(
+    make: Make, to: str, caplog: pytest.LogCaptureFixture
+) -> None:
     harness = make(mode="plain", trusted=True, trusted_networks=("127.0.0.1",))
 
     async def drop() -> None:
@@ -682,8 +700,13 @@ def test_a_store_that_fails_is_a_temporary_failure(make: Make, to: str) -> None:
     harness.call(drop())
     with Client(harness.port) as client:
         client.reply()
-        assert send_one(client, to).startswith("451 4.3.0")
-        assert client.ask("NOOP").startswith("250 ")
+        assert send_one(client, to).startswith("421 4.3.0 Internal error")
+        assert client.line() == ""
+    with Client(harness.port) as client:
+        assert client.reply().startswith("220 ")
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+    assert "no such table: content" in caplog.text
+    assert "Traceback" in caplog.text
 
 
 def test_open_sessions_hear_of_revoked_credentials_and_suspended_accounts(make: Make, to: str) -> None:

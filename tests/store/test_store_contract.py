@@ -16,7 +16,7 @@ from ekiden.core.notices import News, Route
 from ekiden.core.states import Cause, Priority, State
 from ekiden.core.submission import Marks, SharedContent
 from ekiden.store import tables as t
-from ekiden.store.api import Store, StoreError
+from ekiden.store.api import Conflict, Store, StoreError
 from ekiden.store.records import Delivery, NewMessage, Registration, Release
 
 
@@ -181,8 +181,8 @@ async def test_one_bad_unit_does_not_fail_its_neighbours(store: Store, worker: R
     results = await asyncio.gather(
         *(store.accept(worker.id, new) for new in [*good[1:3], again, *good[3:]]), return_exceptions=True
     )
-    assert [type(result) for result in results if result is not None] == [StoreError]
-    assert isinstance(results[2], StoreError)
+    assert [type(result) for result in results if result is not None] == [Conflict]
+    assert isinstance(results[2], Conflict)
     assert len(await rows(store, t.message)) == 5
     assert len(await rows(store, t.event)) == 5
 

@@ -10,12 +10,11 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import insert, select, text
-from sqlalchemy.exc import IntegrityError
 from store_rows import NOW, TTL, Maker, outcome
 
 from ekiden.core.states import State
 from ekiden.store import tables as t
-from ekiden.store.api import Store, StoreUnavailable
+from ekiden.store.api import Conflict, Store, StoreUnavailable
 from ekiden.store.embedded import EmbeddedPostgres
 from ekiden.store.open import open_store
 
@@ -122,7 +121,7 @@ async def test_errors_quote_no_parameters(store: Store) -> None:
     values |= {"lookup": "twice", "secret_hash": "$argon2id$secret"}
     async with store.write() as connection:
         await connection.execute(insert(t.credential).values(values))
-    with pytest.raises(IntegrityError) as caught:
+    with pytest.raises(Conflict) as caught:
         async with store.write() as connection:
             await connection.execute(insert(t.credential).values(values))
     assert "lookup" in str(caught.value)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from sqlalchemy import Row, insert, select, update
-from sqlalchemy.exc import IntegrityError
 
 from ekiden.access.audit import SYSTEM, Actor, changed
 from ekiden.access.errors import BadName, NameTaken, NotFound
 from ekiden.core.clock import Millis
 from ekiden.core.states import Priority
+from ekiden.store.api import Conflict
 from ekiden.store.set_aside import read, readable
 from ekiden.store.tables import account as table
 from ekiden.store.tables import audit
@@ -111,8 +111,9 @@ async def create_account(
         async with store.write() as connection:
             row = (await connection.execute(insert(table).values(values).returning(*table.c))).one()
             await changed(connection, row.id, now, actor, "account.create", name, region=region, senders=senders)
-    except IntegrityError:
-        raise NameTaken("there is an account {name!r} already", name=name) from None
+    except Conflict as error:
+        taken = NameTaken("there is an account {name!r} already", name=name)
+        raise error.instead("uq_account_name", taken) from None
     return _account(row)
 
 

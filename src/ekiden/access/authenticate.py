@@ -28,7 +28,6 @@ from typing import TYPE_CHECKING
 
 from argon2.exceptions import Argon2Error, InvalidHashError
 from sqlalchemy import bindparam, select, update
-from sqlalchemy.exc import SQLAlchemyError
 
 from ekiden.access.bounds import allows
 from ekiden.access.config import AccessConfig
@@ -51,7 +50,8 @@ from ekiden.access.unavailable import looking_up
 from ekiden.limits.journal import LOCKED, LOGIN
 from ekiden.limits.repeated_log import RepeatedLog
 from ekiden.net.listen import Networks
-from ekiden.store.api import StoreError
+from ekiden.store.api import StoreUnavailable
+from ekiden.store.errors import told
 from ekiden.store.tables import credential as table
 
 if TYPE_CHECKING:
@@ -148,8 +148,8 @@ class Authenticator:
             if admits is not None and isinstance(answer, Principal) and not await admits(answer):
                 await self.turn_away(username, password, client_ip)
                 answer = Refusal.NETWORK
-        except (StoreError, SQLAlchemyError, OSError) as error:
-            self.log.warning("authentication is not possible", error=type(error).__name__)
+        except StoreUnavailable as error:
+            told(self.log, "authentication is not possible", error)
             answer = Refusal.UNAVAILABLE
         if isinstance(answer, Principal):
             self.told("accepted")
@@ -433,10 +433,8 @@ class Authenticator:
                     await connection.execute(
                         statement, [{"credential": key, "at": at} for key, at in sorted(used.items())]
                     )
-        except (StoreError, SQLAlchemyError, OSError) as error:
-            self.log.warning(
-                "the last use of credentials is not recorded", credentials=len(used), error=type(error).__name__
-            )
+        except Exception as error:
+            told(self.log, "the last use of credentials is not recorded", error, credentials=len(used))
         finally:
             self._flushing = None
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from argon2.exceptions import Argon2Error, InvalidHashError
 from sqlalchemy import Row, func, insert, select, update
-from sqlalchemy.exc import IntegrityError
 
 from ekiden.access.audit import SYSTEM, Actor, changed
 from ekiden.access.credentials import MAX_PASSWORD, hash_password, hasher
@@ -21,6 +20,7 @@ from ekiden.access.errors import AccessError, BadName, NameTaken, NotFound
 from ekiden.core.address import parse_address
 from ekiden.core.clock import Millis
 from ekiden.core.errors import BadAddress
+from ekiden.store.api import Conflict
 from ekiden.store.tables import account as account_table
 from ekiden.store.tables import console_user as table
 
@@ -116,8 +116,8 @@ async def add_console_user(
                 }
                 row = (await connection.execute(insert(table).values(values).returning(*table.c))).one()
             await changed(connection, account_id, now, actor, "user.add", login, role=role)
-    except IntegrityError:
-        raise taken from None
+    except Conflict as error:
+        raise error.instead("uq_console_user_login", taken) from None
     return _user(row)
 
 

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from argon2 import PasswordHasher
 from sqlalchemy import Row, insert, select, update
-from sqlalchemy.exc import IntegrityError
 
 from ekiden.access.accounts import check_name
 from ekiden.access.audit import SYSTEM, Actor, changed
 from ekiden.access.bounds import networks_text, scopes_text
 from ekiden.access.errors import BadName, NameTaken, NotFound
 from ekiden.core.clock import Millis
+from ekiden.store.api import Conflict
 from ekiden.store.tables import credential as table
 
 if TYPE_CHECKING:
@@ -168,7 +168,9 @@ async def set_password(
                 row = (await connection.execute(insert(table).values(values).returning(*table.c))).one()
                 action = "credential.create"
             await credential_changed(connection, row, now, actor, action)
-    except IntegrityError:
+    except Conflict as error:
+        if error.constraint != "uq_credential_lookup":
+            raise
         raise await _taken(store, account_id, username) from None
     return credential_of(row)
 

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import structlog
 from sqlalchemy import func, select
-from sqlalchemy.exc import SQLAlchemyError
 
 from ekiden.access.grants import LEGACY_PERIOD
 from ekiden.access.restrictions import AddressUnion, load_union
 from ekiden.net.listen import Networks
-from ekiden.store.api import StoreError
+from ekiden.store.errors import told
 from ekiden.store.set_aside import readable
 from ekiden.store.tables import account, smtp_configuration
 
@@ -87,8 +86,8 @@ class Doorstep:
                     self._state = state
                     self._read_at = began
             self._checked_at = began
-        except (StoreError, SQLAlchemyError, OSError) as error:
-            log.warning("network rules cannot be read", error=type(error).__name__)
+        except Exception as error:
+            told(log, "network rules cannot be read", error)
         finally:
             self._task = None
 

@@ -25,6 +25,7 @@ from ekiden.access.grants import (
 from ekiden.access.remembered import Remembered
 from ekiden.access.restrictions import Decision, RuleBook, Why, load_rulebook, smtp_resource
 from ekiden.smtp.reply import Reply
+from ekiden.store.api import StoreUnavailable
 
 if TYPE_CHECKING:
     from ekiden.access.authenticate import Principal
@@ -201,7 +202,7 @@ class Gate:
                 return question()
             except _Unknown as unknown:
                 await unknown.load()
-        raise OSError("more has to be read for an answer than anybody may ask for")
+        raise StoreUnavailable("more has to be read for an answer than anybody may ask for")
 
     # --- the answers ----------------------------------------------------------------------------------------
 

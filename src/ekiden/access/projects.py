@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Row, insert, select
-from sqlalchemy.exc import IntegrityError
 
 from ekiden.access.audit import SYSTEM, Actor, changed
 from ekiden.access.smtp_errors import InUse, check_text
+from ekiden.store.api import Conflict
 from ekiden.store.tables import project as table
 
 if TYPE_CHECKING:
@@ -63,8 +63,9 @@ class Projects:
                 await changed(
                     connection, account_id, now, actor, "project.create", name, uid=row.uid, region=region
                 )
-        except IntegrityError:
-            raise InUse("the account has a project {name!r} already", name=name) from None
+        except Conflict as error:
+            taken = InUse("the account has a project {name!r} already", name=name)
+            raise error.instead("uq_project_account_id_name", taken) from None
         return _project(row)
 
     async def find(self, uid: str) -> Project | None:

@@ -23,13 +23,12 @@ from typing import TYPE_CHECKING
 
 import structlog
 from sqlalchemy import and_, bindparam, func, insert, or_, select, update
-from sqlalchemy.exc import SQLAlchemyError
 
 from ekiden.access.accounts import WINDOWS, Quota
 from ekiden.access.errors import AccessError
 from ekiden.access.quota_windows import Ledger, Window, window_start
 from ekiden.core.clock import DAY, SECOND, Millis
-from ekiden.store.api import StoreError
+from ekiden.store.errors import told
 from ekiden.store.tables import account as account_table
 from ekiden.store.tables import quota_usage as table
 from ekiden.store.tables import worker
@@ -213,8 +212,8 @@ class Quotas:
         try:
             async with self._store.write() as connection:
                 await _add(connection, returned)
-        except (StoreError, SQLAlchemyError, OSError) as error:
-            log.warning("what is left of quotas is not given back", error=type(error).__name__)
+        except Exception as error:
+            told(log, "what is left of quotas is not given back", error)
 
     async def _serve(self, account_id: int) -> None:
         try:

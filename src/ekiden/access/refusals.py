@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 from sqlalchemy import Select, insert, select
-from sqlalchemy.exc import SQLAlchemyError
 
 from ekiden.access.suppressions import address_key
 from ekiden.core.clock import MINUTE
@@ -22,7 +21,7 @@ from ekiden.core.ids import IdFactory, format_id
 from ekiden.limits.journal import REFUSED
 from ekiden.limits.repeated_log import RepeatedLog
 from ekiden.smtp.reply import KeptReply, Reply
-from ekiden.store.api import StoreError
+from ekiden.store.errors import told
 from ekiden.store.retention import first_id
 from ekiden.store.set_aside import readable
 from ekiden.store.tables import refusal as table
@@ -197,8 +196,8 @@ class Refusals:
                     await connection.execute(insert(table), rows)
                 if keys:
                     await connection.execute(insert(refused_recipient), [key._asdict() for key in keys])
-        except (StoreError, SQLAlchemyError, OSError) as error:
-            self.log.warning("refusals are not kept", count=len(rows), error=type(error).__name__)
+        except Exception as error:
+            told(self.log, "refusals are not kept", error, count=len(rows))
             # Who comes again gets an id that somebody will know.
             lost = {row["id"] for row in rows}
             self._recipients.difference_update(keys)

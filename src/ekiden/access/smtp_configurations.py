@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from sqlalchemy import Row, Select, delete, func, insert, select, update
-from sqlalchemy.exc import IntegrityError
 
 from ekiden.access.audit import SYSTEM, Actor, changed
 from ekiden.access.bounds import networks_text
@@ -17,6 +16,7 @@ from ekiden.access.pages import Page, contains
 from ekiden.access.projects import canonical_uid
 from ekiden.access.smtp_errors import BadValue, InUse, NoSuch, check_text
 from ekiden.access.smtp_users import remove_users
+from ekiden.store.api import Conflict
 from ekiden.store.set_aside import readable
 from ekiden.store.tables import domain as domain_table
 from ekiden.store.tables import smtp_configuration as table
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 MAX_NAME: Final = 250
 MAX_DESCRIPTION: Final = 250
 MAX_SUBNETS: Final = 100
+
+
+_ONE_OF_NAME: Final = "uq_smtp_configuration_project_id_name"
+_ONE_OF_DOMAIN: Final = "uq_smtp_configuration_project_id_domain_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +110,13 @@ class SmtpConfigurations:
                     project=project.uid,
                     domain=made.domain,
                 )
-        except IntegrityError as error:
-            raise await self._in_use(error, name, domain_id) from None
+        except Conflict as error:
+            if error.constraint == _ONE_OF_DOMAIN:
+                raise await self._domain_in_use(domain_id) from None
+            raise error.instead(_ONE_OF_NAME, _name_in_use(name)) from None
         return made
 
-    async def _in_use(self, error: IntegrityError, name: str, domain_id: int) -> InUse:
-        if "domain_id" not in str(error.orig):
-            return InUse("there is an SMTP configuration {name!r} in this instance already", name=name)
+    async def _domain_in_use(self, domain_id: int) -> InUse:
         async with self._store.read() as connection:
             domain = await connection.scalar(select(domain_table.c.name).where(domain_table.c.id == domain_id))
         return InUse("the domain {domain} has an SMTP configuration in this instance already", domain=domain)
@@ -150,8 +154,8 @@ class SmtpConfigurations:
             values["description"] = check_text("description", description, 0, MAX_DESCRIPTION)
         try:
             return await self._change(project_id, id_, values, actor, "smtp_configuration.update")
-        except IntegrityError:
-            raise InUse("there is an SMTP configuration {name!r} in this instance already", name=name) from None
+        except Conflict as error:
+            raise error.instead(_ONE_OF_NAME, _name_in_use(name or "")) from None
 
     async def set_allowed_subnets(
         self, project_id: int, id_: str, subnets: Sequence[str], *, actor: Actor = SYSTEM
@@ -208,6 +212,10 @@ async def _one(connection: AsyncConnection, project_id: int, id_: str, *, lock: 
     if row is None:
         raise NoSuch("there is no SMTP configuration {id!r}", id=id_)
     return _configuration(row)
+
+
+def _name_in_use(name: str) -> InUse:
+    return InUse("there is an SMTP configuration {name!r} in this instance already", name=name)
 
 
 def _query() -> Select[Any]:

@@ -17,13 +17,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Row, Select, delete, func, insert, select, update
-from sqlalchemy.exc import IntegrityError
 
 from ekiden.access.audit import SYSTEM, Actor, changed
 from ekiden.access.credentials import SMTP_USER, generate_password, hasher
 from ekiden.access.pages import Page, contains
 from ekiden.access.projects import canonical_uid
 from ekiden.access.smtp_errors import InUse, NoSuch, TooManyUsers, check_text
+from ekiden.store.api import Conflict
 from ekiden.store.tables import credential, smtp_configuration
 from ekiden.store.tables import smtp_user as table
 
@@ -129,8 +129,9 @@ class SmtpUsers:
                 if credential_id is None:
                     raise NoSuch("there is no SMTP user with the name {name!r} in this instance", name=username)
                 return await self._add(connection, configuration, credential_id, username, description, now, actor)
-        except IntegrityError:
-            raise InUse("the SMTP configuration has the user {name!r} already", name=username) from None
+        except Conflict as error:
+            taken = InUse("the SMTP configuration has the user {name!r} already", name=username)
+            raise error.instead("uq_smtp_user_configuration_id_credential_id", taken) from None
 
     async def get(self, configuration_id: str, id_: str) -> SmtpUser:
         """Raises ``NoSuch``."""

@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from sqlalchemy import BigInteger, Row, bindparam, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.exc import SQLAlchemyError
 
 from ekiden.access.hash_set import HashSet
 from ekiden.access.unavailable import in_time
-from ekiden.store.api import StoreError
+from ekiden.store.errors import told
 from ekiden.store.tables import suppression as table
 
 if TYPE_CHECKING:
@@ -189,8 +188,8 @@ class SuppressionMemory:
                     if began < self._checked:
                         self.outdated()  # others are known better: before anybody relies on it, they are alike
                     return
-        except (StoreError, SQLAlchemyError, OSError) as error:
-            log.warning("suppressions cannot be read", account=account_id, error=type(error).__name__)
+        except Exception as error:
+            told(log, "suppressions cannot be read", error, account=account_id)
             if self._accounts.get(account_id) is known:
                 del self._accounts[account_id]  # whoever asks next tries again
 

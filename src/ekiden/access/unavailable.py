@@ -1,4 +1,4 @@
-"""How it shows that the store cannot be reached, for rooms that use it through services only."""
+"""Look-ups that a client waits for, bounded in time; and what says that the store is away, for rooms above."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
-from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ekiden.store.api import Store, StoreError, StoreUnavailable
+from ekiden.store.api import Store, StoreUnavailable
+
+__all__ = ["LOOKUP_TIMEOUT", "StoreUnavailable", "in_time", "looking_up"]
 
 T = TypeVar("T")
-
-UNAVAILABLE: Final[tuple[type[Exception], ...]] = (StoreError, OperationalError, InterfaceError, OSError)
-"""What services raise then. The same call may succeed later."""
 
 LOOKUP_TIMEOUT: Final = 10.0
 """Seconds. A few rows by their keys take milliseconds."""

@@ -261,8 +261,12 @@ async def _size(url: StoreUrl, exists: bool) -> int | None:
         return None
     if url.engine == "sqlite":
         return sum(path.stat().st_size for path in (Path(url.path), Path(f"{url.path}-wal")) if path.exists())
+    from ekiden.store.errors import translating
+    from ekiden.store.postgresql_connect import judge
+
     connection = await url.servers().connect()
     try:
-        return int(await connection.fetchval("SELECT pg_database_size(current_database())"))
+        with translating(judge):
+            return int(await connection.fetchval("SELECT pg_database_size(current_database())"))
     finally:
         await connection.close()

@@ -6,7 +6,6 @@ import os
 import time
 
 from sqlalchemy import delete, func, insert, or_, select, text
-from sqlalchemy.exc import DBAPIError
 
 from ekiden.cli.doctor_checks import Finding, Patient, find, in_each, length_of
 from ekiden.core.clock import SECOND
@@ -32,15 +31,14 @@ async def check_database(patient: Patient) -> list[Finding]:
         async with store.write() as connection:
             await connection.execute(insert(lease).values(name=name, owner=0, expires_at=now))
             await connection.execute(delete(lease).where(lease.c.name == name))
-    except (StoreError, DBAPIError) as error:
+    except StoreError as error:
         holding = _holder(patient)
         if holding is not None:
             what = "nobody can write: process {pid} has the turn to write and does not give it back"
             fix = "if it is stopped, let it go on (kill -CONT {pid}) or end it"
             return [find("database", "fail", "Database", what, fix, pid=holding)]
         fix = "look at the disk, at file permissions and at the database's own log"
-        why = error.orig if isinstance(error, DBAPIError) else error
-        return [find("database", "fail", "Database", "it cannot be written: {why}", fix, why=why)]
+        return [find("database", "fail", "Database", "it cannot be written: {why}", fix, why=error)]
     length = length_of(round((time.monotonic() - started) * SECOND))
     what = "{engine}: reachable, its tables are current, a commit took {length}"
     return [find("database", "ok", "Database", what, engine=store.engine, length=length)]

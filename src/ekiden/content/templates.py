@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Row, delete, func, insert, select, update
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ekiden.access.audit import SYSTEM, Actor, changed
@@ -21,7 +20,7 @@ from ekiden.access.zones import lock_account
 from ekiden.content.errors import BadField, ContentError, NoSuchContent, TooMuchContent, check_line
 from ekiden.mime.mailboxes import mailbox_domains
 from ekiden.mime.placeholders import MAX_SLOTS, too_many_slots
-from ekiden.store.api import StoreError
+from ekiden.store.api import StoreUnavailable
 from ekiden.store.tables import landing_page
 from ekiden.store.tables import template as table
 from ekiden.store.tables import upload as upload_table
@@ -279,7 +278,7 @@ class Templates:
         return received
 
     async def _discard(self, received: Sequence[Received]) -> None:
-        with contextlib.suppress(StoreError, SQLAlchemyError, OSError):
+        with contextlib.suppress(StoreUnavailable):
             for file in received:
                 await self._uploads.discard(file)
 

@@ -16,13 +16,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Row, delete, func, insert, select, update
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ekiden.access.zones import lock_account
 from ekiden.content.errors import BadField, NoSuchContent, TooMuchContent, check_line
 from ekiden.core.clock import DAY, MINUTE, Millis
-from ekiden.store.api import StoreError
+from ekiden.store.api import StoreUnavailable
 from ekiden.store.tables import upload as table
 from ekiden.store.tables import upload_piece
 
@@ -140,7 +139,7 @@ class Uploads:
         try:
             size = await self._write_pieces(account_id, upload_id, chunks)
         except BaseException:
-            with contextlib.suppress(StoreError, SQLAlchemyError, OSError):
+            with contextlib.suppress(StoreUnavailable):
                 await self.discard(Received(upload_id, account_id, 0))
             raise
         return Received(upload_id, account_id, size)

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import structlog
 from sqlalchemy import ColumnElement, Row, bindparam, insert, or_, select, text, tuple_, update
-from sqlalchemy.exc import SQLAlchemyError
 
 from ekiden.core.clock import DAY, Millis
 from ekiden.core.ids import format_id, parse_id
 from ekiden.core.texts import Texts, TranslatedError
 from ekiden.delivery.address_check import AddressCheck, Mailbox, Risk
-from ekiden.store.api import StoreError
+from ekiden.store.api import StoreUnavailable
 from ekiden.store.set_aside import readable
 from ekiden.store.tables import address_check as table
 from ekiden.store.tables import worker as worker_table
@@ -199,7 +198,7 @@ class AddressCheckRequests:
     async def _check(self, account_id: int, address: str) -> AddressCheck:
         try:
             return await self._checks.check_one(account_id, address)
-        except (StoreError, SQLAlchemyError, OSError):
+        except StoreUnavailable:
             raise
         except Exception as error:
             # Whatever it is: one address must not keep the others from being checked.

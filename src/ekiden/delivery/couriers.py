@@ -33,7 +33,7 @@ from ekiden.dns.turns import on_behalf_of
 from ekiden.limits.shares import Shares
 from ekiden.smtp.reply import Reply
 from ekiden.smtp.transaction import Transaction, TransactionRecipient, TransactionResult
-from ekiden.store.api import StoreError
+from ekiden.store.api import StoreUnavailable
 from ekiden.store.records import Attempt, Delivery, Outcome
 from ekiden.store.standing import Standing
 
@@ -437,7 +437,7 @@ class Couriers:
                 )
                 return True
             result = await session.transact(_transaction(letter, parcel.deliveries, content))
-        except StoreError as error:
+        except StoreUnavailable as error:
             self._settle(parcel, outcome.our_fault(f"the content could not be read: {error}"), None)
             return True
         finally:

@@ -38,7 +38,8 @@ from ekiden.limits.memory import Memory
 from ekiden.net.destinations import Destinations
 from ekiden.net.network import Network
 from ekiden.net.tls import client_context
-from ekiden.store.api import Store, StoreError
+from ekiden.store.api import Store
+from ekiden.store.errors import told
 from ekiden.store.records import Delivery, DeliveryKey, Outcome, Registration, Release
 from ekiden.store.standing import Standing
 
@@ -296,10 +297,8 @@ class Dispatcher:
                         pause = min(pause, 0.05)
                 else:
                     pause = 0.05
-            except StoreError as error:
-                _log.warning("due deliveries could not be claimed", error=str(error))
-            except Exception:
-                _log.exception("due deliveries could not be claimed")
+            except Exception as error:
+                told(_log, "due deliveries could not be claimed", error)
             self._metrics.in_memory(self._letters.deliveries)
             if self._clock.monotonic() >= self._next_relief:
                 self._next_relief = self._clock.monotonic() + _RELIEF
@@ -396,8 +395,8 @@ class Dispatcher:
             if strays:
                 freed = await self._store.free(self._worker, strays, now)
                 _log.warning("deliveries that no commit was confirmed for are due again", count=freed)
-        except StoreError as error:
-            _log.warning("stray deliveries could not be looked for", error=str(error))
+        except Exception as error:
+            told(_log, "stray deliveries could not be looked for", error)
 
     # the end
 

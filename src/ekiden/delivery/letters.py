@@ -128,7 +128,7 @@ class Letters:
     async def content(self, letter: Letter) -> bytes | None:
         """What goes on the wire: loaded once, even when several connections want it. ``None``: gone.
 
-        Raises ``StoreError``.
+        Raises ``StoreUnavailable``.
         """
         if letter.content is not None:
             return letter.content

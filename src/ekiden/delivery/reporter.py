@@ -22,7 +22,8 @@ from ekiden.delivery.letters import Letter
 from ekiden.delivery.metrics import DeliveryMetrics
 from ekiden.delivery.notification import Notifier
 from ekiden.limits.journal import ACCEPTED, DELIVERED, FAILED, Kind, moment
-from ekiden.store.api import Store, StoreError, StoreUnavailable
+from ekiden.store.api import Store, StoreUnavailable
+from ekiden.store.errors import told
 from ekiden.store.records import NewMessage, Outcome, Release
 from ekiden.store.set_aside import noted
 
@@ -205,11 +206,8 @@ class Reporter:
             except StoreUnavailable as error:
                 self.stalled = True
                 _log.warning("the store is not available; outcomes wait", error=str(error), outcomes=count)
-            except StoreError as error:
-                _log.error("the store refused outcomes", error=str(error), outcomes=count)
-                return False
-            except Exception:
-                _log.exception("outcomes could not be stored", outcomes=count)
+            except Exception as error:
+                told(_log, "the store refused outcomes", error, outcomes=count)
                 return False
             else:
                 self.stalled = False

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from sqlalchemy import delete, exists, insert, select, update
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ekiden.access.audit import SYSTEM, Actor, changed
@@ -35,6 +34,7 @@ from ekiden.domains.records import records_of
 from ekiden.domains.schedule import first_check, next_check
 from ekiden.domains.settings import DomainSettings, forget_return_paths
 from ekiden.domains.verdict import event_of, judge, proofs
+from ekiden.store.api import Conflict
 from ekiden.store.tables import dkim_key, domain_check, event, smtp_configuration
 from ekiden.store.tables import domain as table
 
@@ -180,8 +180,9 @@ class Domains:
                 await changed(connection, account_id, now, actor, "domain.add", ascii_name, **data)
                 if vouched:
                     await self._tell(connection, replace(domain, status="pending", verified_at=None), domain, ())
-        except IntegrityError:
-            raise DomainTaken("the account has the domain {name} already", name=ascii_name) from None
+        except Conflict as error:
+            taken = DomainTaken("the account has the domain {name} already", name=ascii_name)
+            raise error.instead("uq_domain_account_id_name", taken) from None
         return domain
 
     async def remove(self, domain_id: int, actor: Actor = SYSTEM) -> None:

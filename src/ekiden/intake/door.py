@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
-from sqlalchemy.exc import SQLAlchemyError
 
 from ekiden.core.clock import SECOND
 from ekiden.core.events import Event, EventType
@@ -35,7 +34,7 @@ from ekiden.limits.journal import ACCEPTED, moment, request_id
 from ekiden.mime.header import format_date, make_message_id
 from ekiden.mime.repair import repair
 from ekiden.mime.scan import Header, measure, scan
-from ekiden.store.api import StoreError
+from ekiden.store.api import StoreUnavailable
 from ekiden.store.records import Delivery, Message, NewMessage
 
 if TYPE_CHECKING:
@@ -142,7 +141,7 @@ class Door:
         return self._ids.next(self._clock.now())
 
     async def submit(self, submission: Submission) -> Receipt:
-        """Take the message; when this returns it is on stable storage. Raises ``IntakeError``, nothing else."""
+        """Take the message; when this returns it is on stable storage. Raises ``IntakeError``; else it is a bug."""
         account = await self._account(submission)
         message = (await self._admit(account, submission)).new
         due = _due(message)
@@ -151,7 +150,7 @@ class Door:
         self.waiting += 1
         try:
             await self._store.accept(self._worker_id, message)
-        except (StoreError, SQLAlchemyError, OSError) as error:
+        except StoreUnavailable as error:
             raise TemporarilyUnavailable from error
         finally:
             self.waiting -= 1
@@ -179,7 +178,7 @@ class Door:
         self.waiting += 1
         try:
             await self._store.accept_all(self._worker_id, messages)
-        except (StoreError, SQLAlchemyError, OSError) as error:
+        except StoreUnavailable as error:
             raise TemporarilyUnavailable from error
         finally:
             self.waiting -= 1
@@ -215,7 +214,7 @@ class Door:
         try:
             if account is None:
                 account = await self._directory.account(submission.account_id)
-        except (StoreError, SQLAlchemyError, OSError) as error:
+        except StoreUnavailable as error:
             raise TemporarilyUnavailable from error
         if account is None or account.suspended:
             raise AccountSuspended

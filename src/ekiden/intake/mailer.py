@@ -9,8 +9,6 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from ekiden.access.tracking_tokens import TrackingTokens, TrackingUrls, trackable
 from ekiden.core.address import Address, parse_address
 from ekiden.core.ids import format_id
@@ -33,7 +31,7 @@ from ekiden.mime.compose import Composer
 from ekiden.mime.instrument import instrument
 from ekiden.mime.mailbox import Mailbox
 from ekiden.mime.placeholders import too_many_slots
-from ekiden.store.api import StoreError
+from ekiden.store.api import StoreUnavailable
 
 if TYPE_CHECKING:
     from ekiden.access.directory import Directory
@@ -247,7 +245,7 @@ class Mailer:
             if account is None:
                 return SendingSettings()
             return await self._settings.load(account, domain)
-        except (StoreError, SQLAlchemyError, OSError) as error:
+        except StoreUnavailable as error:
             raise TemporarilyUnavailable from error
 
     async def _letters(self, mailing: Mailing) -> _Letters:

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from ekiden.access.gate import Allowed, Gate, Refused
 from ekiden.access.quotas import OverQuota, Quotas
@@ -29,7 +28,7 @@ from ekiden.intake.errors import (
 from ekiden.limits.workshop import Workshop
 from ekiden.mime.attachments import find_attachment
 from ekiden.mime.mailboxes import is_mail_system, mailbox_domains
-from ekiden.store.api import StoreError
+from ekiden.store.api import StoreUnavailable
 
 if TYPE_CHECKING:
     from ekiden.access.directory import AccountFacts, Directory
@@ -100,7 +99,7 @@ class Policy:
         """
         try:
             return await self._clear(account, submission, header, recipients, now, named)
-        except (StoreError, SQLAlchemyError, OSError) as error:
+        except StoreUnavailable as error:
             raise TemporarilyUnavailable from error
         except VaultError as error:
             # Unsigned it must not go; with the right key the sender's next try will do.

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import structlog
 
-from ekiden.access.unavailable import UNAVAILABLE
 from ekiden.core.clock import MINUTE, Millis
 from ekiden.core.events import Event, EventType
 from ekiden.core.ids import format_id, id_time
 from ekiden.landing.devices import MAX_USER_AGENT, UNKNOWN, device_of
 from ekiden.landing.machines import BURST, Judgement, judge
+from ekiden.store.errors import told
 
 if TYPE_CHECKING:
     from ekiden.access.tracking_tokens import AnyToken, ClickToken, OpenToken, UnsubscribeToken
@@ -147,8 +147,8 @@ class Recorder:
 async def _logged(work: Coroutine[Any, Any, None]) -> None:
     try:
         await work
-    except UNAVAILABLE as error:
-        log.warning("an open or a click is not recorded", error=type(error).__name__)
+    except Exception as error:
+        told(log, "an open or a click is not recorded", error)
 
 
 def _data(visit: Visit, judged: Judgement) -> dict[str, Any]:

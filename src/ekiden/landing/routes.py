@@ -17,7 +17,7 @@ from litestar.exceptions import (
     ServiceUnavailableException,
 )
 
-from ekiden.access.unavailable import UNAVAILABLE
+from ekiden.access.unavailable import StoreUnavailable
 from ekiden.core.address import to_ascii_domain
 from ekiden.core.errors import BadAddress
 from ekiden.core.texts import Language
@@ -144,7 +144,7 @@ def handle_error(request: AnyRequest, error: Exception) -> Response[str]:
     headers = {}
     if isinstance(error, ServiceUnavailableException):
         status = 503
-    elif isinstance(error, UNAVAILABLE):
+    elif isinstance(error, StoreUnavailable):
         log.warning("a link cannot be answered", error=type(error).__name__)
         status = 503
     elif isinstance(error, HTTPException) and error.status_code < 500:

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 from sqlalchemy import insert, select, update
-from sqlalchemy.exc import IntegrityError
 
 from ekiden.notify.auth import Auth, Basic, check_auth, seal_auth
 from ekiden.notify.errors import BadEndpoint, ForbiddenDestination
 from ekiden.notify.formats import PULL
 from ekiden.notify.ssrf import Destinations
+from ekiden.store.api import Conflict
 from ekiden.store.retention import ENDPOINT_USED
 from ekiden.store.tables import endpoint as table
 
@@ -148,7 +148,7 @@ class Endpoints:
             async with self._store.write() as connection:
                 made = await connection.execute(insert(table).values(values).returning(table.c.id))
                 return int(made.scalar_one())
-        except IntegrityError:
+        except Conflict:
             found = await self._find(account_id, digest, now)  # another worker was faster
             if found is None:
                 raise

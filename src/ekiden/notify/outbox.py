@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from ekiden.access.errors import AccessError
 from ekiden.core.clock import SECOND
@@ -28,7 +27,7 @@ from ekiden.notify.auth import open_auth
 from ekiden.notify.metrics import NoMetrics
 from ekiden.notify.origins import Origins
 from ekiden.notify.recorder import Recorder
-from ekiden.store.api import StoreError
+from ekiden.store.errors import told
 from ekiden.store.notice_queries import (
     DueEndpoint,
     DueNotice,
@@ -148,8 +147,8 @@ class Outbox:
                 try:
                     await self._look()
                     await self._release_idle()
-                except (StoreError, SQLAlchemyError, OSError) as error:
-                    log.warning("callbacks wait for the database", why=str(error))
+                except Exception as error:
+                    told(log, "callbacks wait for the database", error)
                     self._scan_at = loop.time() + POLL
                 if not await _set_within(self._urgent, max(_GATHER, self._scan_at - loop.time())):
                     await _set_within(self._wake, POLL)
@@ -177,8 +176,8 @@ class Outbox:
         await asyncio.gather(*rounds, return_exceptions=True)
         try:
             await self._release(set(self._owned))
-        except (StoreError, SQLAlchemyError, OSError) as error:
-            log.warning("endpoints stay ours until our lease ends", why=str(error))
+        except Exception as error:
+            told(log, "endpoints stay ours until our lease ends", error)
         if self._client is not None:
             await self._client.close()
 

@@ -7,10 +7,10 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from ekiden.core.clock import SECOND, Millis
-from ekiden.store.api import StoreError, StoreUnavailable
+from ekiden.store.api import StoreUnavailable
+from ekiden.store.errors import told
 from ekiden.store.notice_queries import RoundResult, expire_notices, record_rounds
 
 if TYPE_CHECKING:
@@ -72,12 +72,12 @@ class Recorder:
             try:
                 async with self._store.write() as connection:
                     await record_rounds(connection, self._worker, results, self._clock.now())
-            except (StoreUnavailable, OSError) as error:
+            except StoreUnavailable as error:
                 log.warning("what became of callbacks cannot be written yet", why=str(error))
                 await asyncio.sleep(_AGAIN)
-            except (SQLAlchemyError, StoreError) as error:
+            except Exception as error:
                 if len(results) == 1:
-                    log.error("what became of a callback cannot be written", why=str(error), exc_info=error)
+                    told(log, "what became of a callback cannot be written", error)
                     return [False]
                 return [each for result in results for each in await self._write_all([result])]
             else:
@@ -85,9 +85,9 @@ class Recorder:
         try:
             for result in results:
                 await self._expire(result)
-        except (StoreError, SQLAlchemyError, OSError) as error:
+        except Exception as error:
             # What is too old still is when the next round fails.
-            log.warning("callbacks that are too old cannot be given up yet", why=str(error))
+            told(log, "callbacks that are too old cannot be given up yet", error)
         return [True] * len(results)
 
     async def _expire(self, result: RoundResult) -> None:

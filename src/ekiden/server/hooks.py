@@ -10,7 +10,6 @@ import structlog
 
 from ekiden.access.directory import Directory
 from ekiden.access.suppressions import Suppressions, is_hard
-from ekiden.access.unavailable import UNAVAILABLE
 from ekiden.core.address import parse_address
 from ekiden.core.ids import format_id
 from ekiden.core.states import Cause, State
@@ -19,6 +18,7 @@ from ekiden.limits.memory import Memory
 from ekiden.server.log_output import lost_lines
 from ekiden.server.metrics import WorkerMetrics, memory_bytes
 from ekiden.server.process_limits import open_descriptors
+from ekiden.store.errors import told
 from ekiden.store.records import Counters, Outcome
 from ekiden.store.set_aside import set_aside
 
@@ -264,9 +264,8 @@ class HardBounces:
                 domain = parse_address(message.sender).domain
                 reason = f"{outcome.code} {outcome.enhanced} {outcome.reason}"
                 await self._suppressions.note_bounce(account.id, domain, outcome.delivery.recipient, reason)
-        except UNAVAILABLE as error:
-            # Not its text: a database quotes the address.
-            log.warning("a bounce is not remembered", id=format_id(message.id), error=type(error).__name__)
+        except Exception as error:
+            told(log, "a bounce is not remembered", error, id=format_id(message.id))
 
     async def close(self) -> None:
         """Wait for what is being written."""

@@ -6,18 +6,15 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from ekiden.core.clock import SECOND, Clock
 from ekiden.server.clock_watch import ClockWatch, Steady
 from ekiden.server.logging import get_logger
-from ekiden.store.api import Store, StoreError
+from ekiden.store.api import Store, StoreUnavailable
+from ekiden.store.errors import told
 from ekiden.store.records import Registration
 from ekiden.store.standing import Standing
 
 T = TypeVar("T")
-
-STORE_TROUBLE = (StoreError, SQLAlchemyError, OSError)
 
 _BEAT = 0.4  # of a lease: one that fails leaves time for others before it ends
 _TRUSTED = 0.9  # of a lease: from there on others may be about to take over
@@ -97,7 +94,8 @@ class Heartbeat:
                 self.standing.end()
                 self._log.error("this worker was taken for dead: it gives up what it had and is registered anew")
                 self.standing = await self._replaced()
-        except (*STORE_TROUBLE, TimeoutError) as error:
+        except Exception as error:
+            # Whatever it is: this worker is not renewed, and has to be before its lease ends.
             self._trouble(began, error)
             return
         if self._away_since is not None:
@@ -113,9 +111,9 @@ class Heartbeat:
             self._told = -_REMIND
         if now - self._told >= _REMIND:
             self._told = now
-            self._log.warning(
-                "the store does not answer", why=str(error) or type(error).__name__, since=round(self.away, 1)
-            )
+            outage = isinstance(error, (StoreUnavailable, TimeoutError))
+            what = "the store does not answer" if outage else "this worker cannot renew its lease"
+            told(self._log, what, error, since=round(self.away, 1))
         if not self._paused and not self.standing.holds:
             self._paused = True
             self._log.warning("the lease runs out: nothing new is begun until the store answers")
@@ -164,7 +162,7 @@ class Duties:
             try:
                 if shared or await self._store.take_lease(name, self.worker, None, hold):
                     await work()
-            except (*STORE_TROUBLE, TimeoutError) as error:
+            except (StoreUnavailable, TimeoutError) as error:
                 self._log.warning("housekeeping waits for the store", duty=name, why=str(error))
             except Exception as error:
                 # Of one duty: the worker has mail to deliver.

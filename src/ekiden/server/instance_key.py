@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from sqlalchemy import insert, select, text, update
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ekiden.access import access_keys
@@ -22,6 +21,7 @@ from ekiden.core.texts import TranslatedError
 from ekiden.domains import keyring
 from ekiden.notify import auth
 from ekiden.server.texts import TEXTS
+from ekiden.store.api import Conflict
 from ekiden.store.migrations import HEAD
 from ekiden.store.tables import credential, dkim_key, endpoint, installation
 
@@ -148,7 +148,7 @@ async def confirm(config: Config, store: Store, clock: Clock) -> Vault:
     try:
         async with store.write() as connection:
             await connection.execute(insert(installation).values(row))
-    except IntegrityError:  # another worker, or another machine, was first
+    except Conflict:  # another worker, or another machine, was first
         return await checked_vault(config, store)
     return vault
 

@@ -23,6 +23,7 @@ from ekiden.server.smtp_config import SmtpConfig
 from ekiden.server.smtp_session import SmtpSession
 from ekiden.server.smtp_shared import TOO_MANY_CONNECTIONS, Admission, NoMetrics, SessionContext, SmtpMetrics
 from ekiden.smtp.server import ServerConfig
+from ekiden.store.errors import told
 
 if TYPE_CHECKING:
     from ekiden.core.clock import Clock
@@ -222,8 +223,7 @@ class SmtpListener:
             await self._shared.authenticator.directory.refresh(credential_ids)
         except Exception as error:
             # They are asked again at MAIL, and in a second.
-            why = type(error).__name__
-            self._shared.authenticator.log.warning("the credentials of open sessions are not known", error=why)
+            told(self._shared.authenticator.log, "the credentials of open sessions are not known", error)
         else:
             for session in list(self._shared.sessions):
                 session.check_credential()

@@ -383,7 +383,10 @@ class SmtpSession(asyncio.Protocol):
             self._connection.reject(refusal)
 
     async def _ask_mail(self, event: MailFrom) -> None:
-        self._answer_mail(await self._visitor.mail(event))
+        try:
+            self._answer_mail(await self._visitor.mail(event))
+        except Exception:
+            self._fail()
         self._done()
 
     def _rcpt(self) -> None:

@@ -10,6 +10,8 @@ from ekiden.access.bounds import SEND
 from ekiden.access.gate import Allowed, Refused
 from ekiden.server.smtp_shared import NOT_ADMITTED, SessionContext
 from ekiden.smtp.reply import Reply
+from ekiden.store.api import StoreUnavailable
+from ekiden.store.errors import told
 
 if TYPE_CHECKING:
     from ekiden.smtp.events import Authenticate, MailFrom
@@ -104,7 +106,7 @@ class Visitor:
         return Pending.ASK if verdict is None else self._mail(principal, event, verdict)
 
     async def mail(self, event: MailFrom) -> Reply | None:
-        """The answer to MAIL; never raises."""
+        """The answer to MAIL."""
         principal, shared = self.principal, self._shared
         if principal is None:
             return AUTH_NEEDED
@@ -112,8 +114,8 @@ class Visitor:
             if not await shared.authenticator.still_valid(principal, self.peer, SEND):
                 return REVOKED
             verdict = await shared.gate.mail(principal, self.peer, shared.endpoint, _domain(event))
-        except Exception as error:
-            shared.authenticator.log.warning("a credential could not be checked", error=type(error).__name__)
+        except StoreUnavailable as error:
+            told(shared.authenticator.log, "a credential could not be checked", error)
             return CANNOT_CHECK
         return self._mail(principal, event, verdict)
 

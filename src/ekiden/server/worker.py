@@ -46,7 +46,7 @@ from ekiden.server.hooks import (
     Sampler,
     SmtpCounts,
 )
-from ekiden.server.housekeeping import STORE_TROUBLE, Duties, Heartbeat
+from ekiden.server.housekeeping import Duties, Heartbeat
 from ekiden.server.http import make_app
 from ekiden.server.http_admission import HttpAdmission
 from ekiden.server.http_listener import HttpServer
@@ -62,6 +62,7 @@ from ekiden.server.smtp_shared import Admission
 from ekiden.server.texts import TEXTS
 from ekiden.store import workers
 from ekiden.store.api import Store, StoreUnavailable
+from ekiden.store.errors import told
 from ekiden.store.open import open_store
 from ekiden.store.records import Delivery, Registration
 from ekiden.store.retention import prune
@@ -279,9 +280,9 @@ class _Worker:
         try:
             async with asyncio.timeout(_LAST_WORD):
                 released = await store.end_worker(self.me.id, None)
-        except (*STORE_TROUBLE, TimeoutError) as error:
+        except Exception as error:
             # Others take over once our lease has run out.
-            self.log.warning("the store does not know that this worker ends", why=str(error))
+            told(self.log, "the store does not know that this worker ends", error)
         else:
             if released:
                 self.log.info("released deliveries for others", deliveries=released)
@@ -513,7 +514,7 @@ class _Worker:
             await asyncio.sleep(_LOOK_EVERY)
             try:
                 await self.database.look()
-            except STORE_TROUBLE:
+            except StoreUnavailable:
                 pass  # the heartbeat tells of it
             except Exception:
                 self.log.exception("it cannot be seen whether the database is still the same")

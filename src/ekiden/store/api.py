@@ -28,7 +28,20 @@ class StoreError(EkidenError):
 
 
 class StoreUnavailable(StoreError):
-    """The database cannot be reached, is full or is read-only; the same call may succeed later."""
+    """The database cannot be reached, is full, overloaded or read-only; the same call may succeed later."""
+
+
+class Conflict(StoreError):
+    """There is such a row already. ``constraint`` is the name of what must be unique, as ``store.tables`` gives it:
+    ``uq_account_name``, ``pk_lease``."""
+
+    def __init__(self, constraint: str) -> None:
+        self.constraint = constraint
+        super().__init__(f"there is such a row already: {constraint}")
+
+    def instead(self, constraint: str, error: EkidenError) -> EkidenError:
+        """``error`` when it is about ``constraint``, else this conflict: one that nobody has foreseen."""
+        return error if constraint == self.constraint else self
 
 
 class SchemaOutdated(StoreError):
@@ -55,6 +68,8 @@ class Store(Protocol):
     of its rows are (with one exception: when a connection to PostgreSQL breaks during the commit, nobody knows;
     that counts as failed). Being cancelled does not take back what was called: shield calls whose result must not
     get lost.
+
+    They raise ``StoreError``: ``StoreUnavailable``, or what is to blame on the rows that were given.
 
     Texts that a database cannot hold (NUL, halves of surrogate pairs) are kept with U+FFFD in their place.
     """
@@ -189,12 +204,13 @@ class Store(Protocol):
 
     # everything rare
     def read(self) -> AbstractAsyncContextManager[AsyncConnection]:
-        """A connection for SQLAlchemy Core queries that change nothing."""
+        """A connection for SQLAlchemy Core queries that change nothing. Raises ``StoreUnavailable``."""
         ...
 
     def write(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """A transaction for rare changes; commits at the end, rolls back on an exception.
 
-        On SQLite it takes its turn among the writers of the file.
+        On SQLite it takes its turn among the writers of the file. Raises ``StoreUnavailable`` and ``Conflict``;
+        what else comes of a statement is a fault of ours, and as the driver told it (``store.errors``).
         """
         ...

@@ -8,12 +8,11 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ekiden.core.clock import Millis
 from ekiden.store import workers
-from ekiden.store.api import StoreError
+from ekiden.store.api import Conflict, StoreError
 from ekiden.store.records import (
     Counters,
     Delivery,
@@ -130,7 +129,7 @@ class BaseStore(ABC):
                 async with self.write() as connection:
                     at = await self._now(connection, now)
                     registration = await workers.register(connection, host, pid, at, ttl)
-            except IntegrityError:
+            except Conflict:
                 continue  # another worker took that node at the same moment
             self.ids.register(*registration)
             return registration

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.resources
 import os
-import sqlite3
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +13,14 @@ from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.pool import NullPool
 
 from ekiden.store.api import SchemaOutdated, StillInUse
+from ekiden.store.errors import translating
 from ekiden.store.migrations import HEAD
-from ekiden.store.postgresql_connect import cold_engine, translating
+from ekiden.store.postgresql_connect import cold_engine
+from ekiden.store.postgresql_connect import judge as postgresql_judge
 from ekiden.store.postgresql_statements import NOW_SQL
 from ekiden.store.sqlite_turn import Turn
-from ekiden.store.sqlite_writer import connect, translated
+from ekiden.store.sqlite_writer import connect
+from ekiden.store.sqlite_writer import judge as sqlite_judge
 from ekiden.store.url import StoreUrl, parse_url
 
 if TYPE_CHECKING:
@@ -125,24 +128,15 @@ _REVISION = "SELECT version_num FROM alembic_version"
 def _sqlite_revision(path: str) -> str | None:
     if not os.path.exists(path):
         return None
-    try:
-        connection = connect(path, write=False)
-    except sqlite3.Error as error:
-        raise translated(error) from error
-    try:
+    with translating(sqlite_judge), contextlib.closing(connect(path, write=False)) as connection:
         found = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone()
         row = connection.execute(_REVISION).fetchone() if found else None
-    except sqlite3.Error as error:
-        raise translated(error) from error
-    finally:
-        connection.close()
     return str(row[0]) if row else None
 
 
 def _upgrade_sqlite(url: StoreUrl, in_use: bool) -> None:
     path = url.path
-    turn = Turn(path)
-    try:
+    with translating(sqlite_judge), contextlib.closing(Turn(path)) as turn:
         # A new one is for us alone, whatever the umask; what SQLite keeps beside it takes its mode.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         engine = create_engine("sqlite://", creator=lambda: connect(path, write=True), poolclass=NullPool)
@@ -153,10 +147,6 @@ def _upgrade_sqlite(url: StoreUrl, in_use: bool) -> None:
                 run(connection, url, in_use)
         finally:
             turn.__exit__(None, None, None)
-    except (sqlite3.Error, OSError) as error:
-        raise translated(error) from error
-    finally:
-        turn.close()
 
 
 def _begin_immediate(connection: Connection) -> None:
@@ -164,7 +154,7 @@ def _begin_immediate(connection: Connection) -> None:
 
 
 async def _postgresql_revision(url: StoreUrl) -> str | None:
-    with translating():
+    with translating(postgresql_judge):
         connection = await url.servers().connect()
         try:
             if await connection.fetchval("SELECT to_regclass('alembic_version')") is None:
@@ -181,7 +171,7 @@ def _text(value: Any) -> str | None:
 async def _upgrade_postgresql(url: StoreUrl, in_use: bool) -> None:
     engine = cold_engine(url.servers(), timeout=None)
     try:
-        with translating():
+        with translating(postgresql_judge):
             async with engine.begin() as connection:
                 await connection.execute(text(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})"))
                 await connection.run_sync(run, url, in_use)

@@ -13,14 +13,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ekiden.core.clock import Millis
 from ekiden.store.api import StoreUnavailable
 from ekiden.store.base import BaseStore
+from ekiden.store.errors import translating
 from ekiden.store.postgresql_connect import (
     ANSWER_TIMEOUT,
     COMMAND_TIMEOUT,
     POOLED,
     broken,
     cold_engine,
+    judge,
     reading,
-    translating,
     writing,
 )
 from ekiden.store.postgresql_servers import Servers
@@ -64,7 +65,7 @@ class PostgresStore(BaseStore):
 
     async def content(self, account_id: int, message_id: int) -> bytes | None:
         async with AsyncExitStack() as stack:
-            with translating():
+            with translating(judge):
                 async with asyncio.timeout(COMMAND_TIMEOUT):
                     await stack.enter_async_context(self._contents)
             try:

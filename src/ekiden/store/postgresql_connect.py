@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -12,11 +12,12 @@ import asyncpg
 from asyncpg import exceptions as pg
 from sqlalchemy import event
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.exc import DisconnectionError, InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from ekiden.store.api import StoreError, StoreUnavailable
-from ekiden.store.postgresql_servers import PASSING, Servers, is_read_only
+from ekiden.store.api import Conflict, StoreError, StoreUnavailable
+from ekiden.store.errors import translating
+from ekiden.store.postgresql_servers import PASSING, Servers, is_read_only, unavailable
 from ekiden.store.rows import BadText
 
 COMMAND_TIMEOUT = 30.0  # seconds; on the hot path, for a server that has silently gone
@@ -37,16 +38,28 @@ _TRUSTED: ContextVar[bool] = ContextVar("_TRUSTED", default=False)
 """Whether a connection is given out without asking the server first: three ways there and back."""
 
 
-def translated(error: BaseException) -> StoreError:
-    """What the driver said, as ours: ``StoreUnavailable`` when the fault lies with the server as a whole."""
-    if isinstance(error, StoreError):
-        return error
+def judge(error: BaseException) -> StoreError | None:
+    """See ``store.errors``: for who writes."""
+    if isinstance(error, pg.UniqueViolationError):
+        return Conflict(error.constraint_name or "")
     # An InterfaceError that complains about a value is a ValueError too, and no fault of the server.
     if isinstance(error, PASSING) and not isinstance(error, ValueError):
-        return StoreUnavailable(f"the database cannot be used just now: {error or type(error).__name__}")
+        return unavailable(error)
+    return None
+
+
+def judge_read(error: BaseException) -> StoreError | None:
+    """``judge`` for who reads: a transaction that takes no writes, and was asked for one, is no outage."""
+    return None if isinstance(error, pg.ReadOnlySQLTransactionError) else judge(error)
+
+
+def translated(error: BaseException) -> StoreError:
+    """On the hot path, where each error is one of ours: it may be all that a neighbour's unit is to blame for."""
+    if isinstance(error, StoreError):
+        return error
     if isinstance(error, (UnicodeEncodeError, asyncpg.DataError)):
         return BadText(str(error))
-    return StoreError(f"{type(error).__name__}: {error}")
+    return judge(error) or StoreError(f"{type(error).__name__}: {error}")
 
 
 def never_sent(error: BaseException) -> bool:
@@ -119,30 +132,10 @@ def cold_engine(servers: Servers, *, timeout: float | None = COLD_TIMEOUT) -> As
     return engine
 
 
-@contextmanager
-def translating() -> Iterator[None]:
-    """Trouble with the server as a whole becomes ``StoreUnavailable``; SQLAlchemy's other errors pass."""
-    try:
-        yield
-    except DBAPIError as error:
-        cause: BaseException | None = error.orig
-        while cause is not None:
-            ours = translated(cause)
-            if isinstance(ours, StoreUnavailable):
-                raise ours from error
-            cause = cause.__cause__
-        raise
-    except PASSING as error:
-        ours = translated(error)
-        if isinstance(ours, StoreUnavailable):
-            raise ours from error
-        raise
-
-
 @asynccontextmanager
 async def reading(engine: AsyncEngine, *, trusted: bool = False) -> AsyncIterator[AsyncConnection]:
     """``trusted``: the connection may be broken. Only for who asks again on another one then."""
-    with translating():
+    with translating(judge_read):
         async with AsyncExitStack() as stack:
             before = _TRUSTED.set(trusted)
             try:
@@ -156,7 +149,7 @@ async def reading(engine: AsyncEngine, *, trusted: bool = False) -> AsyncIterato
 @asynccontextmanager
 async def writing(engine: AsyncEngine, turn: asyncio.Semaphore) -> AsyncIterator[AsyncConnection]:
     """``turn``: how many of them may have a connection, since what writes may stand before a lock for long."""
-    with translating():
+    with translating(judge):
         async with AsyncExitStack() as stack:
             async with asyncio.timeout(ANSWER_TIMEOUT):
                 await stack.enter_async_context(turn)
@@ -167,8 +160,8 @@ async def writing(engine: AsyncEngine, turn: asyncio.Semaphore) -> AsyncIterator
 
 async def _checked_out(engine: AsyncEngine, stack: AsyncExitStack) -> AsyncConnection:
     """A connection that has just answered; a server that stands still is noticed here, since statements may take
-    their time. Raises ``TimeoutError``. Those that were ended while they were idle are replaced, all of them if
-    need be: SQLAlchemy does it for what the driver knows to be closed, but not a moment before."""
+    their time. Raises ``TimeoutError``, ``StoreUnavailable``. Those that were ended while they were idle are
+    replaced, all of them if need be: SQLAlchemy does it for what the driver knows to be closed, no sooner."""
     async with asyncio.timeout(ANSWER_TIMEOUT):
         for _ in range(POOLED):
             try:
@@ -176,4 +169,6 @@ async def _checked_out(engine: AsyncEngine, stack: AsyncExitStack) -> AsyncConne
             except asyncpg.InternalClientError as error:
                 if not never_sent(error):
                     raise
+            except InvalidRequestError as error:  # each that was tried takes no writes
+                raise StoreUnavailable("the database server takes no writes any more") from error
         return await stack.enter_async_context(engine.connect())

@@ -35,6 +35,9 @@ PASSING = (
     pg.PostgresSystemError,
     pg.InternalServerError,
     pg.TransactionRollbackError,
+    # Of the states of a transaction these two end a connection.
+    pg.IdleInTransactionSessionTimeoutError,
+    pg.TransactionTimeoutError,
 )
 
 _PRIMARY = re.compile("[?&]target_session_attrs=(?:read-write|primary)")
@@ -60,22 +63,37 @@ class Servers:
         return self.names[self._last]
 
     async def connect(self, **options: Any) -> Any:
-        """A connection; raises what the driver raises, or ``StoreUnavailable`` when several have been tried."""
-        if not self.several:
-            return await asyncpg.connect(self._dsns[0], timeout=CONNECT_TIMEOUT, **options)
+        """A connection to the first of them that gives one. Raises ``StoreUnavailable``, or a fault of ours."""
         each = CONNECT_TIMEOUT / len(self._dsns)
         first = self._last
         told = []
+        failed: BaseException | None = None
         for step in range(len(self._dsns)):
             number = (first + step) % len(self._dsns)
             try:
                 connection = await asyncpg.connect(self._dsns[number], timeout=each, **options)
             except PASSING as error:
-                told.append(f"{self.names[number]}: {str(error) or type(error).__name__}")
+                failed = error
+                told.append(f"{self.names[number]}: {reason(error)}")
                 continue
             self._last = number
             return connection
-        raise StoreUnavailable(f"none of the database servers can be used just now ({'; '.join(told)})")
+        if self.several:
+            raise StoreUnavailable(
+                f"none of the database servers can be used just now ({'; '.join(told)})"
+            ) from failed
+        assert failed is not None, "there is one server at least"
+        raise unavailable(failed) from failed
+
+
+def unavailable(error: BaseException) -> StoreUnavailable:
+    """What one of ``PASSING`` is to whoever uses the store."""
+    return StoreUnavailable(f"the database cannot be used just now: {reason(error)}")
+
+
+def reason(error: BaseException) -> str:
+    """For people."""
+    return str(error) or ("no answer in time" if isinstance(error, TimeoutError) else type(error).__name__)
 
 
 def is_read_only(connection: Any) -> bool:

@@ -7,23 +7,32 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from io import SEEK_END, BytesIO
 from typing import Any
 
 from sqlalchemy import event
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from ekiden.core.clock import Millis
-from ekiden.store.api import StoreError, StoreUnavailable
+from ekiden.store.api import StoreError
 from ekiden.store.base import BaseStore
+from ekiden.store.errors import translating
 from ekiden.store.overdue import PATIENCE
 from ekiden.store.sqlite_statements import apply
 from ekiden.store.sqlite_turn import Turns
-from ekiden.store.sqlite_writer import BUSY_TIMEOUT, Writer, configure, connect, readable_text, translated
+from ekiden.store.sqlite_writer import (
+    BUSY_TIMEOUT,
+    Writer,
+    configure,
+    connect,
+    judge,
+    judge_read,
+    readable_text,
+    translated,
+)
 
 # UPDATE … FROM came with 3.33, RETURNING with 3.35.
 OLDEST_SQLITE = (3, 35, 0)
@@ -130,7 +139,7 @@ def cold_engine(path: str, *, write: bool) -> AsyncEngine:
 
 @asynccontextmanager
 async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    with translating():
+    with translating(judge_read):
         async with engine.connect() as connection:
             yield connection
 
@@ -139,20 +148,8 @@ async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 async def writing(engine: AsyncEngine, turns: Turns) -> AsyncIterator[AsyncConnection]:
     await turns.take(PATIENCE)
     try:
-        with translating():
+        with translating(judge):
             async with engine.begin() as connection:
                 yield connection
     finally:
         turns.give()
-
-
-@contextmanager
-def translating() -> Iterator[None]:
-    """Trouble with the database as a whole becomes ``StoreUnavailable``; SQLAlchemy's other errors pass."""
-    try:
-        yield
-    except DBAPIError as error:
-        ours = translated(error.orig) if error.orig is not None else None
-        if isinstance(ours, StoreUnavailable):
-            raise ours from error
-        raise

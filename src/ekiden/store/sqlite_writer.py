@@ -25,7 +25,8 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from ekiden.store.api import StoreError, StoreUnavailable
+from ekiden.store.api import Conflict, StoreError, StoreUnavailable
+from ekiden.store.errors import constraint_of
 from ekiden.store.overdue import PATIENCE, Overdue
 from ekiden.store.records import Counters
 from ekiden.store.rows import BadText, Unit
@@ -258,6 +259,7 @@ def _settle(answers: list[Answer]) -> None:
             future.set_exception(error)
 
 
+# Read-only is for who wants to write: a reader that is told so tried to, which is a fault of ours.
 _PASSING = frozenset(
     {
         sqlite3.SQLITE_BUSY,
@@ -266,6 +268,7 @@ _PASSING = frozenset(
         sqlite3.SQLITE_FULL,
         sqlite3.SQLITE_IOERR,
         sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOLFS,
         sqlite3.SQLITE_NOMEM,
         sqlite3.SQLITE_NOTADB,
         sqlite3.SQLITE_PERM,
@@ -273,17 +276,36 @@ _PASSING = frozenset(
         sqlite3.SQLITE_READONLY,
     }
 )
+_EXISTS = (
+    sqlite3.SQLITE_CONSTRAINT_UNIQUE,
+    sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY,
+    sqlite3.SQLITE_CONSTRAINT_ROWID,
+)
+
+
+def judge(error: BaseException) -> StoreError | None:
+    """See ``store.errors``: for who writes."""
+    if isinstance(error, OSError):
+        return StoreUnavailable(f"the database cannot be opened: {error}")
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None:
+        return None
+    if code in _EXISTS:
+        return Conflict(constraint_of(str(error).partition(": ")[2]))
+    if code & 0xFF in _PASSING:
+        return StoreUnavailable(f"the database cannot be used just now: {error}")
+    return None
+
+
+def judge_read(error: BaseException) -> StoreError | None:
+    """``judge`` for who reads: a connection that takes no writes, and was asked for one, is no outage."""
+    return None if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_READONLY else judge(error)
 
 
 def translated(error: BaseException) -> StoreError:
-    """What the driver said, as ours: ``StoreUnavailable`` when the fault lies with the database as a whole."""
+    """On the hot path, where each error is one of ours: it may be all that a neighbour's unit is to blame for."""
     if isinstance(error, StoreError):
         return error
-    if isinstance(error, OSError):
-        return StoreUnavailable(f"the database cannot be opened: {error}")
     if isinstance(error, UnicodeEncodeError):
         return BadText(str(error))
-    code = getattr(error, "sqlite_errorcode", None)
-    if code is not None and code & 0xFF in _PASSING:
-        return StoreUnavailable(f"the database cannot be used just now: {error}")
-    return StoreError(f"{type(error).__name__}: {error}")
+    return judge(error) or StoreError(f"{type(error).__name__}: {error}")

@@ -21,7 +21,7 @@ from litestar.exceptions import (
 )
 
 from ekiden.access.errors import AccessError, NameTaken, NotFound
-from ekiden.access.unavailable import UNAVAILABLE
+from ekiden.access.unavailable import StoreUnavailable
 from ekiden.access.vault import VaultError
 from ekiden.core.errors import EkidenError
 from ekiden.core.texts import Language, Texts, TranslatedError
@@ -149,7 +149,7 @@ def as_api_error(request: AnyRequest, error: Exception) -> ApiError:
         return ApiError(error.status_code, "the request cannot be understood: {why}", why=error.detail)
     if isinstance(error, ServiceUnavailableException):
         return ApiError(503, "the server is busy; try again later")
-    if isinstance(error, UNAVAILABLE):
+    if isinstance(error, StoreUnavailable):
         log.warning(
             "the store is not available for a request", trace=transaction_id(request), error=type(error).__name__
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ekiden.access.unavailable import UNAVAILABLE
+from ekiden.access.unavailable import StoreUnavailable
 from ekiden.core.notices import News, Route
 from ekiden.dialects.infobip.smtp_headers import PREFIX, HeaderRefused, SmtpOptions, read_options
 from ekiden.dialects.infobip.tracking_formats import Tracking
@@ -62,7 +62,7 @@ class HeaderAnnotator:
                 routes.append(Route(await self._endpoints.find(account_id, format, url), int(news)))
             except NotifyError as error:
                 raise HeaderRefused(name, error.text("en")) from None
-            except UNAVAILABLE as error:
+            except StoreUnavailable as error:
                 raise TemporarilyUnavailable from error
         return routes
 

@@ -24,7 +24,7 @@ from litestar.exceptions import (
 )
 
 from ekiden.access.errors import AccessError, NameTaken, NotFound
-from ekiden.access.unavailable import UNAVAILABLE
+from ekiden.access.unavailable import StoreUnavailable
 from ekiden.access.vault import VaultError
 from ekiden.content.errors import ContentError, ContentTaken, NoSuchContent
 from ekiden.core.clock import SECOND
@@ -349,7 +349,7 @@ def as_api_error(error: Exception, path: str, method: str) -> ApiError:
     if isinstance(error, ServiceUnavailableException):
         headers = {"Retry-After": RETRY_AFTER}
         return ApiError.because(503, "the server is busy; try again later", headers=headers)
-    if isinstance(error, UNAVAILABLE):
+    if isinstance(error, StoreUnavailable):
         log.warning(
             "the store is not available for a request", method=method, path=path, error=type(error).__name__
         )
