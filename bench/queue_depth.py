@@ -23,6 +23,8 @@ from bench.peers import Run
 from bench.process import Group, PssSampler
 from bench.sink import Sink
 from bench.tools import BenchError, free_ports, tail
+from ekiden.core.said import say
+from ekiden.core.states import Wait
 from ekiden.net.clock import SystemClock
 from ekiden.store.api import Store
 from ekiden.store.open import open_store
@@ -84,7 +86,10 @@ async def _claims(store: Store, worker: int, times: int) -> tuple[list[float], l
         if len(deliveries) < _BATCH:
             raise BenchError(f"a claim of {_BATCH} due deliveries returned {len(deliveries)}")
         due_at = clock.now() - 1
-        await store.release(worker, [Release(delivery, due_at, "the bench") for delivery in deliveries])
+        await store.release(
+            worker,
+            [Release(delivery, due_at, Wait.WORKER_STOPPED, say("worker_stopping")) for delivery in deliveries],
+        )
         claimed.append(middle - begin)
         released.append(time.perf_counter() - middle)
     return _summary(claimed), _summary(released)

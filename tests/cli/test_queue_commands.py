@@ -59,7 +59,10 @@ def test_list_for_programs(ekiden_everywhere: Installation) -> None:
         "domain",
         "state",
         "cause",
+        "wait",
+        "holds",
         "reason",
+        "said",
         "code",
         "enhanced",
         "priority",
@@ -196,7 +199,7 @@ def test_actions_say_what_they_left_alone(ekiden: Installation) -> None:
     assert ekiden.run("queue", "release", "--all").out.splitlines() == [
         "1 delivery now released",
         "1 skipped: a worker is sending it",
-        "2 skipped: in a state that release does not change",
+        "2 skipped: not held, or held by others than an operator",
     ]
 
 

@@ -14,9 +14,9 @@ from ekiden.core.clock import DAY, HOUR
 from ekiden.core.events import Event, EventType
 from ekiden.core.ids import format_id
 from ekiden.core.notices import News, Route
+from ekiden.core.said import say
 from ekiden.core.states import Cause, State
 from ekiden.core.submission import Marks
-from ekiden.intake.door import SUPPRESSED
 from ekiden.net.clock import SystemClock
 from ekiden.notify.endpoints import Endpoints
 from ekiden.store.records import Noted
@@ -326,8 +326,13 @@ def test_who_is_told_and_what_recipients_did(ekiden_everywhere: Installation) ->
 def test_why_it_was_not_even_tried(ekiden: Installation, kind: str, english: str, mother_tongue: str) -> None:
     async def work(rows: Rows) -> str:
         new = await rows.message("ann@x.example")
-        reason = SUPPRESSED.format(kind=kind, reason="why")
-        dropped = {"state": State.DROPPED, "cause": Cause.RECIPIENT, "reason": reason}
+        said = say("suppressed", kind=kind, reason="why")
+        dropped = {
+            "state": State.DROPPED,
+            "cause": Cause.RECIPIENT,
+            "reason": said.text(),
+            "said": said.encode(),
+        }
         async with rows.store.write() as connection:
             await connection.execute(
                 delivery.update().where(delivery.c.message_id == new.message.id).values(dropped)

@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 
 from ekiden.core.clock import DAY, HOUR, ManualClock, Millis
 from ekiden.core.events import EventType
-from ekiden.core.states import Cause, State
+from ekiden.core.states import Cause, State, Wait
 from ekiden.core.submission import Marks
 from ekiden.delivery.bulks import BulkError, BulkNotAllowed, BulkNotFound, Bulks
 from ekiden.store.api import Store
@@ -72,7 +72,7 @@ async def told(store: Store) -> list[tuple[EventType, dict[str, Any]]]:
 
 async def over_quota(store: Store) -> None:
     async with store.write() as connection:
-        await connection.execute(update(delivery).values(cause=int(Cause.RATE), reason="over the quota"))
+        await connection.execute(update(delivery).values(cause=int(Cause.RATE), wait=int(Wait.QUOTA)))
 
 
 async def test_a_bulk_is_its_deliveries(bulks: Bulks, rows: Rows, account: int) -> None:
@@ -222,7 +222,7 @@ async def test_what_an_operator_holds_stays_held(bulks: Bulks, rows: Rows, accou
     async for _ in apply_action(store, selection, rows.ids, lambda: NOW, "operator"):
         pass
     found = await bulks.pause(account, "news", BY)
-    assert (found.counts, found.paused) == ({State.HELD: 3}, 2)
+    assert (found.counts, found.paused) == ({State.HELD: 3}, 3)
     found = await bulks.resume(account, "news", BY)
     assert (found.counts, found.paused) == ({State.HELD: 1, State.SCHEDULED: 2}, 0)
     await bulks.reschedule(account, "news", NOW + DAY)

@@ -8,9 +8,11 @@ import pytest
 from infobip_probe import happening
 
 from ekiden.core.events import EventType
+from ekiden.core.said import say
 from ekiden.core.states import Cause, State
 from ekiden.delivery import outcome
 from ekiden.delivery.bulks import Bulk
+from ekiden.delivery.explain import suppression_kind
 from ekiden.dialects.infobip import codes
 from ekiden.dialects.infobip.codes import Error, Status
 from ekiden.dialects.infobip.status import (
@@ -23,7 +25,6 @@ from ekiden.dialects.infobip.status import (
     verdict,
     verdict_of,
 )
-from ekiden.intake.door import SUPPRESSED
 from ekiden.smtp.reply import ReplyParser
 
 # Contract §6.2: group, then id, name, P(ermanent) or T.
@@ -197,10 +198,11 @@ def test_suppressed(kind: str, wanted: int) -> None:
     ("kind", "wanted"), [("bounce", 6034), ("complaint", 6035), ("over_quota", 6010), ("unsubscribe", 6003)]
 )
 def test_suppressed_as_logs_see_it(kind: str, wanted: int) -> None:
-    reason = SUPPRESSED.format(kind=kind, reason="550 5.1.1 (x) no such user")
-    status, error = verdict(State.DROPPED, Cause.RECIPIENT, 0, "", reason)
+    said = say("suppressed", kind=kind, reason="550 5.1.1 (x) no such user")
+    status, error = verdict(State.DROPPED, Cause.RECIPIENT, 0, "", said.text(), suppression_kind(said))
     assert (status.id, error.id) == (14, wanted)
-    assert verdict(State.DROPPED, Cause.RECIPIENT, 0, "", f"x {reason}")[1] is codes.UNKNOWN
+    # The sentence itself is for people alone.
+    assert verdict(State.DROPPED, Cause.RECIPIENT, 0, "", said.text())[1] is codes.UNKNOWN
 
 
 def test_an_event_is_told_as_it_was() -> None:

@@ -135,6 +135,7 @@ async def test_an_entry_has_everything(store: Store) -> None:
         451,
         "4.0.0",
         "451 said the peer",
+        None,
         1,
         "bulk",
         "reference",

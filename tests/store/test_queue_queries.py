@@ -203,7 +203,12 @@ async def test_each_change_writes_its_event(store: Store, rows: Rows) -> None:
         (2, EventType.RELEASED),
         (2, EventType.CANCELLED),
     ]
-    assert json.loads(found[3].data) == {"action": "retry", "by": "tester", "reason": "retry"}
+    assert json.loads(found[3].data) == {
+        "action": "retry",
+        "by": "tester",
+        "holder": "operator",
+        "reason": "retry",
+    }
     assert [row.at for row in found] == [NOW] * 5
 
 

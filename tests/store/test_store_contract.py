@@ -13,7 +13,8 @@ from store_rows import NOW, TTL, Maker, outcome
 
 from ekiden.core.events import EventType
 from ekiden.core.notices import News, Route
-from ekiden.core.states import Cause, Priority, State
+from ekiden.core.said import say
+from ekiden.core.states import Cause, Priority, State, Wait
 from ekiden.core.submission import Marks, SharedContent
 from ekiden.store import tables as t
 from ekiden.store.api import Conflict, Store, StoreError
@@ -54,6 +55,7 @@ async def one_delivery(store: Store, delivery: Delivery) -> Any:
 async def test_accept_writes_every_column(store: Store, worker: Registration, maker: Maker) -> None:
     new = maker.message(2, state=State.SENDING, content=bytes(range(256)) * 300)
     new.deliveries[1].written = "R2@例え.test"
+    new.deliveries[0].wait, new.deliveries[0].said = Wait.QUOTA, say("over_quota")
     new.message.marks = Marks("b-1", "r-1", "shop", "tokyo", "spring")
     new.message.routes = (Route(3, News.FINAL), Route(4, News.INTERMEDIATE | News.TRACKING))
     await store.accept(worker.id, new)
@@ -103,6 +105,10 @@ async def test_accept_writes_every_column(store: Store, worker: Registration, ma
         "owner": worker.id,
         "updated_at": NOW,
         "written": None,
+        "wait": Wait.QUOTA,
+        "holds": 0,
+        "held": "",
+        "said": '["over_quota",{}]',
     }
     assert (second["number"], second["written"]) == (2, "R2@例え.test")
     (event,) = await rows(store, t.event)
@@ -351,9 +357,12 @@ async def test_finish_writes_state_attempt_and_event_together(
     new = maker.message(state=State.SENDING)
     await store.accept(worker.id, new)
     (d,) = new.deliveries
-    assert await store.finish(worker.id, [outcome(d, State.DEFERRED, due_at=NOW + 60_000)]) == [True]
+    seen = outcome(d, State.DEFERRED, due_at=NOW + 60_000)
+    seen.wait, seen.said, seen.attempt.said = Wait.SITE_DOWN, say("timed_out"), say("no_address")
+    assert await store.finish(worker.id, [seen]) == [True]
     row = await one_delivery(store, d)
-    assert {name: row[name] for name in ("state", "cause", "reason", "code", "enhanced", "due_at", "owner")} == {
+    names = ("state", "cause", "reason", "code", "enhanced", "due_at", "owner", "wait", "said")
+    assert {name: row[name] for name in names} == {
         "state": State.DEFERRED,
         "cause": Cause.RATE,
         "reason": "451 said the peer",
@@ -361,6 +370,8 @@ async def test_finish_writes_state_attempt_and_event_together(
         "enhanced": "4.0.0",
         "due_at": NOW + 60_000,
         "owner": None,
+        "wait": Wait.SITE_DOWN,
+        "said": '["timed_out",{}]',
     }
     assert (row["attempts"], row["updated_at"]) == (1, NOW + 1000)
     (attempt,) = await rows(store, t.attempt)
@@ -381,6 +392,7 @@ async def test_finish_writes_state_attempt_and_event_together(
         "enhanced": "4.0.0",
         "reply": "451 4.0.0 said the peer",
         "dialogue": "S: 220 mx1.example.org\nC: EHLO mail.example.com",
+        "said": '["no_address",{}]',
     }
     assert [row["type"] for row in await rows(store, t.event)] == [EventType.ACCEPTED, EventType.DEFERRED]
     assert await store.content(1, new.message.id) == new.content
@@ -446,7 +458,7 @@ async def test_an_outcome_of_an_earlier_attempt_is_fenced(store: Store, worker: 
     [again] = await store.claim(worker.id, NOW + 10 * 86_400_000, 1)
     assert (stale.attempts, again.attempts) == (1, 2)
     assert await store.finish(worker.id, [outcome(stale)]) == [False]
-    await store.release(worker.id, [Release(stale, NOW, "")])
+    await store.release(worker.id, [Release(stale, NOW, Wait.SHARE, say("account_share"))])
     assert (await one_delivery(store, again))["state"] == State.SENDING
     assert await store.finish(worker.id, [outcome(again)]) == [True]
     assert [row["number"] for row in await rows(store, t.attempt)] == [1, 2]
@@ -515,11 +527,35 @@ async def test_release_takes_the_attempt_back(store: Store, worker: Registration
     a, b = new.deliveries
     await store.finish(worker.id, [outcome(b, State.DEFERRED, due_at=NOW)])
     (b,) = await store.claim(worker.id, NOW, 5)
-    await store.release(worker.id, [Release(a, NOW + 7, "no room"), Release(b, NOW + 8, "site is busy")])
+    await store.release(
+        worker.id,
+        [
+            Release(a, NOW + 7, Wait.SHARE, say("account_share")),
+            Release(b, NOW + 8, Wait.PACED, say("turn", site="mx.x.example")),
+        ],
+    )
     first, second = await one_delivery(store, a), await one_delivery(store, b)
-    names = ("state", "attempts", "due_at", "owner", "reason")
-    assert [first[name] for name in names] == [State.QUEUED, 0, NOW + 7, None, "no room"]
-    assert [second[name] for name in names] == [State.DEFERRED, 1, NOW + 8, None, "site is busy"]
+    names = ("state", "attempts", "due_at", "owner", "wait", "reason", "said")
+    no_room = "waits: its account has its share of the worker"
+    said = '["turn",{"site":"mx.x.example"}]'
+    assert [first[name] for name in names] == [
+        State.QUEUED,
+        0,
+        NOW + 7,
+        None,
+        Wait.SHARE,
+        no_room,
+        '["account_share",{}]',
+    ]
+    assert [second[name] for name in names] == [
+        State.DEFERRED,
+        1,
+        NOW + 8,
+        None,
+        Wait.PACED,
+        "waits for its turn at mx.x.example",
+        said,
+    ]
     assert await store.finish(worker.id, [outcome(a)]) == [False]
     (again,) = await store.claim(worker.id, NOW + 7, 5)
     assert again.attempts == 1
@@ -528,7 +564,7 @@ async def test_release_takes_the_attempt_back(store: Store, worker: Registration
 async def test_release_is_fenced(store: Store, worker: Registration, maker: Maker) -> None:
     new = maker.message(state=State.SENDING)
     await store.accept(worker.id, new)
-    await store.release(worker.id + 1, [Release(new.deliveries[0], NOW + 7, "not mine")])
+    await store.release(worker.id + 1, [Release(new.deliveries[0], NOW + 7, Wait.SHARE, say("account_share"))])
     assert (await one_delivery(store, new.deliveries[0]))["state"] == State.SENDING
 
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from array import array
 from pathlib import Path
+from typing import Any
 
 import pytest
-from old_database import OLD_WORKER, REVISIONS, ROWS, make_old, read_rows
+from old_database import OLD_WORKER, REVISIONS, ROWS, make_old, read_rows, within
+from sqlalchemy import Connection, MetaData, select
 
-from ekiden.core.states import State
+from ekiden.core.ids import IdFactory
+from ekiden.core.said import Said, say
+from ekiden.core.states import Hold, State, Wait
 from ekiden.net.clock import SystemClock
 from ekiden.store.api import StillInUse
 from ekiden.store.open import current_revision, head_revision, open_store, upgrade
+from ekiden.store.queue_changes import Action, Selection, apply_action
+from ekiden.store.queue_queries import QueueFilter, Target, list_deliveries
 from ekiden.store.workers import end
 
 
@@ -75,5 +82,108 @@ async def test_an_upgrade_that_is_done_is_no_matter_of_workers(store_url: str) -
     try:
         await store.register_worker("new.example", 1, SystemClock().now(), 3_600_000)
         assert await upgrade(store_url) == head_revision()
+    finally:
+        await store.close()
+
+
+# State, cause, code, enhanced code and reason as 0009 had them; what is waited for, who holds it, what is said.
+REASONS: list[tuple[tuple[Any, ...], tuple[Wait | None, list[str], Said | None]]] = [
+    ((State.HELD, 7, 0, "", "held by an operator"), (Wait.HELD_BY_OPERATOR, ["operator"], say("held_by_operator"))),
+    ((State.HELD, 7, 0, "", 'it\'s "spam": 50 %'), (Wait.HELD_BY_OPERATOR, ["operator"], None)),
+    ((State.HELD, 7, 0, "", "paused by its sender"), (Wait.PAUSED_BY_SENDER, ["sender"], say("paused_by_sender"))),
+    (
+        (State.HELD, 7, 0, "", "paused by its sender; over the quota"),
+        (Wait.PAUSED_BY_SENDER, ["sender"], say("paused_by_sender")),
+    ),
+    (
+        (State.HELD, 7, 0, "", "unreadable: message: ValueError: it's no number: x"),
+        (Wait.UNREADABLE, ["ekiden"], say("unreadable", table="message", why="ValueError: it's no number: x")),
+    ),
+    (
+        (State.HELD, 7, 0, "", "unwritable: the store refused what was seen"),
+        (Wait.UNREADABLE, ["ekiden"], say("unwritable")),
+    ),
+    ((State.SCHEDULED, 0, 0, "", ""), (Wait.SCHEDULED, [], None)),
+    ((State.SCHEDULED, 0, 0, "", "rescheduled by its sender"), (Wait.SCHEDULED, [], say("rescheduled_by_sender"))),
+    (
+        (State.SCHEDULED, 4, 0, "", "the account's quota is used up: waits for the next window with room"),
+        (Wait.QUOTA, [], say("over_quota")),
+    ),
+    (
+        (State.SCHEDULED, 7, 0, "", "resumed by its sender; over the quota"),
+        (Wait.QUOTA, [], say("resumed_by_sender")),
+    ),
+    ((State.QUEUED, 0, 0, "", "waits for its turn at mx.b"), (Wait.PACED, [], say("turn", site="mx.b"))),
+    ((State.QUEUED, 0, 0, "", "released by an operator"), (Wait.DUE, [], say("released_by_operator"))),
+    (
+        (State.DEFERRED, 0, 0, "", "waits: its account has its share of the worker"),
+        (Wait.SHARE, [], say("account_share")),
+    ),
+    ((State.DEFERRED, 7, 0, "", "the worker is stopping"), (Wait.WORKER_STOPPED, [], say("worker_stopping"))),
+    (
+        (
+            State.DEFERRED,
+            7,
+            0,
+            "",
+            "the worker that had it ended before it reported; the outcome of that attempt is unknown",
+        ),
+        (Wait.WORKER_LOST, [], say("worker_lost")),
+    ),
+    ((State.DEFERRED, 6, 451, "4.4.1", "mx.b: Connection refused"), (Wait.SITE_DOWN, [], None)),
+    ((State.DEFERRED, 1, 450, "4.2.0", "paused by its sender, says a server"), (Wait.RETRY, [], None)),
+    (
+        (State.DROPPED, 1, 0, "", 'the address is on the account\'s suppression list (bounce): 550 (x): "no"'),
+        (None, [], say("suppressed", kind="bounce", reason='550 (x): "no"')),
+    ),
+    ((State.CANCELLED, 0, 0, "", "cancelled by its sender"), (None, [], say("cancelled_by_sender"))),
+    ((State.CANCELLED, 0, 0, "", "cancelled by an operator"), (None, [], say("cancelled_by_operator"))),
+    ((State.BOUNCED, 1, 550, "5.1.1", "held by an operator"), (None, [], None)),
+]
+
+
+async def test_sentences_of_older_versions_become_columns(old_url: str) -> None:
+    now = SystemClock().now()
+    await make_old(old_url, "0009", now - 7_200_000)
+
+    def fill(connection: Connection) -> None:
+        metadata = MetaData()
+        metadata.reflect(connection, only=["delivery", "message"])
+        delivery, message = metadata.tables["delivery"], metadata.tables["message"]
+        [model] = connection.execute(select(message).where(message.c.id == 2)).mappings()
+        [mould] = connection.execute(select(delivery).where(delivery.c.message_id == 2)).mappings()
+        for number, ((state, cause, code, enhanced, reason), _) in enumerate(REASONS, 100):
+            connection.execute(message.insert().values({**model, "id": number}))
+            row = {
+                "message_id": number,
+                "state": int(state),
+                "cause": cause,
+                "code": code,
+                "enhanced": enhanced,
+                "reason": reason,
+                "due_at": now + 3_600_000,
+                "attempts": int(state is State.DEFERRED),
+            }
+            connection.execute(delivery.insert().values({**mould, **row}))
+
+    await within(old_url, fill)
+    await upgrade(old_url)
+    store = await open_store(old_url)
+    try:
+        found = {}
+        for row in await list_deliveries(store, QueueFilter(states=frozenset(State)), 1_000):
+            found[row.key.message_id] = row
+        for number, ((state, *_, reason), (wait, holds, said)) in enumerate(REASONS, 100):
+            row = found[number]
+            assert (row.state, row.reason) == (state, reason)
+            assert (row.wait, [hold.name for hold in row.holds], row.said) == (wait, holds, said), reason
+        assert found[101].holds[0].reason == 'it\'s "spam": 50 %'
+        # What was over the quota when its sender paused it still is.
+        operator = await store.register_worker("new.example", 1, now, 3_600_000)
+        selection = Selection(Action.RELEASE, array("q", [1, 103, 1]), holder=Hold.SENDER)
+        async for change in apply_action(store, selection, IdFactory(operator.node), lambda: now, "api"):
+            assert (change.changed, change.still_held) == (1, 0)
+        [row] = await list_deliveries(store, QueueFilter(targets=(Target(103),)))
+        assert (row.state, row.wait) == (State.SCHEDULED, Wait.QUOTA)
     finally:
         await store.close()

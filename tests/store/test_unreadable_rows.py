@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from typing import Any
 
@@ -13,7 +14,8 @@ from store_rows import NOW, TTL, Maker, outcome
 from ekiden.core.events import EventType
 from ekiden.core.ids import IdFactory
 from ekiden.core.notices import News, Route
-from ekiden.core.states import FIRST_FINAL, Cause, State
+from ekiden.core.said import say
+from ekiden.core.states import FIRST_FINAL, Cause, Hold, State
 from ekiden.store import tables as t
 from ekiden.store.api import Store, StoreError
 from ekiden.store.log_queries import EntryFilter, find_entries
@@ -23,7 +25,7 @@ from ekiden.store.queue_changes import Action, apply_action, select_deliveries
 from ekiden.store.queue_queries import QueueFilter, count_deliveries, list_deliveries, shape
 from ekiden.store.records import NewMessage
 from ekiden.store.retention import RetentionConfig, prune
-from ekiden.store.set_aside import HELD_REASON, set_aside
+from ekiden.store.set_aside import set_aside
 from ekiden.store.trace_queries import load_trace
 
 BAD, GOOD = 1, 2  # accounts
@@ -177,7 +179,8 @@ async def test_what_cannot_be_claimed_is_held_and_says_why(
         row = (await connection.execute(select(t.delivery).where(t.delivery.c.account_id == BAD))).one()
         events = list(await connection.scalars(select(t.event.c.type).where(t.event.c.account_id == BAD)))
     assert (row.state, row.cause, row.owner, row.attempts) == (State.HELD, Cause.OURS, None, 0)
-    assert row.reason.startswith(f"{HELD_REASON}: {table}: ")
+    assert row.reason.startswith(f"unreadable: {table}: ")
+    assert (row.holds, json.loads(row.said)[1]["table"]) == (Hold.UNREADABLE, table)
     assert events == [EventType.ACCEPTED, EventType.HELD]
     # Whoever mends it can let it go on.
     await corrupt(store_url, table, column, f"account_id = {BAD}", "''" if column == "routes" else "0")
@@ -209,14 +212,14 @@ async def test_an_outcome_that_the_store_refuses_does_not_leave_the_delivery_as_
     await store.accept(worker.id, new)
     done, later, foreign = (outcome(d) for d in new.deliveries)
     later.state = State.DEFERRED
-    await store.settle(worker.id, [done, later], "unwritable: for a test")
-    await store.settle(worker.id + 1, [foreign], "unwritable: for a test")
+    await store.settle(worker.id, [done, later], say("unwritable"))
+    await store.settle(worker.id + 1, [foreign], say("unwritable"))
     async with store.read() as connection:
         rows = (await connection.execute(select(t.delivery).order_by(t.delivery.c.number))).all()
-    assert [(row.state, row.owner) for row in rows] == [
-        (State.DELIVERED, None),
-        (State.HELD, None),
-        (State.SENDING, worker.id),
+    assert [(row.state, row.holds, row.owner) for row in rows] == [
+        (State.DELIVERED, 0, None),
+        (State.HELD, Hold.UNREADABLE, None),
+        (State.SENDING, 0, worker.id),
     ]
     assert FIRST_FINAL > State.HELD
     with pytest.raises(StoreError):

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import time
 
-from sqlalchemy import delete, func, insert, or_, select, text
+from sqlalchemy import delete, func, insert, select, text
 
 from ekiden.cli.doctor_checks import Finding, Patient, find, in_each, length_of
 from ekiden.core.clock import SECOND
 from ekiden.core.ids import format_id
-from ekiden.delivery.reporter import UNWRITABLE
+from ekiden.core.states import Hold
 from ekiden.server.instance_key import look
 from ekiden.store.api import StoreError
-from ekiden.store.set_aside import HELD_REASON
+from ekiden.store.holds import has_hold
 from ekiden.store.sqlite_turn import holder
 from ekiden.store.tables import HELD_SQL, delivery, lease
 from ekiden.store.url import parse_url
@@ -66,8 +66,7 @@ async def check_rows(patient: Patient) -> list[Finding]:
     """Deliveries that are held because a row cannot be read, or an outcome could not be written."""
     if patient.store is None:
         return []
-    reasons = or_(*(delivery.c.reason.startswith(f"{word}:") for word in (HELD_REASON, UNWRITABLE)))
-    query = select(func.count(), func.min(delivery.c.message_id)).where(text(HELD_SQL), reasons)
+    query = select(func.count(), func.min(delivery.c.message_id)).where(text(HELD_SQL), has_hold(Hold.UNREADABLE))
     async with patient.store.read() as connection:
         count, first = (await connection.execute(query)).one()
     if not count:

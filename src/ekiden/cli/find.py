@@ -136,6 +136,7 @@ def found_json(row: QueueRow) -> dict[str, Any]:
 
 
 def _row(row: QueueRow) -> tuple[int, str, str, str, str, str, str, str]:
+    from ekiden.cli.waiting import reason_text
     from ekiden.delivery.explain import state_name
     from ekiden.mime.header import decode_words
 
@@ -148,7 +149,7 @@ def _row(row: QueueRow) -> tuple[int, str, str, str, str, str, str, str]:
         row.account,
         row.sender or "<>",
         decode_words(row.subject),
-        row.reason,
+        reason_text(row, lang()),
     )
 
 

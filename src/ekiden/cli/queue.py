@@ -60,6 +60,8 @@ _LEASE: Millis = 120 * SECOND
 
 def row_json(row: QueueRow) -> dict[str, Any]:
     """One delivery; the keys are documented in docs/cli.md."""
+    from ekiden.cli.waiting import waiting_json
+
     return {
         "id": format_id(row.key.message_id),
         "number": row.key.number,
@@ -69,7 +71,7 @@ def row_json(row: QueueRow) -> dict[str, Any]:
         "domain": row.domain,
         "state": row.state.name.lower(),
         "cause": row.cause.name.lower(),
-        "reason": row.reason,
+        **waiting_json(row),
         "code": row.code,
         "enhanced": row.enhanced,
         "priority": row.priority.name.lower(),
@@ -106,12 +108,14 @@ def list_(
     if as_json:
         print_json([row_json(row) for row in rows])
         return
+    from ekiden.cli.waiting import reason_text, wait_text
     from ekiden.delivery.explain import state_name
 
     table = make_table(
         "id",
         "recipient",
         "state",
+        "waits for",
         "next",
         "attempts",
         "age",
@@ -125,10 +129,11 @@ def list_(
             name if row.key.number == 1 else f"{name}/{row.key.number}",
             row.recipient,
             state_name(row.state, lang()),
+            wait_text(row, lang()),
             relative(row.due_at, now, lang()) if row.state.waiting else "",
             str(row.attempts),
             span(max(0, now - row.accepted_at), lang()),
-            row.reason,
+            reason_text(row, lang()),
         )
     if rows:
         output().print(table)
@@ -277,6 +282,7 @@ async def _carry_out(store: Store, selection: Selection, reason: str) -> Change:
             ):
                 total.changed += change.changed
                 total.missed += change.missed
+                total.still_held += change.still_held
                 progress.advance(task, change.changed + change.missed)
                 if clock.monotonic() - renewed > _LEASE / SECOND / 4:
                     renewed = clock.monotonic()
@@ -339,6 +345,7 @@ def _act(
                 "selected": len(selection),
                 "changed": change.changed,
                 "missed": change.missed,
+                "still_held": change.still_held,
                 "sending": selection.sending,
                 "unsuited": selection.unsuited,
                 "seconds": round(time.monotonic() - started, 3),
@@ -350,6 +357,14 @@ def _act(
         out.print(tr(WOULD[action], deliveries=_deliveries(len(selection))))
     else:
         out.print(tr(DONE[action], deliveries=_deliveries(change.changed)))
+    if change.still_held:
+        text = tr(
+            "1 of them stays held: somebody else holds it, too"
+            if change.still_held == 1
+            else "{count:,} of them stay held: somebody else holds them, too",
+            count=change.still_held,
+        )
+        out.print(text)
     if change.missed:
         text = tr(
             "1 was taken by a worker or ended in the meantime, and is left alone"
@@ -368,17 +383,19 @@ def _act(
         out.print(text)
     if selection.unsuited and action == "retry":
         out.print(tr("{count:,} skipped: due already, or held", count=selection.unsuited))
+    elif selection.unsuited and action == "release":
+        out.print(tr("{count:,} skipped: not held, or held by others than an operator", count=selection.unsuited))
     elif selection.unsuited:
         text = tr("{count:,} skipped: in a state that {action} does not change")
         out.print(text.format(count=selection.unsuited, action=action))
 
 
-def _add_action(action: str, text: str, default_reason: str) -> None:
+def _add_action(action: str, text: str) -> None:
     def command(
         filters: IdFilters,
         everything: AllOption = False,
         limit: SomeOption = None,
-        reason: ReasonOption = default_reason,
+        reason: ReasonOption = "",
         dry_run: DryRunOption = False,
         yes: YesOption = False,
         config: ConfigOption = None,
@@ -400,11 +417,10 @@ def _add_action(action: str, text: str, default_reason: str) -> None:
     app.command(action)(filtered(command))
 
 
-_add_action("retry", "Make what waits for a later time due now. The reason of its last failure stays.", "")
-_add_action("hold", "Hold what waits: no attempts until it is released.", "held by an operator")
+_add_action("retry", "Make what waits for a later time due now. The reason of its last failure stays.")
+_add_action("hold", "Hold what waits: no attempts until it is released, whatever its sender does.")
 _add_action(
     "release",
-    "Let held deliveries go. What was scheduled for later still waits for its time.",
-    "released by an operator",
+    "Let go what operators hold. What was scheduled still waits for its time; what its sender paused stays paused.",
 )
-_add_action("cancel", "Take deliveries back, for good. Senders get no notification.", "cancelled by an operator")
+_add_action("cancel", "Take deliveries back, for good. Senders get no notification.")

@@ -15,7 +15,7 @@ from ekiden.core.address import to_ascii_domain
 from ekiden.core.clock import Millis
 from ekiden.core.errors import BadAddress
 from ekiden.core.ids import parse_id
-from ekiden.core.states import State
+from ekiden.core.states import State, Wait
 
 if TYPE_CHECKING:
     from ekiden.store.api import Store
@@ -38,6 +38,22 @@ def _state(value: str | States) -> States:
         raise CliUsageError("{value!r} is not a state; there are {names}", value=value, names=names) from None
 
 
+class Waits(frozenset[Wait]):
+    """What one ``--wait`` means."""
+
+
+def _wait(value: str | Waits) -> Waits:
+    if isinstance(value, Waits):
+        return value
+    try:
+        return Waits([Wait[value.upper().replace("-", "_")]])
+    except KeyError:
+        names = ", ".join(wait.name.lower() for wait in Wait)
+        raise CliUsageError(
+            "{value!r} is not known to --wait; there are {names}", value=value, names=names
+        ) from None
+
+
 IdsArgument = Annotated[
     list[str] | None,
     typer.Argument(help="Queue ids; ID/2 is the second recipient of ID.", show_default=False, metavar="[ID]..."),
@@ -51,6 +67,17 @@ StateOption = Annotated[
         parser=_state,
         metavar="STATE",
         help="In this state (several times: any of them), or all; else all that are not final.",
+        show_default=False,
+    ),
+]
+WaitOption = Annotated[
+    list[Waits] | None,
+    typer.Option(
+        "--wait",
+        "-w",
+        parser=_wait,
+        metavar="WAIT",
+        help="Waiting for this, such as quota or held_by_operator (several times: any of them).",
         show_default=False,
     ),
 ]
@@ -138,6 +165,7 @@ class Filters:
 
     account: AccountOption = None
     state: StateOption = None
+    wait: WaitOption = None
     domain: DomainOption = None
     recipient: RecipientOption = None
     sender: SenderOption = None
@@ -168,6 +196,7 @@ class Filters:
             before.append(now - duration(self.older_than, "--older-than"))
         return QueueFilter(
             states=frozenset().union(*(self.state or ())),
+            waits=frozenset().union(*(self.wait or ())),
             domain=_domain(self.domain) if self.domain is not None else None,
             recipient=self.recipient,
             sender=self.sender,

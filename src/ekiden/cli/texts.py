@@ -218,6 +218,19 @@ TEXTS = Texts(
         ),
         "{count:,} skipped: a worker is sending them": "{count:,} 件は対象外: ワーカーが送信中です",
         "{count:,} skipped: due already, or held": "{count:,} 件は対象外: すでに送信待ち、または保留中です",
+        "{count:,} skipped: not held, or held by others than an operator": (
+            "{count:,} 件は対象外: 保留中でないか、管理者以外が保留しています"
+        ),
+        "1 of them stays held: somebody else holds it, too": (
+            "うち 1 件は保留のままです: ほかにも保留している人がいます"
+        ),
+        "{count:,} of them stay held: somebody else holds them, too": (
+            "うち {count:,} 件は保留のままです: ほかにも保留している人がいます"
+        ),
+        "{value!r} is not known to --wait; there are {names}": (
+            "--wait: {value!r} は指定できません。指定できる値: {names}"
+        ),
+        "waits for": "待ち",
         "{count:,} skipped: in a state that {action} does not change": (
             "{count:,} 件は対象外: {action} では変わらない状態です"
         ),

@@ -10,9 +10,11 @@ from rich.text import Text
 
 from ekiden.cli.tables import exact_time, iso, local_time, make_table, octets, relative, span
 from ekiden.cli.trace_told import marks_json, marks_text, route_json, route_text, separator
+from ekiden.cli.waiting import reason_text, wait_text, waiting_json
 from ekiden.core.clock import Millis
 from ekiden.core.events import EventType
 from ekiden.core.ids import format_id
+from ekiden.core.said import Said, tell
 from ekiden.core.states import Cause, State
 from ekiden.core.texts import Language, Texts
 from ekiden.delivery.explain import Explanation, cause_name, explain, state_name, suppression_kind
@@ -85,6 +87,11 @@ _TEXTS = Texts(
         "told": "通知先",
         "recipient": "宛先",
         "state": "状態",
+        "waits for": "待ち",
+        "still held: {holders}": "保留継続: {holders}",
+        "paused by its sender": "送信者による一時停止",
+        "held by an operator": "管理者による保留",
+        "{holder}": "{holder}",
         "next": "次回",
         "attempts": "試行",
         "reason": "理由",
@@ -139,7 +146,7 @@ def delivery_explanation(delivery: TracedDelivery, lang: Language) -> Explanatio
         code, enhanced, cause, reply = last.code, last.enhanced, last.cause, last.reply
     elif delivery.attempts and delivery.attempts[-1].reply:
         reply = delivery.attempts[-1].reply
-    return explain(delivery.state, cause, code, enhanced, reply, lang)
+    return explain(delivery.state, cause, code, enhanced, reply, lang, wait=delivery.wait, said=delivery.said)
 
 
 # ---- JSON
@@ -176,7 +183,7 @@ def _delivery_json(delivery: TracedDelivery) -> dict[str, Any]:
         "state": delivery.state.name.lower(),
         "final": delivery.state.final,
         "cause": delivery.cause.name.lower(),
-        "reason": delivery.reason,
+        **waiting_json(delivery),
         "code": delivery.code,
         "enhanced": delivery.enhanced,
         "due_at": iso(delivery.due_at) if delivery.state.waiting else None,
@@ -292,7 +299,7 @@ def print_summary(out: Console, trace: MessageTrace, now: Millis, lang: Language
     attempts = _TEXTS("attempts", lang)
     table = make_table(
         "",
-        *(_TEXTS(name, lang) for name in ("recipient", "state", "next", "attempts", "reason")),
+        *(_TEXTS(name, lang) for name in ("recipient", "state", "waits for", "next", "attempts", "reason")),
         right=(attempts,),
     )
     for item in trace.deliveries:
@@ -300,9 +307,10 @@ def print_summary(out: Console, trace: MessageTrace, now: Millis, lang: Language
             str(item.number),
             item.recipient,
             Text(state_name(item.state, lang), _COLOURS.get(item.state, "")),
+            wait_text(item, lang),
             relative(item.due_at, now, lang) if item.state.waiting else "",
             str(item.attempt_count),
-            item.reason,
+            reason_text(item, lang),
         )
     out.print()
     out.print(table)
@@ -335,7 +343,7 @@ def print_trace(
             facts.append((_TEXTS("detail", lang), _reason(delivery, lang)))
         if found.advice:
             facts.append((_TEXTS("advice", lang), found.advice))
-        if delivery.state is State.DROPPED and suppression_kind(delivery.reason):
+        if delivery.state is State.DROPPED and suppression_kind(delivery.said):
             command = f"ekiden suppression list --account {trace.account} --address {delivery.recipient}"
             facts.append((_TEXTS("suppression", lang), command))
         if delivery.state.waiting:
@@ -355,9 +363,10 @@ def print_trace(
 
 
 def _reason(delivery: TracedDelivery, lang: Language) -> str:
-    if not delivery.cause:
-        return delivery.reason
-    return f"{delivery.reason} ({_TEXTS('cause', lang)}: {cause_name(delivery.cause, lang)})"
+    reason = reason_text(delivery, lang)
+    if not delivery.cause or delivery.holds:
+        return reason
+    return f"{reason} ({_TEXTS('cause', lang)}: {cause_name(delivery.cause, lang)})"
 
 
 def _detail_style(line: str) -> str:
@@ -437,8 +446,9 @@ def _reply(attempt: TracedAttempt, lang: Language) -> str:
         text = attempt.reply if attempt.reply.startswith(str(attempt.code)) else f"{code} {attempt.reply}"
         return f"{_TEXTS('reply', lang)}: {text}"
     if not attempt.code:
-        return attempt.reply
-    return _TEXTS("{reply} (our own verdict: {code})", lang, reply=attempt.reply, code=code)
+        return tell(attempt.said, attempt.reply, lang)
+    reply = tell(attempt.said, attempt.reply, lang)
+    return _TEXTS("{reply} (our own verdict: {code})", lang, reply=reply, code=code)
 
 
 def _event_text(event: TracedEvent, lang: Language) -> str:
@@ -449,7 +459,12 @@ def _event_text(event: TracedEvent, lang: Language) -> str:
         text = _TEXTS("due again", lang)
     else:
         text = _TEXTS(_EVENT_TEXTS[event.type], lang, url=data.get("url", ""))
-    remarks = [str(data["reason"])] if data.get("reason") else []
+    remarks = [_reason_of(data, lang)] if data.get("reason") else []
+    if data.get("still_held_by"):
+        holders = [
+            _TEXTS(_HOLDERS.get(holder, "{holder}"), lang, holder=holder) for holder in data["still_held_by"]
+        ]
+        remarks.append(_TEXTS("still held: {holders}", lang, holders=", ".join(holders)))
     if event.type is EventType.ACCEPTED:
         remarks += _made_right(data, lang)
     if event.type in _BY_RECIPIENT:
@@ -457,6 +472,17 @@ def _event_text(event: TracedEvent, lang: Language) -> str:
     if data.get("by"):
         remarks.append(_TEXTS("by {who}", lang, who=data["by"]))
     return f"{text} ({', '.join(remarks)})" if remarks else text
+
+
+def _reason_of(data: dict[str, Any], lang: Language) -> str:
+    """Of an event: what a person said, or Ekiden."""
+    said = data.get("said")
+    if isinstance(said, list) and len(said) == 2 and isinstance(said[0], str) and isinstance(said[1], dict):
+        return Said(*said).text(lang)
+    return str(data["reason"])
+
+
+_HOLDERS = {"sender": "paused by its sender", "operator": "held by an operator"}
 
 
 def _made_right(data: dict[str, Any], lang: Language) -> list[str]:

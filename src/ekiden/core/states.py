@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, IntFlag
+
+from ekiden.core.said import Said
 
 
 class State(IntEnum):
@@ -56,6 +58,50 @@ class Cause(IntEnum):
     OURS = 7
 
 
+class Hold(IntFlag):
+    """Who holds it. A delivery with any hold is ``State.HELD``, and any other has none."""
+
+    OPERATOR = 1
+    SENDER = 2
+    """Paused with the bulk that it came with."""
+    UNREADABLE = 4
+    """Ekiden: it, or its message, cannot be read, or what became of it not be written."""
+    CONFIRMATION = 8
+    """It is sent once its sender has confirmed it."""
+    SUSPENSION = 16
+    """Its account is suspended."""
+
+
+class Wait(IntEnum):
+    """What a delivery waits for; those from ``HELD_BY_OPERATOR`` on are shown and not stored: see ``Hold``."""
+
+    DUE = 0
+    """A worker with room. Also of what does not wait, since it is sent or has ended."""
+    SCHEDULED = 1
+    """The time that its sender asked for."""
+    QUOTA = 2
+    """The next window of its account's quota with room."""
+    RETRY = 3
+    """Its next attempt."""
+    SITE_DOWN = 4
+    """Its next attempt; no server of the destination could be talked to."""
+    PACED = 5
+    """Its turn at a destination that takes less than there is."""
+    SHARE = 6
+    """Room for its account, which has its share of the worker."""
+    NO_SOURCE = 7
+    """An address of our own in the family that the destination has."""
+    WORKER_LOST = 8
+    """Its next attempt; the worker of the last one ended before it reported."""
+    WORKER_STOPPED = 9
+    """Another worker: the one that had it stopped."""
+    HELD_BY_OPERATOR = 20
+    PAUSED_BY_SENDER = 21
+    UNREADABLE = 22
+    CONFIRMATION = 23
+    ACCOUNT_SUSPENDED = 24
+
+
 class Priority(IntEnum):
     """Client priority; smaller goes first. Names as in the Infobip contract §7.5."""
 
@@ -77,6 +123,10 @@ class Verdict:
     code: int
     enhanced: str
     text: str
+    said: Said | None = None
+    """``text`` as code and facts, when it is ours."""
+    wait: Wait = Wait.RETRY
+    """What is waited for when ``state`` is ``DEFERRED``."""
 
     @property
     def delivered(self) -> bool:

@@ -4,8 +4,9 @@ A bulk has no state of its own. What it is follows from its deliveries, and a ch
 them, with an event of its own. So a bulk can be changed while workers send it: what a worker has taken is left to
 the worker, and the rest changes.
 
-What a sender may do is less than what an operator may: what an operator holds is not resumed, and what waits for
-the quota of the account is never moved forward. Both are told by ``delivery.reason``, see ``store.bulk_queries``.
+What a sender may do is less than what an operator may: what waits for the quota of the account is never moved
+forward, and what an operator holds stays held when its sender resumes it. So does what its sender paused when an
+operator releases it: each has a hold of their own (``core.states.Hold``).
 """
 
 from __future__ import annotations
@@ -19,10 +20,6 @@ from ekiden.core.ids import IdFactory, id_time
 from ekiden.core.states import WAITING, State
 from ekiden.core.texts import Texts, TranslatedError
 from ekiden.store.bulk_queries import (
-    PAUSED,
-    PAUSED_OVER_QUOTA,
-    RESUMED,
-    RESUMED_OVER_QUOTA,
     bulk_facts,
     movable_messages,
     move_messages,
@@ -48,9 +45,6 @@ TEXTS: Final = Texts(
 
 _ROUNDS: Final = 3
 """How often what is left is looked for: workers give back what they had taken meanwhile."""
-
-_CANCELLED: Final = "cancelled by its sender"
-_RESCHEDULED: Final = "rescheduled by its sender"
 
 
 class BulkError(TranslatedError):
@@ -136,7 +130,7 @@ class Bulks:
         moved = 0
         if found.movable and not found.begun:
             ids = await movable_messages(self._store, account_id, bulk)
-            moved = await move_messages(self._store, account_id, ids, send_at, self._clock.now, _RESCHEDULED)
+            moved = await move_messages(self._store, account_id, ids, send_at, self._clock.now)
         if not moved:
             raise BulkNotAllowed(
                 "bulk {bulk}: its sending has begun, or there is nothing that waits for a time", bulk
@@ -144,24 +138,25 @@ class Bulks:
         return await self._found(account_id, bulk)
 
     async def pause(self, account_id: int, bulk: str, by: str) -> Bulk:
-        """Hold everything that waits; each keeps its time. Nothing changes when all of it is paused already.
+        """Hold everything that waits, or that others hold; each keeps its time. Nothing changes when all of it is
+        paused already.
 
         ``by`` goes into the events, here and below. What a worker sends just now is not stopped, but held should it
         be deferred before this returns. Raises ``BulkNotFound`` and ``BulkNotAllowed``, as all do.
         """
         found = await self._found(account_id, bulk)
-        if not found.waiting and not found.paused:
+        if not found.waiting and not found.counts.get(State.HELD):
             raise BulkNotAllowed("bulk {bulk}: there is nothing to pause", bulk)
-        await self._apply(account_id, bulk, Action.HOLD, by, PAUSED, PAUSED_OVER_QUOTA)
+        await self._apply(account_id, bulk, Action.HOLD, by)
         return await self._found(account_id, bulk)
 
     async def resume(self, account_id: int, bulk: str, by: str) -> Bulk:
-        """Let go what its sender paused: for its time, or now if that is over. Nothing changes when nothing is
-        paused and something is still to be sent."""
+        """Let go what its sender paused: for its time, or now if that is over; what others hold stays held. Nothing
+        changes when nothing is paused and something is still to be sent."""
         found = await self._found(account_id, bulk)
         if not found.paused and not found.waiting and not found.counts.get(State.SENDING):
             raise BulkNotAllowed("bulk {bulk}: there is nothing to resume", bulk)
-        await self._apply(account_id, bulk, Action.RELEASE, by, RESUMED, RESUMED_OVER_QUOTA)
+        await self._apply(account_id, bulk, Action.RELEASE, by)
         return await self._found(account_id, bulk)
 
     async def cancel(self, account_id: int, bulk: str, by: str) -> Bulk:
@@ -173,7 +168,7 @@ class Bulks:
         done_before = not found.unfinished and found.counts.get(State.CANCELLED)
         if not found.waiting and not found.counts.get(State.HELD) and not done_before:
             raise BulkNotAllowed("bulk {bulk}: there is nothing to cancel", bulk)
-        await self._apply(account_id, bulk, Action.CANCEL, by, _CANCELLED, _CANCELLED)
+        await self._apply(account_id, bulk, Action.CANCEL, by)
         return await self._found(account_id, bulk)
 
     async def _found(self, account_id: int, bulk: str) -> Bulk:
@@ -182,14 +177,11 @@ class Bulks:
             raise BulkNotFound(bulk)
         return found
 
-    async def _apply(
-        self, account_id: int, bulk: str, action: Action, by: str, reason: str, over_quota: str
-    ) -> None:
+    async def _apply(self, account_id: int, bulk: str, action: Action, by: str) -> None:
         for _ in range(_ROUNDS):
             missed = 0
             chosen = await select_bulk(self._store, account_id, bulk, action)
-            for selection, text in zip(chosen, (reason, over_quota), strict=True):
-                async for change in apply_action(self._store, selection, self._ids, self._clock.now, by, text):
-                    missed += change.missed
+            async for change in apply_action(self._store, chosen, self._ids, self._clock.now, by):
+                missed += change.missed
             if not missed:
                 return

@@ -22,6 +22,8 @@ import structlog
 
 from ekiden.core.clock import SECOND, Clock
 from ekiden.core.ids import IdFactory
+from ekiden.core.said import say
+from ekiden.core.states import Wait
 from ekiden.delivery import outcome
 from ekiden.delivery.config import DeliveryConfig
 from ekiden.delivery.couriers import Couriers
@@ -55,6 +57,8 @@ _SHARE_WAIT = (
 _ACCOUNTS = 64  # whose turn it is at one claim
 _RELIEF = 1.0  # seconds between two looks at who waits for a connection
 _IN_ORDER = 2.0  # seconds without a claim in order after one that was of little use
+_SHARE_SAID = say("account_share")
+_STOPPING = say("worker_stopping")
 _log = structlog.get_logger("ekiden.delivery")
 
 
@@ -193,7 +197,7 @@ class Dispatcher:
         if letter is None:
             self._postponed += 1
             due_at = self._clock.now() + round(_SHARE_WAIT * (1 + self._rng.random()) * SECOND)
-            self._reporter.release([Release(delivery, due_at, "waits: its account has its share of the worker")])
+            self._reporter.release([Release(delivery, due_at, Wait.SHARE, _SHARE_SAID)])
             self._metrics.released(1)
             return
         if self._stopping:
@@ -255,7 +259,7 @@ class Dispatcher:
             self._postponed += 1
             due_at = site.postpone(now, self._clock.now(), self._rng.random())
             self._letters.discharge(letter)
-            self._reporter.release([Release(delivery, due_at, f"waits for its turn at {_short(route.site)}")])
+            self._reporter.release([Release(delivery, due_at, Wait.PACED, say("turn", site=_short(route.site)))])
             self._metrics.released(1)
         elif site.put(letter, delivery):
             self.couriers.call(site)
@@ -263,7 +267,7 @@ class Dispatcher:
     def _give_back(self, letter: Letter, deliveries: list[Delivery]) -> None:
         now = self._clock.now()
         self._letters.discharge(letter, len(deliveries))
-        self._reporter.release([Release(delivery, now, "the worker is stopping") for delivery in deliveries])
+        self._reporter.release([Release(delivery, now, Wait.WORKER_STOPPED, _STOPPING) for delivery in deliveries])
 
     # claims
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from ekiden.core.states import Cause, State
+from ekiden.core.said import Said
+from ekiden.core.states import Cause, State, Wait
 from ekiden.core.texts import Language
 from ekiden.delivery.explain_texts import (
     CAUSE_NAMES,
-    DELAYED_BY_QUOTA,
     HEADLINES,
     NOT_REPORTED,
     NOTHING,
@@ -22,6 +22,8 @@ from ekiden.delivery.explain_texts import (
     STATE_ADVICE,
     STATE_NAMES,
     SUPPRESSED,
+    WAIT_NAMES,
+    WAITS,
 )
 
 _UNREPORTED: Final = "unreported"
@@ -147,10 +149,6 @@ _BY_TEXT: tuple[tuple[str, re.Pattern[str], str], ...] = tuple(
 )
 
 
-_SUPPRESSED: Final = re.compile(r"suppression list \((\w+)\)")
-"""The kind of a suppression, in the reason that the door gives to a delivery that it drops."""
-
-
 def _key(cause: Cause, code: int, enhanced: str, reply: str) -> str:
     if cause is Cause.OURS and not code and not enhanced:
         return _UNREPORTED  # every verdict has a code: nobody came to one
@@ -170,16 +168,29 @@ def _key(cause: Cause, code: int, enhanced: str, reply: str) -> str:
     return _BY_CAUSE[cause]
 
 
-def explain(state: State, cause: Cause, code: int, enhanced: str, reply: str, lang: Language = "en") -> Explanation:
+def explain(
+    state: State,
+    cause: Cause,
+    code: int,
+    enhanced: str,
+    reply: str,
+    lang: Language = "en",
+    *,
+    wait: Wait | None = None,
+    said: Said | None = None,
+) -> Explanation:
     """What became of a delivery, why, and what to do about it.
 
-    ``code`` and ``enhanced`` are the last reply's (0 and empty: none), ``reply`` its text. Never fails: what is not
-    known more closely is told by its cause.
+    ``code`` and ``enhanced`` are the last reply's (0 and empty: none), ``reply`` its text; ``wait`` is what it
+    waits for, ``said`` what Ekiden says of it. Never fails: what is not known more closely is told by its cause.
     """
     headline = HEADLINES[state].get(lang)
-    if state is State.SCHEDULED and cause is Cause.RATE:
-        return Explanation(DELAYED_BY_QUOTA.reason.get(lang), "", DELAYED_BY_QUOTA.advice.get(lang))
-    if state is State.DROPPED and (kind := suppression_kind(reply)):
+    waits = None if wait is None else WAITS.get(wait)
+    if waits is not None:
+        headline = waits.reason.get(lang)
+        if state is not State.DEFERRED:
+            return Explanation(headline, "", waits.advice.get(lang))
+    if state is State.DROPPED and (kind := suppression_kind(said)):
         found = SUPPRESSED[kind]
         return Explanation(headline, found.reason.get(lang), found.advice.get(lang))
     if state not in _ASKS_WHY:
@@ -200,10 +211,15 @@ def explain_to_sender(cause: Cause, code: int, enhanced: str, reply: str, lang: 
     return found.reason.get(lang), (found.to_sender or found.advice).get(lang)
 
 
-def suppression_kind(reason: str) -> str:
-    """Of the suppression that a delivery was dropped for, from its reason; empty: it was for something else."""
-    match = _SUPPRESSED.search(reason)
-    return match[1] if match is not None and match[1] in SUPPRESSED else ""
+def suppression_kind(said: Said | None) -> str:
+    """Of the suppression that a delivery was dropped for; empty: it was for something else."""
+    kind = str(said.facts.get("kind")) if said is not None and said.code == "suppressed" else ""
+    return kind if kind in SUPPRESSED else ""
+
+
+def wait_name(wait: Wait, lang: Language = "en") -> str:
+    """What is waited for, in a few words."""
+    return WAIT_NAMES[wait].get(lang)
 
 
 def state_name(state: State, lang: Language = "en") -> str:

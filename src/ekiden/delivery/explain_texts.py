@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ekiden.core.states import Cause, State
+from ekiden.core.states import Cause, State, Wait
 from ekiden.core.texts import Language
 
 
@@ -81,22 +81,119 @@ NOT_REPORTED = Text(
 )
 """Of a delivery that waits after an attempt that nobody reported."""
 
-DELAYED_BY_QUOTA = Reason(
-    Text(
-        "Scheduled: the quota of its account is used up, and it waits for the next window with room.",
-        "予約済みです。アカウントの送信上限に達したため、空きのある次の時間枠まで待っています。",
+_NOTHING_TO_DO = Text("Nothing to do.", "対応は不要です。")
+
+WAITS: dict[Wait, Reason] = {
+    Wait.QUOTA: Reason(
+        Text(
+            "Scheduled: the quota of its account is used up, and it waits for the next window with room.",
+            "予約済みです。アカウントの送信上限に達したため、空きのある次の時間枠まで待っています。",
+        ),
+        Text(
+            "Nothing to do. `ekiden account quota` shows and changes the quota.",
+            "対応は不要です。上限は `ekiden account quota` で確認・変更できます。",
+        ),
     ),
-    Text(
-        "Nothing to do. `ekiden account quota` shows and changes the quota.",
-        "対応は不要です。上限は `ekiden account quota` で確認・変更できます。",
+    Wait.SITE_DOWN: Reason(
+        Text(
+            "Not delivered yet: no server of the destination could be talked to; it will be tried again.",
+            "まだ配信されていません。宛先のどのサーバーとも通信できず、再試行を予定しています。",
+        ),
+        _NOTHING_TO_DO,
     ),
-)
+    Wait.PACED: Reason(
+        Text(
+            "Waits for its turn: there is more mail for its destination than that takes at a time.",
+            "順番を待っています。宛先が一度に受け取る量より多くのメールがあります。",
+        ),
+        _NOTHING_TO_DO,
+    ),
+    Wait.SHARE: Reason(
+        Text(
+            "Waits for room: its account has its share of the worker.",
+            "空きを待っています。アカウントがワーカーの割り当てを使い切っています。",
+        ),
+        _NOTHING_TO_DO,
+    ),
+    Wait.NO_SOURCE: Reason(
+        Text(
+            "Not delivered yet: there is no address of ours to send from in the family that the destination has.",
+            "まだ配信されていません。宛先と同じ種類（IPv4・IPv6）の送信元アドレスがありません。",
+        ),
+        Text(
+            "Give this machine an address of that family, or set `delivery.source_address`.",
+            "このマシンにその種類のアドレスを割り当てるか、`delivery.source_address` を設定してください。",
+        ),
+    ),
+    Wait.WORKER_STOPPED: Reason(
+        Text(
+            "Waits for another worker: the one that had it stopped.",
+            "別のワーカーを待っています。担当のワーカーが停止しました。",
+        ),
+        _NOTHING_TO_DO,
+    ),
+    Wait.HELD_BY_OPERATOR: Reason(
+        Text("Held by an operator.", "管理者が保留しています。"),
+        Text(
+            "Let it go with `ekiden queue release ID`, or take it back with `ekiden queue cancel ID`.",
+            "`ekiden queue release ID` で送信を再開するか、`ekiden queue cancel ID` で取り消してください。",
+        ),
+    ),
+    Wait.PAUSED_BY_SENDER: Reason(
+        Text("Paused by its sender.", "送信者が一時停止しています。"),
+        Text(
+            "Its sender resumes it; `ekiden queue cancel ID` takes it back.",
+            "再開できるのは送信者です。取り消すには `ekiden queue cancel ID` を使います。",
+        ),
+    ),
+    Wait.UNREADABLE: Reason(
+        Text(
+            "Set aside: a row of it cannot be read, or what became of it could not be written.",
+            "保留しています。データを読み取れないか、試行の結果を書き込めませんでした。",
+        ),
+        Text(
+            "Mend the row, then `ekiden queue release ID`; or take it back with `ekiden queue cancel ID`.",
+            "行を修復してから `ekiden queue release ID` を実行するか、"
+            "`ekiden queue cancel ID` で取り消してください。",
+        ),
+    ),
+    Wait.CONFIRMATION: Reason(
+        Text("Waits until its sender confirms it.", "送信者の確認を待っています。"),
+        Text(
+            "Its sender confirms it; `ekiden queue cancel ID` takes it back.",
+            "確認できるのは送信者です。取り消すには `ekiden queue cancel ID` を使います。",
+        ),
+    ),
+    Wait.ACCOUNT_SUSPENDED: Reason(
+        Text("Held: its account is suspended.", "保留しています。アカウントが停止されています。"),
+        Text(
+            "`ekiden account resume` lets the account send again.",
+            "`ekiden account resume` でアカウントの送信を再開できます。",
+        ),
+    ),
+}
+"""What is waited for, where the state does not say it, and what to do."""
+
+WAIT_NAMES: dict[Wait, Text] = {
+    Wait.DUE: Text("a worker", "ワーカー"),
+    Wait.SCHEDULED: Text("its time", "指定時刻"),
+    Wait.QUOTA: Text("quota", "送信枠"),
+    Wait.RETRY: Text("retry", "再試行"),
+    Wait.SITE_DOWN: Text("site down", "宛先停止"),
+    Wait.PACED: Text("its turn", "順番"),
+    Wait.SHARE: Text("account's share", "アカウントの割り当て"),
+    Wait.NO_SOURCE: Text("source address", "送信元アドレス"),
+    Wait.WORKER_LOST: Text("retry (worker lost)", "再試行 (ワーカー喪失)"),
+    Wait.WORKER_STOPPED: Text("another worker", "別のワーカー"),
+    Wait.HELD_BY_OPERATOR: Text("operator", "管理者"),
+    Wait.PAUSED_BY_SENDER: Text("sender (paused)", "送信者 (一時停止)"),
+    Wait.UNREADABLE: Text("repair", "修復"),
+    Wait.CONFIRMATION: Text("confirmation", "確認"),
+    Wait.ACCOUNT_SUSPENDED: Text("account (suspended)", "アカウント (停止中)"),
+}
+"""Under "waits for"."""
 
 STATE_ADVICE: dict[State, Text] = {
-    State.HELD: Text(
-        "Let it go with `ekiden queue release ID`, or take it back with `ekiden queue cancel ID`.",
-        "`ekiden queue release ID` で送信を再開するか、`ekiden queue cancel ID` で取り消してください。",
-    ),
     State.SCHEDULED: Text(
         "Nothing to do. `ekiden queue retry ID` sends it now.",
         "対応は不要です。すぐに送るには `ekiden queue retry ID` を使います。",

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from ekiden.core.states import Cause, State, Verdict
+from ekiden.core.states import Cause, State, Verdict, Wait
 from ekiden.smtp.reply import Reply
 
 MAX_TEXT = 500
@@ -241,12 +241,12 @@ def no_connection(text: str, reply: Reply | None = None) -> Verdict:
     about the message, so the mail waits.
     """
     text = clean(text)
-    if reply is None:
-        return Verdict(State.DEFERRED, Cause.NETWORK, 451, "4.4.1", text)
-    if reply.code < 400:
-        return Verdict(State.DEFERRED, Cause.NETWORK, 451, "4.5.0", text)  # 354 to EHLO: no refusal, but nonsense
-    cause = cause_of(reply.code, reply.enhanced, reply.text)
-    return Verdict(State.DEFERRED, cause, reply.code, reply.enhanced, text)
+    cause, code, enhanced = Cause.NETWORK, 451, "4.4.1"
+    if reply is not None and reply.code < 400:
+        enhanced = "4.5.0"  # 354 to EHLO: no refusal, but nonsense
+    elif reply is not None:
+        cause, code, enhanced = cause_of(reply.code, reply.enhanced, reply.text), reply.code, reply.enhanced
+    return Verdict(State.DEFERRED, cause, code, enhanced, text, wait=Wait.SITE_DOWN)
 
 
 def connection_lost(text: str) -> Verdict:

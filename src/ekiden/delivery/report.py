@@ -5,7 +5,7 @@ from __future__ import annotations
 from ekiden.core.clock import SECOND, Millis
 from ekiden.core.duration import format_duration
 from ekiden.core.events import Event, EventType
-from ekiden.core.states import State, Verdict
+from ekiden.core.states import State, Verdict, Wait
 from ekiden.delivery import outcome
 from ekiden.delivery.retry import Schedule, hint_of, next_time
 from ekiden.store.records import Attempt, Delivery, Outcome
@@ -37,6 +37,8 @@ def make_outcome(
             due_at = next_at
     code, enhanced, text = verdict.code, verdict.enhanced, verdict.text
     data: dict[str, object] = {"code": code, "enhanced": enhanced, "text": text, "host": attempt.host}
+    if verdict.said is not None:
+        data["said"] = verdict.said
     if verdict.state is State.DEFERRED:
         data["next_at"] = due_at
     if verdict.state is not State.DELIVERED:
@@ -50,7 +52,9 @@ def make_outcome(
         text,
         due_at,
         attempt,
-        [Event(message.account_id, message.id, delivery.number, _EVENTS[verdict.state], now, data)],
+        events=[Event(message.account_id, message.id, delivery.number, _EVENTS[verdict.state], now, data)],
+        wait=verdict.wait if verdict.state is State.DEFERRED else Wait.DUE,
+        said=verdict.said,
     )
 
 

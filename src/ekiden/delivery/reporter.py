@@ -16,6 +16,7 @@ import structlog
 
 from ekiden.core.clock import Clock
 from ekiden.core.ids import format_id
+from ekiden.core.said import say
 from ekiden.core.states import Cause, State
 from ekiden.core.submission import OWN_REPORT
 from ekiden.delivery.letters import Letter
@@ -29,8 +30,7 @@ from ekiden.store.set_aside import noted
 
 _MOST_UNREPORTED = 2_000
 _MOST_AT_ONCE = 1_000
-UNWRITABLE = "unwritable"
-"""How the reason of a delivery begins whose outcome the store did not take as it was."""
+_UNWRITABLE = say("unwritable")
 _MAX_REASON = 300
 """Characters of a reason in the log; the trace has all of it."""
 _log = structlog.get_logger("ekiden.delivery")
@@ -153,17 +153,18 @@ class Reporter:
         """With less and less of it, until the store takes it: what it never takes would be sent for ever."""
         if await self._write(outcomes, notices):
             return
-        why = f"{UNWRITABLE}: the store refused what was seen"
+        why = _UNWRITABLE.text()
         for outcome in outcomes:
             seen = outcome.attempt
             bare = replace(
                 outcome,
                 reason=why,
-                attempt=replace(seen, host="", address="", tls="", reply="", dialogue=f"# {why}"),
+                said=_UNWRITABLE,
+                attempt=replace(seen, host="", address="", tls="", reply="", dialogue=f"# {why}", said=None),
             )
             if await self._write([bare], []):
                 continue
-            await self._persist(partial(self._store.settle, self._worker, [outcome], why), 1)
+            await self._persist(partial(self._store.settle, self._worker, [outcome], _UNWRITABLE), 1)
             noted("attempt", f"message_id={format_id(outcome.delivery.message.id)}", ValueError(why))
 
     async def _notice(self, report: Report) -> NewMessage | None:

@@ -13,7 +13,8 @@ from ekiden.core.clock import SECOND
 from ekiden.core.events import Event, EventType
 from ekiden.core.ids import IdFactory, format_id
 from ekiden.core.notices import News, Route
-from ekiden.core.states import Cause, State
+from ekiden.core.said import say
+from ekiden.core.states import Cause, State, Wait
 from ekiden.core.submission import Recipient, Submission
 from ekiden.intake.config import IntakeConfig
 from ekiden.intake.errors import (
@@ -44,8 +45,7 @@ if TYPE_CHECKING:
     from ekiden.limits.workshop import Workshop
     from ekiden.store.api import Store
 
-SUPPRESSED = "the address is on the account's suppression list ({kind}): {reason}"
-OVER_QUOTA = "the account's quota is used up: waits for the next window with room"
+_OVER_QUOTA = say("over_quota")
 MAX_SUBJECT = 500  # characters kept for lists and traces
 MAX_HEADER_ID = 998
 _TOGETHER = 32
@@ -263,7 +263,7 @@ class Door:
             account, submission, header, recipients, now, named=named
         )
         delayed = due_at > starts
-        cause, reason = (Cause.RATE, OVER_QUOTA) if delayed else (Cause.NONE, "")
+        said = _OVER_QUOTA if delayed else None
         starts = max(starts, due_at)
 
         wanted = len(recipients) - len(suppressed)
@@ -285,7 +285,9 @@ class Door:
         if keys and wanted:
             submitted = submission.content if fields.received_only else None
             content = await self._signer.sign(content, keys, now, submitted=submitted, shared=shared) + content
-        state = State.SCHEDULED if starts > now else State.QUEUED
+        state, wait = State.QUEUED, Wait.DUE
+        if starts > now:
+            state, wait = State.SCHEDULED, Wait.QUOTA if delayed else Wait.SCHEDULED
         routes = submission.routes
         if account.reports_endpoint is not None:
             routes = (*routes, Route(account.reports_endpoint, News.FINAL))
@@ -320,8 +322,10 @@ class Door:
                 orcpt=recipient.orcpt,
                 state=state,
                 due_at=starts,
-                cause=cause,
-                reason=reason,
+                cause=Cause.RATE if delayed else Cause.NONE,
+                reason="" if said is None else said.text(),
+                wait=wait,
+                said=said,
                 written=recipient.address.written or None,
             )
             for number, recipient in enumerate(recipients, 1)
@@ -413,9 +417,17 @@ def _drop(deliveries: Iterable[Delivery], suppressed: Mapping[str, Suppression],
             continue
         delivery.state = State.DROPPED
         delivery.cause = Cause.RECIPIENT
-        delivery.reason = SUPPRESSED.format(kind=found.kind, reason=found.reason)
+        delivery.said = say("suppressed", kind=found.kind, reason=found.reason)
+        delivery.reason = delivery.said.text()
+        delivery.wait = Wait.DUE
         delivery.due_at = now
-        data = {"why": "suppressed", "kind": found.kind, "text": delivery.reason, "cause": "recipient"}
+        data = {
+            "why": "suppressed",
+            "kind": found.kind,
+            "text": delivery.reason,
+            "said": delivery.said,
+            "cause": "recipient",
+        }
         message = delivery.message
         events.append(Event(message.account_id, message.id, delivery.number, EventType.DROPPED, now, data))
     return events

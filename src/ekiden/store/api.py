@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ekiden.core.clock import Millis
 from ekiden.core.errors import EkidenError
+from ekiden.core.said import Said
 from ekiden.store.records import (
     Counters,
     Delivery,
@@ -169,11 +170,11 @@ class Store(Protocol):
         """
         ...
 
-    async def settle(self, worker: int, outcomes: Sequence[Outcome], reason: str) -> None:
+    async def settle(self, worker: int, outcomes: Sequence[Outcome], why: Said) -> None:
         """For outcomes that ``finish`` refuses for their own sake: the deliveries are not left as they are.
 
         What is final stays so; everything else is ``HELD``, so that nothing is sent again and again. Only
-        ``reason`` is kept of what was seen. Fenced as ``finish`` is.
+        ``why`` is kept of what was seen. Fenced as ``finish`` is.
         """
         ...
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ekiden.core.clock import Millis
+from ekiden.core.said import Said
 from ekiden.store import workers
 from ekiden.store.api import Conflict, StoreError
 from ekiden.store.records import (
@@ -105,9 +106,9 @@ class BaseStore(ABC):
             self._noticed()
         return applied
 
-    async def settle(self, worker: int, outcomes: Sequence[Outcome], reason: str) -> None:
+    async def settle(self, worker: int, outcomes: Sequence[Outcome], why: Said) -> None:
         async with self.write() as connection:
-            await workers.settle(connection, worker, outcomes, reason)
+            await workers.settle(connection, worker, outcomes, why)
 
     async def release(self, worker: int, releases: Sequence[Release]) -> None:
         if releases:

@@ -26,21 +26,16 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ekiden.core.clock import Millis
-from ekiden.core.states import Cause, State
+from ekiden.core.said import say
+from ekiden.core.states import Hold, State, Wait
 from ekiden.store.api import Store
-from ekiden.store.queue_changes import Action, Selection
+from ekiden.store.holds import has_hold, waits_for
+from ekiden.store.queue_changes import Action, Selection, suited
 from ekiden.store.set_aside import readable
 from ekiden.store.tables import BULK_SQL, delivery, message
 
 # SQLite uses a partial index only when the statement repeats its condition word for word.
 _HAS_BULK = text(BULK_SQL)
-
-PAUSED: Final = "paused by its sender"
-PAUSED_OVER_QUOTA: Final = "paused by its sender; over the quota"
-RESUMED: Final = "resumed by its sender"
-RESUMED_OVER_QUOTA: Final = "resumed by its sender; over the quota"
-"""What ``delivery.reason`` says of them. It is how a pause of the sender is told from what an operator holds, and
-how a delay by the quota is remembered: a sender can undo neither."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +69,11 @@ def _of(account_id: int, bulk: str) -> FromClause:
 
 
 _ALL: Final = (1 << 63) - 1
-_IS_PAUSED: Final = and_(delivery.c.state == int(State.HELD), delivery.c.reason.in_([PAUSED, PAUSED_OVER_QUOTA]))
+_IS_PAUSED: Final = and_(delivery.c.state == int(State.HELD), has_hold(Hold.SENDER))
 _IS_MOVABLE: Final = and_(delivery.c.attempts == 0, or_(delivery.c.state == int(State.SCHEDULED), _IS_PAUSED))
 _NEVER_BEGAN: Final = frozenset({State.SCHEDULED, State.HELD, State.DROPPED, State.CANCELLED})
 _IS_OVER_QUOTA: Final = or_(
-    and_(delivery.c.state == int(State.SCHEDULED), delivery.c.cause == int(Cause.RATE)),
-    delivery.c.reason.in_([PAUSED_OVER_QUOTA, RESUMED_OVER_QUOTA]),
+    waits_for(Wait.QUOTA), and_(delivery.c.state == int(State.HELD), delivery.c.wait == int(Wait.QUOTA))
 )
 
 
@@ -119,37 +113,36 @@ async def bulk_facts(store: Store, account_id: int, bulk: str) -> BulkFacts | No
 
 
 def chosen_statement(account_id: int, bulk: str, action: Action) -> Select[Any]:
-    """The keys that the action would change, each with whether it waits for the quota."""
-    suited: ColumnElement[bool] = delivery.c.state.in_(sorted(map(int, action.states)))
-    if action is Action.RELEASE:
-        suited = _IS_PAUSED
+    """The keys that the action would change."""
+    wanted: ColumnElement[bool] = delivery.c.state.in_(sorted(map(int, action.states)))
+    held_so = suited(action, Hold.SENDER)
+    if held_so is not None:
+        wanted = and_(wanted, or_(delivery.c.state != int(State.HELD), held_so))
     return (
-        select(delivery.c.account_id, delivery.c.message_id, delivery.c.number, _IS_OVER_QUOTA.label("over_quota"))
+        select(delivery.c.account_id, delivery.c.message_id, delivery.c.number)
         .select_from(_of(account_id, bulk))
-        .where(suited)
+        .where(wanted)
         # Those that a worker would take next come first.
         .order_by(delivery.c.due_at, delivery.c.message_id, delivery.c.number)
     )
 
 
-async def select_bulk(store: Store, account_id: int, bulk: str, action: Action) -> tuple[Selection, Selection]:
-    """What ``queue_changes.apply_action`` is to change: deliveries within the quota, and those over it.
-
-    ``RELEASE`` chooses only what the sender paused.
-    """
-    chosen = Selection(action, array("q")), Selection(action, array("q"))
+async def select_bulk(store: Store, account_id: int, bulk: str, action: Action) -> Selection:
+    """What ``queue_changes.apply_action`` is to change for the sender."""
+    chosen = Selection(action, array("q"), holder=Hold.SENDER)
     async with (
         store.read() as connection,
         connection.stream(chosen_statement(account_id, bulk, action)) as result,
     ):
         async for rows in result.partitions(5000):
             for row in rows:
-                chosen[bool(row.over_quota)].keys.extend(row[:3])
+                chosen.keys.extend(row)
     return chosen
 
 
 # ---- another time
 
+_RESCHEDULED: Final = say("rescheduled_by_sender")
 _MESSAGES: Final = 250
 """Messages that one transaction moves."""
 
@@ -171,19 +164,19 @@ def movable_statement(account_id: int, bulk: str) -> Select[Any]:
 
 
 async def move_messages(
-    store: Store, account_id: int, ids: Sequence[int], send_at: Millis, now: Callable[[], Millis], reason: str
+    store: Store, account_id: int, ids: Sequence[int], send_at: Millis, now: Callable[[], Millis]
 ) -> int:
     """Give another time to the deliveries of the messages that can be moved; returns how many they were.
 
     A time that is over means now. What waits for the quota is never moved forward, and the time to deliver in moves
-    along. ``reason`` is what the queue shows for what is scheduled. Each batch is a transaction; a delivery that a
-    worker has taken meanwhile, or somebody has changed, is left alone.
+    along. Each batch is a transaction; a delivery that a worker has taken meanwhile, or somebody has changed, is
+    left alone.
     """
     moved = 0
     for start in range(0, len(ids), _MESSAGES):
         async with store.write() as connection:
             part = ids[start : start + _MESSAGES]
-            moved += await _move_batch(connection, account_id, part, send_at, now(), reason)
+            moved += await _move_batch(connection, account_id, part, send_at, now())
     return moved
 
 
@@ -195,6 +188,8 @@ def lock_statement(account_id: int, ids: Sequence[int]) -> Select[Any]:
             delivery.c.number,
             delivery.c.state,
             delivery.c.reason,
+            delivery.c.said,
+            delivery.c.wait,
             delivery.c.due_at,
             _IS_OVER_QUOTA.label("over_quota"),
         )
@@ -205,22 +200,26 @@ def lock_statement(account_id: int, ids: Sequence[int]) -> Select[Any]:
 
 
 async def _move_batch(
-    connection: AsyncConnection, account_id: int, ids: Sequence[int], send_at: Millis, now: Millis, reason: str
+    connection: AsyncConnection, account_id: int, ids: Sequence[int], send_at: Millis, now: Millis
 ) -> int:
     deliveries: list[dict[str, Any]] = []
     messages: dict[int, Millis] = {}
     for row in await connection.execute(lock_statement(account_id, ids)):
         due_at = max(send_at, now, row.due_at if row.over_quota else now)
         state = State(row.state)
+        keeps = row.over_quota or state is State.HELD
+        wait = Wait(row.wait) if state is State.HELD else Wait.QUOTA if row.over_quota else Wait.SCHEDULED
         if state is State.SCHEDULED and due_at <= now:
-            state = State.QUEUED
+            state, wait = State.QUEUED, Wait.DUE
         deliveries.append(
             {
                 "of_message": row.message_id,
                 "of_number": row.number,
                 "to_state": int(state),
                 "to_due": due_at,
-                "to_reason": row.reason if row.over_quota or state is State.HELD else reason,
+                "to_wait": int(wait),
+                "to_reason": row.reason if keeps else _RESCHEDULED.text(),
+                "to_said": row.said if keeps else _RESCHEDULED.encode(),
             }
         )
         messages[row.message_id] = due_at - row.due_at
@@ -233,7 +232,9 @@ async def _move_batch(
         .values(
             state=bindparam("to_state"),
             due_at=bindparam("to_due"),
+            wait=bindparam("to_wait"),
             reason=bindparam("to_reason"),
+            said=bindparam("to_said"),
             updated_at=now,
         ),
         deliveries,

@@ -20,6 +20,7 @@ from sqlalchemy import ColumnElement, Select, Table, TextClause, and_, or_, sele
 
 from ekiden.core.clock import MINUTE, SECOND, Millis
 from ekiden.core.notices import external_id
+from ekiden.core.said import Said, decoded
 from ekiden.core.states import Cause, State
 from ekiden.core.submission import OWN_REPORT
 from ekiden.store.api import Store
@@ -108,6 +109,7 @@ class LogEntry:
     code: int
     enhanced: str
     reason: str
+    said: Said | None
     attempts: int
     bulk: str
     reference: str
@@ -262,6 +264,7 @@ _DELIVERY_COLUMNS: Final = (
     delivery.c.code,
     delivery.c.enhanced,
     delivery.c.reason,
+    delivery.c.said,
     delivery.c.attempts,
     delivery.c.updated_at,
 )
@@ -336,6 +339,7 @@ def _entry(row: Any) -> LogEntry:
         row.code,
         row.enhanced,
         row.reason,
+        decoded(row.said),
         row.attempts,
         row.bulk,
         row.reference,

@@ -6,12 +6,13 @@ import msgspec
 
 from ekiden.core.clock import MINUTE, SECOND, Millis
 from ekiden.core.events import EventType
+from ekiden.core.said import say
 from ekiden.core.states import Cause, State
 from ekiden.store.rows import Row
 
 _to_json = msgspec.json.Encoder().encode
 
-LOST_REASON = "the worker that had it ended before it reported; the outcome of that attempt is unknown"
+LOST = say("worker_lost")
 _LOST_FIRST_WAIT: Millis = 5 * SECOND
 _LOST_LONGEST_WAIT: Millis = 60 * MINUTE
 
@@ -51,7 +52,8 @@ def lost_rows(
         0,
         "",
         "",
-        f"# {LOST_REASON}",
+        f"# {LOST.text()}",
+        LOST.encode(),
     )
     data = _to_json({"worker": worker, "attempt": attempts}).decode()
     event = (account_id, message_id, event_id, number, int(EventType.LEASE_LOST), now, data)

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy.dialects import postgresql
 
 from ekiden.core.events import EventType
-from ekiden.core.states import FIRST_FINAL, Cause, State
+from ekiden.core.states import FIRST_FINAL, Cause, Hold, State
 from ekiden.store import tables
 from ekiden.store.postgresql_writer import Progress
 from ekiden.store.records import Delivery
@@ -20,6 +20,7 @@ from ekiden.store.rows import (
     CLAIMED_COLUMNS,
     MESSAGE_COLUMNS,
     OUTCOME_COLUMNS,
+    RELEASE_COLUMNS,
     Claim,
     EventIds,
     Group,
@@ -117,9 +118,10 @@ async def _claim(connection: Any, unit: Claim, ids: EventIds) -> list[Delivery]:
         found = await connection.fetch(CLAIM_SQL, unit.now, unit.limit, *claim_shares(unit.limit), unit.worker)
     deliveries, broken = claimed_deliveries(map(tuple, found), unit.now)
     for one in broken:
-        await connection.execute(_HOLD, *one[:3], one.reason, unit.now)
+        reason, said = one.said.text(), one.said.encode()
+        await connection.execute(_HOLD, *one[:3], reason, unit.now, said)
         event = (*one[:2], ids.of(unit.worker)(unit.now), one.number, int(EventType.HELD), unit.now)
-        values = [[value] for value in (*event, to_text({"reason": one.reason}))]
+        values = [[value] for value in (*event, to_text({"reason": reason, "said": one.said}))]
         await connection.execute(_insert_sql(("event",)), *values)
     return deliveries
 
@@ -177,7 +179,9 @@ def _insert_sql(names: tuple[str, ...]) -> str:
     first = 1
     for name in names:
         types = _types(name)
-        statements.append(f"INSERT INTO {name} SELECT * FROM {_unnest(types, first)}")
+        # By their names: an older database that was altered may have them in another order.
+        columns = ", ".join(tables.metadata.tables[name].columns.keys())
+        statements.append(f"INSERT INTO {name} ({columns}) SELECT * FROM {_unnest(types, first)}")
         first += len(types)
     *others, last = statements
     if not others:
@@ -187,11 +191,11 @@ def _insert_sql(names: tuple[str, ...]) -> str:
 
 _HOLD = (
     f"UPDATE delivery SET state = {int(State.HELD)}, cause = {int(Cause.OURS)}, reason = $4, owner = NULL, "
-    "attempts = attempts - 1, updated_at = $5 WHERE account_id = $1 AND message_id = $2 AND number = $3"
+    f"attempts = attempts - 1, updated_at = $5, said = $6, holds = {int(Hold.UNREADABLE)}, held = '' "
+    "WHERE account_id = $1 AND message_id = $2 AND number = $3"
 )
 _INSERT_PIECE = "INSERT INTO shared_content VALUES ($1, $2, $3, $4)"
 
-_KEY = ("account_id", "message_id", "number")
 _SAME = "d.account_id = v.account_id AND d.message_id = v.message_id AND d.number = v.number"
 # "+ 0" hides from the planner that ix_delivery_owner would fit: it likes to read that as a whole instead of looking
 # the rows up by their primary key.
@@ -199,7 +203,7 @@ _FENCE = f"d.state + 0 = {int(State.SENDING)} AND d.owner = v.worker AND d.attem
 
 _FINISH = (
     "UPDATE delivery AS d SET owner = NULL, state = v.state, cause = v.cause, reason = v.reason, code = v.code, "
-    "enhanced = v.enhanced, due_at = v.due_at, updated_at = v.updated_at FROM "
+    "enhanced = v.enhanced, due_at = v.due_at, updated_at = v.updated_at, wait = v.wait, said = v.said FROM "
     + _unnest(_types("delivery", ["owner" if name == "worker" else name for name in OUTCOME_COLUMNS]))
     + f" AS v({', '.join(OUTCOME_COLUMNS)}) WHERE {_SAME} AND {_FENCE} "
     "RETURNING d.account_id, d.message_id, d.number"
@@ -207,9 +211,10 @@ _FINISH = (
 
 _FREE = (
     "UPDATE delivery AS d SET owner = NULL, attempts = d.attempts - 1, due_at = v.due_at, reason = v.reason, "
+    "wait = v.wait, said = v.said, "
     f"state = CASE WHEN d.attempts > 1 THEN {int(State.DEFERRED)} ELSE {int(State.QUEUED)} END FROM "
-    + _unnest(_types("delivery", [*_KEY, "owner", "attempts", "due_at", "reason"]))
-    + f" AS v(account_id, message_id, number, worker, attempts, due_at, reason) WHERE {_SAME} AND {_FENCE}"
+    + _unnest(_types("delivery", ["owner" if name == "worker" else name for name in RELEASE_COLUMNS]))
+    + f" AS v({', '.join(RELEASE_COLUMNS)}) WHERE {_SAME} AND {_FENCE}"
 )
 
 _LOCK_CONTENT = (

@@ -11,9 +11,9 @@ from array import array
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Select, bindparam, func, literal_column, select
+from sqlalchemy import ColumnElement, Select, bindparam, func, literal_column, select
 from sqlalchemy import delete as delete_rows
 from sqlalchemy import insert as insert_rows
 from sqlalchemy import update as update_rows
@@ -23,9 +23,12 @@ from ekiden.core.clock import Millis
 from ekiden.core.events import EventType
 from ekiden.core.ids import IdFactory
 from ekiden.core.notices import NEWS, Route, parse_routes
-from ekiden.core.states import FIRST_FINAL, WAITING, Cause, State
+from ekiden.core.said import Said, encoded, say
+from ekiden.core.states import FIRST_FINAL, WAITING, Cause, Hold, State, Wait
+from ekiden.core.waits import SHOWN_AS, USUAL, WAITS_OF, holds_of, wait_below
 from ekiden.store.api import Store
-from ekiden.store.queue_queries import QUEUE_STATES, QueueFilter, count_deliveries, index_parts
+from ekiden.store.holds import NAMES, has_hold, held_by, laid, lifted
+from ekiden.store.queue_queries import IS_HELD, QUEUE_STATES, QueueFilter, count_deliveries, index_parts
 from ekiden.store.set_aside import Unreadable, read
 from ekiden.store.tables import content, delivery, event, notice
 
@@ -34,23 +37,44 @@ BATCH: Final = 500
 
 
 class Action(Enum):
-    """What an operator can do to deliveries that are not final and not in a worker's hands."""
+    """What an operator or a sender can do to deliveries that are not final and not in a worker's hands."""
 
     RETRY = "retry"
     """What waits is due now."""
     HOLD = "hold"
-    """What waits is ``HELD``. It keeps its next time, for ``RELEASE``."""
+    """It is ``HELD``, by whoever says so besides others. It keeps its next time, for ``RELEASE``."""
     RELEASE = "release"
-    """What is held waits again: for its time if the sender asked for one that has not come, else it is due now."""
+    """Their hold is lifted. What nobody else holds waits again: for its time if the sender asked for one that has
+    not come, else it is due now."""
     CANCEL = "cancel"
-    """What waits or is held is ``CANCELLED``, for good."""
+    """What waits or is held, by whomever, is ``CANCELLED``, for good."""
 
     @property
     def states(self) -> frozenset[State]:
         """From which states it leads on."""
         if self is Action.RELEASE:
             return frozenset({State.HELD})
-        return WAITING if self is not Action.CANCEL else WAITING | {State.HELD}
+        return WAITING if self is Action.RETRY else WAITING | {State.HELD}
+
+
+LIFTS: Final[dict[Hold, Hold]] = {Hold.OPERATOR: Hold.OPERATOR | Hold.UNREADABLE, Hold.SENDER: Hold.SENDER}
+"""Whose holds each of them lifts: what Ekiden has set aside an operator lets go."""
+
+_SAID: Final[dict[tuple[Action, Hold], Said]] = {
+    (Action.HOLD, Hold.OPERATOR): say("held_by_operator"),
+    (Action.HOLD, Hold.SENDER): say("paused_by_sender"),
+    (Action.RELEASE, Hold.OPERATOR): say("released_by_operator"),
+    (Action.RELEASE, Hold.SENDER): say("resumed_by_sender"),
+    (Action.CANCEL, Hold.OPERATOR): say("cancelled_by_operator"),
+    (Action.CANCEL, Hold.SENDER): say("cancelled_by_sender"),
+}
+
+
+def suited(action: Action, holder: Hold) -> ColumnElement[bool] | None:
+    """Which of the deliveries that are ``HELD`` the action changes; ``None``: all of them."""
+    if action is Action.HOLD:
+        return ~has_hold(holder)
+    return has_hold(LIFTS[holder]) if action is Action.RELEASE else None
 
 
 @dataclass(slots=True)
@@ -58,13 +82,14 @@ class Selection:
     """The keys that an action would change, and what it would leave alone.
 
     ``sending``: a worker has them. ``unsuited``: in a state that the action does not lead on from (for ``retry``,
-    also what is due already).
+    also what is due already), held by them already, or by others alone.
     """
 
     action: Action
     keys: array[int]
     sending: int = 0
     unsuited: int = 0
+    holder: Hold = Hold.OPERATOR
 
     def __len__(self) -> int:
         return len(self.keys) // 3
@@ -75,10 +100,14 @@ class Selection:
 
 @dataclass(slots=True)
 class Change:
-    """What an action came to. ``missed`` were taken by a worker or became final in the meantime."""
+    """What an action came to. ``missed`` were taken by a worker or became final in the meantime.
+
+    ``still_held``: of those changed by ``release``, how many somebody else holds.
+    """
 
     changed: int = 0
     missed: int = 0
+    still_held: int = 0
 
 
 # ---- choosing
@@ -99,13 +128,19 @@ async def select_deliveries(
     """
     selection = Selection(action, array("q"))
     states = wanted.states or QUEUE_STATES
+    held_so = suited(action, selection.holder)
     async with store.read() as connection:
         for part in index_parts(wanted, states & action.states):
             statement = select(delivery.c.account_id, delivery.c.message_id, delivery.c.number).where(*part)
+            left: ColumnElement[bool] | None = None
             if action is Action.RETRY:
-                statement = statement.where(delivery.c.due_at > now)
-                late = select(func.count()).select_from(delivery).where(*part, delivery.c.due_at <= now)
-                selection.unsuited += (await connection.execute(late)).scalar_one()
+                left = delivery.c.due_at <= now
+            elif held_so is not None and part[0] is IS_HELD:
+                left = ~held_so
+            if left is not None:
+                statement = statement.where(~left)
+                others_left = select(func.count()).select_from(delivery).where(*part, left)
+                selection.unsuited += (await connection.execute(others_left)).scalar_one()
             if limit is not None:
                 statement = statement.order_by(delivery.c.due_at).limit(limit - len(selection))
             async for rows in _stream_keys(connection, statement):
@@ -132,59 +167,104 @@ async def apply_action(
 ) -> AsyncIterator[Change]:
     """Carry the action out, batch by batch; each batch is committed when it is yielded.
 
-    ``reason`` is what the queue shows for it from now on (empty: as it was); ``by`` goes into the events. ``ids``
-    must have a node of its own (``store.register_worker``). A delivery that a worker has taken since it was
-    selected is left to the worker.
+    ``reason`` is what the person says of it; empty: nothing, and the queue shows that it was done (for ``RETRY``,
+    what it showed before). ``by`` says who, and goes into the events. ``ids`` must have a node of its own
+    (``store.register_worker``). A delivery that a worker has taken since it was selected is left to the worker.
     """
     for part in selection.batches(BATCH):
         flat = selection.keys[part]
         keys = [(flat[i], flat[i + 1], flat[i + 2]) for i in range(0, len(flat), 3)]
         async with store.write() as connection:
-            changed = await _apply_batch(connection, selection.action, keys, ids, now(), by, reason)
-        yield Change(changed, len(keys) - changed)
+            done = await _apply_batch(connection, selection, keys, ids, _Doing(now(), by, reason))
+        yield Change(done.changed, len(keys) - done.changed, done.still_held)
+
+
+class _Doing(NamedTuple):
+    """When, who, and what they say."""
+
+    now: Millis
+    by: str
+    reason: str
 
 
 async def _apply_batch(
     connection: AsyncConnection,
-    action: Action,
+    selection: Selection,
     keys: Sequence[tuple[int, int, int]],
     ids: IdFactory,
-    now: Millis,
-    by: str,
-    reason: str,
-) -> int:
+    doing: _Doing,
+) -> Change:
+    action, now = selection.action, doing.now
     locks_rows = connection.dialect.name == "postgresql"
     if action is Action.CANCEL and locks_rows:
         # Two transactions may each end "another" delivery of one message and not see each other. They queue here.
         await connection.exec_driver_sql(_lock_contents(keys))
     lock = _lock(keys, action.states, rows=locks_rows)
-    rows = (await connection.exec_driver_sql(lock)).all()
-    if not rows:
-        return 0
-    cause = {Action.HOLD: Cause.OURS, Action.CANCEL: Cause.NONE}.get(action)
-    fixed: dict[str, Any] = {"updated_at": now}
-    if reason:
-        fixed["reason"] = reason
-    if cause is not None:
-        fixed["cause"] = int(cause)
-    changes = []
-    for row in rows:
-        state, due_at = _next(action, row.due_at, row.attempts, now)
-        changes.append({**_key_values(row), "to_state": int(state), "to_due": due_at})
+    found = [
+        (row, changed)
+        for row in (await connection.exec_driver_sql(lock)).all()
+        if (changed := _changed(selection, row, doing)) is not None
+    ]
+    if not found:
+        return Change()
+    rows = [row for row, _ in found]
     await connection.execute(
         update_rows(delivery)
         .where(*_KEY_MATCHES)
-        .values(state=bindparam("to_state"), due_at=bindparam("to_due"), **fixed),
-        changes,
+        .values(updated_at=now, **{name: bindparam(f"to_{name}") for name in _CHANGING}),
+        [{**_key_values(row), **changed} for row, changed in found],
     )
-    events = _events(action, rows, ids, now, by, reason)
+    events = _events(selection, found, ids, doing)
     await connection.execute(insert_rows(event), events)
     notices = _notices(action, rows, events, now)
     if notices:
         await connection.execute(insert_rows(notice), notices)
     if action is Action.CANCEL:
         await _remove_contents(connection, sorted({(row.account_id, row.message_id) for row in rows}))
-    return len(rows)
+    still_held = sum(changed["to_state"] == State.HELD for _, changed in found) if action is Action.RELEASE else 0
+    return Change(len(rows), 0, still_held)
+
+
+_CHANGING: Final = ("state", "cause", "due_at", "wait", "holds", "held", "reason", "said")
+
+
+def _changed(selection: Selection, row: Any, doing: _Doing) -> dict[str, Any] | None:
+    """The new values of a row; ``None``: what was chosen is so no more."""
+    action, holder = selection.action, selection.holder
+    state = State(row.state)
+    standing = holds_of(state, row.holds)
+    before = next((hold for hold in SHOWN_AS if hold & standing), None)
+    held = row.held if standing else ""
+    said = _SAID.get((action, holder))
+    reason, said_text = (doing.reason, "") if doing.reason or said is None else (said.text(), said.encode())
+    cause = {Action.HOLD: Cause.OURS, Action.CANCEL: Cause.NONE}.get(action, row.cause)
+    new_state, due_at, wait = state, row.due_at, wait_below(state, row.wait, row.cause)
+    if action is Action.HOLD:
+        if standing & holder:
+            return None
+        standing, held = laid(standing, held, holder, doing.by, doing.now, doing.reason)
+        new_state = State.HELD
+    elif action is Action.RELEASE:
+        if not standing & LIFTS[holder]:
+            return None
+        standing, held = lifted(standing, held, LIFTS[holder])
+    else:
+        standing, held = Hold(0), ""
+    if action is Action.CANCEL:
+        new_state, due_at, wait = State.CANCELLED, doing.now, Wait.DUE
+    elif not standing:
+        new_state, due_at, wait = _next(action, row, wait, doing.now)
+    top = next((hold for hold in SHOWN_AS if hold & standing), None)
+    if top is not None and (top is before or top is not holder):
+        # Another's hold is what is shown, and why.
+        reason, said_text = row.reason, row.said
+        if top is not before:
+            first = held_by(State.HELD, standing, held)[0]
+            reason, said_text = first.text("en"), encoded(first.said)
+    elif not reason:
+        reason, said_text = row.reason, row.said
+    new = (int(new_state), int(cause), due_at, int(wait), int(standing), held, reason, said_text)
+    return {f"to_{name}": value for name, value in zip(_CHANGING, new, strict=True)}
 
 
 _KEY_MATCHES = (
@@ -209,7 +289,8 @@ def _lock(keys: Sequence[tuple[int, int, int]], states: frozenset[State], *, row
     )
     return (
         f"WITH wanted (account_id, message_id, number) AS (VALUES {wanted}) "  # noqa: S608 (numbers only)
-        "SELECT d.account_id, d.message_id, d.number, d.due_at, d.attempts, m.routes "
+        "SELECT d.account_id, d.message_id, d.number, d.due_at, d.attempts, d.state, d.cause, d.wait, d.holds, "
+        "d.held, d.reason, d.said, m.routes "
         "FROM wanted JOIN delivery AS d ON d.account_id = wanted.account_id "
         "AND d.message_id = wanted.message_id AND d.number = wanted.number "
         "JOIN message AS m ON m.account_id = wanted.account_id AND m.id = wanted.message_id "
@@ -229,17 +310,12 @@ def _lock_contents(keys: Sequence[tuple[int, int, int]]) -> str:
     )
 
 
-def _next(action: Action, due_at: Millis, attempts: int, now: Millis) -> tuple[State, Millis]:
-    """The new state and the new next time."""
-    match action:
-        case Action.HOLD:
-            return State.HELD, due_at
-        case Action.CANCEL:
-            return State.CANCELLED, now
-        case Action.RELEASE if not attempts and due_at > now:
-            return State.SCHEDULED, due_at
-        case _:
-            return State.DEFERRED if attempts else State.QUEUED, now
+def _next(action: Action, row: Any, wait: Wait, now: Millis) -> tuple[State, Millis, Wait]:
+    """The new state, the new next time and what it waits for of what nobody holds any more, or is to be retried."""
+    if action is Action.RELEASE and not row.attempts and row.due_at > now:
+        return State.SCHEDULED, row.due_at, wait if wait is Wait.QUOTA else Wait.SCHEDULED
+    state = State.DEFERRED if row.attempts else State.QUEUED
+    return state, now, wait if wait in WAITS_OF[state] else USUAL[state]
 
 
 _EVENT_TYPES: Final = {
@@ -251,12 +327,24 @@ _EVENT_TYPES: Final = {
 
 
 def _events(
-    action: Action, rows: Sequence[Any], ids: IdFactory, now: Millis, by: str, reason: str
+    selection: Selection, found: Sequence[tuple[Any, dict[str, Any]]], ids: IdFactory, doing: _Doing
 ) -> list[dict[str, Any]]:
-    data: dict[str, Any] = {"action": action.value, "by": by}
-    if reason:
-        data["reason"] = reason
-    encoded = json.dumps(data, ensure_ascii=False)
+    action, holder, now = selection.action, selection.holder, doing.now
+    data: dict[str, Any] = {"action": action.value, "by": doing.by, "holder": NAMES[holder]}
+    said = _SAID.get((action, holder))
+    if doing.reason:
+        data["reason"] = doing.reason
+    elif said is not None:
+        data |= {"reason": said.text(), "said": said}
+    encoded_data: dict[int, str] = {}
+
+    def told(changed: dict[str, Any]) -> str:
+        left = changed["to_holds"] if action is Action.RELEASE else 0
+        if left not in encoded_data:
+            still = [NAMES[hold] for hold in SHOWN_AS if hold & left]
+            encoded_data[left] = json.dumps({**data, "still_held_by": still} if still else data, ensure_ascii=False)
+        return encoded_data[left]
+
     return [
         {
             "account_id": row.account_id,
@@ -265,9 +353,9 @@ def _events(
             "recipient_number": row.number,
             "type": int(_EVENT_TYPES[action]),
             "at": now,
-            "data": encoded,
+            "data": told(changed),
         }
-        for row in rows
+        for row, changed in found
     ]
 
 

@@ -20,8 +20,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ekiden.core.address import spellings
 from ekiden.core.clock import MINUTE, Millis
 from ekiden.core.ids import EPOCH, NODE_BITS, SEQUENCE_BITS, id_time
-from ekiden.core.states import WAITING, Cause, Priority, State
+from ekiden.core.said import Said, decoded
+from ekiden.core.states import WAITING, Cause, Priority, State, Wait
+from ekiden.core.waits import wait_of
 from ekiden.store.api import Store
+from ekiden.store.holds import HeldBy, held_by, waits_for
 from ekiden.store.records import DeliveryKey
 from ekiden.store.set_aside import readable
 from ekiden.store.tables import HELD_SQL, SENDING_SQL, SHOWN, WAITING_SQL, account, delivery, message
@@ -37,7 +40,8 @@ QUEUE_STATES: Final = frozenset(state for state in State if not state.final)
 # SQLite uses a partial index only when the statement repeats its condition word for word.
 _IS_WAITING = text(WAITING_SQL)
 _IS_SENDING = text(SENDING_SQL)
-_IS_HELD = text(HELD_SQL)
+IS_HELD = text(HELD_SQL)
+"""First in a part of ``index_parts`` whose deliveries are held."""
 
 
 class Target(NamedTuple):
@@ -54,7 +58,7 @@ class QueueFilter:
     ``states`` empty means: all that are not final. In ``recipient``, ``sender`` and ``domain`` a ``*`` stands for
     any characters; upper and lower case are the same. ``domain`` is in A-labels. ``accepted_since``,
     ``accepted_before`` and ``due_before`` are times. A ``sender`` of ``<>`` is the null sender.
-    ``mailbox`` is a recipient to the letter, which an index finds.
+    ``mailbox`` is a recipient to the letter, which an index finds. ``waits``: waits for any of these.
     """
 
     targets: tuple[Target, ...] = ()
@@ -67,6 +71,7 @@ class QueueFilter:
     accepted_since: Millis | None = None
     accepted_before: Millis | None = None
     due_before: Millis | None = None
+    waits: frozenset[Wait] = frozenset()
 
     @property
     def unlimited(self) -> bool:
@@ -87,6 +92,10 @@ class QueueRow:
     state: State
     cause: Cause
     reason: str
+    """In English; ``said``: as code and facts, if Ekiden says it."""
+    said: Said | None
+    wait: Wait | None
+    holds: tuple[HeldBy, ...]
     code: int
     enhanced: str
     priority: Priority
@@ -174,6 +183,8 @@ def _conditions(wanted: QueueFilter, *, by_key: bool = False) -> list[ColumnElem
         found.append(delivery.c.message_id < _first_id(wanted.accepted_before))
     if wanted.due_before is not None:
         found.append(delivery.c.due_at < wanted.due_before)
+    if wanted.waits:
+        found.append(or_(*map(waits_for, sorted(wanted.waits))))
     if wanted.sender is not None:
         null = wanted.sender in ("", "<>")
         found.append(
@@ -195,7 +206,7 @@ def index_parts(wanted: QueueFilter, states: frozenset[State]) -> list[list[Any]
     if State.SENDING in states:
         parts.append([_IS_SENDING, *_conditions(wanted)])
     if State.HELD in states:
-        parts.append([_IS_HELD, *_conditions(wanted)])
+        parts.append([IS_HELD, *_conditions(wanted)])
     final = sorted(state for state in states if state.final)
     if final:
         parts.append([delivery.c.state.in_(final), *_conditions(wanted, by_key=True)])
@@ -213,6 +224,10 @@ _ROW_COLUMNS = (
     delivery.c.state,
     delivery.c.cause,
     delivery.c.reason,
+    delivery.c.said,
+    delivery.c.wait,
+    delivery.c.holds,
+    delivery.c.held,
     delivery.c.code,
     delivery.c.enhanced,
     delivery.c.priority,
@@ -318,15 +333,19 @@ async def _rows(connection: AsyncConnection, found: Sequence[Any]) -> list[Queue
     facts, names = await _facts(connection, {(row.account_id, row.message_id) for row in found})
 
     def listed(row: Any) -> QueueRow:
+        state = State(row.state)
         return QueueRow(
             DeliveryKey(row.account_id, row.message_id, row.number),
             names.get(row.account_id, str(row.account_id)),
             *facts.get((row.account_id, row.message_id), ("", "")),
             row.shown,
             row.domain,
-            State(row.state),
+            state,
             Cause(row.cause),
             row.reason,
+            decoded(row.said),
+            wait_of(state, row.wait, row.holds, row.cause),
+            held_by(state, row.holds, row.held),
             row.code,
             row.enhanced,
             Priority(row.priority),

@@ -9,7 +9,8 @@ from typing import NamedTuple
 from ekiden.core.clock import Millis
 from ekiden.core.events import Event
 from ekiden.core.notices import Route
-from ekiden.core.states import Cause, Priority, State
+from ekiden.core.said import Said
+from ekiden.core.states import Cause, Priority, State, Wait
 from ekiden.core.submission import NO_MARKS, Marks, SharedContent
 
 
@@ -59,6 +60,8 @@ class Delivery:
     attempts: int = 0
     cause: Cause = Cause.NONE
     reason: str = ""
+    wait: Wait = Wait.DUE
+    said: Said | None = None
     written: str | None = None
     """The recipient as its sender wrote it; ``None``: as ``recipient`` has it."""
 
@@ -105,6 +108,8 @@ class Attempt:
     tls: str = ""
     reply: str = ""
     dialogue: str = ""
+    said: Said | None = None
+    """``reply`` as code and facts, when no peer gave it."""
 
 
 @dataclass(slots=True)
@@ -124,6 +129,10 @@ class Outcome:
     """Next time when ``state`` is ``DEFERRED``, else the time of the change."""
     attempt: Attempt
     events: Sequence[Event]
+    wait: Wait = Wait.DUE
+    """Why until ``due_at`` when ``state`` is ``DEFERRED``."""
+    said: Said | None = None
+    """``reason`` as code and facts, when no peer gave it."""
 
 
 class Noted(NamedTuple):
@@ -139,7 +148,8 @@ class Release:
 
     delivery: Delivery
     due_at: Millis
-    reason: str
+    wait: Wait
+    said: Said
 
 
 class Registration(NamedTuple):

@@ -14,12 +14,13 @@ from ekiden.core.clock import Millis
 from ekiden.core.events import Event
 from ekiden.core.ids import MAX_NODE, IdFactory
 from ekiden.core.notices import NEWS, Route, parse_routes, routes_text
+from ekiden.core.said import Said, encoded, say
 from ekiden.core.states import Cause, Priority, State
 from ekiden.core.submission import NO_MARKS, Marks
 from ekiden.store import tables
 from ekiden.store.api import StoreError
 from ekiden.store.records import Delivery, Message, NewMessage, Noted, Outcome, Release
-from ekiden.store.set_aside import HELD_REASON, UNREADABLE, noted, what
+from ekiden.store.set_aside import UNREADABLE, noted, what
 
 Row = tuple[Any, ...]
 
@@ -267,6 +268,10 @@ class Rows:
                     worker if sending else None,
                     at,
                     d.written,
+                    int(d.wait),
+                    0,
+                    "",
+                    encoded(d.said),
                 )
             )
         self.add_events(new.events, m.routes, next_id)
@@ -291,6 +296,7 @@ class Rows:
                 outcome.enhanced,
                 a.reply,
                 a.dialogue,
+                encoded(a.said),
             )
         )
 
@@ -390,6 +396,8 @@ OUTCOME_COLUMNS = (
     "enhanced",
     "due_at",
     "updated_at",
+    "wait",
+    "said",
 )
 
 
@@ -409,14 +417,30 @@ def outcome_row(worker: int, outcome: Outcome, mend: bool) -> Row:
         outcome.enhanced,
         outcome.due_at,
         outcome.attempt.finished_at,
+        int(outcome.wait),
+        encoded(outcome.said),
     )
     return mended(row) if mend else row
 
 
+RELEASE_COLUMNS = (
+    "account_id",
+    "message_id",
+    "number",
+    "worker",
+    "attempts",
+    "due_at",
+    "wait",
+    "reason",
+    "said",
+)
+
+
 def release_row(worker: int, release: Release, mend: bool) -> Row:
-    """account_id, message_id, number, worker, attempts, due_at, reason."""
-    d = release.delivery
-    row = (d.message.account_id, d.message.id, d.number, worker, d.attempts, release.due_at, release.reason)
+    """The values of ``RELEASE_COLUMNS``."""
+    d, said = release.delivery, release.said
+    key = (d.message.account_id, d.message.id, d.number)
+    row = (*key, worker, d.attempts, release.due_at, int(release.wait), said.text(), said.encode())
     return mended(row) if mend else row
 
 
@@ -472,17 +496,17 @@ def claimed_deliveries(found: Iterable[Sequence[Any]], now: Millis) -> tuple[lis
             deliveries.append(_claimed_delivery(message, row, now))
         except UNREADABLE as error:
             noted(table, f"account_id={key[0]} message_id={key[1]} number={row[0]}", error)
-            broken.append(Broken(*key, row[0], f"{HELD_REASON}: {table}: {what(error)}"))
+            broken.append(Broken(*key, row[0], say("unreadable", table=table, why=what(error))))
     return deliveries, broken
 
 
 class Broken(NamedTuple):
-    """A delivery that was due and cannot be read: it is held, and its reason begins with ``HELD_REASON``."""
+    """A delivery that was due and cannot be read: it is held, for ``Hold.UNREADABLE``."""
 
     account_id: int
     message_id: int
     number: int
-    reason: str
+    said: Said
 
 
 def _claimed_delivery(message: Message, row: Sequence[Any], now: Millis) -> Delivery:

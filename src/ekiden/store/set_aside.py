@@ -24,8 +24,6 @@ log = structlog.get_logger()
 T = TypeVar("T")
 R = TypeVar("R")
 
-HELD_REASON: Final = "unreadable"
-"""How the reason of a delivery begins that is held because it, or its message, cannot be read."""
 UNREADABLE: Final = (ValueError, TypeError, KeyError, IndexError, AttributeError, msgspec.MsgspecError)
 _EVERY: Final = 60.0  # seconds between two lines about one table
 _told: dict[str, float] = {}

@@ -16,13 +16,14 @@ from typing import Any
 import msgspec
 
 from ekiden.core.events import EventType
-from ekiden.core.states import FIRST_FINAL, Cause, State
+from ekiden.core.states import FIRST_FINAL, Cause, Hold, State
 from ekiden.store import tables
 from ekiden.store.records import Delivery, Outcome
 from ekiden.store.rows import (
     CLAIMED_COLUMNS,
     MESSAGE_COLUMNS,
     OUTCOME_COLUMNS,
+    RELEASE_COLUMNS,
     Claim,
     EventIds,
     Group,
@@ -117,9 +118,10 @@ def claim(connection: sqlite3.Connection, unit: Claim, ids: EventIds) -> list[De
         found = _singly(connection, sql, values)
     deliveries, broken = claimed_deliveries(found, unit.now)
     for one in broken:
-        connection.execute(_HOLD_SQL, (one.reason, unit.now, *one[:3]))
+        reason, said = one.said.text(), one.said.encode()
+        connection.execute(_HOLD_SQL, (reason, said, unit.now, *one[:3]))
         event = (*one[:2], ids.of(unit.worker)(unit.now), one.number, int(EventType.HELD), unit.now)
-        connection.execute(_insert_sql("event", 1), (*event, to_text({"reason": one.reason})))
+        connection.execute(_insert_sql("event", 1), (*event, to_text({"reason": reason, "said": one.said})))
     owned: list[Row] = [(d.message.account_id, d.message.id, d.number, unit.worker, unit.now) for d in deliveries]
     _each_chunk(connection, _own_sql, owned)
     return deliveries
@@ -185,7 +187,8 @@ def _finish_sql(size: int) -> str:
     return (
         f"WITH v({', '.join(OUTCOME_COLUMNS)}) AS (VALUES {_values(len(OUTCOME_COLUMNS), size)}) "
         "UPDATE delivery AS d SET owner = NULL, state = v.state, cause = v.cause, reason = v.reason, "
-        "code = v.code, enhanced = v.enhanced, due_at = v.due_at, updated_at = v.updated_at "
+        "code = v.code, enhanced = v.enhanced, due_at = v.due_at, updated_at = v.updated_at, "
+        "wait = v.wait, said = v.said "
         f"FROM v WHERE {_SAME} AND {_FENCE}"
     )
 
@@ -193,9 +196,9 @@ def _finish_sql(size: int) -> str:
 @cache
 def _free_sql(size: int) -> str:
     return (
-        "WITH v(account_id, message_id, number, worker, attempts, due_at, reason) "
-        f"AS (VALUES {_values(7, size)}) "
+        f"WITH v({', '.join(RELEASE_COLUMNS)}) AS (VALUES {_values(len(RELEASE_COLUMNS), size)}) "
         "UPDATE delivery AS d SET owner = NULL, attempts = d.attempts - 1, due_at = v.due_at, reason = v.reason, "
+        "wait = v.wait, said = v.said, "
         f"state = CASE WHEN d.attempts > 1 THEN {int(State.DEFERRED)} ELSE {int(State.QUEUED)} END "
         f"FROM v WHERE {_SAME} AND {_FENCE}"
     )
@@ -231,8 +234,10 @@ _OWNED_SQL = (
 _AS_ROWS = ", ".join([f"d.{name}" for name in CLAIMED_COLUMNS] + [f"m.{name}" for name in MESSAGE_COLUMNS])
 _AS_JSON = f"json_group_array(json_array({_AS_ROWS}))"
 _HOLD_SQL = (
-    f"UPDATE delivery SET state = {int(State.HELD)}, cause = {int(Cause.OURS)}, reason = ?, owner = NULL, "
-    "updated_at = ? WHERE account_id = ? AND message_id = ? AND number = ?"
+    f"UPDATE delivery SET state = {int(State.HELD)}, cause = {int(Cause.OURS)}, reason = ?, said = ?, "
+    "owner = NULL, "
+    f"holds = {int(Hold.UNREADABLE)}, held = '', updated_at = ? "
+    "WHERE account_id = ? AND message_id = ? AND number = ?"
 )
 
 _PICKED_SQL = (

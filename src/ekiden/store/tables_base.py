@@ -18,6 +18,7 @@ metadata = MetaData(
 
 # Columns that hot tables got later keep their default: so no long table had to be written anew.
 EMPTY = text("''")
+ZERO = text("0")
 # Ids made by the database: BIGINT, except that only INTEGER counts upwards by itself on SQLite.
 Serial = BigInteger().with_variant(Integer, "sqlite")
 # Word for word what a query must say for SQLite to see that a partial index fits (sqlite.org/partialindex.html).

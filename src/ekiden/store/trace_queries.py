@@ -12,9 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ekiden.core.clock import Millis
 from ekiden.core.events import EventType
 from ekiden.core.notices import Route, parse_routes
-from ekiden.core.states import Cause, Priority, State
+from ekiden.core.said import Said, decoded
+from ekiden.core.states import Cause, Priority, State, Wait
 from ekiden.core.submission import Marks
+from ekiden.core.waits import wait_of
 from ekiden.store.api import Store
+from ekiden.store.holds import HeldBy, held_by
 from ekiden.store.set_aside import read, readable
 from ekiden.store.tables import account, attempt, content, credential, delivery, event, message
 
@@ -36,6 +39,8 @@ class TracedAttempt:
     enhanced: str
     reply: str
     dialogue: list[str]
+    said: Said | None
+    """``reply`` as code and facts, if no peer gave it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,10 @@ class TracedDelivery:
     state: State
     cause: Cause
     reason: str
+    """In English; ``said``: as code and facts, if Ekiden says it."""
+    said: Said | None
+    wait: Wait | None
+    holds: tuple[HeldBy, ...]
     code: int
     enhanced: str
     due_at: Millis
@@ -181,15 +190,19 @@ async def _deliveries(connection: AsyncConnection, trace: MessageTrace) -> None:
     )
 
     def traced(row: Any) -> TracedDelivery:
+        state = State(row.state)
         return TracedDelivery(
             row.number,
             row.written or row.recipient,
             row.domain,
             row.notify,
             row.orcpt,
-            State(row.state),
+            state,
             Cause(row.cause),
             row.reason,
+            decoded(row.said),
+            wait_of(state, row.wait, row.holds, row.cause),
+            held_by(state, row.holds, row.held),
             row.code,
             row.enhanced,
             row.due_at,
@@ -222,6 +235,7 @@ async def _attempts(connection: AsyncConnection, trace: MessageTrace, by_number:
             row.enhanced,
             row.reply,
             row.dialogue.splitlines(),
+            decoded(row.said),
         )
 
     for number, made in readable("attempt", traced, rows):

@@ -13,9 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ekiden.core.clock import MINUTE, Millis
 from ekiden.core.ids import MAX_NODE
-from ekiden.core.states import Cause, Priority, State
+from ekiden.core.said import Said
+from ekiden.core.states import Cause, Hold, Priority, State, Wait
 from ekiden.store.api import StoreError
-from ekiden.store.lost import LOST_REASON, lost_rows, lost_wait
+from ekiden.store.lost import LOST, lost_rows, lost_wait
 from ekiden.store.records import DeliveryKey, Outcome, QueueStats, Registration
 from ekiden.store.rows import state_from
 from ekiden.store.tables import HELD_SQL, SENDING_SQL, WAITING_SQL, attempt, delivery, event, lease, worker
@@ -167,7 +168,9 @@ async def free(
         .values(
             state=int(State.DEFERRED),
             cause=int(Cause.OURS),
-            reason=LOST_REASON,
+            reason=LOST.text(),
+            said=LOST.encode(),
+            wait=int(Wait.WORKER_LOST),
             owner=None,
             due_at=bindparam("due"),
             updated_at=now,
@@ -177,7 +180,7 @@ async def free(
     return len(found)
 
 
-async def settle(connection: AsyncConnection, owner: int, outcomes: Sequence[Outcome], reason: str) -> None:
+async def settle(connection: AsyncConnection, owner: int, outcomes: Sequence[Outcome], why: Said) -> None:
     """See ``store.api.Store.settle``."""
     for outcome in outcomes:
         d = outcome.delivery
@@ -195,7 +198,10 @@ async def settle(connection: AsyncConnection, owner: int, outcomes: Sequence[Out
             .values(
                 state=int(outcome.state if final else State.HELD),
                 cause=int(outcome.cause if final else Cause.OURS),
-                reason=reason,
+                reason=why.text(),
+                said=why.encode(),
+                holds=0 if final else int(Hold.UNREADABLE),
+                held="",
                 owner=None,
                 updated_at=outcome.attempt.finished_at,
             )

@@ -12,6 +12,7 @@ from __future__ import annotations
 import msgspec
 from litestar import Response
 
+from ekiden.delivery.explain import suppression_kind
 from ekiden.delivery.logs import LogEntry, LogFilter, LogPage
 from ekiden.dialects.infobip import fields
 from ekiden.dialects.infobip.call import Call
@@ -104,7 +105,7 @@ async def _page(call: Call, sender: str, recipient: str, *, cursors: bool) -> tu
 
 
 def _verdict(entry: LogEntry) -> tuple[Status, Error]:
-    return verdict(entry.state, entry.cause, entry.code, entry.enhanced, entry.reason)
+    return verdict(entry.state, entry.cause, entry.code, entry.enhanced, entry.reason, suppression_kind(entry.said))
 
 
 def _log_v1(entry: LogEntry) -> _LogV1:

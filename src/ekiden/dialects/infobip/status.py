@@ -19,7 +19,6 @@ from ekiden.core.states import Cause, State
 from ekiden.delivery.bulks import Bulk
 from ekiden.dialects.infobip import codes
 from ekiden.dialects.infobip.codes import Error, Status
-from ekiden.intake.door import SUPPRESSED
 
 _STATUSES: Final[dict[State, Status]] = {
     State.HELD: codes.PENDING_ACCEPTED,
@@ -51,8 +50,6 @@ _SUPPRESSED: Final[dict[str, Error]] = {
     "over_quota": codes.INBOX_FULL,
     "unsubscribe": codes.UNSUBSCRIBED,
 }
-# Which list it was stands in the reason that the door leaves with the delivery, the one thing that logs have.
-_KIND: Final = re.compile(re.escape(SUPPRESSED.partition("{kind}")[0]) + r"(\w+)")
 
 # Subject and detail of an enhanced code (RFC 3463, 7372, 7505): the error for good, and the one for now.
 _ENHANCED: Final[dict[str, tuple[Error, Error]]] = {
@@ -125,16 +122,16 @@ _CAUSES: Final[dict[Cause, tuple[Error, Error]]] = {
 }
 
 
-def verdict(state: State, cause: Cause, code: int, enhanced: str, reason: str) -> tuple[Status, Error]:
-    """The status and the error of a delivery.
+def verdict(
+    state: State, cause: Cause, code: int, enhanced: str, reason: str, suppression: str = ""
+) -> tuple[Status, Error]:
+    """The status and the error of a delivery; ``suppression``: the kind of the list that it was dropped for.
 
     ``code``, ``enhanced`` and ``reason`` are of the last reply, or ours; 0 and empty: none.
     """
     if state is State.DROPPED:
-        kind = _KIND.match(reason)
-        if kind is not None and kind[1] in _SUPPRESSED:
-            return codes.REJECTED_BLOCKLISTED, _SUPPRESSED[kind[1]]
-        return _DROPPED[cause]
+        error = _SUPPRESSED.get(suppression)
+        return _DROPPED[cause] if error is None else (codes.REJECTED_BLOCKLISTED, error)
     status = _STATUSES[state]
     if state is State.CANCELLED:
         return status, codes.CANCELED
@@ -190,11 +187,8 @@ def verdict_of(happening: Happening) -> tuple[Status, Error]:
     state = _OF_EVENT[happening.type]
     if not state.final and state is not State.DEFERRED:
         return _STATUSES[state], codes.NO_ERROR
-    if state is State.DROPPED and happening.data.get("why") == "suppressed":
-        error = _SUPPRESSED.get(str(happening.data.get("kind")))
-        if error is not None:
-            return codes.REJECTED_BLOCKLISTED, error
-    return verdict(state, Cause(happening.cause), happening.code, happening.enhanced, happening.reason)
+    kind = str(happening.data.get("kind")) if happening.data.get("why") == "suppressed" else ""
+    return verdict(state, Cause(happening.cause), happening.code, happening.enhanced, happening.reason, kind)
 
 
 GENERAL_STATUSES: Final = ("ACCEPTED", "PENDING", "UNDELIVERABLE", "DELIVERED", "EXPIRED", "REJECTED")

@@ -1,0 +1,96 @@
+"""What Ekiden itself says of a delivery: a code and its facts, told to each reader in their language.
+
+What people and other servers said stays the text that it was. A fact is a text, a number, or itself something said.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from ekiden.core.said_texts import ENGLISH, TEXTS, WORDS
+from ekiden.core.texts import Language
+
+MAX_FACT: Final = 500
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]+")
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(tuple[str, dict[str, Any]]).decode
+
+
+class Said(NamedTuple):
+    """``code`` is one of ``said_texts``, ``facts`` fill its template."""
+
+    code: str
+    facts: Mapping[str, Any] = {}
+
+    def text(self, lang: Language = "en") -> str:
+        """As a sentence. A code that is not known (a newer Ekiden wrote it) stands for itself."""
+        template = ENGLISH.get(self.code)
+        if template is None:
+            return self.code
+        values = {name: _told(value, lang) for name, value in self.facts.items()}
+        try:
+            return TEXTS(template, lang, **values)
+        except KeyError:
+            return self.code
+
+    def encode(self) -> str:
+        """As the store keeps it."""
+        try:
+            return _encode(self).decode()
+        except UnicodeEncodeError:  # half a surrogate pair
+            text = json.dumps(self, ensure_ascii=False)
+            return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+    def document(self) -> dict[str, Any]:
+        """For ``--json``: ``{"code": …, "facts": {…}}``."""
+        return {"code": self.code, "facts": {name: _document(value) for name, value in self.facts.items()}}
+
+
+def say(code: str, **facts: Any) -> Said:
+    """``say("over_quota")``. Texts among the facts become lines of at most ``MAX_FACT`` characters."""
+    return Said(code, {name: _line(value) if isinstance(value, str) else value for name, value in facts.items()})
+
+
+def _line(text: str) -> str:
+    if len(text) > MAX_FACT:
+        text = text[: MAX_FACT - 1] + "…"
+    return _CONTROL.sub(" ", text)
+
+
+def encoded(said: Said | None) -> str:
+    """As the store keeps it; empty: Ekiden says nothing of it."""
+    return "" if said is None else said.encode()
+
+
+def decoded(text: str) -> Said | None:
+    """What ``encoded`` made. ``ValueError``: it is nothing of ours."""
+    return Said(*_decode(text)) if text else None
+
+
+def tell(said: Said | None, text: str, lang: Language) -> str:
+    """What is said in the reader's language; where Ekiden says nothing, the ``text`` of whoever did."""
+    return text if said is None else said.text(lang)
+
+
+def _known(value: Any) -> Any:
+    """A fact that is something said comes back from the store as a list."""
+    if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], dict):
+        return Said(value[0], value[1])
+    return value
+
+
+def _document(value: Any) -> Any:
+    value = _known(value)
+    return value.document() if isinstance(value, Said) else value
+
+
+def _told(value: Any, lang: Language) -> Any:
+    value = _known(value)
+    if isinstance(value, Said):
+        return value.text(lang)
+    return WORDS(value, lang) if isinstance(value, str) else value
