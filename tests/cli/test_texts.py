@@ -114,7 +114,7 @@ def test_console_users_and_the_audit_log(ekiden: Installation) -> None:
 def test_queue(ekiden: Installation) -> None:
     id = ekiden.fill(two)
     listed = ekiden.run("queue", "list", "--state", "deferred").out.splitlines()
-    assert listed[0].split() == ["ID", "宛先", "状態", "次回", "試行", "経過", "理由"]
+    assert listed[0].split() == ["ID", "宛先", "状態", "待ち", "次回", "試行", "経過", "理由"]
     assert listed[1].split()[:3] == [id, "one@a.example", "再試行待ち"]
     assert ekiden.run("queue", "list", "--account", "acme", "--state", "sending").err == (
         "該当するものはありません\n"
@@ -123,7 +123,7 @@ def test_queue(ekiden: Installation) -> None:
     assert ekiden.run("queue", "cancel", "--all", "--dry-run").out == "配信 2 件が、取り消す対象です\n"
     assert ekiden.run("queue", "release", "--all").out.splitlines() == [
         "配信 1 件を再開しました",
-        "1 件は対象外: release では変わらない状態です",
+        "1 件は対象外: 保留中でないか、管理者以外が保留しています",
     ]
     assert ekiden.json("queue", "hold", id)["action"] == "hold"
     assert ekiden.run("queue", "list", "--older-than", "x").err.startswith(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,29 +13,26 @@ from infobip_cloud import Cloud
 from infobip_outcomes import Outcomes
 from test_infobip_bulks import STATUS, in_hours, put, states
 
+from ekiden.cli.main import run
 from ekiden.core.states import State
 
 
 @dataclass
 class Operator:
-    """The command, as a process of its own, on the database of the API."""
+    """The command, on the database of the API."""
 
     config: Path
+    capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch
 
     async def run(self, *args: str, lang: str = "en") -> str:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "ekiden",
-            *args,
-            "--config",
-            str(self.config),
-            stdout=asyncio.subprocess.PIPE,
-            env={**os.environ, "EKIDEN_LANG": lang, "COLUMNS": "400"},
-        )
-        out, _ = await process.communicate()
-        assert process.returncode == 0, args
-        return out.decode()
+        self.monkeypatch.setenv("EKIDEN_LANG", lang)
+        # In a thread, as it has an event loop of its own.
+        with pytest.raises(SystemExit) as ended:
+            await asyncio.to_thread(run, [*args, "--config", str(self.config)])
+        captured = self.capsys.readouterr()
+        assert not ended.value.code, captured.err
+        return captured.out
 
     async def json(self, *args: str) -> Any:
         return json.loads(await self.run(*args, "--json"))
@@ -48,10 +43,17 @@ class Operator:
 
 
 @pytest.fixture
-def operator(store_url: str, tmp_path: Path, outcomes: Outcomes) -> Operator:
+def operator(
+    store_url: str,
+    tmp_path: Path,
+    outcomes: Outcomes,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Operator:
+    monkeypatch.setenv("COLUMNS", "400")
     config = tmp_path / "ekiden.toml"
     config.write_text(f'hostname = "mail.test.example"\n[store]\nurl = "{store_url}"\n')
-    return Operator(config)
+    return Operator(config, capsys, monkeypatch)
 
 
 async def sender(cloud: Cloud, status: str) -> str:
