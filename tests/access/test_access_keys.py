@@ -10,7 +10,7 @@ from sqlalchemy import select
 from ekiden.access.access_keys import AccessKey, create_access_key, secret_of
 from ekiden.access.accounts import create_account
 from ekiden.access.audit import Actor, list_entries
-from ekiden.access.authenticate import Authenticator, Refusal
+from ekiden.access.authenticate import Authenticator, LoginRefusal, Password
 from ekiden.access.credentials import list_credentials, revoke_credential
 from ekiden.access.errors import BadName, NotFound
 from ekiden.access.vault import Vault, VaultError
@@ -57,8 +57,8 @@ async def test_no_other_credential_is_one(store: Store) -> None:
         with pytest.raises(NotFound):
             await secret_of(store, VAULT, id)
     authenticator = Authenticator(store, ManualClock())
-    assert await authenticator.verify(made.id, made.secret, "192.0.2.1") is Refusal.BAD_CREDENTIALS
-    assert await authenticator.verify("App", made.secret, "192.0.2.1") is Refusal.BAD_CREDENTIALS
+    assert await authenticator.prove(Password(made.id, made.secret), "192.0.2.1") is LoginRefusal.BAD_CREDENTIALS
+    assert await authenticator.prove(Password("App", made.secret), "192.0.2.1") is LoginRefusal.BAD_CREDENTIALS
     await authenticator.close()
     with pytest.raises(BadName):
         await create_access_key(store, VAULT, made.credential.account_id, "", NOW)

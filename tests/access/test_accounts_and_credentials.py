@@ -17,7 +17,7 @@ from ekiden.access.accounts import (
     suspend_account,
 )
 from ekiden.access.audit import Actor, list_entries
-from ekiden.access.authenticate import Authenticator, Principal, Refusal
+from ekiden.access.authenticate import Authenticator, LoginRefusal, Password, Principal, Proof
 from ekiden.access.bounds import allows, networks_text, scopes_text
 from ekiden.access.credentials import (
     bound_credential,
@@ -219,17 +219,19 @@ async def test_logging_in_on_either_engine(store: Store) -> None:
     password = await set_password(store, account.id, "mailer", "correct horse", NOW)
     key = await create_api_key(store, account.id, "billing", NOW)
     authenticator = Authenticator(store, clock)
-    principal = await authenticator.verify("mailer", "correct horse", "192.0.2.1")
+    proof = await authenticator.prove(Password("mailer", "correct horse"), "192.0.2.1")
+    assert isinstance(proof, Proof)
+    principal = proof.principal
     assert principal == Principal(account.id, password.id, "acme", kind="password")
-    assert await authenticator.verify("App", key.key, "192.0.2.1") == Principal(
-        account.id, key.credential.id, "acme", kind="api_key"
-    )
+    proof = await authenticator.prove(Password("App", key.key), "192.0.2.1")
+    assert isinstance(proof, Proof)
+    assert proof.principal == Principal(account.id, key.credential.id, "acme", kind="api_key")
     async with store.write() as connection:
         await connection.execute(insert(table).values(smtp_user(account.id, "abcdef", hasher.hash("staple"))))
-    found = await authenticator.verify("abcdef", "staple", "192.0.2.1", "send")
-    assert isinstance(found, Principal)
-    assert (found.account_id, found.kind) == (account.id, "smtp_user")
-    assert await authenticator.verify("mailer", "\0", "192.0.2.1") is Refusal.BAD_CREDENTIALS
+    found = await authenticator.prove(Password("abcdef", "staple"), "192.0.2.1", "send")
+    assert isinstance(found, Proof)
+    assert (found.account.id, found.credential.kind) == (account.id, "smtp_user")
+    assert await authenticator.prove(Password("mailer", "\0"), "192.0.2.1") is LoginRefusal.BAD_CREDENTIALS
     clock.advance(5_000)
     assert await authenticator.still_valid(principal)
     await authenticator.close()

@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from sqlalchemy.schema import DropTable
 
 from ekiden.access import authenticate
 from ekiden.access.accounts import create_account, resume_account, suspend_account
-from ekiden.access.authenticate import Authenticator, Principal, Refusal
+from ekiden.access.authenticate import Authenticator, LoginRefusal, Password, Principal, Proof
 from ekiden.access.config import AccessConfig
 from ekiden.access.credentials import (
     api_key_lookup,
@@ -30,6 +31,7 @@ from ekiden.access.directory import Directory
 from ekiden.core.clock import SECOND, ManualClock
 from ekiden.core.states import Priority
 from ekiden.net.listen import Networks
+from ekiden.server.smtp_visitor import NOT_LOGGED_IN
 from ekiden.store.api import Store
 from ekiden.store.open import open_store
 from ekiden.store.tables import account as account_table
@@ -40,6 +42,13 @@ from structured_logs import told
 PASSWORD = "correct horse"
 NO_DELAY = AccessConfig(delay=0, max_delay=0)
 HERE = "192.0.2.1"
+
+
+async def proven(
+    authenticator: Authenticator, username: str, password: str, address: str, scope: str = ""
+) -> Principal | LoginRefusal:
+    found = await authenticator.prove(Password(username, password), address, scope)
+    return found.principal if isinstance(found, Proof) else found
 
 
 @dataclass
@@ -60,8 +69,8 @@ class World:
     def app(self) -> Principal:
         return Principal(self.account_id, self.key_id, "acme", Priority.HIGH, "api_key")
 
-    async def verify(self, username: str, password: str, address: str = HERE) -> Principal | Refusal:
-        return await self.authenticator.verify(username, password, address)
+    async def verify(self, username: str, password: str, address: str = HERE) -> Principal | LoginRefusal:
+        return await proven(self.authenticator, username, password, address)
 
     def hashes(self) -> int:
         """How many were computed so far."""
@@ -109,14 +118,14 @@ async def test_password_and_api_key(world: World) -> None:
     ],
 )
 async def test_wrong_ones(world: World, username: str, password: str) -> None:
-    assert await world.verify(username, password) is Refusal.BAD_CREDENTIALS
+    assert await world.verify(username, password) is LoginRefusal.BAD_CREDENTIALS
 
 
 async def test_the_key_is_no_password_and_its_hash_is_no_key(world: World) -> None:
-    assert await world.verify("mailer", world.key) is Refusal.BAD_CREDENTIALS
-    assert await world.verify("key", world.key) is Refusal.BAD_CREDENTIALS
-    assert await world.verify(api_key_lookup(world.key), world.key) is Refusal.BAD_CREDENTIALS
-    assert await world.verify("App", api_key_lookup(world.key)) is Refusal.BAD_CREDENTIALS
+    assert await world.verify("mailer", world.key) is LoginRefusal.BAD_CREDENTIALS
+    assert await world.verify("key", world.key) is LoginRefusal.BAD_CREDENTIALS
+    assert await world.verify(api_key_lookup(world.key), world.key) is LoginRefusal.BAD_CREDENTIALS
+    assert await world.verify("App", api_key_lookup(world.key)) is LoginRefusal.BAD_CREDENTIALS
 
 
 async def test_what_was_right_is_remembered_for_a_while(world: World) -> None:
@@ -170,8 +179,8 @@ async def test_a_revoked_credential_is_out_within_two_seconds(world: World) -> N
     for credential in await list_credentials(world.store):
         await revoke_credential(world.store, credential.id, world.clock.now())
     world.clock.advance(2 * SECOND)
-    assert await world.verify("mailer", PASSWORD) is Refusal.BAD_CREDENTIALS
-    assert await world.verify("App", world.key) is Refusal.BAD_CREDENTIALS
+    assert await world.verify("mailer", PASSWORD) is LoginRefusal.BAD_CREDENTIALS
+    assert await world.verify("App", world.key) is LoginRefusal.BAD_CREDENTIALS
 
 
 async def test_a_changed_password_is_in_within_two_seconds(world: World) -> None:
@@ -179,15 +188,15 @@ async def test_a_changed_password_is_in_within_two_seconds(world: World) -> None
     await set_password(world.store, world.account_id, "mailer", "battery staple", world.clock.now())
     assert await world.verify("mailer", "battery staple") == world.mailer
     world.clock.advance(2 * SECOND)
-    assert await world.verify("mailer", PASSWORD) is Refusal.BAD_CREDENTIALS
+    assert await world.verify("mailer", PASSWORD) is LoginRefusal.BAD_CREDENTIALS
 
 
 async def test_a_suspended_account_is_told_so_and_comes_back(world: World) -> None:
     await world.verify("mailer", PASSWORD)
     await suspend_account(world.store, "acme", world.clock.now())
     world.clock.advance(2 * SECOND)
-    assert await world.verify("mailer", PASSWORD) is Refusal.SUSPENDED
-    assert await world.verify("mailer", "wrong") is Refusal.BAD_CREDENTIALS
+    assert await world.verify("mailer", PASSWORD) is LoginRefusal.SUSPENDED
+    assert await world.verify("mailer", "wrong") is LoginRefusal.BAD_CREDENTIALS
     await resume_account(world.store, "acme", world.clock.now())
     world.clock.advance(2 * SECOND)
     assert await world.verify("mailer", PASSWORD) == world.mailer
@@ -221,58 +230,58 @@ async def test_source_networks(world: World) -> None:
         assert await world.verify("mailer", PASSWORD, address) == world.mailer
     with told() as lines:
         for address in (HERE, "2001:db9::7", "11.0.0.1", ""):
-            assert await world.verify("mailer", PASSWORD, address) is Refusal.NETWORK
+            assert await world.verify("mailer", PASSWORD, address) is LoginRefusal.NETWORK
     assert [(line["why"], line["client"]) for line in lines][:2] == [("network", HERE), ("network", "2001:db9::7")]
     assert await world.verify("App", world.key) == world.app
 
 
 async def test_from_elsewhere_a_right_password_looks_like_a_wrong_one(world: World) -> None:
     await bound(world, world.password_id, [], ["10.0.0.0/8"])
-    assert Refusal.NETWORK.reply == Refusal.BAD_CREDENTIALS.reply
+    assert NOT_LOGGED_IN[LoginRefusal.NETWORK] == NOT_LOGGED_IN[LoginRefusal.BAD_CREDENTIALS]
     assert await world.verify("mailer", PASSWORD, "10.0.0.1") == world.mailer
     before = world.hashes()
     for number in range(20):
-        assert await world.verify("mailer", PASSWORD) is Refusal.NETWORK
+        assert await world.verify("mailer", PASSWORD) is LoginRefusal.NETWORK
         assert world.hashes() == before + number + 1, "as much work as for a wrong one, though it is remembered"
-    assert await world.verify("mailer", PASSWORD) is Refusal.TOO_MANY, "counted as a wrong one"
+    assert await world.verify("mailer", PASSWORD) is LoginRefusal.TOO_MANY, "counted as a wrong one"
     before = world.hashes()
     assert await world.verify("mailer", PASSWORD, "10.0.0.1") == world.mailer
     assert world.hashes() == before, "and still remembered for where it is right"
     await suspend_account(world.store, "acme", world.clock.now())
     world.clock.advance(2 * SECOND)
-    assert await world.verify("mailer", PASSWORD, "192.0.2.2") is Refusal.NETWORK
+    assert await world.verify("mailer", PASSWORD, "192.0.2.2") is LoginRefusal.NETWORK
 
 
 async def test_a_right_login_that_is_turned_away_costs_what_a_wrong_one_does(world: World) -> None:
     for number in range(20):
         assert await world.verify("mailer", PASSWORD) == world.mailer
         assert world.hashes() == number + 1, "computed each time"
-        await world.authenticator.turn_away("mailer", PASSWORD, HERE)
-    assert await world.verify("mailer", PASSWORD) is Refusal.TOO_MANY
+        await world.authenticator.turn_away(Password("mailer", PASSWORD), HERE)
+    assert await world.verify("mailer", PASSWORD) is LoginRefusal.TOO_MANY
     assert await world.verify("mailer", PASSWORD, "192.0.2.2") == world.mailer
 
 
 async def test_scopes(world: World) -> None:
-    verify = world.authenticator.verify
+    verify = partial(proven, world.authenticator)
     assert await verify("App", world.key, HERE, "send") == world.app
     await bound(world, world.key_id, ["read", "manage"], [])
     with told() as lines:
-        assert await verify("App", world.key, HERE, "send") is Refusal.SCOPE
+        assert await verify("App", world.key, HERE, "send") is LoginRefusal.SCOPE
     assert [line["why"] for line in lines] == ["scope"]
     principal = await verify("App", world.key, HERE, "manage")
     assert isinstance(principal, Principal)
     assert (principal.kind, principal.scopes) == ("api_key", {"read", "manage"})
     assert await world.verify("App", world.key) == principal, "nothing is asked for"
-    assert await verify("App", "ek_wrong", HERE, "send") is Refusal.BAD_CREDENTIALS
+    assert await verify("App", "ek_wrong", HERE, "send") is LoginRefusal.BAD_CREDENTIALS
 
 
 async def test_guessing_from_one_address_is_refused_after_a_while(world: World) -> None:
     answers = [await world.verify("mailer", f"guess {n}") for n in range(25)]
-    assert answers == [Refusal.BAD_CREDENTIALS] * 20 + [Refusal.TOO_MANY] * 5
+    assert answers == [LoginRefusal.BAD_CREDENTIALS] * 20 + [LoginRefusal.TOO_MANY] * 5
     before = world.hashes()
-    assert await world.verify("mailer", PASSWORD) is Refusal.TOO_MANY
+    assert await world.verify("mailer", PASSWORD) is LoginRefusal.TOO_MANY
     assert world.hashes() == before
-    assert await world.verify("other", PASSWORD) is Refusal.BAD_CREDENTIALS, "another user name is looked at"
+    assert await world.verify("other", PASSWORD) is LoginRefusal.BAD_CREDENTIALS, "another user name is looked at"
     assert await world.verify("mailer", PASSWORD, "192.0.2.2") == world.mailer
     world.clock.advance(1300 * SECOND)
     assert await world.verify("mailer", PASSWORD) == world.mailer
@@ -280,7 +289,7 @@ async def test_guessing_from_one_address_is_refused_after_a_while(world: World) 
 
 async def test_guesses_at_api_keys_cost_only_the_guesser(world: World) -> None:
     answers = [await world.verify("App", f"ek_{n:043}") for n in range(40)]
-    assert answers == [Refusal.BAD_CREDENTIALS] * 20 + [Refusal.TOO_MANY] * 20
+    assert answers == [LoginRefusal.BAD_CREDENTIALS] * 20 + [LoginRefusal.TOO_MANY] * 20
     new = await create_api_key(world.store, world.account_id, "new", world.clock.now())
     assert await world.verify("App", world.key) == world.app
     assert isinstance(await world.verify("app", new.key), Principal)
@@ -292,15 +301,15 @@ async def test_what_was_right_is_let_in_from_where_others_guess(store: Store, wo
     config = AccessConfig(delay=0, max_delay=0, guess_limit=2, address_limit=5)
     authenticator = Authenticator(store, world.clock, config)
     await set_password(store, world.account_id, "second", "battery staple", world.clock.now())
-    assert await authenticator.verify("mailer", PASSWORD, HERE) == world.mailer
+    assert await proven(authenticator, "mailer", PASSWORD, HERE) == world.mailer
     for number in range(4):
         for name in ("mailer", "nobody", "somebody"):
-            await authenticator.verify(name, f"guess {number}", HERE)
-    assert await authenticator.verify("second", "battery staple", HERE) is Refusal.TOO_MANY
-    assert await authenticator.verify("mailer", "another guess", HERE) is Refusal.TOO_MANY
+            await proven(authenticator, name, f"guess {number}", HERE)
+    assert await proven(authenticator, "second", "battery staple", HERE) is LoginRefusal.TOO_MANY
+    assert await proven(authenticator, "mailer", "another guess", HERE) is LoginRefusal.TOO_MANY
     before = authenticator.computed
     world.clock.advance(61 * SECOND)  # the memory of hashes has ended, the window has not
-    assert await authenticator.verify("mailer", PASSWORD, HERE) == world.mailer
+    assert await proven(authenticator, "mailer", PASSWORD, HERE) == world.mailer
     assert authenticator.computed == before + 1
     await authenticator.close()
 
@@ -310,17 +319,17 @@ async def test_a_changed_password_gives_its_place_up(world: World) -> None:
     await set_password(world.store, world.account_id, "mailer", "battery staple", world.clock.now())
     world.clock.advance(2 * SECOND)
     for _ in range(20):
-        assert await world.verify("mailer", PASSWORD) is Refusal.BAD_CREDENTIALS
-    assert await world.verify("mailer", PASSWORD) is Refusal.TOO_MANY, "what was right once is a guess now"
+        assert await world.verify("mailer", PASSWORD) is LoginRefusal.BAD_CREDENTIALS
+    assert await world.verify("mailer", PASSWORD) is LoginRefusal.TOO_MANY, "what was right once is a guess now"
 
 
 @pytest.mark.parametrize("proxy", ["10.0.0.1", "::ffff:10.0.0.1"])
 async def test_a_proxy_that_is_configured_is_no_client(store: Store, world: World, proxy: str) -> None:
     authenticator = Authenticator(store, world.clock, NO_DELAY, proxies=Networks(["10.0.0.0/24"]))
     for number in range(60):
-        answer = await authenticator.verify(f"user {number % 2}", f"guess {number}", proxy)
-        assert answer is Refusal.BAD_CREDENTIALS
-    assert await authenticator.verify("mailer", PASSWORD, proxy) == world.mailer
+        answer = await proven(authenticator, f"user {number % 2}", f"guess {number}", proxy)
+        assert answer is LoginRefusal.BAD_CREDENTIALS
+    assert await proven(authenticator, "mailer", PASSWORD, proxy) == world.mailer
     await authenticator.close()
 
 
@@ -351,13 +360,13 @@ async def test_too_many_that_wait_are_told_so_and_counted(store: Store, world: W
     authenticator.told = lambda result: results.update([result])
     # One place: what one address asks at once waits for itself.
     answers = await asyncio.gather(
-        *(authenticator.verify(f"user {n}", "guess", HERE) for n in range(90)),
-        authenticator.verify("mailer", PASSWORD, "192.0.2.2"),
+        *(proven(authenticator, f"user {n}", "guess", HERE) for n in range(90)),
+        proven(authenticator, "mailer", PASSWORD, "192.0.2.2"),
     )
     assert answers.pop() == world.mailer
-    assert set(answers) <= {Refusal.BAD_CREDENTIALS, Refusal.BUSY}
-    assert Refusal.BUSY in answers
-    assert results["busy"] == answers.count(Refusal.BUSY)
+    assert set(answers) <= {LoginRefusal.BAD_CREDENTIALS, LoginRefusal.BUSY}
+    assert LoginRefusal.BUSY in answers
+    assert results["busy"] == answers.count(LoginRefusal.BUSY)
     assert authenticator._failures.of(HERE, "", api_key=False) == 90, "what nobody looked at counts, too"
     await authenticator.close()
 
@@ -394,7 +403,7 @@ async def test_open_sessions_end_with_what_opened_them(world: World) -> None:
 async def test_many_guesses_at_once_do_not_slip_past_the_limit(world: World) -> None:
     before = world.hashes()
     answers = await asyncio.gather(*(world.verify("mailer", f"guess {n}") for n in range(60)))
-    assert answers.count(Refusal.BAD_CREDENTIALS) <= 20
+    assert answers.count(LoginRefusal.BAD_CREDENTIALS) <= 20
     assert world.hashes() - before <= 20
 
 
@@ -410,21 +419,23 @@ async def test_guessing_at_an_account_from_everywhere_does_not_lock_it_out(store
     few = AccessConfig(delay=0, max_delay=0, account_limit=5)
     authenticator = Authenticator(store, world.clock, few)
     known, cached = "198.51.100.1", "198.51.100.2"
-    assert await authenticator.verify("mailer", PASSWORD, known) == world.mailer
+    assert await proven(authenticator, "mailer", PASSWORD, known) == world.mailer
     for number in range(10):
-        answer = await authenticator.verify("mailer", f"guess {number}", f"203.0.113.{number}")
-        assert answer is Refusal.BAD_CREDENTIALS, "each address has one try"
-        again = await authenticator.verify("mailer", f"guess {number} again", f"203.0.113.{number}")
-        assert again is (Refusal.BAD_CREDENTIALS if number < 2 else Refusal.TOO_MANY)
-    assert await authenticator.verify("mailer", PASSWORD, cached) == world.mailer
+        answer = await proven(authenticator, "mailer", f"guess {number}", f"203.0.113.{number}")
+        assert answer is LoginRefusal.BAD_CREDENTIALS, "each address has one try"
+        again = await proven(authenticator, "mailer", f"guess {number} again", f"203.0.113.{number}")
+        assert again is (LoginRefusal.BAD_CREDENTIALS if number < 2 else LoginRefusal.TOO_MANY)
+    assert await proven(authenticator, "mailer", PASSWORD, cached) == world.mailer
     world.clock.advance(61 * SECOND)
-    assert await authenticator.verify("mailer", PASSWORD, "198.51.100.3") == world.mailer, "a newcomer, too"
-    assert await authenticator.verify("mailer", PASSWORD, known) == world.mailer
+    assert await proven(authenticator, "mailer", PASSWORD, "198.51.100.3") == world.mailer, "a newcomer, too"
+    assert await proven(authenticator, "mailer", PASSWORD, known) == world.mailer
     for number in range(100):
-        await authenticator.verify("mailer", f"guess {number}", f"203.0.113.{100 + number}")
-    assert await authenticator.verify("mailer", "guess", "198.51.100.4") is Refusal.TOO_MANY, "not for ever"
-    assert await authenticator.verify("mailer", PASSWORD, "198.51.100.4") == world.mailer, "what was right is right"
-    assert await authenticator.verify("App", world.key, "198.51.100.3") == world.app
+        await proven(authenticator, "mailer", f"guess {number}", f"203.0.113.{100 + number}")
+    assert await proven(authenticator, "mailer", "guess", "198.51.100.4") is LoginRefusal.TOO_MANY, "not for ever"
+    assert await proven(authenticator, "mailer", PASSWORD, "198.51.100.4") == world.mailer, (
+        "what was right is right"
+    )
+    assert await proven(authenticator, "App", world.key, "198.51.100.3") == world.app
     await authenticator.close()
 
 
@@ -435,7 +446,7 @@ async def test_failures_are_answered_later_and_later(store: Store, world: World)
     took = []
     for number in range(5):
         began = loop.time()
-        await authenticator.verify("App", f"guess {number}", HERE)
+        await proven(authenticator, "App", f"guess {number}", HERE)
         took.append(loop.time() - began)
     # At least the delay; how much more is the machine's matter.
     for seconds, delay in zip(took, [0, 0.01, 0.02, 0.04, 0.04], strict=True):
@@ -462,7 +473,7 @@ async def test_a_store_that_is_away_is_a_temporary_failure(
     caplog.set_level(logging.DEBUG)
     async with store_away(tmp_path) as store:
         away = Authenticator(store, world.clock, NO_DELAY)
-        assert await away.verify("mailer", PASSWORD, HERE) is Refusal.UNAVAILABLE
+        assert await proven(away, "mailer", PASSWORD, HERE) is LoginRefusal.UNAVAILABLE
         await away.close()
     assert PASSWORD not in caplog.text
 
@@ -495,16 +506,16 @@ async def test_nothing_secret_is_shown(world: World) -> None:
 @pytest.mark.parametrize(
     ("refusal", "code"),
     [
-        (Refusal.BAD_CREDENTIALS, "535 5.7.8"),
-        (Refusal.TOO_MANY, "454 4.7.0 Too many failed attempts"),
-        (Refusal.NETWORK, "535 5.7.8 Error: authentication failed"),
-        (Refusal.SCOPE, "535 5.7.8 Error: this credential is not for submitting mail"),
-        (Refusal.SUSPENDED, "535 5.7.13"),
-        (Refusal.UNAVAILABLE, "454 4.7.0"),
+        (LoginRefusal.BAD_CREDENTIALS, "535 5.7.8"),
+        (LoginRefusal.TOO_MANY, "454 4.7.0 Too many failed attempts"),
+        (LoginRefusal.NETWORK, "535 5.7.8 Error: authentication failed"),
+        (LoginRefusal.SCOPE, "535 5.7.8 Error: this credential is not for submitting mail"),
+        (LoginRefusal.SUSPENDED, "535 5.7.13"),
+        (LoginRefusal.UNAVAILABLE, "454 4.7.0"),
     ],
 )
-def test_replies(refusal: Refusal, code: str) -> None:
-    assert str(refusal.reply).startswith(code)
+def test_replies(refusal: LoginRefusal, code: str) -> None:
+    assert str(NOT_LOGGED_IN[refusal]).startswith(code)
 
 
 async def test_the_directory_asks_once_for_many_and_forgets(world: World) -> None:

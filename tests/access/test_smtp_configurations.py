@@ -10,7 +10,7 @@ from sqlalchemy import Table, func, select
 
 from ekiden.access.accounts import create_account
 from ekiden.access.audit import Actor, list_entries
-from ekiden.access.authenticate import Authenticator, Principal
+from ekiden.access.authenticate import Authenticator, LoginRefusal, Password, Proof
 from ekiden.access.config import AccessConfig
 from ekiden.access.credentials import list_credentials
 from ekiden.access.directory import Directory
@@ -105,17 +105,17 @@ async def test_users_log_in_and_passwords_are_nowhere(shop: Shop) -> None:
     directory = Directory(shop.store, clock)
     authenticator = Authenticator(shop.store, clock, AccessConfig(delay=0.0, max_delay=0.0), directory=directory)
     try:
-        principal = await authenticator.verify(made.user.username, made.password, "192.0.2.1", "send")
-        assert isinstance(principal, Principal)
-        assert principal.kind == "smtp_user"
+        shown = Password(made.user.username, made.password)
+        proof = await authenticator.prove(shown, "192.0.2.1", "send")
+        assert isinstance(proof, Proof)
+        assert proof.credential.kind == "smtp_user"
         clone = await shop.users.clone(await shop.configuration("two"), made.user.username, actor=ME)
         assert clone.credential_id == made.user.credential_id
         await shop.users.delete(configuration.id, made.user.id, actor=ME)
-        assert isinstance(await authenticator.verify(made.user.username, made.password, "192.0.2.1"), Principal)
+        assert isinstance(await authenticator.prove(shown, "192.0.2.1"), Proof)
         await shop.users.delete(clone.configuration_id, clone.id, actor=ME)
         clock.advance(2 * SECOND)
-        gone = await authenticator.verify(made.user.username, made.password, "192.0.2.1")
-        assert not isinstance(gone, Principal)
+        assert await authenticator.prove(shown, "192.0.2.1") is LoginRefusal.BAD_CREDENTIALS
     finally:
         await authenticator.close()
     entries = await list_entries(shop.store, shop.project.account_id)

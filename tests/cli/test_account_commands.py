@@ -13,7 +13,7 @@ from installation import Installation, write_config
 from ekiden.access.access_keys import secret_of
 from ekiden.access.accounts import get_account
 from ekiden.access.audit import local_actor
-from ekiden.access.authenticate import Authenticator
+from ekiden.access.authenticate import Authenticator, Password, Proof
 from ekiden.access.config import AccessConfig
 from ekiden.access.console_users import verify_console_user
 from ekiden.access.directory import AccountFacts
@@ -32,8 +32,8 @@ def log_in(ekiden: Installation, username: str, password: str) -> str:
         store = await open_store(ekiden.url)
         try:
             authenticator = Authenticator(store, SystemClock(), AccessConfig())
-            found = await authenticator.verify(username, password, "192.0.2.1")
-            return getattr(found, "account_name", type(found).__name__)
+            found = await authenticator.prove(Password(username, password), "192.0.2.1")
+            return found.account.name if isinstance(found, Proof) else type(found).__name__
         finally:
             await store.close()
 
@@ -197,7 +197,7 @@ def test_bounds_of_a_credential(ekiden: Installation) -> None:
         "credential", "api-key", "create", "acme", "--scope", "read", "--scope", "send", "--network", "10.0.0.0/8"
     )
     assert (made["scopes"], made["networks"]) == (["send", "read"], ["10.0.0.0/8"])
-    assert log_in(ekiden, "App", made["api_key"]) == "Refusal"
+    assert log_in(ekiden, "App", made["api_key"]) == "LoginRefusal"
     listed = ekiden.run("credential", "list").out.splitlines()
     assert listed[0].rstrip().endswith("only for")
     assert listed[1].rstrip().endswith("send, read, 10.0.0.0/8")

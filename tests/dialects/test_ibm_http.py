@@ -17,7 +17,7 @@ from ibm_cloud import ADMIN, Cloud, Reply, running_cloud
 
 from ekiden.access.accounts import create_account, suspend_account
 from ekiden.access.audit import list_entries
-from ekiden.access.credentials import create_api_key, revoke_credential
+from ekiden.access.credentials import bound_credential, create_api_key, revoke_credential
 from ekiden.access.smtp_texts import TEXTS as SMTP_TEXTS
 from ekiden.core.texts import Texts
 from ekiden.dialects.ibm.routes import OPERATIONS
@@ -25,6 +25,7 @@ from ekiden.dialects.ibm.texts import TEXTS
 from ekiden.domains.evidence import File
 from ekiden.lab import Lab
 from ekiden.store.api import Store
+from structured_logs import told
 
 JSON = {"Content-Type": "application/json"}
 
@@ -179,6 +180,39 @@ async def test_scopes(cloud: Cloud) -> None:
     assert "'manage'" in is_envelope(await cloud.request("POST", path, body, JSON, token=token), 403)["message"]
     token = await cloud.token(sender.key)
     is_envelope(await cloud.request("GET", path, token=token), 403, "forbidden")
+
+
+NEEDED = "a bearer token is needed: POST /identity/token gives one"
+BAD_TOKEN = "the token is not valid, or has expired, or its API key was revoked"
+STRANGERS = (
+    ("", NEEDED, "Bearer", ""),
+    ("Bearer", NEEDED, "Bearer", "(bearer)"),
+    ("Basic YTpi", NEEDED, "Bearer", "(unknown)"),
+    ("Bearer a.b.c", BAD_TOKEN, 'Bearer error="invalid_token"', "(bearer)"),
+    ("Bearer " + "x" * 9_000, BAD_TOKEN, 'Bearer error="invalid_token"', "(bearer)"),
+    ("x" * 9_000, BAD_TOKEN, 'Bearer error="invalid_token"', "(unknown)"),
+)
+
+
+async def test_strangers_and_what_is_told_of_them(cloud: Cloud) -> None:
+    path = f"/v1/instances/{cloud.instance}/smtp/config"
+    for authorization, message, challenge, login in STRANGERS:
+        with told(requests="off", refused="off") as lines:
+            reply = await cloud.request("GET", path, headers={"Authorization": authorization}, token="")
+        is_envelope(reply, 401, "unauthorized")
+        assert (reply.json["errors"][0]["message"], reply.headers["www-authenticate"]) == (message, challenge)
+        assert [(line["why"], line["login"]) for line in lines] == ([("bad_credentials", login)] if login else [])
+
+
+async def test_a_token_of_a_key_for_other_networks(cloud: Cloud) -> None:
+    made = await create_api_key(cloud.store, cloud.account.id, "k", 0)
+    token = await cloud.token(made.key)
+    await bound_credential(cloud.store, made.credential.id, 1, scopes=[], networks=["192.0.2.0/24"])
+    with told(requests="off", refused="off") as lines:
+        reply = await cloud.request("GET", f"/v1/instances/{cloud.instance}/smtp/config", token=token)
+    is_envelope(reply, 403, "forbidden")
+    assert reply.json["errors"][0]["message"] == "the API key may not be used from this address"
+    assert [(line["why"], line["login"]) for line in lines] == [("network", "(bearer)")]
 
 
 async def test_a_token_dies_with_its_key_and_sleeps_with_its_account(cloud: Cloud) -> None:

@@ -23,6 +23,7 @@ from ibm_eventnotifications.event_notifications_v1 import (
     SMTPVerificationUpdateResponse,
 )
 
+from ekiden.access.authenticate import Password, Proof
 from ekiden.access.credentials import list_credentials
 
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -111,8 +112,9 @@ async def test_life_of_a_user(cloud: Cloud) -> None:
     assert user.smtp_config_id == config
     assert user.domain == "example.com"
     assert len(user.password) >= 20
-    principal = await cloud.services.authenticator.verify(user.username, user.password, "127.0.0.1", "send")
-    assert getattr(principal, "account_id", principal) == cloud.account.id
+    proof = await cloud.services.authenticator.prove(Password(user.username, user.password), "127.0.0.1", "send")
+    assert isinstance(proof, Proof)
+    assert proof.account.id == cloud.account.id
 
     got = await cloud.call(en.get_smtp_user, instance, config, user.id)
     assert SMTPUser.from_dict(got).description == ""
@@ -154,9 +156,9 @@ async def test_there_are_five_users_and_clones_count(cloud: Cloud) -> None:
     assert refused.value.status_code == 409
 
     # The clone keeps the password alive, and the configuration takes its users along.
-    verify = cloud.services.authenticator.verify
+    shown = Password(source["username"], source["password"])
     await cloud.call(en.delete_smtp_user, instance, first, source["id"])
-    assert hasattr(await verify(source["username"], source["password"], "127.0.0.1"), "account_id")
+    assert isinstance(await cloud.services.authenticator.prove(shown, "127.0.0.1"), Proof)
     await cloud.call(en.delete_smtp_configuration, instance, second)
     kept = {item.name: item.revoked_at for item in await list_credentials(cloud.store, cloud.account.id)}
     assert kept[source["username"]] is not None

@@ -20,7 +20,7 @@ from ekiden.core.states import State
 from ekiden.delivery.explain import explain
 from ekiden.delivery.outcome import classify
 from ekiden.dialects.infobip import fields
-from ekiden.dialects.infobip.auth import pair
+from ekiden.dialects.infobip.auth import basic
 from ekiden.dialects.infobip.fields import BadField
 from ekiden.dialects.infobip.forms import _Multipart, field_name
 from ekiden.dialects.infobip.http import decode_json
@@ -372,7 +372,7 @@ def login_values(case: bytes) -> None:
     text = case.decode("latin-1")
     sessions._lookup(text)
     sessions._TOKEN.fullmatch(text)
-    pair(text)
+    basic(text)
 
 
 def proxy_header(case: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Proving to be an account: user name and password (of the account or of an SMTP user), or an API key.
+"""Proving to be an account (``access.proof``): the one place that answers, and how passwords are checked.
 
 A right password is computed once a minute, not once per connection: what was right is remembered under a keyed
 hash, and each use of the memory asks the directory whether the credential still stands.
@@ -21,7 +21,7 @@ import os
 import re
 import secrets
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -29,7 +29,6 @@ from typing import TYPE_CHECKING
 from argon2.exceptions import Argon2Error, InvalidHashError
 from sqlalchemy import bindparam, select, update
 
-from ekiden.access.bounds import allows
 from ekiden.access.config import AccessConfig
 from ekiden.access.credentials import (
     API_KEY,
@@ -44,7 +43,7 @@ from ekiden.access.credentials import (
 )
 from ekiden.access.directory import CredentialFacts, Directory
 from ekiden.access.failures import Failures
-from ekiden.access.principal import Principal, Refusal, stands
+from ekiden.access.proof import Found, LoginRefusal, Password, Principal, Proof, Shown, judge, stands
 from ekiden.access.turns import Busy, Turns
 from ekiden.access.unavailable import looking_up
 from ekiden.limits.journal import LOCKED, LOGIN
@@ -58,11 +57,7 @@ if TYPE_CHECKING:
     from ekiden.core.clock import Clock, Millis
     from ekiden.store.api import Store
 
-__all__ = ["BEARER_NAME", "SESSION_NAME", "Authenticator", "Principal", "Refusal", "shown_login"]
-
-SESSION_NAME = "(session)"
-BEARER_NAME = "(bearer)"
-"""What stands for a user name where a token is shown."""
+__all__ = ["Authenticator", "LoginRefusal", "Password", "Principal", "Proof", "shown_login"]
 
 _MAX_CACHED = 10_000
 _LOOKUPS = 4
@@ -72,6 +67,8 @@ _MAX_SHOWN = 64
 _LIKE_A_KEY = re.compile(f"{API_KEY_PREFIX}[0-9A-Za-z]+")
 _KNOWN_GOOD_FOR = 86_400.0
 _FLUSH_EVERY = 60.0
+_AS_WRONG = (LoginRefusal.BAD_CREDENTIALS, LoginRefusal.NETWORK)
+"""Answered as late as a wrong secret is, and counted as one."""
 
 
 @dataclass(slots=True)
@@ -117,7 +114,7 @@ class Authenticator:
         self._lookups = Turns(_LOOKUPS)
         self.log = RepeatedLog("ekiden.access")
         self.told: Callable[[str], None] = lambda _: None
-        """Hears of each login: ``accepted``, or the value of a ``Refusal``. For metrics."""
+        """Hears of each login: ``accepted``, or the value of a ``LoginRefusal``. For metrics."""
         self._known_good: OrderedDict[tuple[str, str], float] = OrderedDict()
         self._threads = ThreadPoolExecutor(config.parallelism, thread_name_prefix="argon2")
         # An unknown user name costs the same work as a wrong password.
@@ -128,52 +125,59 @@ class Authenticator:
         self._flushed = clock.monotonic()
         self._flushing: asyncio.Task[None] | None = None
 
-    async def verify(
+    async def prove(
         self,
-        username: str,
-        password: str,
+        shown: Shown | Password,
         client_ip: str,
         scope: str = "",
+        *,
+        kinds: Collection[str] = (),
         admits: Callable[[Principal], Awaitable[bool]] | None = None,
-    ) -> Principal | Refusal:
-        """Who ``username`` and ``password`` are; may take seconds when there were failures before. Never raises.
+    ) -> Proof | LoginRefusal:
+        """Whether what is ``shown`` is good: now, from there, for ``scope`` (``access.bounds``; empty: the caller
+        looks at the scopes by itself), being of one of ``kinds`` (empty: of any).
 
-        ``scope``: what the credential must be good for (``access.bounds``); empty: the caller looks at the
-        principal's scopes by itself. ``admits``: whether who it is may come in from there; else ``turn_away``.
+        May take seconds when there were failures before. ``admits``: whether who it is may come in from there; else
+        it is refused as a wrong one is.
         """
         try:
-            answer = await self._verify(username, password, client_ip)
-            if scope and isinstance(answer, Principal) and not allows(answer.scopes, scope):
-                answer = Refusal.SCOPE
-            if admits is not None and isinstance(answer, Principal) and not await admits(answer):
-                await self.turn_away(username, password, client_ip)
-                answer = Refusal.NETWORK
+            answer = await (
+                self._guessed(shown, client_ip) if isinstance(shown, Password) else self._shown(shown, client_ip)
+            )
+            if isinstance(answer, Proof):
+                fits = not kinds or answer.credential.kind in kinds
+                if not fits or (scope and scope not in answer.scopes):
+                    answer = LoginRefusal.SCOPE
+                elif admits is not None and not await admits(answer.principal):
+                    if isinstance(shown, Password):
+                        await self.turn_away(shown, client_ip)
+                    answer = LoginRefusal.NETWORK
         except StoreUnavailable as error:
             told(self.log, "authentication is not possible", error)
-            answer = Refusal.UNAVAILABLE
-        if isinstance(answer, Principal):
+            answer = LoginRefusal.UNAVAILABLE
+        if isinstance(answer, LoginRefusal):
+            self._tell(answer, shown.login, client_ip)
+        elif isinstance(shown, Password):
             self.told("accepted")
-        else:
-            self.refused(answer, username, client_ip)
         return answer
 
-    def refused(self, why: Refusal, username: str, client_ip: str) -> None:
-        """Count and log a login that was refused; ``username`` may be what stands for one. Never the secret."""
+    def _tell(self, why: LoginRefusal, login: str, client_ip: str) -> None:
+        """Count and log a login that was refused. Never the secret."""
         self.told(why.value)
-        if why is Refusal.UNAVAILABLE:
+        if why is LoginRefusal.UNAVAILABLE:
             return
-        login = shown_login(username)
-        kind = LOCKED if why is Refusal.TOO_MANY else LOGIN
+        login = shown_login(login)
+        kind = LOCKED if why is LoginRefusal.TOO_MANY else LOGIN
         key = (self._failures.key(client_ip), login)  # two thousand keys are kept: short ones
         self.log.tell(kind, key=key, client=client_ip, why=why.value, login=login)
 
-    async def turn_away(self, username: str, password: str, client_ip: str) -> None:
+    async def turn_away(self, shown: Password, client_ip: str) -> None:
         """For a login that is right and yet refused as a wrong one (network rules): let it look like one.
 
         It counts as a failure, waits as long, and has to be computed again the next time.
         """
-        login, api_key, address = *_login(username), self._failures.key(client_ip)
-        self._cache.pop(self._digest(username, password), None)
+        login, api_key, address = *_login(shown.login), self._failures.key(client_ip)
+        self._cache.pop(self._digest(shown.login, shown.password), None)
         self._known_good.pop((login, address), None)
         self._failures.count(address, login, api_key=api_key, checked=True)
         await asyncio.sleep(self._failures.delay(address, login, api_key=api_key))
@@ -213,7 +217,26 @@ class Authenticator:
         self._threads.shutdown(wait=False, cancel_futures=True)
         self.log.flush()
 
-    async def _verify(self, username: str, password: str, client_ip: str) -> Principal | Refusal:
+    async def _shown(self, shown: Shown, client_ip: str) -> Proof | LoginRefusal:
+        found = await shown.find()
+        return LoginRefusal.BAD_CREDENTIALS if found is None else await self._judged(found, client_ip)
+
+    async def _judged(self, found: Found, client_ip: str) -> Proof | LoginRefusal:
+        directory = self.directory
+        credential = directory.fresh_credential(found.credential_id)
+        account_id = found.account_id
+        account = None if account_id is None else directory.fresh_account(account_id)
+        if account_id is None:
+            credential = credential or await directory.credential(found.credential_id)
+            account = None if credential is None else await directory.account(credential.account_id)
+        elif credential is None or account is None:
+            credential, account = await asyncio.gather(
+                directory.credential(found.credential_id), directory.account(account_id)
+            )
+        return judge(found, credential, account, client_ip)
+
+    async def _guessed(self, shown: Password, client_ip: str) -> Proof | LoginRefusal:
+        username, password = shown.login, shown.password
         failures = self._failures
         address = failures.key(client_ip)
         login, api_key = _login(username)
@@ -222,17 +245,18 @@ class Authenticator:
         was_right = verified is not None and await self._stands(digest, verified)
         if verified is not None and was_right:
             in_time = self._clock.monotonic() < verified.until
-            answer = await self._confirm(verified, client_ip) if in_time else None
-            if answer is not None and answer is not Refusal.NETWORK:
-                self._was_right(login, address)
-                return answer
-            # From a network that it is not for it costs what a wrong password costs.
-            was_right = answer is not Refusal.NETWORK
+            if in_time:
+                answer = await self._confirm(verified, client_ip)
+                if answer not in _AS_WRONG:
+                    self._was_right(login, address)
+                    return answer
+                # From a network that it is not for it costs what a wrong password costs.
+                was_right = answer is not LoginRefusal.NETWORK
         last = self._known_good.get((login, address))
         here_before = last is not None and self._clock.monotonic() < last + _KNOWN_GOOD_FOR
         if not was_right and not api_key and await self._shut(digest, address, login, here_before):
             await asyncio.sleep(self._delay(address, login, api_key))
-            return Refusal.TOO_MANY
+            return LoginRefusal.TOO_MANY
         few = failures.of_both(address, login) < self._config.address_delay_after
         try:
             verified = await self._check(
@@ -240,15 +264,15 @@ class Authenticator:
             )
         except Busy:
             await asyncio.sleep(self._delay(address, login, api_key))
-            return Refusal.BUSY
-        answer = None if verified is None else await self._confirm(verified, client_ip)
-        if verified is not None and answer is Refusal.NETWORK:
+            return LoginRefusal.BUSY
+        answer = LoginRefusal.BAD_CREDENTIALS if verified is None else await self._confirm(verified, client_ip)
+        if answer is LoginRefusal.NETWORK:
             failures.count(address, login, api_key=api_key, checked=True)
-        if answer is None or answer is Refusal.NETWORK:
+        if answer in _AS_WRONG:
             # Counted already: of an API key all are looked at, and too many is only what the guesser hears.
             too_many = api_key and failures.of_both(address, login) > self._config.guess_limit
             await asyncio.sleep(self._delay(address, login, api_key))
-            return Refusal.TOO_MANY if too_many else answer or Refusal.BAD_CREDENTIALS
+            return LoginRefusal.TOO_MANY if too_many else answer
         self._was_right(login, address)
         return answer
 
@@ -290,33 +314,17 @@ class Authenticator:
     def _delay(self, address: str, login: str, api_key: bool) -> float:
         return self._failures.delay(address, login, api_key=api_key)
 
-    async def _confirm(self, verified: _Verified, client_ip: str) -> Principal | Refusal | None:
-        """Whether what was right is right now. ``None``: the credential is gone or has another secret."""
-        directory = self.directory
-        credential = directory.fresh_credential(verified.credential_id)
-        account = directory.fresh_account(verified.account_id)
-        if credential is None or account is None:
-            credential, account = await asyncio.gather(
-                directory.credential(verified.credential_id), directory.account(verified.account_id)
-            )
-        if credential is None or account is None or credential.revoked:
-            return None
-        if not hmac.compare_digest(credential.secret, verified.secret):
-            return None
-        if credential.networks and client_ip not in credential.networks:
-            return Refusal.NETWORK
-        if account.suspended:
-            return Refusal.SUSPENDED
-        self._note_use(credential.id)
-        return Principal(
-            account.id,
-            credential.id,
-            account.name,
-            account.priority,
-            credential.kind,
-            credential.scopes,
-            credential.secret,
+    async def _confirm(self, verified: _Verified, client_ip: str) -> Proof | LoginRefusal:
+        """Whether what was right is right now."""
+        found = Found(
+            verified.credential_id,
+            verified.account_id,
+            fits=lambda secret: hmac.compare_digest(secret, verified.secret),
         )
+        answer = await self._judged(found, client_ip)
+        if isinstance(answer, Proof):
+            self._note_use(answer.credential.id)
+        return answer
 
     async def _check(
         self, digest: bytes, username: str, password: str, address: str, *, known: bool

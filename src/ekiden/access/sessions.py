@@ -11,15 +11,15 @@ from __future__ import annotations
 import re
 import uuid
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from hmac import compare_digest
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import delete, func, insert, or_, select, update
 
-from ekiden.access.authenticate import Principal
 from ekiden.access.credentials import SESSION
+from ekiden.access.proof import Found, Proof
 from ekiden.core.clock import MINUTE, SECOND
 from ekiden.store.tables import credential as table
 
@@ -75,15 +75,13 @@ class Sessions:
         self._touch_every = min(_TOUCH_EVERY, self._ttl // 4)
         self._remembered: OrderedDict[str, _Open] = OrderedDict()
 
-    async def open(self, principal: Principal) -> str | None:
-        """A token for who has just logged in; ``None``: the credential is gone meanwhile."""
-        facts = await self._directory.credential(principal.credential_id)
-        if facts is None or facts.revoked:
-            return None
+    async def open(self, proof: Proof) -> str:
+        """A token for who has just logged in."""
+        account, facts = proof.account, proof.credential
         token = str(uuid.uuid4())
         now = self._clock.now()
         values = {
-            "account_id": principal.account_id,
+            "account_id": account.id,
             "kind": SESSION,
             "name": str(facts.id),
             "lookup": _lookup(token),
@@ -93,7 +91,7 @@ class Sessions:
             "created_at": now,
             "last_used_at": now,
         }
-        theirs = (table.c.account_id == principal.account_id, table.c.kind == SESSION)
+        theirs = (table.c.account_id == account.id, table.c.kind == SESSION)
         oldest = select(table.c.id).where(*theirs).order_by(table.c.id.desc()).offset(self._most - 1).limit(1)
         async with self._store.write() as connection:
             last = await connection.scalar(oldest)
@@ -104,8 +102,8 @@ class Sessions:
             await connection.execute(insert(table).values(values))
         return token
 
-    async def read(self, token: str, client_ip: str) -> Principal | None:
-        """Whose session it is; ``None``: it is over, was never there, or is not to be used from ``client_ip``."""
+    async def find(self, token: str) -> Found | None:
+        """The credential that opened the session; ``None``: it is over, or was never there. This is a use."""
         lookup = _lookup(token)
         known = self._remembered.get(lookup)
         if known is None and _TOKEN.fullmatch(token):
@@ -113,19 +111,8 @@ class Sessions:
         if known is None or not await self._alive(known, lookup):
             self._remembered.pop(lookup, None)
             return None
-        credential = await self._directory.credential(known.credential_id)
-        if credential is None or credential.revoked:
-            return None
-        if not compare_digest(_digest(credential.secret), known.secret):
-            return None
-        if credential.networks and client_ip not in credential.networks:
-            return None
-        account = await self._directory.account(credential.account_id)
-        if account is None:
-            return None
-        return Principal(
-            account.id, credential.id, account.name, account.priority, credential.kind, credential.scopes
-        )
+        secret = known.secret
+        return Found(known.credential_id, fits=lambda kept: compare_digest(_digest(kept), secret))
 
     async def close(self, token: str) -> None:
         """It is over, here at once and elsewhere within two seconds."""
@@ -166,6 +153,18 @@ class Sessions:
                 return False
         known.used_at = now
         return True
+
+
+@dataclass(frozen=True, slots=True)
+class SessionToken:
+    """``access.proof.Shown``."""
+
+    sessions: Sessions
+    text: str = field(repr=False)
+    login: str = "(session)"
+
+    async def find(self) -> Found | None:
+        return await self.sessions.find(self.text)
 
 
 def _lookup(token: str) -> str:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import jwt
 
-from ekiden.access.bounds import SCOPES
+from ekiden.access.proof import Found
 from ekiden.access.smtp_errors import BadToken
 from ekiden.core.clock import SECOND
 
@@ -48,11 +48,6 @@ class TokenClaims:
     credential_id: int
     scopes: frozenset[str]
     expires_at: int
-
-
-def granted(scopes: Iterable[str]) -> frozenset[str]:
-    """What a credential with these ``scopes`` may do: with none it may do everything."""
-    return frozenset(scopes) or frozenset(SCOPES)
 
 
 class Tokens:
@@ -104,3 +99,19 @@ class Tokens:
         if self._clock.now() >= found.expires_at * SECOND:
             raise BadToken("the token has expired")
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class BearerToken:
+    """``access.proof.Shown``."""
+
+    tokens: Tokens
+    text: str = field(repr=False)
+    login: str = "(bearer)"
+
+    async def find(self) -> Found | None:
+        try:
+            claims = self.tokens.read(self.text)
+        except BadToken:
+            return None
+        return Found(claims.credential_id, claims.account_id, claims.scopes)

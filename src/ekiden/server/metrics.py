@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from ekiden.access.principal import Refusal
+from ekiden.access.proof import LoginRefusal
 from ekiden.core.clock import SECOND, Clock, Millis
 from ekiden.core.states import Cause, State
 from ekiden.core.version import VERSION
@@ -48,7 +48,7 @@ SESSION_BOUNDS = (
 _WAITING = (State.HELD, State.SCHEDULED, State.QUEUED, State.SENDING, State.DEFERRED)
 _ENDS = (State.DELIVERED, State.DEFERRED, State.BOUNCED, State.EXPIRED, State.DROPPED, State.CANCELLED)
 
-LOGIN_RESULTS = ("accepted", *(refusal.value for refusal in Refusal))
+LOGIN_RESULTS = ("accepted", *(refusal.value for refusal in LoginRefusal))
 
 
 class Metrics:

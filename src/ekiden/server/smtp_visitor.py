@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from ekiden.access.authenticate import Principal, Refusal, shown_login
+from ekiden.access.authenticate import LoginRefusal, Password, Principal, shown_login
 from ekiden.access.bounds import SEND
 from ekiden.access.gate import Allowed, Refused
 from ekiden.server.smtp_shared import NOT_ADMITTED, SessionContext
@@ -20,6 +20,18 @@ AUTH_NEEDED = Reply.of(530, "5.7.0", "Authentication required")
 REVOKED = Reply.of(421, "4.7.0", "Your credential is not valid any more")
 CANNOT_CHECK = Reply.of(451, "4.3.0", "Temporary failure, try again later")
 TOO_MANY_RECIPIENTS = Reply.of(452, "4.5.3", "Error: too many recipients")
+
+# RFC 4954 §6, RFC 5248.
+NOT_LOGGED_IN: Final = {
+    LoginRefusal.BAD_CREDENTIALS: Reply.of(535, "5.7.8", "Error: authentication failed"),
+    LoginRefusal.TOO_MANY: Reply.of(454, "4.7.0", "Too many failed attempts, try again later"),
+    LoginRefusal.BUSY: Reply.of(454, "4.7.0", "Too many logins wait to be checked, try again later"),
+    # Word for word as for a wrong password: whoever tries from elsewhere must not learn that it is right.
+    LoginRefusal.NETWORK: Reply.of(535, "5.7.8", "Error: authentication failed"),
+    LoginRefusal.SCOPE: Reply.of(535, "5.7.8", "Error: this credential is not for submitting mail"),
+    LoginRefusal.SUSPENDED: Reply.of(535, "5.7.13", "This account is suspended"),
+    LoginRefusal.UNAVAILABLE: Reply.of(454, "4.7.0", "Temporary authentication failure"),
+}
 
 
 class Pending(Enum):
@@ -62,13 +74,15 @@ class Visitor:
             if refused is not None:
                 # What the client hears is what a wrong password gets: nobody learns more from a foreign network.
                 facts = {"user": shown_login(event.username), **refused.facts}
-                self._note("auth", principal, refused._replace(reply=Refusal.NETWORK.reply, facts=facts))
+                reply = NOT_LOGGED_IN[LoginRefusal.NETWORK]
+                self._note("auth", principal, refused._replace(reply=reply, facts=facts))
             return refused is None
 
-        answer = await shared.authenticator.verify(event.username, event.password, self.peer, SEND, admits)
-        if isinstance(answer, Refusal):
-            return answer.reply
-        self.principal = answer
+        shown = Password(event.username, event.password)
+        answer = await shared.authenticator.prove(shown, self.peer, SEND, admits=admits)
+        if isinstance(answer, LoginRefusal):
+            return NOT_LOGGED_IN[answer]
+        self.principal = answer.principal
         return None
 
     @property

@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ekiden.access.audit import Actor
-from ekiden.access.authenticate import BEARER_NAME, Refusal
-from ekiden.access.smtp_errors import BadToken
-from ekiden.access.tokens import granted
-from ekiden.dialects.ibm.errors import AnyRequest, ApiError
+from ekiden.access.proof import LoginRefusal, Proof, Shown, Unreadable
+from ekiden.access.tokens import BearerToken
+from ekiden.dialects.ibm.errors import RETRY_AFTER, AnyRequest, ApiError
 
 if TYPE_CHECKING:
     from ekiden.access.authenticate import Authenticator
-    from ekiden.access.directory import AccountFacts, CredentialFacts
     from ekiden.access.tokens import Tokens
 
 _LONGEST = 8_192
@@ -53,41 +51,39 @@ def client_address(request: AnyRequest) -> str:
     return request.client.host if request.client is not None else ""
 
 
-def usable(credential: CredentialFacts | None, account: AccountFacts | None, address: str) -> AccountFacts | None:
-    """The account, ``None`` when the credential is gone; raises the 403s of one that cannot be used now."""
-    if credential is None or credential.revoked or account is None or account.id != credential.account_id:
-        return None
-    if account.suspended:
-        raise ApiError(403, "the account is suspended")
-    if credential.networks and address not in credential.networks:
-        raise ApiError(403, "the API key may not be used from this address")
-    return account
-
-
 async def authenticate(request: AnyRequest, tokens: Tokens, authenticator: Authenticator) -> Caller:
     """Who it is. Raises ``ApiError``: 401 without a good token, 403 for what the API key must not do."""
     given = request.headers.get("authorization", "")
-    if len(given) > _LONGEST:
-        raise _bad_token()
     scheme, _, text = given.partition(" ")
-    if scheme.lower() != "bearer" or not text.strip():
-        raise ApiError(401, "a bearer token is needed: POST /identity/token gives one", headers=dict(_CHALLENGE))
-    try:
-        claims = tokens.read(text.strip())
-    except BadToken:
-        authenticator.refused(Refusal.BAD_CREDENTIALS, BEARER_NAME, client_address(request))
-        raise _bad_token() from None
-    directory = authenticator.directory
-    credential = await directory.credential(claims.credential_id)
-    account = await directory.account(claims.account_id)
+    shown: Shown = BearerToken(tokens, text.strip())
+    bearer = scheme.lower() == "bearer" and bool(text.strip())
+    if len(given) > _LONGEST or not bearer:
+        shown = Unreadable("(bearer)" if scheme.lower() == "bearer" else "(unknown)")
     address = client_address(request)
-    found = usable(credential, account, address)
-    if found is None or credential is None:
-        authenticator.refused(Refusal.BAD_CREDENTIALS, BEARER_NAME, address)
-        raise _bad_token()
-    request.scope["state"]["account"] = found.id  # for the log
-    scopes = claims.scopes & granted(credential.scopes)
-    return Caller(found.id, found.uid, found.name, claims.credential_id, scopes, address, found.region)
+    found: Proof | LoginRefusal = LoginRefusal.BAD_CREDENTIALS
+    if given:
+        found = await authenticator.prove(shown, address)
+    if isinstance(found, LoginRefusal):
+        if not bearer and len(given) <= _LONGEST:
+            raise ApiError(
+                401, "a bearer token is needed: POST /identity/token gives one", headers=dict(_CHALLENGE)
+            )
+        raise _refused(found)
+    account = found.account
+    request.scope["state"]["account"] = account.id  # for the log
+    return Caller(account.id, account.uid, account.name, found.credential.id, found.scopes, address, account.region)
+
+
+def _refused(why: LoginRefusal) -> ApiError:
+    if why is LoginRefusal.SUSPENDED:
+        return ApiError(403, "the account is suspended")
+    if why is LoginRefusal.NETWORK:
+        return ApiError(403, "the API key may not be used from this address")
+    if why is LoginRefusal.UNAVAILABLE:
+        return ApiError(
+            503, "the database cannot be reached; try again later", headers={"Retry-After": RETRY_AFTER}
+        )
+    return _bad_token()
 
 
 def _bad_token() -> ApiError:

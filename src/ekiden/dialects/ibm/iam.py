@@ -8,10 +8,10 @@ from urllib.parse import parse_qs
 import msgspec
 from litestar import Response
 
-from ekiden.access.authenticate import Refusal
+from ekiden.access.authenticate import LoginRefusal, Password
 from ekiden.access.bounds import SCOPES
 from ekiden.access.credentials import API_KEY_USERNAME
-from ekiden.access.tokens import GRANT_TYPE, granted
+from ekiden.access.tokens import GRANT_TYPE
 from ekiden.dialects.ibm.auth import client_address
 from ekiden.dialects.ibm.call import IbmServices
 from ekiden.dialects.ibm.errors import (
@@ -44,21 +44,15 @@ async def give_token(request: AnyRequest, services: IbmServices) -> Response[byt
     key = form.get("apikey", "")
     if not key:
         raise ApiError(400, "the form needs apikey", code=MISSING)
-    address = client_address(request)
-    principal = await services.authenticator.verify(API_KEY_USERNAME, key, address)
-    if isinstance(principal, Refusal):
-        raise _refused(principal)
-    directory = services.authenticator.directory
-    credential = await directory.credential(principal.credential_id)
-    account = await directory.account(principal.account_id)
-    if credential is None or credential.revoked or account is None:
-        raise _refused(Refusal.BAD_CREDENTIALS)
-    scopes = granted(principal.scopes)
+    proof = await services.authenticator.prove(Password(API_KEY_USERNAME, key), client_address(request))
+    if isinstance(proof, LoginRefusal):
+        raise _refused(proof)
+    scopes = proof.scopes
     # Words that are not ours are somebody else's scopes: they bound nothing.
     narrowed = set(form.get("scope", "").split()).intersection(SCOPES)
     if narrowed:
         scopes &= narrowed
-    token = services.tokens.issue(credential, account, scopes, services.config.token_ttl)
+    token = services.tokens.issue(proof.credential, proof.account, scopes, services.config.token_ttl)
     shape = {
         "access_token": token.text,
         "refresh_token": "not_supported",
@@ -85,14 +79,14 @@ async def _form(request: AnyRequest, services: IbmServices) -> dict[str, str]:
     return {name: values[0] for name, values in fields.items()}
 
 
-def _refused(refusal: Refusal) -> ApiError:
-    if refusal is Refusal.BUSY:
+def _refused(refusal: LoginRefusal) -> ApiError:
+    if refusal is LoginRefusal.BUSY:
         return ApiError(429, "too many logins wait to be checked, try again later", headers={"Retry-After": "60"})
-    if refusal is Refusal.TOO_MANY:
+    if refusal is LoginRefusal.TOO_MANY:
         return ApiError(429, "too many failed attempts, try again later", headers={"Retry-After": "60"})
-    if refusal is Refusal.SUSPENDED:
+    if refusal is LoginRefusal.SUSPENDED:
         return ApiError(403, "the account is suspended")
-    if refusal is Refusal.UNAVAILABLE:
+    if refusal is LoginRefusal.UNAVAILABLE:
         return ApiError(503, "the database cannot be reached; try again later")
     # Also for a key that is right, but not from there.
     return ApiError(400, "Provided API key could not be found.", code=UNKNOWN_KEY)

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ekiden.access.audit import Actor
-from ekiden.access.authenticate import BEARER_NAME, SESSION_NAME, Principal, Refusal
-from ekiden.access.bounds import allows
-from ekiden.access.credentials import API_KEY_USERNAME, SMTP_USER
-from ekiden.access.smtp_errors import BadToken
-from ekiden.access.tokens import granted
-from ekiden.dialects.infobip.errors import AnyRequest, ApiError
+from ekiden.access.bounds import SEND
+from ekiden.access.credentials import API_KEY, API_KEY_USERNAME, PASSWORD
+from ekiden.access.proof import LoginRefusal, Password, Proof, Shown, Unreadable
+from ekiden.access.sessions import SessionToken
+from ekiden.access.tokens import BearerToken
+from ekiden.dialects.infobip.errors import RETRY_AFTER, AnyRequest, ApiError
 
 if TYPE_CHECKING:
     from ekiden.access.authenticate import Authenticator
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 SESSION_SCHEME: Final = "ibsso"
 _LONGEST: Final = 8_192
 """Octets of a credential in a header: a token has some hundreds."""
+_SCHEMES: Final = ("app", "basic", SESSION_SCHEME, "bearer")
+_KINDS: Final = (PASSWORD, API_KEY)
+"""Users of SMTP configurations log in nowhere here."""
 _CHALLENGE: Final = {
     "WWW-Authenticate": 'App realm="api", Basic realm="api", IBSSO realm="api", Bearer realm="api"'
 }
@@ -37,7 +40,7 @@ _CHALLENGE: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """``scopes`` as ``access.bounds`` has them: empty is everything."""
+    """``scopes`` names all that is granted."""
 
     account: AccountFacts
     credential_id: int
@@ -52,8 +55,8 @@ class Caller:
 
     def need(self, scope: str) -> None:
         """Raises the 403 of a caller whose credential has no ``scope``."""
-        if not allows(self.scopes, scope):
-            raise ApiError.because(403, "the credential has no scope {scope}", scope=scope)
+        if scope not in self.scopes:
+            raise _no_scope(scope)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,90 +87,67 @@ def authorization(request: AnyRequest) -> tuple[str, str]:
     return scheme.lower(), given.strip()
 
 
-async def log_in(authenticator: Authenticator, username: str, password: str, address: str) -> Principal:
-    """Who it is. Raises ``ApiError``: 401, 403 for a suspended account, 429 after many failures, 503."""
-    found = await authenticator.verify(username, password, address)
-    if isinstance(found, Principal):
-        if found.kind == SMTP_USER:
-            raise unauthorized()
-        return found
-    if found is Refusal.TOO_MANY:
-        raise ApiError.because(429, "too many failed attempts, try again later", headers={"Retry-After": "60"})
-    if found is Refusal.BUSY:
-        raise ApiError.because(
-            429, "too many logins wait to be checked, try again later", headers={"Retry-After": "60"}
-        )
-    if found is Refusal.SUSPENDED:
-        raise suspended()
-    if found is Refusal.UNAVAILABLE:
-        raise ApiError.because(503, "the database cannot be reached; try again later")
-    raise unauthorized()
-
-
-def suspended() -> ApiError:
-    """403."""
-    return ApiError.because(403, "the account is suspended")
-
-
-async def authenticate(request: AnyRequest, logins: Logins) -> Caller:
-    """Who it is. Raises ``ApiError`` as ``log_in`` does."""
+def shown(request: AnyRequest, logins: Logins) -> Shown | Password | None:
+    """What the request shows; ``None``: nothing."""
     scheme, given = authorization(request)
-    address = client_address(request)
-    authenticator = logins.authenticator
-    if not given:
-        raise unauthorized()
-    if scheme == "app":
-        principal = await log_in(authenticator, API_KEY_USERNAME, given, address)
-    elif scheme == "basic":
-        principal = await log_in(authenticator, *pair(given), address)
-    elif scheme == SESSION_SCHEME:
-        session = await logins.sessions.read(given, address)
-        if session is None:
-            authenticator.refused(Refusal.BAD_CREDENTIALS, SESSION_NAME, address)
-            raise unauthorized()
-        principal = session
-    elif scheme == "bearer":
-        try:
-            principal = await _bearer(logins, given, address)
-        except ApiError as error:
-            if error.status == 401:
-                authenticator.refused(Refusal.BAD_CREDENTIALS, BEARER_NAME, address)
-            raise
-    else:
-        raise unauthorized()
-    account = await authenticator.directory.account(principal.account_id)
-    if account is None:
-        raise unauthorized()
-    if account.suspended:
-        raise suspended()
-    request.scope["state"]["account"] = account.id  # for the log
-    return Caller(account, principal.credential_id, principal.kind, principal.scopes, address)
+    if given and scheme == "app":
+        return Password(API_KEY_USERNAME, given)
+    if given and scheme == "basic":
+        return basic(given)
+    if given and scheme == SESSION_SCHEME:
+        return SessionToken(logins.sessions, given)
+    if given and scheme == "bearer":
+        return BearerToken(logins.tokens, given)
+    if not request.headers.get("authorization"):
+        return None
+    return Unreadable(f"({scheme})" if scheme in _SCHEMES else "(unknown)")
 
 
-def pair(given: str) -> tuple[str, str]:
-    """User name and password (RFC 7617 §2). Raises the 401."""
+def basic(given: str) -> Password | Unreadable:
+    """User name and password (RFC 7617 §2)."""
     try:
         username, colon, password = b64decode(given, validate=True).decode().partition(":")
     except ValueError:  # binascii.Error and UnicodeDecodeError are such, and what is not ASCII gets a plain one
-        raise unauthorized() from None
-    if not colon:
-        raise unauthorized()
-    return username, password
+        colon = ""
+    return Password(username, password) if colon else Unreadable("(basic)")
 
 
-async def _bearer(logins: Logins, given: str, address: str) -> Principal:
-    directory = logins.authenticator.directory
-    try:
-        claims = logins.tokens.read(given)
-    except BadToken:
-        raise unauthorized() from None
-    credential = await directory.credential(claims.credential_id)
-    account = await directory.account(claims.account_id)
-    if credential is None or credential.revoked or account is None or credential.account_id != account.id:
+async def prove(authenticator: Authenticator, given: Shown | Password, address: str) -> Proof:
+    """Who it is. Raises ``ApiError``: 401, 403 for a suspended account, 429 after many failures, 503."""
+    found = await authenticator.prove(given, address, kinds=_KINDS)
+    if isinstance(found, Proof):
+        return found
+    if found is LoginRefusal.TOO_MANY:
+        raise ApiError.because(429, "too many failed attempts, try again later", headers={"Retry-After": "60"})
+    if found is LoginRefusal.BUSY:
+        raise ApiError.because(
+            429, "too many logins wait to be checked, try again later", headers={"Retry-After": "60"}
+        )
+    if found is LoginRefusal.SUSPENDED:
+        raise ApiError.because(403, "the account is suspended")
+    if found is LoginRefusal.UNAVAILABLE:
+        raise unavailable(None if isinstance(given, Password) else RETRY_AFTER)
+    raise unauthorized()
+
+
+def unavailable(retry_after: str | None) -> ApiError:
+    """503."""
+    headers = {} if retry_after is None else {"Retry-After": retry_after}
+    return ApiError.because(503, "the database cannot be reached; try again later", headers=headers)
+
+
+async def authenticate(request: AnyRequest, logins: Logins) -> Caller:
+    """Who it is. Raises ``ApiError`` as ``prove`` does."""
+    address = client_address(request)
+    given = shown(request, logins)
+    if given is None:
         raise unauthorized()
-    if credential.networks and address not in credential.networks:
-        raise unauthorized()
-    scopes = claims.scopes & granted(credential.scopes)
-    if not scopes:  # none at all would mean everything
-        raise ApiError.because(403, "the credential has no scope {scope}", scope="send")
-    return Principal(account.id, credential.id, account.name, account.priority, credential.kind, scopes)
+    found = await prove(logins.authenticator, given, address)
+    if not found.scopes:
+        raise _no_scope(SEND)
+    request.scope["state"]["account"] = found.account.id  # for the log
+    return Caller(found.account, found.credential.id, found.credential.kind, found.scopes, address)
+
+
+def _no_scope(scope: str) -> ApiError:
+    return ApiError.because(403, "the credential has no scope {scope}", scope=scope)

@@ -8,26 +8,28 @@ from urllib.parse import parse_qsl
 import msgspec
 from litestar import Response, Router, delete, post
 
-from ekiden.access.authenticate import Principal
 from ekiden.access.bounds import SCOPES
 from ekiden.access.credentials import API_KEY_USERNAME
-from ekiden.access.tokens import granted
+from ekiden.access.proof import LoginRefusal, Password, Proof, Unreadable
+from ekiden.access.sessions import SessionToken
 from ekiden.dialects.infobip import fields
 from ekiden.dialects.infobip.auth import (
     SESSION_SCHEME,
     authorization,
+    basic,
     client_address,
-    log_in,
-    pair,
+    prove,
     unauthorized,
+    unavailable,
 )
-from ekiden.dialects.infobip.errors import AnyRequest, ApiError, handle_legacy
+from ekiden.dialects.infobip.errors import RETRY_AFTER, AnyRequest, ApiError, handle_legacy
 from ekiden.dialects.infobip.fields import Checks
 from ekiden.dialects.infobip.http import answer, decode_json, empty, read_json
 from ekiden.web.body import Body
 from ekiden.web.need import Need
 
 if TYPE_CHECKING:
+    from ekiden.access.tokens import Token
     from ekiden.dialects.infobip.call import InfobipServices
 
 TOKEN_TTL: Final = 3_600.0
@@ -72,19 +74,24 @@ async def _open_session(request: AnyRequest, services: InfobipServices) -> Respo
     username = _required(checks, "username", given.username)
     password = _required(checks, "password", given.password)
     checks.done()
-    principal = await log_in(services.logins.authenticator, username, password, client_address(request))
-    token = await services.logins.sessions.open(principal)
-    if token is None:
-        raise unauthorized()
+    shown = Password(username, password)
+    proof = await prove(services.logins.authenticator, shown, client_address(request))
+    token = await services.logins.sessions.open(proof)
     return answer({"token": token}, headers=dict(_NO_STORE))
 
 
 async def _close_session(request: AnyRequest, services: InfobipServices) -> Response[None]:
     scheme, token = authorization(request)
-    sessions = services.logins.sessions
-    if scheme != SESSION_SCHEME or await sessions.read(token, client_address(request)) is None:
+    if scheme != SESSION_SCHEME:
         raise unauthorized()
-    await sessions.close(token)
+    logins = services.logins
+    found = await logins.authenticator.prove(SessionToken(logins.sessions, token), client_address(request))
+    if found is LoginRefusal.UNAVAILABLE:
+        raise unavailable(RETRY_AFTER)
+    # Also of a suspended account.
+    if isinstance(found, LoginRefusal) and found is not LoginRefusal.SUSPENDED:
+        raise unauthorized()
+    await logins.sessions.close(token)
     return empty()
 
 
@@ -100,9 +107,9 @@ async def _give_token(request: AnyRequest, services: InfobipServices) -> Respons
         checks.done()
     secret = _required(checks, "client_secret", given.get("client_secret"))
     checks.done()
-    authenticator = services.logins.authenticator
-    principal = await log_in(authenticator, API_KEY_USERNAME, secret, client_address(request))
-    token = await _issue(services, principal, given.get("scope", ""))
+    shown = Password(API_KEY_USERNAME, secret)
+    proof = await prove(services.logins.authenticator, shown, client_address(request))
+    token = _issue(services, proof, given.get("scope", ""))
     return answer(
         {
             "access_token": token.text,
@@ -113,17 +120,13 @@ async def _give_token(request: AnyRequest, services: InfobipServices) -> Respons
     )
 
 
-async def _issue(services: InfobipServices, principal: Principal, wanted: str) -> Any:
-    credential = await services.directory.credential(principal.credential_id)
-    account = await services.directory.account(principal.account_id)
-    if credential is None or credential.revoked or account is None:
-        raise unauthorized()
-    scopes = granted(principal.scopes)
+def _issue(services: InfobipServices, proof: Proof, wanted: str) -> Token:
+    scopes = proof.scopes
     # Words that are not ours are somebody else's scopes: they bound nothing.
     narrowed = set(wanted.split()).intersection(SCOPES)
     if narrowed:
         scopes &= narrowed
-    return services.logins.tokens.issue(credential, account, scopes, TOKEN_TTL)
+    return services.logins.tokens.issue(proof.credential, proof.account, scopes, TOKEN_TTL)
 
 
 def _body(request: AnyRequest, services: InfobipServices) -> Body:
@@ -140,7 +143,11 @@ async def _form(request: AnyRequest, services: InfobipServices) -> dict[str, str
     given: dict[str, str] = {}
     scheme, credentials = authorization(request)
     if scheme == "basic":
-        given["client_secret"] = pair(credentials)[1]
+        client = basic(credentials)
+        if isinstance(client, Unreadable):
+            await prove(services.logins.authenticator, client, client_address(request))
+        else:
+            given["client_secret"] = client.password
     if body.lstrip()[:1] == b"{":
         found: dict[str, Any] = decode_json(body, dict)
         return given | {name: value for name, value in found.items() if isinstance(value, str)}
