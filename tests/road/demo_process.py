@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import re
-import shlex
 import signal
 import smtplib
 import ssl
@@ -20,6 +19,8 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from commands import run_command
 
 PATIENCE = 60.0  # seconds; only reached when something is broken
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("EKIDEN_")} | {
@@ -158,15 +159,12 @@ class Demo:
 
     def run(self, *arguments: str, check: bool = True) -> Any:
         """An ``ekiden`` command on the demo's configuration: what its ``--json`` printed."""
-        command = [sys.executable, "-m", "ekiden.cli.main", *arguments, "--config", self.facts["config"], "--json"]
-        done = subprocess.run(command, capture_output=True, check=False, env=ENVIRONMENT)
+        done = run_command([*arguments, "--config", self.facts["config"], "--json"], ENVIRONMENT)
         assert not check or done.returncode == 0, (arguments, done.stderr.decode())
         return json.loads(done.stdout) if done.stdout else done.stderr.decode()
 
     def trace(self, queue_id: str) -> dict[str, Any]:
-        command = shlex.split(self.facts["trace"].replace("{id}", queue_id))
-        done = subprocess.run([*command, "--json"], capture_output=True, check=True, env=ENVIRONMENT)
-        found: dict[str, Any] = json.loads(done.stdout)
+        found: dict[str, Any] = self.run("trace", queue_id)
         return found
 
     def trace_of(self, recipient: str) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from demo_process import ENVIRONMENT, PATIENCE, descendants
 
 from busy_threads import BusyThreads
+from commands import run_command
 from ekiden.server.config_write import write_toml
 
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
@@ -91,8 +92,7 @@ class Node:
         self._clock.write_text(f"{ahead:+d}\n")
 
     def command(self, *arguments: str) -> None:
-        program = [sys.executable, "-m", "ekiden.cli.main", *arguments, "--config", str(self._config)]
-        subprocess.run(program, check=True, capture_output=True, timeout=PATIENCE, env=ENVIRONMENT)
+        run_command([*arguments, "--config", str(self._config)], ENVIRONMENT).check_returncode()
 
     def launch(self) -> subprocess.Popen[bytes]:
         environment = ENVIRONMENT

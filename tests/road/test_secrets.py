@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import os
-import subprocess
-import sys
 import tomllib
 import uuid
 from pathlib import Path
@@ -15,6 +13,8 @@ import pytest
 from demo_process import ENVIRONMENT
 from ibm_cloud_sdk_core.authenticators import IAMAuthenticator
 from ibm_eventnotifications.event_notifications_v1 import EventNotificationsV1
+
+from commands import run_command
 
 PASSWORD = "a console password nobody chose 4711"
 
@@ -28,16 +28,8 @@ def create_secrets(demo: Any) -> dict[str, str]:
     secrets["another API key"] = key["api_key"]
     access = demo.run("credential", "access-key", "create", account["name"], f"access {name}")
     secrets["the secret of an access key"] = access["secret"]
-    command = [sys.executable, "-m", "ekiden.cli.main", "user", "add", f"{name}@people.example"]
-    command += ["--account", account["name"], "--role", "owner", "--ask"]
-    done = subprocess.run(
-        [*command, "--config", demo.facts["config"]],
-        input=PASSWORD + "\n",
-        capture_output=True,
-        text=True,
-        check=False,
-        env=ENVIRONMENT,
-    )
+    command = ["user", "add", f"{name}@people.example", "--account", account["name"], "--role", "owner", "--ask"]
+    done = run_command([*command, "--config", demo.facts["config"]], ENVIRONMENT, PASSWORD.encode() + b"\n")
     assert done.returncode == 0, done.stderr
     secrets["a console user's password"] = PASSWORD
     authenticator = IAMAuthenticator(account["iam_apikey"], url=demo.facts["http"])
@@ -70,9 +62,9 @@ def create_secrets(demo: Any) -> dict[str, str]:
     return secrets
 
 
-def places(demo: Any) -> dict[str, bytes]:
-    """Everything that people look at, and the database."""
-    found = {"log": Path(demo.facts["log"]).read_bytes()}
+def shown(demo: Any) -> dict[str, bytes]:
+    """Everything that people look at."""
+    found = {}
     for arguments in (
         ("account", "list"),
         ("account", "show", demo.account["name"]),
@@ -88,9 +80,8 @@ def places(demo: Any) -> dict[str, bytes]:
         ("project", "list"),
         ("doctor",),
     ):
-        command = [sys.executable, "-m", "ekiden.cli.main", *arguments, "--config", demo.facts["config"]]
         for more in ((), ("--json",)):
-            done = subprocess.run([*command, *more], capture_output=True, check=False, env=ENVIRONMENT)
+            done = run_command([*arguments, *more, "--config", demo.facts["config"]], ENVIRONMENT)
             assert b"Traceback" not in done.stderr, done.stderr
             assert done.returncode == 0 or arguments == ("doctor",), done.stderr
             found[" ".join((*arguments, *more))] = done.stdout + done.stderr
@@ -98,6 +89,12 @@ def places(demo: Any) -> dict[str, bytes]:
 
     with urllib.request.urlopen(demo.facts["http"] + "/metrics") as response:
         found["metrics"] = response.read()
+    return found
+
+
+def written(demo: Any) -> dict[str, bytes]:
+    """The log and the database."""
+    found = {"log": Path(demo.facts["log"]).read_bytes()}
     folder = Path(demo.facts["config"]).parent
     url = tomllib.loads(Path(demo.facts["config"]).read_text("utf-8"))["store"]["url"]
     if url.startswith("sqlite"):
@@ -131,7 +128,7 @@ def readings(secret: str) -> dict[str, bytes]:
 
 def test_no_secret_can_be_read_anywhere(demo: Any) -> None:
     secrets = create_secrets(demo)
-    found = places(demo)
+    found = shown(demo) | written(demo)
     assert b"demo.lab.test" in b"".join(found.values()), "these are the places"
     for kind, secret in secrets.items():
         assert len(secret) >= 20, kind
@@ -142,7 +139,7 @@ def test_no_secret_can_be_read_anywhere(demo: Any) -> None:
 
 def test_private_keys_are_not_in_the_database(demo: Any) -> None:
     """PKCS #8 of an RSA-2048 key begins with these octets, and those of an Ed25519 key with the others."""
-    found = places(demo)
+    found = written(demo)
     for marker in (
         b"\x30\x82\x04\xbd\x02\x01\x00\x30\x0d\x06\x09",
         b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70",

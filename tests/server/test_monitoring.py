@@ -6,12 +6,11 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 from typing import Any
 
+from commands import run_command
 from ekiden.net.tls import make_self_signed
 
 PATHS = ("/healthz", "/readyz", "/metrics")
@@ -38,13 +37,8 @@ def refused(port: int) -> bool:
 
 def doctor(serving: Any) -> dict[str, list[tuple[str, str]]]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("EKIDEN_")}
-    ended = subprocess.run(
-        [sys.executable, "-m", "ekiden.cli.main", "doctor", "--json", "--config", str(serving.config)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment | {"EKIDEN_LANG": "en"},
-    )
+    arguments = ["doctor", "--json", "--config", str(serving.config)]
+    ended = run_command(arguments, environment | {"EKIDEN_LANG": "en"})
     found: dict[str, list[tuple[str, str]]] = {}
     for item in json.loads(ended.stdout)["findings"]:
         found.setdefault(item["check"], []).append((item["level"], item["what"]))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from commands import run_command
 from ekiden.net.tls import describe_certificate
 from ekiden.server.config_load import load_config
 
@@ -17,13 +17,8 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.sta
 
 
 def init(directory: Path, *options: str, lang: str = "en") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "ekiden.cli.main", "init", "--dir", str(directory), *options],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=ENVIRONMENT | {"EKIDEN_LANG": lang, "PYTHONUTF8": "1"},
-    )
+    done = run_command(["init", "--dir", str(directory), *options], ENVIRONMENT | {"EKIDEN_LANG": lang})
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 def test_a_new_installation(tmp_path: Path) -> None:

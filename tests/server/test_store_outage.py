@@ -8,8 +8,6 @@ import os
 import signal
 import smtplib
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from commands import run_command
 from ekiden.store.embedded import EmbeddedPostgres
 from ekiden.store.open import upgrade
 
@@ -37,8 +36,8 @@ def relaying(serving: Any) -> None:
     listener.update(mode="plain", trusted_networks=["127.0.0.0/8"], trusted_account="relay")
     listener.pop("certificates")
     serving.write()
-    arguments = [sys.executable, "-m", "ekiden.cli.main", "account", "create", "relay", "--senders", "any"]
-    subprocess.run([*arguments, "--config", str(serving.config)], check=True, capture_output=True, timeout=60)
+    arguments = ["account", "create", "relay", "--senders", "any", "--config", str(serving.config)]
+    run_command(arguments, dict(os.environ)).check_returncode()
 
 
 def submit(serving: Any, text: str = "hello") -> int:
