@@ -168,7 +168,7 @@ class Guessers(BusyThreads):
 def test_six_hundred_addresses_that_guess_keep_nobody_out(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """In clear, since 600 handshakes are not what is looked at here."""
     burst = 20  # fewer lines than there are guesses, however slow the machine is
-    monkeypatch.setattr("ekiden.limits.repeated_log._burst", [burst])
+    monkeypatch.setattr("ekiden.limits.journal._burst", burst)
     access = AccessConfig(delay=0.5, max_delay=2.0, cache_time=0.01)
     harness = make(mode="starttls", access=access, in_clear=True, smtp={"max_connections_per_address": 50})
     second = harness.call(create_account(harness.store, "second", 1, senders="any"))

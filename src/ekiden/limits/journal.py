@@ -74,19 +74,28 @@ def _nowhere(_level: str, _event: str, _fields: dict[str, Any]) -> None:
     """Before ``configure``."""
 
 
+BURST: Final = 200
+"""Lines in ten seconds of one kind that strangers can cause, whatever their keys."""
 _sink: Sink = _nowhere
+_burst = BURST
 
 
-def configure(levels: Mapping[str, str], least: str, sample: int, sink: Sink) -> None:
-    """``levels``: by setting, one of ``RANKS``. What is below ``least`` is off. ``sample``: see ``Kind``."""
-    global _sink  # noqa: PLW0603
-    _sink = sink
+def configure(levels: Mapping[str, str], least: str, sample: int, sink: Sink, burst: int = BURST) -> None:
+    """``levels``: by setting, one of ``RANKS``. What is below ``least`` is off. ``sample``: see ``Kind``.
+    ``burst``: see ``limits.repeated_log``; for what begins to log from now on."""
+    global _burst, _sink
+    _burst, _sink = burst, sink
     for kind in KINDS:
         level = levels.get(kind.setting, "off")
         if level != "off" and RANKS[level] < RANKS[kind.least]:
             level = kind.least
         kind.level = level if RANKS[level] >= RANKS[least] else ""
         kind.sample = sample if kind in SAMPLED else 1
+
+
+def burst() -> int:
+    """As it was configured."""
+    return _burst
 
 
 def silence() -> None:

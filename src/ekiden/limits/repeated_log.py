@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import structlog
 
-from ekiden.limits.journal import Kind
+from ekiden.limits.journal import Kind, burst
 
 EVERY: Final = 10.0
 """Seconds between two lines that say the same."""
@@ -28,12 +28,6 @@ LINES: Final = 20
 SAME: Final = 10
 """Lines of one kind that is promised and of one key in that time."""
 _MAX_KEYS: Final = 2_000
-_burst = [200]
-
-
-def set_burst(lines: int) -> None:
-    """Lines in ``EVERY`` of one kind that is promised, whatever their keys; for what begins to log from now on."""
-    _burst[0] = lines
 
 
 class Repeats:
@@ -80,7 +74,7 @@ class RepeatedLog:
         self._same = Repeats(every)
         self._all = Repeats(every, lines)
         self._same_told = Repeats(every, SAME)
-        self._all_told = Repeats(every, _burst[0])
+        self._all_told = Repeats(every, burst())
         self._untold: dict[str, list[Any]] = {}  # by event: who writes it, how many, what the last one said
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -19,6 +19,7 @@ from ekiden.dialects.infobip.config import InfobipConfig
 from ekiden.dns.config import DnsConfig
 from ekiden.domains.config import DomainsConfig
 from ekiden.intake.config import TrackingConfig
+from ekiden.limits.journal import BURST
 from ekiden.notify.config import CallbacksConfig
 from ekiden.server.http_config import HttpConfig
 from ekiden.server.smtp_config import MAX_MESSAGE, MAX_RECIPIENTS, SmtpConfig
@@ -91,7 +92,7 @@ class LogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     logins: LineLevel = "info"
     requests: LineLevel = "debug"
     sample: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1
-    burst: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 200
+    burst: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = BURST
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

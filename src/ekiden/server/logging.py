@@ -24,7 +24,7 @@ import structlog
 
 from ekiden.core.texts import TranslatedError
 from ekiden.limits import journal
-from ekiden.limits.repeated_log import EVERY, LINES, Repeats, set_burst
+from ekiden.limits.repeated_log import EVERY, LINES, Repeats
 from ekiden.server.config import LogConfig
 from ekiden.server.log_lines import Write, line_writer
 from ekiden.server.log_output import LogOutput, log_file, log_output
@@ -74,8 +74,7 @@ def configure_logging(config: LogConfig) -> None:
                     )
                 )
 
-    set_burst(config.burst)
-    journal.configure(levels, config.level, config.sample, sink)
+    journal.configure(levels, config.level, config.sample, sink, config.burst)
 
 
 def open_log(config: LogConfig) -> Any:
