@@ -270,9 +270,7 @@ class _Worker:
             async with store.write() as connection:
                 await workers.end(connection, self.spec.predecessor, now)
         ttl = int(self.config.workers.lease * SECOND)
-        me = await store.register_worker(socket.gethostname(), os.getpid(), None, ttl)
-        async with store.write() as connection:
-            await workers.describe(connection, me.id, self.config.workers.roles)
+        me = await store.register_worker(socket.gethostname(), os.getpid(), None, ttl, self.config.workers.roles)
         self.spec.report.send(registration=me.id)
         return me
 

@@ -99,8 +99,10 @@ class Store(Protocol):
         the machine's on SQLite, whose workers are all on one."""
         ...
 
-    async def register_worker(self, host: str, pid: int, now: Millis | None, ttl: Millis) -> Registration:
-        """A new worker, alive until ``now + ttl`` unless it renews."""
+    async def register_worker(
+        self, host: str, pid: int, now: Millis | None, ttl: Millis, roles: Sequence[str] = ()
+    ) -> Registration:
+        """A new worker, alive until ``now + ttl`` unless it renews. ``roles``: what it does; none: nobody knows."""
         ...
 
     async def heartbeat(self, worker: int, now: Millis | None, ttl: Millis) -> Millis | None:

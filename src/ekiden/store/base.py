@@ -124,12 +124,14 @@ class BaseStore(ABC):
     async def _now(self, connection: AsyncConnection, given: Millis | None) -> Millis:
         """``given``, or the time by the clock that leases go by."""
 
-    async def register_worker(self, host: str, pid: int, now: Millis | None, ttl: Millis) -> Registration:
+    async def register_worker(
+        self, host: str, pid: int, now: Millis | None, ttl: Millis, roles: Sequence[str] = ()
+    ) -> Registration:
         for _ in range(100):
             try:
                 async with self.write() as connection:
                     at = await self._now(connection, now)
-                    registration = await workers.register(connection, host, pid, at, ttl)
+                    registration = await workers.register(connection, host, pid, at, ttl, roles)
             except Conflict:
                 continue  # another worker took that node at the same moment
             self.ids.register(*registration)

@@ -28,7 +28,9 @@ _REST: Millis = MINUTE
 """How long the node of a worker that has ended is left alone."""
 
 
-async def register(connection: AsyncConnection, host: str, pid: int, now: Millis, ttl: Millis) -> Registration:
+async def register(
+    connection: AsyncConnection, host: str, pid: int, now: Millis, ttl: Millis, roles: Sequence[str]
+) -> Registration:
     """A new worker on the lowest free node. Two at once may draw the same: uq_worker_node_alive refuses one.
 
     A node rests for a minute after its worker: ids have the time of whoever makes them, and the next one may be on
@@ -49,14 +51,16 @@ async def register(connection: AsyncConnection, host: str, pid: int, now: Millis
         node = min(rested)[1] if rested else None
     if node is None:
         raise StoreError(f"there are {MAX_NODE + 1} live workers already; ids have no room for more")
-    values = {"node": node, "host": host, "pid": pid, "started_at": now, "expires_at": now + ttl}
+    values = {
+        "node": node,
+        "host": host,
+        "pid": pid,
+        "started_at": now,
+        "expires_at": now + ttl,
+        "roles": ",".join(roles),
+    }
     created = await connection.execute(insert(worker).values(values).returning(worker.c.id))
     return Registration(created.scalar_one(), node)
-
-
-async def describe(connection: AsyncConnection, worker_id: int, roles: Sequence[str]) -> None:
-    """What the worker does, for ``roles_alive``."""
-    await connection.execute(update(worker).where(worker.c.id == worker_id).values(roles=",".join(roles)))
 
 
 async def roles_alive(connection: AsyncConnection, roles: Sequence[str], now: Millis) -> dict[str, int]:
