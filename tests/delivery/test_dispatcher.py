@@ -21,7 +21,7 @@ from ekiden.net.clock import SystemClock
 from ekiden.net.network import LoopbackOnlyNetwork, Stream
 from ekiden.store import tables as t
 from ekiden.store.api import Store, StoreUnavailable
-from ekiden.store.records import Registration
+from ekiden.store.records import Outcome, Registration
 from ekiden.store.standing import Standing
 
 
@@ -474,7 +474,7 @@ async def test_an_outcome_that_the_store_refuses_is_not_sent_again(store: Store,
     async with road(store, lab) as r:
         new = r.message(["a@accept.lab.test"])
         row: dict[str, Any] = {column.name: 0 for column in t.attempt.columns}
-        row |= dict.fromkeys(("host", "address", "tls", "enhanced", "reply", "dialogue"), "")
+        row |= dict.fromkeys(("host", "address", "tls", "enhanced", "reply", "dialogue", "said"), "")
         row |= {"account_id": 1, "message_id": new.message.id, "recipient_number": 1, "number": 1}
         async with store.write() as connection:
             await connection.execute(insert(t.attempt).values(row))
@@ -519,6 +519,22 @@ async def test_outcomes_survive_a_store_that_is_away(sqlite_store: Store, lab: L
             assert "C: MAIL FROM" in attempt["dialogue"], "all of it, not only what became of it"
         assert len(lab.mail()) == 3
         await r.drain()
+
+
+async def test_what_is_written_is_not_written_again_because_it_could_not_be_told(
+    sqlite_store: Store, lab: Lab, caplog: pytest.LogCaptureFixture
+) -> None:
+    def bounced(_: Outcome) -> None:
+        raise RuntimeError("a fault of ours")
+
+    flaky = Flaky(sqlite_store, 0)
+    async with road(flaky, lab) as r:  # type: ignore[arg-type]
+        r.dispatcher._reporter._bounced = bounced
+        message_id = await r.send("nobody@reject.lab.test")
+        assert (await r.one(message_id))["state"] == State.BOUNCED
+        await until(lambda: r.has("could not be told" in caplog.text))
+        assert flaky.tried == 1
+        assert (await r.one(await r.send("a@accept.lab.test")))["state"] == State.DELIVERED
 
 
 async def test_what_waits_to_be_reported_is_dropped_when_all_is_abandoned(sqlite_store: Store, lab: Lab) -> None:

@@ -176,27 +176,39 @@ class Reporter:
             return None
 
     async def _write(self, outcomes: list[Outcome], messages: list[NewMessage]) -> bool:
-        async def finish() -> None:
-            results = await self._store.finish(self._worker, outcomes, messages)
-            for outcome, owned in zip(outcomes, results, strict=True):
-                if not owned:
-                    self._metrics.fenced()
-                    _log.warning(
-                        "a report came too late: the delivery belongs to another worker now",
-                        message_id=format_id(outcome.delivery.message.id),
-                        recipient=outcome.delivery.number,
-                    )
-                    continue
-                kind = DELIVERED if outcome.state is State.DELIVERED else FAILED
-                if kind.tells(outcome.delivery.message.id):
-                    _tell(kind, outcome)
-                if self._bounced is not None and outcome.state is State.BOUNCED:
-                    self._bounced(outcome)
-            for message in messages:
-                if ACCEPTED.tells(message.message.id):
-                    _tell_report(message)
+        results: list[bool] | None = None
 
-        return await self._persist(finish, len(outcomes))
+        async def finish() -> None:
+            nonlocal results
+            results = await self._store.finish(self._worker, outcomes, messages)
+
+        done = await self._persist(finish, len(outcomes))
+        if results is not None:
+            try:
+                self._tell(outcomes, results, messages)
+            except Exception:
+                _log.exception("what became of deliveries could not be told", outcomes=len(outcomes))
+        return done
+
+    def _tell(self, outcomes: list[Outcome], results: list[bool], messages: list[NewMessage]) -> None:
+        """Of what is written. Whatever goes wrong here, it is not written again."""
+        for outcome, owned in zip(outcomes, results, strict=True):
+            if not owned:
+                self._metrics.fenced()
+                _log.warning(
+                    "a report came too late: the delivery belongs to another worker now",
+                    message_id=format_id(outcome.delivery.message.id),
+                    recipient=outcome.delivery.number,
+                )
+                continue
+            kind = DELIVERED if outcome.state is State.DELIVERED else FAILED
+            if kind.tells(outcome.delivery.message.id):
+                _tell(kind, outcome)
+            if self._bounced is not None and outcome.state is State.BOUNCED:
+                self._bounced(outcome)
+        for message in messages:
+            if ACCEPTED.tells(message.message.id):
+                _tell_report(message)
 
     async def _persist(self, write: Callable[[], Awaitable[None]], count: int) -> bool:
         """Write, again and again while the store is away. False: it never will be."""
