@@ -112,19 +112,27 @@ def read_vault(config: Config) -> Vault:
 
 async def checked_vault(config: Config, store: Store) -> Vault:
     """``read_vault``, for whoever seals or opens something of ``store``. Raises ``InstanceKeyError``."""
+    return (await _checked(config, store))[0]
+
+
+async def _checked(config: Config, store: Store) -> tuple[Vault, bool]:
+    """``checked_vault``; whether the database has its fingerprint."""
     vault = read_vault(config)
-    if not await fits(store, vault):
-        raise InstanceKeyError(_OTHER, path=key_path(config))
-    return vault
+    async with store.read() as connection:
+        bound = await _bound(connection)
+        if not await _fits(connection, vault, bound):
+            raise InstanceKeyError(_OTHER, path=key_path(config))
+    return vault, bound is not None
 
 
 async def fits(store: Store, vault: Vault) -> bool:
     """Whether the secrets of ``store`` may be those of this key: by its fingerprint, else by what it opens."""
     async with store.read() as connection:
-        bound = await _bound(connection)
-        if bound is not None:
-            return bound[0] == vault.fingerprint
-        return (await _census(connection, vault)).proves
+        return await _fits(connection, vault, await _bound(connection))
+
+
+async def _fits(connection: AsyncConnection, vault: Vault, bound: tuple[str, int] | None) -> bool:
+    return bound[0] == vault.fingerprint if bound is not None else (await _census(connection, vault)).proves
 
 
 async def has_owner(store: Store) -> bool:
@@ -140,10 +148,9 @@ async def has_owner(store: Store) -> bool:
 
 async def confirm(config: Config, store: Store, clock: Clock) -> Vault:
     """``checked_vault`` of who begins to work: a database without a fingerprint gets this key's."""
-    vault = await checked_vault(config, store)
-    async with store.read() as connection:
-        if await _bound(connection) is not None:
-            return vault
+    vault, bound = await _checked(config, store)
+    if bound:
+        return vault
     row = {"id": _ROW, "fingerprint": vault.fingerprint, "bound_at": clock.now()}
     try:
         async with store.write() as connection:
