@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from demo_process import ENVIRONMENT, PATIENCE, Demo, alive, descendants
 
-from ekiden.server.demo import LAB_PORT, PORTS, _is_free
+from ekiden.server.demo import LAB_PORT, PORTS, is_free
 
 DEFER = {"at": "rcpt", "reply": {"code": 450, "enhanced": "4.2.0", "text": "Not yet"}}
 QUICK = {"EKIDEN_DELIVERY__RETRY": "1s"}
@@ -107,7 +107,7 @@ def test_a_port_without_tls_and_login(demo: Any) -> None:
 def test_ports_are_the_same_each_time_when_they_are_free() -> None:
     """One is held here: that one alone is another, and the demo starts all the same."""
     with contextlib.ExitStack() as held:
-        taken = {port for port in (*PORTS.values(), LAB_PORT) if not _is_free(port)}
+        taken = {port for port in (*PORTS.values(), LAB_PORT) if not is_free(port)}
         if PORTS["tls"] not in taken:
             mine = held.enter_context(socket.socket())
             mine.bind(("127.0.0.1", PORTS["tls"]))

@@ -299,7 +299,7 @@ class Demo:
         """Those of last time; else those that everybody knows, as far as they are free. 0: the system chooses."""
         for name, port in PORTS.items():
             if not getattr(self.state, name):
-                setattr(self.state, name, port if not self._free_ports and _is_free(port) else 0)
+                setattr(self.state, name, port if not self._free_ports and is_free(port) else 0)
         if not self.state.http:
             self.state.http = _free_port()
 
@@ -308,7 +308,7 @@ class Demo:
         state = self.directory / "lab.json"
         if not self._temporary:
             command += ["--state-file", str(state)]
-        if not self._free_ports and (self._temporary or not state.exists()) and _is_free(LAB_PORT):
+        if not self._free_ports and (self._temporary or not state.exists()) and is_free(LAB_PORT):
             try:
                 self._lab = self._spawn([*command, "--api-port", str(LAB_PORT)])
                 self.lab = self._first_line(self._lab, "lab")
@@ -469,7 +469,7 @@ def _free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do after one that has just ended
         try:
