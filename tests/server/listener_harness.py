@@ -8,7 +8,7 @@ import socket
 import ssl
 import threading
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,7 +26,7 @@ from ekiden.core.ids import IdFactory
 from ekiden.intake.config import IntakeConfig
 from ekiden.intake.door import Door
 from ekiden.net.clock import SystemClock
-from ekiden.net.tls import ServerTls, client_context, make_self_signed
+from ekiden.net.tls import CertificateFiles, ServerTls, client_context, make_self_signed
 from ekiden.server.smtp_config import SmtpConfig
 from ekiden.server.smtp_listener import ListenerSpec, SmtpListener
 from ekiden.store.api import Store
@@ -117,6 +117,7 @@ class Harness:
         access: AccessConfig | None = None,
         in_clear: bool = False,
         addresses: tuple[str, ...] = ("127.0.0.1:0",),
+        certificates: Sequence[CertificateFiles] = (),
         **spec: Any,
     ) -> None:
         self.database = folder / "ekiden.db"
@@ -127,6 +128,8 @@ class Harness:
         self.counts = Counts()
         self._loop_name = loop
         self._smtp = SmtpConfig(**(smtp or {}))
+        self._certificates = certificates
+        """Besides that of ``HOST``."""
         self._spec = {"name": "test", "mode": "starttls", "region": "eu", "addresses": addresses} | spec
         self._trusted = trusted
         self._restricted = restricted
@@ -213,7 +216,7 @@ class Harness:
             signer=parts.signer,
         )
         spec = ListenerSpec(
-            tls=None if self._spec["mode"] == "plain" else ServerTls([self.files]),
+            tls=None if self._spec["mode"] == "plain" else ServerTls([self.files, *self._certificates]),
             trusted=Principal(account.id, 0, "acme") if self._trusted else None,
             **self._spec,
         )

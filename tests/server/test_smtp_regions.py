@@ -15,7 +15,7 @@ from listener_harness import HOST, PASSWORD, Client, Harness
 
 from ekiden.dialects.ibm.config import RegionConfig
 from ekiden.dialects.infobip.regions import EXAMPLE_REGIONS
-from ekiden.net.tls import ServerTls, client_context, make_self_signed
+from ekiden.net.tls import client_context, make_self_signed
 from ekiden.server.config_write import write_toml
 
 ROOT = Path(__file__).parents[2]
@@ -63,12 +63,16 @@ def regions(
         made = {}
         for region, names in NAMES.items():
             folder = tmp_path_factory.mktemp(region)
-            harness = stack.enter_context(
-                Harness(folder, sqlite_template, region=region, name=f"listener {region}")
-            )
             files = {name: make_self_signed([name]).write(folder / name, folder / f"{name}.key") for name in names}
-            certificates = ServerTls([harness.files, *files.values()])
-            harness.loop.call_soon_threadsafe(harness.listener.reload, certificates)
+            harness = stack.enter_context(
+                Harness(
+                    folder,
+                    sqlite_template,
+                    region=region,
+                    name=f"listener {region}",
+                    certificates=[*files.values()],
+                )
+            )
             contexts = {name: client_context(verify=True, ca=item.certificate) for name, item in files.items()}
             made[region] = (harness, contexts)
         yield made
