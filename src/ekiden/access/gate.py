@@ -142,25 +142,6 @@ class Gate:
             return SUSPENDED
         return await self._settle(lambda: self._mail(account, principal.credential_id, client, endpoint, sender))
 
-    def known_message(
-        self,
-        account: AccountFacts,
-        credential_id: int,
-        sender: str | None,
-        authors: Sequence[str] | None,
-        *,
-        bounce: bool = False,
-    ) -> Allowed | Refused | None:
-        """For a message: domains of its envelope sender and of its From field; from memory, or ``None``.
-
-        ``authors`` is ``None`` when there is not exactly one From field, or nobody can tell what it says.
-        ``bounce``: the author is a mail server, which may be any host below a domain.
-        """
-        try:
-            return self._message(account, credential_id, sender, authors, bounce)
-        except _Unknown:
-            return None
-
     async def message(
         self,
         account: AccountFacts,
@@ -170,7 +151,11 @@ class Gate:
         *,
         bounce: bool = False,
     ) -> Allowed | Refused:
-        """``known_message``, read if need be."""
+        """For a message: domains of its envelope sender and of its From field. Waits for nothing that is known.
+
+        ``authors`` is ``None`` when there is not exactly one From field, or nobody can tell what it says.
+        ``bounce``: the author is a mail server, which may be any host below a domain.
+        """
         return await self._settle(lambda: self._message(account, credential_id, sender, authors, bounce))
 
     async def decide(

@@ -133,9 +133,7 @@ class Policy:
         if named and authors is not None:
             authors = (*authors, *(domain for domain in named if domain not in authors))
         bounce = sender is None and authors is not None and is_mail_system(header.get(b"from") or b"")
-        allowed = self.gate.known_message(account, credential_id, sender, authors, bounce=bounce)
-        if allowed is None:
-            allowed = await self.gate.message(account, credential_id, sender, authors, bounce=bounce)
+        allowed = await self.gate.message(account, credential_id, sender, authors, bounce=bounce)
         if isinstance(allowed, Refused):
             raise self._refused(submission, SenderRefused(allowed.reply), allowed.reason, allowed.facts)
         if allowed.configurations:
