@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from ekiden.access.directory import AccountFacts, CredentialFacts
 from ekiden.access.proof import granted
-from ekiden.access.smtp_errors import BadToken
-from ekiden.access.tokens import TokenClaims, Tokens
+from ekiden.access.tokens import BadToken, TokenClaims, Tokens
 from ekiden.access.vault import Vault
 from ekiden.core.clock import SECOND, ManualClock
 from ekiden.core.states import Priority

@@ -63,7 +63,7 @@ from fuzz_words import (
     ZONE,
 )
 
-from ekiden.access.smtp_errors import BadToken
+from ekiden.access.tokens import BadToken
 from ekiden.dialects.ibm.cbr_models import RuleBody, ZoneBody
 from ekiden.dialects.infobip.errors import ApiError
 from ekiden.dialects.infobip.send_json_models import MessagesRequest

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 from sqlalchemy import Select, insert, select
 
-from ekiden.access.suppressions import address_key
+from ekiden.core.address import Address, parse_address
 from ekiden.core.clock import MINUTE
 from ekiden.core.ids import IdFactory, format_id
 from ekiden.limits.journal import REFUSED
@@ -28,7 +28,6 @@ from ekiden.store.tables import refusal as table
 from ekiden.store.tables import refused_recipient
 
 if TYPE_CHECKING:
-    from ekiden.core.address import Address
     from ekiden.core.clock import Clock, Millis
     from ekiden.store.api import Store
 
@@ -223,7 +222,7 @@ async def list_refusals(store: Store, account_id: int | None = None, limit: int 
 def recipient_statement(
     account_id: int, recipient: str, since: Millis, until: Millis | None, limit: int
 ) -> Select[Any]:
-    """The refusals of one account to one recipient (``address_key``), newest first."""
+    """The refusals of one account to one recipient (``core.address``'s key), newest first."""
     keys = select(refused_recipient.c.refusal_id).where(
         refused_recipient.c.account_id == account_id,
         refused_recipient.c.recipient == recipient,
@@ -253,7 +252,7 @@ async def refusals_to(
     Only what was refused after its recipients were named is known by them.
     """
     found: list[Any] = []
-    key = address_key(recipient)
+    key = parse_address(recipient).key
     async with store.read() as connection:
         for account_id in accounts:
             found += await connection.execute(recipient_statement(account_id, key, since, until, limit))

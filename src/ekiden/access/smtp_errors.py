@@ -1,4 +1,4 @@
-"""What can be wrong with projects, SMTP configurations, their users and tokens, in English and Japanese."""
+"""What can be wrong with projects, SMTP configurations and their users, in English and Japanese."""
 
 from __future__ import annotations
 
@@ -30,10 +30,6 @@ class InUse(SmtpError, NameTaken):
 
 class TooManyUsers(SmtpError):
     """The configuration has all the users it may have."""
-
-
-class BadToken(SmtpError):
-    """Not a token of ours, or one whose time is over."""
 
 
 def check_text(field: str, text: str, shortest: int, longest: int) -> str:

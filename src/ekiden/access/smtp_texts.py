@@ -27,7 +27,5 @@ TEXTS = Texts(
         ),
         "an SMTP configuration has at most {limit} users": "一つの SMTP 構成のユーザーは {limit} 人までです",
         "subnets: 1 to {most} of them are needed": "subnets には 1～{most} 個が必要です",
-        "the token is not valid": "トークンが無効です",
-        "the token has expired": "トークンの期限が切れています",
     }
 )

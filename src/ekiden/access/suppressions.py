@@ -114,7 +114,7 @@ class Suppressions:
         if self.memory.has_none(account_id):
             return {}
         domain = to_ascii_domain(domain)
-        keys = {address: (domain, address_key(address)) for address in addresses}
+        keys = {address: (domain, parse_address(address).key) for address in addresses}
         suspects, known = await self.memory.suspects(account_id, set(keys.values()))
         if not suspects:
             return {}
@@ -125,7 +125,7 @@ class Suppressions:
 
     async def find(self, account_id: int, domain: str, address: str, kind: SuppressionKind) -> Suppression | None:
         """That row, straight from the table. Raises ``SuppressionError``."""
-        name, key = domain_key_of(domain), address_key_of(address)
+        name, key = domain_key_of(domain), mailbox_key(address)
         query = select(table).where(
             table.c.account_id == account_id,
             table.c.domain == name,
@@ -157,7 +157,7 @@ class Suppressions:
         if kind:
             query = query.where(table.c.kind == check_kind(kind))
         if address:
-            query = query.where(table.c.address == address_key_of(address))
+            query = query.where(table.c.address == mailbox_key(address))
         if recipient_domain:
             query = query.where(table.c.address.endswith(f"@{domain_key_of(recipient_domain)}", autoescape=True))
         if since is not None:
@@ -190,7 +190,7 @@ class Suppressions:
     ) -> int:
         """Suppress addresses, all or none; returns how many were not yet. Raises ``SuppressionError``."""
         name, known_kind = domain_key_of(domain), check_kind(kind)
-        keys = list(dict.fromkeys(address_key_of(address) for address in addresses))
+        keys = list(dict.fromkeys(mailbox_key(address) for address in addresses))
         now = self._clock.now()
         reason = (reason or actor.name)[:MAX_REASON]
         async with self._in_turn(account_id) as connection:
@@ -210,7 +210,7 @@ class Suppressions:
         Raises ``SuppressionError``.
         """
         name, kinds = domain_key_of(domain), (check_kind(kind),) if kind else KINDS
-        keys = list(dict.fromkeys(address_key_of(address) for address in addresses))
+        keys = list(dict.fromkeys(mailbox_key(address) for address in addresses))
         now = self._clock.now()
         removed: list[str] = []
         async with self._store.write() as connection:
@@ -234,7 +234,7 @@ class Suppressions:
 
         Calls at the same time share a transaction. Raises ``SuppressionError``.
         """
-        row = _New(account_id, domain_key_of(domain), address_key_of(address), kind, reason[:MAX_REASON])
+        row = _New(account_id, domain_key_of(domain), mailbox_key(address), kind, reason[:MAX_REASON])
         answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(account_id, []).append(_Waiting(row, answer))
         if account_id not in self._tasks:
@@ -350,15 +350,10 @@ def is_hard(cause: Cause, code: int, enhanced: str, text: str) -> bool:
     return enhanced in _GONE or (enhanced in _SAYS_NOTHING and _UNKNOWN.search(text) is not None)
 
 
-def address_key(address: str) -> str:
-    """How ``address``, one that ``core.address`` accepts, is kept: equal for those that are one mailbox to most."""
-    return parse_address(address).key
-
-
-def address_key_of(text: str) -> str:
-    """``address_key`` of what a person wrote, or ``SuppressionError``."""
+def mailbox_key(text: str) -> str:
+    """How what a person wrote is kept: one for those that are one mailbox to most. Raises ``SuppressionError``."""
     try:
-        return address_key(text)
+        return parse_address(text).key
     except BadAddress as error:
         raise SuppressionError("{address!r} is not an e-mail address: {why}", address=text, why=error) from None
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 import jwt
 
 from ekiden.access.proof import Found
-from ekiden.access.smtp_errors import BadToken
 from ekiden.core.clock import SECOND
+from ekiden.core.errors import EkidenError
 
 if TYPE_CHECKING:
     from ekiden.access.directory import AccountFacts, CredentialFacts
@@ -48,6 +48,10 @@ class TokenClaims:
     credential_id: int
     scopes: frozenset[str]
     expires_at: int
+
+
+class BadToken(EkidenError):
+    """Not a token of ours, or one whose time is over."""
 
 
 class Tokens:
@@ -95,9 +99,9 @@ class Tokens:
                 int(claims["exp"]),
             )
         except (jwt.InvalidTokenError, LookupError, TypeError, ValueError, OverflowError):
-            raise BadToken("the token is not valid") from None
+            raise BadToken from None
         if self._clock.now() >= found.expires_at * SECOND:
-            raise BadToken("the token has expired")
+            raise BadToken
         return found
 
 

@@ -65,10 +65,10 @@ def read_addresses(given: list[str] | None, file: Path | None) -> list[str]:
 
     Lines that are no addresses are told, each with its number, on standard error: then nothing is read at all.
     """
-    from ekiden.access.suppressions import SuppressionError, address_key_of
+    from ekiden.access.suppressions import SuppressionError, mailbox_key
 
     for address in given or ():
-        address_key_of(address)
+        mailbox_key(address)
     lines: list[str] = []
     bad: list[tuple[int, SuppressionError]] = []
     if file is not None:
@@ -82,7 +82,7 @@ def read_addresses(given: list[str] | None, file: Path | None) -> list[str]:
             if not address or address.startswith("#"):
                 continue
             try:
-                lines.append(address_key_of(address))
+                lines.append(mailbox_key(address))
             except SuppressionError as error:
                 bad.append((number, error))
     for number, why in bad[:_MOST_TOLD]:

@@ -9,10 +9,9 @@ from litestar import Litestar, MediaType, Request, Response, Router, get
 from litestar.exceptions import HTTPException, ServiceUnavailableException
 from litestar.exceptions.responses import create_exception_response
 
-from ekiden.server.metrics import CONTENT_TYPE
-
 ErrorAnswer = Callable[[Request[Any, Any, Any], Exception], Response[Any]]
 _RETRY_AFTER = "5"
+_PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 """Seconds."""
 Readiness = Callable[[], Awaitable[list[str]]]
 """What is missing before this worker can be given work; empty: nothing."""
@@ -71,7 +70,7 @@ def make_app(
 
         @get("/metrics")
         async def metrics() -> Response[bytes]:
-            return Response(await metrics_text(), headers={"content-type": CONTENT_TYPE})
+            return Response(await metrics_text(), headers={"content-type": _PROMETHEUS})
 
         own.append(metrics)
     by_path = sorted(routers, key=lambda router: len(router.path), reverse=True)

@@ -10,8 +10,9 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Protocol
 
+import structlog
+
 from ekiden.limits.journal import RequestContext, begin_request
-from ekiden.server.logging import get_logger
 
 Message = Any
 Scope = dict[str, Any]
@@ -135,7 +136,7 @@ class Exchange:
             await self.app(self.scope, self.receive, self.send)
         except Exception as error:
             if not self.gone:
-                get_logger().error("an HTTP request failed", path=self.scope["path"], exc_info=error)
+                structlog.get_logger().error("an HTTP request failed", path=self.scope["path"], exc_info=error)
         if self.complete or self.gone:
             return
         if self.started and not self._head:

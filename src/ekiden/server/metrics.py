@@ -24,7 +24,6 @@ from ekiden.store.api import Store
 from ekiden.store.records import QueueStats
 from ekiden.web.errors import REASONS
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _TEXTS = 10
 """That are made in a second."""
 _STATS_AGE = 5 * SECOND
