@@ -14,8 +14,9 @@ from ekiden.core.clock import DAY, Millis
 from ekiden.core.events import Event, EventType
 from ekiden.core.ids import EPOCH, NODE_BITS, SEQUENCE_BITS, IdFactory
 from ekiden.core.notices import Route
-from ekiden.core.states import Cause, Priority, State
+from ekiden.core.states import Priority, State
 from ekiden.core.submission import NO_MARKS, Marks
+from ekiden.delivery.outcome import classify
 from ekiden.store.api import Store
 from ekiden.store.records import Attempt, Delivery, Message, NewMessage, Outcome, Registration
 from ekiden.store.tables import account
@@ -117,7 +118,6 @@ class Rows:
         self,
         *recipients: str,
         state: State,
-        cause: Cause = Cause.NONE,
         reply: str = "450 4.2.0 later",
         due_in: Millis = 0,
         age: Millis = 0,
@@ -140,11 +140,12 @@ class Rows:
             routes=routes,
         )
         code, enhanced = int(reply[:3]), reply.split()[1]
+        diagnosis = classify(code, enhanced, reply.partition(enhanced)[2]).diagnosis
         outcomes = [
             Outcome(
                 delivery,
                 state,
-                cause,
+                diagnosis,
                 code,
                 enhanced,
                 reply,
@@ -158,7 +159,7 @@ class Rows:
                     reply,
                     dialogue or f"S: 220 mx.example.net ESMTP\nC: EHLO test.example\nS: {reply}",
                 ),
-                [Event(new.message.account_id, new.message.id, delivery.number, _EVENTS[state], self.now - 1000)],
+                [Event(*delivery.key, _EVENTS[state], self.now - 1000, {}, diagnosis)],
             )
             for delivery in new.deliveries
             if not only or delivery.number in only

@@ -22,10 +22,9 @@ from ekiden.access.audit import Actor, list_entries
 from ekiden.access.directory import Directory
 from ekiden.access.hash_set import HashSet
 from ekiden.access.suppression_texts import TEXTS
-from ekiden.access.suppressions import KINDS, SuppressionError, Suppressions, is_hard
+from ekiden.access.suppressions import KINDS, SuppressionError, Suppressions
 from ekiden.core.address import parse_address, to_ascii_domain
 from ekiden.core.clock import DAY, SECOND, ManualClock
-from ekiden.core.states import Cause
 from ekiden.store.api import Store, StoreUnavailable
 from ekiden.store.open import open_store
 from ekiden.store.tables import suppression as table
@@ -488,45 +487,6 @@ async def test_a_row_that_somebody_else_has_written_is_not_written_again(store: 
         await connection.execute(insert(table).values(row))
     async with working(store, ManualClock()) as worker:
         assert await worker.service.note(account, DOMAIN, "a@x.example", "bounce", "") is False
-
-
-# hard bounces
-
-
-@pytest.mark.parametrize(
-    ("reply", "hard"),
-    [
-        ("550 5.1.1 The email account that you tried to reach does not exist.", True),
-        ("550 5.1.1 <a@x.example>: Recipient address rejected: User unknown in virtual mailbox table", True),
-        ("556 5.1.10 x.example accepts no mail (null MX)", True),
-        ("550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found by SMTP address lookup", True),
-        ("551 5.1.6 The mailbox has moved", True),
-        ("553 5.1.3 The recipient address is not a valid RFC-5321 address", False),
-        ("550 5.2.1 The email account that you tried to reach is inactive.", True),
-        ("550  No such user here", True),
-        ("550  Requested action not taken: mailbox unavailable; user unknown", True),
-        ("550 5.0.0 a@x.example unknown user account", True),
-        ("550 5.0.0 No such user", True),
-        ("550 5.1.2 x.example does not exist in the DNS", False),
-        ("552 5.2.2 mailbox full", False),
-        ("550 5.1.1 mailbox over quota", False),
-        ("550 5.2.1 The user you are trying to contact is receiving mail at a rate that prevents more", False),
-        ("550 5.7.1 User unknown", False),
-        ("550  message rejected", False),
-        ("450 4.1.1 User unknown", False),
-        ("450  User unknown", False),
-        ("450 5.1.1 User unknown", False),
-        ("499  no such user", False),
-        ("500  no such user", True),
-        ("550 5.4.4 no route", False),
-    ],
-)
-def test_what_is_a_hard_bounce(reply: str, hard: bool) -> None:
-    code, enhanced, text = reply.split(" ", 2)
-    assert is_hard(Cause.RECIPIENT, int(code), enhanced, text) is hard
-    for cause in Cause:
-        if cause is not Cause.RECIPIENT:
-            assert not is_hard(cause, int(code), enhanced, text)
 
 
 # words

@@ -15,7 +15,7 @@ from ekiden.cli.common import CliError
 from ekiden.cli.queue_filter import parse_target
 from ekiden.core.clock import DAY, HOUR, MINUTE
 from ekiden.core.ids import format_id
-from ekiden.core.states import Cause, State
+from ekiden.core.states import State
 from ekiden.store.queue_queries import Target
 from queue_rows import CONTENT, Rows
 
@@ -26,7 +26,6 @@ async def some(rows: Rows) -> dict[str, str]:
         "one@a.example",
         "two@a.example",
         state=State.DEFERRED,
-        cause=Cause.RATE,
         reply="421 4.7.0 slow down",
         due_in=HOUR,
         age=2 * DAY,

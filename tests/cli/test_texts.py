@@ -40,7 +40,7 @@ from ekiden.cli import (
 from ekiden.cli.texts import TEXTS
 from ekiden.core.clock import HOUR
 from ekiden.core.ids import format_id
-from ekiden.core.states import Cause, State
+from ekiden.core.states import State
 from queue_rows import Rows
 
 
@@ -50,9 +50,7 @@ def japanese(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def two(rows: Rows) -> str:
-    new = await rows.attempted(
-        "one@a.example", state=State.DEFERRED, cause=Cause.RATE, reply="421 4.7.0 slow down", due_in=HOUR
-    )
+    new = await rows.attempted("one@a.example", state=State.DEFERRED, reply="421 4.7.0 slow down", due_in=HOUR)
     await rows.message("held@b.example", state=State.HELD)
     return format_id(new.message.id)
 

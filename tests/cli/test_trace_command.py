@@ -25,9 +25,7 @@ from queue_rows import Rows
 
 
 async def bounced(rows: Rows) -> str:
-    new = await rows.attempted(
-        "nobody@x.example", state=State.BOUNCED, cause=Cause.RECIPIENT, reply="550 5.1.1 no such user here"
-    )
+    new = await rows.attempted("nobody@x.example", state=State.BOUNCED, reply="550 5.1.1 no such user here")
     return format_id(new.message.id)
 
 
@@ -36,7 +34,6 @@ async def deferred(rows: Rows) -> str:
         "one@x.example",
         "two@x.example",
         state=State.DEFERRED,
-        cause=Cause.POLICY,
         reply="451 4.7.1 Greylisted",
         due_in=HOUR,
     )
@@ -122,9 +119,7 @@ def test_everything_for_programs(ekiden_everywhere: Installation) -> None:
 
 def test_an_expired_delivery_is_explained_by_what_stood_in_the_way(ekiden: Installation) -> None:
     async def expired(rows: Rows) -> str:
-        new = await rows.attempted(
-            "a@x.example", state=State.EXPIRED, cause=Cause.RECIPIENT, reply="452 4.2.2 mailbox full"
-        )
+        new = await rows.attempted("a@x.example", state=State.EXPIRED, reply="452 4.2.2 mailbox full")
         return format_id(new.message.id)
 
     told = ekiden.run("trace", ekiden.fill(expired)).out
@@ -203,7 +198,6 @@ def test_encryption_is_told_of_conversations_only(ekiden: Installation, dialogue
         new = await rows.attempted(
             "a@x.example",
             state=State.DEFERRED,
-            cause=Cause.NETWORK,
             reply="451 4.3.0 later",
             tls="",
             dialogue=dialogue,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ekiden.core.diagnosis import BY_NUMBER, CAUSES, HARD, SLOWS, Diagnosis
+from ekiden.core.diagnosis import BY_NUMBER, CAUSES, HARD, SCOPES, Diagnosis, Scope
 from ekiden.core.states import Cause
 
 KEPT = {
@@ -64,19 +64,19 @@ def test_labels_and_numbers_stay() -> None:
 
 @pytest.mark.parametrize("diagnosis", Diagnosis)
 def test_every_one_has_what_follows(diagnosis: Diagnosis) -> None:
-    assert set(CAUSES) == set(HARD) == set(SLOWS) == set(Diagnosis)
+    assert set(CAUSES) == set(HARD) == set(SCOPES) == set(Diagnosis)
     assert (diagnosis.cause is Cause.NONE) == (diagnosis is Diagnosis.NONE)
     # A bounce can only condemn an address for the recipient's sake.
     assert not diagnosis.hard or diagnosis.cause is Cause.RECIPIENT
 
 
-def test_only_what_concerns_all_senders_slows_a_site_down() -> None:
-    assert {diagnosis.label for diagnosis in Diagnosis if diagnosis.slows} == {
-        "ptr",
-        "ip-blocked",
-        "rate-ip",
-        "connections",
-        "recipients",
-        "peer",
-        "lost",
+def test_what_is_about_one_sender_is_nobody_elses_business() -> None:
+    assert {diagnosis.label for diagnosis in Diagnosis if diagnosis.scope is Scope.SENDER} == {
+        "sender-refused",
+        "spf",
+        "dkim",
+        "dmarc",
+        "tls",
+        "domain-blocked",
+        "rate-domain",
     }

@@ -1,7 +1,8 @@
 import pytest
 
 from ekiden.core.clock import MINUTE, ManualClock
-from ekiden.core.states import WAITING, Cause, State, Verdict
+from ekiden.core.diagnosis import Diagnosis, Verdict
+from ekiden.core.states import WAITING, Cause, State
 from ekiden.core.submission import Notify
 
 
@@ -25,8 +26,9 @@ def test_notify(notify, failure, delay, success):
 
 
 def test_verdict():
-    assert Verdict(State.DELIVERED, Cause.NONE, 250, "2.0.0", "ok").delivered
-    assert not Verdict(State.DEFERRED, Cause.RATE, 451, "4.7.1", "later").final
+    assert Verdict(State.DELIVERED, Diagnosis.NONE, 250, "2.0.0", "ok").delivered
+    deferred = Verdict(State.DEFERRED, Diagnosis.RATE_IP, 451, "4.7.1", "later")
+    assert (deferred.final, deferred.cause) == (False, Cause.RATE)
 
 
 def test_manual_clock_moves_forward_only():

@@ -29,7 +29,7 @@ from ekiden.net.destinations import Destinations
 from ekiden.net.network import LoopbackOnlyNetwork
 from ekiden.store import tables as t
 from ekiden.store.api import Store
-from ekiden.store.records import Delivery, Message, NewMessage, Registration
+from ekiden.store.records import Delivery, Message, NewMessage, Outcome, Registration
 from ekiden.store.standing import Standing
 
 ACCOUNT = 1
@@ -258,6 +258,7 @@ async def road(
     share: int = 1,
     destinations: Destinations | None = None,
     standing: Callable[[Registration, Clock], Standing] = Standing,
+    bounced: Callable[[Outcome], None] | None = None,
     **settings: Any,
 ) -> AsyncIterator[Road]:
     """A worker on ``store``. ``settings`` are those of ``DeliveryConfig``."""
@@ -295,6 +296,7 @@ async def road(
         rng=random.Random(7),
         destinations=destinations or Destinations(loopback_only=True),
         standing=standing(registration, clock),
+        bounced=bounced,
     )
     task = asyncio.create_task(dispatcher.run())
     made = Road(store, lab, registration, dispatcher, ids, clock, metrics, config, task)

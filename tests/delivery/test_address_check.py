@@ -12,7 +12,7 @@ from ekiden.access.accounts import create_account
 from ekiden.access.audit import Actor
 from ekiden.access.suppressions import Suppressions
 from ekiden.core.clock import DAY, ManualClock
-from ekiden.core.states import Cause, State
+from ekiden.core.states import State
 from ekiden.delivery.address_check import AddressCheck, AddressChecks, sent_to
 from ekiden.delivery.address_check_rules import edit_distance, is_disposable, is_role, suggestion
 from ekiden.dns.config import DnsConfig
@@ -156,38 +156,35 @@ async def test_marks(checks: AddressChecks, lab: Lab) -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "cause", "reply", "expected"),
+    ("state", "reply", "expected"),
     [
-        (State.DELIVERED, Cause.NONE, "250 2.0.0 ok", ("true", "low", "", ())),
+        (State.DELIVERED, "250 2.0.0 ok", ("true", "low", "", ())),
         (
             State.BOUNCED,
-            Cause.RECIPIENT,
             "550 5.1.1 user unknown",
             ("false", "high", "", ("known_hardbounce",)),
         ),
         (
             State.BOUNCED,
-            Cause.RECIPIENT,
             "552 5.2.2 mailbox full",
             ("unknown", "medium", "inbox_full", ("mailbox_full",)),
         ),
         (
             State.DEFERRED,
-            Cause.RECIPIENT,
             "452 4.2.2 over quota",
             ("unknown", "medium", "inbox_full", ("mailbox_full",)),
         ),
-        (State.DEFERRED, Cause.RATE, "421 4.7.28 slow down", ("unknown", "unknown", "throttled", ())),
-        (State.DEFERRED, Cause.NETWORK, "451 4.4.1 no answer", ("unknown", "unknown", "unable_to_connect", ())),
-        (State.EXPIRED, Cause.POLICY, "451 4.7.1 greylisted", ("unknown", "unknown", "temp_rejection", ())),
+        (State.DEFERRED, "421 4.7.28 slow down", ("unknown", "unknown", "throttled", ())),
+        (State.DEFERRED, "451 4.4.1 no answer", ("unknown", "unknown", "unable_to_connect", ())),
+        (State.EXPIRED, "451 4.7.1 greylisted", ("unknown", "unknown", "temp_rejection", ())),
         # It says nothing of the mailbox.
-        (State.BOUNCED, Cause.CONTENT, "554 5.7.1 spam", ("unknown", "unknown", "", ())),
+        (State.BOUNCED, "554 5.7.1 spam", ("unknown", "unknown", "", ())),
     ],
 )
 async def test_a_delivery(
-    checks: AddressChecks, rows: Rows, state: State, cause: Cause, reply: str, expected: tuple[object, ...]
+    checks: AddressChecks, rows: Rows, state: State, reply: str, expected: tuple[object, ...]
 ) -> None:
-    await rows.attempted(PERSON, state=state, cause=cause, reply=reply)
+    await rows.attempted(PERSON, state=state, reply=reply)
     account = await rows.account()
     for written in (PERSON, "ann@GOOD.Example"):
         found = await checks.check_one(account, written)
@@ -197,10 +194,10 @@ async def test_a_delivery(
 
 async def test_the_last_delivery_that_tells_anything_counts(checks: AddressChecks, rows: Rows) -> None:
     account = await rows.account()
-    bounced = {"state": State.BOUNCED, "cause": Cause.RECIPIENT, "reply": "550 5.1.1 no such user"}
+    bounced = {"state": State.BOUNCED, "reply": "550 5.1.1 no such user"}
     await rows.attempted(PERSON, age=3 * DAY, **bounced)
     await rows.attempted(PERSON, state=State.DELIVERED, reply="250 2.0.0 ok", age=2 * DAY)
-    await rows.attempted(PERSON, state=State.BOUNCED, cause=Cause.CONTENT, reply="554 5.7.1 spam", age=DAY)
+    await rows.attempted(PERSON, state=State.BOUNCED, reply="554 5.7.1 spam", age=DAY)
     await rows.message(PERSON)
     assert (await checks.check_one(account, PERSON)).mailbox == "true"
     await rows.attempted(PERSON, **bounced)

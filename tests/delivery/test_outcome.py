@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ekiden.core.diagnosis import Diagnosis, Stage
 from ekiden.core.states import Cause, State
 from ekiden.delivery import outcome
-from ekiden.delivery.outcome import MAX_TEXT, classify
+from ekiden.delivery.outcome import classify
+from ekiden.smtp.diagnose import MAX_TEXT
 from ekiden.smtp.reply import Reply
 
 
@@ -16,7 +18,7 @@ from ekiden.smtp.reply import Reply
     ("code", "enhanced", "text", "cause"),
     [
         (550, "5.1.1", "User unknown", Cause.RECIPIENT),
-        (550, "5.1.1", "blocked by policy", Cause.RECIPIENT),
+        (550, "5.1.1", "blocked by policy", Cause.POLICY),
         (550, "", "mailbox unavailable", Cause.RECIPIENT),
         (550, "", "No such user here", Cause.RECIPIENT),
         (553, "5.1.3", "bad address", Cause.RECIPIENT),
@@ -88,6 +90,22 @@ def test_a_refused_connection_waits_whatever_its_code() -> None:
         (550, "5.7.1", "rate limit", False),
         (451, "4.3.0", "try later", False),
         (250, "", "Ok", False),
+        # About one sender's domain, one recipient, one message: nobody else's business.
+        (421, "4.7.27", "Your email has been rate limited because SPF authentication didn't pass", False),
+        (421, "4.7.29", "rate limited because this message wasn't sent over a TLS connection", False),
+        (421, "4.7.30", "rate limited because DKIM authentication didn't pass", False),
+        (421, "4.7.32", "rate limited because the From: header isn't aligned", False),
+        (421, "4.7.40", "rate limited because the sending domain doesn't have a DMARC record", False),
+        (421, "4.7.27", "", False),
+        (421, "4.7.28", "unusual rate of unsolicited email originating from your DKIM domain", False),
+        (421, "4.7.28", "unusual rate of unsolicited email originating from your IP address", True),
+        (450, "4.2.1", "The user you are trying to contact is receiving mail too quickly", False),
+        (421, "4.7.1", "Messages to a@x.example deferred due to excessive volume", False),
+        (421, "", "#4.x.2 Too many messages for this session", True),
+        (421, "4.7.0", "[TSS04] Messages from 192.0.2.1 temporarily deferred", True),
+        (451, "4.7.1", "Greylisted", False),
+        (452, "4.2.2", "mailbox full", False),
+        (421, "4.4.2", "timeout", True),
     ],
 )
 def test_replies_that_ask_for_fewer_connections(code: int, enhanced: str, text: str, slower: bool) -> None:
@@ -100,3 +118,57 @@ def test_expiry_keeps_the_last_reply() -> None:
     assert verdict.state is State.EXPIRED
     assert (verdict.code, verdict.enhanced, verdict.cause) == (452, "4.2.2", Cause.RECIPIENT)
     assert verdict.text == "given up after 5d; last: Mailbox full"
+
+
+def test_where_it_was_said_counts() -> None:
+    at_rcpt, at_end = (classify(550, "", "Unknown user", stage) for stage in (Stage.RCPT, Stage.END))
+    assert (at_rcpt.diagnosis, at_rcpt.cause) == (Diagnosis.NO_MAILBOX, Cause.RECIPIENT)
+    assert (at_end.diagnosis, at_end.cause) == (Diagnosis.RECIPIENT_FILTER, Cause.RECIPIENT)
+    assert at_rcpt.state is at_end.state is State.BOUNCED
+
+
+def test_our_own_words_are_not_read() -> None:
+    verdict = classify(451, "4.5.0", "The server refused RSET: 550 5.1.1 spam from a blocklist", local=True)
+    assert (verdict.state, verdict.diagnosis) == (State.DEFERRED, Diagnosis.NOT_SMTP)
+
+
+@pytest.mark.parametrize("code", [450, 452, 550, 552])
+def test_too_many_recipients_is_temporary(code: int) -> None:
+    verdict = classify(code, "", "too many recipients")
+    assert (verdict.state, verdict.diagnosis) == (State.DEFERRED, Diagnosis.RECIPIENTS)
+
+
+@pytest.mark.parametrize(
+    ("reply", "hard"),
+    [
+        ("550 5.1.1 The email account that you tried to reach does not exist.", True),
+        ("550 5.1.1 <a@x.example>: Recipient address rejected: User unknown in virtual mailbox table", True),
+        ("556 5.1.10 x.example accepts no mail (null MX)", True),
+        ("550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found by SMTP address lookup", True),
+        ("551 5.1.6 The mailbox has moved", True),
+        ("553 5.1.3 The recipient address is not a valid RFC-5321 address", False),
+        ("550 5.2.1 The email account that you tried to reach is inactive.", True),
+        ("550  No such user here", True),
+        ("550  Requested action not taken: mailbox unavailable; user unknown", True),
+        ("550 5.0.0 a@x.example unknown user account", True),
+        ("550 5.0.0 No such user", True),
+        ("550 5.1.2 x.example does not exist in the DNS", False),
+        ("552 5.2.2 mailbox full", False),
+        ("550 5.1.1 mailbox over quota", False),
+        ("550 5.2.1 The user you are trying to contact is receiving mail at a rate that prevents more", False),
+        ("550 5.7.1 User unknown", True),
+        ("550  message rejected", False),
+        ("450 4.1.1 User unknown", False),
+        ("450  User unknown", False),
+        ("450 5.1.1 User unknown", False),
+        ("499  no such user", False),
+        ("500  no such user", True),
+        ("550 5.4.4 no route", False),
+    ],
+)
+def test_what_is_a_hard_bounce(reply: str, hard: bool) -> None:
+    code, enhanced, text = reply.split(" ", 2)
+    verdict = classify(int(code), enhanced, text)
+    assert (verdict.state is State.BOUNCED and verdict.diagnosis.hard) is hard
+    for stage in Stage:
+        assert stage is Stage.RCPT or not classify(int(code), enhanced, text, stage).diagnosis.hard

@@ -9,7 +9,8 @@ from infobip_cloud import SENDER, Cloud
 
 from ekiden.core.clock import DAY
 from ekiden.core.events import Event, EventType
-from ekiden.core.states import Cause, State
+from ekiden.core.states import State
+from ekiden.delivery.outcome import classify
 from ekiden.store.records import Attempt, Delivery, Outcome, Registration
 
 _EVENTS = {
@@ -47,7 +48,6 @@ class Outcomes:
         self,
         state: State = State.DELIVERED,
         reply: str = "250 2.0.0 OK",
-        cause: Cause = Cause.NONE,
         deliveries: list[Delivery] | None = None,
     ) -> int:
         """How many of those that are due ended so."""
@@ -55,21 +55,18 @@ class Outcomes:
         now = self.cloud.services.clock.now()
         code, enhanced, text = reply.split(" ", 2)
         data = {"code": int(code), "enhanced": enhanced, "text": text}
+        diagnosis = classify(int(code), enhanced, text).diagnosis
         outcomes = [
             Outcome(
                 delivery,
                 state,
-                cause,
+                diagnosis,
                 int(code),
                 enhanced,
                 text,
                 now,
                 Attempt(now - 20, now, "mx.shop.example", reply=reply),
-                [
-                    Event(
-                        delivery.message.account_id, delivery.message.id, delivery.number, _EVENTS[state], now, data
-                    )
-                ],
+                [Event(*delivery.key, _EVENTS[state], now, data, diagnosis)],
             )
             for delivery in found
         ]

@@ -11,6 +11,7 @@ import httpx
 import msgspec
 from litestar import Litestar, Response, get, post
 
+from ekiden.core.diagnosis import Diagnosis
 from ekiden.core.events import EventType
 from ekiden.core.notices import Happening
 from ekiden.core.states import Cause, State
@@ -46,6 +47,7 @@ def happening(type_: EventType = EventType.DELIVERED, **values: Any) -> Happenin
         "accepted_at": AT,
         "state": State.DELIVERED,
         "cause": Cause.NONE,
+        "diagnosis": Diagnosis.NONE,
         "code": 250,
         "enhanced": "2.0.0",
         "reason": "OK",

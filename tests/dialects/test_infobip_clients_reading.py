@@ -10,7 +10,7 @@ import pytest
 from infobip_cloud import DOMAIN, SENDER, Cloud
 from infobip_outcomes import Outcomes
 
-from ekiden.core.states import Cause, State
+from ekiden.core.states import State
 from official_clients import ClientError, InfobipNode, InfobipPython, PythonClient, new
 
 EARLIER = datetime.now(UTC) - timedelta(hours=1)
@@ -33,7 +33,7 @@ async def test_reports_and_logs(old: PythonClient, recent: PythonClient, outcome
     await outcomes.send("john@shop.example", messageId="m1", callbackData="back", **marks)
     await outcomes.finish()
     await outcomes.send("jane@shop.example", messageId="m2", callbackData="back", **marks)
-    await outcomes.finish(State.BOUNCED, "550 5.1.1 No such user", Cause.RECIPIENT)
+    await outcomes.finish(State.BOUNCED, "550 5.1.1 No such user")
     await outcomes.cloud.services.suppressions.note_bounce(
         outcomes.cloud.account.id, DOMAIN, "gone@shop.example", "550"
     )

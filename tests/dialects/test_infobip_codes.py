@@ -7,6 +7,7 @@ import itertools
 import pytest
 from infobip_probe import happening
 
+from ekiden.core.diagnosis import Diagnosis, Verdict
 from ekiden.core.events import EventType
 from ekiden.core.said import say
 from ekiden.core.states import Cause, State
@@ -15,6 +16,9 @@ from ekiden.delivery.bulks import Bulk
 from ekiden.delivery.explain import suppression_kind
 from ekiden.dialects.infobip import codes
 from ekiden.dialects.infobip.codes import Error, Status
+from ekiden.dialects.infobip.status import (
+    ERRORS as ERRORS_OF,
+)
 from ekiden.dialects.infobip.status import (
     GENERAL_STATUSES,
     REPORTED,
@@ -85,15 +89,8 @@ def test_the_texts_of_the_contracts_examples() -> None:
     )
 
 
-REPLIES = [(0, "", ""), (250, "2.0.0", "Ok"), (450, "", "mailbox unavailable"), (451, "4.3.0", "try again later")]
-REPLIES += [(code, enhanced, "") for code in (421, 452, 550, 552, 554) for enhanced in ("", "4.2.2", "5.7.1")]
-REPLIES += [
-    (550, f"5.{detail}", "") for detail in ("1.1", "1.2", "2.1", "2.2", "4.4", "5.0", "7.26", "7.28", "3.0")
-]
-
-
 @pytest.mark.parametrize("state", State)
-def test_every_state_and_cause_has_its_status_and_error(state: State) -> None:
+def test_every_state_and_diagnosis_has_its_status_and_error(state: State) -> None:
     groups = {
         State.DELIVERED: "DELIVERED",
         State.BOUNCED: "UNDELIVERABLE",
@@ -101,8 +98,9 @@ def test_every_state_and_cause_has_its_status_and_error(state: State) -> None:
         State.EXPIRED: "EXPIRED",
         State.DROPPED: "REJECTED",
     }
-    for cause, (code, enhanced, text) in itertools.product(Cause, REPLIES):
-        status, error = verdict(state, cause, code, enhanced, text)
+    assert set(ERRORS_OF) == set(Diagnosis)
+    for cause, diagnosis in itertools.product(Cause, Diagnosis):
+        status, error = verdict(state, cause, diagnosis)
         assert status.group_name == groups.get(state, "PENDING")
         assert status.group_name in GENERAL_STATUSES
         assert error.group_name in ("OK", "HANDSET_ERRORS", "USER_ERRORS", "OPERATOR_ERRORS")  # contract §0.7
@@ -160,7 +158,7 @@ def test_well_known_replies(line: str, wanted: Error) -> None:
     reply = parser.next()
     assert reply is not None
     found = outcome.classify(reply.code, reply.enhanced, reply.text)
-    assert verdict(found.state, found.cause, found.code, found.enhanced, found.text)[1] == wanted
+    assert verdict(found.state, found.cause, found.diagnosis)[1] == wanted
 
 
 @pytest.mark.parametrize(
@@ -179,8 +177,8 @@ def test_well_known_replies(line: str, wanted: Error) -> None:
         (outcome.expired(outcome.classify(452, "4.2.2", "full"), "5d"), codes.INBOX_FULL),
     ],
 )
-def test_our_own_verdicts(found: outcome.Verdict, wanted: Error) -> None:
-    assert verdict(found.state, found.cause, found.code, found.enhanced, found.text)[1] == wanted
+def test_our_own_verdicts(found: Verdict, wanted: Error) -> None:
+    assert verdict(found.state, found.cause, found.diagnosis)[1] == wanted
 
 
 @pytest.mark.parametrize(
@@ -199,14 +197,14 @@ def test_suppressed(kind: str, wanted: int) -> None:
 )
 def test_suppressed_as_logs_see_it(kind: str, wanted: int) -> None:
     said = say("suppressed", kind=kind, reason="550 5.1.1 (x) no such user")
-    status, error = verdict(State.DROPPED, Cause.RECIPIENT, 0, "", said.text(), suppression_kind(said))
+    status, error = verdict(State.DROPPED, Cause.RECIPIENT, Diagnosis.NONE, suppression_kind(said))
     assert (status.id, error.id) == (14, wanted)
     # The sentence itself is for people alone.
-    assert verdict(State.DROPPED, Cause.RECIPIENT, 0, "", said.text())[1] is codes.UNKNOWN
+    assert verdict(State.DROPPED, Cause.RECIPIENT, Diagnosis.NONE)[1] is codes.UNKNOWN
 
 
 def test_an_event_is_told_as_it_was() -> None:
-    later = {"state": State.DELIVERED, "code": 451, "enhanced": "4.3.2", "reason": "later"}
+    later = {"state": State.DELIVERED, "diagnosis": Diagnosis.PEER, "reason": "later"}
     assert verdict_of(happening(EventType.DEFERRED, **later)) == (codes.PENDING_WAITING_DELIVERY, codes.SOFT_BOUNCE)
     assert verdict_of(happening(EventType.ACCEPTED, **later)) == (codes.PENDING_ACCEPTED, codes.NO_ERROR)
     assert verdict_of(happening(EventType.CANCELLED, **later)) == (codes.UNDELIVERABLE_NOT_SENT, codes.CANCELED)

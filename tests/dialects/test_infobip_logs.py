@@ -10,7 +10,7 @@ from infobip_cloud import DOMAIN, SENDER, Cloud
 from infobip_outcomes import Outcomes
 from sqlalchemy import update
 
-from ekiden.core.states import Cause, State
+from ekiden.core.states import State
 from ekiden.store.tables import message
 
 V1, V4 = "/email/1/logs", "/email/4/logs"
@@ -79,7 +79,7 @@ async def test_an_entry_of_v1(outcomes: Outcomes) -> None:
 async def test_an_entry_of_v4(outcomes: Outcomes) -> None:
     assert await outcomes.get(V4) == {"results": [], "cursor": {"limit": 50, "nextCursor": None}}
     await outcomes.send("john@shop.example", **MARKS)
-    await outcomes.finish(State.BOUNCED, "552 5.2.2 Mailbox full", Cause.RECIPIENT)
+    await outcomes.finish(State.BOUNCED, "552 5.2.2 Mailbox full")
     found = await outcomes.get(V4, limit=7)
     [entry] = found["results"]
     assert found["cursor"] == {"limit": 7, "nextCursor": None}

@@ -12,7 +12,7 @@ from infobip_outcomes import Outcomes
 
 from ekiden.access.accounts import create_account
 from ekiden.access.credentials import create_api_key
-from ekiden.core.states import Cause, State
+from ekiden.core.states import State
 from ekiden.dialects.infobip.times import parse_time
 
 PRICE = {"pricePerMessage": 0, "currency": "UNKNOWN"}
@@ -75,7 +75,7 @@ async def test_a_report_of_v1(outcomes: Outcomes) -> None:
 
 async def test_a_report_of_v4(outcomes: Outcomes) -> None:
     await outcomes.send("john@shop.example", **MARKS)
-    await outcomes.finish(State.BOUNCED, "550 5.1.1 No such user", Cause.RECIPIENT)
+    await outcomes.finish(State.BOUNCED, "550 5.1.1 No such user")
     [report] = (await outcomes.get(V4))["results"]
     assert report == {
         "bulkId": "BULK-1",
@@ -122,7 +122,7 @@ async def test_what_nobody_named_is_left_out(outcomes: Outcomes) -> None:
 
 async def test_what_is_still_tried_is_not_reported(outcomes: Outcomes) -> None:
     await outcomes.send("john@shop.example")
-    await outcomes.finish(State.DEFERRED, "450 4.2.0 Later", Cause.RECIPIENT)
+    await outcomes.finish(State.DEFERRED, "450 4.2.0 Later")
     assert await outcomes.get(V1) == {"results": []}
     await outcomes.finish()
     [report] = (await outcomes.get(V1))["results"]

@@ -14,7 +14,7 @@ import pytest
 from infobip_cloud import DOMAIN, SENDER, Cloud
 from infobip_outcomes import Outcomes
 
-from ekiden.core.states import Cause, State
+from ekiden.core.states import State
 from official_clients import InfobipSdk
 
 PRICE = {"pricePerMessage": 0, "currency": "UNKNOWN"}
@@ -84,7 +84,7 @@ async def test_reports_are_objects(sdk: Any, outcomes: Outcomes) -> None:
     await outcomes.send("john@shop.example", messageId="m1", bulkId="b1")
     await outcomes.finish()
     await outcomes.send("jane@shop.example", messageId="m2")
-    await outcomes.finish(State.BOUNCED, "550 5.1.1 No such user", Cause.RECIPIENT)
+    await outcomes.finish(State.BOUNCED, "550 5.1.1 No such user")
     found = await sdk("DeliveryReportsResponse", "email_delivery_reports", {"message_id": "m1", "limit": 1})
     [report] = found["results"]
     assert report == {

@@ -11,7 +11,7 @@ import pytest
 from infobip_cloud import Cloud, multipart
 from infobip_outcomes import Outcomes
 
-from ekiden.core.states import Cause, State
+from ekiden.core.states import State
 
 ONE, MANY = "/email/2/validation", "/email/2/validations"
 ANN = "ann@good.example"
@@ -49,12 +49,12 @@ async def test_an_address_that_got_our_mail(known: Cloud, outcomes: Outcomes) ->
 
 async def test_addresses_that_did_not(known: Cloud, outcomes: Outcomes) -> None:
     await outcomes.send(ANN)
-    await outcomes.finish(State.BOUNCED, "550 5.1.1 No such user", Cause.RECIPIENT)
+    await outcomes.finish(State.BOUNCED, "550 5.1.1 No such user")
     found = (await known.json("POST", ONE, {"to": ANN})).json
     assert (found["validMailbox"], found["risk"], found["detailedReasons"]) == ("false", "HIGH", "known_hardbounce")
     assert "reason" not in found
     await outcomes.send("full@good.example")
-    await outcomes.finish(State.BOUNCED, "552 5.2.2 Mailbox full", Cause.RECIPIENT)
+    await outcomes.finish(State.BOUNCED, "552 5.2.2 Mailbox full")
     found = (await known.json("POST", ONE, {"to": "full@good.example"})).json
     assert (found["validMailbox"], found["reason"]) == ("unknown", "INBOX_FULL")
     assert found["detailedReasons"] == "mailbox_full"

@@ -133,7 +133,7 @@ def smtp_reply(case: bytes) -> None:
         while (reply := parser.next()) is not None:
             reply.encode()
             verdict = classify(reply.code, reply.enhanced, reply.text)
-            explain(State.BOUNCED, verdict.cause, reply.code, reply.enhanced, reply.text, "ja")
+            explain(State.BOUNCED, verdict.diagnosis, "ja")
 
 
 def dsn(case: bytes) -> None:

@@ -13,10 +13,11 @@ from sqlalchemy import func, select
 from ekiden.access.accounts import create_account
 from ekiden.access.vault import Vault
 from ekiden.core.clock import DAY, ManualClock
+from ekiden.core.diagnosis import Diagnosis
 from ekiden.core.events import Event, EventType
 from ekiden.core.ids import IdFactory
 from ekiden.core.notices import Happening, News, Route
-from ekiden.core.states import Cause, Priority, State
+from ekiden.core.states import Priority, State
 from ekiden.core.submission import NO_MARKS, Marks
 from ekiden.dns.resolver import NoSuchDomain
 from ekiden.lab.http import Callback, HttpServer, Receiver
@@ -180,7 +181,7 @@ class World:
             Outcome(
                 delivery,
                 State.DELIVERED,
-                Cause.NONE,
+                Diagnosis.NONE,
                 250,
                 "2.0.0",
                 "250 2.0.0 Ok",

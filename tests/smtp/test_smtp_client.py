@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ekiden.core.diagnosis import Stage
 from ekiden.core.submission import Notify, Ret
 from ekiden.smtp.client import ClientConnection
 from ekiden.smtp.errors import UsageError
@@ -329,6 +330,32 @@ def test_transaction(name: str, bytewise: bool) -> None:
     assert client.closed == (not case.reusable)
     assert isinstance(events[-1], Closed) == (not case.reusable)
     assert not client.busy
+
+
+@pytest.mark.parametrize(
+    ("ehlo", "replies", "stages"),
+    [
+        (PIPELINING, [OK + OK + OK + GO, OK], [Stage.END, Stage.END]),
+        (PIPELINING, [OK + NO + OK + GO, NO], [Stage.RCPT, Stage.END]),
+        (PLAIN, [OK, OK, NO, GO, NO], [Stage.END, Stage.RCPT]),
+        (PIPELINING, [OK + NO + OK + NO], [Stage.RCPT, Stage.DATA]),
+        (PIPELINING, [NO + NO + NO + NO], [Stage.MAIL, Stage.MAIL]),
+        (PIPELINING, [OK + NO + BYE], [Stage.RCPT, Stage.RCPT]),
+        (PIPELINING, [OK + OK + NO + GO, BYE], [Stage.END, Stage.RCPT]),
+        (PIPELINING, [OK + OK + OK + BYE], [Stage.DATA, Stage.DATA]),
+        (PIPELINING, [BYE], [Stage.MAIL, Stage.MAIL]),
+    ],
+)
+def test_each_reply_has_the_stage_that_it_answers(ehlo: bytes, replies: list[bytes], stages: list[Stage]) -> None:
+    client = greeted(ehlo)
+    client.send(Transaction("s@src.test", [A, B], CONTENT))
+    events: list[ClientEvent] = []
+    for reply in replies:
+        client.data_to_send()
+        client.receive_data(reply)
+        events += events_of(client)
+    (done,) = [event for event in events if isinstance(event, TransactionDone)]
+    assert done.result.stages == stages
 
 
 def finish(client: ClientConnection, replies: bytes, final: bytes = OK) -> TransactionResult:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ekiden.core.clock import Millis
+from ekiden.core.diagnosis import Diagnosis
 from ekiden.core.events import Event, EventType
 from ekiden.core.ids import IdFactory
-from ekiden.core.states import Cause, Priority, State
+from ekiden.core.states import Priority, State
 from ekiden.store.records import Attempt, Delivery, Message, NewMessage, Outcome
 
 NOW: Millis = 1_767_225_600_000
@@ -93,7 +94,7 @@ def outcome(
     return Outcome(
         delivery=delivery,
         state=state,
-        cause=Cause.NONE if state is State.DELIVERED else Cause.RATE,
+        diagnosis=Diagnosis.NONE if state is State.DELIVERED else Diagnosis.RATE_IP,
         code=code,
         enhanced=f"{code // 100}.0.0",
         reason=f"{code} said the peer",

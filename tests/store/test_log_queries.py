@@ -9,6 +9,7 @@ import pytest
 from store_rows import NOW, TTL, Maker, outcome
 
 from ekiden.core.clock import MINUTE, SECOND
+from ekiden.core.diagnosis import Diagnosis
 from ekiden.core.states import Cause, State
 from ekiden.core.submission import Marks
 from ekiden.store import log_queries
@@ -143,6 +144,7 @@ async def test_an_entry_has_everything(store: Store) -> None:
         "entity",
         "campaign",
         {"campaign": "spring"},
+        Diagnosis.RATE_IP,
     )
     assert (bounced.external_id, bounced.done_at) == ("reference", NOW + 1000)
     assert (waits.number, waits.state, waits.done_at) == (2, State.SENDING, None)

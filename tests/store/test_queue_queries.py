@@ -163,7 +163,7 @@ async def test_selecting_changes_nothing_and_says_what_it_would_leave(store: Sto
 
 
 async def test_retry_makes_due_and_keeps_the_reason(store: Store, rows: Rows) -> None:
-    new = await rows.attempted("a@x.example", state=State.DEFERRED, due_in=HOUR, cause=Cause.RATE)
+    new = await rows.attempted("a@x.example", state=State.DEFERRED, due_in=HOUR)
     assert await store.claim(rows.worker.id, NOW, 10) == []
     assert await change(store, rows, Action.RETRY) == Change(1, 0)
     assert await states(store, new) == [(State.DEFERRED, NOW, "450 4.2.0 later")]
@@ -317,7 +317,6 @@ async def test_a_trace_has_everything(store: Store, rows: Rows) -> None:
         "a@x.example",
         "b@x.example",
         state=State.BOUNCED,
-        cause=Cause.RECIPIENT,
         reply="550 5.1.1 no such user",
         only=[1],
     )

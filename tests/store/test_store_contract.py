@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import func, insert, select, update
 from store_rows import NOW, TTL, Maker, outcome
 
+from ekiden.core.diagnosis import Diagnosis
 from ekiden.core.events import EventType
 from ekiden.core.notices import News, Route
 from ekiden.core.said import say
@@ -109,6 +110,7 @@ async def test_accept_writes_every_column(store: Store, worker: Registration, ma
         "holds": 0,
         "held": "",
         "said": '["over_quota",{}]',
+        "diagnosis": Diagnosis.NONE,
     }
     assert (second["number"], second["written"]) == (2, "R2@例え.test")
     (event,) = await rows(store, t.event)
@@ -361,10 +363,11 @@ async def test_finish_writes_state_attempt_and_event_together(
     seen.wait, seen.said, seen.attempt.said = Wait.SITE_DOWN, say("timed_out"), say("no_address")
     assert await store.finish(worker.id, [seen]) == [True]
     row = await one_delivery(store, d)
-    names = ("state", "cause", "reason", "code", "enhanced", "due_at", "owner", "wait", "said")
+    names = ("state", "cause", "diagnosis", "reason", "code", "enhanced", "due_at", "owner", "wait", "said")
     assert {name: row[name] for name in names} == {
         "state": State.DEFERRED,
         "cause": Cause.RATE,
+        "diagnosis": Diagnosis.RATE_IP,
         "reason": "451 said the peer",
         "code": 451,
         "enhanced": "4.0.0",
@@ -393,6 +396,7 @@ async def test_finish_writes_state_attempt_and_event_together(
         "reply": "451 4.0.0 said the peer",
         "dialogue": "S: 220 mx1.example.org\nC: EHLO mail.example.com",
         "said": '["no_address",{}]',
+        "diagnosis": Diagnosis.RATE_IP,
     }
     assert [row["type"] for row in await rows(store, t.event)] == [EventType.ACCEPTED, EventType.DEFERRED]
     assert await store.content(1, new.message.id) == new.content
@@ -626,6 +630,7 @@ async def test_reap_frees_the_deliveries_of_the_dead(store: Store, worker: Regis
     assert await store.reap(then) == 0
     row = await one_delivery(store, lost.deliveries[0])
     assert (row["state"], row["owner"], row["attempts"], row["cause"]) == (State.DEFERRED, None, 1, Cause.OURS)
+    assert row["diagnosis"] == Diagnosis.UNREPORTED
     assert "outcome of that attempt is unknown" in row["reason"]
     assert then < row["due_at"] <= then + 60_000
     attempts = await rows(store, t.attempt)

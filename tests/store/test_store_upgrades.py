@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from old_database import OLD_WORKER, REVISIONS, ROWS, make_old, read_rows, within
 from sqlalchemy import Connection, MetaData, select
 
+from ekiden.core.diagnosis import Diagnosis
 from ekiden.core.ids import IdFactory
 from ekiden.core.said import Said, say
 from ekiden.core.states import Hold, State, Wait
@@ -187,3 +189,66 @@ async def test_sentences_of_older_versions_become_columns(old_url: str) -> None:
         assert (row.state, row.wait) == (State.SCHEDULED, Wait.QUOTA)
     finally:
         await store.close()
+
+
+# State, cause, code, enhanced and text as they were kept before revision 0011, and what they mean.
+_BOUNCED, _DEFERRED, _EXPIRED, _DELIVERED, _HELD = 11, 5, 12, 10, 1
+_RECIPIENT, _POLICY, _NETWORK, _OURS = 1, 5, 6, 7
+OLD_WORDS = [
+    (_DELIVERED, 0, 250, "2.0.0", "Ok", Diagnosis.NONE),
+    (_BOUNCED, _RECIPIENT, 550, "5.1.1", "<a@x.example>: User unknown", Diagnosis.NO_MAILBOX),
+    (_BOUNCED, _RECIPIENT, 550, "5.1.1", "blocked by policy because of spam content", Diagnosis.SPAM),
+    (_BOUNCED, _POLICY, 550, "5.7.1", "No such user!", Diagnosis.NO_MAILBOX),
+    (_BOUNCED, _RECIPIENT, 556, "5.1.10", "x.example declares that it takes no mail", Diagnosis.NULL_MX),
+    (_BOUNCED, _RECIPIENT, 550, "5.1.2", "x.example does not exist in the DNS", Diagnosis.NO_DOMAIN),
+    (_DEFERRED, _NETWORK, 451, "4.4.1", "mx.x.example: Connection refused", Diagnosis.NO_ANSWER),
+    (_DEFERRED, _NETWORK, 421, "4.4.2", "Timed out while waiting for the reply to RCPT", Diagnosis.LOST),
+    (_DEFERRED, _POLICY, 451, "4.7.1", "Greylisted", Diagnosis.GREYLISTED),
+    (_DEFERRED, _OURS, 451, "4.3.0", "cut off because this worker stopped", Diagnosis.OURS),
+    (_DEFERRED, _OURS, 0, "", "", Diagnosis.UNREPORTED),
+    (_EXPIRED, _RECIPIENT, 452, "4.2.2", "given up after 5d; last: try later", Diagnosis.FULL),
+    (_EXPIRED, _NETWORK, 451, "4.3.0", "given up after 5d; last: greylisting", Diagnosis.GREYLISTED),
+    (_HELD, _OURS, 0, "", "held by somebody", Diagnosis.NONE),
+    (_BOUNCED, 0, 999, "x", "no reply at all", Diagnosis.NONE),
+]
+OLD_EVENTS = [
+    (4, '{"code": 550, "enhanced": "5.1.1", "text": "User unknown", "cause": "recipient"}', Diagnosis.NO_MAILBOX),
+    (3, '{"code": 421, "enhanced": "4.7.27", "text": "SPF", "cause": "ours"}', Diagnosis.SPF),
+    (5, '{"code": 451, "enhanced": "4.4.3", "text": "no answer", "cause": "network"}', Diagnosis.DNS),
+    (3, '{"code": 451, "enhanced": "4.3.0", "text": "internal error", "cause": "ours"}', Diagnosis.OURS),
+    (2, '{"code": 250, "enhanced": "2.0.0", "text": "Ok"}', Diagnosis.NONE),
+    (4, "no JSON", Diagnosis.NONE),
+    (4, '["code"]', Diagnosis.NONE),
+    (3, '{"code": "x"}', Diagnosis.NONE),
+]
+
+
+async def test_old_words_are_read_once(old_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In steps of any size, each row is read and none twice."""
+    migration = import_module("ekiden.store.migrations.versions.v0011_diagnoses")
+    await make_old(old_url, "0010", SystemClock().now() - 7_200_000)
+
+    def fill(connection: Connection) -> None:
+        metadata = MetaData()
+        metadata.reflect(connection)
+        for name, words in (("delivery", "reason"), ("attempt", "reply")):
+            table = metadata.tables[name]
+            like = dict(connection.execute(select(table).limit(1)).mappings().one()) | {"owner": None}
+            for number, (state, cause, code, enhanced, text, _) in enumerate(OLD_WORDS, 100):
+                row = like | {"number": number, "state": state, "cause": cause, "code": code}
+                row |= {"enhanced": enhanced, words: text}
+                connection.execute(table.insert(), {column.name: row[column.name] for column in table.columns})
+        table = metadata.tables["event"]
+        like = dict(connection.execute(select(table).limit(1)).mappings().one())
+        for number, (type_, data, _) in enumerate(OLD_EVENTS, 100):
+            connection.execute(table.insert(), like | {"id": number, "type": type_, "data": data})
+
+    await within(old_url, fill)
+    monkeypatch.setattr(migration, "_BATCH", 4)
+    assert await upgrade(old_url) == head_revision()
+    rows = await read_rows(old_url)
+    wanted = dict(enumerate((item[-1] for item in OLD_WORDS), 100))
+    for name in ("delivery", "attempt"):
+        assert {row["number"]: row["diagnosis"] for row in rows[name] if row["number"] >= 100} == wanted, name
+    found = {row["id"]: row["diagnosis"] for row in rows["event"] if row["id"] >= 100}
+    assert found == dict(enumerate((item[-1] for item in OLD_EVENTS), 100))

@@ -11,7 +11,6 @@ complaints, recipients who unsubscribe), which the events of messages tell. They
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -26,7 +25,6 @@ from ekiden.access.suppression_memory import SuppressionMemory
 from ekiden.access.suppression_texts import TEXTS
 from ekiden.core.address import parse_address, shown_address, to_ascii_domain
 from ekiden.core.errors import BadAddress
-from ekiden.core.states import Cause
 from ekiden.core.texts import TranslatedError
 from ekiden.store.api import StoreUnavailable
 from ekiden.store.tables import suppression as table
@@ -242,7 +240,7 @@ class Suppressions:
         return await answer
 
     async def note_bounce(self, account_id: int, domain: str, address: str, reason: str) -> bool:
-        """``note`` a bounce that ``is_hard``. ``reason`` is the reply with its codes."""
+        """``note`` a bounce whose diagnosis is hard. ``reason`` is the reply with its codes."""
         return await self.note(account_id, domain, address, "bounce", reason)
 
     async def close(self) -> None:
@@ -326,28 +324,6 @@ async def take_turn(connection: AsyncConnection, account_id: int) -> bool:
     # Two that meet in 31 bits wait for each other, and nothing worse.
     lock = func.pg_try_advisory_xact_lock(_ADVISORY_LOCK, account_id & 0x7FFF_FFFF)
     return bool(await connection.scalar(select(lock)))
-
-
-# Codes about a mailbox that is not there for good (RFC 3463 §3.2, RFC 7505 §4.2). Not 5.1.2: a domain that is not
-# in the DNS today may be again tomorrow, and that says nothing of the mailbox. Not 5.1.3, which is about how an
-# address is written; the mailbox may be good. Not 5.2.2: a full one is emptied.
-_GONE: Final = frozenset({"5.1.1", "5.1.6", "5.1.10", "5.2.1"})
-_SAYS_NOTHING: Final = frozenset({"", "5.0.0", "5.1.0", "5.2.0"})
-_UNKNOWN = re.compile(
-    r"(?:user|recipient|mailbox|account|address)\b.{0,50}?"
-    r"\b(?:unknown|not found|doesn'?t exist|does not exist|disabled|inactive|invalid)"
-    r"|(?:unknown|no such|invalid|nonexistent) (?:user|recipient|mailbox|account|address)"
-    r"|no mailbox|not a valid (?:user|mailbox|recipient)",
-    re.IGNORECASE,
-)
-_PASSES = re.compile(r"quota|\bfull\b|storage|\bspace\b|\brate\b|too many|temporar|try again|later", re.IGNORECASE)
-
-
-def is_hard(cause: Cause, code: int, enhanced: str, text: str) -> bool:
-    """Whether a bounce says that there is no such mailbox, for good. ``text`` is the reply without its codes."""
-    if cause is not Cause.RECIPIENT or code < 500 or _PASSES.search(text):
-        return False
-    return enhanced in _GONE or (enhanced in _SAYS_NOTHING and _UNKNOWN.search(text) is not None)
 
 
 def mailbox_key(text: str) -> str:

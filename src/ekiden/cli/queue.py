@@ -71,6 +71,7 @@ def row_json(row: QueueRow) -> dict[str, Any]:
         "domain": row.domain,
         "state": row.state.name.lower(),
         "cause": row.cause.name.lower(),
+        "diagnosis": row.diagnosis.label,
         **waiting_json(row),
         "code": row.code,
         "enhanced": row.enhanced,

@@ -12,10 +12,11 @@ from ekiden.cli.tables import exact_time, iso, local_time, make_table, octets, r
 from ekiden.cli.trace_told import marks_json, marks_text, route_json, route_text, separator
 from ekiden.cli.waiting import reason_text, wait_text, waiting_json
 from ekiden.core.clock import Millis
+from ekiden.core.diagnosis import Diagnosis
 from ekiden.core.events import EventType
 from ekiden.core.ids import format_id
 from ekiden.core.said import Said, tell
-from ekiden.core.states import Cause, State
+from ekiden.core.states import State
 from ekiden.core.texts import Language, Texts
 from ekiden.delivery.explain import Explanation, cause_name, explain, state_name, suppression_kind
 from ekiden.mime.header import decode_words
@@ -139,14 +140,7 @@ _EVENT_TEXTS = {
 
 def delivery_explanation(delivery: TracedDelivery, lang: Language) -> Explanation:
     """Why a delivery stands where it stands, from its last verdict that says something."""
-    code, enhanced, cause, reply = delivery.code, delivery.enhanced, delivery.cause, delivery.reason
-    last = next((item for item in reversed(delivery.attempts) if item.state is State.DEFERRED), None)
-    if delivery.state is State.EXPIRED and last is not None:
-        # "Delivery time expired" is not why; what the last attempt met is.
-        code, enhanced, cause, reply = last.code, last.enhanced, last.cause, last.reply
-    elif delivery.attempts and delivery.attempts[-1].reply:
-        reply = delivery.attempts[-1].reply
-    return explain(delivery.state, cause, code, enhanced, reply, lang, wait=delivery.wait, said=delivery.said)
+    return explain(delivery.state, delivery.diagnosis, lang, wait=delivery.wait, said=delivery.said)
 
 
 # ---- JSON
@@ -183,6 +177,7 @@ def _delivery_json(delivery: TracedDelivery) -> dict[str, Any]:
         "state": delivery.state.name.lower(),
         "final": delivery.state.final,
         "cause": delivery.cause.name.lower(),
+        "diagnosis": delivery.diagnosis.label,
         **waiting_json(delivery),
         "code": delivery.code,
         "enhanced": delivery.enhanced,
@@ -214,6 +209,7 @@ def _attempt_json(attempt: TracedAttempt) -> dict[str, Any]:
         "milliseconds": attempt.finished_at - attempt.started_at,
         "state": attempt.state.name.lower(),
         "cause": attempt.cause.name.lower(),
+        "diagnosis": attempt.diagnosis.label,
         "host": attempt.host,
         "address": attempt.address,
         "tls": attempt.tls,
@@ -338,7 +334,7 @@ def print_trace(
         found = delivery_explanation(delivery, lang)
         out.print(f"   {found.headline}")
         facts = [(_TEXTS("why", lang), found.reason)] if found.reason else []
-        unreported = delivery.cause is Cause.OURS and not delivery.code  # told above already
+        unreported = delivery.diagnosis is Diagnosis.UNREPORTED and delivery.state is State.DEFERRED  # told above
         if delivery.reason and delivery.state is not State.DELIVERED and not unreported:
             facts.append((_TEXTS("detail", lang), _reason(delivery, lang)))
         if found.advice:
@@ -404,8 +400,8 @@ def _timeline(
 
 
 def _is_lost(attempt: TracedAttempt) -> bool:
-    """Its worker ended before it came to a verdict: every verdict has a code."""
-    return not attempt.code and not attempt.enhanced and not attempt.reply
+    """Its worker ended before it came to a verdict."""
+    return attempt.diagnosis is Diagnosis.UNREPORTED
 
 
 def _attempt_text(attempt: TracedAttempt, lang: Language) -> str:

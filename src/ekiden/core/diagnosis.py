@@ -7,10 +7,12 @@ dictionary of its own, which has an entry for every member; nobody reads a reply
 
 from __future__ import annotations
 
-from enum import IntEnum
+from dataclasses import dataclass
+from enum import Enum, IntEnum
 from typing import Final
 
-from ekiden.core.states import Cause
+from ekiden.core.said import Said
+from ekiden.core.states import Cause, State, Wait
 
 
 class Stage(IntEnum):
@@ -25,6 +27,19 @@ class Stage(IntEnum):
     """The command; the content has not been sent."""
     END = 6
     """The end of the content: it has been seen."""
+
+
+class Scope(Enum):
+    """Whose mail it concerns: others' need not wait for it."""
+
+    SITE = "site"
+    """All that we send to these servers, whoever's it is."""
+    CONNECTION = "connection"
+    """What goes over this connection, or over so many."""
+    SENDER = "sender"
+    """What this sender's domain sends."""
+    RECIPIENT = "recipient"
+    MESSAGE = "message"
 
 
 class Diagnosis(IntEnum):
@@ -143,9 +158,8 @@ class Diagnosis(IntEnum):
         return HARD[self]
 
     @property
-    def slows(self) -> bool:
-        """Whether a deferral with it asks us to send less to the site, whoever's mail it is."""
-        return SLOWS[self]
+    def scope(self) -> Scope:
+        return SCOPES[self]
 
 
 D = Diagnosis
@@ -209,17 +223,84 @@ _HARD = {
 # Not BAD_ADDRESS, which is about how an address is written. Not FULL: a full one is emptied.
 HARD: Final[dict[Diagnosis, bool]] = {diagnosis: diagnosis in _HARD for diagnosis in Diagnosis}
 
-_SLOWS = {
-    D.PTR,
-    D.IP_BLOCKED,
-    D.RATE_IP,
-    D.CONNECTIONS,
-    D.RECIPIENTS,
-    D.PEER,
-    D.LOST,
+SCOPES: Final[dict[Diagnosis, Scope]] = {
+    D.NONE: Scope.MESSAGE,
+    D.NO_MAILBOX: Scope.RECIPIENT,
+    D.DISABLED: Scope.RECIPIENT,
+    D.FULL: Scope.RECIPIENT,
+    D.MOVED: Scope.RECIPIENT,
+    D.BAD_ADDRESS: Scope.RECIPIENT,
+    D.RECIPIENT_REFUSED: Scope.RECIPIENT,
+    D.RECIPIENT_FILTER: Scope.RECIPIENT,
+    D.NO_DOMAIN: Scope.RECIPIENT,
+    D.NULL_MX: Scope.RECIPIENT,
+    D.NO_ROUTE: Scope.RECIPIENT,
+    D.SENDER_REFUSED: Scope.SENDER,
+    D.SPF: Scope.SENDER,
+    D.DKIM: Scope.SENDER,
+    D.DMARC: Scope.SENDER,
+    D.PTR: Scope.SITE,
+    D.TLS: Scope.SENDER,
+    D.AUTHENTICATION: Scope.SITE,
+    D.IP_BLOCKED: Scope.SITE,
+    D.DOMAIN_BLOCKED: Scope.SENDER,
+    D.SPAM: Scope.MESSAGE,
+    D.VIRUS: Scope.MESSAGE,
+    D.MALFORMED: Scope.MESSAGE,
+    D.TOO_BIG: Scope.MESSAGE,
+    D.CONVERSION: Scope.MESSAGE,
+    D.SMTPUTF8: Scope.MESSAGE,
+    D.RATE_IP: Scope.SITE,
+    D.RATE_DOMAIN: Scope.SENDER,
+    D.RATE_RECIPIENT: Scope.RECIPIENT,
+    D.CONNECTIONS: Scope.CONNECTION,
+    D.RECIPIENTS: Scope.CONNECTION,
+    D.GREYLISTED: Scope.RECIPIENT,
+    D.RELAY: Scope.RECIPIENT,
+    D.POLICY: Scope.SITE,
+    D.PROTOCOL: Scope.SITE,
+    D.PEER: Scope.SITE,
+    D.NO_ANSWER: Scope.SITE,
+    D.LOST: Scope.CONNECTION,
+    D.DNS: Scope.SITE,
+    D.NETWORK: Scope.SITE,
+    D.NOT_SMTP: Scope.SITE,
+    D.LOOP: Scope.MESSAGE,
+    D.OURS: Scope.MESSAGE,
+    D.UNREPORTED: Scope.MESSAGE,
+    D.UNKNOWN: Scope.SITE,
 }
-SLOWS: Final[dict[Diagnosis, bool]] = {diagnosis: diagnosis in _SLOWS for diagnosis in Diagnosis}
-"""What is about one sender's domain, one recipient or one message is nobody else's business."""
 
 _LABELS: Final = {diagnosis: diagnosis.name.lower().replace("_", "-") for diagnosis in Diagnosis}
 BY_NUMBER: Final = {int(diagnosis): diagnosis for diagnosis in Diagnosis}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What an attempt came to for one recipient.
+
+    ``final``: asking again will not help (also true of success). ``code`` and ``enhanced`` are the peer's
+    (RFC 5321 §4.2, RFC 3463) or, when the peer never answered, the ones we would report: ``text`` says so.
+    """
+
+    state: State
+    diagnosis: Diagnosis
+    code: int
+    enhanced: str
+    text: str
+    said: Said | None = None
+    """``text`` as code and facts, when it is ours."""
+    wait: Wait = Wait.RETRY
+    """What is waited for when ``state`` is ``DEFERRED``."""
+
+    @property
+    def cause(self) -> Cause:
+        return CAUSES[self.diagnosis]
+
+    @property
+    def delivered(self) -> bool:
+        return self.state is State.DELIVERED
+
+    @property
+    def final(self) -> bool:
+        return self.state.final

@@ -7,6 +7,7 @@ from enum import IntEnum
 from typing import Any
 
 from ekiden.core.clock import Millis
+from ekiden.core.diagnosis import Diagnosis
 
 
 class EventType(IntEnum):
@@ -57,3 +58,5 @@ class Event:
     type: EventType
     at: Millis
     data: dict[str, Any] = field(default_factory=dict)
+    diagnosis: Diagnosis = Diagnosis.NONE
+    """Of the attempt that led to it."""

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ekiden.core.clock import Millis
+from ekiden.core.diagnosis import Diagnosis
 from ekiden.core.events import EventType
 from ekiden.core.ids import format_id
 
@@ -89,6 +90,7 @@ class Happening:
     """``core.states.State``, as of the event."""
     cause: int
     """``core.states.Cause``."""
+    diagnosis: Diagnosis
     code: int
     enhanced: str
     reason: str

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum, IntFlag
-
-from ekiden.core.said import Said
 
 
 class State(IntEnum):
@@ -108,30 +105,3 @@ class Priority(IntEnum):
     HIGH = 0
     STANDARD = 1
     LOW = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What an attempt came to for one recipient.
-
-    ``final``: asking again will not help (also true of success). ``code`` and ``enhanced`` are the peer's
-    (RFC 5321 §4.2, RFC 3463) or, when the peer never answered, the ones we would report: ``text`` says so.
-    """
-
-    state: State
-    cause: Cause
-    code: int
-    enhanced: str
-    text: str
-    said: Said | None = None
-    """``text`` as code and facts, when it is ours."""
-    wait: Wait = Wait.RETRY
-    """What is waited for when ``state`` is ``DEFERRED``."""
-
-    @property
-    def delivered(self) -> bool:
-        return self.state is State.DELIVERED
-
-    @property
-    def final(self) -> bool:
-        return self.state.final

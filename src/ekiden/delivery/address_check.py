@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 from sqlalchemy import Select, and_, select
 
-from ekiden.access.suppressions import is_hard
 from ekiden.core.address import Address, parse_address, spellings
 from ekiden.core.clock import DAY, Millis
+from ekiden.core.diagnosis import BY_NUMBER, Diagnosis
 from ekiden.core.errors import BadAddress
 from ekiden.core.states import Cause, State
 from ekiden.delivery.address_check_rules import is_disposable, is_role, suggestion
@@ -56,7 +56,6 @@ _LAST: Final = 20
 """Deliveries of one address that are looked at."""
 _HOSTS: Final = 3
 """Mail hosts of a domain whose addresses are asked for."""
-_FULL: Final = frozenset({"4.2.2", "5.2.2"})
 
 
 class AddressCheck(msgspec.Struct, frozen=True):
@@ -172,7 +171,7 @@ class AddressChecks:
             ]
             suppressions = (await connection.execute(listed)).all()
         tried = (
-            _tried(row.state, row.cause, row.code, row.enhanced, row.reason, row.updated_at)
+            _tried(row.state, BY_NUMBER.get(row.diagnosis, Diagnosis.NONE), row.updated_at)
             for row in sorted(deliveries, key=attrgetter("message_id"), reverse=True)
         )
         found = [item for item in tried if item is not None][:1]
@@ -188,10 +187,7 @@ def sent_to(account_id: int, recipient: str, since: int) -> Select[Any]:
         select(
             delivery.c.message_id,
             delivery.c.state,
-            delivery.c.cause,
-            delivery.c.code,
-            delivery.c.enhanced,
-            delivery.c.reason,
+            delivery.c.diagnosis,
             delivery.c.updated_at,
         )
         .where(theirs, delivery.c.message_id >= since)
@@ -200,23 +196,31 @@ def sent_to(account_id: int, recipient: str, since: int) -> Select[Any]:
     )
 
 
-def _tried(state: int, cause: int, code: int, enhanced: str, reason: str, at: Millis) -> _Evidence | None:
+_OF_CAUSE: Final[dict[Cause, Reason]] = {
+    Cause.NONE: "",
+    Cause.RECIPIENT: "temp_rejection",
+    Cause.REPUTATION: "temp_rejection",
+    Cause.CONTENT: "temp_rejection",
+    Cause.RATE: "throttled",
+    Cause.POLICY: "temp_rejection",
+    Cause.NETWORK: "unable_to_connect",
+    Cause.OURS: "temp_rejection",
+}
+"""Why nothing is known of a mailbox after an attempt that failed for now; empty: it tells nothing."""
+
+
+def _tried(state: int, diagnosis: Diagnosis, at: Millis) -> _Evidence | None:
     """What a delivery tells of the mailbox; ``None``: nothing, such as a refusal for the content's sake."""
     if state == State.DELIVERED:
         return _Evidence("true", at=at)
-    if state == State.BOUNCED and is_hard(Cause(cause), code, enhanced, reason):
+    if state == State.BOUNCED and diagnosis.hard:
         return _Evidence("false", detail="known_hardbounce", at=at)
-    if state not in (State.BOUNCED, State.EXPIRED, State.DEFERRED) or not (code or cause):
+    if state not in (State.BOUNCED, State.EXPIRED, State.DEFERRED):
         return None
-    if enhanced in _FULL:
+    if diagnosis is Diagnosis.FULL:
         return _Evidence(reason="inbox_full", detail="mailbox_full", at=at)
-    if state == State.BOUNCED:
-        return None
-    if cause == Cause.RATE:
-        return _Evidence(reason="throttled", at=at)
-    if cause == Cause.NETWORK:
-        return _Evidence(reason="unable_to_connect", at=at)
-    return _Evidence(reason="temp_rejection", at=at)
+    reason = _OF_CAUSE[diagnosis.cause]
+    return _Evidence(reason=reason, at=at) if reason and state != State.BOUNCED else None
 
 
 def _suppressed(kind: str, at: Millis) -> _Evidence | None:

@@ -15,8 +15,9 @@ from typing import Any
 import structlog
 
 from ekiden.core.clock import Clock, Millis
+from ekiden.core.diagnosis import Diagnosis, Verdict
 from ekiden.core.ids import format_id
-from ekiden.core.states import State, Verdict
+from ekiden.core.states import State
 from ekiden.core.submission import Notify, Ret
 from ekiden.delivery import outcome
 from ekiden.delivery.config import DeliveryConfig
@@ -31,7 +32,6 @@ from ekiden.delivery.session import Connector, NotConnected, Session, lines_of
 from ekiden.delivery.site import Site
 from ekiden.dns.turns import on_behalf_of
 from ekiden.limits.shares import Shares
-from ekiden.smtp.reply import Reply
 from ekiden.smtp.transaction import Transaction, TransactionRecipient, TransactionResult
 from ekiden.store.api import StoreUnavailable
 from ekiden.store.records import Attempt, Delivery, Outcome
@@ -455,20 +455,25 @@ class Couriers:
     ) -> None:
         """The replies of a transaction become outcomes."""
         deliveries = parcel.deliveries
-        replies = result.recipients
         letter = parcel.letter
+        replies = result.recipients
+        verdicts = [
+            outcome.classify(reply.code, reply.enhanced, reply.text, stage, local=reply.local)
+            for reply, stage in zip(replies, result.stages, strict=True)
+        ]
         finished = self._clock.now()
         lines = session.lines
         single = len(deliveries) == 1
-        if not single and any(reply.positive for reply in replies):
-            postponed = [number for number, reply in enumerate(replies) if _too_many(reply)]
+        if not single and any(verdict.delivered for verdict in verdicts):
+            postponed = [number for number, verdict in enumerate(verdicts) if _too_many(verdict)]
             if postponed:
                 # RFC 5321 §4.5.3.1.10: the rest goes into another transaction, at once.
                 site.put_back(Parcel(letter, [deliveries[number] for number in postponed]))
                 kept = [number for number in range(len(deliveries)) if number not in set(postponed)]
                 deliveries = [deliveries[number] for number in kept]
+                verdicts = [verdicts[number] for number in kept]
                 replies = [replies[number] for number in kept]
-        elif result.together and all(map(_too_many, replies)):
+        elif result.together and all(map(_too_many, verdicts)):
             # The message was refused for their number alone: two halves may do.
             half = len(deliveries) // 2
             site.put_back(Parcel(letter, deliveries[:half]))
@@ -477,8 +482,7 @@ class Couriers:
         outcomes: list[Outcome] = []
         local: list[int] = []
         slower = False
-        for delivery, reply in zip(deliveries, replies, strict=True):
-            verdict = outcome.classify(reply.code, reply.enhanced, reply.text)
+        for delivery, verdict, reply in zip(deliveries, verdicts, replies, strict=True):
             own = lines if single else lines_of(lines, delivery.recipient)
             attempt = Attempt(
                 started,
@@ -545,7 +549,7 @@ class Couriers:
         message = letter.message
         metrics = self._metrics
         for item in outcomes:
-            metrics.attempt(item.state, item.cause)
+            metrics.attempt(item.state, item.diagnosis.cause)
             if item.state is State.DELIVERED:
                 metrics.delivered((item.due_at - message.accepted_at) / 1000)
         notice = self._notifier.wanted(message, outcomes, dsn_passed_on)
@@ -582,5 +586,6 @@ def _transaction(letter: Letter, deliveries: list[Delivery], content: bytes) -> 
     )
 
 
-def _too_many(reply: Reply) -> bool:
-    return outcome.too_many_recipients(reply.code, reply.enhanced, reply.text)
+def _too_many(verdict: Verdict) -> bool:
+    """It says no word about its recipient: there were too many before it, in this message or hour."""
+    return verdict.diagnosis is Diagnosis.RECIPIENTS

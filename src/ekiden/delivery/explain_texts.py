@@ -1,12 +1,13 @@
 """The sentences that tell a person what became of a delivery, why, and what to do: English and Japanese.
 
-Which of them fits a verdict is decided in ``explain``.
+Which of the reasons is told is the diagnosis of the last attempt.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+from ekiden.core.diagnosis import Diagnosis
 from ekiden.core.states import Cause, State, Wait
 from ekiden.core.texts import Language
 
@@ -271,74 +272,254 @@ SUPPRESSED: dict[str, Reason] = {
 }
 """Why a delivery was dropped, by the kind of its suppression."""
 
-REASONS: dict[str, Reason] = {
-    "unknown_user": _r(
+_UNEXPLAINED = _r(
+    "The recipient's server gave no closer reason.",
+    "相手サーバーは詳しい理由を示していません。",
+    "The dialogue shows its exact words.",
+    "正確な文言は対話の記録にあります。",
+    _ASK_OPERATOR,
+)
+
+REASONS: dict[Diagnosis, Reason] = {
+    Diagnosis.NONE: _UNEXPLAINED,
+    Diagnosis.NO_MAILBOX: _r(
         "The recipient's server says that there is no such mailbox.",
         "宛先のメールボックスが存在しない、と相手サーバーが応答しました。",
         "Check the address for a typing error, and take it off your lists: mail to it harms your reputation.",
         "宛先の入力間違いを確認し、リストから外してください。送り続けると送信元の評価が下がります。",
     ),
-    "disabled": _r(
+    Diagnosis.DISABLED: _r(
         "The mailbox exists, but is closed or disabled.",
         "メールボックスはありますが、停止または無効になっています。",
         "Ask the recipient for another address; treat this one as gone.",
         "受信者に別のアドレスを確認し、このアドレスは使えないものとして扱ってください。",
     ),
-    "full": _r(
+    Diagnosis.FULL: _r(
         "The recipient's mailbox is full.",
         "受信者のメールボックスがいっぱいです。",
         "Only the recipient can make room. It is worth trying again in a few days.",
         "空きを作れるのは受信者だけです。数日後に再送してみてください。",
     ),
-    "moved": _r(
+    Diagnosis.MOVED: _r(
         "The mailbox has moved away, and mail is not forwarded.",
         "メールボックスは移転しており、転送もされません。",
         "Ask the recipient for the new address.",
         "受信者に新しいアドレスを確認してください。",
     ),
-    "bad_address": _r(
+    Diagnosis.BAD_ADDRESS: _r(
         "The recipient's server does not accept the form of the address.",
         "相手サーバーが宛先アドレスの書式を受け付けませんでした。",
         "Check the address.",
         "宛先アドレスを確認してください。",
     ),
-    "bad_domain": _r(
+    Diagnosis.RECIPIENT_REFUSED: _r(
+        "The recipient's server refuses this recipient.",
+        "相手サーバーがこの宛先を拒否しました。",
+        "Check the address with the recipient.",
+        "宛先アドレスを受信者に確認してください。",
+    ),
+    Diagnosis.RECIPIENT_FILTER: _r(
+        "A filter of the recipient's refused the message. Such filters often say that there is no such mailbox.",
+        "受信者側のフィルターがメールを拒否しました。このとき「宛先が存在しない」と応答するサーバーもあります。",
+        "Ask the recipient to let mail of the sender's domain in (carriers: domain filter settings). The address "
+        "may be good.",
+        "受信者に、送信者のドメインからのメールを受信できるよう設定を依頼してください（携帯電話ではドメイン指定受信など）。"
+        "アドレスは有効な可能性があります。",
+    ),
+    Diagnosis.NO_DOMAIN: _r(
         "The recipient's domain does not exist, or cannot receive mail.",
         "宛先のドメインが存在しないか、メールを受信できません。",
         "Check the part after the @ for a typing error.",
         "@ より後ろの部分に入力間違いがないか確認してください。",
     ),
-    "null_mx": _r(
+    Diagnosis.NULL_MX: _r(
         "The domain declares in DNS that it receives no mail at all (null MX, RFC 7505).",
         "このドメインは、メールを一切受信しないと DNS で宣言しています（null MX、RFC 7505）。",
         "Use another address; this domain will never take mail.",
         "別のアドレスを使ってください。このドメインがメールを受け取ることはありません。",
     ),
-    "bad_sender": _r(
+    Diagnosis.NO_ROUTE: _r(
+        "There is no way to the recipient's domain: DNS or a route leads nowhere.",
+        "宛先ドメインへの経路がありません。DNS または経路設定が行き止まりです。",
+        "Check the domain's MX records, and `delivery.routes` in the configuration.",
+        "ドメインの MX レコードと、設定の `delivery.routes` を確認してください。",
+        Text(
+            "Check the part after the @ for a typing error; else the recipient's domain is not set up for mail.",
+            "@ より後ろの部分に入力間違いがないか確認してください。正しければ、宛先ドメイン側の設定の問題です。",
+        ),
+    ),
+    Diagnosis.SENDER_REFUSED: _r(
         "The recipient's server does not accept the sender address.",
         "相手サーバーが送信者アドレスを受け付けませんでした。",
         "Check that the sender's domain exists in DNS and can receive mail (MX or A record).",
         "送信者のドメインが DNS に存在し、メールを受信できること（MX または A レコード）を確認してください。",
     ),
-    "system_full": _r(
-        "The recipient's server has no room left for mail at the moment.",
-        "相手サーバーの容量が一時的に不足しています。",
-        "Nothing to do: it is tried again. Should it last, tell the operator of that server.",
-        "対応は不要です。自動的に再試行します。続く場合は先方の管理者に連絡してください。",
+    Diagnosis.SPF: _r(
+        "The recipient's server says that SPF does not allow this server to send for the sender's domain.",
+        "このサーバーからの送信を、送信ドメインの SPF が許可していないと相手サーバーが応答しました。",
+        "Add this server's addresses to the SPF record of the sender's domain.",
+        "送信ドメインの SPF レコードに、このサーバーのアドレスを追加してください。",
     ),
-    "system_down": _r(
-        "The recipient's server is not accepting mail at the moment.",
-        "相手サーバーが現在メールを受け付けていません。",
-        "Nothing to do while it is retried. Should it last, tell the operator of that server.",
-        "再試行中は対応不要です。続く場合は先方の管理者に連絡してください。",
+    Diagnosis.DKIM: _r(
+        "The recipient's server misses a valid DKIM signature.",
+        "有効な DKIM 署名がないと相手サーバーが応答しました。",
+        "Set up DKIM for the sender's domain, and check that the key in DNS matches.",
+        "送信ドメインに DKIM を設定し、DNS の公開鍵が一致しているか確認してください。",
     ),
-    "too_big": _r(
+    Diagnosis.DMARC: _r(
+        "The message fails the DMARC policy of the domain in its From field, or the domain has none.",
+        "From フィールドのドメインの DMARC ポリシーに合格しなかったか、ポリシーがありません。",
+        "Align SPF or DKIM with the From domain, and publish a DMARC record for it.",
+        "SPF または DKIM を From のドメインに揃え、DMARC レコードを公開してください。",
+    ),
+    Diagnosis.PTR: _r(
+        "The recipient's server wants the sending address to have a matching name in reverse DNS.",
+        "送信元アドレスに、対応する逆引き DNS の名前がないことを相手サーバーが問題にしています。",
+        "Set the PTR record of the sending address to this server's host name, and its A or AAAA record back.",
+        "送信元アドレスの PTR レコードをこのサーバーのホスト名にし、"
+        "そのホスト名の A または AAAA を一致させてください。",
+        _ASK_OPERATOR,
+    ),
+    Diagnosis.TLS: _r(
+        "The recipient's server takes mail only over an encrypted connection, and encryption failed.",
+        "相手サーバーは暗号化された接続でのみ受け付けますが、暗号化に失敗しました。",
+        "The dialogue shows what TLS said; the recipient's server has to offer a version from TLS 1.2 on.",
+        "TLS の内容は対話の記録にあります。相手サーバーは TLS 1.2 以降に対応する必要があります。",
+        _ASK_RECIPIENT,
+    ),
+    Diagnosis.AUTHENTICATION: _r(
+        "The next server wants us to log in.",
+        "次のサーバーがログイン（SMTP 認証）を求めています。",
+        "Recipients' servers never do: a route leads to a submission server. Check `delivery.routes`.",
+        "受信サーバーが認証を求めることはありません。送信用サーバーを指す経路がないか、"
+        "`delivery.routes` を確認してください。",
+        _ASK_OPERATOR,
+    ),
+    Diagnosis.IP_BLOCKED: _r(
+        "The recipient's server mistrusts the sending address: it is on a blocklist, or has a poor reputation.",
+        "送信元の IP アドレスが、ブロックリストに載っているか評価が低いため、相手サーバーに信用されていません。",
+        "Look the address up at the list that the reply names, remove the cause, and ask to be delisted. "
+        "Without a list: check reverse DNS, look for complaints, and send less until it recovers.",
+        "応答がリストを示す場合は、そのリストで自分のアドレスを検索し、原因を取り除いてから解除を申請してください。"
+        "示さない場合は、逆引き DNS と苦情の有無を確認し、評価が戻るまで送信量を抑えてください。",
+        Text(
+            "The operator of your mail server has to have its address taken off the list that the reply names.",
+            "応答が示すリストからの解除を、メールサーバーの管理者に依頼してください。",
+        ),
+    ),
+    Diagnosis.DOMAIN_BLOCKED: _r(
+        "The recipient's server mistrusts the sender's domain, or one that the message names: it is on a "
+        "blocklist, or has a poor reputation.",
+        "送信者のドメイン、またはメールに含まれるドメインが、ブロックリストに載っているか評価が低いため、"
+        "相手サーバーに信用されていません。",
+        "Look the sender's domain and the domains of links up at the list that the reply names, and ask to be "
+        "delisted. Check SPF, DKIM and DMARC, look for complaints, and mail only those who asked for it.",
+        "応答が示すリストで送信者のドメインとリンク先のドメインを検索し、解除を申請してください。"
+        "SPF・DKIM・DMARC と苦情の有無を確認し、希望した受信者だけに送ってください。",
+    ),
+    Diagnosis.SPAM: _r(
+        "The recipient's server took the message for spam.",
+        "相手サーバーが迷惑メールと判定しました。",
+        "Check SPF, DKIM and DMARC of the sender's domain, wording and links, and that recipients asked for it.",
+        "送信ドメインの SPF・DKIM・DMARC、文面とリンク、受信者の同意を確認してください。",
+    ),
+    Diagnosis.VIRUS: _r(
+        "The recipient's server found something dangerous in the message.",
+        "相手サーバーがメールから危険な内容を検出しました。",
+        "Check the attachments and links, and the machine that made them.",
+        "添付ファイルとリンク、作成した端末を確認してください。",
+    ),
+    Diagnosis.MALFORMED: _r(
+        "The recipient's server does not accept the form of the message.",
+        "相手サーバーがメールの形式を受け付けませんでした。",
+        "Look at what the reply names: lines too long, missing, double or broken header fields, MIME.",
+        "応答が指摘する点（長すぎる行、ヘッダーの欠落・重複・誤り、MIME）を見直してください。",
+    ),
+    Diagnosis.TOO_BIG: _r(
         "The message is larger than the recipient's server takes.",
         "メールが、相手サーバーの受け付けるサイズを超えています。",
         "Make it smaller, for example with links instead of attachments, and send it again.",
         "添付ファイルをリンクに置き換えるなどして小さくし、もう一度送信してください。",
     ),
-    "no_answer": _r(
+    Diagnosis.CONVERSION: _r(
+        "The recipient's server cannot take the message in its encoding (8-bit or international text).",
+        "メールの符号化（8ビットや国際化テキスト）を、相手サーバーが扱えません。",
+        "Send it with ASCII addresses and an encoded body (quoted-printable or base64).",
+        "アドレスを ASCII にし、本文を quoted-printable か base64 で符号化して送ってください。",
+    ),
+    Diagnosis.SMTPUTF8: _r(
+        "The address or the headers need SMTPUTF8 (RFC 6531), which the recipient's server does not offer.",
+        "アドレスまたはヘッダーに SMTPUTF8（RFC 6531）が必要ですが、相手サーバーが対応していません。",
+        "Use ASCII addresses and encoded headers for this recipient.",
+        "この宛先には ASCII のアドレスと、符号化したヘッダーを使ってください。",
+    ),
+    Diagnosis.RATE_IP: _r(
+        "The recipient's server limits how much it takes from this sender at a time.",
+        "相手サーバーが、この送信元から一度に受け取る量を制限しています。",
+        "Nothing to do for one message. For many: send more slowly, and lower `delivery.site_concurrency`.",
+        "1通なら対応は不要です。大量の場合は送信の速さを落とし、`delivery.site_concurrency` を下げてください。",
+        _ASK_OPERATOR,
+    ),
+    Diagnosis.RATE_DOMAIN: _r(
+        "The recipient's server limits how much it takes from this sender's domain at a time.",
+        "相手サーバーが、この送信者のドメインから一度に受け取る量を制限しています。",
+        "Nothing to do for one message. For many: send more slowly, and look for complaints about its mail.",
+        "1通なら対応は不要です。大量の場合は送信の速さを落とし、このドメインのメールへの苦情がないか確認してください。",
+    ),
+    Diagnosis.RATE_RECIPIENT: _r(
+        "The recipient gets too much mail at the moment.",
+        "この受信者には、現在メールが集中しています。",
+        "Nothing to do: it is tried again later.",
+        "対応は不要です。時間をおいて再試行します。",
+        _ASK_RECIPIENT,
+    ),
+    Diagnosis.CONNECTIONS: _r(
+        "The recipient's server takes no more connections, or no more messages over one, from here at the moment.",
+        "相手サーバーが、接続の数、または1接続あたりの通数を制限しています。",
+        "Nothing to do: fewer connections are used from now on. If it goes on, lower `delivery.site_concurrency`.",
+        "対応は不要です。以後は接続を減らします。続く場合は `delivery.site_concurrency` を下げてください。",
+        _ASK_OPERATOR,
+    ),
+    Diagnosis.RECIPIENTS: _r(
+        "Too many recipients in one transaction for the recipient's server.",
+        "1回の送信に含まれる宛先が、相手サーバーの上限を超えました。",
+        "Nothing to do: the rest is tried again in smaller groups.",
+        "対応は不要です。残りは分けて再試行します。",
+    ),
+    Diagnosis.GREYLISTED: _r(
+        "The recipient's server asks unknown senders to come back later (greylisting).",
+        "相手サーバーが、初めての送信者に時間をおいた再送を求めています（グレイリスティング）。",
+        "Nothing to do: the next attempt normally goes through.",
+        "対応は不要です。通常は次の試行で受け付けられます。",
+    ),
+    Diagnosis.RELAY: _r(
+        "The server that answers for the domain says that it is not responsible for it.",
+        "応答したサーバーが、このドメインの担当ではないと述べています（中継拒否）。",
+        "The domain's MX record (or a static route of ours) points to the wrong server; tell its operator.",
+        "ドメインの MX レコード、またはこの基盤の固定経路が誤ったサーバーを指しています。"
+        "管理者に知らせてください。",
+        _ASK_RECIPIENT,
+    ),
+    Diagnosis.POLICY: _r(
+        "A policy of the recipient's side forbids this message.",
+        "受信者側の方針により拒否されました。",
+        "The reply often names a page that tells why; else ask the operator of that server.",
+        "応答に理由を説明するページが示されていることがあります。なければ先方の管理者に問い合わせてください。",
+    ),
+    Diagnosis.PROTOCOL: _r(
+        "The recipient's server did not accept a command of SMTP.",
+        "相手サーバーが SMTP のコマンドを受け付けませんでした。",
+        "The dialogue shows where. It is a fault of one of the two programs, not of the message.",
+        "対話の記録に箇所が示されています。メールではなく、どちらかのプログラムの問題です。",
+        _ASK_OPERATOR,
+    ),
+    Diagnosis.PEER: _r(
+        "The recipient's server is not accepting mail at the moment: it is overloaded, or has a fault.",
+        "相手サーバーが現在メールを受け付けていません（過負荷または障害）。",
+        "Nothing to do while it is retried. Should it last, tell the operator of that server.",
+        "再試行中は対応不要です。続く場合は先方の管理者に連絡してください。",
+    ),
+    Diagnosis.NO_ANSWER: _r(
         "None of the recipient's mail servers could be reached.",
         "宛先のメールサーバーのいずれにも接続できませんでした。",
         "If this happens with many domains, look at your own side: firewall, blocked port 25, routing. "
@@ -347,7 +528,7 @@ REASONS: dict[str, Reason] = {
         "`ekiden doctor` が役立ちます。",
         _ASK_RECIPIENT,
     ),
-    "connection_lost": _r(
+    Diagnosis.LOST: _r(
         "The connection to the recipient's server broke or stalled in the middle.",
         "相手サーバーとの接続が、途中で切れたか止まりました。",
         "Usually passes. The dialogue shows how far it came; if the content was sent, the recipient may have it.",
@@ -358,7 +539,7 @@ REASONS: dict[str, Reason] = {
             "多くは自然に解消します。すでに届いている可能性があるため、再送する前に受信者に確認してください。",
         ),
     ),
-    "dns_failure": _r(
+    Diagnosis.DNS: _r(
         "The recipient's domain could not be looked up in DNS just now.",
         "宛先ドメインの DNS を引けませんでした（一時的な失敗）。",
         "If it concerns many domains, run `ekiden doctor`: our resolver is at fault; else that domain's DNS is.",
@@ -366,173 +547,34 @@ REASONS: dict[str, Reason] = {
         "そうでなければ先方の DNS の障害です。",
         _ASK_RECIPIENT,
     ),
-    "no_route": _r(
-        "There is no way to the recipient's domain: DNS or a route leads nowhere.",
-        "宛先ドメインへの経路がありません。DNS または経路設定が行き止まりです。",
-        "Check the domain's MX records, and `delivery.routes` in the configuration.",
-        "ドメインの MX レコードと、設定の `delivery.routes` を確認してください。",
-        Text(
-            "Check the part after the @ for a typing error; else the recipient's domain is not set up for mail.",
-            "@ より後ろの部分に入力間違いがないか確認してください。正しければ、宛先ドメイン側の設定の問題です。",
-        ),
-    ),
-    "loop": _r(
-        "The message goes round in a circle between servers.",
-        "メールがサーバー間を循環しています。",
-        "Look at the forwarding and the MX records of the recipient's domain; one of them points back.",
-        "宛先側の転送設定と MX レコードを確認してください。どれかが元に戻しています。",
-    ),
-    "expired": _r(
-        "It could not be delivered within the time it was given.",
-        "定められた時間内に配信できませんでした。",
-        "The attempts below show what stood in the way each time.",
-        "各回の障害は、下の試行の記録で分かります。",
-        _ASK_OPERATOR,
-    ),
-    "protocol": _r(
-        "The two mail servers did not understand each other's commands.",
-        "サーバー間で SMTP コマンドのやり取りが噛み合いませんでした。",
-        "The dialogue shows where. It is a fault of one of the two programs, not of the message.",
-        "対話の記録に箇所が示されています。メールではなく、どちらかのプログラムの問題です。",
-        _ASK_OPERATOR,
-    ),
-    "too_many_recipients": _r(
-        "Too many recipients in one transaction for the recipient's server.",
-        "1回の送信に含まれる宛先が、相手サーバーの上限を超えました。",
-        "Nothing to do: the rest is tried again in smaller groups.",
-        "対応は不要です。残りは分けて再試行します。",
-    ),
-    "conversion": _r(
-        "The recipient's server cannot take the message in its encoding (8-bit or international text).",
-        "メールの符号化（8ビットや国際化テキスト）を、相手サーバーが扱えません。",
-        "Send it with ASCII addresses and an encoded body (quoted-printable or base64).",
-        "アドレスを ASCII にし、本文を quoted-printable か base64 で符号化して送ってください。",
-    ),
-    "smtputf8": _r(
-        "The address or the headers need SMTPUTF8 (RFC 6531), which the recipient's server does not offer.",
-        "アドレスまたはヘッダーに SMTPUTF8（RFC 6531）が必要ですが、相手サーバーが対応していません。",
-        "Use ASCII addresses and encoded headers for this recipient.",
-        "この宛先には ASCII のアドレスと、符号化したヘッダーを使ってください。",
-    ),
-    "content": _r(
-        "The recipient's server does not like the content.",
-        "相手サーバーがメールの内容を受け付けませんでした。",
-        "Look at what the reply names: links, attachments, missing or broken headers.",
-        "応答が指摘する点（リンク、添付ファイル、ヘッダーの欠落や誤り）を見直してください。",
-    ),
-    "spam": _r(
-        "The recipient's server took the message for spam.",
-        "相手サーバーが迷惑メールと判定しました。",
-        "Check SPF, DKIM and DMARC of the sender's domain, wording and links, and that recipients asked for it.",
-        "送信ドメインの SPF・DKIM・DMARC、文面とリンク、受信者の同意を確認してください。",
-    ),
-    "virus": _r(
-        "The recipient's server found something dangerous in the message.",
-        "相手サーバーがメールから危険な内容を検出しました。",
-        "Check the attachments and links, and the machine that made them.",
-        "添付ファイルとリンク、作成した端末を確認してください。",
-    ),
-    "blocklist": _r(
-        "The sending address is on a blocklist that the recipient's server consults.",
-        "送信元のアドレスが、相手サーバーの参照するブロックリストに載っています。",
-        "Look the address up at the list that the reply names, remove the cause, and ask to be delisted.",
-        "応答が示すリストで自分のアドレスを検索し、原因を取り除いてから解除を申請してください。",
-    ),
-    "greylist": _r(
-        "The recipient's server asks unknown senders to come back later (greylisting).",
-        "相手サーバーが、初めての送信者に時間をおいた再送を求めています（グレイリスティング）。",
-        "Nothing to do: the next attempt normally goes through.",
-        "対応は不要です。通常は次の試行で受け付けられます。",
-    ),
-    "rate": _r(
-        "The recipient's server limits how much it takes from this sender at a time.",
-        "相手サーバーが、この送信元から一度に受け取る量を制限しています。",
-        "Nothing to do for one message. For many: send more slowly, and lower `delivery.site_concurrency`.",
-        "1通なら対応は不要です。大量の場合は送信の速さを落とし、`delivery.site_concurrency` を下げてください。",
-        _ASK_OPERATOR,
-    ),
-    "spf": _r(
-        "The recipient's server says that SPF does not allow this server to send for the sender's domain.",
-        "このサーバーからの送信を、送信ドメインの SPF が許可していないと相手サーバーが応答しました。",
-        "Add this server's addresses to the SPF record of the sender's domain.",
-        "送信ドメインの SPF レコードに、このサーバーのアドレスを追加してください。",
-    ),
-    "dkim": _r(
-        "The recipient's server misses a valid DKIM signature.",
-        "有効な DKIM 署名がないと相手サーバーが応答しました。",
-        "Set up DKIM for the sender's domain, and check that the key in DNS matches.",
-        "送信ドメインに DKIM を設定し、DNS の公開鍵が一致しているか確認してください。",
-    ),
-    "dmarc": _r(
-        "The message fails the DMARC policy of the domain in its From field.",
-        "From フィールドのドメインが定める DMARC ポリシーに合格しませんでした。",
-        "Align SPF or DKIM with the From domain.",
-        "SPF または DKIM を From のドメインに揃えてください。",
-    ),
-    "reverse_dns": _r(
-        "The recipient's server wants the sending address to have a matching name in reverse DNS.",
-        "送信元アドレスに、対応する逆引き DNS の名前がないことを相手サーバーが問題にしています。",
-        "Set the PTR record of the sending address to this server's host name, and its A or AAAA record back.",
-        "送信元アドレスの PTR レコードをこのサーバーのホスト名にし、"
-        "そのホスト名の A または AAAA を一致させてください。",
-        _ASK_OPERATOR,
-    ),
-    "relay": _r(
-        "The server that answers for the domain says that it is not responsible for it.",
-        "応答したサーバーが、このドメインの担当ではないと述べています（中継拒否）。",
-        "The domain's MX record (or a static route of ours) points to the wrong server; tell its operator.",
-        "ドメインの MX レコード、またはこの基盤の固定経路が誤ったサーバーを指しています。"
-        "管理者に知らせてください。",
-        _ASK_RECIPIENT,
-    ),
-    "encryption": _r(
-        "The recipient's server takes mail only over an encrypted connection, and encryption failed.",
-        "相手サーバーは暗号化された接続でのみ受け付けますが、暗号化に失敗しました。",
-        "The dialogue shows what TLS said; the recipient's server has to offer a version from TLS 1.2 on.",
-        "TLS の内容は対話の記録にあります。相手サーバーは TLS 1.2 以降に対応する必要があります。",
-        _ASK_RECIPIENT,
-    ),
-    "authentication": _r(
-        "The next server wants us to log in.",
-        "次のサーバーがログイン（SMTP 認証）を求めています。",
-        "Recipients' servers never do: a route leads to a submission server. Check `delivery.routes`.",
-        "受信サーバーが認証を求めることはありません。送信用サーバーを指す経路がないか、"
-        "`delivery.routes` を確認してください。",
-        _ASK_OPERATOR,
-    ),
-    "policy": _r(
-        "A policy of the recipient's side forbids this message.",
-        "受信者側の方針により拒否されました。",
-        "The reply often names a page that tells why; else ask the operator of that server.",
-        "応答に理由を説明するページが示されていることがあります。なければ先方の管理者に問い合わせてください。",
-    ),
-    "reputation": _r(
-        "The recipient's server mistrusts this sender or its address.",
-        "相手サーバーが送信元、またはその IP アドレスを信用していません。",
-        "Check SPF, DKIM, DMARC and reverse DNS, look for complaints, and send less until it recovers.",
-        "SPF・DKIM・DMARC・逆引き DNS を確認し、苦情の有無を調べ、評価が戻るまで送信量を抑えてください。",
-    ),
-    "recipient": _r(
-        "The recipient's server refuses this recipient.",
-        "相手サーバーがこの宛先を拒否しました。",
-        "Check the address with the recipient.",
-        "宛先アドレスを受信者に確認してください。",
-    ),
-    "network": _r(
+    Diagnosis.NETWORK: _r(
         "The way to the recipient's server is disturbed: DNS, connection or TLS.",
         "相手サーバーまでの経路（DNS、接続、TLS）に障害があります。",
         "If it concerns many domains, run `ekiden doctor`; else it is the other side's.",
         "多くのドメインで起きる場合は `ekiden doctor` を実行してください。そうでなければ相手側の問題です。",
         _ASK_RECIPIENT,
     ),
-    "ours": _r(
+    Diagnosis.NOT_SMTP: _r(
+        "What the recipient's server answered is not SMTP, or cannot be told apart.",
+        "相手サーバーの応答が SMTP として成り立っていないか、どの応答か判別できません。",
+        "The dialogue shows where. Should it last, tell the operator of that server.",
+        "対話の記録に箇所が示されています。続く場合は先方の管理者に連絡してください。",
+        _ASK_RECIPIENT,
+    ),
+    Diagnosis.LOOP: _r(
+        "The message goes round in a circle between servers.",
+        "メールがサーバー間を循環しています。",
+        "Look at the forwarding and the MX records of the recipient's domain; one of them points back.",
+        "宛先側の転送設定と MX レコードを確認してください。どれかが元に戻しています。",
+    ),
+    Diagnosis.OURS: _r(
         "Something on this platform's own side stood in the way.",
         "この基盤自身の側に原因がありました。",
         "Look at the log of that time, and run `ekiden doctor`.",
         "その時刻のログを見て、`ekiden doctor` を実行してください。",
         _ASK_OPERATOR,
     ),
-    "unreported": _r(
+    Diagnosis.UNREPORTED: _r(
         "The worker that made the attempt ended before it reported: the recipient may have the message or not.",
         "試行したワーカーが、結果を報告する前に終了しました。メールは届いた可能性も、届いていない可能性もあります。",
         "Nothing to do while it is retried; the recipient may get it twice. Should workers end often, run "
@@ -544,14 +586,9 @@ REASONS: dict[str, Reason] = {
             "すでに届いている可能性があるため、再送する前に受信者に確認してください。",
         ),
     ),
-    "unknown": _r(
-        "The recipient's server gave no closer reason.",
-        "相手サーバーは詳しい理由を示していません。",
-        "The dialogue shows its exact words.",
-        "正確な文言は対話の記録にあります。",
-        _ASK_OPERATOR,
-    ),
+    Diagnosis.UNKNOWN: _UNEXPLAINED,
 }
+"""Why a delivery failed, or waits after an attempt."""
 
 STATE_NAMES: dict[State, Text] = {
     State.HELD: Text("held", "保留"),

@@ -161,8 +161,7 @@ class Notifier:
         said = outcome.attempt.reply
         meaning = advice = ("", "")
         if action in (Action.FAILED, Action.DELAYED):
-            verdict = (outcome.cause, outcome.code, outcome.enhanced, said)
-            english, japanese = explain_to_sender(*verdict, "en"), explain_to_sender(*verdict, "ja")
+            english, japanese = (explain_to_sender(outcome.diagnosis, lang) for lang in ("en", "ja"))
             meaning, advice = (english[0], japanese[0]), (english[1], japanese[1])
         return ReportedRecipient(
             address=wire_address(delivery.recipient),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from ekiden.core.clock import SECOND, Millis
+from ekiden.core.diagnosis import Verdict
 from ekiden.core.duration import format_duration
 from ekiden.core.events import Event, EventType
-from ekiden.core.states import State, Verdict, Wait
+from ekiden.core.states import State, Wait
 from ekiden.delivery import outcome
 from ekiden.delivery.retry import Schedule, hint_of, next_time
 from ekiden.store.records import Attempt, Delivery, Outcome
@@ -43,16 +44,18 @@ def make_outcome(
         data["next_at"] = due_at
     if verdict.state is not State.DELIVERED:
         data["cause"] = verdict.cause.name.lower()
+    kind, diagnosis = _EVENTS[verdict.state], verdict.diagnosis
+    event = Event(message.account_id, message.id, delivery.number, kind, now, data, diagnosis)
     return Outcome(
         delivery,
         verdict.state,
-        verdict.cause,
+        diagnosis,
         code,
         enhanced,
         text,
         due_at,
         attempt,
-        events=[Event(message.account_id, message.id, delivery.number, _EVENTS[verdict.state], now, data)],
+        [event],
         wait=verdict.wait if verdict.state is State.DEFERRED else Wait.DUE,
         said=verdict.said,
     )

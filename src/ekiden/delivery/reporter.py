@@ -15,9 +15,10 @@ from typing import NamedTuple
 import structlog
 
 from ekiden.core.clock import Clock
+from ekiden.core.diagnosis import Diagnosis
 from ekiden.core.ids import format_id
 from ekiden.core.said import say
-from ekiden.core.states import Cause, State
+from ekiden.core.states import State
 from ekiden.core.submission import OWN_REPORT
 from ekiden.delivery.letters import Letter
 from ekiden.delivery.metrics import DeliveryMetrics
@@ -245,8 +246,9 @@ def _tell(kind: Kind, outcome: Outcome) -> None:
         "seconds": (attempt.finished_at - attempt.started_at) / 1000,
         "age": (attempt.finished_at - message.accepted_at) / 1000,
     }
-    if outcome.cause is not Cause.NONE:
-        facts["cause"] = outcome.cause.name.lower()
+    if outcome.diagnosis is not Diagnosis.NONE:
+        facts["cause"] = outcome.diagnosis.cause.name.lower()
+        facts["diagnosis"] = outcome.diagnosis.label
     if outcome.state is State.DEFERRED:
         facts["due"] = moment(outcome.due_at)
     if attempt.address:

@@ -12,8 +12,8 @@ import re
 from typing import NamedTuple
 
 from ekiden.core.clock import Clock
+from ekiden.core.diagnosis import Verdict
 from ekiden.core.errors import EkidenError
-from ekiden.core.states import Verdict
 from ekiden.delivery import outcome
 from ekiden.delivery.config import DeliveryConfig
 from ekiden.dns.resolver import (

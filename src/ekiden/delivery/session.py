@@ -14,8 +14,8 @@ import os
 import ssl
 
 from ekiden.core.clock import Clock
+from ekiden.core.diagnosis import Stage, Verdict
 from ekiden.core.errors import EkidenError
-from ekiden.core.states import Verdict
 from ekiden.delivery import outcome
 from ekiden.delivery.config import DeliveryConfig
 from ekiden.delivery.metrics import DeliveryMetrics, NoMetrics, Overdue
@@ -28,6 +28,7 @@ from ekiden.smtp.transaction import (
     ClientEvent,
     Greeting,
     HelloDone,
+    HelloRefused,
     TlsReady,
     TlsRefused,
     Transaction,
@@ -51,11 +52,13 @@ class NotConnected(EkidenError):
 
 
 class SessionLost(EkidenError):
-    """The conversation broke off, or went silent, or was refused before MAIL; ``reply`` is the refusal, if any."""
+    """The conversation broke off, or went silent, or was refused before MAIL; ``reply`` is the refusal, if any, and
+    ``stage`` what it answers."""
 
-    def __init__(self, message: str, reply: Reply | None = None) -> None:
+    def __init__(self, message: str, reply: Reply | None = None, stage: Stage = Stage.CONNECT) -> None:
         super().__init__(message)
         self.reply = reply
+        self.stage = stage
 
 
 class _TlsBroken(SessionLost):
@@ -323,7 +326,7 @@ class Connector:
                     session = await self._try(candidate, None, dialogue, until)
             except SessionLost as error:
                 self._router.failed(candidate)
-                verdict = outcome.no_connection(f"{candidate.host}: {error}", error.reply)
+                verdict = outcome.no_connection(f"{candidate.host}: {error}", error.reply, error.stage)
                 continue
             except OutsideLab as error:
                 verdict = outcome.no_connection(str(error))
@@ -396,7 +399,8 @@ def _lost(event: ClientEvent) -> SessionLost:
     """The event that came instead of the one that goes on."""
     reply = getattr(event, "reply", None)
     if isinstance(reply, Reply):
-        return SessionLost(f"the server refuses to talk to us: {reply}", reply)
+        stage = Stage.EHLO if isinstance(event, HelloRefused) else Stage.CONNECT
+        return SessionLost(f"the server refuses to talk to us: {reply}", reply, stage)
     return SessionLost(getattr(event, "reason", type(event).__name__))
 
 

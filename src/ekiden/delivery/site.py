@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from ekiden.core.clock import MINUTE, SECOND, Millis
-from ekiden.core.states import Verdict
+from ekiden.core.diagnosis import Verdict
 from ekiden.delivery.letters import Letter, Parcel
 from ekiden.delivery.routing import Route
 from ekiden.store.records import Delivery

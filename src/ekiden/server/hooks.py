@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import structlog
 
 from ekiden.access.directory import Directory
-from ekiden.access.suppressions import Suppressions, is_hard
+from ekiden.access.suppressions import Suppressions
 from ekiden.core.address import parse_address
 from ekiden.core.ids import format_id
 from ekiden.core.states import Cause, State
@@ -249,9 +249,7 @@ class HardBounces:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __call__(self, outcome: Outcome) -> None:
-        if outcome.delivery.message.sender and is_hard(
-            outcome.cause, outcome.code, outcome.enhanced, outcome.reason
-        ):
+        if outcome.delivery.message.sender and outcome.diagnosis.hard:
             task = asyncio.create_task(self._note(outcome))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from enum import Enum
 
+from ekiden.core.diagnosis import Stage
 from ekiden.smtp.content import PIECE, outgoing
 from ekiden.smtp.envelope import is_safe, make_plan
 from ekiden.smtp.errors import UsageError
@@ -95,6 +96,7 @@ class ClientConnection:
         self._waits = 0
         self._transaction: Transaction | None = None
         self._decided: list[Reply | None] = []
+        self._stages: list[Stage] = []  # what each of them answers
         self._accepted: list[int] = []
         self._commands: deque[tuple[_Step, str]] = deque()
         self._asked: deque[int] = deque()  # recipients whose RCPT is on its way, in order
@@ -226,7 +228,8 @@ class ClientConnection:
         """Begin ``transaction``. Ends in TransactionDone; recipients that cannot be sent to get a reply of ours."""
         if not self._usable("send()"):
             lost = Reply.of(421, "4.4.2", "The connection was lost before the message was sent", local=True)
-            result = TransactionResult([lost] * len(transaction.recipients), False)
+            count = len(transaction.recipients)
+            result = TransactionResult([lost] * count, [Stage.MAIL] * count, False)
             self._events.appendleft(TransactionDone(result))
             return
         if self._awaited:
@@ -243,6 +246,7 @@ class ClientConnection:
         self._commands.clear()
         plan = make_plan(transaction, self.offer)
         self._decided = plan.decided
+        self._stages = [Stage.RCPT] * len(plan.decided)
         self._unasked.extend(plan.asked)
         if not plan.asked:
             self._finish(reusable=True)
@@ -424,7 +428,7 @@ class ClientConnection:
         if reply.code == 354 or reply.code // 100 == 3:
             return self._nonsense(_Step.MAIL, reply)
         if not reply.positive:
-            self._decide_all(reply)
+            self._decide_all(reply, Stage.MAIL)
             self._dirty = False
             self._commands.clear()
         return self._next()
@@ -461,7 +465,7 @@ class ClientConnection:
             return None
         if reply.positive:
             return self._nonsense(_Step.DATA, reply)
-        self._decide_accepted(reply)
+        self._decide_accepted(reply, Stage.DATA)
         return self._finish(reusable=True)
 
     def _on_content(self, reply: Reply) -> None:
@@ -491,18 +495,22 @@ class ClientConnection:
 
     # --- deciding and ending --------------------------------------------------------------------------------
 
-    def _decide_all(self, reply: Reply) -> None:
+    def _decide_all(self, reply: Reply, stage: Stage = Stage.MAIL) -> None:
         """For everyone who is not refused already, also those accepted before."""
         reply = _brief(reply)
-        self._decided = [reply if decided is None else decided for decided in self._decided]
+        for number, decided in enumerate(self._decided):
+            if decided is None:
+                self._decided[number] = reply
+                self._stages[number] = stage
         self._accepted = []
         self._unasked.clear()
 
-    def _decide_accepted(self, reply: Reply) -> None:
+    def _decide_accepted(self, reply: Reply, stage: Stage = Stage.END) -> None:
         reply = _brief(reply)
         self._together = len(self._accepted) > 1
         for number in self._accepted:
             self._decided[number] = reply
+            self._stages[number] = stage
         self._accepted = []
 
     def _decide_taken(self) -> None:
@@ -531,12 +539,12 @@ class ClientConnection:
             or (most is not None and self.transactions >= most)
         ):
             reusable = False
-        self._events.append(TransactionDone(TransactionResult(recipients, reusable, self._together)))
+        self._events.append(TransactionDone(TransactionResult(recipients, self._stages, reusable, self._together)))
 
     def _hung_up(self, reply: Reply, step: _Step | None = None) -> None:
         """The peer said 421."""
         if self._transaction is not None:
-            self._decide_all(reply)
+            self._decide_all(reply, _STAGES.get(step, Stage.MAIL))
             self._finish(reusable=False)
         elif step is _Step.GREETING:
             self._events.append(Greeting(reply))
@@ -582,6 +590,14 @@ def _brief(reply: Reply) -> Reply:
 
 _UNDECIDED = Reply.of(451, "4.3.0", "The server gave no reply for this recipient", local=True)
 _DOUBTFUL = Reply.of(451, "4.5.0", "The server's replies cannot be told apart", local=True)
+
+
+_STAGES: dict[_Step | None, Stage] = {
+    _Step.RCPT: Stage.RCPT,
+    _Step.DATA: Stage.DATA,
+    _Step.CONTENT: Stage.END,
+}
+"""What a 421 in a transaction answers; else it is MAIL, or none of its commands."""
 
 
 _HANDLERS: dict[_Step, Callable[[ClientConnection, Reply], None]] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from ekiden.core.diagnosis import Stage
 from ekiden.core.submission import Notify, Ret
 from ekiden.smtp.reply import Reply
 
@@ -40,12 +41,14 @@ class Transaction:
 
 @dataclass(slots=True)
 class TransactionResult:
-    """``recipients``: the deciding reply of each, in order. ``reusable``: another ``send`` may follow.
+    """``recipients``: the deciding reply of each, in order; ``stages``: what each of those answers.
 
-    ``together``: several were accepted, and one reply to DATA or to the content was for all of those.
+    ``reusable``: another ``send`` may follow. ``together``: several were accepted, and one reply to DATA or to the
+    content was for all of those.
     """
 
     recipients: list[Reply]
+    stages: list[Stage]
     reusable: bool
     together: bool = False
 

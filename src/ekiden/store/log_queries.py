@@ -19,6 +19,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Select, Table, TextClause, and_, or_, select, text, union
 
 from ekiden.core.clock import MINUTE, SECOND, Millis
+from ekiden.core.diagnosis import Diagnosis
 from ekiden.core.notices import external_id
 from ekiden.core.said import Said, decoded
 from ekiden.core.states import Cause, State
@@ -117,6 +118,7 @@ class LogEntry:
     entity: str
     campaign: str
     labels: dict[str, str]
+    diagnosis: Diagnosis = Diagnosis.NONE
 
     @property
     def external_id(self) -> str:
@@ -267,6 +269,7 @@ _DELIVERY_COLUMNS: Final = (
     delivery.c.said,
     delivery.c.attempts,
     delivery.c.updated_at,
+    delivery.c.diagnosis,
 )
 
 
@@ -347,4 +350,5 @@ def _entry(row: Any) -> LogEntry:
         row.entity,
         row.campaign,
         _decode_labels(row.labels),
+        Diagnosis(row.diagnosis),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from ekiden.core.clock import MINUTE, SECOND, Millis
+from ekiden.core.diagnosis import Diagnosis
 from ekiden.core.events import EventType
 from ekiden.core.said import say
 from ekiden.core.states import Cause, State
@@ -54,7 +55,8 @@ def lost_rows(
         "",
         f"# {LOST.text()}",
         LOST.encode(),
+        int(Diagnosis.UNREPORTED),
     )
     data = _to_json({"worker": worker, "attempt": attempts}).decode()
-    event = (account_id, message_id, event_id, number, int(EventType.LEASE_LOST), now, data)
-    return attempt, event
+    kind = int(EventType.LEASE_LOST)
+    return attempt, (account_id, message_id, event_id, number, kind, now, data, int(Diagnosis.UNREPORTED))

@@ -18,6 +18,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ekiden.core.clock import Millis
+from ekiden.core.diagnosis import Diagnosis
 from ekiden.core.events import EventType
 from ekiden.core.notices import Happening
 from ekiden.core.states import Cause, State
@@ -186,6 +187,7 @@ async def release_endpoints(connection: AsyncConnection, worker: int, ids: Colle
 
 # ---- notices with what they tell
 
+_EVENT_COLUMNS = "e.type, e.at, e.data, e.diagnosis"
 _MESSAGE_COLUMNS = "sender, subject, accepted_at, labels, bulk, reference, application, entity, campaign"
 _NUMBER = "CASE WHEN p.recipient_number = 0 THEN 1 ELSE p.recipient_number END"
 _OF_DELIVERY = f"account_id = p.account_id AND a.message_id = p.message_id AND a.recipient_number = {_NUMBER}"
@@ -197,8 +199,9 @@ def _with_facts(page: str) -> str:
     only. Outer joins, because their order is fixed."""
     return f"""
     WITH p AS ({page})
-    SELECT p.*, e.type, e.at, e.data, {", ".join("m." + name.strip() for name in _MESSAGE_COLUMNS.split(","))},
+    SELECT p.*, {_EVENT_COLUMNS}, {", ".join("m." + name.strip() for name in _MESSAGE_COLUMNS.split(","))},
         coalesce(d.written, d.recipient) AS recipient, d.state, d.cause, d.code, d.enhanced, d.reason,
+        d.diagnosis AS last_diagnosis,
         CASE WHEN p.recipient_number = 0 THEN (SELECT count(*) FROM delivery AS o
             WHERE o.account_id = p.account_id AND o.message_id = p.message_id) ELSE 1 END AS recipients,
         (SELECT count(*) FROM attempt AS a WHERE a.{_OF_DELIVERY} AND a.finished_at <= e.at) AS tried,
@@ -290,13 +293,14 @@ def _happening_of(row: RowMapping) -> Happening:
     type_ = EventType(row["type"])
     data = _json(row["data"])
     state = int(STATE_OF.get(type_, State.QUEUED))
-    cause, code = int(Cause.NONE), int(data.get("code") or 0)
+    cause, code, diagnosis = int(Cause.NONE), int(data.get("code") or 0), row["diagnosis"]
     enhanced, reason = data.get("enhanced") or "", data.get("text") or data.get("reason") or ""
     if "cause" in data:
         cause = int(Cause.__members__.get(str(data["cause"]).upper(), Cause.NONE))
     if not reason and not code and row["state"] == state:
         # The event says nothing; while the delivery is still in the state that it led to, that knows.
         cause, code, enhanced, reason = row["cause"], row["code"], row["enhanced"], row["reason"]
+        diagnosis = row["last_diagnosis"]
     number = row["recipient_number"]
     return Happening(
         event_id=row["id"],
@@ -312,6 +316,7 @@ def _happening_of(row: RowMapping) -> Happening:
         accepted_at=row["accepted_at"],
         state=state,
         cause=cause,
+        diagnosis=Diagnosis(diagnosis),
         code=code,
         enhanced=enhanced,
         reason=reason,

@@ -121,7 +121,7 @@ async def _claim(connection: Any, unit: Claim, ids: EventIds) -> list[Delivery]:
         reason, said = one.said.text(), one.said.encode()
         await connection.execute(_HOLD, *one[:3], reason, unit.now, said)
         event = (*one[:2], ids.of(unit.worker)(unit.now), one.number, int(EventType.HELD), unit.now)
-        values = [[value] for value in (*event, to_text({"reason": reason, "said": one.said}))]
+        values = [[value] for value in (*event, to_text({"reason": reason, "said": one.said}), 0)]
         await connection.execute(_insert_sql(("event",)), *values)
     return deliveries
 
@@ -203,7 +203,8 @@ _FENCE = f"d.state + 0 = {int(State.SENDING)} AND d.owner = v.worker AND d.attem
 
 _FINISH = (
     "UPDATE delivery AS d SET owner = NULL, state = v.state, cause = v.cause, reason = v.reason, code = v.code, "
-    "enhanced = v.enhanced, due_at = v.due_at, updated_at = v.updated_at, wait = v.wait, said = v.said FROM "
+    "enhanced = v.enhanced, due_at = v.due_at, updated_at = v.updated_at, wait = v.wait, said = v.said, "
+    "diagnosis = v.diagnosis FROM "
     + _unnest(_types("delivery", ["owner" if name == "worker" else name for name in OUTCOME_COLUMNS]))
     + f" AS v({', '.join(OUTCOME_COLUMNS)}) WHERE {_SAME} AND {_FENCE} "
     "RETURNING d.account_id, d.message_id, d.number"

@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ekiden.core.address import spellings
 from ekiden.core.clock import MINUTE, Millis
+from ekiden.core.diagnosis import Diagnosis
 from ekiden.core.ids import EPOCH, NODE_BITS, SEQUENCE_BITS, id_time
 from ekiden.core.said import Said, decoded
 from ekiden.core.states import WAITING, Cause, Priority, State, Wait
@@ -102,6 +103,7 @@ class QueueRow:
     due_at: Millis
     attempts: int
     updated_at: Millis
+    diagnosis: Diagnosis
 
     @property
     def accepted_at(self) -> Millis:
@@ -234,6 +236,7 @@ _ROW_COLUMNS = (
     delivery.c.due_at,
     delivery.c.attempts,
     delivery.c.updated_at,
+    delivery.c.diagnosis,
 )
 
 
@@ -352,6 +355,7 @@ async def _rows(connection: AsyncConnection, found: Sequence[Any]) -> list[Queue
             row.due_at,
             row.attempts,
             row.updated_at,
+            Diagnosis(row.diagnosis),
         )
 
     return readable("delivery", listed, found)

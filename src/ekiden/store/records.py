@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ekiden.core.clock import Millis
+from ekiden.core.diagnosis import Diagnosis
 from ekiden.core.events import Event
 from ekiden.core.notices import Route
 from ekiden.core.said import Said
@@ -121,7 +122,7 @@ class Outcome:
 
     delivery: Delivery
     state: State
-    cause: Cause
+    diagnosis: Diagnosis
     code: int
     enhanced: str
     reason: str

@@ -272,6 +272,7 @@ class Rows:
                     0,
                     "",
                     encoded(d.said),
+                    0,
                 )
             )
         self.add_events(new.events, m.routes, next_id)
@@ -288,7 +289,7 @@ class Rows:
                 a.started_at,
                 a.finished_at,
                 int(outcome.state),
-                int(outcome.cause),
+                int(outcome.diagnosis.cause),
                 a.host,
                 a.address,
                 a.tls,
@@ -297,6 +298,7 @@ class Rows:
                 a.reply,
                 a.dialogue,
                 encoded(a.said),
+                int(outcome.diagnosis),
             )
         )
 
@@ -315,6 +317,7 @@ class Rows:
                     int(e.type),
                     e.at,
                     self._json(e.data),
+                    int(e.diagnosis),
                 )
             )
             if routes:
@@ -398,6 +401,7 @@ OUTCOME_COLUMNS = (
     "updated_at",
     "wait",
     "said",
+    "diagnosis",
 )
 
 
@@ -411,7 +415,7 @@ def outcome_row(worker: int, outcome: Outcome, mend: bool) -> Row:
         worker,
         d.attempts,
         int(outcome.state),
-        int(outcome.cause),
+        int(outcome.diagnosis.cause),
         outcome.reason,
         outcome.code,
         outcome.enhanced,
@@ -419,6 +423,7 @@ def outcome_row(worker: int, outcome: Outcome, mend: bool) -> Row:
         outcome.attempt.finished_at,
         int(outcome.wait),
         encoded(outcome.said),
+        int(outcome.diagnosis),
     )
     return mended(row) if mend else row
 

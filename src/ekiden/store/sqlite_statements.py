@@ -121,7 +121,7 @@ def claim(connection: sqlite3.Connection, unit: Claim, ids: EventIds) -> list[De
         reason, said = one.said.text(), one.said.encode()
         connection.execute(_HOLD_SQL, (reason, said, unit.now, *one[:3]))
         event = (*one[:2], ids.of(unit.worker)(unit.now), one.number, int(EventType.HELD), unit.now)
-        connection.execute(_insert_sql("event", 1), (*event, to_text({"reason": reason, "said": one.said})))
+        connection.execute(_insert_sql("event", 1), (*event, to_text({"reason": reason, "said": one.said}), 0))
     owned: list[Row] = [(d.message.account_id, d.message.id, d.number, unit.worker, unit.now) for d in deliveries]
     _each_chunk(connection, _own_sql, owned)
     return deliveries
@@ -188,7 +188,7 @@ def _finish_sql(size: int) -> str:
         f"WITH v({', '.join(OUTCOME_COLUMNS)}) AS (VALUES {_values(len(OUTCOME_COLUMNS), size)}) "
         "UPDATE delivery AS d SET owner = NULL, state = v.state, cause = v.cause, reason = v.reason, "
         "code = v.code, enhanced = v.enhanced, due_at = v.due_at, updated_at = v.updated_at, "
-        "wait = v.wait, said = v.said "
+        "wait = v.wait, said = v.said, diagnosis = v.diagnosis "
         f"FROM v WHERE {_SAME} AND {_FENCE}"
     )
 

@@ -149,6 +149,13 @@ delivery = Table(
         server_default=EMPTY,
         comment="core.said: reason as code and facts; empty: others' words",
     ),
+    Column(
+        "diagnosis",
+        SmallInteger,
+        nullable=False,
+        server_default=ZERO,
+        comment="core.diagnosis",
+    ),
     PrimaryKeyConstraint("account_id", "message_id", "number"),
     # The state is there only so that counting a long queue by state reads the index alone (and SQLite claims).
     Index("ix_delivery_due", "priority", "due_at", "state", **where(WAITING_SQL)),
@@ -194,6 +201,7 @@ attempt = Table(
         server_default=EMPTY,
         comment="core.said: reply as code and facts; empty: the peer's",
     ),
+    Column("diagnosis", SmallInteger, nullable=False, server_default=ZERO, comment="core.diagnosis"),
     PrimaryKeyConstraint("account_id", "message_id", "recipient_number", "number"),
     sqlite_with_rowid=False,
 )
@@ -208,6 +216,13 @@ event = Table(
     Column("type", SmallInteger, nullable=False),
     Column("at", BigInteger, nullable=False),
     Column("data", Text, nullable=False, comment="JSON object"),
+    Column(
+        "diagnosis",
+        SmallInteger,
+        nullable=False,
+        server_default=ZERO,
+        comment="core.diagnosis",
+    ),
     PrimaryKeyConstraint("account_id", "message_id", "id"),
     sqlite_with_rowid=False,
 )

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ekiden.core.clock import Millis
+from ekiden.core.diagnosis import Diagnosis
 from ekiden.core.events import EventType
 from ekiden.core.notices import Route, parse_routes
 from ekiden.core.said import Said, decoded
@@ -41,6 +42,7 @@ class TracedAttempt:
     dialogue: list[str]
     said: Said | None
     """``reply`` as code and facts, if no peer gave it."""
+    diagnosis: Diagnosis
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ class TracedDelivery:
     due_at: Millis
     attempt_count: int
     updated_at: Millis
+    diagnosis: Diagnosis
     attempts: list[TracedAttempt] = field(default_factory=list)
     events: list[TracedEvent] = field(default_factory=list)
 
@@ -208,6 +211,7 @@ async def _deliveries(connection: AsyncConnection, trace: MessageTrace) -> None:
             row.due_at,
             row.attempts,
             row.updated_at,
+            Diagnosis(row.diagnosis),
         )
 
     trace.deliveries = readable("delivery", traced, rows)
@@ -236,6 +240,7 @@ async def _attempts(connection: AsyncConnection, trace: MessageTrace, by_number:
             row.reply,
             row.dialogue.splitlines(),
             decoded(row.said),
+            Diagnosis(row.diagnosis),
         )
 
     for number, made in readable("attempt", traced, rows):

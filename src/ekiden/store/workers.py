@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ekiden.core.clock import MINUTE, Millis
+from ekiden.core.diagnosis import Diagnosis
 from ekiden.core.ids import MAX_NODE
 from ekiden.core.said import Said
 from ekiden.core.states import Cause, Hold, Priority, State, Wait
@@ -175,6 +176,7 @@ async def free(
             reason=LOST.text(),
             said=LOST.encode(),
             wait=int(Wait.WORKER_LOST),
+            diagnosis=int(Diagnosis.UNREPORTED),
             owner=None,
             due_at=bindparam("due"),
             updated_at=now,
@@ -201,11 +203,12 @@ async def settle(connection: AsyncConnection, owner: int, outcomes: Sequence[Out
             )
             .values(
                 state=int(outcome.state if final else State.HELD),
-                cause=int(outcome.cause if final else Cause.OURS),
+                cause=int(outcome.diagnosis.cause if final else Cause.OURS),
                 reason=why.text(),
                 said=why.encode(),
                 holds=0 if final else int(Hold.UNREADABLE),
                 held="",
+                diagnosis=int(outcome.diagnosis),
                 owner=None,
                 updated_at=outcome.attempt.finished_at,
             )

@@ -105,7 +105,7 @@ async def _page(call: Call, sender: str, recipient: str, *, cursors: bool) -> tu
 
 
 def _verdict(entry: LogEntry) -> tuple[Status, Error]:
-    return verdict(entry.state, entry.cause, entry.code, entry.enhanced, entry.reason, suppression_kind(entry.said))
+    return verdict(entry.state, entry.cause, entry.diagnosis, suppression_kind(entry.said))
 
 
 def _log_v1(entry: LogEntry) -> _LogV1:

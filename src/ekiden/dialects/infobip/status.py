@@ -1,18 +1,17 @@
-"""From a delivery's state, cause and reply to the status and error that Infobip's clients know (contract §6).
+"""From a delivery's state and diagnosis to the status and error that Infobip's clients know (contract §6).
 
 The group of a status follows from the state alone, so that a filter by group (``generalStatus``) is one by
-states. Errors come from the enhanced code where it is specific, from well-known wordings where it is not, and from
-the cause at last, as in ``delivery.outcome``. What is still being tried never has a permanent error.
+states. What is still being tried never has a permanent error.
 """
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
 
+from ekiden.core.diagnosis import Diagnosis
 from ekiden.core.events import EventType
 from ekiden.core.notices import Happening
 from ekiden.core.states import Cause, State
@@ -51,84 +50,59 @@ _SUPPRESSED: Final[dict[str, Error]] = {
     "unsubscribe": codes.UNSUBSCRIBED,
 }
 
-# Subject and detail of an enhanced code (RFC 3463, 7372, 7505): the error for good, and the one for now.
-_ENHANCED: Final[dict[str, tuple[Error, Error]]] = {
-    "1.1": (codes.INVALID_ADDRESS, codes.MAILBOX_UNAVAILABLE),
-    "1.2": (codes.MX_NOT_FOUND, codes.SOFT_BOUNCE),
-    "1.3": (codes.INVALID_ADDRESS, codes.SOFT_BOUNCE),
-    "1.6": (codes.MAILBOX_GONE, codes.SOFT_BOUNCE),
-    "1.7": (codes.SENDER_INVALID, codes.SOFT_BOUNCE),
-    "1.8": (codes.SENDER_INVALID, codes.SOFT_BOUNCE),
-    "1.10": (codes.INVALID_ADDRESS, codes.SOFT_BOUNCE),
-    "2.0": (codes.MAILBOX_GONE, codes.MAILBOX_UNAVAILABLE),
-    "2.1": (codes.MAILBOX_GONE, codes.MAILBOX_UNAVAILABLE),
-    "2.2": (codes.INBOX_FULL, codes.INBOX_FULL),
-    "4.4": (codes.MX_NOT_FOUND, codes.SOFT_BOUNCE),
-    "7.20": (codes.DOMAIN_CONFIGURATION, codes.SOFT_BOUNCE),
-    "7.21": (codes.DOMAIN_CONFIGURATION, codes.SOFT_BOUNCE),
-    "7.22": (codes.DOMAIN_CONFIGURATION, codes.SOFT_BOUNCE),
-    "7.23": (codes.DOMAIN_CONFIGURATION, codes.SOFT_BOUNCE),
-    "7.24": (codes.DOMAIN_CONFIGURATION, codes.SOFT_BOUNCE),
-    "7.25": (codes.DOMAIN_CONFIGURATION, codes.SOFT_BOUNCE),
-    "7.26": (codes.DMARC_POLICY, codes.SOFT_BOUNCE),
-    "7.27": (codes.DOMAIN_CONFIGURATION, codes.SOFT_BOUNCE),
-    "7.28": (codes.PROVIDER_RATE_LIMIT, codes.PROVIDER_RATE_LIMIT),
+ERRORS: Final[dict[Diagnosis, tuple[Error, Error]]] = {
+    Diagnosis.NONE: (codes.HARD_BOUNCE, codes.SOFT_BOUNCE),
+    Diagnosis.NO_MAILBOX: (codes.INVALID_ADDRESS, codes.MAILBOX_UNAVAILABLE),
+    Diagnosis.DISABLED: (codes.MAILBOX_GONE, codes.MAILBOX_UNAVAILABLE),
+    Diagnosis.FULL: (codes.INBOX_FULL, codes.INBOX_FULL),
+    Diagnosis.MOVED: (codes.MAILBOX_GONE, codes.SOFT_BOUNCE),
+    Diagnosis.BAD_ADDRESS: (codes.INVALID_ADDRESS, codes.SOFT_BOUNCE),
+    Diagnosis.RECIPIENT_REFUSED: (codes.INVALID_ADDRESS, codes.MAILBOX_UNAVAILABLE),
+    Diagnosis.RECIPIENT_FILTER: (codes.DOMAIN_POLICY, codes.ACCESS_DENIED),
+    Diagnosis.NO_DOMAIN: (codes.MX_NOT_FOUND, codes.SOFT_BOUNCE),
+    Diagnosis.NULL_MX: (codes.INVALID_ADDRESS, codes.SOFT_BOUNCE),
+    Diagnosis.NO_ROUTE: (codes.MX_NOT_FOUND, codes.SOFT_BOUNCE),
+    Diagnosis.SENDER_REFUSED: (codes.SENDER_INVALID, codes.SOFT_BOUNCE),
+    Diagnosis.SPF: (codes.DOMAIN_CONFIGURATION, codes.SOFT_BOUNCE),
+    Diagnosis.DKIM: (codes.DOMAIN_CONFIGURATION, codes.SOFT_BOUNCE),
+    Diagnosis.DMARC: (codes.DMARC_POLICY, codes.SOFT_BOUNCE),
+    Diagnosis.PTR: (codes.DOMAIN_CONFIGURATION, codes.SOFT_BOUNCE),
+    Diagnosis.TLS: (codes.DOMAIN_POLICY, codes.ACCESS_DENIED),
+    Diagnosis.AUTHENTICATION: (codes.DOMAIN_POLICY, codes.ACCESS_DENIED),
+    Diagnosis.IP_BLOCKED: (codes.IP_BLACKLISTED, codes.IP_BLACKLISTED),
+    Diagnosis.DOMAIN_BLOCKED: (codes.DOMAIN_BLACKLISTED, codes.ACCESS_DENIED),
+    Diagnosis.SPAM: (codes.SPAM_REVERTED, codes.SOFT_BOUNCE),
+    Diagnosis.VIRUS: (codes.SUSPICIOUS_CONTENT, codes.SOFT_BOUNCE),
+    Diagnosis.MALFORMED: (codes.HARD_BOUNCE, codes.SOFT_BOUNCE),
+    Diagnosis.TOO_BIG: (codes.HARD_BOUNCE, codes.SOFT_BOUNCE),
+    Diagnosis.CONVERSION: (codes.HARD_BOUNCE, codes.SOFT_BOUNCE),
+    Diagnosis.SMTPUTF8: (codes.HARD_BOUNCE, codes.SOFT_BOUNCE),
+    Diagnosis.RATE_IP: (codes.PROVIDER_RATE_LIMIT, codes.PROVIDER_RATE_LIMIT),
+    Diagnosis.RATE_DOMAIN: (codes.PROVIDER_RATE_LIMIT, codes.PROVIDER_RATE_LIMIT),
+    Diagnosis.RATE_RECIPIENT: (codes.PROVIDER_RATE_LIMIT, codes.PROVIDER_RATE_LIMIT),
+    Diagnosis.CONNECTIONS: (codes.PROVIDER_RATE_LIMIT, codes.PROVIDER_RATE_LIMIT),
+    Diagnosis.RECIPIENTS: (codes.PROVIDER_RATE_LIMIT, codes.PROVIDER_RATE_LIMIT),
+    Diagnosis.GREYLISTED: (codes.DOMAIN_POLICY, codes.MAILBOX_UNAVAILABLE),
+    Diagnosis.RELAY: (codes.DOMAIN_POLICY, codes.ACCESS_DENIED),
+    Diagnosis.POLICY: (codes.DOMAIN_POLICY, codes.ACCESS_DENIED),
+    Diagnosis.PROTOCOL: (codes.HARD_BOUNCE, codes.SOFT_BOUNCE),
+    Diagnosis.PEER: (codes.HARD_BOUNCE, codes.SOFT_BOUNCE),
+    Diagnosis.NO_ANSWER: (codes.HARD_BOUNCE, codes.SOFT_BOUNCE),
+    Diagnosis.LOST: (codes.HARD_BOUNCE, codes.SOFT_BOUNCE),
+    Diagnosis.DNS: (codes.HARD_BOUNCE, codes.SOFT_BOUNCE),
+    Diagnosis.NETWORK: (codes.HARD_BOUNCE, codes.SOFT_BOUNCE),
+    Diagnosis.NOT_SMTP: (codes.HARD_BOUNCE, codes.SOFT_BOUNCE),
+    Diagnosis.LOOP: (codes.DOMAIN_POLICY, codes.SOFT_BOUNCE),
+    Diagnosis.OURS: (codes.INTERNAL, codes.INTERNAL),
+    Diagnosis.UNREPORTED: (codes.INTERNAL, codes.INTERNAL),
+    Diagnosis.UNKNOWN: (codes.HARD_BOUNCE, codes.SOFT_BOUNCE),
 }
-
-# What servers say under codes that say little. In this order; only where the cause is the one given.
-_TEXTS: Final[tuple[tuple[Cause, re.Pattern[str], Error, Error], ...]] = tuple(
-    (cause, re.compile(pattern, re.IGNORECASE), final, for_now)
-    for cause, pattern, final, for_now in (
-        (
-            Cause.RECIPIENT,
-            r"quota|mailbox .{0,40}full|insufficient|not enough|out of storage",
-            codes.INBOX_FULL,
-            codes.INBOX_FULL,
-        ),
-        (
-            Cause.RECIPIENT,
-            r"disabled|inactive|suspended|deactivated",
-            codes.MAILBOX_GONE,
-            codes.MAILBOX_UNAVAILABLE,
-        ),
-        (
-            Cause.REPUTATION,
-            r"\b(?:sender|from|your|sending|url|uri) domain\b|surbl|\bdbl\b",
-            codes.DOMAIN_BLACKLISTED,
-            codes.IP_BLACKLISTED,
-        ),
-        (Cause.CONTENT, r"virus|malware|phish|trojan", codes.SUSPICIOUS_CONTENT, codes.SOFT_BOUNCE),
-        (Cause.CONTENT, r"spam|unsolicited|bulk mail|junk", codes.SPAM_REVERTED, codes.SOFT_BOUNCE),
-        (Cause.POLICY, r"gr[ea]y-?\s?list", codes.DOMAIN_POLICY, codes.MAILBOX_UNAVAILABLE),
-        (Cause.POLICY, r"\bdmarc\b", codes.DMARC_POLICY, codes.SOFT_BOUNCE),
-        (
-            Cause.POLICY,
-            r"\b(?:spf|dkim|rdns|ptr)\b|reverse (?:dns|lookup)",
-            codes.DOMAIN_CONFIGURATION,
-            codes.SOFT_BOUNCE,
-        ),
-    )
-)
-
-_CAUSES: Final[dict[Cause, tuple[Error, Error]]] = {
-    Cause.NONE: (codes.HARD_BOUNCE, codes.SOFT_BOUNCE),
-    Cause.RECIPIENT: (codes.INVALID_ADDRESS, codes.SOFT_BOUNCE),
-    Cause.REPUTATION: (codes.IP_BLACKLISTED, codes.IP_BLACKLISTED),
-    Cause.CONTENT: (codes.HARD_BOUNCE, codes.SOFT_BOUNCE),
-    Cause.RATE: (codes.PROVIDER_RATE_LIMIT, codes.PROVIDER_RATE_LIMIT),
-    Cause.POLICY: (codes.DOMAIN_POLICY, codes.ACCESS_DENIED),
-    Cause.NETWORK: (codes.HARD_BOUNCE, codes.SOFT_BOUNCE),
-    Cause.OURS: (codes.HARD_BOUNCE, codes.SOFT_BOUNCE),
-}
+"""The error of what failed for good, and of what failed for now, which is never permanent."""
 
 
-def verdict(
-    state: State, cause: Cause, code: int, enhanced: str, reason: str, suppression: str = ""
-) -> tuple[Status, Error]:
-    """The status and the error of a delivery; ``suppression``: the kind of the list that it was dropped for.
-
-    ``code``, ``enhanced`` and ``reason`` are of the last reply, or ours; 0 and empty: none.
-    """
+def verdict(state: State, cause: Cause, diagnosis: Diagnosis, suppression: str = "") -> tuple[Status, Error]:
+    """The status and the error of a delivery. ``diagnosis`` is that of its last attempt, ``suppression`` the kind of
+    the list that it was dropped for."""
     if state is State.DROPPED:
         error = _SUPPRESSED.get(suppression)
         return _DROPPED[cause] if error is None else (codes.REJECTED_BLOCKLISTED, error)
@@ -136,33 +110,13 @@ def verdict(
     if state is State.CANCELLED:
         return status, codes.CANCELED
     if state is State.BOUNCED:
-        return status, _reply_error(cause, code, enhanced, reason, True)
+        return status, ERRORS[diagnosis][0]
     if state is State.EXPIRED:
-        error = _reply_error(cause, code, enhanced, reason, False)
+        error = ERRORS[diagnosis][1]
         return status, codes.VALIDITY_EXPIRED if error is codes.SOFT_BOUNCE else error
     if state is State.DEFERRED:
-        return status, _reply_error(cause, code, enhanced, reason, False)
+        return status, ERRORS[diagnosis][1]
     return status, codes.NO_ERROR
-
-
-@lru_cache(maxsize=1024)
-def _reply_error(cause: Cause, code: int, enhanced: str, reason: str, final: bool) -> Error:
-    detail = enhanced.partition(".")[2]
-    which = 0 if final else 1
-    if cause is Cause.OURS and detail in ("3.0", "0.0"):
-        return codes.INTERNAL
-    # x.7.1 and the like are said for anything; codes of two or more meanings are left to the texts.
-    if detail in _ENHANCED:
-        return _ENHANCED[detail][which]
-    for of, pattern, *errors in _TEXTS:
-        if of is cause and pattern.search(reason):
-            return errors[which]
-    if cause is Cause.RECIPIENT:
-        if code in (452, 552):
-            return codes.INBOX_FULL  # RFC 5321 §4.2.2: storage
-        if code == 450:
-            return codes.MAILBOX_UNAVAILABLE
-    return _CAUSES[cause][which]
 
 
 _OF_EVENT: Final[dict[EventType, State]] = {
@@ -188,7 +142,7 @@ def verdict_of(happening: Happening) -> tuple[Status, Error]:
     if not state.final and state is not State.DEFERRED:
         return _STATUSES[state], codes.NO_ERROR
     kind = str(happening.data.get("kind")) if happening.data.get("why") == "suppressed" else ""
-    return verdict(state, Cause(happening.cause), happening.code, happening.enhanced, happening.reason, kind)
+    return verdict(state, Cause(happening.cause), happening.diagnosis, kind)
 
 
 GENERAL_STATUSES: Final = ("ACCEPTED", "PENDING", "UNDELIVERABLE", "DELIVERED", "EXPIRED", "REJECTED")
