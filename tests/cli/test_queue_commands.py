@@ -58,6 +58,7 @@ def test_list_for_programs(ekiden_everywhere: Installation) -> None:
         "domain",
         "state",
         "cause",
+        "diagnosis",
         "wait",
         "holds",
         "reason",

@@ -11,6 +11,7 @@ import pytest
 from delivery_road import CONTENT, Road, road, until
 
 from ekiden.core.clock import HOUR
+from ekiden.core.diagnosis import Diagnosis
 from ekiden.core.events import EventType
 from ekiden.core.ids import format_id
 from ekiden.core.states import State
@@ -63,7 +64,7 @@ async def test_a_bounce_is_reported_to_the_sender(store: Store, lab: Lab) -> Non
         assert "No such user here" in recipient["Diagnostic-Code"]
         assert "Subject: Hello" in returned
         human = report.get_payload(0).get_content()  # type: ignore[union-attr]
-        found = REASONS["unknown_user"]
+        found = REASONS[Diagnosis.NO_MAILBOX]
         for line in (
             f"    What it means: {found.reason.en}",
             f"    What you can do: {found.advice.en}",

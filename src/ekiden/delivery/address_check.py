@@ -23,7 +23,7 @@ from ekiden.delivery.address_check_rules import is_disposable, is_role, suggesti
 from ekiden.dns.resolver import DnsTemporary, NoMailHost, NoSuchDomain, NullMx
 from ekiden.dns.turns import on_behalf_of
 from ekiden.store.retention import first_id
-from ekiden.store.tables import delivery, suppression
+from ekiden.store.tables import BY_RECIPIENT, delivery, suppression
 from ekiden.store.tables import domain as domain_table
 
 if TYPE_CHECKING:
@@ -190,6 +190,7 @@ def sent_to(account_id: int, recipient: str, since: int) -> Select[Any]:
             delivery.c.diagnosis,
             delivery.c.updated_at,
         )
+        .with_hint(delivery, BY_RECIPIENT, "sqlite")
         .where(theirs, delivery.c.message_id >= since)
         .order_by(delivery.c.message_id.desc())
         .limit(_LAST)

@@ -28,7 +28,7 @@ from ekiden.store.api import Store
 from ekiden.store.holds import HeldBy, held_by, waits_for
 from ekiden.store.records import DeliveryKey
 from ekiden.store.set_aside import readable
-from ekiden.store.tables import HELD_SQL, SENDING_SQL, SHOWN, WAITING_SQL, account, delivery, message
+from ekiden.store.tables import BY_RECIPIENT, HELD_SQL, SENDING_SQL, SHOWN, WAITING_SQL, account, delivery, message
 
 _BATCH: Final = 500
 """Ids in one statement that looks them up."""
@@ -265,9 +265,11 @@ def newest_statements(wanted: QueueFilter, limit: int, accounts: Sequence[int]) 
             select(*_ROW_COLUMNS).where(*part).order_by(*order).limit(limit) for part in index_parts(wanted, states)
         ]
     narrower = [] if states == frozenset(State) else [delivery.c.state.in_(sorted(states))]
+    chosen = select(*_ROW_COLUMNS)
+    if wanted.mailbox is not None:
+        chosen = chosen.with_hint(delivery, BY_RECIPIENT, "sqlite")
     return [
-        select(*_ROW_COLUMNS)
-        .where(*_conditions(replace(wanted, account_id=account_id), by_key=True), *narrower)
+        chosen.where(*_conditions(replace(wanted, account_id=account_id), by_key=True), *narrower)
         .order_by(*order)
         .limit(limit)
         for account_id in accounts

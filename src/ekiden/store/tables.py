@@ -39,6 +39,7 @@ from ekiden.store.tables_base import (
     metadata,
 )
 from ekiden.store.tables_road import (
+    BY_RECIPIENT,
     SHOWN,
     attempt,
     content,
@@ -64,6 +65,7 @@ from ekiden.store.tables_services import (
 __all__ = [
     "APPLICATION_SQL",
     "BULK_SQL",
+    "BY_RECIPIENT",
     "CAMPAIGN_SQL",
     "HELD_SQL",
     "LIVE_SQL",

@@ -101,8 +101,8 @@ ERRORS: Final[dict[Diagnosis, tuple[Error, Error]]] = {
 
 
 def verdict(state: State, cause: Cause, diagnosis: Diagnosis, suppression: str = "") -> tuple[Status, Error]:
-    """The status and the error of a delivery. ``diagnosis`` is that of its last attempt, ``suppression`` the kind of
-    the list that it was dropped for."""
+    """The status and the error of a delivery. ``diagnosis`` is that of its last attempt, ``suppression`` the kind
+    of the list that it was dropped for."""
     if state is State.DROPPED:
         error = _SUPPRESSED.get(suppression)
         return _DROPPED[cause] if error is None else (codes.REJECTED_BLOCKLISTED, error)
