@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import BigInteger, Integer, MetaData, text
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 
 from ekiden.core.states import State
 
@@ -35,3 +36,11 @@ LIVE_SQL = "dead_at IS NULL"
 def where(condition: str) -> dict[str, Any]:
     """The condition of a partial index."""
     return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
+
+
+def _hint(compiler: SQLiteCompiler, table: Any, words: str) -> str:
+    return words
+
+
+# SQLAlchemy writes hints behind tables for other engines, and leaves SQLite's ("INDEXED BY") out.
+SQLiteCompiler.get_from_hint_text = _hint  # type: ignore[assignment]

@@ -171,8 +171,8 @@ SHOWN = func.coalesce(delivery.c.written, delivery.c.recipient).label("shown")
 """A recipient as its sender wrote it."""
 
 BY_RECIPIENT = "INDEXED BY ix_delivery_recipient"
-"""A hint for SQLite, which knows no numbers of rows: whether it takes this index or the primary key for one recipient's
-deliveries depends on nothing but how many columns the table has."""
+"""A hint for SQLite. It knows no numbers of rows: whether it takes this index or the primary key to find one
+recipient's deliveries depends on no more than how many columns the table has."""
 
 attempt = Table(
     "attempt",
