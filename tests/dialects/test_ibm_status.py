@@ -12,7 +12,7 @@ from ibm_eventnotifications.event_notifications_v1 import BounceMetrics, GetNoti
 from ekiden.access.credentials import list_credentials
 from ekiden.core.clock import DAY, HOUR, MINUTE, Millis
 from ekiden.core.ids import format_id
-from ekiden.core.states import Cause, State
+from ekiden.core.states import State
 from ekiden.dialects.ibm.http import timestamp
 from ekiden.net.clock import SystemClock
 from queue_rows import Rows
@@ -49,7 +49,6 @@ class Traffic:
         new = await self.rows.attempted(
             *recipients,
             state=state,
-            cause=Cause.NONE,
             reply=reply
             or {State.DELIVERED: "250 2.0.0 ok", State.BOUNCED: "550 5.1.1 no"}.get(state, "450 4.2.0 x"),
             sender=sender or f"mailer@{by}.example",
