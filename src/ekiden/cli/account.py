@@ -23,8 +23,10 @@ from ekiden.cli.common import (
     tr,
 )
 from ekiden.cli.credential import credential_json, credential_table
-from ekiden.cli.tables import iso, local_time, make_table, output, state_counts
+from ekiden.cli.tables import make_table, output
+from ekiden.core.display import iso, local_time
 from ekiden.core.states import Priority
+from ekiden.delivery.explain import state_counts
 
 if TYPE_CHECKING:
     from ekiden.access.accounts import Account, OverQuota, Quota, Senders

@@ -22,7 +22,8 @@ from ekiden.cli.common import (
     run_async,
 )
 from ekiden.cli.moments import past
-from ekiden.cli.tables import iso, local_time, make_table, output, relative
+from ekiden.cli.tables import make_table, output
+from ekiden.core.display import iso, local_time, relative
 from ekiden.core.ids import format_id, parse_id
 
 if TYPE_CHECKING:

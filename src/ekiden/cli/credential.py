@@ -24,8 +24,9 @@ from ekiden.cli.common import (
     run_async,
     tr,
 )
-from ekiden.cli.tables import iso, local_time, make_table, output
+from ekiden.cli.tables import make_table, output
 from ekiden.cli.text_table import TextTable
+from ekiden.core.display import iso, local_time
 
 if TYPE_CHECKING:
     from ekiden.access.access_keys import AccessKey

@@ -18,8 +18,10 @@ from ekiden.cli.common import (
     run_async,
     tr,
 )
-from ekiden.cli.tables import iso, local_time, octets, output, state_counts
+from ekiden.cli.tables import output
+from ekiden.core.display import iso, local_time, octets
 from ekiden.core.states import State
+from ekiden.delivery.explain import state_counts
 
 if TYPE_CHECKING:
     from ekiden.server.config import Config

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from ekiden.cli.common import ConfigOption, JsonOption, lang, print_json
+from ekiden.cli.common import ConfigOption, JsonOption, lang, load, print_json, run_async
 from ekiden.cli.doctor_texts import TEXTS
 from ekiden.cli.tables import make_table, output
-from ekiden.core.texts import Language
+from ekiden.core.errors import EkidenError
+from ekiden.core.texts import Language, TranslatedError
 
 if TYPE_CHECKING:
     from ekiden.cli.doctor_checks import Finding
@@ -37,10 +39,8 @@ def doctor(
     as_json: JsonOption = False,
 ) -> None:
     """Look for what would stop mail from flowing, and say what to do. Exits with 1 when something does."""
-    from ekiden.cli.doctor_examine import examined
-
     language = lang()
-    findings = examined(config, language, outbound)
+    findings = _findings(config, language, outbound)
     failed = any(finding.level == "fail" for finding in findings)
     if as_json:
         told = [(finding, finding.told(language)) for finding in findings]
@@ -57,6 +57,18 @@ def doctor(
         _print(findings, language)
     if failed:
         raise typer.Exit(1)
+
+
+def _findings(config: Path | None, language: Language, outbound: str) -> list[Finding]:
+    from ekiden.cli.doctor_checks import find
+    from ekiden.cli.doctor_examine import examine
+
+    try:
+        loaded = load(config)
+    except EkidenError as error:
+        why = error.text(language) if isinstance(error, TranslatedError) else str(error)
+        return [find("config", "fail", "Configuration", "{why}", "correct the configuration", why=why)]
+    return run_async(examine(loaded, outbound))
 
 
 def _print(findings: list[Finding], language: Language) -> None:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from ekiden.cli.doctor_checks import Finding, Patient, find, in_each
 from ekiden.cli.doctor_dns import make_resolver
-from ekiden.cli.tables import relative
+from ekiden.core.display import relative
 from ekiden.core.errors import EkidenError
 from ekiden.dns.resolver import DnsTemporary
 from ekiden.notify import administration

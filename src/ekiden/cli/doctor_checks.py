@@ -17,8 +17,8 @@ from typing import Any, Final, Literal
 from sqlalchemy import func, select
 
 from ekiden.cli.doctor_texts import TEXTS
-from ekiden.cli.tables import local_time, octets, span
 from ekiden.core.clock import DAY, MINUTE, SECOND, Clock, Millis
+from ekiden.core.display import local_time, octets, span
 from ekiden.core.ids import EPOCH
 from ekiden.core.texts import Language
 from ekiden.net.tls import CertificateFiles, ServerTls, TlsError, describe_certificate

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from ekiden.access.accounts import list_accounts
 from ekiden.cli.doctor_checks import Finding, Patient, find, in_each
 from ekiden.cli.doctor_dns import make_resolver
-from ekiden.cli.tables import local_time
 from ekiden.core.clock import DAY, SECOND, Millis
+from ekiden.core.display import local_time
 from ekiden.dns.resolver import DnsError, DnsTemporary, NullMx
 from ekiden.domains.examine import Examination
 from ekiden.domains.lookup import DnsLookup

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final
 
-from ekiden.cli.common import load, run_async
 from ekiden.cli.doctor_callbacks import check_callbacks, check_links
 from ekiden.cli.doctor_checks import (
     Check,
@@ -27,8 +25,6 @@ from ekiden.cli.doctor_ports import check_ports
 from ekiden.cli.doctor_proxies import check_proxies
 from ekiden.cli.doctor_store import check_database, check_key, check_rows
 from ekiden.cli.doctor_workers import check_queue, check_workers
-from ekiden.core.errors import EkidenError
-from ekiden.core.texts import Language, TranslatedError
 from ekiden.net.clock import SystemClock
 from ekiden.server.config import Config
 from ekiden.store.api import SchemaOutdated, StoreError
@@ -85,12 +81,3 @@ async def examine(config: Config, outbound: str = "") -> list[Finding]:
         if patient.store is not None:
             await patient.store.close()
     return found
-
-
-def examined(config: Path | None, language: Language, outbound: str) -> list[Finding]:
-    try:
-        loaded = load(config)
-    except EkidenError as error:
-        why = error.text(language) if isinstance(error, TranslatedError) else str(error)
-        return [find("config", "fail", "Configuration", "{why}", "correct the configuration", why=why)]
-    return run_async(examine(loaded, outbound))

@@ -9,9 +9,10 @@ from rich.console import Console
 
 from ekiden.cli.common import lang
 from ekiden.cli.domain_texts import TEXTS
-from ekiden.cli.tables import iso, local_time, make_table
+from ekiden.cli.tables import make_table
 from ekiden.cli.text_table import TextTable
 from ekiden.core.clock import SECOND
+from ekiden.core.display import iso, local_time
 
 if TYPE_CHECKING:
     from ekiden.domains.config import DomainsConfig

@@ -25,9 +25,10 @@ from ekiden.cli.common import (
 from ekiden.cli.moments import past
 from ekiden.cli.queue import row_json
 from ekiden.cli.queue_filter import now_ms
-from ekiden.cli.tables import local_time, make_table, output
+from ekiden.cli.tables import make_table, output
 from ekiden.core.address import parse_address
 from ekiden.core.clock import Millis
+from ekiden.core.display import local_time
 from ekiden.core.ids import format_id
 from ekiden.core.states import State
 

@@ -38,9 +38,10 @@ from ekiden.cli.queue_filter import (
     now_ms,
     parse_target,
 )
-from ekiden.cli.tables import iso, make_table, output, relative, span
+from ekiden.cli.tables import make_table, output
 from ekiden.cli.terminal import say
 from ekiden.core.clock import SECOND, Millis
+from ekiden.core.display import iso, relative, span
 from ekiden.core.ids import IdFactory, format_id
 
 if TYPE_CHECKING:

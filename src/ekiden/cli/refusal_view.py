@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
-from ekiden.cli.tables import iso, local_time, make_table
+from ekiden.cli.tables import make_table
+from ekiden.core.display import iso, local_time
 from ekiden.core.ids import format_id
 from ekiden.core.texts import Language, Texts
 

@@ -21,8 +21,9 @@ from ekiden.cli.common import (
     run_async,
 )
 from ekiden.cli.network_texts import NetworkCliError, NetworkUsageError, tr
-from ekiden.cli.tables import iso, make_table, output
+from ekiden.cli.tables import make_table, output
 from ekiden.cli.zone import AccountOption, choose, history
+from ekiden.core.display import iso
 
 if TYPE_CHECKING:
     from ekiden.access.accounts import Account

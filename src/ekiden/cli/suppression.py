@@ -19,7 +19,8 @@ from ekiden.cli.common import (
     run_async,
 )
 from ekiden.cli.opt_out_texts import OptOutCliError, OptOutUsageError, tr, unreadable
-from ekiden.cli.tables import iso, local_time, make_table, output
+from ekiden.cli.tables import make_table, output
+from ekiden.core.display import iso, local_time
 
 if TYPE_CHECKING:
     from ekiden.access.accounts import Account

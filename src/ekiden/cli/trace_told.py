@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ekiden.cli.tables import iso, relative
 from ekiden.core.clock import Millis
+from ekiden.core.display import iso, relative
 from ekiden.core.notices import News
 from ekiden.core.submission import Marks
 from ekiden.core.texts import Language, Texts

@@ -8,11 +8,12 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from ekiden.cli.tables import exact_time, iso, local_time, make_table, octets, relative, span
+from ekiden.cli.tables import make_table
 from ekiden.cli.trace_told import marks_json, marks_text, route_json, route_text, separator
 from ekiden.cli.waiting import reason_text, wait_text, waiting_json
 from ekiden.core.clock import Millis
 from ekiden.core.diagnosis import Diagnosis
+from ekiden.core.display import exact_time, iso, local_time, octets, relative, span
 from ekiden.core.events import EventType
 from ekiden.core.ids import format_id
 from ekiden.core.said import Said, tell

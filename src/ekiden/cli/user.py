@@ -22,7 +22,8 @@ from ekiden.cli.common import (
     tr,
 )
 from ekiden.cli.credential import AskOption, read_password
-from ekiden.cli.tables import iso, local_time, make_table, output
+from ekiden.cli.tables import make_table, output
+from ekiden.core.display import iso, local_time
 
 if TYPE_CHECKING:
     from ekiden.access.console_users import ConsoleUser

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ekiden.cli.tables import iso
+from ekiden.core.display import iso
 from ekiden.core.said import tell
 from ekiden.core.texts import Language, Texts
 from ekiden.core.waits import SHOWN_AS

@@ -20,7 +20,8 @@ from ekiden.cli.common import (
     run_async,
 )
 from ekiden.cli.network_texts import NetworkCliError, tr
-from ekiden.cli.tables import iso, local_time, make_table, output
+from ekiden.cli.tables import make_table, output
+from ekiden.core.display import iso, local_time
 
 if TYPE_CHECKING:
     from ekiden.access.accounts import Account

@@ -6,6 +6,7 @@ are in ``explain_texts``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from ekiden.core.diagnosis import Diagnosis
@@ -99,3 +100,10 @@ def state_name(state: State, lang: Language = "en") -> str:
 def cause_name(cause: Cause, lang: Language = "en") -> str:
     """One word for the cause."""
     return CAUSE_NAMES[cause].get(lang)
+
+
+def state_counts(counts: Mapping[State, int], lang: Language = "en") -> str:
+    """``2 held, 1,000 queued``; empty when there is nothing to count."""
+    if lang == "ja":
+        return "、".join(f"{state_name(state, lang)} {count:,} 件" for state, count in sorted(counts.items()))
+    return ", ".join(f"{count:,} {state_name(state, lang)}" for state, count in sorted(counts.items()))
