@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from delivery_road import Road, road
 
+from ekiden.core.said import say
 from ekiden.core.states import State
 from ekiden.dns.resolver import DnsTemporary, MxHost
 from ekiden.lab import Lab
@@ -271,7 +272,7 @@ async def test_a_domain_with_hundreds_of_dead_hosts_ends_soon_and_is_tried_elsew
             number = int(name[2:].partition(".")[0])
             if number % 2:
                 await asyncio.sleep(0.02)
-                raise DnsTemporary(name, f"no name server answered for {name}")
+                raise DnsTemporary(name, say("no_name_server", name=name, type="MX"))
             return [f"127.77.{number // 250}.{number % 250 + 1}"]
 
         async def txt(self, name: str) -> list[str]:
@@ -309,7 +310,7 @@ async def test_looking_up_the_hosts_has_an_end(sqlite_store: Store) -> None:
 
         async def addresses(self, name: str) -> list[str]:
             await asyncio.sleep(0.5)
-            raise DnsTemporary(name, f"no name server answered for {name}")
+            raise DnsTemporary(name, say("no_name_server", name=name, type="MX"))
 
     async with road(sqlite_store, resolver=Slow(), lookup_timeout=0.8) as r:
         began = time.monotonic()

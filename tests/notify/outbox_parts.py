@@ -17,6 +17,7 @@ from ekiden.core.diagnosis import Diagnosis
 from ekiden.core.events import Event, EventType
 from ekiden.core.ids import IdFactory
 from ekiden.core.notices import Happening, News, Route
+from ekiden.core.said import say
 from ekiden.core.states import Priority, State
 from ekiden.core.submission import NO_MARKS, Marks
 from ekiden.dns.resolver import NoSuchDomain
@@ -85,7 +86,7 @@ class Names:
         try:
             return self.known[name]
         except KeyError:
-            raise NoSuchDomain(name, f"the domain {name} does not exist (NXDOMAIN)") from None
+            raise NoSuchDomain(name, say("no_such_domain", name=name)) from None
 
 
 class World:

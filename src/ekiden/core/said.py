@@ -34,7 +34,7 @@ class Said(NamedTuple):
             return self.code
         values = {name: _told(value, lang) for name, value in self.facts.items()}
         try:
-            return TEXTS(template, lang, **values)
+            return TEXTS(template, lang).format(**values)
         except KeyError:
             return self.code
 
@@ -74,7 +74,7 @@ def decoded(text: str) -> Said | None:
 
 def tell(said: Said | None, text: str, lang: Language) -> str:
     """What is said in the reader's language; where Ekiden says nothing, the ``text`` of whoever did."""
-    return text if said is None else said.text(lang)
+    return text if said is None or (text and lang == "en") else said.text(lang)
 
 
 def _known(value: Any) -> Any:

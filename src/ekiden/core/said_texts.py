@@ -130,7 +130,7 @@ _SENTENCES: Final[dict[str, tuple[str, str]]] = {
     "reply_unasked": ("a reply that nothing asked for: {reply}", "求めていない応答がありました: {reply}"),
     "reply_early": ("the peer replied before it was asked", "相手サーバーが、求める前に応答しました"),
     "reply_odd": ("the peer answered {command} with {reply}", "相手サーバーが {command} に {reply} と応答しました"),
-    "rset_refused": ("RSET was refused: {reply}", "RSET が拒否されました: {reply}"),
+    "rset_refused": ("the server refused RSET: {reply}", "サーバーが RSET を拒否しました: {reply}"),
     "reply_missing": (
         "The server gave no reply for this recipient",
         "サーバーからこの宛先についての応答がありませんでした",

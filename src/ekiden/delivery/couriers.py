@@ -17,6 +17,7 @@ import structlog
 from ekiden.core.clock import Clock, Millis
 from ekiden.core.diagnosis import Diagnosis, Verdict
 from ekiden.core.ids import format_id
+from ekiden.core.said import Said, say
 from ekiden.core.states import State
 from ekiden.core.submission import Notify, Ret
 from ekiden.delivery import outcome
@@ -59,7 +60,7 @@ class Work:
         self.parcel: Parcel | None = None
         self.began = 0.0
         """When the attempt began; 0: it has none."""
-        self.cut = ""
+        self.cut: Said | None = None
         """Why the attempt is broken off."""
         self.task: asyncio.Task[None] | None = None
 
@@ -70,7 +71,7 @@ class Work:
         self.account = account
         return True
 
-    def give_way(self, why: str) -> None:
+    def give_way(self, why: Said) -> None:
         """Break the attempt off. Its deliveries are deferred."""
         self.cut = why
         if self.session is not None:
@@ -248,10 +249,10 @@ class Couriers:
         except asyncio.CancelledError:
             if work.cut and parcel is not None and not self._stopping:
                 # While it was being connected.
-                self._settle(parcel, outcome.no_connection(work.cut), None)
+                self._settle(parcel, outcome.gave_way(work.cut), None)
                 return
             if parcel is not None and not self._abandoned:
-                self._settle(parcel, outcome.our_fault("cut off because this worker stopped"), session)
+                self._settle(parcel, outcome.our_fault(say("cut_off_stopping")), session)
             if session is not None:
                 session.abort()
             raise
@@ -262,7 +263,11 @@ class Couriers:
                 message_id=format_id(parcel.letter.message.id) if parcel else "",
             )
             if parcel is not None:
-                self._settle(parcel, outcome.our_fault(f"internal error: {type(error).__name__}: {error}"), session)
+                self._settle(
+                    parcel,
+                    outcome.our_fault(say("internal_error", error=f"{type(error).__name__}: {error}")),
+                    session,
+                )
             if session is not None:
                 session.abort()
         finally:
@@ -335,7 +340,7 @@ class Couriers:
             if self._is_wanted(work):
                 wanted -= 1
                 self._metrics.gave_way()
-                work.give_way(f"cut off after {took:.0f} s: the server is slow, and others need the connection")
+                work.give_way(say("gave_way", seconds=f"{took:.0f}"))
                 self._tell(now)
 
     def _tell(self, now: float) -> None:
@@ -432,13 +437,11 @@ class Couriers:
             if content is None:
                 content = await self._letters.content(letter)
             if content is None:
-                self._settle(
-                    parcel, outcome.content_lost("the content of the message is gone from the store"), None
-                )
+                self._settle(parcel, outcome.content_lost(say("content_gone")), None)
                 return True
             result = await session.transact(_transaction(letter, parcel.deliveries, content))
         except StoreUnavailable as error:
-            self._settle(parcel, outcome.our_fault(f"the content could not be read: {error}"), None)
+            self._settle(parcel, outcome.our_fault(say("content_not_read", error=str(error))), None)
             return True
         finally:
             if reserved:
@@ -458,7 +461,7 @@ class Couriers:
         letter = parcel.letter
         replies = result.recipients
         verdicts = [
-            outcome.classify(reply.code, reply.enhanced, reply.text, stage, local=reply.local)
+            outcome.classify(reply.code, reply.enhanced, reply.text, stage, local=reply.local, said=reply.said)
             for reply, stage in zip(replies, result.stages, strict=True)
         ]
         finished = self._clock.now()
@@ -492,6 +495,7 @@ class Couriers:
                 session.tls,
                 verdict.text,
                 session.preamble + "\n" + "\n".join(own),
+                verdict.said,
             )
             if reply.local:
                 local.append(delivery.number)
@@ -534,7 +538,7 @@ class Couriers:
     ) -> None:
         """The same verdict for all of ``deliveries``, which leave memory."""
         finished = self._clock.now()
-        attempt = Attempt(started, finished, host, address, "", verdict.text, dialogue)
+        attempt = Attempt(started, finished, host, address, "", verdict.text, dialogue, verdict.said)
         self._report(
             letter,
             [

@@ -231,7 +231,7 @@ class Dispatcher:
             verdict = error.verdict
         except Exception as error:
             _log.exception("a domain could not be routed", domain=domain)
-            verdict = outcome.our_fault(f"internal error: {type(error).__name__}: {error}")
+            verdict = outcome.our_fault(say("internal_error", error=f"{type(error).__name__}: {error}"))
         for letter, delivery in self._looking_up.pop(key, ()):
             if route is not None:
                 self._enqueue(route, letter, delivery)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 
 from ekiden.core.diagnosis import Diagnosis, Scope, Stage, Verdict
+from ekiden.core.said import Said, say
 from ekiden.core.states import Cause, State, Wait
 from ekiden.smtp.diagnose import MAX_TEXT, diagnose, diagnose_own
 from ekiden.smtp.reply import Reply
@@ -22,17 +23,25 @@ _BRAKES = frozenset({Scope.SITE, Scope.CONNECTION})
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
 
-def classify(code: int, enhanced: str, text: str, stage: Stage = Stage.RCPT, *, local: bool = False) -> Verdict:
+def classify(
+    code: int,
+    enhanced: str,
+    text: str,
+    stage: Stage = Stage.RCPT,
+    *,
+    local: bool = False,
+    said: Said | None = None,
+) -> Verdict:
     """The verdict of a reply to ``stage`` about one recipient. ``text`` is the reply without its codes.
 
-    ``local``: it is ours, since the peer gave none.
+    ``local``: it is ours, since the peer gave none; then ``said`` is the same as code and facts.
     """
     text = clean(text)
     if 200 <= code < 300:
         return Verdict(State.DELIVERED, Diagnosis.NONE, code, enhanced, text)
     found = diagnose_own(code, enhanced) if local else diagnose(stage, code, enhanced, text)
     final = code >= 500 and found is not Diagnosis.RECIPIENTS
-    return Verdict(State.BOUNCED if final else State.DEFERRED, found, code, enhanced, text)
+    return Verdict(State.BOUNCED if final else State.DEFERRED, found, code, enhanced, text, said)
 
 
 def clean(text: str) -> str:
@@ -53,66 +62,74 @@ def asks_to_slow_down(verdict: Verdict) -> bool:
 # Verdicts without a peer's reply: the codes are those we would have given (RFC 3463 §3).
 
 
-def no_connection(text: str, reply: Reply | None = None, stage: Stage = Stage.CONNECT) -> Verdict:
+def no_connection(said: Said, reply: Reply | None = None, stage: Stage = Stage.CONNECT) -> Verdict:
     """Every address of the site refused, or did not answer, or broke off before the message.
 
     ``reply``: what the last one said to ``stage``, 5xx perhaps. It keeps its codes and tells what is wrong, but it
     does not speak about the message, so the mail waits.
     """
-    text = clean(text)
     found, code, enhanced = Diagnosis.NO_ANSWER, 451, "4.4.1"
     if reply is not None and reply.code < 400:
         found, enhanced = Diagnosis.NOT_SMTP, "4.5.0"  # 354 to EHLO: no refusal, but nonsense
     elif reply is not None:
         found, code, enhanced = diagnose(stage, reply.code, reply.enhanced, reply.text), reply.code, reply.enhanced
-    return Verdict(State.DEFERRED, found, code, enhanced, text, wait=Wait.SITE_DOWN)
+    return Verdict(State.DEFERRED, found, code, enhanced, clean(said.text()), said, Wait.SITE_DOWN)
 
 
-def connection_lost(text: str) -> Verdict:
+def no_source(said: Said) -> Verdict:
+    """The site has addresses of a family alone in which we have none."""
+    return Verdict(State.DEFERRED, Diagnosis.NO_ANSWER, 451, "4.4.1", clean(said.text()), said, Wait.NO_SOURCE)
+
+
+def gave_way(said: Said) -> Verdict:
+    """Others needed the connection while it was being opened."""
+    return Verdict(State.DEFERRED, Diagnosis.NO_ANSWER, 451, "4.4.1", clean(said.text()), said)
+
+
+def connection_lost(said: Said) -> Verdict:
     """The conversation about the message broke off; whether the peer has it is not known if all of it was sent."""
-    return Verdict(State.DEFERRED, Diagnosis.LOST, 451, "4.4.2", clean(text))
+    return Verdict(State.DEFERRED, Diagnosis.LOST, 451, "4.4.2", clean(said.text()), said)
 
 
-def dns_trouble(text: str) -> Verdict:
-    return Verdict(State.DEFERRED, Diagnosis.DNS, 451, "4.4.3", clean(text))
+def dns_trouble(said: Said) -> Verdict:
+    return Verdict(State.DEFERRED, Diagnosis.DNS, 451, "4.4.3", clean(said.text()), said)
 
 
-def no_such_domain(text: str) -> Verdict:
-    return Verdict(State.BOUNCED, Diagnosis.NO_DOMAIN, 550, "5.1.2", clean(text))
+def no_such_domain(said: Said) -> Verdict:
+    return Verdict(State.BOUNCED, Diagnosis.NO_DOMAIN, 550, "5.1.2", clean(said.text()), said)
 
 
-def null_mx(text: str) -> Verdict:
+def null_mx(said: Said) -> Verdict:
     """RFC 7505 §4.2."""
-    return Verdict(State.BOUNCED, Diagnosis.NULL_MX, 556, "5.1.10", clean(text))
+    return Verdict(State.BOUNCED, Diagnosis.NULL_MX, 556, "5.1.10", clean(said.text()), said)
 
 
-def no_route(text: str) -> Verdict:
+def no_route(said: Said) -> Verdict:
     """The domain exists, but nothing there can take mail."""
-    return Verdict(State.BOUNCED, Diagnosis.NO_ROUTE, 550, "5.4.4", clean(text))
+    return Verdict(State.BOUNCED, Diagnosis.NO_ROUTE, 550, "5.4.4", clean(said.text()), said)
 
 
-def forbidden(text: str) -> Verdict:
+def forbidden(said: Said) -> Verdict:
     """Every address that the domain names is one that mail must not go to. As final as no address at all: domains
     that take no mail often say so with 127.0.0.1, and their senders should hear of it at once.
     """
-    return Verdict(State.BOUNCED, Diagnosis.NO_ROUTE, 550, "5.4.4", clean(text))
+    return Verdict(State.BOUNCED, Diagnosis.NO_ROUTE, 550, "5.4.4", clean(said.text()), said)
 
 
-def mail_loop(text: str) -> Verdict:
-    return Verdict(State.BOUNCED, Diagnosis.LOOP, 554, "5.4.6", clean(text))
+def mail_loop(said: Said) -> Verdict:
+    return Verdict(State.BOUNCED, Diagnosis.LOOP, 554, "5.4.6", clean(said.text()), said)
 
 
-def our_fault(text: str) -> Verdict:
+def our_fault(said: Said) -> Verdict:
     """An error of our own; the next attempt may do better."""
-    return Verdict(State.DEFERRED, Diagnosis.OURS, 451, "4.3.0", clean(text))
+    return Verdict(State.DEFERRED, Diagnosis.OURS, 451, "4.3.0", clean(said.text()), said)
 
 
-def content_lost(text: str) -> Verdict:
-    return Verdict(State.BOUNCED, Diagnosis.OURS, 554, "5.3.0", clean(text))
+def content_lost(said: Said) -> Verdict:
+    return Verdict(State.BOUNCED, Diagnosis.OURS, 554, "5.3.0", clean(said.text()), said)
 
 
 def expired(last: Verdict, after: str) -> Verdict:
     """Time has run out; ``last`` is the last thing that was seen, ``after`` how long it was tried."""
-    return Verdict(
-        State.EXPIRED, last.diagnosis, last.code, last.enhanced, clean(f"given up after {after}; last: {last.text}")
-    )
+    said = say("given_up", after=after, last=last.said or last.text)
+    return Verdict(State.EXPIRED, last.diagnosis, last.code, last.enhanced, clean(said.text()), said)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from ekiden.core.clock import Clock
 from ekiden.core.diagnosis import Verdict
 from ekiden.core.errors import EkidenError
+from ekiden.core.said import Said, say
 from ekiden.delivery import outcome
 from ekiden.delivery.config import DeliveryConfig
 from ekiden.dns.resolver import (
@@ -143,17 +144,17 @@ class Router:
         try:
             hosts = await self._resolver.mx(domain)
         except DnsTemporary as error:
-            raise Unroutable(outcome.dns_trouble(str(error))) from error
+            raise Unroutable(outcome.dns_trouble(error.said)) from error
         except NoSuchDomain as error:
-            raise Unroutable(outcome.no_such_domain(str(error))) from error
+            raise Unroutable(outcome.no_such_domain(error.said)) from error
         except NullMx as error:
-            raise Unroutable(outcome.null_mx(str(error))) from error
+            raise Unroutable(outcome.null_mx(error.said)) from error
         except DnsError as error:
-            raise Unroutable(outcome.no_route(str(error))) from error
+            raise Unroutable(outcome.no_route(error.said)) from error
         # A name with other characters is no host's (RFC 1123 §2.1), and could be taken for several or for a port.
         hosts = [host for host in hosts if _HOST_NAME.fullmatch(host.name)]
         if not hosts:
-            raise Unroutable(outcome.no_route(f"no MX record of {domain} names a host"))
+            raise Unroutable(outcome.no_route(say("mx_without_host", domain=domain)))
         hosts = self._without_us(domain, hosts)
         route = Route(
             ",".join(sorted({host.name for host in hosts})),
@@ -169,7 +170,7 @@ class Router:
             return hosts
         better = [host for host in hosts if host.preference < min(ours)]
         if not better:
-            raise Unroutable(outcome.mail_loop(f"mail for {domain} loops back to this host"))
+            raise Unroutable(outcome.mail_loop(say("domain_loops", domain=domain)))
         return better
 
     async def candidates(self, route: Route) -> tuple[list[Candidate], list[str]]:
@@ -183,7 +184,9 @@ class Router:
         """
         found: dict[tuple[str, int], tuple[int, Candidate]] = {}
         remarks: list[str] = []
-        trouble = refused = apart = ""
+        trouble: Said | None = None
+        refused: Said | None = None
+        apart: Said | None = None
         ours: int | None = None
         until = asyncio.get_running_loop().time() + self._lookup_timeout
         ordered = self._ordered(route.hops)
@@ -194,13 +197,13 @@ class Router:
                 async with asyncio.timeout_at(until):
                     addresses = await self._resolver.addresses(hop.name)
             except TimeoutError:
-                trouble = f"looking up the mail hosts of {_few(route)} took more than {self._lookup_timeout:g} s"
-                remarks.append(f"# {trouble}")
+                trouble = say("lookup_slow", hosts=_few(route), seconds=f"{self._lookup_timeout:g}")
+                remarks.append(f"# {trouble.text()}")
                 self._put_behind(hop.name)
                 break
             except DnsError as error:
                 if isinstance(error, DnsTemporary):
-                    trouble = str(error)
+                    trouble = error.said
                 remarks.append(f"# {error}")
                 self._put_behind(hop.name)
                 continue
@@ -210,8 +213,8 @@ class Router:
             for address in self._alternating(addresses):
                 why = None if route.configured else self._destinations.refusal(address)
                 if why is None and (lacking := self._families.refusal(address)) is not None:
-                    apart = f"{address} is not tried: {lacking}"
-                    remarks.append(f"# {hop.name}: {apart}")
+                    apart = say("not_tried", address=address, why=lacking)
+                    remarks.append(f"# {hop.name}: {apart.text()}")
                     if all(self._families.refusal(other) for other in addresses):
                         self._put_behind(hop.name)
                     continue
@@ -219,8 +222,8 @@ class Router:
                     candidate = Candidate(hop.name, address, hop.port)
                     found.setdefault((address, hop.port), (hop.preference, candidate))
                     continue
-                refused = f"mail is not delivered to {address}: {why}"
-                remarks.append(f"# {hop.name}: {refused}")
+                refused = say("not_delivered_to", address=address, why=why)
+                remarks.append(f"# {hop.name}: {refused.text()}")
                 if why is OURS:
                     ours = hop.preference if ours is None else min(ours, hop.preference)
                 else:
@@ -232,17 +235,17 @@ class Router:
             left.sort(key=lambda candidate: self._is_behind(candidate.address))
             return left[: self._most], remarks
         if len(ordered) > self._most_hosts and not trouble:
-            trouble = f"none of {self._most_hosts} mail hosts can be tried; there are {len(ordered)}"
+            trouble = say("hosts_not_tried", count=self._most_hosts, total=len(ordered))
         if trouble:
             raise Unroutable(outcome.dns_trouble(trouble))
         if ours is not None:
-            raise Unroutable(outcome.mail_loop(f"{_few(route)} loops back to this host: {refused}"), forbidden=True)
+            raise Unroutable(outcome.mail_loop(say("hosts_loop", hosts=_few(route), why=refused)), forbidden=True)
         if apart:
             # Who has an address of that family tomorrow can send it then.
-            raise Unroutable(outcome.no_connection(apart))
+            raise Unroutable(outcome.no_source(apart))
         if refused:
             raise Unroutable(outcome.forbidden(refused), forbidden=True)
-        raise Unroutable(outcome.no_route(f"none of the mail hosts has an address: {_few(route)}"))
+        raise Unroutable(outcome.no_route(say("no_host_address", hosts=_few(route))))
 
     def failed(self, candidate: Candidate) -> None:
         """It was tried in vain: for a while the host's other addresses come first."""

@@ -16,6 +16,7 @@ import ssl
 from ekiden.core.clock import Clock
 from ekiden.core.diagnosis import Stage, Verdict
 from ekiden.core.errors import EkidenError
+from ekiden.core.said import Said, say
 from ekiden.delivery import outcome
 from ekiden.delivery.config import DeliveryConfig
 from ekiden.delivery.metrics import DeliveryMetrics, NoMetrics, Overdue
@@ -55,8 +56,9 @@ class SessionLost(EkidenError):
     """The conversation broke off, or went silent, or was refused before MAIL; ``reply`` is the refusal, if any, and
     ``stage`` what it answers."""
 
-    def __init__(self, message: str, reply: Reply | None = None, stage: Stage = Stage.CONNECT) -> None:
-        super().__init__(message)
+    def __init__(self, said: Said, reply: Reply | None = None, stage: Stage = Stage.CONNECT) -> None:
+        super().__init__(said.text())
+        self.said = said
         self.reply = reply
         self.stage = stage
 
@@ -99,7 +101,7 @@ class Session:
         self._loop = asyncio.get_running_loop()
         self._metrics = metrics
         self._until = until
-        self._cut = ""
+        self._cut: Said | None = None
         self._stream = stream
         self._machine = machine
         self._config = config
@@ -167,9 +169,9 @@ class Session:
         """The content is with the peer: whoever breaks off now risks a duplicate."""
         return self._machine.awaiting == "content" and not self._machine.sending and not self._stream.sending
 
-    def cut(self, reason: str) -> None:
-        """Break off what is under way: it ends as deferred, with ``reason``."""
-        self._cut = reason
+    def cut(self, why: Said) -> None:
+        """Break off what is under way: it ends as deferred, and says ``why``."""
+        self._cut = why
         self._stream.abort()
 
     async def _next(self, timeout: float) -> ClientEvent:
@@ -217,7 +219,7 @@ class Session:
                 self._metrics.overdue(what)
                 machine.timeout(_TOO_SLOW[what])
             except OSError as error:
-                machine.fail(self._cut or f"the connection broke ({error_text(error)})")
+                machine.fail(self._cut or say("connection_broke", why=error_text(error)))
             else:
                 if received:
                     machine.receive_data(received)
@@ -247,7 +249,7 @@ class Session:
                 await self._handshake(tls)
                 await self._hello()
             elif not isinstance(event, TlsRefused) or event.reply.code == 421:
-                raise _TlsBroken(str(_lost(event)))
+                raise _TlsBroken(_lost(event).said)
         self._prelude = len(self._machine.dialogue)
         self.max_recipients = min(self.max_recipients, self._machine.offer.max_recipients or self.max_recipients)
 
@@ -264,15 +266,15 @@ class Session:
             left = max(0.001, min(self._config.tls_timeout, self._until - self._loop.time()))
             self.tls = await self._stream.start_tls(tls, name, left)
         except OSError as error:
-            raise _TlsBroken(f"the TLS handshake failed: {error_text(error)}") from error
+            raise _TlsBroken(say("tls_failed", why=error_text(error))) from error
         self._machine.tls_established(f"{self.tls}, certificate not checked")
 
 
-_TOO_SLOW: dict[Overdue, str] = {
-    "silence": "timed out",
-    "reply": "timed out in the middle of a reply",
-    "attempt": "timed out: the attempt as a whole took too long",
-    "sending": "timed out: the peer takes the content too slowly",
+_TOO_SLOW: dict[Overdue, Said] = {
+    "silence": say("timed_out"),
+    "reply": say("timed_out_in_reply"),
+    "attempt": say("timed_out_attempt"),
+    "sending": say("timed_out_sending"),
 }
 
 
@@ -310,11 +312,11 @@ class Connector:
         clock = asyncio.get_running_loop().time
         until = clock() + self._config.attempt_timeout
         candidates, dialogue = await self._router.candidates(route)
-        verdict = outcome.no_connection("no address to connect to")
+        verdict = outcome.no_connection(say("no_address"))
         candidate = candidates[-1]
         for candidate in candidates:
             if clock() >= until:
-                dialogue.append(f"# the others are not tried: {_TOO_SLOW['attempt']}")
+                dialogue.append(f"# the others are not tried: {_TOO_SLOW['attempt'].text()}")
                 break
             in_clear = self._tls is None or self._is_broken(candidate.address)
             try:
@@ -326,10 +328,12 @@ class Connector:
                     session = await self._try(candidate, None, dialogue, until)
             except SessionLost as error:
                 self._router.failed(candidate)
-                verdict = outcome.no_connection(f"{candidate.host}: {error}", error.reply, error.stage)
+                verdict = outcome.no_connection(
+                    say("at_host", host=candidate.host, why=error.said), error.reply, error.stage
+                )
                 continue
             except OutsideLab as error:
-                verdict = outcome.no_connection(str(error))
+                verdict = outcome.no_connection(say("outside_lab", host=candidate.address))
                 dialogue.append(f"# {error}")
                 continue
             session.preamble = "\n".join(dialogue + session.greeting)
@@ -353,7 +357,7 @@ class Connector:
             )
         except OSError as error:
             dialogue.append(f"# {where}: {error_text(error)}")
-            raise SessionLost(error_text(error)) from error
+            raise SessionLost(say("system", why=error_text(error))) from error
         machine = ClientConnection(self._hostname)
         session = Session(stream, machine, candidate, self._config, self._metrics, until)
         dialogue.append(f"# connected to {where}")
@@ -400,8 +404,9 @@ def _lost(event: ClientEvent) -> SessionLost:
     reply = getattr(event, "reply", None)
     if isinstance(reply, Reply):
         stage = Stage.EHLO if isinstance(event, HelloRefused) else Stage.CONNECT
-        return SessionLost(f"the server refuses to talk to us: {reply}", reply, stage)
-    return SessionLost(getattr(event, "reason", type(event).__name__))
+        return SessionLost(say("refuses_to_talk", reply=str(reply)), reply, stage)
+    said = getattr(event, "said", None) or say("system", why=getattr(event, "reason", type(event).__name__))
+    return SessionLost(said)
 
 
 def lines_of(lines: list[str], address: str) -> list[str]:

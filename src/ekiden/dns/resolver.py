@@ -22,6 +22,7 @@ import dns.resolver
 from ekiden.core.address import to_ascii_domain
 from ekiden.core.clock import Clock
 from ekiden.core.errors import BadAddress, EkidenError
+from ekiden.core.said import Said, say
 from ekiden.dns.config import DnsConfig
 from ekiden.dns.servers import BoundedServer
 from ekiden.dns.turns import Turn, Turns, behalf
@@ -32,9 +33,10 @@ _EDNS_PAYLOAD = 1232  # avoids fragments: DNS flag day 2020
 class DnsError(EkidenError):
     """A question about a domain that did not end in something to use."""
 
-    def __init__(self, domain: str, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, domain: str, said: Said) -> None:
+        super().__init__(said.text())
         self.domain = domain
+        self.said = said
 
 
 class NoSuchDomain(DnsError):
@@ -83,13 +85,16 @@ class Resolver(Protocol):
         ...
 
 
+_NOTHING = say("no_dns_answer")
+
+
 class _Known(NamedTuple):
     """What the cache holds. ``failure`` is the class of the error to raise, with its sentence."""
 
     until: float
     records: tuple[Any, ...]
     failure: type[DnsError] | None = None
-    message: str = ""
+    said: Said = _NOTHING
     failures: int = 0
     """How often in a row there was no answer."""
     size: int = 0
@@ -142,11 +147,11 @@ class DnsResolver:
         hosts = await self._records(domain, "MX", _mx_of)
         if hosts:
             if all(host.name == "" for host in hosts):
-                raise NullMx(domain, f"{domain} takes no mail: its MX record says so (null MX, RFC 7505)")
+                raise NullMx(domain, say("null_mx", name=domain))
             # RFC 7505 §3: a null MX among others is an error of the domain; the others still work.
             return sorted(host for host in hosts if host.name)
         if not await self.addresses(domain):
-            raise NoMailHost(domain, f"{domain} has no mail host: neither MX nor address records")
+            raise NoMailHost(domain, say("no_mail_host", name=domain))
         return [MxHost(0, domain)]
 
     async def addresses(self, name: str) -> list[str]:
@@ -178,7 +183,7 @@ class DnsResolver:
         turn = await self.turns.begin(behalf())
         known = await self._taking_turns(turn, name, kind, _FRESH.get(kind, _text_of))
         if known.failure is DnsTemporary:
-            raise DnsTemporary(name, known.message)
+            raise DnsTemporary(name, known.said)
         return list(known.records)
 
     def forget(self) -> None:
@@ -206,7 +211,7 @@ class DnsResolver:
             # Shielded: one who stops waiting does not take the answer from the others.
             known = await asyncio.shield(task)
         if known.failure is not None:
-            raise known.failure(name, known.message)
+            raise known.failure(name, known.said)
         return known.records
 
     def _remembered(self, key: tuple[str, str]) -> _Known | None:
@@ -234,7 +239,7 @@ class DnsResolver:
         except asyncio.CancelledError:
             if not turn.given_up or task is None or task.uncancel():
                 raise
-            why = f"no name server answered for {name} ({kind}) at once, and others wait for their turn"
+            why = say("no_name_server_yet", name=name, type=kind)
             return _Known(self._clock.monotonic() + self._config.failure_ttl, (), DnsTemporary, why)
         finally:
             turn.end()
@@ -243,7 +248,7 @@ class DnsResolver:
         ttl: float
         records: tuple[Any, ...] = ()
         failure: type[DnsError] | None = None
-        message = ""
+        said = _NOTHING
         config = self._config
         try:
             question = dns.name.from_text(to_ascii_domain(name) + ".")
@@ -262,27 +267,27 @@ class DnsResolver:
             if not records:
                 ttl = min(ttl, config.negative_max_ttl)
         except dns.resolver.NXDOMAIN as error:
-            failure, message = NoSuchDomain, f"the domain {name} does not exist (NXDOMAIN)"
+            failure, said = NoSuchDomain, say("no_such_domain", name=name)
             ttl = min(_negative_ttl(error), config.negative_max_ttl)
         except (dns.name.LabelTooLong, dns.name.NameTooLong, dns.name.EmptyLabel, BadAddress):
-            failure, message = NoSuchDomain, f"{name} is not a name that DNS can hold"
+            failure, said = NoSuchDomain, say("not_a_name", name=name)
             ttl = config.negative_max_ttl
         except dns.resolver.LifetimeTimeout:
-            failure, message = DnsTemporary, f"no name server answered for {name} ({kind}) in time"
+            failure, said = DnsTemporary, say("no_name_server", name=name, type=kind)
             ttl = config.failure_ttl
         except (dns.exception.DNSException, OSError, EOFError) as error:
-            failure, message = DnsTemporary, f"no answer for {name} ({kind}): {_reason(error)}"
+            failure, said = DnsTemporary, say("no_dns_answer", name=name, type=kind, why=_reason(error))
             ttl = config.failure_ttl
         if failure is not DnsTemporary:
             ttl = max(config.min_ttl, min(ttl, config.max_ttl))
-        return _Known(self._clock.monotonic() + ttl, records, failure, message)
+        return _Known(self._clock.monotonic() + ttl, records, failure, said)
 
     def _keep(self, key: tuple[str, str], known: _Known) -> None:
         cache = self._cache
         before = cache.pop(key, None)
         if before is not None:
             self._cached -= before.size
-        size = _ENTRY + len(key[0]) + len(known.message) + sum(_size_of(record) for record in known.records)
+        size = _ENTRY + 2 * len(key[0]) + sum(_size_of(record) for record in known.records)
         cache[key] = known._replace(size=size)
         self._cached += size
         while len(cache) > self._config.cache_size or (self._cached > self._config.cache_memory and cache):
@@ -303,7 +308,7 @@ def address_of_literal(name: str) -> str | None:
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
-        raise NoSuchDomain(name, f"{name} is not an address") from None
+        raise NoSuchDomain(name, say("not_an_address", name=name)) from None
 
 
 _ENTRY = 300  # octets of an entry of the cache, and as many of each record, beside their texts

@@ -19,6 +19,7 @@ from dataclasses import replace
 from enum import Enum
 
 from ekiden.core.diagnosis import Stage
+from ekiden.core.said import Said, say
 from ekiden.smtp.content import PIECE, outgoing
 from ekiden.smtp.envelope import is_safe, make_plan
 from ekiden.smtp.errors import UsageError
@@ -62,6 +63,9 @@ class _Step(Enum):
     RSET = "RSET"
     CLEAN_UP = "RSET before MAIL"
     QUIT = "QUIT"
+
+
+_TIMED_OUT = say("timed_out")
 
 
 class ClientConnection:
@@ -155,7 +159,7 @@ class ClientConnection:
             try:
                 reply = self._read()
             except ValueError as error:
-                self._lose(f"the peer does not speak SMTP: {error}", 451, "4.5.0")
+                self._lose(say("not_smtp", why=str(error)), 451, "4.5.0")
                 break
             if reply is None:
                 break
@@ -179,15 +183,15 @@ class ClientConnection:
         if self._quitting and not self.busy:
             self._close("quit")
         else:
-            self._lose("the connection was lost", 421, "4.4.2")
+            self._lose(say("connection_lost"), 421, "4.4.2")
 
-    def timeout(self, reason: str = "timed out") -> None:
+    def timeout(self, why: Said = _TIMED_OUT) -> None:
         """The peer took too long; the driver closes the stream after the events."""
-        self._lose(reason, 421, "4.4.2")
+        self._lose(why, 421, "4.4.2")
 
-    def fail(self, reason: str) -> None:
+    def fail(self, why: Said) -> None:
         """The connection broke for a reason of its own, such as a TLS error in the middle."""
-        self._lose(reason, 421, "4.4.2")
+        self._lose(why, 421, "4.4.2")
 
     # --- actions --------------------------------------------------------------------------------------------
 
@@ -227,7 +231,7 @@ class ClientConnection:
     def send(self, transaction: Transaction) -> None:
         """Begin ``transaction``. Ends in TransactionDone; recipients that cannot be sent to get a reply of ours."""
         if not self._usable("send()"):
-            lost = Reply.of(421, "4.4.2", "The connection was lost before the message was sent", local=True)
+            lost = Reply.own(421, "4.4.2", say("lost_before_message"))
             count = len(transaction.recipients)
             result = TransactionResult([lost] * count, [Stage.MAIL] * count, False)
             self._events.appendleft(TransactionDone(result))
@@ -344,7 +348,7 @@ class ClientConnection:
             if reply.code == 421:
                 self._hung_up(reply)
             else:
-                self._lose(f"a reply that nothing asked for: {reply}", 451, "4.5.0")
+                self._lose(say("reply_unasked", reply=str(reply)), 451, "4.5.0")
             return
         step = self._awaited.popleft()
         if reply.code == 421 and step is not _Step.QUIT:
@@ -370,7 +374,7 @@ class ClientConnection:
             self._note(reply)
             self._hung_up(reply)
         else:
-            self._lose("the peer replied before it was asked", 451, "4.5.0")
+            self._lose(say("reply_early"), 451, "4.5.0")
 
     def _on_greeting(self, reply: Reply) -> None:
         self._events.append(Greeting(reply))
@@ -415,8 +419,9 @@ class ClientConnection:
     def _on_clean_up(self, reply: Reply) -> None:
         if not 200 <= reply.code < 300:
             # No verdict on the message; this session is of no use any more.
-            self._decide_all(Reply.of(451, "4.5.0", f"The server refused RSET: {reply}", local=True))
-            self._lose(f"RSET was refused: {reply}", 451, "4.5.0")
+            refused = say("rset_refused", reply=str(reply))
+            self._decide_all(Reply.own(451, "4.5.0", refused))
+            self._lose(refused, 451, "4.5.0")
             return
         self._dirty = True  # set anew by the MAIL that follows, or already pipelined
         self._next()
@@ -491,7 +496,7 @@ class ClientConnection:
             self._finish(reusable=True)
 
     def _nonsense(self, step: _Step, reply: Reply) -> None:
-        self._lose(f"the peer answered {step.value} with {reply}", 451, "4.5.0")
+        self._lose(say("reply_odd", command=step.value, reply=str(reply)), 451, "4.5.0")
 
     # --- deciding and ending --------------------------------------------------------------------------------
 
@@ -556,28 +561,28 @@ class ClientConnection:
             self._events.append(ResetDone(reply))
         self._close(str(reply), reply)
 
-    def _lose(self, reason: str, code: int, enhanced: str) -> None:
+    def _lose(self, why: Said, code: int, enhanced: str) -> None:
         """The session broke: decide for everyone, then close."""
         if self.closed:
             return
-        where = f" while waiting for the reply to {self.awaiting}" if self._awaited else ""
-        if self.awaiting == _Step.GREETING.value:
-            where = " while waiting for the greeting"
-        text = f"{reason}{where}" if code == 421 else reason
-        self.dialogue.append(f"# {text}")
+        if code == 421 and self.awaiting == _Step.GREETING.value:
+            why = say("waiting_for_greeting", what=why)
+        elif code == 421 and self._awaited:
+            why = say("waiting_for_reply", what=why, command=self.awaiting)
+        self.dialogue.append(f"# {why.text()}")
         if self._transaction is not None:
             self._decide_taken()
-            self._decide_all(Reply.of(code, enhanced, text[:1].upper() + text[1:], local=True))
+            self._decide_all(Reply.own(code, enhanced, why))
             self._finish(reusable=False)
-        self._close(text)
+        self._close(why.text(), said=why)
 
-    def _close(self, reason: str, reply: Reply | None = None) -> None:
+    def _close(self, reason: str, reply: Reply | None = None, said: Said | None = None) -> None:
         if not self.closed:
             self.closed = True
             self._awaited.clear()
             self._commands.clear()
             self._parser.clear()
-            self._events.append(Closed(reason, reply))
+            self._events.append(Closed(reason, reply, said))
 
 
 def _brief(reply: Reply) -> Reply:
@@ -588,8 +593,8 @@ def _brief(reply: Reply) -> Reply:
     return reply if len(text) <= _MAX_DECIDING else replace(reply, lines=(text[:_MAX_DECIDING],))
 
 
-_UNDECIDED = Reply.of(451, "4.3.0", "The server gave no reply for this recipient", local=True)
-_DOUBTFUL = Reply.of(451, "4.5.0", "The server's replies cannot be told apart", local=True)
+_UNDECIDED = Reply.own(451, "4.3.0", say("reply_missing"))
+_DOUBTFUL = Reply.own(451, "4.5.0", say("replies_doubtful"))
 
 
 _STAGES: dict[_Step | None, Stage] = {

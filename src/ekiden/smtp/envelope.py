@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from ekiden.core.address import parse_address
 from ekiden.core.errors import BadAddress
+from ekiden.core.said import say
 from ekiden.smtp.extensions import Offer
 from ekiden.smtp.params import (
     MAX_ENVID,
@@ -19,13 +20,9 @@ from ekiden.smtp.params import (
 from ekiden.smtp.reply import Reply
 from ekiden.smtp.transaction import Transaction, TransactionRecipient
 
-_NEEDS_UTF8 = Reply.of(
-    553, "5.6.7", "The message needs SMTPUTF8, which the recipient's server does not offer", local=True
-)
-_NEEDS_8BIT = Reply.of(
-    554, "5.6.3", "The message has 8-bit content, and the recipient's server does not offer 8BITMIME", local=True
-)
-_UNSAFE = Reply.of(553, "5.1.3", "The address has characters that cannot be sent", local=True)
+_NEEDS_UTF8 = Reply.own(553, "5.6.7", say("needs_smtputf8"))
+_NEEDS_8BIT = Reply.own(554, "5.6.3", say("needs_8bitmime"))
+_UNSAFE = Reply.own(553, "5.1.3", say("address_unsafe"))
 
 
 @dataclass(slots=True)
@@ -45,8 +42,7 @@ def make_plan(transaction: Transaction, offer: Offer) -> Plan:
     count = len(transaction.recipients)
     size = transaction.size or len(transaction.content)
     if max_size and size > max_size:  # RFC 1870 §6
-        text = f"The message has {size} octets; the recipient's server takes {max_size} at most"
-        return Plan([Reply.of(552, "5.3.4", text, local=True)] * count)
+        return Plan([Reply.own(552, "5.3.4", say("too_large", size=size, most=max_size))] * count)
     if transaction.eight_bit and "8BITMIME" not in extensions:  # RFC 6152 §3: it must not be sent
         return Plan([_NEEDS_8BIT] * count)
     if transaction.smtputf8 and not utf8 and not _header_is_ascii(transaction.content):
@@ -63,8 +59,7 @@ def make_plan(transaction: Transaction, offer: Offer) -> Plan:
             plan.decided[number] = refusal
             continue
         if max_recipients and len(plan.asked) >= max_recipients:  # RFC 9422 §4.2
-            text = f"More recipients than the {max_recipients} the recipient's server takes at a time"
-            plan.decided[number] = Reply.of(452, "4.5.3", text, local=True)
+            plan.decided[number] = Reply.own(452, "4.5.3", say("too_many_recipients", most=max_recipients))
             continue
         command = f"RCPT TO:<{address}>"
         if dsn and (recipient.notify or recipient.orcpt):

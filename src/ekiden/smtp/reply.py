@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
+
+from ekiden.core.said import Said
 
 MAX_TEXT_LINE = 480  # octets of text in one line of ours: 512 (RFC 5321 §4.5.3.1.5) less code, status and CRLF
 
@@ -29,6 +31,14 @@ class Reply:
     enhanced: str
     lines: tuple[str, ...]
     local: bool = False
+    said: Said | None = field(default=None, compare=False)
+    """A ``local`` one as code and facts."""
+
+    @classmethod
+    def own(cls, code: int, enhanced: str, said: Said) -> Reply:
+        """A ``local`` one, in English."""
+        text = said.text()
+        return cls(code, enhanced, (text[:1].upper() + text[1:],), True, said)
 
     @classmethod
     def of(cls, code: int, enhanced: str, *lines: str, local: bool = False) -> Reply:

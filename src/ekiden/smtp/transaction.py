@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ekiden.core.diagnosis import Stage
+from ekiden.core.said import Said
 from ekiden.core.submission import Notify, Ret
 from ekiden.smtp.reply import Reply
 
@@ -105,10 +106,14 @@ class ResetDone:
 
 @dataclass(slots=True)
 class Closed:
-    """The last event: close the stream. ``reason`` is for the trace; ``reply`` the 421 behind it, if any."""
+    """The last event: close the stream. ``reason`` is for the trace; ``reply`` the 421 behind it, if any.
+
+    ``said``: ``reason`` as code and facts, when it is ours.
+    """
 
     reason: str
     reply: Reply | None = None
+    said: Said | None = field(default=None, compare=False)
 
 
 ClientEvent = Greeting | HelloDone | HelloRefused | TlsReady | TlsRefused | TransactionDone | ResetDone | Closed
