@@ -15,6 +15,7 @@ from ekiden.core.said import MAX_FACT, Said, decoded, encoded, say, tell
 from ekiden.core.said_texts import ENGLISH, TEXTS, WORDS
 from ekiden.net.destinations import _SPECIAL, OURS
 from ekiden.net.families import Families
+from ekiden.store.set_aside import UNREADABLE
 
 SOURCES = Path(ekiden.__file__).parent
 
@@ -98,5 +99,5 @@ def test_what_a_newer_ekiden_says_stands_for_itself() -> None:
     assert Said("turn", {}).text("ja") == "turn"
     assert decoded("") is None
     for text in ("{}", "[]", '["turn"]', "x", '["turn", []]'):
-        with pytest.raises(Exception, match=""):
+        with pytest.raises(UNREADABLE):
             decoded(text)

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ekiden.core.diagnosis import Diagnosis, Stage
+from ekiden.core.said import say
 from ekiden.core.states import Cause, State
 from ekiden.delivery import outcome
 from ekiden.delivery.outcome import classify
@@ -76,7 +77,7 @@ def test_every_reply_has_a_verdict(code: int, enhanced: str, text: str) -> None:
 
 def test_a_refused_connection_waits_whatever_its_code() -> None:
     reply = Reply.of(554, "5.7.1", "Your address is on our block list")
-    verdict = outcome.no_connection(f"mx.test: {reply}", reply)
+    verdict = outcome.no_connection(say("refuses_to_talk", reply=str(reply)), reply)
     assert verdict.state is State.DEFERRED
     assert verdict.cause is Cause.REPUTATION
     assert (verdict.code, verdict.enhanced) == (554, "5.7.1")

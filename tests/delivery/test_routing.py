@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 
 from ekiden.core.clock import ManualClock
+from ekiden.core.said import say
 from ekiden.core.states import State
 from ekiden.delivery.config import DeliveryConfig, RouteConfig
 from ekiden.delivery.routing import Candidate, Hop, Route, Router, Unroutable, split_host_port
@@ -34,7 +35,7 @@ class Zone:
         self.asked.append(domain)
         answer = self.answers.get(domain, NoSuchDomain)
         if isinstance(answer, type):
-            raise answer(domain, f"{domain} says {answer.__name__}")
+            raise answer(domain, say("system", why=f"{domain} says {answer.__name__}"))
         return answer
 
     async def addresses(self, name: str) -> list[str]:
@@ -43,7 +44,7 @@ class Zone:
             return [literal]
         answer = self.hosts.get(name, NoSuchDomain)
         if isinstance(answer, type):
-            raise answer(name, f"{name} says {answer.__name__}")
+            raise answer(name, say("system", why=f"{name} says {answer.__name__}"))
         return answer
 
     async def txt(self, name: str) -> list[str]:

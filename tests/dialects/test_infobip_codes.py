@@ -171,7 +171,7 @@ def test_well_known_replies(line: str, wanted: Error) -> None:
         (outcome.dns_trouble(say("no_address")), codes.SOFT_BOUNCE),
         (outcome.our_fault(say("no_address")), codes.INTERNAL),
         (outcome.content_lost(say("no_address")), codes.INTERNAL),
-        (outcome.mail_loop("x"), codes.DOMAIN_POLICY),
+        (outcome.mail_loop(say("no_address")), codes.DOMAIN_POLICY),
         (outcome.expired(outcome.no_connection(say("no_address")), "5d"), codes.VALIDITY_EXPIRED),
         (outcome.expired(outcome.classify(451, "4.3.2", "later"), "5d"), codes.VALIDITY_EXPIRED),
         (outcome.expired(outcome.classify(452, "4.2.2", "full"), "5d"), codes.INBOX_FULL),

@@ -16,6 +16,7 @@ from ekiden.core.clock import SECOND, Clock, Millis
 from ekiden.core.errors import BadAddress
 from ekiden.core.events import Event, EventType
 from ekiden.core.ids import IdFactory, format_id
+from ekiden.core.said import tell
 from ekiden.core.states import Priority, State
 from ekiden.core.submission import OWN_REPORT, Notify, Origin, Ret
 from ekiden.delivery.config import DeliveryConfig
@@ -172,6 +173,7 @@ class Notifier:
             remote_mta="" if local else outcome.attempt.host,
             diagnostic=said if local else f"{codes} {said}".strip(),
             local=local,
+            own=(said, tell(outcome.attempt.said, said, "ja")) if local else ("", ""),
             last_attempt=outcome.attempt.finished_at,
             will_retry_until=delivery.message.expires_at,
             meaning=meaning,

@@ -55,6 +55,8 @@ class ReportedRecipient:
     """Its reply (``550 5.1.1 No such user``), or our own words when ``local``."""
     local: bool = False
     """``diagnostic`` is ours: no peer said it."""
+    own: tuple[str, str] = ("", "")
+    """It in English and in Japanese then."""
     shown: str = ""
     """The address as its sender wrote it; empty: as ``address`` has it."""
     last_attempt: Millis | None = None
@@ -185,11 +187,12 @@ def _text(report: Report, language: int) -> list[str]:
             lines.append(f"  <{printable(recipient.shown or recipient.address)}>")
             if recipient.diagnostic:
                 form = _WE_SAY if recipient.local or not recipient.remote_mta else _SAID
-                mta, text = printable(recipient.remote_mta), printable(recipient.diagnostic)[:_MAX_FIELD]
+                said = recipient.own[language] or recipient.diagnostic
+                mta, text = printable(recipient.remote_mta), printable(said)[:_MAX_FIELD]
                 lines.append("    " + form[language].format(mta=mta, text=text))
-            for form, said in ((_MEANS, recipient.meaning), (_ADVICE, recipient.advice)):
-                if said[language]:
-                    lines.append("    " + form[language].format(text=printable(said[language])))
+            for form, texts in ((_MEANS, recipient.meaning), (_ADVICE, recipient.advice)):
+                if texts[language]:
+                    lines.append("    " + form[language].format(text=printable(texts[language])))
             if action is Action.DELAYED and recipient.will_retry_until is not None:
                 date = format_date(recipient.will_retry_until)
                 lines.append("    " + _UNTIL[language].format(date=date))
