@@ -140,10 +140,13 @@ async def test_a_bounce_without_dialling_is_reported_as_ours(sqlite_store: Store
     async with road(sqlite_store, lab) as r:
         await r.send("joe@nullmx.lab.test", hand_over=False)
         (mail,) = await dsn(r, lab)
-        _, (_, recipient), returned = parts(mail)
+        report, (_, recipient), returned = parts(mail)
         assert recipient["Status"] == "5.1.10"
         assert recipient["Remote-MTA"] is None
         assert "null MX" in recipient["Diagnostic-Code"]
+        human = report.get_payload(0).get_content().splitlines()  # type: ignore[union-attr]
+        assert "    nullmx.lab.test takes no mail: its MX record says so (null MX, RFC 7505)" in human
+        assert "    理由: nullmx.lab.test はメールを受け取りません（null MX、RFC 7505）" in human
         assert "Subject: Hello" in returned, "the content was fetched for it"
         await r.drain()
 
