@@ -183,6 +183,15 @@ async def test_an_older_ekiden_beside_this_one(bulks: Bulks, rows: Rows, account
     assert (await stand(store))[1] is Wait.QUOTA
 
 
+async def test_columns_that_say_nothing_stop_nobody(rows: Rows, store: Store) -> None:
+    await rows.message("a@x.example", state=State.HELD)
+    await set_columns(store, holds=64, wait=99, held="{", said="")
+    selection = await select_deliveries(store, Action.RELEASE, QueueFilter(), NOW)
+    assert len(selection) == 1
+    assert (await act(store, rows, Action.RELEASE)).changed == 1
+    assert (await stand(store))[:3] == (State.QUEUED, Wait.DUE, [])
+
+
 @pytest.mark.parametrize("hold", SHOWN_AS)
 async def test_every_hold_is_shown(rows: Rows, store: Store, hold: Hold) -> None:
     await rows.message("a@x.example", state=State.HELD)
@@ -210,7 +219,7 @@ async def test_each_filter_finds_what_shows_that_wait(rows: Rows, store: Store) 
     combinations: list[tuple[State, int, int, Cause]] = [
         (state, wait, 0, cause)
         for state in WAITS_OF
-        for wait in (0, 1, 2, 3, 4, 5, 9)
+        for wait in (0, 1, 2, 3, 4, 5, 9, 99)
         for cause in (Cause.NONE, Cause.RATE)
     ]
     combinations += [

@@ -6,6 +6,8 @@ lets go of their own hold alone, and what it waits for below them is kept.
 
 from __future__ import annotations
 
+import functools
+import operator
 from typing import Final
 
 from ekiden.core.states import Cause, Hold, State, Wait
@@ -19,12 +21,14 @@ SHOWN_AS: Final[dict[Hold, Wait]] = {
 }
 """Of several holds the first of these is what is shown."""
 
+KNOWN: Final = functools.reduce(operator.or_, SHOWN_AS)
 _PLACED: Final = frozenset({Wait.PACED, Wait.SHARE, Wait.WORKER_STOPPED})
 WAITS_OF: Final[dict[State, frozenset[Wait]]] = {
     State.SCHEDULED: frozenset({Wait.SCHEDULED, Wait.QUOTA}),
     State.QUEUED: _PLACED | {Wait.DUE},
     State.DEFERRED: _PLACED | {Wait.RETRY, Wait.SITE_DOWN, Wait.NO_SOURCE, Wait.WORKER_LOST},
 }
+STORED: Final = frozenset().union(*WAITS_OF.values())
 USUAL: Final[dict[State, Wait]] = {
     State.SCHEDULED: Wait.SCHEDULED,
     State.QUEUED: Wait.DUE,
@@ -37,14 +41,15 @@ def holds_of(state: State, holds: int) -> Hold:
     """Whose holds stand. What an Ekiden held that knew of no holders is the operator's."""
     if state is not State.HELD:
         return Hold(0)
-    return Hold(holds) or Hold.OPERATOR
+    # SQLite keeps anything in any column.
+    return (Hold(holds) & KNOWN if isinstance(holds, int) else Hold(0)) or Hold.OPERATOR
 
 
 def wait_below(state: State, wait: int, cause: int) -> Wait:
     """What it waits for whatever is held; of what is held the stored one."""
     if state in WAITS_OF and wait not in WAITS_OF[state]:
         return Wait.QUOTA if state is State.SCHEDULED and cause == Cause.RATE else USUAL[state]
-    return Wait(wait)
+    return Wait(wait) if wait in STORED else Wait.DUE
 
 
 def wait_of(state: State, wait: int, holds: int, cause: int) -> Wait | None:

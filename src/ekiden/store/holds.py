@@ -15,7 +15,7 @@ from ekiden.core.clock import Millis
 from ekiden.core.said import Said, say, tell
 from ekiden.core.states import Cause, Hold, State, Wait
 from ekiden.core.texts import Language
-from ekiden.core.waits import SHOWN_AS, USUAL, WAITS_OF, holds_of
+from ekiden.core.waits import KNOWN, SHOWN_AS, USUAL, WAITS_OF, holds_of
 from ekiden.store.tables import delivery
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -108,7 +108,7 @@ def _kept(standing: Hold, held: str) -> dict[str, _Entry]:
 def has_hold(hold: Hold) -> ColumnElement[bool]:
     """Whether any of ``hold`` stands, of deliveries that are ``HELD``. See ``core.waits.holds_of``."""
     found: ColumnElement[bool] = delivery.c.holds.op("&")(int(hold)) != 0
-    return or_(delivery.c.holds == 0, found) if hold & Hold.OPERATOR else found
+    return or_(delivery.c.holds.op("&")(int(KNOWN)) == 0, found) if hold & Hold.OPERATOR else found
 
 
 def waits_for(wait: Wait) -> ColumnElement[bool]:
