@@ -7,6 +7,7 @@ import re
 import pytest
 
 from ekiden.core.diagnosis import Diagnosis, Verdict
+from ekiden.core.said import say
 from ekiden.core.states import Cause, State, Wait
 from ekiden.core.texts import Language
 from ekiden.delivery import outcome
@@ -76,11 +77,11 @@ def test_the_reason_fits_the_reply(reply: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("found", "words"),
     [
-        (outcome.no_connection("no answer from 127.0.0.9:25"), "could be reached"),
-        (outcome.dns_trouble("DNS time-out"), "looked up in DNS"),
-        (outcome.connection_lost("reset"), "broke or stalled"),
-        (outcome.our_fault("worker ended"), "platform's own side"),
-        (outcome.expired(outcome.no_connection("x"), "5d"), "could be reached"),
+        (outcome.no_connection(say("no_address")), "could be reached"),
+        (outcome.dns_trouble(say("no_address")), "looked up in DNS"),
+        (outcome.connection_lost(say("no_address")), "broke or stalled"),
+        (outcome.our_fault(say("no_address")), "platform's own side"),
+        (outcome.expired(outcome.no_connection(say("no_address")), "5d"), "could be reached"),
     ],
 )
 def test_the_reason_fits_what_nobody_answered(found: Verdict, words: str) -> None:

@@ -263,11 +263,8 @@ class Couriers:
                 message_id=format_id(parcel.letter.message.id) if parcel else "",
             )
             if parcel is not None:
-                self._settle(
-                    parcel,
-                    outcome.our_fault(say("internal_error", error=f"{type(error).__name__}: {error}")),
-                    session,
-                )
+                why = say("internal_error", error=f"{type(error).__name__}: {error}")
+                self._settle(parcel, outcome.our_fault(why), session)
             if session is not None:
                 session.abort()
         finally:
