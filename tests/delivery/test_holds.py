@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import select, update
 
 from ekiden.core.clock import DAY, HOUR, ManualClock, Millis
+from ekiden.core.diagnosis import Diagnosis
 from ekiden.core.states import Cause, Hold, State, Wait
 from ekiden.core.submission import Marks
 from ekiden.core.waits import SHOWN_AS, WAITS_OF, wait_of
@@ -209,7 +210,7 @@ def test_every_wait_has_words_in_both_languages() -> None:
     for wait in Wait:
         assert wait_name(wait) != wait_name(wait, "ja")
         assert wait_name(wait).isascii()
-    told = {wait: explain(State.HELD, Cause.OURS, 0, "", "", "ja", wait=wait).headline for wait in WAITS}
+    told = {wait: explain(State.HELD, Diagnosis.NONE, "ja", wait=wait).headline for wait in WAITS}
     assert len(set(told.values())) == len(WAITS)
     assert set(SHOWN_AS.values()) <= set(WAITS)
 
