@@ -514,8 +514,8 @@ REASONS: dict[Diagnosis, Reason] = {
         _ASK_OPERATOR,
     ),
     Diagnosis.PEER: _r(
-        "The recipient's server is not accepting mail at the moment: it is overloaded, or has a fault.",
-        "相手サーバーが現在メールを受け付けていません（過負荷または障害）。",
+        "The recipient's server is not accepting mail at the moment.",
+        "相手サーバーが現在メールを受け付けていません。",
         "Nothing to do while it is retried. Should it last, tell the operator of that server.",
         "再試行中は対応不要です。続く場合は先方の管理者に連絡してください。",
     ),
@@ -555,11 +555,11 @@ REASONS: dict[Diagnosis, Reason] = {
         _ASK_RECIPIENT,
     ),
     Diagnosis.NOT_SMTP: _r(
-        "What the recipient's server answered is not SMTP, or cannot be told apart.",
-        "相手サーバーの応答が SMTP として成り立っていないか、どの応答か判別できません。",
-        "The dialogue shows where. Should it last, tell the operator of that server.",
-        "対話の記録に箇所が示されています。続く場合は先方の管理者に連絡してください。",
-        _ASK_RECIPIENT,
+        "The two mail servers did not understand each other's commands.",
+        "サーバー間で SMTP コマンドのやり取りが噛み合いませんでした。",
+        "The dialogue shows where. It is a fault of one of the two programs, not of the message.",
+        "対話の記録に箇所が示されています。メールではなく、どちらかのプログラムの問題です。",
+        _ASK_OPERATOR,
     ),
     Diagnosis.LOOP: _r(
         "The message goes round in a circle between servers.",

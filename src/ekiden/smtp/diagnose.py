@@ -227,6 +227,7 @@ _BASIC: Final[dict[int, Diagnosis]] = {
     551: D.RECIPIENT_REFUSED,
     552: D.FULL,
     553: D.RECIPIENT_REFUSED,
+    554: D.POLICY,
     555: D.PROTOCOL,
 }
 
