@@ -66,8 +66,14 @@ _MAILBOX: Final = r"(?:user|recipient|mailbox|mail box|account|address|addressee
 _GONE: Final = (
     r"(?:unknown|not (?:be )?found|doesn'?t exist|does ?not exist|not exist|no longer (?:exist|valid|available"
     r"|on server|here)|non-?existent|nonexistent|not (?:a )?(?:valid|known|registered|listed|recogni[sz]ed)"
-    r"|not present in directory|not in (?:our )?directory|invalid|undeliverable|not our|no such)"
+    r"|not present in directory|not in (?:our )?directory|no such)"
 )
+# Whose mailbox it is must be said close by: many other things are closed, blocked, expired or invalid.
+_CLOSED: Final = (
+    r"(?:disabled|inactive|suspended|deactivated|discontinued|frozen|expired|closed|terminated|cancell?ed"
+    r"|not active|no longer (?:active|accept)|dormant|hangup)"
+)
+_IS: Final = r"(?:is|was|are|been) (?:currently |now |marked |marked as |permanently ){0,2}"
 
 # Looked for in what is left without addresses, links and host names, in this order.
 WORDS: Final[tuple[tuple[re.Pattern[str], Diagnosis], ...]] = tuple(
@@ -289,7 +295,7 @@ WORDS: Final[tuple[tuple[re.Pattern[str], Diagnosis], ...]] = tuple(
             D.SPAM,
             (
                 r"\bspam\b|\bspam[- ](?:like|message|content|score|mail)|spamassassin|anti-?spam|antispam|\bspammy",
-                r"unsolicited|\bbulk (?:e?-?mail|message)|junk ?mail|\bjunk\b|\bube\b|\buce\b",
+                r"unsolicited|\bbulk (?:e?-?mail|message)|as bulk\b|junk ?mail|\bjunk\b|\bube\b|\buce\b",
                 r"(?:message|mail|content)\b.{0,30}(?:suspicious|objectionable)|likely suspicious",
                 r"(?:message|mail) content (?:rejected|denied|refused|not acceptable)"
                 r"|content (?:rejected|denied|filter)",
@@ -389,7 +395,8 @@ WORDS: Final[tuple[tuple[re.Pattern[str], Diagnosis], ...]] = tuple(
             (
                 r"recipient (?:address )?(?:rejected|refused|denied):? access denied",
                 r"unavailable or access denied",
-                r"(?:temporar|try again|for now).{0,60}(?:unknown|no such|not found|exist|invalid|\block)"
+                r"(?:temporar|try again|for now).{0,60}(?:unknown|no such|not found|exist|invalid"
+                r"|\block|suspend|disabled|inactive)"
                 r"|(?:unknown|no such|not found|exist|invalid|locked|suspended|disabled"
                 r"|inactive)\b.{0,60}(?:temporar|try again|later|retry)",
             ),
@@ -397,10 +404,8 @@ WORDS: Final[tuple[tuple[re.Pattern[str], Diagnosis], ...]] = tuple(
         (
             D.DISABLED,
             (
-                rf"{_MAILBOX}\b.{{0,60}}?\b(?:disabled|inactive|suspended|deactivated|discontinued"
-                rf"|frozen|expired|closed"
-                r"|blocked|locked|terminated|cancell?ed|on hold|not active|no longer (?:active"
-                r"|accept)|dormant|hangup)",
+                rf"(?<!your )\b{_MAILBOX}s?(?: \S{{1,80}})?:? {_CLOSED}",
+                rf"(?<!your )\b{_MAILBOX}\b.{{0,60}}?\b{_IS}(?:or )?{_CLOSED}",
                 rf"(?:disabled|inactive|suspended|deactivated|expired|closed|dormant"
                 rf"|unused) (?:e-?mail )?{_MAILBOX}",
                 r"account (?:is )?not available|service disabled",
@@ -434,7 +439,9 @@ WORDS: Final[tuple[tuple[re.Pattern[str], Diagnosis], ...]] = tuple(
         (
             D.NO_MAILBOX,
             (
-                rf"(?<!sender ){_MAILBOX}s?\b(?: \S{{1,80}})?.{{0,50}}?\b{_GONE}",
+                rf"(?<!sender )(?<!your )\b{_MAILBOX}s?\b(?: \S{{1,80}})?.{{0,50}}?\b{_GONE}",
+                rf"(?<!sender )(?<!your )\b{_MAILBOX}s?(?: \S{{1,80}})?:? "
+                rf"(?:{_IS})?(?:invalid|undeliverable|not our)",
                 rf"(?:unknown|no such|invalid|non-?existent|unrouteable|bad|undeliverable|not our|not a|not an) "
                 rf"(?:\w{{1,20}} ){{0,2}}{_MAILBOX}",
                 r"no mail ?box|not a valid (?:user|mailbox|recipient)|nobody (?:here )?by that name"
