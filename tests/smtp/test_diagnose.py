@@ -19,7 +19,6 @@ REPLIES = [
     for line in (Path(__file__).parent / "replies.tsv").read_text().splitlines()
     if not line.startswith("#")
 ]
-CODES = sorted({(int(code), enhanced) for _, code, enhanced, *_ in REPLIES})
 
 
 @pytest.mark.parametrize(("stage", "code", "enhanced", "wanted", "text"), REPLIES)

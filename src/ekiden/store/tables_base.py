@@ -38,9 +38,10 @@ def where(condition: str) -> dict[str, Any]:
     return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
 
-def _hint(compiler: SQLiteCompiler, table: Any, words: str) -> str:
+def _words(*given: Any) -> str:
+    words: str = given[-1]
     return words
 
 
 # SQLAlchemy writes hints behind tables for other engines, and leaves SQLite's ("INDEXED BY") out.
-SQLiteCompiler.get_from_hint_text = _hint  # type: ignore[assignment]
+setattr(SQLiteCompiler, "get_from_hint_text", _words)  # noqa: B010 - mypy knows it with another signature
