@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ekiden.access.api_types import Mode
-from ekiden.access.rules import (
+from ekiden.networks.api_types import Mode
+from ekiden.networks.rules import (
     ACCOUNT,
     ENDPOINT,
     MFA,
@@ -17,7 +17,7 @@ from ekiden.access.rules import (
     ResourceAttribute,
     RuleValues,
 )
-from ekiden.access.zones import Address, ServiceRef, ZoneValues
+from ekiden.networks.zones import Address, ServiceRef, ZoneValues
 
 INSTANCE = "11111111-2222-4333-8444-555555555555"
 

@@ -9,24 +9,24 @@ import pytest
 from network_values import context, rule_values, zone_values
 
 from ekiden.access.accounts import Account, create_account, set_senders, suspend_account
-from ekiden.access.api_types import CONTROL_PLANE, Mode
 from ekiden.access.audit import SYSTEM
 from ekiden.access.authenticate import Principal
 from ekiden.access.directory import AccountFacts, Directory
 from ekiden.access.gate import SUSPENDED, Allowed, Gate, Refused
 from ekiden.access.projects import Project, Projects
-from ekiden.access.restrictions import Decision, Why, smtp_resource
-from ekiden.access.rules import Rules
 from ekiden.access.smtp_configurations import SmtpConfigurations
 from ekiden.access.smtp_users import SmtpUsers
 from ekiden.access.vault import Vault
-from ekiden.access.zones import Zones
 from ekiden.dns.config import DnsConfig
 from ekiden.dns.resolver import DnsResolver
 from ekiden.domains.config import DomainsConfig
 from ekiden.domains.lookup import DnsLookup
 from ekiden.domains.service import Domains
 from ekiden.net.clock import SystemClock
+from ekiden.networks.api_types import CONTROL_PLANE, Mode
+from ekiden.networks.rule_evaluation import Decision, Why, smtp_resource
+from ekiden.networks.rules import Rules
+from ekiden.networks.zones import Zones
 from ekiden.store.api import Store
 
 INSIDE, OUTSIDE = "192.0.2.1", "198.51.100.1"

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from network_values import INSTANCE, context, resource, rule_values, zone_values
 
 from ekiden.access.accounts import create_account
-from ekiden.access.api_types import CONTROL_PLANE
 from ekiden.access.audit import SYSTEM
-from ekiden.access.restrictions import (
+from ekiden.core.clock import ManualClock
+from ekiden.networks.api_types import CONTROL_PLANE
+from ekiden.networks.rule_evaluation import (
     AddressUnion,
     Decision,
     Finding,
@@ -24,9 +25,8 @@ from ekiden.access.restrictions import (
     load_union,
     smtp_resource,
 )
-from ekiden.access.rules import SMTP_API_TYPES, Resource, ResourceAttribute, Rule, Rules, RuleValues
-from ekiden.access.zones import Zone, Zones, ZoneValues
-from ekiden.core.clock import ManualClock
+from ekiden.networks.rules import SMTP_API_TYPES, Resource, ResourceAttribute, Rule, Rules, RuleValues
+from ekiden.networks.zones import Zone, Zones, ZoneValues
 from ekiden.store.api import Store
 
 ALIAS = "crn:v1:bluemix:public:event-notifications::::api-type:smtp-configuration"

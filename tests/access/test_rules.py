@@ -9,11 +9,12 @@ import pytest
 from network_values import INSTANCE, context, resource, rule_values, zone_values
 from sqlalchemy import insert, select
 
-from ekiden.access import rules as module
 from ekiden.access.accounts import Account, create_account
-from ekiden.access.api_types import CONTROL_PLANE, MODES, SMTP, find_api_type
 from ekiden.access.audit import Actor, list_entries
-from ekiden.access.network_errors import (
+from ekiden.core.clock import MINUTE, ManualClock
+from ekiden.networks import rules as module
+from ekiden.networks.api_types import CONTROL_PLANE, MODES, SMTP, find_api_type
+from ekiden.networks.errors import (
     BadValue,
     ModeNotSupported,
     NotProtected,
@@ -21,7 +22,7 @@ from ekiden.access.network_errors import (
     TooMany,
     VersionMismatch,
 )
-from ekiden.access.rules import (
+from ekiden.networks.rules import (
     MAX_CONTEXTS,
     Attribute,
     Context,
@@ -32,8 +33,7 @@ from ekiden.access.rules import (
     RuleValues,
     check_rule,
 )
-from ekiden.access.zones import Zones, lock_account
-from ekiden.core.clock import MINUTE, ManualClock
+from ekiden.networks.zones import Zones, lock_account
 from ekiden.store.api import Store
 from ekiden.store.open import open_store
 from ekiden.store.tables import access_rule as table

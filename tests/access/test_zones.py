@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from network_values import address, context, rule_values, zone_values
 
-from ekiden.access import zones as module
 from ekiden.access.accounts import Account, create_account
 from ekiden.access.audit import Actor, list_entries
-from ekiden.access.network_errors import (
+from ekiden.core.clock import MINUTE, ManualClock
+from ekiden.networks import zones as module
+from ekiden.networks.errors import (
     BadValue,
     RuleNotFound,
     TooMany,
@@ -20,10 +21,9 @@ from ekiden.access.network_errors import (
     ZoneNameTaken,
     ZoneNotFound,
 )
-from ekiden.access.network_texts import TEXTS
-from ekiden.access.rules import Rules
-from ekiden.access.zones import MAX_ADDRESSES, Address, ServiceRef, Zones, ZoneValues, check_zone, parse_sort
-from ekiden.core.clock import MINUTE, ManualClock
+from ekiden.networks.rules import Rules
+from ekiden.networks.translations import TEXTS
+from ekiden.networks.zones import MAX_ADDRESSES, Address, ServiceRef, Zones, ZoneValues, check_zone, parse_sort
 from ekiden.store.api import Store
 
 ANN, BOB = Actor("cli:ann@host"), Actor("api_key:7", "192.0.2.1")

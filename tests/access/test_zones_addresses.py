@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ekiden.access.address_set import (
+from ekiden.networks.addresses import (
     EVERYWHERE,
     NOWHERE,
     AddressSet,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ekiden.access.network_config import NetworkConfig
+from ekiden.networks.config import NetworkConfig
 from ekiden.server.config_load import ConfigError, build_config
 
 GOOD = """

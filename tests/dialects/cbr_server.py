@@ -15,15 +15,15 @@ from litestar import Litestar
 from ekiden.access.accounts import Account, create_account
 from ekiden.access.authenticate import Authenticator
 from ekiden.access.credentials import create_api_key
-from ekiden.access.network_config import NetworkConfig
-from ekiden.access.rules import Rules
 from ekiden.access.tokens import Tokens
 from ekiden.access.vault import Vault
-from ekiden.access.zones import Zones
 from ekiden.dialects.ibm.cbr import CbrServices, cbr_handlers
 from ekiden.dialects.ibm.errors import handle_error
 from ekiden.net.clock import SystemClock
 from ekiden.net.listen import open_listener
+from ekiden.networks.config import NetworkConfig
+from ekiden.networks.rules import Rules
+from ekiden.networks.zones import Zones
 from ekiden.server.http_listener import HttpServer
 from ekiden.store.api import Store
 

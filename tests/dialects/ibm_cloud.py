@@ -19,14 +19,11 @@ from ekiden.access.authenticate import Authenticator
 from ekiden.access.config import AccessConfig
 from ekiden.access.credentials import create_api_key
 from ekiden.access.gate import Gate
-from ekiden.access.network_config import NetworkConfig
 from ekiden.access.projects import Project, Projects
-from ekiden.access.rules import Rules
 from ekiden.access.smtp_configurations import SmtpConfigurations
 from ekiden.access.smtp_users import SmtpUsers
 from ekiden.access.tokens import Tokens
 from ekiden.access.vault import Vault
-from ekiden.access.zones import Zones
 from ekiden.delivery.statistics import Statistics
 from ekiden.dialects.ibm.call import IbmServices
 from ekiden.dialects.ibm.cbr import CbrServices
@@ -40,6 +37,9 @@ from ekiden.domains.service import Domains
 from ekiden.lab import Lab
 from ekiden.net.clock import SystemClock
 from ekiden.net.listen import open_listener
+from ekiden.networks.config import NetworkConfig
+from ekiden.networks.rules import Rules
+from ekiden.networks.zones import Zones
 from ekiden.server.http import make_app
 from ekiden.server.http_config import HttpConfig
 from ekiden.server.http_listener import HttpServer

@@ -19,10 +19,8 @@ from ekiden.access.audit import SYSTEM, changed
 from ekiden.access.credentials import create_api_key, revoke_credential
 from ekiden.access.projects import Project, Projects
 from ekiden.access.refusals import Refusal, list_refusals, refusals_to
-from ekiden.access.rules import Attribute, Context, Resource, ResourceAttribute, Rules, RuleValues
 from ekiden.access.smtp_configurations import SmtpConfiguration, SmtpConfigurations
 from ekiden.access.smtp_users import NewSmtpUser, SmtpUsers
-from ekiden.access.zones import Address, Zones, ZoneValues
 from ekiden.core.ids import parse_id
 from ekiden.core.states import Cause, State
 from ekiden.dns.config import DnsConfig
@@ -32,6 +30,8 @@ from ekiden.domains.lookup import DnsLookup
 from ekiden.domains.model import Domain
 from ekiden.domains.service import Domains
 from ekiden.net.clock import SystemClock
+from ekiden.networks.rules import Attribute, Context, Resource, ResourceAttribute, Rules, RuleValues
+from ekiden.networks.zones import Address, Zones, ZoneValues
 from ekiden.store import tables
 
 Make = Callable[..., Harness]

@@ -15,8 +15,8 @@ import structlog
 from sqlalchemy import func, select
 
 from ekiden.access.grants import LEGACY_PERIOD
-from ekiden.access.restrictions import AddressUnion, load_union
 from ekiden.net.listen import Networks
+from ekiden.networks.rule_evaluation import AddressUnion, load_union
 from ekiden.store.errors import told
 from ekiden.store.set_aside import readable
 from ekiden.store.tables import account, smtp_configuration

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 import structlog
 
-from ekiden.access.api_types import SMTP
 from ekiden.access.grants import (
     LEGACY_PERIOD,
     WHOLE_ACCOUNT,
@@ -23,7 +22,8 @@ from ekiden.access.grants import (
     load_sender,
 )
 from ekiden.access.remembered import Remembered
-from ekiden.access.restrictions import Decision, RuleBook, Why, load_rulebook, smtp_resource
+from ekiden.networks.api_types import SMTP
+from ekiden.networks.rule_evaluation import Decision, RuleBook, Why, load_rulebook, smtp_resource
 from ekiden.smtp.reply import Reply
 from ekiden.store.api import StoreUnavailable
 

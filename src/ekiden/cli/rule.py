@@ -27,9 +27,9 @@ from ekiden.core.display import iso
 
 if TYPE_CHECKING:
     from ekiden.access.accounts import Account
-    from ekiden.access.api_types import Mode
-    from ekiden.access.restrictions import Decision
-    from ekiden.access.rules import Context, Rule, Rules
+    from ekiden.networks.api_types import Mode
+    from ekiden.networks.rule_evaluation import Decision
+    from ekiden.networks.rules import Context, Rule, Rules
     from ekiden.store.api import Store
 
 app = typer.Typer(
@@ -44,7 +44,7 @@ Operation = Literal["smtp", "control-plane", "all"]
 
 
 def _api_types(operation: str) -> tuple[str, ...]:
-    from ekiden.access.api_types import CONTROL_PLANE, SMTP
+    from ekiden.networks.api_types import CONTROL_PLANE, SMTP
 
     return {"smtp": (SMTP,), "control-plane": (CONTROL_PLANE,), "all": ()}[operation]
 
@@ -98,9 +98,10 @@ def add(
 ) -> None:
     """Add a rule. Where several rules apply, all of them must let a request pass."""
     from ekiden.access.accounts import get_account
-    from ekiden.access.api_types import EVENT_NOTIFICATIONS
     from ekiden.access.audit import local_actor
-    from ekiden.access.rules import (
+    from ekiden.net.clock import SystemClock
+    from ekiden.networks.api_types import EVENT_NOTIFICATIONS
+    from ekiden.networks.rules import (
         ACCOUNT,
         ENDPOINT,
         REGION,
@@ -114,8 +115,7 @@ def add(
         Rules,
         RuleValues,
     )
-    from ekiden.access.zones import load_zones
-    from ekiden.net.clock import SystemClock
+    from ekiden.networks.zones import load_zones
 
     if bool(zones or endpoint) == nobody:
         raise NetworkUsageError("name a zone with --zone or an endpoint with --endpoint, or say --nobody")
@@ -153,8 +153,8 @@ def add(
 @app.command("list")
 def list_(account: AccountOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """List rules."""
-    from ekiden.access.rules import SERVICE_INSTANCE, load_rules
-    from ekiden.access.zones import load_zones
+    from ekiden.networks.rules import SERVICE_INSTANCE, load_rules
+    from ekiden.networks.zones import load_zones
 
     async def main() -> tuple[list[Rule], dict[int, str], dict[str, str]]:
         async with opened_store(load(config)) as store:
@@ -186,14 +186,14 @@ def list_(account: AccountOption = None, config: ConfigOption = None, as_json: J
 
 
 def _operations(rule: Rule) -> str:
-    from ekiden.access.api_types import EVENT_NOTIFICATIONS, find_api_type
+    from ekiden.networks.api_types import EVENT_NOTIFICATIONS, find_api_type
 
     known = (find_api_type(EVENT_NOTIFICATIONS, item) for item in rule.api_types)
     return ", ".join(item.display_name for item in known if item is not None) or tr("all")
 
 
 def _context(context: Context, zones: dict[str, str]) -> str:
-    from ekiden.access.rules import ZONE
+    from ekiden.networks.rules import ZONE
 
     words = []
     for attribute in context.attributes:
@@ -207,7 +207,7 @@ def _context(context: Context, zones: dict[str, str]) -> str:
 
 
 async def _find(store: Store, wanted: str, account: str | None) -> tuple[Rule, str]:
-    from ekiden.access.rules import load_rules
+    from ekiden.networks.rules import load_rules
 
     names = await account_names(store)
     account_id = await chosen_account(store, account)
@@ -223,8 +223,8 @@ def show(
     rule: RuleArgument, account: AccountOption = None, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
     """Show a rule: what it protects, and whom it lets pass."""
-    from ekiden.access.rules import ACCOUNT
-    from ekiden.access.zones import load_zones
+    from ekiden.networks.rules import ACCOUNT
+    from ekiden.networks.zones import load_zones
 
     async def main() -> tuple[Rule, str, dict[str, str]]:
         async with opened_store(load(config)) as store:
@@ -261,8 +261,8 @@ def _change(
     done: str,
 ) -> None:
     """``done`` is what to say then; ``{id}`` in it is the rule's."""
-    from ekiden.access.rules import Rules
     from ekiden.net.clock import SystemClock
+    from ekiden.networks.rules import Rules
 
     async def main() -> tuple[Rule, str]:
         async with opened_store(load(config)) as store:
@@ -344,10 +344,10 @@ def try_(
 
     Only rules are looked at, not the deprecated lists of allowed subnets that SMTP configurations may have.
     """
-    from ekiden.access.address_set import address_key
     from ekiden.access.projects import Projects
-    from ekiden.access.restrictions import load_rulebook, smtp_resource
     from ekiden.net.clock import SystemClock
+    from ekiden.networks.addresses import address_key
+    from ekiden.networks.rule_evaluation import load_rulebook, smtp_resource
 
     if address_key(address) is None:
         raise NetworkUsageError("{address!r} is not an IP address", address=address)
@@ -389,7 +389,7 @@ def try_(
 
 
 def _verdict(decision: Decision, enforced: tuple[str, ...]) -> str:
-    from ekiden.access.restrictions import Why
+    from ekiden.networks.rule_evaluation import Why
 
     if decision.why is Why.PASSED:
         return tr("allowed; rules that let it pass: {rules}", rules=", ".join(enforced))

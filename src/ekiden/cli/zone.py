@@ -25,7 +25,7 @@ from ekiden.core.display import iso, local_time
 
 if TYPE_CHECKING:
     from ekiden.access.accounts import Account
-    from ekiden.access.zones import Address, Zone
+    from ekiden.networks.zones import Address, Zone
     from ekiden.store.api import Store
 
 app = typer.Typer(no_args_is_help=True, help="Network zones: named sets of addresses that rules refer to.")
@@ -41,8 +41,8 @@ def read_address(text: str, account: Account) -> Address:
 
     ``first-last``, ``address/length``, ``service:NAME[:LOCATION]``, the CRN of a VPC or an instance, or an address.
     """
-    from ekiden.access.network_config import SERVICE
-    from ekiden.access.zones import Address, ServiceRef
+    from ekiden.networks.config import SERVICE
+    from ekiden.networks.zones import Address, ServiceRef
 
     if text.startswith(SERVICE):
         name, _, location = text.removeprefix(SERVICE).partition(":")
@@ -80,7 +80,7 @@ def choose(zones: Sequence[Zone], wanted: str) -> Zone:
 
 async def read_zones(store: Store, account: str | None) -> tuple[list[Zone], dict[int, str]]:
     """The zones of one account or of all, oldest first, and the names of accounts by id."""
-    from ekiden.access.zones import load_zones
+    from ekiden.networks.zones import load_zones
 
     names = await account_names(store)
     account_id = await chosen_account(store, account)
@@ -113,8 +113,8 @@ def add(
     """Add a zone to an account. It opens nothing until a rule names it: ekiden rule add."""
     from ekiden.access.accounts import get_account
     from ekiden.access.audit import local_actor
-    from ekiden.access.zones import Zones, ZoneValues
     from ekiden.net.clock import SystemClock
+    from ekiden.networks.zones import Zones, ZoneValues
 
     async def main() -> Zone:
         async with opened_store(load(config)) as store:
@@ -164,8 +164,8 @@ def list_(account: AccountOption = None, config: ConfigOption = None, as_json: J
 
 def _one(config: Path | None, wanted: str, account: str | None, *, remove: bool) -> tuple[Zone, str]:
     from ekiden.access.audit import local_actor
-    from ekiden.access.zones import Zones
     from ekiden.net.clock import SystemClock
+    from ekiden.networks.zones import Zones
 
     async def main() -> tuple[Zone, str]:
         async with opened_store(load(config)) as store:

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import Row, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ekiden.access.zones import lock_account
 from ekiden.content.errors import BadField, NoSuchContent, TooMuchContent, check_line
 from ekiden.core.clock import DAY, MINUTE, Millis
+from ekiden.networks.zones import lock_account
 from ekiden.store.api import StoreUnavailable
 from ekiden.store.tables import upload as table
 from ekiden.store.tables import upload_piece

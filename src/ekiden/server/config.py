@@ -11,7 +11,6 @@ from typing import Annotated, Literal
 import msgspec
 
 from ekiden.access.config import AccessConfig
-from ekiden.access.network_config import NetworkConfig
 from ekiden.core.duration import Duration
 from ekiden.delivery.config import DeliveryConfig
 from ekiden.dialects.ibm.config import IbmConfig, RegionConfig
@@ -20,6 +19,7 @@ from ekiden.dns.config import DnsConfig
 from ekiden.domains.config import DomainsConfig
 from ekiden.intake.config import TrackingConfig
 from ekiden.limits.journal import BURST
+from ekiden.networks.config import NetworkConfig
 from ekiden.notify.config import CallbacksConfig
 from ekiden.server.http_config import HttpConfig
 from ekiden.server.smtp_config import MAX_MESSAGE, MAX_RECIPIENTS, SmtpConfig

@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING
 
 from ekiden.access.accounts import begin_reporting
 from ekiden.access.projects import Projects
-from ekiden.access.rules import Rules
 from ekiden.access.sessions import Sessions
 from ekiden.access.smtp_configurations import SmtpConfigurations
 from ekiden.access.smtp_users import SmtpUsers
 from ekiden.access.tokens import Tokens
-from ekiden.access.zones import Zones
 from ekiden.content.landing_pages import LandingPages
 from ekiden.content.templates import Templates
 from ekiden.content.uploads import Uploads
@@ -28,6 +26,8 @@ from ekiden.dialects.infobip.routes import infobip_handlers
 from ekiden.dialects.infobip.throttle import Throttles
 from ekiden.landing.recorder import Recorder
 from ekiden.landing.routes import LandingServices, landing_handlers
+from ekiden.networks.rules import Rules
+from ekiden.networks.zones import Zones
 from ekiden.notify.reports import Reports
 
 if TYPE_CHECKING:

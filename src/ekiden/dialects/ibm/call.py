@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from ekiden.access.api_types import CONTROL_PLANE
-from ekiden.access.restrictions import smtp_resource
 from ekiden.dialects.ibm.auth import Caller, authenticate
 from ekiden.dialects.ibm.errors import AnyRequest, ApiError
 from ekiden.dialects.ibm.http import path_parameter, read_json
+from ekiden.networks.api_types import CONTROL_PLANE
+from ekiden.networks.rule_evaluation import smtp_resource
 from ekiden.web.body import Bodies, Body
 from ekiden.web.need import Need
 from ekiden.web.query import check_query

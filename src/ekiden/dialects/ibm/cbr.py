@@ -16,16 +16,6 @@ from litestar import Response, Router, route
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import Method
 
-from ekiden.access.api_types import MODES, SERVICES
-from ekiden.access.network_errors import (
-    ModeNotSupported,
-    NetworkError,
-    NotProtected,
-    TooMany,
-    VersionMismatch,
-    ZoneInUse,
-)
-from ekiden.access.rules import RuleFilter
 from ekiden.dialects.ibm.auth import Caller, authenticate
 from ekiden.dialects.ibm.cbr_models import (
     RuleBody,
@@ -40,16 +30,26 @@ from ekiden.dialects.ibm.cbr_models import (
 from ekiden.dialects.ibm.cbr_texts import TEXTS
 from ekiden.dialects.ibm.errors import AnyRequest, ApiError, handle_error
 from ekiden.dialects.ibm.http import BODY, answer, no_content, path_parameter, read_json, text_parameter
+from ekiden.networks.api_types import MODES, SERVICES
+from ekiden.networks.errors import (
+    ModeNotSupported,
+    NetworkError,
+    NotProtected,
+    TooMany,
+    VersionMismatch,
+    ZoneInUse,
+)
+from ekiden.networks.rules import RuleFilter
 from ekiden.web.body import Bodies, Body
 from ekiden.web.need import NO_BODY
 from ekiden.web.query import check_query
 
 if TYPE_CHECKING:
     from ekiden.access.authenticate import Authenticator
-    from ekiden.access.network_config import NetworkConfig
-    from ekiden.access.rules import Rules
     from ekiden.access.tokens import Tokens
-    from ekiden.access.zones import Zones
+    from ekiden.networks.config import NetworkConfig
+    from ekiden.networks.rules import Rules
+    from ekiden.networks.zones import Zones
 
 T = TypeVar("T")
 Operation = Callable[[AnyRequest], Awaitable[Response[Any]]]

@@ -6,9 +6,12 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from ekiden.access.api_types import ApiType, Mode
-from ekiden.access.network_config import NetworkConfig
-from ekiden.access.rules import (
+from ekiden.dialects.ibm.cbr_texts import TEXTS
+from ekiden.dialects.ibm.errors import ApiError
+from ekiden.dialects.ibm.http import timestamp
+from ekiden.networks.api_types import ApiType, Mode
+from ekiden.networks.config import NetworkConfig
+from ekiden.networks.rules import (
     MAX_RULES,
     MAX_TAGGED_RULES,
     Context,
@@ -16,10 +19,7 @@ from ekiden.access.rules import (
     Rule,
     RuleValues,
 )
-from ekiden.access.zones import MAX_ZONES, Address, Zone, ZoneValues
-from ekiden.dialects.ibm.cbr_texts import TEXTS
-from ekiden.dialects.ibm.errors import ApiError
-from ekiden.dialects.ibm.http import timestamp
+from ekiden.networks.zones import MAX_ZONES, Address, Zone, ZoneValues
 
 PREVIEW: Final = 3
 """Addresses of a zone that a list shows."""

@@ -3,7 +3,7 @@
 ``App`` with an API key, ``Basic`` with a password of the account, ``IBSSO`` with the token of a session, ``Bearer``
 with a token of ``/auth/1/oauth2/token``. Users of SMTP configurations log in nowhere here.
 
-Access rules (``access.rules``) protect instances of Event Notifications, and no request here is to one; where a
+Access rules (``networks.rules``) protect instances of Event Notifications, and no request here is to one; where a
 credential may be used from its own source networks say, for every scheme alike.
 """
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ekiden.access.errors import AccessError, NameTaken, NotFound
-from ekiden.access.network_texts import TEXTS
 from ekiden.core.texts import TranslatedError
+from ekiden.networks.translations import TEXTS
 
 
 class NetworkError(AccessError):

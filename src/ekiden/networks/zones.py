@@ -13,10 +13,10 @@ import msgspec
 from sqlalchemy import Row, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ekiden.access.address_set import Interval, parse_address, parse_range, parse_subnet
 from ekiden.access.audit import Actor, changed
-from ekiden.access.network_errors import BadValue, TooMany, VersionMismatch, ZoneInUse, ZoneNameTaken, ZoneNotFound
 from ekiden.core.clock import Clock, Millis
+from ekiden.networks.addresses import Interval, parse_address, parse_range, parse_subnet
+from ekiden.networks.errors import BadValue, TooMany, VersionMismatch, ZoneInUse, ZoneNameTaken, ZoneNotFound
 from ekiden.store.set_aside import read, readable
 from ekiden.store.tables import access_rule
 from ekiden.store.tables import account as account_table

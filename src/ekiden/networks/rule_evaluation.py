@@ -17,10 +17,10 @@ from typing import Final, NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ekiden.access.address_set import EVERYWHERE, NOWHERE, AddressSet, Interval, address_key, parse_network
-from ekiden.access.api_types import EVENT_NOTIFICATIONS, SMTP, canonical
-from ekiden.access.network_config import SERVICE
-from ekiden.access.rules import (
+from ekiden.networks.addresses import EVERYWHERE, NOWHERE, AddressSet, Interval, address_key, parse_network
+from ekiden.networks.api_types import EVENT_NOTIFICATIONS, SMTP, canonical
+from ekiden.networks.config import SERVICE
+from ekiden.networks.rules import (
     ACCOUNT,
     ENDPOINT,
     MFA,
@@ -33,7 +33,7 @@ from ekiden.access.rules import (
     Rule,
     load_rules,
 )
-from ekiden.access.zones import Address, ServiceRef, Zone, load_zones
+from ekiden.networks.zones import Address, ServiceRef, Zone, load_zones
 
 Groups = Mapping[str, Sequence[str]]
 """``NetworkConfig.groups``."""

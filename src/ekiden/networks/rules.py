@@ -14,9 +14,10 @@ from sqlalchemy import Row, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ekiden.access.accounts import account_uid
-from ekiden.access.api_types import MODES, SERVICES, SMTP, Mode, find_api_type
 from ekiden.access.audit import Actor, changed
-from ekiden.access.network_errors import (
+from ekiden.core.clock import Clock, Millis
+from ekiden.networks.api_types import MODES, SERVICES, SMTP, Mode, find_api_type
+from ekiden.networks.errors import (
     BadValue,
     ModeNotSupported,
     NotProtected,
@@ -24,8 +25,7 @@ from ekiden.access.network_errors import (
     TooMany,
     VersionMismatch,
 )
-from ekiden.access.zones import SORTS, check_description, is_id, lock_account, missing_zones, parse_sort
-from ekiden.core.clock import Clock, Millis
+from ekiden.networks.zones import SORTS, check_description, is_id, lock_account, missing_zones, parse_sort
 from ekiden.store.set_aside import read, readable
 from ekiden.store.tables import access_rule as table
 from ekiden.store.tables import account as account_table

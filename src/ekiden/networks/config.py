@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ekiden.access.address_set import parse_network
+from ekiden.networks.addresses import parse_network
 
 SERVICE = "service:"
 """Keys of groups that stand for a service begin with it: ``service:NAME`` or ``service:NAME:LOCATION``."""
