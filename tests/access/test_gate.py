@@ -13,9 +13,6 @@ from ekiden.access.audit import SYSTEM
 from ekiden.access.authenticate import Principal
 from ekiden.access.directory import AccountFacts, Directory
 from ekiden.access.gate import SUSPENDED, Allowed, Gate, Refused
-from ekiden.access.projects import Project, Projects
-from ekiden.access.smtp_configurations import SmtpConfigurations
-from ekiden.access.smtp_users import SmtpUsers
 from ekiden.access.vault import Vault
 from ekiden.dns.config import DnsConfig
 from ekiden.dns.resolver import DnsResolver
@@ -27,6 +24,9 @@ from ekiden.networks.api_types import CONTROL_PLANE, Mode
 from ekiden.networks.rule_evaluation import Decision, Why, smtp_resource
 from ekiden.networks.rules import Rules
 from ekiden.networks.zones import Zones
+from ekiden.senders.projects import Project, Projects
+from ekiden.senders.smtp_configurations import SmtpConfigurations
+from ekiden.senders.smtp_users import SmtpUsers
 from ekiden.store.api import Store
 
 INSIDE, OUTSIDE = "192.0.2.1", "198.51.100.1"

@@ -8,9 +8,9 @@ import pytest
 
 from ekiden.access.accounts import create_account
 from ekiden.access.audit import Actor, list_entries
-from ekiden.access.projects import Projects
-from ekiden.access.smtp_errors import BadValue, InUse
 from ekiden.core.clock import ManualClock
+from ekiden.senders.errors import BadValue, InUse
+from ekiden.senders.projects import Projects
 from ekiden.store.api import Store
 
 

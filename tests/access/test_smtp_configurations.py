@@ -15,10 +15,6 @@ from ekiden.access.config import AccessConfig
 from ekiden.access.credentials import list_credentials
 from ekiden.access.directory import Directory
 from ekiden.access.errors import AccessError, BadName
-from ekiden.access.projects import Project, Projects
-from ekiden.access.smtp_configurations import SmtpConfiguration, SmtpConfigurations
-from ekiden.access.smtp_errors import BadValue, InUse, NoSuch, TooManyUsers
-from ekiden.access.smtp_users import NewSmtpUser, SmtpUser, SmtpUsers, generate_username
 from ekiden.access.vault import Vault
 from ekiden.core.clock import SECOND, ManualClock
 from ekiden.dns.config import DnsConfig
@@ -27,6 +23,10 @@ from ekiden.domains.config import DomainsConfig
 from ekiden.domains.errors import DomainInUse
 from ekiden.domains.lookup import DnsLookup
 from ekiden.domains.service import Domains
+from ekiden.senders.errors import BadValue, InUse, NoSuch, TooManyUsers
+from ekiden.senders.projects import Project, Projects
+from ekiden.senders.smtp_configurations import SmtpConfiguration, SmtpConfigurations
+from ekiden.senders.smtp_users import NewSmtpUser, SmtpUser, SmtpUsers, generate_username
 from ekiden.store.api import Store
 from ekiden.store.tables import account as account_table
 from ekiden.store.tables import smtp_configuration, smtp_user

@@ -12,10 +12,10 @@ from installation import Installation
 
 from ekiden.access.accounts import get_account
 from ekiden.access.audit import list_entries
-from ekiden.access.projects import Projects
 from ekiden.cli import network_texts, rule, zone
 from ekiden.cli.network_texts import TEXTS
 from ekiden.net.clock import SystemClock
+from ekiden.senders.projects import Projects
 from ekiden.store.open import open_store
 
 

@@ -19,9 +19,6 @@ from ekiden.access.authenticate import Authenticator
 from ekiden.access.config import AccessConfig
 from ekiden.access.credentials import create_api_key
 from ekiden.access.gate import Gate
-from ekiden.access.projects import Project, Projects
-from ekiden.access.smtp_configurations import SmtpConfigurations
-from ekiden.access.smtp_users import SmtpUsers
 from ekiden.access.tokens import Tokens
 from ekiden.access.vault import Vault
 from ekiden.delivery.statistics import Statistics
@@ -40,6 +37,9 @@ from ekiden.net.listen import open_listener
 from ekiden.networks.config import NetworkConfig
 from ekiden.networks.rules import Rules
 from ekiden.networks.zones import Zones
+from ekiden.senders.projects import Project, Projects
+from ekiden.senders.smtp_configurations import SmtpConfigurations
+from ekiden.senders.smtp_users import SmtpUsers
 from ekiden.server.http import make_app
 from ekiden.server.http_config import HttpConfig
 from ekiden.server.http_listener import HttpServer

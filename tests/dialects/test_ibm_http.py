@@ -18,12 +18,12 @@ from ibm_cloud import ADMIN, Cloud, Reply, running_cloud
 from ekiden.access.accounts import create_account, suspend_account
 from ekiden.access.audit import list_entries
 from ekiden.access.credentials import bound_credential, create_api_key, revoke_credential
-from ekiden.access.smtp_texts import TEXTS as SMTP_TEXTS
 from ekiden.core.texts import Texts
 from ekiden.dialects.ibm.routes import OPERATIONS
 from ekiden.dialects.ibm.texts import TEXTS
 from ekiden.domains.evidence import File
 from ekiden.lab import Lab
+from ekiden.senders.translations import TEXTS as SMTP_TEXTS
 from ekiden.store.api import Store
 from structured_logs import told
 

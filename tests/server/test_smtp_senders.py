@@ -17,10 +17,7 @@ from ekiden.access.accounts import OverQuota as WhenOver
 from ekiden.access.accounts import Quota, set_quota, set_senders
 from ekiden.access.audit import SYSTEM, changed
 from ekiden.access.credentials import create_api_key, revoke_credential
-from ekiden.access.projects import Project, Projects
 from ekiden.access.refusals import Refusal, list_refusals, refusals_to
-from ekiden.access.smtp_configurations import SmtpConfiguration, SmtpConfigurations
-from ekiden.access.smtp_users import NewSmtpUser, SmtpUsers
 from ekiden.core.ids import parse_id
 from ekiden.core.states import Cause, State
 from ekiden.dns.config import DnsConfig
@@ -32,6 +29,9 @@ from ekiden.domains.service import Domains
 from ekiden.net.clock import SystemClock
 from ekiden.networks.rules import Attribute, Context, Resource, ResourceAttribute, Rules, RuleValues
 from ekiden.networks.zones import Address, Zones, ZoneValues
+from ekiden.senders.projects import Project, Projects
+from ekiden.senders.smtp_configurations import SmtpConfiguration, SmtpConfigurations
+from ekiden.senders.smtp_users import NewSmtpUser, SmtpUsers
 from ekiden.store import tables
 
 Make = Callable[..., Harness]

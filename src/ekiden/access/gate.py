@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 import structlog
 
-from ekiden.access.grants import (
+from ekiden.access.remembered import Remembered
+from ekiden.networks.api_types import SMTP
+from ekiden.networks.rule_evaluation import Decision, RuleBook, Why, load_rulebook, smtp_resource
+from ekiden.senders.grants import (
     LEGACY_PERIOD,
     WHOLE_ACCOUNT,
     ConfigurationFacts,
@@ -21,9 +24,6 @@ from ekiden.access.grants import (
     load_grant,
     load_sender,
 )
-from ekiden.access.remembered import Remembered
-from ekiden.networks.api_types import SMTP
-from ekiden.networks.rule_evaluation import Decision, RuleBook, Why, load_rulebook, smtp_resource
 from ekiden.smtp.reply import Reply
 from ekiden.store.api import StoreUnavailable
 

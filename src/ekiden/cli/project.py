@@ -23,7 +23,7 @@ from ekiden.cli.tables import make_table, output
 from ekiden.core.display import iso, local_time
 
 if TYPE_CHECKING:
-    from ekiden.access.projects import Project
+    from ekiden.senders.projects import Project
 
 app = typer.Typer(
     no_args_is_help=True, help="Projects of accounts: the instances that clients of IBM Event Notifications use."
@@ -55,8 +55,8 @@ def add(
     """Add a project to an account. Its id is the instance id in the HTTP API."""
     from ekiden.access.accounts import get_account
     from ekiden.access.audit import local_actor
-    from ekiden.access.projects import Projects
     from ekiden.net.clock import SystemClock
+    from ekiden.senders.projects import Projects
 
     loaded = load(config)
     check_region(loaded, region or "")
@@ -84,8 +84,8 @@ def list_(
     as_json: JsonOption = False,
 ) -> None:
     """List projects."""
-    from ekiden.access.projects import Projects
     from ekiden.net.clock import SystemClock
+    from ekiden.senders.projects import Projects
 
     async def main() -> tuple[list[Project], dict[int, str]]:
         async with opened_store(load(config)) as store:

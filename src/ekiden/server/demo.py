@@ -27,11 +27,11 @@ import msgspec
 from ekiden.access.accounts import create_account, set_reporting
 from ekiden.access.bounds import MANAGE, READ
 from ekiden.access.credentials import create_api_key, generate_password, set_password
-from ekiden.access.projects import Projects
 from ekiden.core.texts import Language, TranslatedError
 from ekiden.net.clock import SystemClock
 from ekiden.notify.endpoints import Endpoints
 from ekiden.notify.formats import PULL
+from ekiden.senders.projects import Projects
 from ekiden.server.config import Config
 from ekiden.server.config_load import load_config
 from ekiden.server.config_write import write_toml

@@ -5,10 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ekiden.access.accounts import begin_reporting
-from ekiden.access.projects import Projects
 from ekiden.access.sessions import Sessions
-from ekiden.access.smtp_configurations import SmtpConfigurations
-from ekiden.access.smtp_users import SmtpUsers
 from ekiden.access.tokens import Tokens
 from ekiden.content.landing_pages import LandingPages
 from ekiden.content.templates import Templates
@@ -29,6 +26,9 @@ from ekiden.landing.routes import LandingServices, landing_handlers
 from ekiden.networks.rules import Rules
 from ekiden.networks.zones import Zones
 from ekiden.notify.reports import Reports
+from ekiden.senders.projects import Projects
+from ekiden.senders.smtp_configurations import SmtpConfigurations
+from ekiden.senders.smtp_users import SmtpUsers
 
 if TYPE_CHECKING:
     from litestar import Router

@@ -7,11 +7,11 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from ekiden.access.smtp_configurations import SmtpConfiguration
-from ekiden.access.smtp_users import NewSmtpUser, SmtpUser
 from ekiden.core.clock import Millis
 from ekiden.dialects.ibm.http import timestamp
 from ekiden.domains.model import Domain, Record
+from ekiden.senders.smtp_configurations import SmtpConfiguration
+from ekiden.senders.smtp_users import NewSmtpUser, SmtpUser
 
 Verification = Literal["PENDING", "SUCCESSFUL", "FAILED"]
 """IBM publishes no list of values; these are this dialect's (contract §2.4)."""

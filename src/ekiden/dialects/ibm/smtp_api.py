@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from litestar import Response
 
-from ekiden.access.smtp_configurations import SmtpConfiguration
 from ekiden.core.clock import SECOND, Millis
 from ekiden.dialects.ibm import models
 from ekiden.dialects.ibm.call import Call
@@ -18,6 +17,7 @@ from ekiden.dialects.ibm.errors import ApiError, reader_language
 from ekiden.dialects.ibm.http import answer, no_content, page_links, paging, text_parameter
 from ekiden.domains.errors import DomainInUse, DomainTaken, NoSuchDomain
 from ekiden.domains.model import Domain, Kind
+from ekiden.senders.smtp_configurations import SmtpConfiguration
 
 MAX_SEARCH: Final = 100
 _KINDS: Final[dict[str, tuple[Kind, ...]]] = {

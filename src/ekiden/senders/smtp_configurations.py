@@ -13,9 +13,9 @@ from sqlalchemy import Row, Select, delete, func, insert, select, update
 from ekiden.access.audit import SYSTEM, Actor, changed
 from ekiden.access.bounds import networks_text
 from ekiden.access.pages import Page, contains
-from ekiden.access.projects import canonical_uid
-from ekiden.access.smtp_errors import BadValue, InUse, NoSuch, check_text
-from ekiden.access.smtp_users import remove_users
+from ekiden.senders.errors import BadValue, InUse, NoSuch, check_text
+from ekiden.senders.projects import canonical_uid
+from ekiden.senders.smtp_users import remove_users
 from ekiden.store.api import Conflict
 from ekiden.store.set_aside import readable
 from ekiden.store.tables import domain as domain_table
@@ -24,8 +24,8 @@ from ekiden.store.tables import smtp_configuration as table
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from ekiden.access.projects import Project
     from ekiden.core.clock import Clock, Millis
+    from ekiden.senders.projects import Project
     from ekiden.store.api import Store
 
 MAX_NAME: Final = 250

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import Row, insert, select
 
 from ekiden.access.audit import SYSTEM, Actor, changed
-from ekiden.access.smtp_errors import InUse, check_text
+from ekiden.senders.errors import InUse, check_text
 from ekiden.store.api import Conflict
 from ekiden.store.tables import project as table
 

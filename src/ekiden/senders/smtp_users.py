@@ -21,8 +21,8 @@ from sqlalchemy import Row, Select, delete, func, insert, select, update
 from ekiden.access.audit import SYSTEM, Actor, changed
 from ekiden.access.credentials import SMTP_USER, generate_password, hasher
 from ekiden.access.pages import Page, contains
-from ekiden.access.projects import canonical_uid
-from ekiden.access.smtp_errors import InUse, NoSuch, TooManyUsers, check_text
+from ekiden.senders.errors import InUse, NoSuch, TooManyUsers, check_text
+from ekiden.senders.projects import canonical_uid
 from ekiden.store.api import Conflict
 from ekiden.store.tables import credential, smtp_configuration
 from ekiden.store.tables import smtp_user as table
@@ -30,8 +30,8 @@ from ekiden.store.tables import smtp_user as table
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from ekiden.access.smtp_configurations import SmtpConfiguration
     from ekiden.core.clock import Clock, Millis
+    from ekiden.senders.smtp_configurations import SmtpConfiguration
     from ekiden.store.api import Store
 
 MAX_DESCRIPTION: Final = 250

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ekiden.access.errors import AccessError, NameTaken, NotFound
-from ekiden.access.smtp_texts import TEXTS
 from ekiden.core.texts import TranslatedError
+from ekiden.senders.translations import TEXTS
 
 
 class SmtpError(AccessError):
