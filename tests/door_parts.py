@@ -12,13 +12,13 @@ from ekiden.access.gate import Gate
 from ekiden.access.quotas import Quotas
 from ekiden.access.refusals import Refusals
 from ekiden.access.remembered import Remembered
-from ekiden.access.suppressions import Suppressions
 from ekiden.access.vault import Vault
 from ekiden.core.clock import Clock
 from ekiden.core.ids import IdFactory
 from ekiden.domains.keyring import KeyRing
 from ekiden.intake.policy import Policy
 from ekiden.intake.signer import Signer
+from ekiden.recipients.suppressions import Suppressions
 from ekiden.sender_auth.dkim_sign import SigningKey
 from ekiden.store.api import Store
 

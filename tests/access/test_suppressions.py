@@ -16,15 +16,15 @@ from hypothesis import strategies as st
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ekiden.access import suppression_memory, suppressions
 from ekiden.access.accounts import create_account
 from ekiden.access.audit import Actor, list_entries
 from ekiden.access.directory import Directory
-from ekiden.access.hash_set import HashSet
-from ekiden.access.suppression_texts import TEXTS
-from ekiden.access.suppressions import KINDS, SuppressionError, Suppressions
 from ekiden.core.address import parse_address, to_ascii_domain
 from ekiden.core.clock import DAY, SECOND, ManualClock
+from ekiden.recipients import suppression_memory, suppressions
+from ekiden.recipients.hash_set import HashSet
+from ekiden.recipients.suppressions import KINDS, SuppressionError, Suppressions
+from ekiden.recipients.translations import TEXTS
 from ekiden.store.api import Store, StoreUnavailable
 from ekiden.store.open import open_store
 from ekiden.store.tables import suppression as table

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ekiden.access.tracking_tokens import (
+from ekiden.access.vault import Vault
+from ekiden.recipients.tracking_tokens import (
     MAX_TOKEN,
     MAX_URL,
     AnyToken,
@@ -19,7 +20,6 @@ from ekiden.access.tracking_tokens import (
     UnsubscribeToken,
     trackable,
 )
-from ekiden.access.vault import Vault
 
 TOKENS = TrackingTokens(Vault(bytes(range(32))))
 OTHERS = TrackingTokens(Vault(bytes(32)))

@@ -12,9 +12,9 @@ import pytest
 from installation import Installation
 from typer.main import get_command
 
-from ekiden.access.suppressions import KINDS
 from ekiden.cli import suppression
 from ekiden.cli.main import COMMANDS, app, run
+from ekiden.recipients.suppressions import KINDS
 
 ID = "0000000000000"
 MUCH = "9" * 400

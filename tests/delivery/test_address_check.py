@@ -10,15 +10,15 @@ from sqlalchemy.dialects import sqlite
 
 from ekiden.access.accounts import create_account
 from ekiden.access.audit import Actor
-from ekiden.access.suppressions import Suppressions
 from ekiden.core.clock import DAY, ManualClock
 from ekiden.core.states import State
-from ekiden.delivery.address_check import AddressCheck, AddressChecks, sent_to
-from ekiden.delivery.address_check_rules import edit_distance, is_disposable, is_role, suggestion
 from ekiden.dns.config import DnsConfig
 from ekiden.dns.resolver import DnsResolver
 from ekiden.lab import Lab
 from ekiden.lab.records import Trouble
+from ekiden.recipients.suppressions import Suppressions
+from ekiden.recipients.validation.address_check import AddressCheck, AddressChecks, sent_to
+from ekiden.recipients.validation.address_check_rules import edit_distance, is_disposable, is_role, suggestion
 from ekiden.store import tables as t
 from ekiden.store.api import Store
 from queue_rows import Rows

@@ -12,18 +12,18 @@ from sqlalchemy import select, update
 
 from ekiden.core.clock import DAY, ManualClock
 from ekiden.core.ids import IdFactory
-from ekiden.delivery import address_check_requests
-from ekiden.delivery.address_check import AddressCheck, AddressChecks
-from ekiden.delivery.address_check_requests import (
+from ekiden.dns.config import DnsConfig
+from ekiden.dns.resolver import DnsResolver
+from ekiden.lab import Lab
+from ekiden.recipients.validation import address_check_requests
+from ekiden.recipients.validation.address_check import AddressCheck, AddressChecks
+from ekiden.recipients.validation.address_check_requests import (
     TEXTS,
     AddressCheckRequests,
     BadCheckRequest,
     CheckFilter,
     CheckPage,
 )
-from ekiden.dns.config import DnsConfig
-from ekiden.dns.resolver import DnsResolver
-from ekiden.lab import Lab
 from ekiden.store import tables as t
 from ekiden.store.api import Store, StoreUnavailable
 

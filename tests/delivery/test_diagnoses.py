@@ -10,7 +10,6 @@ from sqlalchemy import select
 
 from ekiden.access.accounts import create_account, set_reporting
 from ekiden.access.directory import Directory
-from ekiden.access.suppressions import Suppressions
 from ekiden.core.diagnosis import CAUSES, HARD, SCOPES, Diagnosis, Stage
 from ekiden.core.events import EventType
 from ekiden.core.states import Cause, State
@@ -22,6 +21,7 @@ from ekiden.dialects.infobip.codes import Error
 from ekiden.dialects.infobip.status import ERRORS, verdict
 from ekiden.lab import Lab
 from ekiden.net.clock import SystemClock
+from ekiden.recipients.suppressions import Suppressions
 from ekiden.server.hooks import HardBounces
 from ekiden.store import tables as t
 from ekiden.store.api import Store

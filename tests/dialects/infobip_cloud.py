@@ -24,15 +24,12 @@ from ekiden.access.credentials import NewApiKey, create_api_key
 from ekiden.access.remembered import Remembered
 from ekiden.access.sessions import Sessions
 from ekiden.access.tokens import Tokens
-from ekiden.access.tracking_tokens import TrackingTokens
 from ekiden.access.vault import Vault
 from ekiden.content.landing_pages import LandingPages
 from ekiden.content.templates import Templates
 from ekiden.content.uploads import Uploads
 from ekiden.core.clock import DAY
 from ekiden.core.ids import IdFactory
-from ekiden.delivery.address_check import AddressChecks
-from ekiden.delivery.address_check_requests import AddressCheckRequests
 from ekiden.delivery.bulks import Bulks
 from ekiden.delivery.logs import Logs
 from ekiden.dialects.infobip.annotator import HeaderAnnotator
@@ -56,6 +53,9 @@ from ekiden.net.listen import open_listener
 from ekiden.notify.endpoints import Endpoints
 from ekiden.notify.reports import Reports
 from ekiden.notify.ssrf import Destinations
+from ekiden.recipients.tracking_tokens import TrackingTokens
+from ekiden.recipients.validation.address_check import AddressChecks
+from ekiden.recipients.validation.address_check_requests import AddressCheckRequests
 from ekiden.server.http import make_app
 from ekiden.server.http_listener import HttpServer
 from ekiden.store import tables

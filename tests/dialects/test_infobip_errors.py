@@ -15,7 +15,6 @@ from ekiden.access.errors import NotFound
 from ekiden.access.vault import VaultError
 from ekiden.content.errors import BadField, NoSuchContent
 from ekiden.core.texts import Texts
-from ekiden.delivery.address_check_requests import BadCheckRequest
 from ekiden.delivery.bulks import BulkNotAllowed, BulkNotFound
 from ekiden.delivery.logs import BadCursor
 from ekiden.dialects.infobip import texts
@@ -23,6 +22,7 @@ from ekiden.dialects.infobip.errors import ApiError, Violation, from_door
 from ekiden.domains.errors import DomainTaken, NoSuchDomain
 from ekiden.intake import errors as door
 from ekiden.intake.errors import IntakeError
+from ekiden.recipients.validation.address_check_requests import BadCheckRequest
 from ekiden.smtp.reply import Reply
 from ekiden.store.api import StoreUnavailable
 

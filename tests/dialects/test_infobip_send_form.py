@@ -12,13 +12,13 @@ import pytest
 from infobip_cloud import ADMIN, DOMAIN, SENDER, Cloud, File
 
 from ekiden.access.accounts import set_reporting
-from ekiden.access.tracking_tokens import CLICK_PATH, OPEN_PATH, UNSUBSCRIBE_PATH
 from ekiden.content.templates import NewAttachment, TemplateText
 from ekiden.core.clock import DAY, HOUR
 from ekiden.core.ids import format_id
 from ekiden.core.notices import News, parse_routes
 from ekiden.core.states import Priority, State
 from ekiden.dialects.infobip.times import timestamp
+from ekiden.recipients.tracking_tokens import CLICK_PATH, OPEN_PATH, UNSUBSCRIBE_PATH
 
 ACCEPTED = {
     "groupId": 1,

@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from infobip_cloud import DOMAIN, SENDER, Cloud
 
-from ekiden.access.tracking_tokens import CLICK_PATH, OPEN_PATH
 from ekiden.content.templates import TemplateText
 from ekiden.core.clock import DAY, HOUR, MINUTE
 from ekiden.core.ids import format_id
@@ -23,6 +22,7 @@ from ekiden.dialects.infobip.fields import Checks
 from ekiden.dialects.infobip.send_json_models import DeliveryTimeWindow, TimeOfDay
 from ekiden.dialects.infobip.send_json_window import DAYS, Window, read_window
 from ekiden.dialects.infobip.times import parse_time, timestamp
+from ekiden.recipients.tracking_tokens import CLICK_PATH, OPEN_PATH
 from ekiden.web.shape import MOST_PROBLEMS
 
 PATH = "/email/4/messages"

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from infobip_cloud import ADMIN, DOMAIN, SENDER, Cloud
 
-from ekiden.access.tracking_tokens import CLICK_PATH, OPEN_PATH
 from ekiden.core.ids import format_id
 from ekiden.core.notices import News, parse_routes
 from ekiden.core.states import Priority
+from ekiden.recipients.tracking_tokens import CLICK_PATH, OPEN_PATH
 
 PATH = "/email/4/mime"
 PLAIN = f"From: Jane <{SENDER}>\r\nTo: john@shop.example\r\nSubject: Hello\r\n\r\nDear John\r\n"

@@ -11,7 +11,6 @@ from jwt.api_jws import PyJWS
 
 from ekiden.access import sessions
 from ekiden.access.tokens import Tokens
-from ekiden.access.tracking_tokens import ClickToken, OpenToken, TrackingTokens
 from ekiden.access.vault import Vault
 from ekiden.core.address import parse_address, to_ascii_domain
 from ekiden.core.clock import ManualClock
@@ -39,6 +38,7 @@ from ekiden.mime.reencode import reencode
 from ekiden.mime.repair import author_meant, repair
 from ekiden.mime.scan import HeaderBounds, measure, scan
 from ekiden.net.proxy_protocol import parse_proxy_header
+from ekiden.recipients.tracking_tokens import ClickToken, OpenToken, TrackingTokens
 from ekiden.sender_auth import dkim_verify
 from ekiden.sender_auth.canonical import BodyHash, canonical_field, split_fields
 from ekiden.sender_auth.canonical import field_name as dkim_field_name

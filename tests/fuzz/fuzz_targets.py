@@ -377,7 +377,7 @@ TARGETS = {
             tracking_token,
             SEALED,
             [b"-", b"_", b"=", b"AAAA"],
-            ["ekiden.access.tracking_tokens"],
+            ["ekiden.recipients.tracking_tokens"],
         ),
         Target(
             "bearer-token",

@@ -20,7 +20,6 @@ from ekiden.access.accounts import Quota, create_account, set_quota, set_reporti
 from ekiden.access.audit import Actor, changed
 from ekiden.access.directory import Directory
 from ekiden.access.remembered import Remembered
-from ekiden.access.tracking_tokens import CLICK_PATH, OPEN_PATH, UNSUBSCRIBE_PATH, TrackingTokens
 from ekiden.access.vault import Vault
 from ekiden.core.address import parse_address
 from ekiden.core.clock import DAY, MINUTE, SECOND, ManualClock
@@ -52,6 +51,7 @@ from ekiden.limits.memory import Memory
 from ekiden.mime.attachment_parts import SharedBuilder
 from ekiden.mime.errors import MimeError
 from ekiden.mime.mailbox import Mailbox
+from ekiden.recipients.tracking_tokens import CLICK_PATH, OPEN_PATH, UNSUBSCRIBE_PATH, TrackingTokens
 from ekiden.store import tables as t
 from ekiden.store.api import Store
 from ekiden.store.records import Delivery

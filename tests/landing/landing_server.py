@@ -12,17 +12,17 @@ from typing import Any, NamedTuple
 import msgspec
 from sqlalchemy import select
 
-from ekiden.access.suppressions import Suppressions
-from ekiden.access.tracking_tokens import TrackingTokens, TrackingUrls
 from ekiden.access.vault import Vault
 from ekiden.content.landing_pages import LandingPages
 from ekiden.core.clock import MINUTE, Clock
 from ekiden.core.events import EventType
-from ekiden.delivery.recipient_events import RecipientEvents
-from ekiden.landing.recorder import Recorder
 from ekiden.landing.routes import LandingServices, landing_handlers
 from ekiden.net.clock import SystemClock
 from ekiden.net.listen import open_listener
+from ekiden.recipients.recipient_events import RecipientEvents
+from ekiden.recipients.recorder import Recorder
+from ekiden.recipients.suppressions import Suppressions
+from ekiden.recipients.tracking_tokens import TrackingTokens, TrackingUrls
 from ekiden.server.http import make_app
 from ekiden.server.http_listener import HttpServer
 from ekiden.store.api import Store

@@ -15,8 +15,8 @@ from ekiden.core.clock import DAY, MINUTE, SECOND, ManualClock
 from ekiden.core.events import EventType
 from ekiden.core.ids import EPOCH, NODE_BITS, SEQUENCE_BITS
 from ekiden.core.notices import News, Route, routes_text
-from ekiden.landing.recorder import MOST
 from ekiden.landing.routes import location
+from ekiden.recipients.recorder import MOST
 from ekiden.store.api import Store, StoreUnavailable
 from ekiden.store.tables import message, notice
 

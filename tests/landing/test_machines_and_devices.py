@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ekiden.core.clock import MINUTE, SECOND
-from ekiden.landing.devices import Device, device_of
-from ekiden.landing.machines import judge
+from ekiden.recipients.devices import Device, device_of
+from ekiden.recipients.machines import judge
 
 CHROME = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/142.0.0.0 Safari/537.36"
 GMAIL = "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)"

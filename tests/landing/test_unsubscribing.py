@@ -13,8 +13,8 @@ from ekiden.core.events import EventType
 from ekiden.core.ids import format_id
 from ekiden.landing import pages
 from ekiden.landing.pages import reader_language
-from ekiden.landing.recorder import MOST
 from ekiden.landing.texts import TEXTS
+from ekiden.recipients.recorder import MOST
 from ekiden.store.api import Store
 
 ONE_CLICK = b"List-Unsubscribe=One-Click"

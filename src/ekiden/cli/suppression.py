@@ -24,13 +24,13 @@ from ekiden.core.display import iso, local_time
 
 if TYPE_CHECKING:
     from ekiden.access.accounts import Account
-    from ekiden.access.suppressions import Suppression, SuppressionError
+    from ekiden.recipients.suppressions import Suppression, SuppressionError
     from ekiden.store.api import Store
 
 app = typer.Typer(no_args_is_help=True, help="Suppressions: addresses that a sending domain does not mail.")
 
 _KINDS: Final = "complaint, unsubscribe, bounce, over_quota"
-"""``access.suppressions.KINDS``, which help need not load."""
+"""``recipients.suppressions.KINDS``, which help need not load."""
 
 AccountOption = Annotated[str, typer.Option("--account", "-a", help="The account's name.")]
 DomainOption = Annotated[str, typer.Option("--domain", "-d", help="The sending domain.")]
@@ -66,7 +66,7 @@ def read_addresses(given: list[str] | None, file: Path | None) -> list[str]:
 
     Lines that are no addresses are told, each with its number, on standard error: then nothing is read at all.
     """
-    from ekiden.access.suppressions import SuppressionError, mailbox_key
+    from ekiden.recipients.suppressions import SuppressionError, mailbox_key
 
     for address in given or ():
         mailbox_key(address)
@@ -118,8 +118,8 @@ def list_(
 ) -> None:
     """List suppressions, newest first."""
     from ekiden.access.accounts import get_account
-    from ekiden.access.suppressions import Suppressions, check_kind
     from ekiden.net.clock import SystemClock
+    from ekiden.recipients.suppressions import Suppressions, check_kind
 
     if kind:
         check_kind(kind)
@@ -165,8 +165,8 @@ def add(
     """Suppress addresses. Mail to them is taken and dropped, with an event that tells why."""
     from ekiden.access.accounts import get_account
     from ekiden.access.audit import local_actor
-    from ekiden.access.suppressions import Suppressions, check_kind, domain_key_of
     from ekiden.net.clock import SystemClock
+    from ekiden.recipients.suppressions import Suppressions, check_kind, domain_key_of
 
     wanted = read_addresses(addresses, file)
     check_kind(kind)
@@ -199,8 +199,8 @@ def add(
 
 async def _check_owner(store: Store, account: Account, domain: str) -> None:
     """The account has to send from the domain, or the list would stop nothing and nobody would know."""
-    from ekiden.access.suppressions import domain_key_of
     from ekiden.domains.queries import list_domains
+    from ekiden.recipients.suppressions import domain_key_of
 
     if account.senders == "any":
         return
@@ -225,8 +225,8 @@ def remove(
     """Take suppressions back: the addresses are mailed again."""
     from ekiden.access.accounts import get_account
     from ekiden.access.audit import local_actor
-    from ekiden.access.suppressions import Suppressions, check_kind
     from ekiden.net.clock import SystemClock
+    from ekiden.recipients.suppressions import Suppressions, check_kind
 
     wanted = read_addresses(addresses, file)
     if kind:

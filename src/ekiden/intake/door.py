@@ -40,9 +40,9 @@ from ekiden.store.records import Delivery, Message, NewMessage
 
 if TYPE_CHECKING:
     from ekiden.access.directory import AccountFacts, Directory
-    from ekiden.access.suppressions import Suppression
     from ekiden.core.clock import Clock, Millis
     from ekiden.limits.workshop import Workshop
+    from ekiden.recipients.suppressions import Suppression
     from ekiden.store.api import Store
 
 _OVER_QUOTA = say("over_quota")

@@ -9,7 +9,6 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
-from ekiden.access.tracking_tokens import TrackingTokens, TrackingUrls, trackable
 from ekiden.core.address import Address, parse_address
 from ekiden.core.ids import format_id
 from ekiden.core.notices import external_id
@@ -31,6 +30,7 @@ from ekiden.mime.compose import Composer
 from ekiden.mime.instrument import instrument
 from ekiden.mime.mailbox import Mailbox
 from ekiden.mime.placeholders import too_many_slots
+from ekiden.recipients.tracking_tokens import TrackingTokens, TrackingUrls, trackable
 from ekiden.store.api import StoreUnavailable
 
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ from ekiden.access.gate import Allowed, Gate, Refused
 from ekiden.access.quotas import OverQuota, Quotas
 from ekiden.access.refusals import Refusals
 from ekiden.access.remembered import Remembered
-from ekiden.access.suppressions import Suppression, Suppressions
 from ekiden.access.vault import VaultError
 from ekiden.intake.errors import (
     AttachmentRefused,
@@ -28,6 +27,7 @@ from ekiden.intake.errors import (
 from ekiden.limits.workshop import Workshop
 from ekiden.mime.attachments import find_attachment
 from ekiden.mime.mailboxes import is_mail_system, mailbox_domains
+from ekiden.recipients.suppressions import Suppression, Suppressions
 from ekiden.store.api import StoreUnavailable
 
 if TYPE_CHECKING:

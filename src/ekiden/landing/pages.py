@@ -16,8 +16,8 @@ from ekiden.core.texts import Language
 from ekiden.landing.texts import TEXTS
 
 if TYPE_CHECKING:
-    from ekiden.access.tracking_tokens import UnsubscribeToken
     from ekiden.content.landing_pages import LandingPage
+    from ekiden.recipients.tracking_tokens import UnsubscribeToken
 
 RESUBSCRIBE: Final = "resubscribe"
 """The field of the form that takes an unsubscription back."""

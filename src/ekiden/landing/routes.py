@@ -22,13 +22,13 @@ from ekiden.core.address import to_ascii_domain
 from ekiden.core.errors import BadAddress
 from ekiden.core.texts import Language
 from ekiden.landing import pages
-from ekiden.landing.recorder import Recorder, Visit
-from ekiden.landing.unsubscribing import Unsubscribing
+from ekiden.recipients.recorder import Recorder, Visit
+from ekiden.recipients.unsubscribing import Unsubscribing
 
 if TYPE_CHECKING:
-    from ekiden.access.suppressions import Suppressions
-    from ekiden.access.tracking_tokens import TrackingTokens
     from ekiden.content.landing_pages import LandingPages
+    from ekiden.recipients.suppressions import Suppressions
+    from ekiden.recipients.tracking_tokens import TrackingTokens
 
 log = structlog.get_logger()
 

@@ -12,7 +12,6 @@ from ekiden.content.templates import Templates
 from ekiden.content.uploads import Uploads
 from ekiden.delivery.bulks import Bulks
 from ekiden.delivery.logs import Logs
-from ekiden.delivery.recipient_events import RecipientEvents
 from ekiden.delivery.statistics import Statistics
 from ekiden.dialects.ibm.call import IbmServices
 from ekiden.dialects.ibm.cbr import CbrServices
@@ -21,11 +20,12 @@ from ekiden.dialects.infobip.auth import Logins
 from ekiden.dialects.infobip.call import InfobipServices
 from ekiden.dialects.infobip.routes import infobip_handlers
 from ekiden.dialects.infobip.throttle import Throttles
-from ekiden.landing.recorder import Recorder
 from ekiden.landing.routes import LandingServices, landing_handlers
 from ekiden.networks.rules import Rules
 from ekiden.networks.zones import Zones
 from ekiden.notify.reports import Reports
+from ekiden.recipients.recipient_events import RecipientEvents
+from ekiden.recipients.recorder import Recorder
 from ekiden.senders.projects import Projects
 from ekiden.senders.smtp_configurations import SmtpConfigurations
 from ekiden.senders.smtp_users import SmtpUsers

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 import structlog
 
 from ekiden.access.directory import Directory
-from ekiden.access.suppressions import Suppressions
 from ekiden.core.address import parse_address
 from ekiden.core.ids import format_id
 from ekiden.core.states import Cause, State
 from ekiden.delivery.metrics import Overdue
 from ekiden.limits.memory import Memory
+from ekiden.recipients.suppressions import Suppressions
 from ekiden.server.log_output import lost_lines
 from ekiden.server.metrics import WorkerMetrics, memory_bytes
 from ekiden.server.process_limits import open_descriptors

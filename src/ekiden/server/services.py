@@ -10,11 +10,7 @@ from ekiden.access.gate import Gate
 from ekiden.access.quotas import Quotas
 from ekiden.access.refusals import Refusals
 from ekiden.access.remembered import Remembered
-from ekiden.access.suppressions import Suppressions
-from ekiden.access.tracking_tokens import TrackingTokens
 from ekiden.core.clock import SECOND
-from ekiden.delivery.address_check import AddressChecks
-from ekiden.delivery.address_check_requests import AddressCheckRequests
 from ekiden.dialects.infobip.annotator import HeaderAnnotator
 from ekiden.dialects.infobip.report_formats import ReportJson, ReportXml
 from ekiden.dialects.infobip.tracking_formats import Tracking
@@ -36,6 +32,10 @@ from ekiden.notify.endpoints import Endpoints
 from ekiden.notify.formats import by_name
 from ekiden.notify.outbox import Outbox
 from ekiden.notify.ssrf import Destinations
+from ekiden.recipients.suppressions import Suppressions
+from ekiden.recipients.tracking_tokens import TrackingTokens
+from ekiden.recipients.validation.address_check import AddressChecks
+from ekiden.recipients.validation.address_check_requests import AddressCheckRequests
 from ekiden.sender_auth.dkim_sign import SigningKey
 from ekiden.server.capacity import memory_of_worker
 from ekiden.web.body import Bodies

@@ -24,13 +24,10 @@ from ekiden.web.need import NO_BODY, Need
 
 if TYPE_CHECKING:
     from ekiden.access.directory import AccountFacts, Directory
-    from ekiden.access.suppressions import Suppressions
     from ekiden.content.landing_pages import LandingPages
     from ekiden.content.templates import Templates
     from ekiden.content.uploads import Uploads
     from ekiden.core.clock import Clock
-    from ekiden.delivery.address_check import AddressChecks
-    from ekiden.delivery.address_check_requests import AddressCheckRequests
     from ekiden.delivery.bulks import Bulks
     from ekiden.delivery.logs import Logs
     from ekiden.dialects.infobip.config import InfobipConfig
@@ -39,6 +36,9 @@ if TYPE_CHECKING:
     from ekiden.intake.mailer import Mailer
     from ekiden.notify.endpoints import Endpoints
     from ekiden.notify.reports import Reports
+    from ekiden.recipients.suppressions import Suppressions
+    from ekiden.recipients.validation.address_check import AddressChecks
+    from ekiden.recipients.validation.address_check_requests import AddressCheckRequests
 
 T = TypeVar("T")
 

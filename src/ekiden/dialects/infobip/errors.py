@@ -29,7 +29,6 @@ from ekiden.access.vault import VaultError
 from ekiden.content.errors import ContentError, ContentTaken, NoSuchContent
 from ekiden.core.clock import SECOND
 from ekiden.core.texts import Language, Texts, TranslatedError
-from ekiden.delivery.address_check_requests import BadCheckRequest
 from ekiden.delivery.bulks import BulkNotAllowed, BulkNotFound
 from ekiden.delivery.logs import BadCursor
 from ekiden.dialects.infobip.report_formats import xml_text
@@ -56,6 +55,7 @@ from ekiden.intake.errors import (
 )
 from ekiden.mime.errors import MimeError
 from ekiden.notify.errors import NotifyError
+from ekiden.recipients.validation.address_check_requests import BadCheckRequest
 from ekiden.web.errors import Incomplete, NoRoom, RequestRefused, TooDeep, TooLarge, TooMany
 
 log = structlog.get_logger()

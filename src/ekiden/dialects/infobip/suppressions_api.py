@@ -13,7 +13,6 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from litestar import Response
 
-from ekiden.access.suppressions import Suppression, SuppressionKind
 from ekiden.core.address import parse_address, to_ascii_domain
 from ekiden.core.errors import BadAddress
 from ekiden.dialects.infobip import fields
@@ -25,6 +24,7 @@ from ekiden.dialects.infobip.paging import read_page
 from ekiden.dialects.infobip.times import timestamp_z
 from ekiden.domains.errors import DomainsError
 from ekiden.limits.turns import Turns, in_turns
+from ekiden.recipients.suppressions import Suppression, SuppressionKind
 from ekiden.web.need import Need
 
 SIZE: Final = 100

@@ -1,6 +1,6 @@
 """``/email/2/validation`` and ``/email/2/validations``: whether addresses are worth sending to (contract §4.2).
 
-What is known and what is not: ``delivery.address_check``. ``detailedReasons`` are words with commas between, told
+What is known and what is not: ``recipients.validation.address_check``. ``detailedReasons`` are words with commas between, told
 unless the mailbox is known to be good. ``validMailbox`` is a string in every answer, as it is documented.
 """
 
@@ -13,15 +13,6 @@ from typing import Any, Final, cast
 import msgspec
 from litestar import Response
 
-from ekiden.delivery.address_check import AddressCheck, Mailbox, Risk
-from ekiden.delivery.address_check_requests import (
-    MAX_DESTINATION,
-    MAX_DESTINATIONS,
-    MAX_REQUEST,
-    MAX_SIZE,
-    Checked,
-    CheckFilter,
-)
 from ekiden.dialects.infobip import fields
 from ekiden.dialects.infobip.call import Call
 from ekiden.dialects.infobip.errors import JSON, XML, wants_xml
@@ -31,6 +22,15 @@ from ekiden.dialects.infobip.http import Query, answer
 from ekiden.dialects.infobip.report_formats import xml_text
 from ekiden.dialects.infobip.times import timestamp_z
 from ekiden.limits.turns import in_turns
+from ekiden.recipients.validation.address_check import AddressCheck, Mailbox, Risk
+from ekiden.recipients.validation.address_check_requests import (
+    MAX_DESTINATION,
+    MAX_DESTINATIONS,
+    MAX_REQUEST,
+    MAX_SIZE,
+    Checked,
+    CheckFilter,
+)
 from ekiden.web.need import Need
 
 MANY: Final = Need(16 * 1_048_576, 2 * MAX_DESTINATIONS + 1_000, 4)

@@ -16,14 +16,14 @@ import structlog
 from ekiden.core.clock import MINUTE, Millis
 from ekiden.core.events import Event, EventType
 from ekiden.core.ids import format_id, id_time
-from ekiden.landing.devices import MAX_USER_AGENT, UNKNOWN, device_of
-from ekiden.landing.machines import BURST, Judgement, judge
+from ekiden.recipients.devices import MAX_USER_AGENT, UNKNOWN, device_of
+from ekiden.recipients.machines import BURST, Judgement, judge
 from ekiden.store.errors import told
 
 if TYPE_CHECKING:
-    from ekiden.access.tracking_tokens import AnyToken, ClickToken, OpenToken, UnsubscribeToken
     from ekiden.core.clock import Clock
     from ekiden.core.notices import Route
+    from ekiden.recipients.tracking_tokens import AnyToken, ClickToken, OpenToken, UnsubscribeToken
 
 log = structlog.get_logger()
 
@@ -37,7 +37,7 @@ _PATIENCE: Final = 2.0
 
 
 class Noting(Protocol):
-    """Where events go: ``delivery.recipient_events.RecipientEvents``."""
+    """Where events go: ``recipients.recipient_events.RecipientEvents``."""
 
     async def routes(self, account_id: int, message_id: int) -> tuple[Route, ...] | None: ...
 

@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, Row, bindparam, insert, or_, select, text,
 from ekiden.core.clock import DAY, Millis
 from ekiden.core.ids import format_id, parse_id
 from ekiden.core.texts import Texts, TranslatedError
-from ekiden.delivery.address_check import AddressCheck, Mailbox, Risk
+from ekiden.recipients.validation.address_check import AddressCheck, Mailbox, Risk
 from ekiden.store.api import StoreUnavailable
 from ekiden.store.set_aside import readable
 from ekiden.store.tables import address_check as table
@@ -26,7 +26,7 @@ from ekiden.store.tables import worker as worker_table
 if TYPE_CHECKING:
     from ekiden.core.clock import Clock
     from ekiden.core.ids import IdFactory
-    from ekiden.delivery.address_check import AddressChecks
+    from ekiden.recipients.validation.address_check import AddressChecks
     from ekiden.store.api import Store
 
 log = structlog.get_logger()

@@ -21,11 +21,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from ekiden.access.audit import Actor, changed
 from ekiden.access.errors import AccessError
-from ekiden.access.suppression_memory import SuppressionMemory
-from ekiden.access.suppression_texts import TEXTS
 from ekiden.core.address import parse_address, shown_address, to_ascii_domain
 from ekiden.core.errors import BadAddress
 from ekiden.core.texts import TranslatedError
+from ekiden.recipients.suppression_memory import SuppressionMemory
+from ekiden.recipients.translations import TEXTS
 from ekiden.store.api import StoreUnavailable
 from ekiden.store.tables import suppression as table
 

@@ -8,9 +8,9 @@ from ekiden.access.audit import Actor
 from ekiden.core.ids import format_id
 
 if TYPE_CHECKING:
-    from ekiden.access.suppressions import Suppressions
-    from ekiden.access.tracking_tokens import UnsubscribeToken
-    from ekiden.landing.recorder import Recorder, Visit
+    from ekiden.recipients.recorder import Recorder, Visit
+    from ekiden.recipients.suppressions import Suppressions
+    from ekiden.recipients.tracking_tokens import UnsubscribeToken
 
 How = Literal["page", "one-click"]
 
