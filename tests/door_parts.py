@@ -8,7 +8,6 @@ from typing import NamedTuple
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ekiden.access.directory import Directory
-from ekiden.access.gate import Gate
 from ekiden.access.quotas import Quotas
 from ekiden.access.refusals import Refusals
 from ekiden.access.remembered import Remembered
@@ -17,6 +16,7 @@ from ekiden.core.clock import Clock
 from ekiden.core.ids import IdFactory
 from ekiden.domains.keyring import KeyRing
 from ekiden.intake.policy import Policy
+from ekiden.intake.sender_rights import Gate
 from ekiden.intake.signer import Signer
 from ekiden.recipients.suppressions import Suppressions
 from ekiden.sender_auth.dkim_sign import SigningKey

@@ -12,13 +12,13 @@ from ekiden.access.accounts import Account, create_account, set_senders, suspend
 from ekiden.access.audit import SYSTEM
 from ekiden.access.authenticate import Principal
 from ekiden.access.directory import AccountFacts, Directory
-from ekiden.access.gate import SUSPENDED, Allowed, Gate, Refused
 from ekiden.access.vault import Vault
 from ekiden.dns.config import DnsConfig
 from ekiden.dns.resolver import DnsResolver
 from ekiden.domains.config import DomainsConfig
 from ekiden.domains.lookup import DnsLookup
 from ekiden.domains.service import Domains
+from ekiden.intake.sender_rights import SUSPENDED, Allowed, Gate, Refused
 from ekiden.net.clock import SystemClock
 from ekiden.networks.api_types import CONTROL_PLANE, Mode
 from ekiden.networks.rule_evaluation import Decision, Why, smtp_resource

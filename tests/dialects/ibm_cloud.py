@@ -18,7 +18,6 @@ from ekiden.access.audit import Actor
 from ekiden.access.authenticate import Authenticator
 from ekiden.access.config import AccessConfig
 from ekiden.access.credentials import create_api_key
-from ekiden.access.gate import Gate
 from ekiden.access.tokens import Tokens
 from ekiden.access.vault import Vault
 from ekiden.delivery.statistics import Statistics
@@ -31,6 +30,7 @@ from ekiden.dns.resolver import DnsResolver
 from ekiden.domains.config import DomainsConfig
 from ekiden.domains.lookup import DnsLookup
 from ekiden.domains.service import Domains
+from ekiden.intake.sender_rights import Gate
 from ekiden.lab import Lab
 from ekiden.net.clock import SystemClock
 from ekiden.net.listen import open_listener

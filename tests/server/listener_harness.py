@@ -20,11 +20,11 @@ from ekiden.access.accounts import create_account
 from ekiden.access.authenticate import Authenticator, Principal
 from ekiden.access.config import AccessConfig
 from ekiden.access.credentials import create_api_key, set_password
-from ekiden.access.doorstep import Doorstep
 from ekiden.core.clock import DAY
 from ekiden.core.ids import IdFactory
 from ekiden.intake.config import IntakeConfig
 from ekiden.intake.door import Door
+from ekiden.intake.doorstep import Doorstep
 from ekiden.net.clock import SystemClock
 from ekiden.net.tls import CertificateFiles, ServerTls, client_context, make_self_signed
 from ekiden.server.smtp_config import SmtpConfig

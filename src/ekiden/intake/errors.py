@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import ClassVar
 
-from ekiden.access.gate import SUSPENDED
 from ekiden.core.clock import Millis
 from ekiden.core.errors import EkidenError
+from ekiden.intake.sender_rights import SUSPENDED
 from ekiden.mime.header import format_date
 from ekiden.mime.scan import HeaderBounds
 from ekiden.smtp.replies import too_large

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
-from ekiden.access.gate import Allowed, Gate, Refused
 from ekiden.access.quotas import OverQuota, Quotas
 from ekiden.access.refusals import Refusals
 from ekiden.access.remembered import Remembered
@@ -24,6 +23,7 @@ from ekiden.intake.errors import (
     TemporarilyUnavailable,
     TooManyRecipients,
 )
+from ekiden.intake.sender_rights import Allowed, Gate, Refused
 from ekiden.limits.workshop import Workshop
 from ekiden.mime.attachments import find_attachment
 from ekiden.mime.mailboxes import is_mail_system, mailbox_domains

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ekiden.access.authenticate import Authenticator
-from ekiden.access.doorstep import Doorstep
-from ekiden.access.gate import Gate
 from ekiden.access.quotas import Quotas
 from ekiden.access.refusals import Refusals
 from ekiden.access.remembered import Remembered
@@ -21,8 +19,10 @@ from ekiden.domains.queries import sending_settings
 from ekiden.domains.service import Domains
 from ekiden.intake.config import IntakeConfig
 from ekiden.intake.door import Door, Handover
+from ekiden.intake.doorstep import Doorstep
 from ekiden.intake.mailer import Mailer
 from ekiden.intake.policy import Policy
+from ekiden.intake.sender_rights import Gate
 from ekiden.intake.signer import Signer
 from ekiden.limits.memory import Memory
 from ekiden.limits.workshop import Workshop

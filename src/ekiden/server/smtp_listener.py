@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import structlog
 
 from ekiden.access.authenticate import Authenticator, Principal
-from ekiden.access.doorstep import Doorstep
 from ekiden.access.failures import address_key
+from ekiden.intake.doorstep import Doorstep
 from ekiden.limits.connections import Place
 from ekiden.net.accept import Acceptor
 from ekiden.net.listen import ListenAddress, Networks, open_listener, parse_listen_address

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from ekiden.access.authenticate import Authenticator, Principal
-from ekiden.access.doorstep import Doorstep
-from ekiden.access.gate import Gate
 from ekiden.access.refusals import Refusals
+from ekiden.intake.doorstep import Doorstep
+from ekiden.intake.sender_rights import Gate
 from ekiden.limits.connections import ConnectionCounts, Connections
 from ekiden.limits.memory import Memory
 from ekiden.limits.turns import SharedTurn

@@ -16,13 +16,13 @@ from ekiden.web.query import check_query
 
 if TYPE_CHECKING:
     from ekiden.access.authenticate import Authenticator
-    from ekiden.access.gate import Gate
     from ekiden.access.tokens import Tokens
     from ekiden.core.clock import Clock
     from ekiden.delivery.statistics import Statistics
     from ekiden.dialects.ibm.cbr import CbrServices
     from ekiden.dialects.ibm.config import IbmConfig, RegionConfig
     from ekiden.domains.service import Domains
+    from ekiden.intake.sender_rights import Gate
     from ekiden.senders.projects import Project, Projects
     from ekiden.senders.smtp_configurations import SmtpConfigurations
     from ekiden.senders.smtp_users import SmtpUsers

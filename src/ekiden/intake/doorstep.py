@@ -1,7 +1,7 @@
 """The coarse check when a client connects: could any rule of any account let it in at all?
 
 Only for listeners that serve nobody but SMTP users, whose networks are closed until a rule opens them. Which
-account a client belongs to shows at AUTH only; the exact check is made there (``access.gate``).
+account a client belongs to shows at AUTH only; the exact check is made there (``intake.sender_rights``).
 """
 
 from __future__ import annotations
