@@ -16,7 +16,7 @@ from ekiden.core.ids import EPOCH, NODE_BITS, SEQUENCE_BITS, IdFactory
 from ekiden.core.notices import Route
 from ekiden.core.states import Priority, State
 from ekiden.core.submission import NO_MARKS, Marks
-from ekiden.delivery.outcome import classify
+from ekiden.delivery.verdict import classify
 from ekiden.store.api import Store
 from ekiden.store.records import Attempt, Delivery, Message, NewMessage, Outcome, Registration
 from ekiden.store.tables import account

@@ -16,7 +16,7 @@ from ekiden.cli.queue_filter import parse_target
 from ekiden.core.clock import DAY, HOUR, MINUTE
 from ekiden.core.ids import format_id
 from ekiden.core.states import State
-from ekiden.store.queue_queries import Target
+from ekiden.delivery.queue_queries import Target
 from queue_rows import CONTENT, Rows
 
 

@@ -14,9 +14,9 @@ from ekiden.core.events import EventType
 from ekiden.core.states import Cause, State, Wait
 from ekiden.core.submission import Marks
 from ekiden.delivery.bulks import BulkError, BulkNotAllowed, BulkNotFound, Bulks
+from ekiden.delivery.queue_changes import Action, apply_action, select_deliveries
+from ekiden.delivery.queue_queries import QueueFilter, Target
 from ekiden.store.api import Store
-from ekiden.store.queue_changes import Action, apply_action, select_deliveries
-from ekiden.store.queue_queries import QueueFilter, Target
 from ekiden.store.records import NewMessage
 from ekiden.store.tables import content, delivery, event, message
 from queue_rows import Rows

@@ -15,7 +15,7 @@ from ekiden.core.events import EventType
 from ekiden.core.states import Cause, State
 from ekiden.delivery.explain import explain, explain_to_sender
 from ekiden.delivery.explain_texts import REASONS
-from ekiden.delivery.outcome import asks_to_slow_down, classify
+from ekiden.delivery.verdict import asks_to_slow_down, classify
 from ekiden.dialects.infobip import codes
 from ekiden.dialects.infobip.codes import Error
 from ekiden.dialects.infobip.status import ERRORS, verdict

@@ -10,10 +10,10 @@ from ekiden.core.diagnosis import Diagnosis, Verdict
 from ekiden.core.said import say
 from ekiden.core.states import Cause, State, Wait
 from ekiden.core.texts import Language
-from ekiden.delivery import outcome
+from ekiden.delivery import verdict as outcome
 from ekiden.delivery.explain import cause_name, explain, state_name
 from ekiden.delivery.explain_texts import HEADLINES, REASONS
-from ekiden.delivery.outcome import classify
+from ekiden.delivery.verdict import classify
 
 JAPANESE = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")
 ASKS_WHY = [State.DEFERRED, State.BOUNCED, State.EXPIRED]

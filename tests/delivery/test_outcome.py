@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from ekiden.core.diagnosis import Diagnosis, Stage
 from ekiden.core.said import say
 from ekiden.core.states import Cause, State
-from ekiden.delivery import outcome
-from ekiden.delivery.outcome import classify
+from ekiden.delivery import verdict as outcome
+from ekiden.delivery.verdict import classify
 from ekiden.smtp.diagnose import MAX_TEXT
 from ekiden.smtp.reply import Reply
 

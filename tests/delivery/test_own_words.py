@@ -9,11 +9,11 @@ from delivery_road import road
 
 from ekiden.cli.waiting import reason_text, wait_text, waiting_json
 from ekiden.core.states import State, Wait
+from ekiden.delivery.queue_queries import QueueFilter, Target, list_deliveries
+from ekiden.delivery.trace_queries import load_trace
 from ekiden.lab.lab import Lab
 from ekiden.net.families import Families
 from ekiden.store.api import Store
-from ekiden.store.queue_queries import QueueFilter, Target, list_deliveries
-from ekiden.store.trace_queries import load_trace
 
 JAPANESE = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")
 # Names, codes and quoted replies, which are nobody's sentences.

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ekiden.core.clock import MINUTE, SECOND
 from ekiden.core.said import say
 from ekiden.core.states import Priority, State
-from ekiden.delivery import outcome
+from ekiden.delivery import verdict as outcome
 from ekiden.delivery.letters import Letter
 from ekiden.delivery.routing import Hop, Route
 from ekiden.delivery.site import MIN_READY, Site

@@ -10,7 +10,7 @@ from infobip_cloud import SENDER, Cloud
 from ekiden.core.clock import DAY
 from ekiden.core.events import Event, EventType
 from ekiden.core.states import State
-from ekiden.delivery.outcome import classify
+from ekiden.delivery.verdict import classify
 from ekiden.store.records import Attempt, Delivery, Outcome, Registration
 
 _EVENTS = {

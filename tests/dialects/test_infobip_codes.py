@@ -11,7 +11,7 @@ from ekiden.core.diagnosis import Diagnosis, Verdict
 from ekiden.core.events import EventType
 from ekiden.core.said import say
 from ekiden.core.states import Cause, State
-from ekiden.delivery import outcome
+from ekiden.delivery import verdict as outcome
 from ekiden.delivery.bulks import Bulk
 from ekiden.delivery.explain import suppression_kind
 from ekiden.dialects.infobip import codes

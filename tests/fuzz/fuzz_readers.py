@@ -16,8 +16,9 @@ from ekiden.core.address import parse_address, to_ascii_domain
 from ekiden.core.clock import ManualClock
 from ekiden.core.errors import BadAddress
 from ekiden.core.states import State
+from ekiden.delivery.dsn_message import Action, Report, ReportedRecipient, build_report
 from ekiden.delivery.explain import explain
-from ekiden.delivery.outcome import classify
+from ekiden.delivery.verdict import classify
 from ekiden.dialects.infobip import fields
 from ekiden.dialects.infobip.auth import basic
 from ekiden.dialects.infobip.fields import BadField
@@ -46,7 +47,6 @@ from ekiden.sender_auth.dkim_key import parse_key_record
 from ekiden.sender_auth.dmarc_record import parse_dmarc_record
 from ekiden.sender_auth.spf_record import parse_spf_record
 from ekiden.smtp.client import ClientConnection
-from ekiden.smtp.dsn import Action, Report, ReportedRecipient, build_report
 from ekiden.smtp.events import Authenticate, DataStarting, MailFrom, MessageReceived, RcptTo, StartTls
 from ekiden.smtp.reply import ReplyParser
 from ekiden.smtp.server import ServerConfig, ServerConnection

@@ -154,7 +154,7 @@ TARGETS = {
                 b"\x1b[2J",
                 b"\xff",
             ],
-            ["ekiden.smtp.reply", "ekiden.delivery.outcome", "ekiden.delivery.explain"],
+            ["ekiden.smtp.reply", "ekiden.delivery.verdict", "ekiden.delivery.explain"],
             errors=(ValueError,),
         ),
         Target(
@@ -162,7 +162,7 @@ TARGETS = {
             dsn,
             [MESSAGE, "550 5.1.1 山\r\n".encode()],
             [*FIELD_WORDS, b"550 5.1.1 ", "山".encode(), b"\x1b"],
-            ["ekiden.smtp.dsn"],
+            ["ekiden.delivery.dsn_message"],
         ),
         Target(
             "repair",

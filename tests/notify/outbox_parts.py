@@ -26,9 +26,9 @@ from ekiden.notify.config import CallbacksConfig
 from ekiden.notify.endpoints import Endpoints
 from ekiden.notify.formats import by_name
 from ekiden.notify.outbox import Outbox
+from ekiden.notify.queries import due_endpoints
 from ekiden.notify.ssrf import Destinations
 from ekiden.store.api import Store
-from ekiden.store.notice_queries import due_endpoints
 from ekiden.store.records import Attempt, Delivery, Message, NewMessage, Noted, Outcome, Registration
 from ekiden.store.tables import callback, endpoint, notice
 

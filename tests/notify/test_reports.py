@@ -118,7 +118,7 @@ async def test_nobody_sends_what_is_to_be_fetched(unread: Unread) -> None:
 
 async def test_what_is_read_is_found_by_keys(unread: Unread) -> None:
     """However many messages there are: no table is read from end to end."""
-    from ekiden.store.notice_queries import _report_page, _with_facts
+    from ekiden.notify.queries import _report_page, _with_facts
 
     world = unread.world
     if world.store.engine != "sqlite":

@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ekiden.core.submission import Ret
-from ekiden.smtp.dsn import MAX_RETURNED, MAX_RETURNED_FULL, Action, Report, ReportedRecipient, build_report
+from ekiden.delivery.dsn_message import (
+    MAX_RETURNED,
+    MAX_RETURNED_FULL,
+    Action,
+    Report,
+    ReportedRecipient,
+    build_report,
+)
 
 AT = 1_767_225_600_000
 ORIGINAL = b"From: s@src.test\r\nSubject: hello\r\nMessage-ID: <o@src.test>\r\n\r\nbody\r\n"

@@ -9,19 +9,19 @@ from store_rows import NOW, TTL, Maker, outcome
 from ekiden.core.clock import HOUR
 from ekiden.core.states import Hold, State
 from ekiden.core.submission import Marks
-from ekiden.store import bulk_queries
-from ekiden.store.api import Store
-from ekiden.store.bulk_queries import (
+from ekiden.delivery import bulk_queries
+from ekiden.delivery.bulk_queries import (
     BulkFacts,
     bulk_facts,
     movable_messages,
     move_messages,
     select_bulk,
 )
-from ekiden.store.queue_changes import Action
+from ekiden.delivery.queue_changes import Action
+from ekiden.delivery.trace_queries import load_trace
+from ekiden.store.api import Store
 from ekiden.store.records import NewMessage, Registration
 from ekiden.store.tables import delivery
-from ekiden.store.trace_queries import load_trace
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from ekiden.core.clock import MINUTE, SECOND
 from ekiden.core.diagnosis import Diagnosis
 from ekiden.core.states import Cause, State
 from ekiden.core.submission import Marks
-from ekiden.store import log_queries
+from ekiden.delivery import log_queries
+from ekiden.delivery.log_queries import EntryFilter, LogEntry, Position, find_entries
 from ekiden.store.api import Store
-from ekiden.store.log_queries import EntryFilter, LogEntry, Position, find_entries
 from ekiden.store.records import NewMessage
 
 STATES = [State.QUEUED, State.HELD, State.SENDING, State.SCHEDULED]

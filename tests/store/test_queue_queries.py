@@ -12,14 +12,14 @@ from sqlalchemy import Select, select, text
 from ekiden.core.clock import DAY, HOUR, MINUTE, SECOND, Millis
 from ekiden.core.events import EventType
 from ekiden.core.states import Cause, Priority, State
-from ekiden.store import queue_changes, queue_queries
+from ekiden.delivery import queue_changes, queue_queries
+from ekiden.delivery.queue_changes import Action, Change, apply_action, select_deliveries
+from ekiden.delivery.queue_queries import QueueFilter, Target, count_deliveries, list_deliveries, shape
+from ekiden.delivery.trace_queries import find_messages, load_trace
 from ekiden.store.api import Conflict, Store
 from ekiden.store.open import open_store
-from ekiden.store.queue_changes import Action, Change, apply_action, select_deliveries
-from ekiden.store.queue_queries import QueueFilter, Target, count_deliveries, list_deliveries, shape
 from ekiden.store.records import NewMessage
 from ekiden.store.tables import content, delivery, event
-from ekiden.store.trace_queries import find_messages, load_trace
 from queue_rows import CONTENT, Rows
 
 NOW: Millis = 1_800_000_000_000

@@ -9,8 +9,8 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ekiden.core.clock import DAY, HOUR
+from ekiden.delivery.statistics_queries import MessageFilter, Senders, count_recipients, lost_recipients, sent_by
 from ekiden.store.open import open_store
-from ekiden.store.statistics_queries import MessageFilter, Senders, count_recipients, lost_recipients, sent_by
 
 
 async def test_sqlite_searches_ranges_of_keys_only(sqlite_url: str) -> None:

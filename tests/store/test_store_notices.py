@@ -14,11 +14,11 @@ from ekiden.core.ids import IdFactory
 from ekiden.core.notices import News, Route, parse_routes, routes_text
 from ekiden.core.states import State
 from ekiden.core.submission import SharedContent
+from ekiden.delivery.queue_changes import Action, apply_action, select_deliveries
+from ekiden.delivery.queue_queries import QueueFilter
+from ekiden.notify.queries import RoundResult, Sent, record_rounds
 from ekiden.store import tables as t
 from ekiden.store.api import Store, StoreError
-from ekiden.store.notice_queries import RoundResult, Sent, record_rounds
-from ekiden.store.queue_changes import Action, apply_action, select_deliveries
-from ekiden.store.queue_queries import QueueFilter
 from ekiden.store.records import NewMessage, Noted, Registration
 
 ALL = (Route(3, News.FINAL), Route(4, News.INTERMEDIATE | News.TRACKING))

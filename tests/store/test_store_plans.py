@@ -16,14 +16,14 @@ from store_rows import NOW, TTL, Maker
 from ekiden.access.refusals import recipient_statement
 from ekiden.core.states import State
 from ekiden.core.submission import Marks
+from ekiden.delivery.bulk_queries import chosen_statement, facts_statement, lock_statement, movable_statement
+from ekiden.delivery.log_queries import EntryFilter, Position, entries_statement, walks
+from ekiden.delivery.queue_changes import Action
+from ekiden.delivery.queue_queries import QueueFilter, mailbox_accounts, newest_statements
 from ekiden.store import postgresql_statements, sqlite_statements, tables
 from ekiden.store.api import Store
-from ekiden.store.bulk_queries import chosen_statement, facts_statement, lock_statement, movable_statement
-from ekiden.store.log_queries import EntryFilter, Position, entries_statement, walks
 from ekiden.store.open import open_store
 from ekiden.store.postgresql_writer import connect
-from ekiden.store.queue_changes import Action
-from ekiden.store.queue_queries import QueueFilter, mailbox_accounts, newest_statements
 from ekiden.store.retention import first_id
 from ekiden.store.rows import claim_shares
 from ekiden.store.url import parse_url

@@ -15,11 +15,11 @@ from ekiden.core.diagnosis import Diagnosis
 from ekiden.core.ids import IdFactory
 from ekiden.core.said import Said, say
 from ekiden.core.states import Hold, State, Wait
+from ekiden.delivery.queue_changes import Action, Selection, apply_action
+from ekiden.delivery.queue_queries import QueueFilter, Target, list_deliveries
 from ekiden.net.clock import SystemClock
 from ekiden.store.api import StillInUse
 from ekiden.store.open import current_revision, head_revision, open_store, upgrade
-from ekiden.store.queue_changes import Action, Selection, apply_action
-from ekiden.store.queue_queries import QueueFilter, Target, list_deliveries
 from ekiden.store.workers import end
 
 

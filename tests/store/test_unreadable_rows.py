@@ -16,17 +16,17 @@ from ekiden.core.ids import IdFactory
 from ekiden.core.notices import News, Route
 from ekiden.core.said import say
 from ekiden.core.states import FIRST_FINAL, Cause, Hold, State
+from ekiden.delivery.log_queries import EntryFilter, find_entries
+from ekiden.delivery.queue_changes import Action, apply_action, select_deliveries
+from ekiden.delivery.queue_queries import QueueFilter, count_deliveries, list_deliveries, shape
+from ekiden.delivery.trace_queries import load_trace
+from ekiden.notify.queries import Page, due_endpoints, due_notices
 from ekiden.store import tables as t
 from ekiden.store.api import Store, StoreError
-from ekiden.store.log_queries import EntryFilter, find_entries
-from ekiden.store.notice_queries import Page, due_endpoints, due_notices
 from ekiden.store.open import open_store
-from ekiden.store.queue_changes import Action, apply_action, select_deliveries
-from ekiden.store.queue_queries import QueueFilter, count_deliveries, list_deliveries, shape
 from ekiden.store.records import NewMessage
 from ekiden.store.retention import RetentionConfig, prune
 from ekiden.store.set_aside import set_aside
-from ekiden.store.trace_queries import load_trace
 
 BAD, GOOD = 1, 2  # accounts
 ROUTES = (Route(3, News.FINAL), Route(4, News.INTERMEDIATE | News.FINAL))

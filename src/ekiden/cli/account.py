@@ -192,8 +192,8 @@ def show(name: NameArgument, config: ConfigOption = None, as_json: JsonOption = 
     """Show an account with its credentials, its domains and its part of the queue."""
     from ekiden.access.accounts import get_account
     from ekiden.access.credentials import list_credentials
+    from ekiden.delivery.queue_queries import QueueFilter, count_deliveries
     from ekiden.domains.queries import list_domains
-    from ekiden.store.queue_queries import QueueFilter, count_deliveries
 
     async def main() -> tuple[Any, ...]:
         async with opened_store(load(config)) as store:

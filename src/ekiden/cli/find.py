@@ -34,8 +34,8 @@ from ekiden.core.states import State
 
 if TYPE_CHECKING:
     from ekiden.access.refusals import Refusal
+    from ekiden.delivery.queue_queries import QueueRow
     from ekiden.store.api import Store
-    from ekiden.store.queue_queries import QueueRow
 
 app = typer.Typer()
 
@@ -66,7 +66,7 @@ def find(
     """Find what was sent to somebody, newest first: waiting, delivered, bounced, and what was refused."""
     from ekiden.access.refusals import refusals_to
     from ekiden.cli.refusal_view import refusal_json
-    from ekiden.store.queue_queries import find_mailbox
+    from ekiden.delivery.queue_queries import find_mailbox
 
     now = now_ms()
     begin = None if since is None else past(since, now, "--since")
@@ -123,7 +123,7 @@ def spellings(text: str) -> list[str]:
 async def _matching(
     store: Store, pattern: str, account_id: int | None, since: Millis | None, until: Millis | None, limit: int
 ) -> list[QueueRow]:
-    from ekiden.store.queue_queries import QueueFilter, list_deliveries
+    from ekiden.delivery.queue_queries import QueueFilter, list_deliveries
 
     wanted = QueueFilter(states=frozenset(State), recipient=pattern, accepted_since=since, accepted_before=until)
     return await list_deliveries(store, replace(wanted, account_id=account_id), limit, newest=True)

@@ -45,9 +45,9 @@ from ekiden.core.display import iso, relative, span
 from ekiden.core.ids import IdFactory, format_id
 
 if TYPE_CHECKING:
+    from ekiden.delivery.queue_changes import Change, Selection
+    from ekiden.delivery.queue_queries import QueueFilter, QueueRow, Shape, ShapeRow
     from ekiden.store.api import Store
-    from ekiden.store.queue_changes import Change, Selection
-    from ekiden.store.queue_queries import QueueFilter, QueueRow, Shape, ShapeRow
 
 app = typer.Typer(no_args_is_help=True, help="See what waits, why and until when; retry, hold, release, cancel it.")
 
@@ -97,7 +97,7 @@ def list_(
 
     What waits is listed by its next time; with a final state among those asked for, the newest come first.
     """
-    from ekiden.store.queue_queries import list_deliveries
+    from ekiden.delivery.queue_queries import list_deliveries
 
     async def main() -> tuple[list[QueueRow], Millis]:
         async with opened_store(load(config)) as store:
@@ -154,7 +154,7 @@ def show(
 ) -> None:
     """Show a message and where each of its recipients stands."""
     from ekiden.cli.trace_view import message_json, print_summary
-    from ekiden.store.trace_queries import MessageTrace, find_messages, load_trace
+    from ekiden.delivery.trace_queries import MessageTrace, find_messages, load_trace
 
     message_id = parse_target(id).message_id
 
@@ -190,7 +190,7 @@ def shape_(
     as_json: JsonOption = False,
 ) -> None:
     """Show how old the queue is for each destination domain: columns are minutes since acceptance."""
-    from ekiden.store.queue_queries import SHAPE_MINUTES, ShapeRow, shape
+    from ekiden.delivery.queue_queries import SHAPE_MINUTES, ShapeRow, shape
 
     async def main() -> Shape:
         async with opened_store(load(config)) as store:
@@ -260,8 +260,8 @@ async def _carry_out(store: Store, selection: Selection, reason: str) -> Change:
     """Apply the selection under a worker's registration of our own, which makes the ids of the events unique."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from ekiden.delivery.queue_changes import Change, apply_action
     from ekiden.net.clock import SystemClock
-    from ekiden.store.queue_changes import Change, apply_action
 
     clock = SystemClock()
     registration = await store.register_worker(socket.gethostname(), os.getpid(), None, _LEASE)
@@ -316,7 +316,7 @@ def _act(
     yes: bool,
     reason: str,
 ) -> None:
-    from ekiden.store.queue_changes import Action, Change, select_deliveries
+    from ekiden.delivery.queue_changes import Action, Change, select_deliveries
 
     if everything and filters.given:
         raise CliUsageError("--all stands without ids and filters")

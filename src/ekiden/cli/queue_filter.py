@@ -18,8 +18,8 @@ from ekiden.core.ids import parse_id
 from ekiden.core.states import State, Wait
 
 if TYPE_CHECKING:
+    from ekiden.delivery.queue_queries import QueueFilter, Target
     from ekiden.store.api import Store
-    from ekiden.store.queue_queries import QueueFilter, Target
 
 
 class States(frozenset[State]):
@@ -136,7 +136,7 @@ ReasonOption = Annotated[str, typer.Option("--reason", help="Why; shown in the q
 
 def parse_target(value: str) -> Target:
     """``ID`` or ``ID/NUMBER``."""
-    from ekiden.store.queue_queries import Target
+    from ekiden.delivery.queue_queries import Target
 
     name, slash, number = value.partition("/")
     try:
@@ -186,7 +186,7 @@ class Filters:
 
     def conditions(self, now: Millis) -> QueueFilter:
         """``query`` as far as no store is needed."""
-        from ekiden.store.queue_queries import QueueFilter
+        from ekiden.delivery.queue_queries import QueueFilter
 
         since = None if self.since is None else past(self.since, now, "--since")
         before = [past(self.until, now, "--until")] if self.until is not None else []

@@ -29,9 +29,9 @@ from ekiden.core.texts import Language, language
 
 if TYPE_CHECKING:
     from ekiden.access.refusals import Refusal
+    from ekiden.delivery.trace_queries import MessageTrace, TracedDelivery
+    from ekiden.delivery.trace_routes import TracedRoute
     from ekiden.store.api import Store
-    from ekiden.store.trace_queries import MessageTrace, TracedDelivery
-    from ekiden.store.trace_routes import TracedRoute
 
 app = typer.Typer()
 
@@ -47,7 +47,7 @@ class _Refused(Exception):
 async def find(store: Store, wanted: str) -> tuple[MessageTrace, int | None]:
     """The message of a queue id, of ``ID/NUMBER`` or of a Message-ID, and the number when one was given."""
     from ekiden.access.refusals import find_refusal
-    from ekiden.store.trace_queries import find_messages, load_trace
+    from ekiden.delivery.trace_queries import find_messages, load_trace
 
     number = None
     if "@" in wanted:
@@ -137,7 +137,7 @@ def trace(
     """Tell what happened to a message: why it was delivered, or why not, with every SMTP dialogue."""
     from ekiden.cli.refusal_view import print_refusal, refusal_json
     from ekiden.cli.trace_view import print_trace, trace_json
-    from ekiden.store.trace_routes import load_routes
+    from ekiden.delivery.trace_routes import load_routes
 
     if language_name not in (None, "en", "ja"):
         raise CliUsageError("--lang: en and ja are known")

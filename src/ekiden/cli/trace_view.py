@@ -20,9 +20,9 @@ from ekiden.core.said import Said, tell
 from ekiden.core.states import State
 from ekiden.core.texts import Language, Texts
 from ekiden.delivery.explain import Explanation, cause_name, explain, state_name, suppression_kind
+from ekiden.delivery.trace_queries import MessageTrace, TracedAttempt, TracedDelivery, TracedEvent
+from ekiden.delivery.trace_routes import TracedRoute
 from ekiden.mime.header import decode_words
-from ekiden.store.trace_queries import MessageTrace, TracedAttempt, TracedDelivery, TracedEvent
-from ekiden.store.trace_routes import TracedRoute
 
 _TEXTS = Texts(
     {

@@ -11,9 +11,9 @@ from ekiden.core.waits import SHOWN_AS
 from ekiden.delivery.explain import wait_name
 
 if TYPE_CHECKING:
+    from ekiden.delivery.queue_queries import QueueRow
+    from ekiden.delivery.trace_queries import TracedDelivery
     from ekiden.store.holds import HeldBy
-    from ekiden.store.queue_queries import QueueRow
-    from ekiden.store.trace_queries import TracedDelivery
 
 _TEXTS = Texts({"{why} (by {who})": "{why}（{who}）", "; ": "、"})
 

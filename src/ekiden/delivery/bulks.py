@@ -19,14 +19,14 @@ from ekiden.core.clock import Clock, Millis
 from ekiden.core.ids import IdFactory, id_time
 from ekiden.core.states import WAITING, State
 from ekiden.core.texts import Texts, TranslatedError
-from ekiden.store.bulk_queries import (
+from ekiden.delivery.bulk_queries import (
     bulk_facts,
     movable_messages,
     move_messages,
     select_bulk,
 )
-from ekiden.store.log_queries import can_be_kept
-from ekiden.store.queue_changes import Action, apply_action
+from ekiden.delivery.log_queries import can_be_kept
+from ekiden.delivery.queue_changes import Action, apply_action
 
 if TYPE_CHECKING:
     from ekiden.store.api import Store

@@ -20,12 +20,12 @@ from ekiden.core.ids import format_id
 from ekiden.core.said import Said, say
 from ekiden.core.states import State
 from ekiden.core.submission import Notify, Ret
-from ekiden.delivery import outcome
+from ekiden.delivery import verdict as outcome
 from ekiden.delivery.config import DeliveryConfig
+from ekiden.delivery.dsn import Notifier
 from ekiden.delivery.letters import LARGE, Letter, Letters, Parcel
 from ekiden.delivery.metrics import DeliveryMetrics
-from ekiden.delivery.notification import Notifier
-from ekiden.delivery.report import make_outcome
+from ekiden.delivery.outcome import make_outcome
 from ekiden.delivery.reporter import Report, Reporter
 from ekiden.delivery.retry import Schedule
 from ekiden.delivery.routing import Unroutable

@@ -24,12 +24,12 @@ from ekiden.core.clock import SECOND, Clock
 from ekiden.core.ids import IdFactory
 from ekiden.core.said import say
 from ekiden.core.states import Wait
-from ekiden.delivery import outcome
+from ekiden.delivery import verdict as outcome
 from ekiden.delivery.config import DeliveryConfig
 from ekiden.delivery.couriers import Couriers
+from ekiden.delivery.dsn import Notifier
 from ekiden.delivery.letters import Letter, Letters
 from ekiden.delivery.metrics import DeliveryMetrics, NoMetrics
-from ekiden.delivery.notification import Notifier
 from ekiden.delivery.reporter import Reporter
 from ekiden.delivery.routing import Route, Router, Unroutable
 from ekiden.delivery.session import Connector

@@ -16,7 +16,7 @@ from ekiden.core.clock import HOUR, Clock, Millis
 from ekiden.core.ids import format_id, parse_id
 from ekiden.core.states import State
 from ekiden.core.texts import Texts, TranslatedError
-from ekiden.store.log_queries import EntryFilter, LogEntry, Position, can_be_kept, find_entries
+from ekiden.delivery.log_queries import EntryFilter, LogEntry, Position, can_be_kept, find_entries
 
 if TYPE_CHECKING:
     from ekiden.store.api import Store

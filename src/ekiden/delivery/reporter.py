@@ -20,9 +20,9 @@ from ekiden.core.ids import format_id
 from ekiden.core.said import say
 from ekiden.core.states import State
 from ekiden.core.submission import OWN_REPORT
+from ekiden.delivery.dsn import Notifier
 from ekiden.delivery.letters import Letter
 from ekiden.delivery.metrics import DeliveryMetrics
-from ekiden.delivery.notification import Notifier
 from ekiden.limits.journal import ACCEPTED, DELIVERED, FAILED, Kind, moment
 from ekiden.store.api import Store, StoreUnavailable
 from ekiden.store.errors import told

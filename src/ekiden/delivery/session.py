@@ -17,7 +17,7 @@ from ekiden.core.clock import Clock
 from ekiden.core.diagnosis import Stage, Verdict
 from ekiden.core.errors import EkidenError
 from ekiden.core.said import Said, say
-from ekiden.delivery import outcome
+from ekiden.delivery import verdict as outcome
 from ekiden.delivery.config import DeliveryConfig
 from ekiden.delivery.metrics import DeliveryMetrics, NoMetrics, Overdue
 from ekiden.delivery.routing import Candidate, Route, Router

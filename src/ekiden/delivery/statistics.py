@@ -15,8 +15,7 @@ import msgspec
 
 from ekiden.core.clock import DAY, HOUR, Millis
 from ekiden.core.states import State
-from ekiden.store.set_aside import Unreadable, read
-from ekiden.store.statistics_queries import (
+from ekiden.delivery.statistics_queries import (
     MessageFilter,
     Senders,
     count_recipients,
@@ -24,7 +23,8 @@ from ekiden.store.statistics_queries import (
     senders_of,
     sent_by,
 )
-from ekiden.store.trace_queries import MessageTrace, load_trace
+from ekiden.delivery.trace_queries import MessageTrace, load_trace
+from ekiden.store.set_aside import Unreadable, read
 
 if TYPE_CHECKING:
     from ekiden.store.api import Store

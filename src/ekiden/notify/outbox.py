@@ -26,9 +26,7 @@ from ekiden.limits.shares import Shares
 from ekiden.notify.auth import open_auth
 from ekiden.notify.metrics import NoMetrics
 from ekiden.notify.origins import Origins
-from ekiden.notify.recorder import Recorder
-from ekiden.store.errors import told
-from ekiden.store.notice_queries import (
+from ekiden.notify.queries import (
     DueEndpoint,
     DueNotice,
     Page,
@@ -39,6 +37,8 @@ from ekiden.store.notice_queries import (
     release_endpoints,
     waiting_messages,
 )
+from ekiden.notify.recorder import Recorder
+from ekiden.store.errors import told
 
 if TYPE_CHECKING:
     from ekiden.access.vault import Vault

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from ekiden.core.clock import SECOND, Millis
+from ekiden.notify.queries import RoundResult, expire_notices, record_rounds
 from ekiden.store.api import StoreUnavailable
 from ekiden.store.errors import told
-from ekiden.store.notice_queries import RoundResult, expire_notices, record_rounds
 
 if TYPE_CHECKING:
     from ekiden.core.clock import Clock

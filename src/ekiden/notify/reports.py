@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ekiden.core.clock import DAY, Millis
 from ekiden.core.ids import parse_id
-from ekiden.store.notice_queries import DueNotice, ReportFilter, find_reports, take_notices
+from ekiden.notify.queries import DueNotice, ReportFilter, find_reports, take_notices
 from ekiden.store.retention import first_id
 
 if TYPE_CHECKING:

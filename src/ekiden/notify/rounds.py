@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from ekiden.core.clock import SECOND, Millis
 from ekiden.dns.turns import on_behalf_of
 from ekiden.notify.client import Answer, Result
+from ekiden.notify.queries import DueEndpoint, DueNotice, Postponed, RoundResult, Sent
 from ekiden.notify.schedule import wait_after, waited
-from ekiden.store.notice_queries import DueEndpoint, DueNotice, Postponed, RoundResult, Sent
 
 if TYPE_CHECKING:
     from ekiden.core.clock import Clock

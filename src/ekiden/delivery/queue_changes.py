@@ -26,9 +26,9 @@ from ekiden.core.notices import NEWS, Route, parse_routes
 from ekiden.core.said import Said, encoded, say
 from ekiden.core.states import FIRST_FINAL, WAITING, Cause, Hold, State, Wait
 from ekiden.core.waits import SHOWN_AS, USUAL, WAITS_OF, holds_of, wait_below
+from ekiden.delivery.queue_queries import IS_HELD, QUEUE_STATES, QueueFilter, count_deliveries, index_parts
 from ekiden.store.api import Store
 from ekiden.store.holds import NAMES, has_hold, held_by, laid, lifted
-from ekiden.store.queue_queries import IS_HELD, QUEUE_STATES, QueueFilter, count_deliveries, index_parts
 from ekiden.store.set_aside import Unreadable, read
 from ekiden.store.tables import content, delivery, event, notice
 

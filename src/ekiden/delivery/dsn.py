@@ -20,10 +20,10 @@ from ekiden.core.said import tell
 from ekiden.core.states import Priority, State
 from ekiden.core.submission import OWN_REPORT, Notify, Origin, Ret
 from ekiden.delivery.config import DeliveryConfig
+from ekiden.delivery.dsn_message import Action, Report, ReportedRecipient, build_report
 from ekiden.delivery.explain import explain_to_sender
 from ekiden.delivery.letters import Letter
 from ekiden.mime.header import make_message_id
-from ekiden.smtp.dsn import Action, Report, ReportedRecipient, build_report
 from ekiden.smtp.envelope import wire_address
 from ekiden.store.api import Store
 from ekiden.store.records import Delivery, Message, NewMessage, Outcome

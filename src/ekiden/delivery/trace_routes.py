@@ -9,9 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ekiden.core.clock import Millis
 from ekiden.core.notices import News
+from ekiden.delivery.trace_queries import MessageTrace
 from ekiden.store.api import Store
 from ekiden.store.tables import callback, endpoint, event, notice
-from ekiden.store.trace_queries import MessageTrace
 
 
 @dataclass(frozen=True, slots=True)

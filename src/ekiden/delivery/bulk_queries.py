@@ -28,9 +28,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ekiden.core.clock import Millis
 from ekiden.core.said import say
 from ekiden.core.states import Hold, State, Wait
+from ekiden.delivery.queue_changes import Action, Selection, suited
 from ekiden.store.api import Store
 from ekiden.store.holds import has_hold, waits_for
-from ekiden.store.queue_changes import Action, Selection, suited
 from ekiden.store.set_aside import readable
 from ekiden.store.tables import BULK_SQL, delivery, message
 
