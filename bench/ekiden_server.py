@@ -23,8 +23,8 @@ from ekiden.net.clock import SystemClock
 from ekiden.sender_auth.dns import RecordType, TemporaryDnsError
 from ekiden.server.instance_key import KEY_NAME
 from ekiden.store.api import StoreError
-from ekiden.store.embedded import EmbeddedPostgres, find_binaries
 from ekiden.store.open import open_store
+from ekiden.store.postgresql.embedded import EmbeddedPostgres, find_binaries
 
 HOSTNAME = "mail.example.test"
 ACCOUNT = "bench"

@@ -25,8 +25,8 @@ from bench.tools import BenchError
 from ekiden.core.clock import Clock, Millis
 from ekiden.net.clock import SystemClock
 from ekiden.store.api import Store
-from ekiden.store.embedded import EmbeddedPostgres
 from ekiden.store.open import open_store
+from ekiden.store.postgresql.embedded import EmbeddedPostgres
 
 _TIMES = 30
 _FEW = 5

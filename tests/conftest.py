@@ -1,6 +1,6 @@
 """Databases for every test that needs one: a fresh one each, on either engine.
 
-One PostgreSQL server is shared by all processes of a run (``store.embedded``). The process that controls the run
+One PostgreSQL server is shared by all processes of a run (``store.postgresql.embedded``). The process that controls the run
 holds it from the first moment to the last, whichever workers come and go; the first test that needs it starts it.
 Its directory is no other run's business: pytest removes old directories of its own when a later run ends.
 """
@@ -22,8 +22,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from ekiden.store.api import Store, StoreError
-from ekiden.store.embedded import EmbeddedPostgres
 from ekiden.store.open import head_revision, open_store, upgrade
+from ekiden.store.postgresql.embedded import EmbeddedPostgres
 from ekiden.store.tables import metadata
 from structured_logs import logs_as_records
 

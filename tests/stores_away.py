@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from ekiden.store.sqlite import SqliteStore
+from ekiden.store.sqlite.store import SqliteStore
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -47,7 +47,7 @@ from ekiden.net.clock import SystemClock
 from ekiden.net.tls import make_self_signed
 from ekiden.notify.endpoints import Endpoints
 from ekiden.server.config import ALL_ROLES
-from ekiden.store.sqlite_turn import Turn
+from ekiden.store.sqlite.turn import Turn
 from ekiden.store.tables import endpoint, notice, worker
 from queue_rows import Rows
 

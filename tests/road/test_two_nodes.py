@@ -14,8 +14,8 @@ import pytest
 from node_process import Load, Node, Receiver, needs_faketime
 
 from ekiden.core.events import EventType
-from ekiden.store.embedded import EmbeddedPostgres
 from ekiden.store.open import upgrade
+from ekiden.store.postgresql.embedded import EmbeddedPostgres
 
 QUIET = "SELECT NOT EXISTS (SELECT FROM delivery WHERE state < 10)"  # core.states: all is final
 DEAD_WEIGHT = "this worker was taken for dead: it gives up what it had and is registered anew"

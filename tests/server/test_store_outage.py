@@ -17,8 +17,8 @@ import asyncpg
 import pytest
 
 from commands import run_command
-from ekiden.store.embedded import EmbeddedPostgres
 from ekiden.store.open import upgrade
+from ekiden.store.postgresql.embedded import EmbeddedPostgres
 
 LEASE = 2.0
 """Seconds, in ``Serving.settings``."""

@@ -20,7 +20,7 @@ from sqlalchemy import (
 
 from ekiden.core.states import State
 from ekiden.store.migrate import alembic_config
-from ekiden.store.postgresql_connect import cold_engine
+from ekiden.store.postgresql.connect import cold_engine
 from ekiden.store.url import parse_url
 
 T = TypeVar("T")

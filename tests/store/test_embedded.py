@@ -18,16 +18,16 @@ import asyncpg
 import pytest
 from store_rows import NOW, TTL, Maker
 
-from ekiden.store import embedded
 from ekiden.store.api import StoreError
-from ekiden.store.embedded import EmbeddedPostgres, find_binaries
 from ekiden.store.open import open_store
+from ekiden.store.postgresql import embedded
+from ekiden.store.postgresql.embedded import EmbeddedPostgres, find_binaries
 
 PATIENCE = 60.0  # seconds; only reached when something is broken
 TESTS = Path(__file__).parent
 PROGRAM = (
     "import sys\n"
-    "from ekiden.store.embedded import EmbeddedPostgres\n"
+    "from ekiden.store.postgresql.embedded import EmbeddedPostgres\n"
     "server = EmbeddedPostgres(sys.argv[1] or None, durable=False, remove=True)\n"
     "server.start()\n"
     "print(server.directory, flush=True)\n"
@@ -155,7 +155,7 @@ def test_a_temporary_server_leaves_nothing(tmp_path: Path) -> None:
 def test_a_server_ends_with_the_process_that_needed_it(tmp_path: Path) -> None:
     program = (
         "import sys\n"
-        "from ekiden.store.embedded import EmbeddedPostgres\n"
+        "from ekiden.store.postgresql.embedded import EmbeddedPostgres\n"
         "EmbeddedPostgres(sys.argv[1], durable=False, remove=True).start()\n"
         "print('ready', flush=True)\n"
         "sys.stdin.read()\n"

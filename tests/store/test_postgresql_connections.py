@@ -24,9 +24,9 @@ from store_rows import NOW, TTL, Maker, outcome
 from ekiden.core.states import State
 from ekiden.store import tables as t
 from ekiden.store.api import Store, StoreUnavailable
-from ekiden.store.embedded import EmbeddedPostgres
 from ekiden.store.open import open_store
-from ekiden.store.postgresql_connect import COLD_TIMEOUT, broken, never_sent
+from ekiden.store.postgresql.connect import COLD_TIMEOUT, broken, never_sent
+from ekiden.store.postgresql.embedded import EmbeddedPostgres
 
 PATIENCE = 30.0  # seconds; only reached when something is broken
 

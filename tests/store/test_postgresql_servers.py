@@ -19,8 +19,8 @@ from store_rows import Maker
 from ekiden.core.clock import HOUR
 from ekiden.core.states import State
 from ekiden.store.api import Store, StoreUnavailable
-from ekiden.store.embedded import EmbeddedPostgres, find_binaries
 from ekiden.store.open import current_revision, head_revision, open_store, upgrade
+from ekiden.store.postgresql.embedded import EmbeddedPostgres, find_binaries
 
 MAKER = Maker()
 PATIENCE = 60.0  # seconds; only reached when something is broken

@@ -11,8 +11,8 @@ from store_rows import Maker, outcome
 
 from ekiden.core.states import State
 from ekiden.store.rows import Accept, EventIds, Finish, Unit
-from ekiden.store.sqlite_statements import apply
-from ekiden.store.sqlite_writer import connect
+from ekiden.store.sqlite.statements import apply
+from ekiden.store.sqlite.writer import connect
 
 WORKER, OTHER = 1, 2
 

@@ -20,13 +20,13 @@ from ekiden.store import tables as t
 from ekiden.store.api import StoreUnavailable
 from ekiden.store.open import open_store, upgrade
 from ekiden.store.overdue import PATIENCE
-from ekiden.store.sqlite_turn import Turn, holder, is_stopped
+from ekiden.store.sqlite.turn import Turn, holder, is_stopped
 
 HOLD = """
 import asyncio, sys
 from sqlalchemy import text
 from ekiden.store.open import open_store
-from ekiden.store.sqlite_turn import suspendable
+from ekiden.store.sqlite.turn import suspendable
 
 async def main():
     suspendable()

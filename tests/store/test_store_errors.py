@@ -19,9 +19,9 @@ from ekiden.store import tables as t
 from ekiden.store.api import Conflict, Store, StoreError, StoreUnavailable
 from ekiden.store.errors import constraint_of, told
 from ekiden.store.open import current_revision, open_store, upgrade
-from ekiden.store.postgresql import PostgresStore
-from ekiden.store.sqlite import SqliteStore
-from ekiden.store.tables_base import metadata
+from ekiden.store.postgresql.store import PostgresStore
+from ekiden.store.sqlite.store import SqliteStore
+from ekiden.store.tables.base import metadata
 from ekiden.store.url import parse_url
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ async def test_a_connection_that_the_wire_lost(postgresql_url: str) -> None:
 
 
 async def test_more_transactions_than_connections(postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ekiden.store.postgresql_connect.ANSWER_TIMEOUT", 0.1)
+    monkeypatch.setattr("ekiden.store.postgresql.connect.ANSWER_TIMEOUT", 0.1)
     async with opened(postgresql_url) as store, store.read(), store.read():
         with pytest.raises(StoreUnavailable, match="no answer in time"):
             async with store.read():

@@ -15,8 +15,8 @@ from store_rows import NOW, TTL, Maker, outcome
 from ekiden.core.states import State
 from ekiden.store import tables as t
 from ekiden.store.api import Conflict, Store, StoreUnavailable
-from ekiden.store.embedded import EmbeddedPostgres
 from ekiden.store.open import open_store
+from ekiden.store.postgresql.embedded import EmbeddedPostgres
 
 PROGRAM = Path(__file__).with_name("store_small_disk.py")
 

@@ -13,11 +13,12 @@ from ekiden.core.ids import IdFactory
 from ekiden.core.states import State
 from ekiden.delivery.queue_changes import Action, apply_action, select_deliveries
 from ekiden.delivery.queue_queries import QueueFilter, Target
-from ekiden.store import postgresql_writer, sqlite_writer
 from ekiden.store import tables as t
 from ekiden.store.api import Store
 from ekiden.store.open import open_store
+from ekiden.store.postgresql import writer as postgresql_writer
 from ekiden.store.records import NewMessage
+from ekiden.store.sqlite import writer as sqlite_writer
 from ekiden.store.url import parse_url
 from lock_waits import commits_held_back, until_waiting
 

@@ -21,7 +21,7 @@ from ekiden.store import tables
 from ekiden.store.api import SchemaOutdated, StoreError, StoreUnavailable
 from ekiden.store.migrate import alembic_config
 from ekiden.store.open import current_revision, head_revision, open_store, upgrade
-from ekiden.store.postgresql_connect import cold_engine
+from ekiden.store.postgresql.connect import cold_engine
 from ekiden.store.url import parse_url
 
 

@@ -20,12 +20,14 @@ from ekiden.delivery.bulk_queries import chosen_statement, facts_statement, lock
 from ekiden.delivery.log_queries import EntryFilter, Position, entries_statement, walks
 from ekiden.delivery.queue_changes import Action
 from ekiden.delivery.queue_queries import QueueFilter, mailbox_accounts, newest_statements
-from ekiden.store import postgresql_statements, sqlite_statements, tables
+from ekiden.store import tables
 from ekiden.store.api import Store
 from ekiden.store.open import open_store
-from ekiden.store.postgresql_writer import connect
+from ekiden.store.postgresql import statements as postgresql_statements
+from ekiden.store.postgresql.writer import connect
 from ekiden.store.retention import first_id
 from ekiden.store.rows import claim_shares
+from ekiden.store.sqlite import statements as sqlite_statements
 from ekiden.store.url import parse_url
 
 _OUR_TABLES = set(tables.metadata.tables)

@@ -21,7 +21,7 @@ from ekiden.core.states import FIRST_FINAL, State
 from ekiden.store import tables as t
 from ekiden.store.api import Store
 from ekiden.store.open import open_store
-from ekiden.store.sqlite_turn import Turn
+from ekiden.store.sqlite.turn import Turn
 
 PROGRAM = Path(__file__).with_name("store_writer_process.py")
 
@@ -99,7 +99,7 @@ def test_turns_alternate_between_two_who_both_want_the_next(tmp_path: Path) -> N
     """Whoever gives its turn back and wants it again at once finds the other one served first."""
     program = (
         "import os, sys, time\n"
-        "from ekiden.store.sqlite_turn import Turn\n"
+        "from ekiden.store.sqlite.turn import Turn\n"
         "turn, log = Turn(sys.argv[1]), os.open(sys.argv[1] + '-log', os.O_WRONLY | os.O_CREAT | os.O_APPEND)\n"
         "print('ready', flush=True)\n"
         "sys.stdin.readline()\n"

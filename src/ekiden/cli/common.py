@@ -125,7 +125,7 @@ def run_async(main: Coroutine[Any, Any, T]) -> T:
     """Run the coroutine of a command to its end. Ctrl-Z does not stop it while it changes the database."""
     import asyncio
 
-    from ekiden.store.sqlite_turn import suspendable
+    from ekiden.store.sqlite.turn import suspendable
 
     suspendable()
     return asyncio.run(main)

@@ -264,7 +264,7 @@ async def _size(url: StoreUrl, exists: bool) -> int | None:
     if url.engine == "sqlite":
         return sum(path.stat().st_size for path in (Path(url.path), Path(f"{url.path}-wal")) if path.exists())
     from ekiden.store.errors import translating
-    from ekiden.store.postgresql_connect import judge
+    from ekiden.store.postgresql.connect import judge
 
     connection = await url.servers().connect()
     try:

@@ -20,7 +20,7 @@ async def check_nodes(patient: Patient) -> list[Finding]:
     store = patient.store
     if store is None or store.engine != "postgresql":
         return []
-    from ekiden.store.postgresql import CONNECTIONS
+    from ekiden.store.postgresql.store import CONNECTIONS
 
     now = await store.now()  # leases go by that
     alive = select(func.count(), func.count(worker.c.host.distinct())).where(

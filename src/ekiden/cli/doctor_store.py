@@ -14,7 +14,7 @@ from ekiden.core.states import Hold
 from ekiden.server.instance_key import look
 from ekiden.store.api import StoreError
 from ekiden.store.holds import has_hold
-from ekiden.store.sqlite_turn import holder
+from ekiden.store.sqlite.turn import holder
 from ekiden.store.tables import HELD_SQL, delivery, lease
 from ekiden.store.url import parse_url
 

@@ -43,7 +43,7 @@ from ekiden.store.api import StoreError
 from ekiden.store.open import open_store
 
 if TYPE_CHECKING:
-    from ekiden.store.embedded import EmbeddedPostgres
+    from ekiden.store.postgresql.embedded import EmbeddedPostgres
 
 DOMAIN = "demo.lab.test"
 HOSTNAME = "mail.demo.lab.test"
@@ -142,7 +142,7 @@ class Demo:
             raise DemoError(TEXTS, "another demo is running in {directory}", directory=self.directory) from None
         self._load_state()
         if self.state.store == "postgresql":
-            from ekiden.store.embedded import EmbeddedPostgres
+            from ekiden.store.postgresql.embedded import EmbeddedPostgres
 
             self._postgres = EmbeddedPostgres(self.directory / "postgresql")
             self._postgres.start()

@@ -15,12 +15,12 @@ from sqlalchemy.pool import NullPool
 from ekiden.store.api import SchemaOutdated, StillInUse
 from ekiden.store.errors import translating
 from ekiden.store.migrations import HEAD
-from ekiden.store.postgresql_connect import cold_engine
-from ekiden.store.postgresql_connect import judge as postgresql_judge
-from ekiden.store.postgresql_statements import NOW_SQL
-from ekiden.store.sqlite_turn import Turn
-from ekiden.store.sqlite_writer import connect
-from ekiden.store.sqlite_writer import judge as sqlite_judge
+from ekiden.store.postgresql.connect import cold_engine
+from ekiden.store.postgresql.connect import judge as postgresql_judge
+from ekiden.store.postgresql.statements import NOW_SQL
+from ekiden.store.sqlite.turn import Turn
+from ekiden.store.sqlite.writer import connect
+from ekiden.store.sqlite.writer import judge as sqlite_judge
 from ekiden.store.url import StoreUrl, parse_url
 
 if TYPE_CHECKING:

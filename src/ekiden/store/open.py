@@ -21,9 +21,9 @@ async def open_store(url: str, *, migrate: bool = False) -> Store:
     else:
         await check_revision(url)
     if parsed.engine == "sqlite":
-        from ekiden.store.sqlite import SqliteStore
+        from ekiden.store.sqlite.store import SqliteStore
 
         return SqliteStore(parsed.path)
-    from ekiden.store.postgresql import PostgresStore
+    from ekiden.store.postgresql.store import PostgresStore
 
     return PostgresStore(parsed.servers())

@@ -14,7 +14,7 @@ from sqlalchemy.exc import ArgumentError
 from ekiden.store.api import StoreError
 
 if TYPE_CHECKING:
-    from ekiden.store.postgresql_servers import Servers
+    from ekiden.store.postgresql.servers import Servers
 
 MAX_SERVERS = 8
 
@@ -33,7 +33,7 @@ class StoreUrl:
 
     def servers(self) -> Servers:
         """Where to connect, on PostgreSQL."""
-        from ekiden.store.postgresql_servers import Servers
+        from ekiden.store.postgresql.servers import Servers
 
         return Servers(self.dsns, self.names)
 

@@ -14,7 +14,7 @@ from ekiden.core.clock import Millis
 from ekiden.store.api import StoreUnavailable
 from ekiden.store.base import BaseStore
 from ekiden.store.errors import translating
-from ekiden.store.postgresql_connect import (
+from ekiden.store.postgresql.connect import (
     ANSWER_TIMEOUT,
     COMMAND_TIMEOUT,
     POOLED,
@@ -24,9 +24,9 @@ from ekiden.store.postgresql_connect import (
     reading,
     writing,
 )
-from ekiden.store.postgresql_servers import Servers
-from ekiden.store.postgresql_statements import NOW_SQL, apply
-from ekiden.store.postgresql_writer import WRITERS, Writer
+from ekiden.store.postgresql.servers import Servers
+from ekiden.store.postgresql.statements import NOW_SQL, apply
+from ekiden.store.postgresql.writer import WRITERS, Writer
 from ekiden.store.rows import Beat
 
 CONNECTIONS = WRITERS + POOLED

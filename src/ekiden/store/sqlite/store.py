@@ -21,9 +21,9 @@ from ekiden.store.api import StoreError
 from ekiden.store.base import BaseStore
 from ekiden.store.errors import translating
 from ekiden.store.overdue import PATIENCE
-from ekiden.store.sqlite_statements import apply
-from ekiden.store.sqlite_turn import Turns
-from ekiden.store.sqlite_writer import (
+from ekiden.store.sqlite.statements import apply
+from ekiden.store.sqlite.turn import Turns
+from ekiden.store.sqlite.writer import (
     BUSY_TIMEOUT,
     Writer,
     configure,

@@ -18,8 +18,8 @@ from typing import Any
 
 from ekiden.store.api import StoreError, StoreUnavailable
 from ekiden.store.overdue import Overdue
-from ekiden.store.postgresql_connect import COMMAND_TIMEOUT, broken, never_sent, translated
-from ekiden.store.postgresql_servers import CONNECT_TIMEOUT, Servers, is_read_only
+from ekiden.store.postgresql.connect import COMMAND_TIMEOUT, broken, never_sent, translated
+from ekiden.store.postgresql.servers import CONNECT_TIMEOUT, Servers, is_read_only
 from ekiden.store.records import Counters
 from ekiden.store.rows import BadText, Beat, Unit
 

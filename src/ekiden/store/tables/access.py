@@ -16,7 +16,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from ekiden.store.tables_base import Serial, metadata, where
+from ekiden.store.tables.base import Serial, metadata, where
 
 account = Table(
     "account",

@@ -16,7 +16,7 @@ from sqlalchemy import (
     func,
 )
 
-from ekiden.store.tables_base import (
+from ekiden.store.tables.base import (
     APPLICATION_SQL,
     BULK_SQL,
     CAMPAIGN_SQL,

@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql
 from ekiden.core.events import EventType
 from ekiden.core.states import FIRST_FINAL, Cause, Hold, State
 from ekiden.store import tables
-from ekiden.store.postgresql_writer import Progress
+from ekiden.store.postgresql.writer import Progress
 from ekiden.store.records import Delivery
 from ekiden.store.rows import (
     CLAIMED_COLUMNS,

@@ -30,8 +30,8 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote
 
-from ekiden.store import embedded_guard
 from ekiden.store.api import StoreError
+from ekiden.store.postgresql import embedded_guard
 
 # Seconds. A start may have to wait for the end of the server before, or for somebody else's start; an end for all
 # the steps of the guard.

@@ -8,7 +8,7 @@ looks for, so that finished deliveries cost them nothing.
 
 from __future__ import annotations
 
-from ekiden.store.tables_access import (
+from ekiden.store.tables.access import (
     access_rule,
     account,
     audit,
@@ -27,7 +27,7 @@ from ekiden.store.tables_access import (
     smtp_configuration,
     smtp_user,
 )
-from ekiden.store.tables_base import (
+from ekiden.store.tables.base import (
     APPLICATION_SQL,
     BULK_SQL,
     CAMPAIGN_SQL,
@@ -38,7 +38,7 @@ from ekiden.store.tables_base import (
     WAITING_SQL,
     metadata,
 )
-from ekiden.store.tables_road import (
+from ekiden.store.tables.road import (
     BY_RECIPIENT,
     SHOWN,
     attempt,
@@ -51,7 +51,7 @@ from ekiden.store.tables_road import (
     shared_content,
     worker,
 )
-from ekiden.store.tables_services import (
+from ekiden.store.tables.services import (
     address_check,
     callback,
     endpoint,
