@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from ekiden.config.load import ConfigError, build_config
 from ekiden.networks.config import NetworkConfig
-from ekiden.server.config_load import ConfigError, build_config
 
 GOOD = """
 [networks.groups]

@@ -40,13 +40,13 @@ from ekiden.cli import (
     doctor_workers,
 )
 from ekiden.cli.doctor_texts import TEXTS
+from ekiden.config.model import ALL_ROLES
 from ekiden.core.clock import DAY, HOUR, MINUTE
 from ekiden.core.states import State
 from ekiden.lab.lab import Lab
 from ekiden.net.clock import SystemClock
 from ekiden.net.tls import make_self_signed
 from ekiden.notify.endpoints import Endpoints
-from ekiden.server.config import ALL_ROLES
 from ekiden.store.sqlite.turn import Turn
 from ekiden.store.tables import endpoint, notice, worker
 from queue_rows import Rows
@@ -601,8 +601,8 @@ def test_the_clock_is_compared_with_the_database(
 ) -> None:
     from installation import write_config
 
+    from ekiden.config.load import load_config
     from ekiden.core.clock import ManualClock
-    from ekiden.server.config_load import load_config
     from ekiden.store.open import open_store
 
     async def main() -> list[tuple[str, str]]:
@@ -741,7 +741,7 @@ def sentences(module: ModuleType) -> list[str]:
 def test_connections_of_all_workers_and_what_the_server_takes(tmp_path: Path, postgresql_url: str) -> None:
     from installation import write_config
 
-    from ekiden.server.config_load import load_config
+    from ekiden.config.load import load_config
     from ekiden.store.open import open_store
 
     async def main() -> list[list[tuple[str, str, str]]]:
@@ -774,7 +774,7 @@ def test_connections_of_all_workers_and_what_the_server_takes(tmp_path: Path, po
 def test_which_of_several_servers_takes_writes(tmp_path: Path, postgresql_url: str) -> None:
     from installation import write_config
 
-    from ekiden.server.config_load import load_config
+    from ekiden.config.load import load_config
     from ekiden.store.open import open_store
 
     here = postgresql_url.partition("host=")[2].partition("&")[0]

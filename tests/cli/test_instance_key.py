@@ -14,8 +14,8 @@ from sqlalchemy import delete, select
 
 from ekiden.access.vault import Vault
 from ekiden.cli.main import run
+from ekiden.config.load import load_config
 from ekiden.net.clock import SystemClock
-from ekiden.server.config_load import load_config
 from ekiden.server.instance_key import InstanceKeyError, confirm
 from ekiden.store.api import Store
 from ekiden.store.open import open_store

@@ -25,7 +25,7 @@ from typing import Any
 
 from demo_process import PATIENCE, Demo, wait_for
 
-from ekiden.server.config_write import write_toml
+from ekiden.config.write import write_toml
 
 VICTIM = "127.0.0.77"
 """Where the victim comes from; attackers come from elsewhere."""

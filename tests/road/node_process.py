@@ -23,7 +23,7 @@ from demo_process import ENVIRONMENT, PATIENCE, descendants
 
 from busy_threads import BusyThreads
 from commands import run_command
-from ekiden.server.config_write import write_toml
+from ekiden.config.write import write_toml
 
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 LEASE = 8.0  # seconds

@@ -19,8 +19,8 @@ import pytest
 from callback_road import Hook
 from demo_process import Demo, wait_for
 
+from ekiden.config.load import load_config
 from ekiden.notify.administration import EndpointState, list_endpoints
-from ekiden.server.config_load import load_config
 from ekiden.store.open import open_store
 
 STORES = pytest.mark.parametrize("store", ["sqlite", "postgresql"])

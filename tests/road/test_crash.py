@@ -21,7 +21,7 @@ from demo_process import Demo, alive, children, descendants
 from road_load import Senders, arrivals
 from sqlalchemy import select
 
-from ekiden.server.config_load import load_config
+from ekiden.config.load import load_config
 from ekiden.store import tables
 from ekiden.store.open import open_store
 

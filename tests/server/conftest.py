@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
+from ekiden.config.write import write_toml
 from ekiden.net.tls import make_self_signed
-from ekiden.server.config_write import write_toml
 
 PATIENCE = 30.0  # seconds; only reached when something is broken
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from ekiden.config.model import Config, WorkersConfig
 from ekiden.server.capacity import divide, fit, memory_of_worker, reserve
-from ekiden.server.config import Config, WorkersConfig
 
 
 def test_what_fits_stays_as_it_was_configured() -> None:

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ekiden.server.config import ALL_ROLES, Config
-from ekiden.server.config_check import is_inside
-from ekiden.server.config_help import KEYS, SECTIONS
-from ekiden.server.config_load import ConfigError, NoConfig, build_config, find_config, load_config
-from ekiden.server.config_texts import TEXTS
-from ekiden.server.config_write import is_table_array, keys, write_reference, write_toml
+from ekiden.config.check import is_inside
+from ekiden.config.help import KEYS, SECTIONS
+from ekiden.config.load import ConfigError, NoConfig, build_config, find_config, load_config
+from ekiden.config.model import ALL_ROLES, Config
+from ekiden.config.translations import TEXTS
+from ekiden.config.write import is_table_array, keys, write_reference, write_toml
 from ekiden.server.setup import default_settings
 from ekiden.server.texts import TEXTS as SERVER_TEXTS
 
@@ -398,4 +398,4 @@ def test_every_commented_default_is_the_default(lang: Any) -> None:
 
 def test_the_documentation_has_every_key() -> None:
     page = (ROOT / "docs" / "configuration.md").read_text("utf-8")
-    assert write_reference() in page, "run: python -m ekiden.server.config_write"
+    assert write_reference() in page, "run: python -m ekiden.config.write"

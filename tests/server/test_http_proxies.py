@@ -12,9 +12,9 @@ from structlog.testing import capture_logs
 
 from ekiden.cli.doctor_checks import Patient
 from ekiden.cli.doctor_proxies import check_proxies
+from ekiden.config.model import Config
 from ekiden.net.clock import SystemClock
 from ekiden.net.listen import open_listener
-from ekiden.server.config import Config
 from ekiden.server.hooks import HttpCounts
 from ekiden.server.http import make_app
 from ekiden.server.http_config import HttpConfig

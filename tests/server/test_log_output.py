@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ekiden.server.config import LogConfig
+from ekiden.config.model import LogConfig
 from ekiden.server.log_output import LogFile
 from ekiden.server.logging import LogFileError, configure_logging
 
@@ -22,7 +22,7 @@ LINES = 20_000
 """Of more than 100 octets: beyond what a pipe takes and what is kept."""
 LOUD = f"""
 import logging, os, sys
-from ekiden.server.config import LogConfig
+from ekiden.config.model import LogConfig
 from ekiden.server.logging import configure_logging, get_logger
 from ekiden.server.log_output import lost_lines
 configure_logging(LogConfig(format="json"))
@@ -126,7 +126,7 @@ def test_it_is_told_when_there_is_room_again() -> None:
 WRITERS = """
 import asyncio, os, sys
 from ekiden.limits.journal import ACCEPTED
-from ekiden.server.config import LogConfig
+from ekiden.config.model import LogConfig
 from ekiden.server.log_output import flush_logs
 from ekiden.server.logging import configure_logging, get_logger
 configure_logging(LogConfig(format="json", file=sys.argv[1] if len(sys.argv) > 1 else ""))

@@ -12,10 +12,10 @@ from typing import Any, Literal
 import pytest
 import structlog
 
+from ekiden.config.model import LogConfig
 from ekiden.limits import journal
 from ekiden.limits.journal import ACCEPTED, DELIVERED, FAILED, LOCKED, LOGIN, REFUSED
 from ekiden.limits.repeated_log import RepeatedLog
-from ekiden.server.config import LogConfig
 from ekiden.server.log_lines import MAX_LINE
 from ekiden.server.logging import configure_for_commands, configure_logging, get_logger
 from structured_logs import logs_as_records

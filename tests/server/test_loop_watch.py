@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ekiden.server.config import LogConfig
+from ekiden.config.model import LogConfig
 from ekiden.server.logging import configure_logging
 from ekiden.server.loop_watch import BLOCKED, LoopWatch
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from commands import run_command
+from ekiden.config.load import load_config
 from ekiden.net.tls import describe_certificate
-from ekiden.server.config_load import load_config
 
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("EKIDEN_")}
 

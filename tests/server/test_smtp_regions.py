@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from listener_harness import HOST, PASSWORD, Client, Harness
 
+from ekiden.config.write import write_toml
 from ekiden.dialects.ibm.config import RegionConfig
 from ekiden.dialects.infobip.regions import EXAMPLE_REGIONS
 from ekiden.net.tls import client_context, make_self_signed
-from ekiden.server.config_write import write_toml
 
 ROOT = Path(__file__).parents[2]
 

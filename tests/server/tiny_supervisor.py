@@ -16,7 +16,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from ekiden.server.config_load import load_config
+from ekiden.config.load import load_config
 from ekiden.server.generation import Backoff
 from ekiden.server.logging import configure_logging
 from ekiden.server.supervisor import Supervisor

@@ -30,7 +30,7 @@ from ekiden.delivery.explain import state_counts
 
 if TYPE_CHECKING:
     from ekiden.access.accounts import Account, OverQuota, Quota, Senders
-    from ekiden.server.config import Config
+    from ekiden.config.model import Config
     from ekiden.store.api import Store
 
 app = typer.Typer(no_args_is_help=True, help="Accounts: whose mail it is.")

@@ -18,7 +18,7 @@ from ekiden.core.texts import Language, TranslatedError, language
 from ekiden.core.visible import visible_json
 
 if TYPE_CHECKING:
-    from ekiden.server.config import Config
+    from ekiden.config.model import Config
     from ekiden.store.api import Store
 
 T = TypeVar("T")
@@ -113,7 +113,7 @@ def load(config: Path | None) -> Config:
     """The configuration, or a ``ConfigError`` that says what is wrong with it."""
     import structlog
 
-    from ekiden.server.config_load import load_config
+    from ekiden.config.load import load_config
     from ekiden.server.logging import configure_for_commands
 
     if not structlog.is_configured():

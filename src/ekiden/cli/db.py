@@ -24,7 +24,7 @@ from ekiden.core.states import State
 from ekiden.delivery.explain import state_counts
 
 if TYPE_CHECKING:
-    from ekiden.server.config import Config
+    from ekiden.config.model import Config
     from ekiden.server.instance_key import KeyLook
     from ekiden.store.api import Store
     from ekiden.store.url import StoreUrl

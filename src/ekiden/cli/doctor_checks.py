@@ -17,13 +17,13 @@ from typing import Any, Final, Literal
 from sqlalchemy import func, select
 
 from ekiden.cli.doctor_texts import TEXTS
+from ekiden.config.model import Config
 from ekiden.core.clock import DAY, MINUTE, SECOND, Clock, Millis
 from ekiden.core.display import local_time, octets, span
 from ekiden.core.ids import EPOCH
 from ekiden.core.texts import Language
 from ekiden.net.tls import CertificateFiles, ServerTls, TlsError, describe_certificate
 from ekiden.server.clock_watch import MOST_OFFSET, clock_offset
-from ekiden.server.config import Config
 from ekiden.server.process_limits import clock_runs_free
 from ekiden.store.api import Store
 from ekiden.store.tables import worker

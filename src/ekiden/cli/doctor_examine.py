@@ -25,8 +25,8 @@ from ekiden.cli.doctor_ports import check_ports
 from ekiden.cli.doctor_proxies import check_proxies
 from ekiden.cli.doctor_store import check_database, check_key, check_rows
 from ekiden.cli.doctor_workers import check_queue, check_workers
+from ekiden.config.model import Config
 from ekiden.net.clock import SystemClock
-from ekiden.server.config import Config
 from ekiden.store.api import SchemaOutdated, StoreError
 from ekiden.store.open import open_store
 

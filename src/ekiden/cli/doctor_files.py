@@ -8,8 +8,8 @@ import stat
 from pathlib import Path
 
 from ekiden.cli.doctor_checks import Finding, Patient, find
+from ekiden.config.model import Config
 from ekiden.server.capacity import fit
-from ekiden.server.config import Config
 from ekiden.server.instance_key import key_path
 
 _OTHERS = stat.S_IRWXO | stat.S_IWGRP  # a group may read: that is how keys are given to services

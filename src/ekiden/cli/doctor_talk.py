@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
+from ekiden.config.model import ListenerConfig
 from ekiden.net.listen import ListenAddress, Networks
 from ekiden.net.tls import client_context
-from ekiden.server.config import ListenerConfig
 
 TIMEOUT: Final = 5.0
 """Seconds for a conversation as a whole."""

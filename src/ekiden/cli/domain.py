@@ -29,11 +29,11 @@ from ekiden.core.errors import UsageProblem
 from ekiden.core.texts import TranslatedError
 
 if TYPE_CHECKING:
+    from ekiden.config.model import Config
     from ekiden.domains.evidence import Evidence, File
     from ekiden.domains.model import Check, Domain, Kind, Record, Status
     from ekiden.domains.questionnaire import Question
     from ekiden.domains.service import Domains
-    from ekiden.server.config import Config
     from ekiden.store.api import Store
 
     Told = tuple[Domain, str, list[Record], list[Check], list[Evidence]]

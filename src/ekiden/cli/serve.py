@@ -10,7 +10,7 @@ import typer
 from ekiden.cli.common import CliUsageError, ConfigOption, load, print_json
 
 if TYPE_CHECKING:
-    from ekiden.server.config import Config
+    from ekiden.config.model import Config
     from ekiden.server.ports import Ports
 
 app = typer.Typer()
@@ -42,8 +42,8 @@ def serve(
     """
     import os
 
-    from ekiden.server.config import ALL_ROLES
-    from ekiden.server.config_load import find_config
+    from ekiden.config.load import find_config
+    from ekiden.config.model import ALL_ROLES
     from ekiden.server.logging import configure_logging
     from ekiden.server.supervisor import Supervisor
 

@@ -15,7 +15,7 @@ import typer
 from ekiden.cli.common import CliError, CliUsageError, ConfigOption, JsonOption, error_console, load, print_json, tr
 
 if TYPE_CHECKING:
-    from ekiden.server.config import Config
+    from ekiden.config.model import Config
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -138,7 +138,7 @@ def print_(
 
     Nothing is installed or changed. Errors of the unit show: systemd-analyze verify ekiden.service
     """
-    from ekiden.server.config_load import find_config
+    from ekiden.config.load import find_config
 
     if not _USER.fullmatch(user):
         raise CliUsageError("--user: {value!r} is not the name of a user", value=user)

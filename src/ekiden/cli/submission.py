@@ -19,7 +19,7 @@ from ekiden.cli.common import CliError, CliUsageError
 from ekiden.core.address import parse_address
 
 if TYPE_CHECKING:
-    from ekiden.server.config import Config
+    from ekiden.config.model import Config
 
 TIMEOUT = 60.0
 _QUEUED = re.compile(r"queued as ([0-9A-Za-z]+)")

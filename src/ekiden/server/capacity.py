@@ -12,8 +12,8 @@ from collections.abc import Mapping
 
 import msgspec
 
+from ekiden.config.model import Config
 from ekiden.limits.memory import default_memory, machine_memory
-from ekiden.server.config import Config
 
 # Parts of the descriptors, when there are too few for everybody.
 _WEIGHTS = {"smtp": 4, "http": 3, "delivery": 3, "callbacks": 1}

@@ -27,14 +27,14 @@ import msgspec
 from ekiden.access.accounts import create_account, set_reporting
 from ekiden.access.bounds import MANAGE, READ
 from ekiden.access.credentials import create_api_key, generate_password, set_password
+from ekiden.config.load import load_config
+from ekiden.config.model import Config
+from ekiden.config.write import write_toml
 from ekiden.core.texts import Language, TranslatedError
 from ekiden.net.clock import SystemClock
 from ekiden.notify.endpoints import Endpoints
 from ekiden.notify.formats import PULL
 from ekiden.senders.projects import Projects
-from ekiden.server.config import Config
-from ekiden.server.config_load import load_config
-from ekiden.server.config_write import write_toml
 from ekiden.server.instance_key import checked_vault
 from ekiden.server.services import make_domains
 from ekiden.server.setup import CERTIFICATE, CERTIFICATE_KEY, CONFIG_NAME, prepare_store, write_files

@@ -33,10 +33,10 @@ from ekiden.senders.smtp_users import SmtpUsers
 if TYPE_CHECKING:
     from litestar import Router
 
+    from ekiden.config.model import Config
     from ekiden.core.clock import Clock
     from ekiden.core.ids import IdFactory
     from ekiden.intake.mailer import Mailer
-    from ekiden.server.config import Config
     from ekiden.server.services import Services
     from ekiden.store.api import Store
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from ekiden.server.config import Config
+from ekiden.config.model import Config
 from ekiden.server.ports import Ports
 
 # What cannot change while workers of both configurations run beside each other.

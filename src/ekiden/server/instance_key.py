@@ -28,8 +28,8 @@ from ekiden.store.tables import credential, dkim_key, endpoint, installation
 if TYPE_CHECKING:
     from structlog.stdlib import BoundLogger
 
+    from ekiden.config.model import Config
     from ekiden.core.clock import Clock, Millis
-    from ekiden.server.config import Config
     from ekiden.store.api import Store
 
 _OTHER: Final = (

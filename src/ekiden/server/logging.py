@@ -22,10 +22,10 @@ from typing import Any, Final
 
 import structlog
 
+from ekiden.config.model import LogConfig
 from ekiden.core.texts import TranslatedError
 from ekiden.limits import journal
 from ekiden.limits.repeated_log import EVERY, LINES, Repeats
-from ekiden.server.config import LogConfig
 from ekiden.server.log_lines import Write, line_writer
 from ekiden.server.log_output import LogOutput, log_file, log_output
 from ekiden.server.texts import TEXTS

@@ -11,9 +11,9 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from ekiden.config.model import Config
 from ekiden.core.texts import TranslatedError
 from ekiden.net.listen import ListenAddress, parse_listen_address
-from ekiden.server.config import Config
 from ekiden.server.texts import TEXTS
 
 

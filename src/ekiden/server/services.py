@@ -44,10 +44,10 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from ekiden.access.vault import Vault
+    from ekiden.config.model import Config
     from ekiden.core.clock import Clock
     from ekiden.core.ids import IdFactory
     from ekiden.notify.metrics import OutboxMetrics
-    from ekiden.server.config import Config
     from ekiden.store.api import Store
     from ekiden.store.standing import Standing
 

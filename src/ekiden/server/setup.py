@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ekiden.access.vault import Vault
+from ekiden.config.load import build_config, load_config
+from ekiden.config.model import Config
+from ekiden.config.write import write_toml
 from ekiden.core.texts import Language, TranslatedError
 from ekiden.net.clock import SystemClock
 from ekiden.net.tls import make_self_signed
-from ekiden.server.config import Config
-from ekiden.server.config_load import build_config, load_config
-from ekiden.server.config_write import write_toml
 from ekiden.server.instance_key import KEY_NAME, confirm, fits, has_owner
 from ekiden.server.texts import TEXTS
 from ekiden.store.open import current_revision, open_store

@@ -25,12 +25,12 @@ from typing import NoReturn
 
 import msgspec
 
+from ekiden.config.load import load_config
+from ekiden.config.model import Config
 from ekiden.core.errors import EkidenError
 from ekiden.core.texts import TranslatedError
 from ekiden.server.beats import Beats, Pulse
 from ekiden.server.capacity import fit
-from ekiden.server.config import Config
-from ekiden.server.config_load import load_config
 from ekiden.server.generation import Backoff, Child, Generation, Place, Slots, keep_fixed
 from ekiden.server.http import preload
 from ekiden.server.log_output import flush_logs, reopen_logs

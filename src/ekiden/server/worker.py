@@ -19,6 +19,7 @@ import uvloop
 from ekiden.access.accounts import get_account
 from ekiden.access.authenticate import Principal
 from ekiden.access.errors import NotFound
+from ekiden.config.model import Config, ListenerConfig
 from ekiden.core.clock import SECOND
 from ekiden.core.errors import EkidenError
 from ekiden.core.ids import IdFactory
@@ -34,7 +35,6 @@ from ekiden.net.tls import CertificateFiles, ServerTls
 from ekiden.server.beats import Beats
 from ekiden.server.capacity import memory_of_worker
 from ekiden.server.clock_watch import MOST_OFFSET, ClockWatch, ClockWrong, clock_offset
-from ekiden.server.config import Config, ListenerConfig
 from ekiden.server.faces import Faces
 from ekiden.server.hooks import (
     CallbackCounts,

@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from ekiden.config.model import Config, ListenerConfig
+from ekiden.config.reader import Path as Key
+from ekiden.config.reader import Problems, is_bad, show
 from ekiden.core.address import to_ascii_domain
 from ekiden.core.duration import format_duration
 from ekiden.core.errors import BadAddress
 from ekiden.net.listen import parse_listen_address
-from ekiden.server.config import Config, ListenerConfig
-from ekiden.server.config_reader import Path as Key
-from ekiden.server.config_reader import Problems, is_bad, show
 from ekiden.server.smtp_config import MIN_MESSAGE, MIN_RECIPIENTS
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network

@@ -1,7 +1,7 @@
 """The whole configuration: sections of this package, composed with those that the other rooms define.
 
-What each key means is in ``server.config_help``, which ``ekiden init`` and ``docs/configuration.md`` are written
-from. Reading and checking is ``server.config_load``.
+What each key means is in ``config.help``, which ``ekiden init`` and ``docs/configuration.md`` are written
+from. Reading and checking is ``config.load``.
 """
 
 from __future__ import annotations

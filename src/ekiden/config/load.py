@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ekiden.config.check import check_config, resolve_paths
+from ekiden.config.model import Config
+from ekiden.config.reader import Problem, Problems, apply_environment, is_bad, read_struct
+from ekiden.config.translations import TEXTS
 from ekiden.core.texts import Language, TranslatedError
-from ekiden.server.config import Config
-from ekiden.server.config_check import check_config, resolve_paths
-from ekiden.server.config_reader import Problem, Problems, apply_environment, is_bad, read_struct
-from ekiden.server.config_texts import TEXTS
 
 SEARCHED = ("ekiden.toml", "/etc/ekiden/ekiden.toml")
 

@@ -17,9 +17,9 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args
 
 import msgspec
 
+from ekiden.config.translations import TEXTS
 from ekiden.core.duration import parse_duration
 from ekiden.core.texts import Language
-from ekiden.server.config_texts import TEXTS
 
 T = TypeVar("T")
 Path = tuple[str | int, ...]

@@ -7,13 +7,13 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
 
+from ekiden.config.help import KEYS, SECTIONS
+from ekiden.config.model import Config
+from ekiden.config.reader import field_types, is_duration, is_struct, show, unwrap
 from ekiden.core.duration import format_duration
 from ekiden.core.texts import Language
 from ekiden.dialects.ibm.config import EXAMPLE_REGIONS as IBM_REGIONS
 from ekiden.dialects.infobip.regions import EXAMPLE_REGIONS as INFOBIP_REGIONS
-from ekiden.server.config import Config
-from ekiden.server.config_help import KEYS, SECTIONS
-from ekiden.server.config_reader import field_types, is_duration, is_struct, show, unwrap
 
 _EXAMPLES = {
     # What stands in a comment where there is no default.
