@@ -30,8 +30,8 @@ from ekiden.access.credentials import (
 from ekiden.access.directory import Directory
 from ekiden.core.clock import SECOND, ManualClock
 from ekiden.core.states import Priority
+from ekiden.listeners.smtp_visitor import NOT_LOGGED_IN
 from ekiden.net.listen import Networks
-from ekiden.server.smtp_visitor import NOT_LOGGED_IN
 from ekiden.store.api import Store
 from ekiden.store.open import open_store
 from ekiden.store.tables import account as account_table

@@ -19,12 +19,12 @@ from ekiden.access.tokens import Tokens
 from ekiden.access.vault import Vault
 from ekiden.dialects.ibm.cbr import CbrServices, cbr_handlers
 from ekiden.dialects.ibm.errors import handle_error
+from ekiden.listeners.http_listener import HttpServer
 from ekiden.net.clock import SystemClock
 from ekiden.net.listen import open_listener
 from ekiden.networks.config import NetworkConfig
 from ekiden.networks.rules import Rules
 from ekiden.networks.zones import Zones
-from ekiden.server.http_listener import HttpServer
 from ekiden.store.api import Store
 
 T = TypeVar("T")

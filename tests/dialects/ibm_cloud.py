@@ -32,6 +32,9 @@ from ekiden.domains.lookup import DnsLookup
 from ekiden.domains.service import Domains
 from ekiden.intake.sender_rights import Gate
 from ekiden.lab import Lab
+from ekiden.listeners.http import make_app
+from ekiden.listeners.http_config import HttpConfig
+from ekiden.listeners.http_listener import HttpServer
 from ekiden.net.clock import SystemClock
 from ekiden.net.listen import open_listener
 from ekiden.networks.config import NetworkConfig
@@ -40,9 +43,6 @@ from ekiden.networks.zones import Zones
 from ekiden.senders.projects import Project, Projects
 from ekiden.senders.smtp_configurations import SmtpConfigurations
 from ekiden.senders.smtp_users import SmtpUsers
-from ekiden.server.http import make_app
-from ekiden.server.http_config import HttpConfig
-from ekiden.server.http_listener import HttpServer
 from ekiden.store.api import Store
 
 HOST = "mail.sender.example"

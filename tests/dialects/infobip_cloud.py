@@ -48,6 +48,8 @@ from ekiden.intake.config import IntakeConfig
 from ekiden.intake.door import Door
 from ekiden.intake.mailer import Mailer
 from ekiden.lab import Lab
+from ekiden.listeners.http import make_app
+from ekiden.listeners.http_listener import HttpServer
 from ekiden.net.clock import SystemClock
 from ekiden.net.listen import open_listener
 from ekiden.notify.endpoints import Endpoints
@@ -56,8 +58,6 @@ from ekiden.notify.ssrf import Destinations
 from ekiden.recipients.tracking_tokens import TrackingTokens
 from ekiden.recipients.validation.address_check import AddressChecks
 from ekiden.recipients.validation.address_check_requests import AddressCheckRequests
-from ekiden.server.http import make_app
-from ekiden.server.http_listener import HttpServer
 from ekiden.store import tables
 from ekiden.store.api import Store
 from ekiden.store.records import Delivery

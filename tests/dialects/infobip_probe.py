@@ -21,8 +21,8 @@ from ekiden.dialects.infobip.fields import Checks
 from ekiden.dialects.infobip.forms import MAX_FIELDS, MAX_REQUEST, Form, read_form
 from ekiden.dialects.infobip.http import Query, answer, read_json
 from ekiden.dialects.infobip.send_form import FIELDS
+from ekiden.listeners.http_listener import HttpServer
 from ekiden.net.listen import open_listener
-from ekiden.server.http_listener import HttpServer
 from ekiden.web.body import Bodies, Body
 from ekiden.web.need import Need
 

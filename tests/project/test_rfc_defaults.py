@@ -7,7 +7,7 @@ from itertools import accumulate, chain, pairwise, repeat, takewhile
 import pytest
 
 from ekiden.delivery.config import DeliveryConfig
-from ekiden.server.smtp_config import SmtpConfig
+from ekiden.listeners.smtp_config import SmtpConfig
 
 MINUTE, DAY = 60.0, 86_400.0
 

@@ -25,10 +25,10 @@ from ekiden.core.ids import IdFactory
 from ekiden.intake.config import IntakeConfig
 from ekiden.intake.door import Door
 from ekiden.intake.doorstep import Doorstep
+from ekiden.listeners.smtp_config import SmtpConfig
+from ekiden.listeners.smtp_listener import ListenerSpec, SmtpListener
 from ekiden.net.clock import SystemClock
 from ekiden.net.tls import CertificateFiles, ServerTls, client_context, make_self_signed
-from ekiden.server.smtp_config import SmtpConfig
-from ekiden.server.smtp_listener import ListenerSpec, SmtpListener
 from ekiden.store.api import Store
 from ekiden.store.open import open_store
 from ekiden.store.records import Delivery

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ekiden.server.smtp_config import SmtpConfig
-from ekiden.server.smtp_shared import ContentPace
+from ekiden.listeners.smtp_config import SmtpConfig
+from ekiden.listeners.smtp_shared import ContentPace
 
 BEGAN, BEFORE = 1000.0, 5000
 

@@ -17,10 +17,10 @@ import pytest
 import uvloop
 from litestar import Request, Response, Router, get, post
 
+from ekiden.listeners.http import make_app
+from ekiden.listeners.http_config import HttpConfig
+from ekiden.listeners.http_listener import HttpServer
 from ekiden.net.listen import open_listener
-from ekiden.server.http import make_app
-from ekiden.server.http_config import HttpConfig
-from ekiden.server.http_listener import HttpServer
 from structured_logs import told
 
 PATIENCE = 30.0  # seconds; only reached when something is broken

@@ -9,8 +9,8 @@ import tracemalloc
 
 import pytest
 
-from ekiden.server.http_config import HttpConfig
-from ekiden.server.http_parser import PIECE, Head, Refusal, RequestParser
+from ekiden.listeners.http_config import HttpConfig
+from ekiden.listeners.http_parser import PIECE, Head, Refusal, RequestParser
 
 CONFIG = HttpConfig(max_url=1024, max_header_field=1024, max_header=4096, max_header_fields=10)
 CASES = int(os.environ.get("EKIDEN_FUZZ_CASES", "3000"))

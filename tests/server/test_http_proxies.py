@@ -13,13 +13,13 @@ from structlog.testing import capture_logs
 from ekiden.cli.doctor_checks import Patient
 from ekiden.cli.doctor_proxies import check_proxies
 from ekiden.config.model import Config
+from ekiden.listeners.http import make_app
+from ekiden.listeners.http_config import HttpConfig
+from ekiden.listeners.http_listener import HttpServer
+from ekiden.listeners.http_proxy import looks_forwarded
 from ekiden.net.clock import SystemClock
 from ekiden.net.listen import open_listener
 from ekiden.server.hooks import HttpCounts
-from ekiden.server.http import make_app
-from ekiden.server.http_config import HttpConfig
-from ekiden.server.http_listener import HttpServer
-from ekiden.server.http_proxy import looks_forwarded
 from ekiden.server.metrics import Exposition, Metrics
 from ekiden.store.open import open_store
 

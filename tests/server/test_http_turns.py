@@ -6,8 +6,8 @@ import asyncio
 from itertools import pairwise
 from typing import Any
 
+from ekiden.listeners.http_listener import AT_ONCE, HttpServer
 from ekiden.net.listen import open_listener
-from ekiden.server.http_listener import AT_ONCE, HttpServer
 
 CLIENTS = 60
 PATIENCE = 30.0

@@ -14,9 +14,9 @@ from listener_harness import Client, Harness, Lag
 
 from ekiden.limits.memory import Memory
 from ekiden.limits.turns import SharedTurn
+from ekiden.listeners.smtp_config import SmtpConfig
+from ekiden.listeners.smtp_shared import Admission
 from ekiden.server.metrics import SESSION_BOUNDS
-from ekiden.server.smtp_config import SmtpConfig
-from ekiden.server.smtp_shared import Admission
 
 MiB = 1 << 20
 SIZE = 19 * MiB

@@ -24,9 +24,9 @@ from ekiden.access.accounts import suspend_account
 from ekiden.access.authenticate import Principal
 from ekiden.access.credentials import create_api_key, revoke_credential
 from ekiden.core.ids import parse_id
+from ekiden.listeners.smtp_listener import ListenerSpec
 from ekiden.net.proxy_protocol import V2_SIGNATURE
 from ekiden.net.tls import client_context, make_self_signed
-from ekiden.server.smtp_listener import ListenerSpec
 from ekiden.store import tables
 from stores_away import store_away
 

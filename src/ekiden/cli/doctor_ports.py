@@ -12,9 +12,9 @@ from typing import Final
 from ekiden.cli.doctor_checks import Finding, Patient, find
 from ekiden.cli.doctor_talk import TROUBLE, get, smtp
 from ekiden.config.model import Config, ListenerConfig
+from ekiden.listeners.smtp_shared import NOT_ADMITTED, NOT_TRUSTED, TOO_MANY_CONNECTIONS
 from ekiden.net.listen import ListenAddress, parse_listen_address
 from ekiden.net.tls import TlsError, describe_certificate
-from ekiden.server.smtp_shared import NOT_ADMITTED, NOT_TRUSTED, TOO_MANY_CONNECTIONS
 
 _TURNED_AWAY: Final = tuple(reply.text for reply in (NOT_ADMITTED, NOT_TRUSTED, TOO_MANY_CONNECTIONS))
 _FIXES: Final = {

@@ -17,8 +17,8 @@ from ekiden.config.reader import Problems, is_bad, show
 from ekiden.core.address import to_ascii_domain
 from ekiden.core.duration import format_duration
 from ekiden.core.errors import BadAddress
+from ekiden.listeners.smtp_config import MIN_MESSAGE, MIN_RECIPIENTS
 from ekiden.net.listen import parse_listen_address
-from ekiden.server.smtp_config import MIN_MESSAGE, MIN_RECIPIENTS
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 

@@ -19,10 +19,10 @@ from ekiden.dns.config import DnsConfig
 from ekiden.domains.config import DomainsConfig
 from ekiden.intake.config import TrackingConfig
 from ekiden.limits.journal import BURST
+from ekiden.listeners.http_config import HttpConfig
+from ekiden.listeners.smtp_config import MAX_MESSAGE, MAX_RECIPIENTS, SmtpConfig
 from ekiden.networks.config import NetworkConfig
 from ekiden.notify.config import CallbacksConfig
-from ekiden.server.http_config import HttpConfig
-from ekiden.server.smtp_config import MAX_MESSAGE, MAX_RECIPIENTS, SmtpConfig
 from ekiden.store.retention import RetentionConfig
 
 Role = Literal["smtp", "http", "delivery", "notify", "housekeeping"]

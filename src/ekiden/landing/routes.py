@@ -53,7 +53,7 @@ class LandingServices:
 
 
 def landing_handlers(services: LandingServices) -> list[Router]:
-    """For ``server.http.make_app``, beside the dialects."""
+    """For ``listeners.http.make_app``, beside the dialects."""
     tokens, recorder = services.tokens, services.recorder
     unsubscribing = Unsubscribing(services.suppressions, recorder)
 

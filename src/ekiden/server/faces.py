@@ -66,7 +66,7 @@ class Faces:
         self._recorder = Recorder(self._events, clock)
 
     def routers(self) -> list[Router]:
-        """For ``server.http.make_app``."""
+        """For ``listeners.http.make_app``."""
         landing = LandingServices(self._services.tokens, self._recorder, self._services.suppressions, self._pages)
         return [*ibm_handlers(self._ibm()), *infobip_handlers(self._infobip()), *landing_handlers(landing)]
 

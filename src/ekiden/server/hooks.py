@@ -89,7 +89,7 @@ class DeliveryCounts:
 
 
 class HttpCounts:
-    """``server.http_listener.HttpMetrics``."""
+    """``listeners.http_listener.HttpMetrics``."""
 
     def __init__(self, metrics: WorkerMetrics) -> None:
         self._open = metrics.http_connections
@@ -112,7 +112,7 @@ class HttpCounts:
 
 
 class SmtpCounts:
-    """``server.smtp_shared.SmtpMetrics``."""
+    """``listeners.smtp_shared.SmtpMetrics``."""
 
     def __init__(self, metrics: WorkerMetrics) -> None:
         self._open = metrics.connections

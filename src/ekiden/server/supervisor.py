@@ -29,10 +29,10 @@ from ekiden.config.load import load_config
 from ekiden.config.model import Config
 from ekiden.core.errors import EkidenError
 from ekiden.core.texts import TranslatedError
+from ekiden.listeners.http import preload
 from ekiden.server.beats import Beats, Pulse
 from ekiden.server.capacity import fit
 from ekiden.server.generation import Backoff, Child, Generation, Place, Slots, keep_fixed
-from ekiden.server.http import preload
 from ekiden.server.log_output import flush_logs, reopen_logs
 from ekiden.server.logging import configure_logging, get_logger, open_log
 from ekiden.server.metrics import Metrics

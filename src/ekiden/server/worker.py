@@ -27,6 +27,11 @@ from ekiden.core.texts import TranslatedError, language
 from ekiden.delivery.dispatcher import Dispatcher
 from ekiden.intake.door import Door
 from ekiden.limits.memory import Memory
+from ekiden.listeners.http import make_app
+from ekiden.listeners.http_admission import HttpAdmission
+from ekiden.listeners.http_listener import HttpServer
+from ekiden.listeners.smtp_listener import ListenerSpec, SmtpListener
+from ekiden.listeners.smtp_shared import Admission
 from ekiden.net.clock import SystemClock
 from ekiden.net.destinations import Destinations
 from ekiden.net.listen import open_listener
@@ -47,9 +52,6 @@ from ekiden.server.hooks import (
     SmtpCounts,
 )
 from ekiden.server.housekeeping import Duties, Heartbeat
-from ekiden.server.http import make_app
-from ekiden.server.http_admission import HttpAdmission
-from ekiden.server.http_listener import HttpServer
 from ekiden.server.instance_key import DatabaseWatch, confirm
 from ekiden.server.logging import get_logger
 from ekiden.server.loop_watch import LoopWatch
@@ -57,8 +59,6 @@ from ekiden.server.metrics import Exposition, Metrics
 from ekiden.server.ports import Ports
 from ekiden.server.post import Post
 from ekiden.server.services import Services
-from ekiden.server.smtp_listener import ListenerSpec, SmtpListener
-from ekiden.server.smtp_shared import Admission
 from ekiden.server.texts import TEXTS
 from ekiden.store import workers
 from ekiden.store.api import Store, StoreUnavailable

@@ -32,7 +32,7 @@ SENDING: Final = (
 
 
 def infobip_handlers(services: InfobipServices) -> list[Router]:
-    """Routers for ``server.http.make_app``: one for each path, which brings the envelope of errors below it."""
+    """Routers for ``listeners.http.make_app``: one for each path, which brings the envelope of errors below it."""
     by_path: dict[str, list[Operation]] = {}
     for operation in (*SENDING, *routes_more.OPERATIONS):
         by_path.setdefault(operation.path, []).append(operation)

@@ -15,13 +15,13 @@ from typing import Any, Final, Protocol
 from ekiden.access.failures import address_key
 from ekiden.limits.journal import REFUSED, REQUEST, REQUEST_REFUSED
 from ekiden.limits.repeated_log import RepeatedLog
+from ekiden.listeners.http_admission import HttpAdmission
+from ekiden.listeners.http_config import HttpConfig
+from ekiden.listeners.http_connection import VITAL, HttpConnection
+from ekiden.listeners.http_exchange import Application, Exchange
+from ekiden.listeners.http_parser import PIECE
 from ekiden.net.accept import Acceptor
 from ekiden.net.listen import Networks
-from ekiden.server.http_admission import HttpAdmission
-from ekiden.server.http_config import HttpConfig
-from ekiden.server.http_connection import VITAL, HttpConnection
-from ekiden.server.http_exchange import Application, Exchange
-from ekiden.server.http_parser import PIECE
 
 AT_ONCE: Final = 4
 """Requests that are begun in one turn of the loop: some milliseconds, if each computes for two."""

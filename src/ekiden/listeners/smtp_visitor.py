@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from ekiden.access.authenticate import LoginRefusal, Password, Principal, shown_login
 from ekiden.access.bounds import SEND
 from ekiden.intake.sender_rights import Allowed, Refused
-from ekiden.server.smtp_shared import NOT_ADMITTED, SessionContext
+from ekiden.listeners.smtp_shared import NOT_ADMITTED, SessionContext
 from ekiden.smtp.reply import Reply
 from ekiden.store.api import StoreUnavailable
 from ekiden.store.errors import told

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ekiden.limits.connections import ConnectionCounts, Connections, Place
-from ekiden.server.http_config import HttpConfig
+from ekiden.listeners.http_config import HttpConfig
 
 
 class Admitted(NamedTuple):

@@ -18,9 +18,9 @@ from ekiden.core.address import Address
 from ekiden.core.submission import Origin, Submission
 from ekiden.intake.errors import IntakeError
 from ekiden.limits.connections import Place
+from ekiden.listeners.smtp_shared import NOT_TRUSTED, TOO_MANY_CONNECTIONS, ContentPace, SessionContext
+from ekiden.listeners.smtp_visitor import REVOKED, Pending, Visitor
 from ekiden.net.tls import describe_tls
-from ekiden.server.smtp_shared import NOT_TRUSTED, TOO_MANY_CONNECTIONS, ContentPace, SessionContext
-from ekiden.server.smtp_visitor import REVOKED, Pending, Visitor
 from ekiden.smtp.events import (
     Authenticate,
     ConnectionClosing,

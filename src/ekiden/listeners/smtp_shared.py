@@ -13,16 +13,16 @@ from ekiden.intake.sender_rights import Gate
 from ekiden.limits.connections import ConnectionCounts, Connections
 from ekiden.limits.memory import Memory
 from ekiden.limits.turns import SharedTurn
+from ekiden.listeners.smtp_config import SmtpConfig
 from ekiden.net.listen import Networks
 from ekiden.net.tls import ServerTls
-from ekiden.server.smtp_config import SmtpConfig
 from ekiden.smtp.reply import Reply
 from ekiden.smtp.server import ServerConfig
 
 if TYPE_CHECKING:
     from ekiden.core.clock import Clock
     from ekiden.intake.door import Door
-    from ekiden.server.smtp_session import SmtpSession
+    from ekiden.listeners.smtp_session import SmtpSession
 
 
 TOO_MANY_CONNECTIONS = Reply.of(421, "4.7.0", "Too many connections")

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, NoReturn, Protocol
 
 import httptools
 
-from ekiden.server.http_config import HttpConfig
+from ekiden.listeners.http_config import HttpConfig
 
 PIECE: Final = 65_536
 _FRAMING: Final = 18

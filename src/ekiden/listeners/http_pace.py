@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ekiden.server.http_config import HttpConfig
+from ekiden.listeners.http_config import HttpConfig
 
 GRACE: Final = 60.0
 """Seconds that a body or an answer may take before its rate matters."""

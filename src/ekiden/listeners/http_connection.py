@@ -8,14 +8,14 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import unquote
 
-from ekiden.server.http_admission import Admitted
-from ekiden.server.http_exchange import HIGH_WATER, Application, Exchange
-from ekiden.server.http_pace import AnswerPace, BodyPace
-from ekiden.server.http_parser import PIECE, Head, Headers, Refusal, RequestParser
-from ekiden.server.http_proxy import forwarded, looks_forwarded
+from ekiden.listeners.http_admission import Admitted
+from ekiden.listeners.http_exchange import HIGH_WATER, Application, Exchange
+from ekiden.listeners.http_pace import AnswerPace, BodyPace
+from ekiden.listeners.http_parser import PIECE, Head, Headers, Refusal, RequestParser
+from ekiden.listeners.http_proxy import forwarded, looks_forwarded
 
 if TYPE_CHECKING:
-    from ekiden.server.http_listener import HttpServer
+    from ekiden.listeners.http_listener import HttpServer
 
 _ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
 VITAL: Final = frozenset({b"/healthz", b"/readyz", b"/metrics"})
