@@ -20,8 +20,8 @@ from ekiden.access.vault import Vault
 from ekiden.domains.config import DomainsConfig
 from ekiden.domains.service import Domains
 from ekiden.net.clock import SystemClock
+from ekiden.process.instance_key import KEY_NAME
 from ekiden.sender_auth.dns import RecordType, TemporaryDnsError
-from ekiden.server.instance_key import KEY_NAME
 from ekiden.store.api import StoreError
 from ekiden.store.open import open_store
 from ekiden.store.postgresql.embedded import EmbeddedPostgres, find_binaries

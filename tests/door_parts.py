@@ -1,4 +1,4 @@
-"""The parts of a door that its policy needs, made as ``server.services`` makes them."""
+"""The parts of a door that its policy needs, made as ``wiring.services`` makes them."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from typer.main import get_command
 
 from ekiden.cli.main import COMMANDS, app
 from ekiden.core.states import Cause, State
-from ekiden.server.demo import LAB_PORT, PORTS
+from ekiden.lab.demo import LAB_PORT, PORTS
 from queue_rows import Rows
 
 PAGE_FOLDER = Path(__file__).parents[2] / "docs"

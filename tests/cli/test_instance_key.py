@@ -16,7 +16,7 @@ from ekiden.access.vault import Vault
 from ekiden.cli.main import run
 from ekiden.config.load import load_config
 from ekiden.net.clock import SystemClock
-from ekiden.server.instance_key import InstanceKeyError, confirm
+from ekiden.process.instance_key import InstanceKeyError, confirm
 from ekiden.store.api import Store
 from ekiden.store.open import open_store
 from ekiden.store.tables import dkim_key, installation

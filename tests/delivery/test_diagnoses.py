@@ -21,8 +21,8 @@ from ekiden.dialects.infobip.codes import Error
 from ekiden.dialects.infobip.status import ERRORS, verdict
 from ekiden.lab import Lab
 from ekiden.net.clock import SystemClock
+from ekiden.process.counts import HardBounces
 from ekiden.recipients.suppressions import Suppressions
-from ekiden.server.hooks import HardBounces
 from ekiden.store import tables as t
 from ekiden.store.api import Store
 

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from demo_process import ENVIRONMENT, PATIENCE, Demo, alive, descendants
 
-from ekiden.server.demo import LAB_PORT, PORTS, is_free
+from ekiden.lab.demo import LAB_PORT, PORTS, is_free
 
 DEFER = {"at": "rcpt", "reply": {"code": 450, "enhanced": "4.2.0", "text": "Not yet"}}
 QUICK = {"EKIDEN_DELIVERY__RETRY": "1s"}

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from ekiden.config.model import Config, WorkersConfig
-from ekiden.server.capacity import divide, fit, memory_of_worker, reserve
+from ekiden.wiring.capacity import divide, fit, memory_of_worker, reserve
 
 
 def test_what_fits_stays_as_it_was_configured() -> None:

@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from ekiden.core.clock import SECOND, ManualClock
-from ekiden.server.clock_watch import ClockWatch, ClockWrong, Steady, clock_offset, offset_of
+from ekiden.process.clock_watch import ClockWatch, ClockWrong, Steady, clock_offset, offset_of
 from ekiden.store.api import Store
 
 

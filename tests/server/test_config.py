@@ -16,8 +16,8 @@ from ekiden.config.load import ConfigError, NoConfig, build_config, find_config,
 from ekiden.config.model import ALL_ROLES, Config
 from ekiden.config.translations import TEXTS
 from ekiden.config.write import is_table_array, keys, write_reference, write_toml
-from ekiden.server.setup import default_settings
-from ekiden.server.texts import TEXTS as SERVER_TEXTS
+from ekiden.process.setup import default_settings
+from ekiden.process.translations import TEXTS as SERVER_TEXTS
 
 ROOT = Path(__file__).parents[2]
 CERTIFICATES = '[{certificate = "a.pem", key = "a.key"}]'

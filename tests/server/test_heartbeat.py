@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from ekiden.net.clock import SystemClock
-from ekiden.server.housekeeping import Heartbeat
+from ekiden.process.housekeeping import Heartbeat
 from stores_away import store_away
 
 if TYPE_CHECKING:

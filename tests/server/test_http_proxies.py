@@ -19,8 +19,8 @@ from ekiden.listeners.http_listener import HttpServer
 from ekiden.listeners.http_proxy import looks_forwarded
 from ekiden.net.clock import SystemClock
 from ekiden.net.listen import open_listener
-from ekiden.server.hooks import HttpCounts
-from ekiden.server.metrics import Exposition, Metrics
+from ekiden.process.counts import HttpCounts
+from ekiden.process.metrics import Exposition, Metrics
 from ekiden.store.open import open_store
 
 

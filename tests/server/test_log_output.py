@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from ekiden.config.model import LogConfig
-from ekiden.server.log_output import LogFile
-from ekiden.server.logging import LogFileError, configure_logging
+from ekiden.process.log_output import LogFile
+from ekiden.process.logging import LogFileError, configure_logging
 
 PATIENCE = 60.0
 LINES = 20_000
@@ -23,8 +23,8 @@ LINES = 20_000
 LOUD = f"""
 import logging, os, sys
 from ekiden.config.model import LogConfig
-from ekiden.server.logging import configure_logging, get_logger
-from ekiden.server.log_output import lost_lines
+from ekiden.process.logging import configure_logging, get_logger
+from ekiden.process.log_output import lost_lines
 configure_logging(LogConfig(format="json"))
 log, old = get_logger(), logging.getLogger("ekiden.server")
 if os.fork():
@@ -127,8 +127,8 @@ WRITERS = """
 import asyncio, os, sys
 from ekiden.limits.journal import ACCEPTED
 from ekiden.config.model import LogConfig
-from ekiden.server.log_output import flush_logs
-from ekiden.server.logging import configure_logging, get_logger
+from ekiden.process.log_output import flush_logs
+from ekiden.process.logging import configure_logging, get_logger
 configure_logging(LogConfig(format="json", file=sys.argv[1] if len(sys.argv) > 1 else ""))
 children = []
 for number in range(4):
@@ -188,7 +188,7 @@ def test_a_file_that_is_moved_away_is_begun_anew(tmp_path: Path) -> None:
 
 def test_it_looks_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr("ekiden.server.log_output.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("ekiden.process.log_output.time.monotonic", lambda: now[0])
     path = tmp_path / "mail.log"
     output = LogFile(str(path))
     output.write("first\n")

@@ -16,8 +16,8 @@ from ekiden.config.model import LogConfig
 from ekiden.limits import journal
 from ekiden.limits.journal import ACCEPTED, DELIVERED, FAILED, LOCKED, LOGIN, REFUSED
 from ekiden.limits.repeated_log import RepeatedLog
-from ekiden.server.log_lines import MAX_LINE
-from ekiden.server.logging import configure_for_commands, configure_logging, get_logger
+from ekiden.process.log_lines import MAX_LINE
+from ekiden.process.logging import configure_for_commands, configure_logging, get_logger
 from structured_logs import logs_as_records
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e\u2028\x7f\r\nlevel=error fake \" ' \\ = client=6.6.6.6"
@@ -64,7 +64,7 @@ def test_there_is_one_way_to_log() -> None:
                 names = [node.module or ""]
             if {"logging", "warnings", "syslog"} & {name.partition(".")[0] for name in names}:
                 found.append(where)
-    assert found == ["server/logging.py"]
+    assert found == ["process/logging.py"]
 
 
 def write(by: str, value: Any) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from ekiden.config.model import LogConfig
-from ekiden.server.logging import configure_logging
-from ekiden.server.loop_watch import BLOCKED, LoopWatch
+from ekiden.process.logging import configure_logging
+from ekiden.process.loop_watch import BLOCKED, LoopWatch
 
 
 class Numbers:

@@ -10,9 +10,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from ekiden.core.clock import SECOND, ManualClock
 from ekiden.core.states import Cause, State
 from ekiden.net.clock import SystemClock
-from ekiden.server.hooks import DeliveryCounts, LoginCounts, SmtpCounts
-from ekiden.server.metrics import Exposition, Metrics
-from ekiden.server.shared_counters import SharedCounters
+from ekiden.process.counts import DeliveryCounts, LoginCounts, SmtpCounts
+from ekiden.process.metrics import Exposition, Metrics
+from ekiden.process.shared_counters import SharedCounters
 from ekiden.store.api import Store
 
 

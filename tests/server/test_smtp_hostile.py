@@ -16,7 +16,7 @@ from ekiden.limits.memory import Memory
 from ekiden.limits.turns import SharedTurn
 from ekiden.listeners.smtp_config import SmtpConfig
 from ekiden.listeners.smtp_shared import Admission
-from ekiden.server.metrics import SESSION_BOUNDS
+from ekiden.process.metrics import SESSION_BOUNDS
 
 MiB = 1 << 20
 SIZE = 19 * MiB

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from ekiden.config.write import write_toml
-from ekiden.server.beats import Beats, Pulse
-from ekiden.server.generation import Backoff, Slots
+from ekiden.process.beats import Beats, Pulse
+from ekiden.process.generation import Backoff, Slots
 
 Eventually = Callable[[Callable[[], Any], str], Any]
 

@@ -17,10 +17,10 @@ from functools import partial
 from pathlib import Path
 
 from ekiden.config.load import load_config
-from ekiden.server.generation import Backoff
-from ekiden.server.logging import configure_logging
-from ekiden.server.supervisor import Supervisor
-from ekiden.server.worker import WorkerSpec
+from ekiden.process.generation import Backoff
+from ekiden.process.logging import configure_logging
+from ekiden.process.supervisor import Supervisor
+from ekiden.process.worker import WorkerSpec
 
 
 def work(folder: Path, spec: WorkerSpec) -> int:

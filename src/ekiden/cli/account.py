@@ -403,7 +403,7 @@ async def _pull_endpoint(config: Config, store: Store, account: Account) -> int:
     from ekiden.net.clock import SystemClock
     from ekiden.notify.endpoints import Endpoints
     from ekiden.notify.formats import PULL
-    from ekiden.server.instance_key import checked_vault
+    from ekiden.process.instance_key import checked_vault
 
     if account.reports_endpoint is not None:
         return account.reports_endpoint

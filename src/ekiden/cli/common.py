@@ -114,7 +114,7 @@ def load(config: Path | None) -> Config:
     import structlog
 
     from ekiden.config.load import load_config
-    from ekiden.server.logging import configure_for_commands
+    from ekiden.process.logging import configure_for_commands
 
     if not structlog.is_configured():
         configure_for_commands()  # what a service logs on the way is not what the command prints

@@ -224,7 +224,7 @@ def create_pair(
     from ekiden.access.accounts import get_account
     from ekiden.access.audit import local_actor
     from ekiden.net.clock import SystemClock
-    from ekiden.server.instance_key import checked_vault
+    from ekiden.process.instance_key import checked_vault
 
     async def main() -> AccessKey:
         settings = load(config)

@@ -25,7 +25,7 @@ from ekiden.delivery.explain import state_counts
 
 if TYPE_CHECKING:
     from ekiden.config.model import Config
-    from ekiden.server.instance_key import KeyLook
+    from ekiden.process.instance_key import KeyLook
     from ekiden.store.api import Store
     from ekiden.store.url import StoreUrl
 
@@ -119,7 +119,7 @@ def upgrade_(
 
 
 async def _look(config: Config) -> KeyLook:
-    from ekiden.server.instance_key import look
+    from ekiden.process.instance_key import look
 
     async with opened_store(config) as store:
         return await look(config, store)
@@ -159,7 +159,7 @@ def key(
     loaded = load(config)
 
     async def main() -> tuple[KeyLook, list[str]]:
-        from ekiden.server.instance_key import look
+        from ekiden.process.instance_key import look
 
         async with opened_store(loaded) as store:
             renewed = await _adopt(loaded, store) if adopt else []
@@ -198,8 +198,8 @@ async def _adopt(config: Config, store: Store) -> list[str]:
     """Names of the domains that got new keys."""
     from ekiden.access.audit import local_actor
     from ekiden.net.clock import SystemClock
-    from ekiden.server.instance_key import adopt
-    from ekiden.server.services import make_domains
+    from ekiden.process.instance_key import adopt
+    from ekiden.wiring.services import make_domains
 
     clock = SystemClock()
     vault = await adopt(config, store, clock)

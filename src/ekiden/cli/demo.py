@@ -111,7 +111,7 @@ def demo(
     callbacks), ca (certificate to trust), account (name, username, password, api_key, domain, instance_id,
     iam_apikey), trace (command line; put an id for {id}), config and log (files).
     """
-    from ekiden.server.demo import Demo
+    from ekiden.lab.demo import Demo
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)

@@ -23,8 +23,8 @@ from ekiden.core.display import local_time, octets, span
 from ekiden.core.ids import EPOCH
 from ekiden.core.texts import Language
 from ekiden.net.tls import CertificateFiles, ServerTls, TlsError, describe_certificate
-from ekiden.server.clock_watch import MOST_OFFSET, clock_offset
-from ekiden.server.process_limits import clock_runs_free
+from ekiden.process.clock_watch import MOST_OFFSET, clock_offset
+from ekiden.process.process_limits import clock_runs_free
 from ekiden.store.api import Store
 from ekiden.store.tables import worker
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from ekiden.cli.doctor_checks import Finding, Patient, find
 from ekiden.config.model import Config
-from ekiden.server.capacity import fit
-from ekiden.server.instance_key import key_path
+from ekiden.process.instance_key import key_path
+from ekiden.wiring.capacity import fit
 
 _OTHERS = stat.S_IRWXO | stat.S_IWGRP  # a group may read: that is how keys are given to services
 _OTHERS_WRITE = stat.S_IWOTH | stat.S_IWGRP

@@ -11,7 +11,7 @@ from ekiden.cli.doctor_checks import Finding, Patient, find, in_each, length_of
 from ekiden.core.clock import SECOND
 from ekiden.core.ids import format_id
 from ekiden.core.states import Hold
-from ekiden.server.instance_key import look
+from ekiden.process.instance_key import look
 from ekiden.store.api import StoreError
 from ekiden.store.holds import has_hold
 from ekiden.store.sqlite.turn import holder

@@ -64,8 +64,8 @@ class DomainUsageError(DomainCommandError, UsageProblem):
 async def opened_domains(config: Config) -> AsyncIterator[tuple[Store, Domains]]:
     """The service on the store of the configuration, asking its name servers."""
     from ekiden.net.clock import SystemClock
-    from ekiden.server.instance_key import checked_vault
-    from ekiden.server.services import make_domains
+    from ekiden.process.instance_key import checked_vault
+    from ekiden.wiring.services import make_domains
 
     async with opened_store(config) as store:
         yield store, make_domains(config, store, SystemClock(), await checked_vault(config, store))

@@ -60,7 +60,7 @@ def init(
 
     Nothing that exists is overwritten.
     """
-    from ekiden.server.setup import set_up
+    from ekiden.process.setup import set_up
 
     try:
         name = to_ascii_domain(hostname or socket.getfqdn())

@@ -11,7 +11,7 @@ from ekiden.cli.common import CliUsageError, ConfigOption, load, print_json
 
 if TYPE_CHECKING:
     from ekiden.config.model import Config
-    from ekiden.server.ports import Ports
+    from ekiden.process.ports import Ports
 
 app = typer.Typer()
 
@@ -44,8 +44,8 @@ def serve(
 
     from ekiden.config.load import find_config
     from ekiden.config.model import ALL_ROLES
-    from ekiden.server.logging import configure_logging
-    from ekiden.server.supervisor import Supervisor
+    from ekiden.process.logging import configure_logging
+    from ekiden.process.supervisor import Supervisor
 
     wanted = tuple(role.strip() for role in roles.split(",") if role.strip())
     for role in wanted:

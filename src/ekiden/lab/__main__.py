@@ -7,7 +7,7 @@ import sys
 
 from ekiden.lab.behaviour import LabError
 from ekiden.lab.lab import LabConfig, run_lab
-from ekiden.server.logging import configure_for_commands
+from ekiden.process.logging import configure_for_commands
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""What the outbox tells about itself while it runs; ``server.metrics`` turns it into Prometheus figures."""
+"""What the outbox tells about itself while it runs; ``process.metrics`` turns it into Prometheus figures."""
 
 from __future__ import annotations
 

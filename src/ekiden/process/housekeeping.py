@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from ekiden.core.clock import SECOND, Clock
-from ekiden.server.clock_watch import ClockWatch, Steady
-from ekiden.server.logging import get_logger
+from ekiden.process.clock_watch import ClockWatch, Steady
+from ekiden.process.logging import get_logger
 from ekiden.store.api import Store, StoreUnavailable
 from ekiden.store.errors import told
 from ekiden.store.records import Registration

@@ -16,8 +16,8 @@ from ekiden.config.write import write_toml
 from ekiden.core.texts import Language, TranslatedError
 from ekiden.net.clock import SystemClock
 from ekiden.net.tls import make_self_signed
-from ekiden.server.instance_key import KEY_NAME, confirm, fits, has_owner
-from ekiden.server.texts import TEXTS
+from ekiden.process.instance_key import KEY_NAME, confirm, fits, has_owner
+from ekiden.process.translations import TEXTS
 from ekiden.store.open import current_revision, open_store
 from ekiden.store.url import parse_url
 

@@ -15,8 +15,8 @@ from pathlib import PurePath
 from types import FrameType
 from typing import Protocol
 
-from ekiden.server.beats import EVERY
-from ekiden.server.logging import get_logger
+from ekiden.process.beats import EVERY
+from ekiden.process.logging import get_logger
 
 BLOCKED = 0.5
 """Seconds from which on it is said what keeps the loop."""

@@ -37,8 +37,8 @@ from ekiden.recipients.tracking_tokens import TrackingTokens
 from ekiden.recipients.validation.address_check import AddressChecks
 from ekiden.recipients.validation.address_check_requests import AddressCheckRequests
 from ekiden.sender_auth.dkim_sign import SigningKey
-from ekiden.server.capacity import memory_of_worker
 from ekiden.web.body import Bodies
+from ekiden.wiring.capacity import memory_of_worker
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection

@@ -19,7 +19,7 @@ from ekiden.core.clock import SECOND, Clock, Millis
 from ekiden.core.states import Cause, State
 from ekiden.core.version import VERSION
 from ekiden.delivery.metrics import OVERDUE
-from ekiden.server.shared_counters import Family, SharedCounters
+from ekiden.process.shared_counters import Family, SharedCounters
 from ekiden.store.api import Store
 from ekiden.store.records import QueueStats
 from ekiden.web.errors import REASONS

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from ekiden.core.clock import Clock
     from ekiden.core.ids import IdFactory
     from ekiden.intake.mailer import Mailer
-    from ekiden.server.services import Services
     from ekiden.store.api import Store
+    from ekiden.wiring.services import Services
 
 
 class Faces:

@@ -14,10 +14,10 @@ from ekiden.core.ids import format_id
 from ekiden.core.states import Cause, State
 from ekiden.delivery.metrics import Overdue
 from ekiden.limits.memory import Memory
+from ekiden.process.log_output import lost_lines
+from ekiden.process.metrics import WorkerMetrics, memory_bytes
+from ekiden.process.process_limits import open_descriptors
 from ekiden.recipients.suppressions import Suppressions
-from ekiden.server.log_output import lost_lines
-from ekiden.server.metrics import WorkerMetrics, memory_bytes
-from ekiden.server.process_limits import open_descriptors
 from ekiden.store.errors import told
 from ekiden.store.records import Counters, Outcome
 from ekiden.store.set_aside import set_aside

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from ekiden.config.model import Config
-from ekiden.server.ports import Ports
+from ekiden.process.ports import Ports
 
 # What cannot change while workers of both configurations run beside each other.
 _FIXED = ("data_dir", "store.url", "lab.enabled")

@@ -30,22 +30,22 @@ from ekiden.config.model import Config
 from ekiden.core.errors import EkidenError
 from ekiden.core.texts import TranslatedError
 from ekiden.listeners.http import preload
-from ekiden.server.beats import Beats, Pulse
-from ekiden.server.capacity import fit
-from ekiden.server.generation import Backoff, Child, Generation, Place, Slots, keep_fixed
-from ekiden.server.log_output import flush_logs, reopen_logs
-from ekiden.server.logging import configure_logging, get_logger, open_log
-from ekiden.server.metrics import Metrics
-from ekiden.server.ports import Ports, reserve_ports
-from ekiden.server.process_limits import (
+from ekiden.process.beats import Beats, Pulse
+from ekiden.process.generation import Backoff, Child, Generation, Place, Slots, keep_fixed
+from ekiden.process.log_output import flush_logs, reopen_logs
+from ekiden.process.logging import configure_logging, get_logger, open_log
+from ekiden.process.metrics import Metrics
+from ekiden.process.ports import Ports, reserve_ports
+from ekiden.process.process_limits import (
     cores,
     die_with_parent,
     forbid_core_dumps,
     raise_descriptors,
     share_one_heap,
 )
-from ekiden.server.texts import TEXTS
-from ekiden.server.worker import Report, WorkerSpec, check_certificates, run_worker
+from ekiden.process.translations import TEXTS
+from ekiden.process.worker import Report, WorkerSpec, check_certificates, run_worker
+from ekiden.wiring.capacity import fit
 
 _KILL_AFTER = 5.0
 _MOST_EARLY_ENDS = 5

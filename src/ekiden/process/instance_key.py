@@ -20,7 +20,7 @@ from ekiden.access.vault import Vault, VaultError
 from ekiden.core.texts import TranslatedError
 from ekiden.domains import keyring
 from ekiden.notify import auth
-from ekiden.server.texts import TEXTS
+from ekiden.process.translations import TEXTS
 from ekiden.store.api import Conflict
 from ekiden.store.migrations import HEAD
 from ekiden.store.tables import credential, dkim_key, endpoint, installation

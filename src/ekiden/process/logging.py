@@ -2,7 +2,7 @@
 
 Rooms write with ``structlog.get_logger()``: a sentence that never changes, and facts beside it. What there is one
 line of for each message, attempt, refusal and request goes by ``limits.journal``. Both come out through
-``server.log_lines``, where values are bounded and made harmless; so do the loggers of libraries that use the
+``process.log_lines``, where values are bounded and made harmless; so do the loggers of libraries that use the
 standard library's, from WARNING on. Nothing secret is logged by intent; what carries the name of a secret is left
 out all the same.
 
@@ -26,9 +26,9 @@ from ekiden.config.model import LogConfig
 from ekiden.core.texts import TranslatedError
 from ekiden.limits import journal
 from ekiden.limits.repeated_log import EVERY, LINES, Repeats
-from ekiden.server.log_lines import Write, line_writer
-from ekiden.server.log_output import LogOutput, log_file, log_output
-from ekiden.server.texts import TEXTS
+from ekiden.process.log_lines import Write, line_writer
+from ekiden.process.log_output import LogOutput, log_file, log_output
+from ekiden.process.translations import TEXTS
 
 _NAMES: Final = {"warn": "warning", "exception": "error", "critical": "error", "fatal": "error"}
 

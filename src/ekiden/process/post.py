@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from ekiden.server.logging import get_logger
+from ekiden.process.logging import get_logger
 
 if TYPE_CHECKING:
     from ekiden.delivery.dispatcher import Dispatcher

@@ -37,11 +37,9 @@ from ekiden.net.destinations import Destinations
 from ekiden.net.listen import open_listener
 from ekiden.net.network import LoopbackOnlyNetwork, Network, RealNetwork
 from ekiden.net.tls import CertificateFiles, ServerTls
-from ekiden.server.beats import Beats
-from ekiden.server.capacity import memory_of_worker
-from ekiden.server.clock_watch import MOST_OFFSET, ClockWatch, ClockWrong, clock_offset
-from ekiden.server.faces import Faces
-from ekiden.server.hooks import (
+from ekiden.process.beats import Beats
+from ekiden.process.clock_watch import MOST_OFFSET, ClockWatch, ClockWrong, clock_offset
+from ekiden.process.counts import (
     CallbackCounts,
     ConnectionCounts,
     DeliveryCounts,
@@ -51,15 +49,14 @@ from ekiden.server.hooks import (
     Sampler,
     SmtpCounts,
 )
-from ekiden.server.housekeeping import Duties, Heartbeat
-from ekiden.server.instance_key import DatabaseWatch, confirm
-from ekiden.server.logging import get_logger
-from ekiden.server.loop_watch import LoopWatch
-from ekiden.server.metrics import Exposition, Metrics
-from ekiden.server.ports import Ports
-from ekiden.server.post import Post
-from ekiden.server.services import Services
-from ekiden.server.texts import TEXTS
+from ekiden.process.housekeeping import Duties, Heartbeat
+from ekiden.process.instance_key import DatabaseWatch, confirm
+from ekiden.process.logging import get_logger
+from ekiden.process.loop_watch import LoopWatch
+from ekiden.process.metrics import Exposition, Metrics
+from ekiden.process.ports import Ports
+from ekiden.process.post import Post
+from ekiden.process.translations import TEXTS
 from ekiden.store import workers
 from ekiden.store.api import Store, StoreUnavailable
 from ekiden.store.errors import told
@@ -67,6 +64,9 @@ from ekiden.store.open import open_store
 from ekiden.store.records import Delivery, Registration
 from ekiden.store.retention import prune
 from ekiden.store.standing import Standing
+from ekiden.wiring.capacity import memory_of_worker
+from ekiden.wiring.http_routes import Faces
+from ekiden.wiring.services import Services
 
 
 class ServerError(TranslatedError):

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 from ekiden.core.clock import SECOND, Clock, Millis
 from ekiden.core.texts import TranslatedError
-from ekiden.server.logging import get_logger
-from ekiden.server.texts import TEXTS
+from ekiden.process.logging import get_logger
+from ekiden.process.translations import TEXTS
 
 if TYPE_CHECKING:
     from ekiden.store.api import Store

@@ -34,13 +34,13 @@ from ekiden.core.texts import Language, TranslatedError
 from ekiden.net.clock import SystemClock
 from ekiden.notify.endpoints import Endpoints
 from ekiden.notify.formats import PULL
+from ekiden.process.instance_key import checked_vault
+from ekiden.process.setup import CERTIFICATE, CERTIFICATE_KEY, CONFIG_NAME, prepare_store, write_files
+from ekiden.process.translations import TEXTS
 from ekiden.senders.projects import Projects
-from ekiden.server.instance_key import checked_vault
-from ekiden.server.services import make_domains
-from ekiden.server.setup import CERTIFICATE, CERTIFICATE_KEY, CONFIG_NAME, prepare_store, write_files
-from ekiden.server.texts import TEXTS
 from ekiden.store.api import StoreError
 from ekiden.store.open import open_store
+from ekiden.wiring.services import make_domains
 
 if TYPE_CHECKING:
     from ekiden.store.postgresql.embedded import EmbeddedPostgres

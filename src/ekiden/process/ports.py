@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from ekiden.config.model import Config
 from ekiden.core.texts import TranslatedError
 from ekiden.net.listen import ListenAddress, parse_listen_address
-from ekiden.server.texts import TEXTS
+from ekiden.process.translations import TEXTS
 
 
 class PortError(TranslatedError):
