@@ -39,10 +39,10 @@ from ekiden.cli import (
     doctor_store,
     doctor_workers,
 )
-from ekiden.cli.doctor_texts import TEXTS
 from ekiden.config.model import ALL_ROLES
 from ekiden.core.clock import DAY, HOUR, MINUTE
 from ekiden.core.states import State
+from ekiden.doctor.translations import TEXTS
 from ekiden.lab.lab import Lab
 from ekiden.net.clock import SystemClock
 from ekiden.net.tls import make_self_signed

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from ekiden.cli.doctor_checks import Patient
-from ekiden.cli.doctor_proxies import check_proxies
 from ekiden.config.model import Config
+from ekiden.doctor.checks import Patient
+from ekiden.doctor.proxies import check_proxies
 from ekiden.listeners.http import make_app
 from ekiden.listeners.http_config import HttpConfig
 from ekiden.listeners.http_listener import HttpServer

@@ -10,13 +10,13 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from ekiden.cli.common import ConfigOption, JsonOption, lang, load, print_json, run_async
-from ekiden.cli.doctor_texts import TEXTS
 from ekiden.cli.tables import make_table, output
 from ekiden.core.errors import EkidenError
 from ekiden.core.texts import Language, TranslatedError
+from ekiden.doctor.translations import TEXTS
 
 if TYPE_CHECKING:
-    from ekiden.cli.doctor_checks import Finding
+    from ekiden.doctor.checks import Finding
 
 app = typer.Typer()
 
@@ -60,8 +60,8 @@ def doctor(
 
 
 def _findings(config: Path | None, language: Language, outbound: str) -> list[Finding]:
-    from ekiden.cli.doctor_checks import find
-    from ekiden.cli.doctor_examine import examine
+    from ekiden.doctor.checks import find
+    from ekiden.doctor.examine import examine
 
     try:
         loaded = load(config)

@@ -6,11 +6,11 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from ekiden.access.accounts import list_accounts
-from ekiden.cli.doctor_checks import Finding, Patient, find, in_each
-from ekiden.cli.doctor_dns import make_resolver
 from ekiden.core.clock import DAY, SECOND, Millis
 from ekiden.core.display import local_time
 from ekiden.dns.resolver import DnsError, DnsTemporary, NullMx
+from ekiden.doctor.checks import Finding, Patient, find, in_each
+from ekiden.doctor.dns import make_resolver
 from ekiden.domains.examine import Examination
 from ekiden.domains.lookup import DnsLookup
 from ekiden.domains.outgoing import outgoing

@@ -10,10 +10,10 @@ import ipaddress
 import time
 from typing import Any, Final
 
-from ekiden.cli.doctor_checks import Finding, Patient, find, length_of
-from ekiden.cli.doctor_dns import LAB_DOMAIN, make_resolver
-from ekiden.cli.doctor_talk import TROUBLE, talk
 from ekiden.core.errors import EkidenError
+from ekiden.doctor.checks import Finding, Patient, find, length_of
+from ekiden.doctor.dns import LAB_DOMAIN, make_resolver
+from ekiden.doctor.talk import TROUBLE, talk
 from ekiden.net.listen import ListenAddress
 from ekiden.net.network import OutsideLab, is_loopback
 

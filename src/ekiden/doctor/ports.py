@@ -9,9 +9,9 @@ import ssl
 from pathlib import Path
 from typing import Final
 
-from ekiden.cli.doctor_checks import Finding, Patient, find
-from ekiden.cli.doctor_talk import TROUBLE, get, smtp
 from ekiden.config.model import Config, ListenerConfig
+from ekiden.doctor.checks import Finding, Patient, find
+from ekiden.doctor.talk import TROUBLE, get, smtp
 from ekiden.listeners.smtp_shared import NOT_ADMITTED, NOT_TRUSTED, TOO_MANY_CONNECTIONS
 from ekiden.net.listen import ListenAddress, parse_listen_address
 from ekiden.net.tls import TlsError, describe_certificate

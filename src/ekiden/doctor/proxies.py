@@ -7,8 +7,8 @@ import ipaddress
 import re
 from typing import Final
 
-from ekiden.cli.doctor_checks import Finding, Patient, find
-from ekiden.cli.doctor_talk import TROUBLE, get
+from ekiden.doctor.checks import Finding, Patient, find
+from ekiden.doctor.talk import TROUBLE, get
 from ekiden.net.listen import parse_listen_address
 
 _COUNT: Final = re.compile(rb"^ekiden_http_unknown_proxies_total ([0-9.e+]+)", re.MULTILINE)

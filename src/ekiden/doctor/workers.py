@@ -12,11 +12,11 @@ from typing import Any, Final
 
 from sqlalchemy import select
 
-from ekiden.cli.doctor_checks import Finding, Patient, find, in_each, length_of
 from ekiden.config.model import ALL_ROLES, Role
 from ekiden.core.clock import MINUTE
 from ekiden.core.states import State
 from ekiden.delivery.explain import state_counts
+from ekiden.doctor.checks import Finding, Patient, find, in_each, length_of
 from ekiden.store.tables import worker
 from ekiden.store.workers import roles_alive
 

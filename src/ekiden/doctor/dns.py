@@ -10,10 +10,10 @@ import dns.exception
 import dns.resolver
 import dns.reversename
 
-from ekiden.cli.doctor_checks import Finding, Patient, find
 from ekiden.core.errors import EkidenError
 from ekiden.dns.config import DnsConfig
 from ekiden.dns.resolver import DnsResolver, DnsTemporary, NoSuchDomain
+from ekiden.doctor.checks import Finding, Patient, find
 
 LAB_DOMAIN = "accept.lab.test"
 

@@ -7,8 +7,8 @@ import resource
 import stat
 from pathlib import Path
 
-from ekiden.cli.doctor_checks import Finding, Patient, find
 from ekiden.config.model import Config
+from ekiden.doctor.checks import Finding, Patient, find
 from ekiden.process.instance_key import key_path
 from ekiden.wiring.capacity import fit
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from ekiden.cli.doctor_callbacks import check_callbacks, check_links
-from ekiden.cli.doctor_checks import (
+from ekiden.config.model import Config
+from ekiden.doctor.callbacks import check_callbacks, check_links
+from ekiden.doctor.checks import (
     Check,
     Finding,
     Patient,
@@ -15,17 +16,16 @@ from ekiden.cli.doctor_checks import (
     check_disk,
     find,
 )
-from ekiden.cli.doctor_delivery import check_deliveries
-from ekiden.cli.doctor_dns import check_hostname, check_resolver
-from ekiden.cli.doctor_domains import check_domains, check_sender_record, check_senders
-from ekiden.cli.doctor_files import check_files, check_limits
-from ekiden.cli.doctor_nodes import check_nodes
-from ekiden.cli.doctor_outbound import check_outbound
-from ekiden.cli.doctor_ports import check_ports
-from ekiden.cli.doctor_proxies import check_proxies
-from ekiden.cli.doctor_store import check_database, check_key, check_rows
-from ekiden.cli.doctor_workers import check_queue, check_workers
-from ekiden.config.model import Config
+from ekiden.doctor.delivery import check_deliveries
+from ekiden.doctor.dns import check_hostname, check_resolver
+from ekiden.doctor.domains import check_domains, check_sender_record, check_senders
+from ekiden.doctor.files import check_files, check_limits
+from ekiden.doctor.nodes import check_nodes
+from ekiden.doctor.outbound import check_outbound
+from ekiden.doctor.ports import check_ports
+from ekiden.doctor.proxies import check_proxies
+from ekiden.doctor.store import check_database, check_key, check_rows
+from ekiden.doctor.workers import check_queue, check_workers
 from ekiden.net.clock import SystemClock
 from ekiden.store.api import SchemaOutdated, StoreError
 from ekiden.store.open import open_store

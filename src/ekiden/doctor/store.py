@@ -7,10 +7,10 @@ import time
 
 from sqlalchemy import delete, func, insert, select, text
 
-from ekiden.cli.doctor_checks import Finding, Patient, find, in_each, length_of
 from ekiden.core.clock import SECOND
 from ekiden.core.ids import format_id
 from ekiden.core.states import Hold
+from ekiden.doctor.checks import Finding, Patient, find, in_each, length_of
 from ekiden.process.instance_key import look
 from ekiden.store.api import StoreError
 from ekiden.store.holds import has_hold

@@ -16,12 +16,12 @@ from typing import Any, Final, Literal
 
 from sqlalchemy import func, select
 
-from ekiden.cli.doctor_texts import TEXTS
 from ekiden.config.model import Config
 from ekiden.core.clock import DAY, MINUTE, SECOND, Clock, Millis
 from ekiden.core.display import local_time, octets, span
 from ekiden.core.ids import EPOCH
 from ekiden.core.texts import Language
+from ekiden.doctor.translations import TEXTS
 from ekiden.net.tls import CertificateFiles, ServerTls, TlsError, describe_certificate
 from ekiden.process.clock_watch import MOST_OFFSET, clock_offset
 from ekiden.process.process_limits import clock_runs_free

@@ -10,8 +10,8 @@ from typing import Final
 
 from sqlalchemy import func, select, text
 
-from ekiden.cli.doctor_checks import Finding, Patient, find, length_of
 from ekiden.core.clock import MINUTE
+from ekiden.doctor.checks import Finding, Patient, find, length_of
 from ekiden.store.tables import SENDING_SQL, account, delivery
 
 SLOW: Final = 5 * MINUTE

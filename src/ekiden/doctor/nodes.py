@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import func, select, text
 
-from ekiden.cli.doctor_checks import Finding, Patient, find
+from ekiden.doctor.checks import Finding, Patient, find
 from ekiden.store.api import StoreError
 from ekiden.store.tables import worker
 from ekiden.store.url import parse_url
