@@ -11,7 +11,7 @@ import string
 import pytest
 
 import ekiden.access
-from ekiden.access.texts import TEXTS
+from ekiden.access.translations import TEXTS
 
 ERRORS = {"AccessError", "VaultError", "BadName", "NameTaken", "NotFound", "NeedsOwner"}
 NAMES = " has 1 to {longest} printable characters, and none of them is a blank at an end"

@@ -18,7 +18,7 @@ from ekiden.access.accounts import (
 )
 from ekiden.access.audit import Actor, list_entries
 from ekiden.access.authenticate import Authenticator, LoginRefusal, Password, Principal, Proof
-from ekiden.access.bounds import allows, networks_text, scopes_text
+from ekiden.access.credential_scopes import allows, networks_text, scopes_text
 from ekiden.access.credentials import (
     bound_credential,
     create_api_key,

@@ -37,7 +37,7 @@ from ekiden.cli import (
     trace,
     user,
 )
-from ekiden.cli.texts import TEXTS
+from ekiden.cli.translations import TEXTS
 from ekiden.core.clock import HOUR
 from ekiden.core.ids import format_id
 from ekiden.core.states import State

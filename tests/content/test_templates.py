@@ -15,7 +15,7 @@ from ekiden.access.audit import Actor, list_entries
 from ekiden.content import errors, landing_pages, templates, uploads
 from ekiden.content.errors import BadField, NoSuchContent, TooMuchContent
 from ekiden.content.templates import MAX_ATTACHMENTS, NewAttachment, Templates, TemplateText
-from ekiden.content.texts import TEXTS
+from ekiden.content.translations import TEXTS
 from ekiden.content.uploads import Uploads
 from ekiden.core.clock import ManualClock
 from ekiden.store import tables as t

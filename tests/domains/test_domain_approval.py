@@ -13,7 +13,7 @@ from sqlalchemy import insert
 from ekiden.access.audit import list_entries
 from ekiden.domains.errors import BadAnswer, DomainInUse, DomainsError
 from ekiden.domains.questionnaire import QUESTIONS, validate
-from ekiden.domains.texts import TEXTS
+from ekiden.domains.translations import TEXTS
 from ekiden.store.api import Store
 from ekiden.store.tables import smtp_configuration
 

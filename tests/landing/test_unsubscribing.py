@@ -13,7 +13,7 @@ from ekiden.core.events import EventType
 from ekiden.core.ids import format_id
 from ekiden.landing import pages
 from ekiden.landing.pages import reader_language
-from ekiden.landing.texts import TEXTS
+from ekiden.landing.translations import TEXTS
 from ekiden.recipients.recorder import MOST
 from ekiden.store.api import Store
 

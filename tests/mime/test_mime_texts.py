@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import ekiden.mime
-from ekiden.mime.texts import TEXTS
+from ekiden.mime.translations import TEXTS
 
 
 def test_texts_and_their_values() -> None:

@@ -16,7 +16,7 @@ from sqlalchemy import insert, select
 
 from ekiden.access.accounts import check_name
 from ekiden.access.audit import SYSTEM, Actor
-from ekiden.access.bounds import networks_text, scopes_text
+from ekiden.access.credential_scopes import networks_text, scopes_text
 from ekiden.access.credentials import ACCESS_KEY, Credential, credential_changed, credential_of
 from ekiden.access.errors import NotFound
 from ekiden.core.clock import Millis

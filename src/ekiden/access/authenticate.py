@@ -134,7 +134,7 @@ class Authenticator:
         kinds: Collection[str] = (),
         admits: Callable[[Principal], Awaitable[bool]] | None = None,
     ) -> Proof | LoginRefusal:
-        """Whether what is ``shown`` is good: now, from there, for ``scope`` (``access.bounds``; empty: the caller
+        """Whether what is ``shown`` is good: now, from there, for ``scope`` (``access.credential_scopes``; empty: the caller
         looks at the scopes by itself), being of one of ``kinds`` (empty: of any).
 
         May take seconds when there were failures before. ``admits``: whether who it is may come in from there; else

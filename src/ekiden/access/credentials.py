@@ -18,7 +18,7 @@ from sqlalchemy import Row, insert, select, update
 
 from ekiden.access.accounts import check_name
 from ekiden.access.audit import SYSTEM, Actor, changed
-from ekiden.access.bounds import networks_text, scopes_text
+from ekiden.access.credential_scopes import networks_text, scopes_text
 from ekiden.access.errors import BadName, NameTaken, NotFound
 from ekiden.core.clock import Millis
 from ekiden.store.api import Conflict

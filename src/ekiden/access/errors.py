@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ekiden.access.texts import TEXTS
+from ekiden.access.translations import TEXTS
 from ekiden.core.texts import TranslatedError
 
 
 class AccessError(TranslatedError):
-    """The change was refused; nothing was written. The text is one of ``access.texts``."""
+    """The change was refused; nothing was written. The text is one of ``access.translations``."""
 
     def __init__(self, template: str, **values: Any) -> None:
         super().__init__(TEXTS, template, **values)

@@ -15,7 +15,7 @@ from enum import Enum
 from hmac import compare_digest
 from typing import TYPE_CHECKING, Protocol
 
-from ekiden.access.bounds import SCOPES, allows
+from ekiden.access.credential_scopes import SCOPES, allows
 from ekiden.core.states import Priority
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Principal:
     network).
 
     ``priority`` is the account's. ``kind`` and ``scopes`` are the credential's (``access.credentials``,
-    ``access.bounds``); scopes empty: everything the kind may. ``secret`` is what the store kept of the credential's
+    ``access.credential_scopes``); scopes empty: everything the kind may. ``secret`` is what the store kept of the credential's
     secret when it was shown; empty: nobody compares it.
     """
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 import typer
 
 from ekiden.cli.terminal import Terminal, say_folded
-from ekiden.cli.texts import TEXTS
+from ekiden.cli.translations import TEXTS
 from ekiden.core.errors import EkidenError, UsageProblem
 from ekiden.core.texts import Language, TranslatedError, language
 from ekiden.core.visible import visible_json
@@ -52,7 +52,7 @@ def row_number(value: str | int) -> int:
 
 
 class CliError(TranslatedError):
-    """A command cannot do what it was asked to; the text, of ``cli.texts``, is the line that the user sees."""
+    """A command cannot do what it was asked to; the text, of ``cli.translations``, is the line that the user sees."""
 
     def __init__(self, template: str, **values: Any) -> None:
         super().__init__(TEXTS, template, **values)
@@ -73,7 +73,7 @@ def lang() -> Language:
 
 
 def tr(text: str, **values: Any) -> str:
-    """A text of ``cli.texts`` in the language of the person at the terminal."""
+    """A text of ``cli.translations`` in the language of the person at the terminal."""
     return TEXTS(text, lang(), **values)
 
 

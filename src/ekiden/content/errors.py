@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from ekiden.content.texts import TEXTS
+from ekiden.content.translations import TEXTS
 from ekiden.core.texts import TranslatedError
 
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 class ContentError(TranslatedError):
-    """The change was refused; nothing was written. The text is one of ``content.texts``."""
+    """The change was refused; nothing was written. The text is one of ``content.translations``."""
 
     def __init__(self, template: str, **values: Any) -> None:
         super().__init__(TEXTS, template, **values)

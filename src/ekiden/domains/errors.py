@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from ekiden.core.texts import TranslatedError
-from ekiden.domains.texts import TEXTS
+from ekiden.domains.translations import TEXTS
 
 
 class DomainsError(TranslatedError):
-    """The change was refused; nothing was written. The text is one of ``domains.texts``."""
+    """The change was refused; nothing was written. The text is one of ``domains.translations``."""
 
     def __init__(self, template: str, **values: Any) -> None:
         super().__init__(TEXTS, template, **values)

@@ -25,7 +25,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 from ekiden.access.accounts import create_account, set_reporting
-from ekiden.access.bounds import MANAGE, READ
+from ekiden.access.credential_scopes import MANAGE, READ
 from ekiden.access.credentials import create_api_key, generate_password, set_password
 from ekiden.config.load import load_config
 from ekiden.config.model import Config

@@ -13,7 +13,7 @@ from html import escape
 from typing import TYPE_CHECKING, Final
 
 from ekiden.core.texts import Language
-from ekiden.landing.texts import TEXTS
+from ekiden.landing.translations import TEXTS
 
 if TYPE_CHECKING:
     from ekiden.content.landing_pages import LandingPage

@@ -6,7 +6,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from ekiden.access.authenticate import LoginRefusal, Password, Principal, shown_login
-from ekiden.access.bounds import SEND
+from ekiden.access.credential_scopes import SEND
 from ekiden.intake.sender_rights import Allowed, Refused
 from ekiden.listeners.smtp_shared import NOT_ADMITTED, SessionContext
 from ekiden.smtp.reply import Reply

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ekiden.core.texts import TranslatedError
-from ekiden.mime.texts import TEXTS
+from ekiden.mime.translations import TEXTS
 
 
 class MimeError(TranslatedError):

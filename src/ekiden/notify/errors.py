@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from ekiden.core.texts import TranslatedError
-from ekiden.notify.texts import TEXTS
+from ekiden.notify.translations import TEXTS
 
 
 class NotifyError(TranslatedError):
-    """The base of this room; the text is one of ``notify.texts``."""
+    """The base of this room; the text is one of ``notify.translations``."""
 
     def __init__(self, template: str, **values: Any) -> None:
         super().__init__(TEXTS, template, **values)

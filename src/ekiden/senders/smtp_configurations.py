@@ -11,7 +11,7 @@ import msgspec
 from sqlalchemy import Row, Select, delete, func, insert, select, update
 
 from ekiden.access.audit import SYSTEM, Actor, changed
-from ekiden.access.bounds import networks_text
+from ekiden.access.credential_scopes import networks_text
 from ekiden.access.pages import Page, contains
 from ekiden.senders.errors import BadValue, InUse, NoSuch, check_text
 from ekiden.senders.projects import canonical_uid

@@ -35,8 +35,8 @@ from ekiden.smtp.events import (
 from ekiden.smtp.params import MailParameters, parse_mail_parameters, parse_recipient
 from ekiden.smtp.path import mailbox, split_path
 from ekiden.smtp.reply import Reply
+from ekiden.smtp.server_session import Ask, Mode, ServerConfig
 from ekiden.smtp.server_transaction import TransactionSession
-from ekiden.smtp.session import Ask, Mode, ServerConfig
 
 __all__ = [
     "Authenticate",

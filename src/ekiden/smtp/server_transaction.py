@@ -9,7 +9,7 @@ from ekiden.smtp.commands import State
 from ekiden.smtp.content import ChunkedContent, ContentReader
 from ekiden.smtp.params import MailParameters
 from ekiden.smtp.reply import Reply
-from ekiden.smtp.session import Ask, Mode, ServerConfig, Session
+from ekiden.smtp.server_session import Ask, Mode, ServerConfig, Session
 
 _SENDER_OK = replies.SENDER_OK.encode()
 _RECIPIENT_OK = replies.RECIPIENT_OK.encode()

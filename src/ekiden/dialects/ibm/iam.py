@@ -9,7 +9,7 @@ import msgspec
 from litestar import Response
 
 from ekiden.access.authenticate import LoginRefusal, Password
-from ekiden.access.bounds import SCOPES
+from ekiden.access.credential_scopes import SCOPES
 from ekiden.access.credentials import API_KEY_USERNAME
 from ekiden.access.tokens import GRANT_TYPE
 from ekiden.dialects.ibm.auth import client_address

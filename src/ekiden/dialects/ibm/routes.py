@@ -10,7 +10,7 @@ from litestar import Response, Router, get, post, route
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import Method
 
-from ekiden.access.bounds import MANAGE, READ
+from ekiden.access.credential_scopes import MANAGE, READ
 from ekiden.dialects.ibm import smtp_api, status_api
 from ekiden.dialects.ibm.call import Call, IbmServices, open_call
 from ekiden.dialects.ibm.cbr import cbr_handlers

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ekiden.access.audit import Actor
-from ekiden.access.bounds import SEND
+from ekiden.access.credential_scopes import SEND
 from ekiden.access.credentials import API_KEY, API_KEY_USERNAME, PASSWORD
 from ekiden.access.proof import LoginRefusal, Password, Proof, Shown, Unreadable
 from ekiden.access.sessions import SessionToken

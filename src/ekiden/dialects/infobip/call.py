@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from litestar import Response
 from litestar.types import Method
 
-from ekiden.access.bounds import READ, SEND
+from ekiden.access.credential_scopes import READ, SEND
 from ekiden.dialects.infobip.auth import Caller, Logins, authenticate
 from ekiden.dialects.infobip.errors import AnyRequest, ApiError
 from ekiden.dialects.infobip.fields import Checks
@@ -90,7 +90,7 @@ class InfobipServices:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """``answer`` answers ``method path``. ``scope`` (``access.bounds``) is what the credential must be good for.
+    """``answer`` answers ``method path``. ``scope`` (``access.credential_scopes``) is what the credential must be good for.
 
     ``need``: how much of a body it can need, which may depend on the configuration; nothing is read beyond it, and
     nothing at all before it is known that the caller may.

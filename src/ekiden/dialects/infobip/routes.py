@@ -8,7 +8,7 @@ from typing import Any, Final
 from litestar import Response, Router, route
 from litestar.handlers import HTTPRouteHandler
 
-from ekiden.access.bounds import SEND
+from ekiden.access.credential_scopes import SEND
 from ekiden.dialects.infobip import content_api, routes_more, send_form, send_json, send_mime, session_api
 from ekiden.dialects.infobip.call import InfobipServices, Operation, open_call
 from ekiden.dialects.infobip.errors import AnyRequest, handle_content, handle_legacy, handle_platform

@@ -11,7 +11,7 @@ from typing import Any, Final
 from litestar import Response
 from litestar.types import Method
 
-from ekiden.access.bounds import MANAGE, READ
+from ekiden.access.credential_scopes import MANAGE, READ
 from ekiden.dialects.infobip import (
     bulks_api,
     domains_api,

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from litestar import Response, Router, delete, post
 
-from ekiden.access.bounds import SCOPES
+from ekiden.access.credential_scopes import SCOPES
 from ekiden.access.credentials import API_KEY_USERNAME
 from ekiden.access.proof import LoginRefusal, Password, Proof, Unreadable
 from ekiden.access.sessions import SessionToken
