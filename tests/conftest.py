@@ -1,7 +1,8 @@
 """Databases for every test that needs one: a fresh one each, on either engine.
 
-One PostgreSQL server is shared by all processes of a run (``store.postgresql.embedded``). The process that controls the run
-holds it from the first moment to the last, whichever workers come and go; the first test that needs it starts it.
+One PostgreSQL server is shared by all processes of a run (``store.postgresql.embedded``). The process that
+controls the run holds it from the first moment to the last, whichever workers come and go; the first test that
+needs it starts it.
 Its directory is no other run's business: pytest removes old directories of its own when a later run ends.
 """
 

@@ -10,7 +10,7 @@ from ekiden.core.diagnosis import Diagnosis, Verdict
 from ekiden.core.said import say
 from ekiden.core.states import Cause, State, Wait
 from ekiden.core.texts import Language
-from ekiden.delivery import verdict as outcome
+from ekiden.delivery import verdict as verdicts
 from ekiden.delivery.explain import cause_name, explain, state_name
 from ekiden.delivery.explain_texts import HEADLINES, REASONS
 from ekiden.delivery.verdict import classify
@@ -77,11 +77,11 @@ def test_the_reason_fits_the_reply(reply: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("found", "words"),
     [
-        (outcome.no_connection(say("no_address")), "could be reached"),
-        (outcome.dns_trouble(say("no_address")), "looked up in DNS"),
-        (outcome.connection_lost(say("no_address")), "broke or stalled"),
-        (outcome.our_fault(say("no_address")), "platform's own side"),
-        (outcome.expired(outcome.no_connection(say("no_address")), "5d"), "could be reached"),
+        (verdicts.no_connection(say("no_address")), "could be reached"),
+        (verdicts.dns_trouble(say("no_address")), "looked up in DNS"),
+        (verdicts.connection_lost(say("no_address")), "broke or stalled"),
+        (verdicts.our_fault(say("no_address")), "platform's own side"),
+        (verdicts.expired(verdicts.no_connection(say("no_address")), "5d"), "could be reached"),
     ],
 )
 def test_the_reason_fits_what_nobody_answered(found: Verdict, words: str) -> None:

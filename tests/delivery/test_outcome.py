@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ekiden.core.diagnosis import Diagnosis, Stage
 from ekiden.core.said import say
 from ekiden.core.states import Cause, State
-from ekiden.delivery import verdict as outcome
+from ekiden.delivery import verdict as verdicts
 from ekiden.delivery.verdict import classify
 from ekiden.smtp.diagnose import MAX_TEXT
 from ekiden.smtp.reply import Reply
@@ -77,7 +77,7 @@ def test_every_reply_has_a_verdict(code: int, enhanced: str, text: str) -> None:
 
 def test_a_refused_connection_waits_whatever_its_code() -> None:
     reply = Reply.of(554, "5.7.1", "Your address is on our block list")
-    verdict = outcome.no_connection(say("refuses_to_talk", reply=str(reply)), reply)
+    verdict = verdicts.no_connection(say("refuses_to_talk", reply=str(reply)), reply)
     assert verdict.state is State.DEFERRED
     assert verdict.cause is Cause.REPUTATION
     assert (verdict.code, verdict.enhanced) == (554, "5.7.1")
@@ -110,12 +110,12 @@ def test_a_refused_connection_waits_whatever_its_code() -> None:
     ],
 )
 def test_replies_that_ask_for_fewer_connections(code: int, enhanced: str, text: str, slower: bool) -> None:
-    assert outcome.asks_to_slow_down(classify(code, enhanced, text)) is slower
+    assert verdicts.asks_to_slow_down(classify(code, enhanced, text)) is slower
 
 
 def test_expiry_keeps_the_last_reply() -> None:
     last = classify(452, "4.2.2", "Mailbox full")
-    verdict = outcome.expired(last, "5d")
+    verdict = verdicts.expired(last, "5d")
     assert verdict.state is State.EXPIRED
     assert (verdict.code, verdict.enhanced, verdict.cause) == (452, "4.2.2", Cause.RECIPIENT)
     assert verdict.text == "given up after 5d; last: Mailbox full"

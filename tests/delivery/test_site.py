@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from ekiden.core.clock import MINUTE, SECOND
 from ekiden.core.said import say
 from ekiden.core.states import Priority, State
-from ekiden.delivery import verdict as outcome
+from ekiden.delivery import verdict as verdicts
 from ekiden.delivery.letters import Letter
 from ekiden.delivery.routing import Hop, Route
 from ekiden.delivery.site import MIN_READY, Site
 from ekiden.store.records import Delivery, Message
 
-NO_ANSWER = outcome.no_connection(say("no_address"))
+NO_ANSWER = verdicts.no_connection(say("no_address"))
 
 
 def make_site(most: int = 20, max_recipients: int = 3) -> Site:

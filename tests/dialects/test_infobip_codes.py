@@ -11,7 +11,7 @@ from ekiden.core.diagnosis import Diagnosis, Verdict
 from ekiden.core.events import EventType
 from ekiden.core.said import say
 from ekiden.core.states import Cause, State
-from ekiden.delivery import verdict as outcome
+from ekiden.delivery import verdict as verdicts
 from ekiden.delivery.bulks import Bulk
 from ekiden.delivery.explain import suppression_kind
 from ekiden.dialects.infobip import codes
@@ -157,24 +157,24 @@ def test_well_known_replies(line: str, wanted: Error) -> None:
     parser.feed(f"{line}\r\n".encode())
     reply = parser.next()
     assert reply is not None
-    found = outcome.classify(reply.code, reply.enhanced, reply.text)
+    found = verdicts.classify(reply.code, reply.enhanced, reply.text)
     assert verdict(found.state, found.cause, found.diagnosis)[1] == wanted
 
 
 @pytest.mark.parametrize(
     ("found", "wanted"),
     [
-        (outcome.no_such_domain(say("no_address")), codes.MX_NOT_FOUND),
-        (outcome.no_route(say("no_address")), codes.MX_NOT_FOUND),
-        (outcome.null_mx(say("no_address")), codes.INVALID_ADDRESS),
-        (outcome.no_connection(say("no_address")), codes.SOFT_BOUNCE),
-        (outcome.dns_trouble(say("no_address")), codes.SOFT_BOUNCE),
-        (outcome.our_fault(say("no_address")), codes.INTERNAL),
-        (outcome.content_lost(say("no_address")), codes.INTERNAL),
-        (outcome.mail_loop(say("no_address")), codes.DOMAIN_POLICY),
-        (outcome.expired(outcome.no_connection(say("no_address")), "5d"), codes.VALIDITY_EXPIRED),
-        (outcome.expired(outcome.classify(451, "4.3.2", "later"), "5d"), codes.VALIDITY_EXPIRED),
-        (outcome.expired(outcome.classify(452, "4.2.2", "full"), "5d"), codes.INBOX_FULL),
+        (verdicts.no_such_domain(say("no_address")), codes.MX_NOT_FOUND),
+        (verdicts.no_route(say("no_address")), codes.MX_NOT_FOUND),
+        (verdicts.null_mx(say("no_address")), codes.INVALID_ADDRESS),
+        (verdicts.no_connection(say("no_address")), codes.SOFT_BOUNCE),
+        (verdicts.dns_trouble(say("no_address")), codes.SOFT_BOUNCE),
+        (verdicts.our_fault(say("no_address")), codes.INTERNAL),
+        (verdicts.content_lost(say("no_address")), codes.INTERNAL),
+        (verdicts.mail_loop(say("no_address")), codes.DOMAIN_POLICY),
+        (verdicts.expired(verdicts.no_connection(say("no_address")), "5d"), codes.VALIDITY_EXPIRED),
+        (verdicts.expired(verdicts.classify(451, "4.3.2", "later"), "5d"), codes.VALIDITY_EXPIRED),
+        (verdicts.expired(verdicts.classify(452, "4.2.2", "full"), "5d"), codes.INBOX_FULL),
     ],
 )
 def test_our_own_verdicts(found: Verdict, wanted: Error) -> None:

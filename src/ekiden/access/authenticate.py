@@ -134,8 +134,8 @@ class Authenticator:
         kinds: Collection[str] = (),
         admits: Callable[[Principal], Awaitable[bool]] | None = None,
     ) -> Proof | LoginRefusal:
-        """Whether what is ``shown`` is good: now, from there, for ``scope`` (``access.credential_scopes``; empty: the caller
-        looks at the scopes by itself), being of one of ``kinds`` (empty: of any).
+        """Whether what is ``shown`` is good: now, from there, for ``scope`` (``access.credential_scopes``; empty:
+        the caller looks at the scopes by itself), being of one of ``kinds`` (empty: of any).
 
         May take seconds when there were failures before. ``admits``: whether who it is may come in from there; else
         it is refused as a wrong one is.

@@ -43,8 +43,8 @@ class Principal:
     network).
 
     ``priority`` is the account's. ``kind`` and ``scopes`` are the credential's (``access.credentials``,
-    ``access.credential_scopes``); scopes empty: everything the kind may. ``secret`` is what the store kept of the credential's
-    secret when it was shown; empty: nobody compares it.
+    ``access.credential_scopes``); scopes empty: everything the kind may. ``secret`` is what the store kept of
+    the credential's secret when it was shown; empty: nobody compares it.
     """
 
     account_id: int

@@ -52,7 +52,7 @@ def row_number(value: str | int) -> int:
 
 
 class CliError(TranslatedError):
-    """A command cannot do what it was asked to; the text, of ``cli.translations``, is the line that the user sees."""
+    """A command cannot do what it was asked to; the text (``cli.translations``) is the line that the user sees."""
 
     def __init__(self, template: str, **values: Any) -> None:
         super().__init__(TEXTS, template, **values)

@@ -20,7 +20,7 @@ from ekiden.core.ids import format_id
 from ekiden.core.said import Said, say
 from ekiden.core.states import State
 from ekiden.core.submission import Notify, Ret
-from ekiden.delivery import verdict as outcome
+from ekiden.delivery import verdict as verdicts
 from ekiden.delivery.config import DeliveryConfig
 from ekiden.delivery.dsn import Notifier
 from ekiden.delivery.letters import LARGE, Letter, Letters, Parcel
@@ -249,10 +249,10 @@ class Couriers:
         except asyncio.CancelledError:
             if work.cut and parcel is not None and not self._stopping:
                 # While it was being connected.
-                self._settle(parcel, outcome.gave_way(work.cut), None)
+                self._settle(parcel, verdicts.gave_way(work.cut), None)
                 return
             if parcel is not None and not self._abandoned:
-                self._settle(parcel, outcome.our_fault(say("cut_off_stopping")), session)
+                self._settle(parcel, verdicts.our_fault(say("cut_off_stopping")), session)
             if session is not None:
                 session.abort()
             raise
@@ -264,7 +264,7 @@ class Couriers:
             )
             if parcel is not None:
                 why = say("internal_error", error=f"{type(error).__name__}: {error}")
-                self._settle(parcel, outcome.our_fault(why), session)
+                self._settle(parcel, verdicts.our_fault(why), session)
             if session is not None:
                 session.abort()
         finally:
@@ -434,11 +434,11 @@ class Couriers:
             if content is None:
                 content = await self._letters.content(letter)
             if content is None:
-                self._settle(parcel, outcome.content_lost(say("content_gone")), None)
+                self._settle(parcel, verdicts.content_lost(say("content_gone")), None)
                 return True
             result = await session.transact(_transaction(letter, parcel.deliveries, content))
         except StoreUnavailable as error:
-            self._settle(parcel, outcome.our_fault(say("content_not_read", error=str(error))), None)
+            self._settle(parcel, verdicts.our_fault(say("content_not_read", error=str(error))), None)
             return True
         finally:
             if reserved:
@@ -457,23 +457,23 @@ class Couriers:
         deliveries = parcel.deliveries
         letter = parcel.letter
         replies = result.recipients
-        verdicts = [
-            outcome.classify(reply.code, reply.enhanced, reply.text, stage, local=reply.local, said=reply.said)
+        judged = [
+            verdicts.classify(reply.code, reply.enhanced, reply.text, stage, local=reply.local, said=reply.said)
             for reply, stage in zip(replies, result.stages, strict=True)
         ]
         finished = self._clock.now()
         lines = session.lines
         single = len(deliveries) == 1
-        if not single and any(verdict.delivered for verdict in verdicts):
-            postponed = [number for number, verdict in enumerate(verdicts) if _too_many(verdict)]
+        if not single and any(verdict.delivered for verdict in judged):
+            postponed = [number for number, verdict in enumerate(judged) if _too_many(verdict)]
             if postponed:
                 # RFC 5321 §4.5.3.1.10: the rest goes into another transaction, at once.
                 site.put_back(Parcel(letter, [deliveries[number] for number in postponed]))
                 kept = [number for number in range(len(deliveries)) if number not in set(postponed)]
                 deliveries = [deliveries[number] for number in kept]
-                verdicts = [verdicts[number] for number in kept]
+                judged = [judged[number] for number in kept]
                 replies = [replies[number] for number in kept]
-        elif result.together and all(map(_too_many, verdicts)):
+        elif result.together and all(map(_too_many, judged)):
             # The message was refused for their number alone: two halves may do.
             half = len(deliveries) // 2
             site.put_back(Parcel(letter, deliveries[:half]))
@@ -482,7 +482,7 @@ class Couriers:
         outcomes: list[Outcome] = []
         local: list[int] = []
         slower = False
-        for delivery, verdict, reply in zip(deliveries, verdicts, replies, strict=True):
+        for delivery, verdict, reply in zip(deliveries, judged, replies, strict=True):
             own = lines if single else lines_of(lines, delivery.recipient)
             attempt = Attempt(
                 started,
@@ -496,7 +496,7 @@ class Couriers:
             )
             if reply.local:
                 local.append(delivery.number)
-            slower = slower or outcome.asks_to_slow_down(verdict)
+            slower = slower or verdicts.asks_to_slow_down(verdict)
             outcomes.append(make_outcome(delivery, verdict, attempt, self._schedule, self._rng.random()))
         if slower:
             site.slow_down()

@@ -24,7 +24,7 @@ from ekiden.core.clock import SECOND, Clock
 from ekiden.core.ids import IdFactory
 from ekiden.core.said import say
 from ekiden.core.states import Wait
-from ekiden.delivery import verdict as outcome
+from ekiden.delivery import verdict as verdicts
 from ekiden.delivery.config import DeliveryConfig
 from ekiden.delivery.couriers import Couriers
 from ekiden.delivery.dsn import Notifier
@@ -231,7 +231,7 @@ class Dispatcher:
             verdict = error.verdict
         except Exception as error:
             _log.exception("a domain could not be routed", domain=domain)
-            verdict = outcome.our_fault(say("internal_error", error=f"{type(error).__name__}: {error}"))
+            verdict = verdicts.our_fault(say("internal_error", error=f"{type(error).__name__}: {error}"))
         for letter, delivery in self._looking_up.pop(key, ()):
             if route is not None:
                 self._enqueue(route, letter, delivery)

@@ -7,7 +7,7 @@ from ekiden.core.diagnosis import Verdict
 from ekiden.core.duration import format_duration
 from ekiden.core.events import Event, EventType
 from ekiden.core.states import State, Wait
-from ekiden.delivery import verdict as outcome
+from ekiden.delivery import verdict as verdicts
 from ekiden.delivery.retry import Schedule, hint_of, next_time
 from ekiden.store.records import Attempt, Delivery, Outcome
 
@@ -33,7 +33,7 @@ def make_outcome(
         hint = hint_of(verdict.text)
         next_at = next_time(schedule, delivery.attempts, now, message.expires_at, chance, hint)
         if next_at is None:
-            verdict = outcome.expired(verdict, _age(message.accepted_at, now))
+            verdict = verdicts.expired(verdict, _age(message.accepted_at, now))
         else:
             due_at = next_at
     code, enhanced, text = verdict.code, verdict.enhanced, verdict.text

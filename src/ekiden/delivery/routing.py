@@ -15,7 +15,7 @@ from ekiden.core.clock import Clock
 from ekiden.core.diagnosis import Verdict
 from ekiden.core.errors import EkidenError
 from ekiden.core.said import Said, say
-from ekiden.delivery import verdict as outcome
+from ekiden.delivery import verdict as verdicts
 from ekiden.delivery.config import DeliveryConfig
 from ekiden.dns.resolver import (
     DnsError,
@@ -144,17 +144,17 @@ class Router:
         try:
             hosts = await self._resolver.mx(domain)
         except DnsTemporary as error:
-            raise Unroutable(outcome.dns_trouble(error.said)) from error
+            raise Unroutable(verdicts.dns_trouble(error.said)) from error
         except NoSuchDomain as error:
-            raise Unroutable(outcome.no_such_domain(error.said)) from error
+            raise Unroutable(verdicts.no_such_domain(error.said)) from error
         except NullMx as error:
-            raise Unroutable(outcome.null_mx(error.said)) from error
+            raise Unroutable(verdicts.null_mx(error.said)) from error
         except DnsError as error:
-            raise Unroutable(outcome.no_route(error.said)) from error
+            raise Unroutable(verdicts.no_route(error.said)) from error
         # A name with other characters is no host's (RFC 1123 §2.1), and could be taken for several or for a port.
         hosts = [host for host in hosts if _HOST_NAME.fullmatch(host.name)]
         if not hosts:
-            raise Unroutable(outcome.no_route(say("mx_without_host", domain=domain)))
+            raise Unroutable(verdicts.no_route(say("mx_without_host", domain=domain)))
         hosts = self._without_us(domain, hosts)
         route = Route(
             ",".join(sorted({host.name for host in hosts})),
@@ -170,7 +170,7 @@ class Router:
             return hosts
         better = [host for host in hosts if host.preference < min(ours)]
         if not better:
-            raise Unroutable(outcome.mail_loop(say("domain_loops", domain=domain)))
+            raise Unroutable(verdicts.mail_loop(say("domain_loops", domain=domain)))
         return better
 
     async def candidates(self, route: Route) -> tuple[list[Candidate], list[str]]:
@@ -237,15 +237,15 @@ class Router:
         if len(ordered) > self._most_hosts and not trouble:
             trouble = say("hosts_not_tried", count=self._most_hosts, total=len(ordered))
         if trouble:
-            raise Unroutable(outcome.dns_trouble(trouble))
+            raise Unroutable(verdicts.dns_trouble(trouble))
         if ours is not None:
-            raise Unroutable(outcome.mail_loop(say("hosts_loop", hosts=_few(route), why=refused)), forbidden=True)
+            raise Unroutable(verdicts.mail_loop(say("hosts_loop", hosts=_few(route), why=refused)), forbidden=True)
         if apart:
             # Who has an address of that family tomorrow can send it then.
-            raise Unroutable(outcome.no_source(apart))
+            raise Unroutable(verdicts.no_source(apart))
         if refused:
-            raise Unroutable(outcome.forbidden(refused), forbidden=True)
-        raise Unroutable(outcome.no_route(say("no_host_address", hosts=_few(route))))
+            raise Unroutable(verdicts.forbidden(refused), forbidden=True)
+        raise Unroutable(verdicts.no_route(say("no_host_address", hosts=_few(route))))
 
     def failed(self, candidate: Candidate) -> None:
         """It was tried in vain: for a while the host's other addresses come first."""

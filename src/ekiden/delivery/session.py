@@ -17,7 +17,7 @@ from ekiden.core.clock import Clock
 from ekiden.core.diagnosis import Stage, Verdict
 from ekiden.core.errors import EkidenError
 from ekiden.core.said import Said, say
-from ekiden.delivery import verdict as outcome
+from ekiden.delivery import verdict as verdicts
 from ekiden.delivery.config import DeliveryConfig
 from ekiden.delivery.metrics import DeliveryMetrics, NoMetrics, Overdue
 from ekiden.delivery.routing import Candidate, Route, Router
@@ -312,7 +312,7 @@ class Connector:
         clock = asyncio.get_running_loop().time
         until = clock() + self._config.attempt_timeout
         candidates, dialogue = await self._router.candidates(route)
-        verdict = outcome.no_connection(say("no_address"))
+        verdict = verdicts.no_connection(say("no_address"))
         candidate = candidates[-1]
         for candidate in candidates:
             if clock() >= until:
@@ -328,12 +328,12 @@ class Connector:
                     session = await self._try(candidate, None, dialogue, until)
             except SessionLost as error:
                 self._router.failed(candidate)
-                verdict = outcome.no_connection(
+                verdict = verdicts.no_connection(
                     say("at_host", host=candidate.host, why=error.said), error.reply, error.stage
                 )
                 continue
             except OutsideLab as error:
-                verdict = outcome.no_connection(say("outside_lab", host=candidate.address))
+                verdict = verdicts.no_connection(say("outside_lab", host=candidate.address))
                 dialogue.append(f"# {error}")
                 continue
             session.preamble = "\n".join(dialogue + session.greeting)

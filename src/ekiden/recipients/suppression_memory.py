@@ -1,7 +1,7 @@
 """What a worker remembers of suppressions: enough to know, without a query, that an address is not suppressed.
 
-For each account in use it keeps the hashes of its rows (``recipients.hash_set``: 9 octets each), and reads what is new
-once a second, for all accounts in one query: the ids of an account are given in the order of the commits
+For each account in use it keeps the hashes of its rows (``recipients.hash_set``: 9 octets each), and reads what is
+new once a second, for all accounts in one query: the ids of an account are given in the order of the commits
 (``take_turn`` in ``suppressions``), so nothing of it appears behind what was read of it. A row that was removed is
 not told to anybody: its hash stays, and costs a query that finds nothing; once many did, the account is read again.
 """

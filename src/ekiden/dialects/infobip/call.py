@@ -90,7 +90,8 @@ class InfobipServices:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """``answer`` answers ``method path``. ``scope`` (``access.credential_scopes``) is what the credential must be good for.
+    """``answer`` answers ``method path``. ``scope`` (``access.credential_scopes``) is what the credential must be
+    good for.
 
     ``need``: how much of a body it can need, which may depend on the configuration; nothing is read beyond it, and
     nothing at all before it is known that the caller may.

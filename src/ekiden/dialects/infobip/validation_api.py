@@ -1,7 +1,8 @@
 """``/email/2/validation`` and ``/email/2/validations``: whether addresses are worth sending to (contract §4.2).
 
-What is known and what is not: ``recipients.validation.address_check``. ``detailedReasons`` are words with commas between, told
-unless the mailbox is known to be good. ``validMailbox`` is a string in every answer, as it is documented.
+What is known and what is not: ``recipients.validation.address_check``. ``detailedReasons`` are words with commas
+between, told unless the mailbox is known to be good. ``validMailbox`` is a string in every answer, as it is
+documented.
 """
 
 from __future__ import annotations
