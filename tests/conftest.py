@@ -26,7 +26,7 @@ from ekiden.store.api import Store, StoreError
 from ekiden.store.open import head_revision, open_store, upgrade
 from ekiden.store.postgresql.embedded import EmbeddedPostgres
 from ekiden.store.tables import metadata
-from structured_logs import logs_as_records
+from support.structured_logs import logs_as_records
 
 TEMPLATE = "ekiden_template"
 # The same examples at each run: what is right must not fail by chance. Others are looked for with

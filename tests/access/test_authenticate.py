@@ -36,8 +36,8 @@ from ekiden.store.api import Store
 from ekiden.store.open import open_store
 from ekiden.store.tables import account as account_table
 from ekiden.store.tables import credential as table
-from stores_away import store_away
-from structured_logs import told
+from support.stores_away import store_away
+from support.structured_logs import told
 
 PASSWORD = "correct horse"
 NO_DELAY = AccessConfig(delay=0, max_delay=0)

@@ -20,8 +20,8 @@ from ekiden.access.vault import Vault
 from ekiden.core.clock import SECOND, ManualClock
 from ekiden.store.api import Store
 from ekiden.store.open import open_store
-from stores_away import store_away
-from structured_logs import told
+from support.stores_away import store_away
+from support.structured_logs import told
 
 PASSWORD: Final = "correct horse"
 HERE: Final = "192.0.2.1"

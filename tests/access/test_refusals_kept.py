@@ -14,7 +14,7 @@ from ekiden.core.ids import IdFactory, format_id, parse_id
 from ekiden.smtp.reply import Reply
 from ekiden.store import tables
 from ekiden.store.api import Store
-from structured_logs import told
+from support.structured_logs import told
 
 REPLY = Reply.of(553, "5.7.1", "Sender address rejected")
 

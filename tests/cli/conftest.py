@@ -10,7 +10,7 @@ import structlog
 from installation import Installation, write_config
 
 from ekiden.net.clock import SystemClock
-from structured_logs import logs_as_records
+from support.structured_logs import logs_as_records
 
 
 @pytest.fixture(autouse=True)

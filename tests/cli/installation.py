@@ -17,7 +17,7 @@ from ekiden.cli.main import run
 from ekiden.core.clock import Millis
 from ekiden.net.tls import make_self_signed
 from ekiden.store.open import open_store
-from queue_rows import Rows
+from support.queue_rows import Rows
 
 T = TypeVar("T")
 

@@ -22,7 +22,7 @@ from ekiden.access.vault import Vault
 from ekiden.core.states import State
 from ekiden.net.clock import SystemClock
 from ekiden.store.open import head_revision, open_store
-from queue_rows import Rows
+from support.queue_rows import Rows
 
 
 def log_in(ekiden: Installation, username: str, password: str) -> str:

@@ -19,7 +19,7 @@ from ekiden.store.open import open_store
 from ekiden.store.records import Noted
 from ekiden.store.tables import callback as log_table
 from ekiden.store.tables import endpoint, message, notice
-from queue_rows import Rows
+from support.queue_rows import Rows
 
 URL = "https://hooks.example/reports"
 

@@ -14,34 +14,23 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from types import ModuleType
 
 import pytest
 from installation import Installation, loop_apart
 from sqlalchemy import update
 
+import ekiden.doctor
 from ekiden.access.accounts import create_account
 from ekiden.access.vault import Vault
-from ekiden.cli import (
-    doctor,
-    doctor_callbacks,
-    doctor_checks,
-    doctor_delivery,
-    doctor_dns,
-    doctor_domains,
-    doctor_examine,
-    doctor_files,
-    doctor_nodes,
-    doctor_outbound,
-    doctor_ports,
-    doctor_proxies,
-    doctor_store,
-    doctor_workers,
-)
+from ekiden.cli import doctor
 from ekiden.config.model import ALL_ROLES
 from ekiden.core.clock import DAY, HOUR, MINUTE
 from ekiden.core.states import State
+from ekiden.doctor import callbacks, checks, examine, nodes, workers
 from ekiden.doctor.translations import TEXTS
 from ekiden.lab.lab import Lab
 from ekiden.net.clock import SystemClock
@@ -49,7 +38,7 @@ from ekiden.net.tls import make_self_signed
 from ekiden.notify.endpoints import Endpoints
 from ekiden.store.sqlite.turn import Turn
 from ekiden.store.tables import endpoint, notice, worker
-from queue_rows import Rows
+from support.queue_rows import Rows
 
 
 @pytest.fixture
@@ -503,7 +492,7 @@ def test_a_role_that_nobody_has(healthy: Installation, missing: str) -> None:
     status, found = examined(healthy)
     assert status == 1
     ((_, what),) = [item for item in found["workers"] if item[0] == "fail"]
-    assert what == doctor_workers.NOBODY[missing]  # type: ignore[index]
+    assert what == workers.NOBODY[missing]  # type: ignore[index]
 
 
 def test_a_queue_is_not_taken_without_a_worker_that_delivers(healthy: Installation) -> None:
@@ -609,8 +598,8 @@ def test_the_clock_is_compared_with_the_database(
         store = await open_store(postgresql_url)
         try:
             config = load_config(write_config(tmp_path, postgresql_url))
-            patient = doctor_checks.Patient(config, ManualClock(), store)
-            return [(item.level, item.told("en")[1]) for item in await doctor_checks.check_clock(patient)]
+            patient = checks.Patient(config, ManualClock(), store)
+            return [(item.level, item.told("en")[1]) for item in await checks.check_clock(patient)]
         finally:
             await store.close()
 
@@ -653,7 +642,7 @@ def test_endpoints_that_fail_and_what_was_given_up(healthy: Installation, monkey
     status, found = examined(healthy)
     assert status == 0
     told = found["callbacks"]
-    assert len(told) == doctor_callbacks.MAX_ENDPOINTS + 2
+    assert len(told) == callbacks.MAX_ENDPOINTS + 2
     assert {level for level, _ in told} == {"warn"}
     assert "(https://hooks.example/0) began to fail 1h ago, 4 times in a row; events that wait: 1" in told[0][1]
     assert told[-2][1] == "further endpoints fail: 5"
@@ -663,7 +652,7 @@ def test_endpoints_that_fail_and_what_was_given_up(healthy: Installation, monkey
 
 
 def test_a_full_disk(healthy: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor_checks, "NO_SPACE", 1 << 62)
+    monkeypatch.setattr(checks, "NO_SPACE", 1 << 62)
     status, found = examined(healthy)
     assert status == 1
     assert found["disk"][0][0] == "fail"
@@ -678,10 +667,10 @@ def test_more_connections_than_files(healthy: Installation) -> None:
 def test_a_check_that_fails_does_not_keep_the_others_from_running(
     healthy: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def check_nothing(patient: doctor_checks.Patient) -> list[doctor_checks.Finding]:
+    async def check_nothing(patient: checks.Patient) -> list[checks.Finding]:
         raise OSError("no such luck")
 
-    monkeypatch.setattr(doctor_examine, "CHECKS", (check_nothing, *doctor_examine.CHECKS))
+    monkeypatch.setattr(examine, "CHECKS", (check_nothing, *examine.CHECKS))
     status, found = examined(healthy)
     assert status == 1
     assert found["nothing"] == [("fail", "this check could not be carried out: no such luck")]
@@ -690,27 +679,13 @@ def test_a_check_that_fails_does_not_keep_the_others_from_running(
 
 @pytest.mark.parametrize(
     "module",
-    [
-        doctor,
-        doctor_callbacks,
-        doctor_checks,
-        doctor_delivery,
-        doctor_dns,
-        doctor_domains,
-        doctor_examine,
-        doctor_files,
-        doctor_nodes,
-        doctor_outbound,
-        doctor_ports,
-        doctor_proxies,
-        doctor_store,
-        doctor_workers,
-    ],
+    [doctor, *(import_module(f"ekiden.doctor.{each.name}") for each in iter_modules(ekiden.doctor.__path__))],
+    ids=lambda module: module.__name__,
 )
 def test_every_sentence_is_translated(module: ModuleType) -> None:
     missing = [text for text in sentences(module) if text not in TEXTS.japanese]
     assert missing == []
-    assert [text for text in doctor_workers.NOBODY.values() if text not in TEXTS.japanese] == []
+    assert [text for text in workers.NOBODY.values() if text not in TEXTS.japanese] == []
 
 
 def sentences(module: ModuleType) -> list[str]:
@@ -747,17 +722,13 @@ def test_connections_of_all_workers_and_what_the_server_takes(tmp_path: Path, po
     async def main() -> list[list[tuple[str, str, str]]]:
         store = await open_store(postgresql_url)
         try:
-            patient = doctor_checks.Patient(
-                load_config(write_config(tmp_path, postgresql_url)), SystemClock(), store
-            )
+            patient = checks.Patient(load_config(write_config(tmp_path, postgresql_url)), SystemClock(), store)
             found = []
             for count in (3, 22):
                 for number in range(count):
                     await store.register_worker(f"host{number % 2}", number, None, HOUR)
                 await store.register_worker("lost.example", 4711, 0, MINUTE)  # dead, and not yet noticed
-                found.append(
-                    [(item.level, *item.told("en")[1:]) for item in await doctor_nodes.check_nodes(patient)]
-                )
+                found.append([(item.level, *item.told("en")[1:]) for item in await nodes.check_nodes(patient)])
             return found
         finally:
             await store.close()
@@ -783,8 +754,8 @@ def test_which_of_several_servers_takes_writes(tmp_path: Path, postgresql_url: s
     async def main() -> list[tuple[str, str]]:
         store = await open_store(url)
         try:
-            patient = doctor_checks.Patient(load_config(write_config(tmp_path, url)), SystemClock(), store)
-            return [(item.level, item.told("en")[1]) for item in await doctor_nodes.check_nodes(patient)][1:]
+            patient = checks.Patient(load_config(write_config(tmp_path, url)), SystemClock(), store)
+            return [(item.level, item.told("en")[1]) for item in await nodes.check_nodes(patient)][1:]
         finally:
             await store.close()
 

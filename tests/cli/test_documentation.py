@@ -14,7 +14,7 @@ from typer.main import get_command
 from ekiden.cli.main import COMMANDS, app
 from ekiden.core.states import Cause, State
 from ekiden.lab.demo import LAB_PORT, PORTS
-from queue_rows import Rows
+from support.queue_rows import Rows
 
 PAGE_FOLDER = Path(__file__).parents[2] / "docs"
 PAGE = (PAGE_FOLDER / "cli.md").read_text("utf-8")

@@ -13,7 +13,7 @@ from ekiden.core.ids import format_id
 from ekiden.core.states import State
 from ekiden.net.clock import SystemClock
 from ekiden.smtp.reply import Reply
-from queue_rows import Rows
+from support.queue_rows import Rows
 
 
 async def sent(rows: Rows) -> dict[str, str]:

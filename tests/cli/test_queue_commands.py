@@ -17,7 +17,7 @@ from ekiden.core.clock import DAY, HOUR, MINUTE
 from ekiden.core.ids import format_id
 from ekiden.core.states import State
 from ekiden.delivery.queue_queries import Target
-from queue_rows import CONTENT, Rows
+from support.queue_rows import CONTENT, Rows
 
 
 async def some(rows: Rows) -> dict[str, str]:

@@ -10,7 +10,7 @@ from ekiden.access.refusals import Refusals
 from ekiden.cli.refusal_view import _WHY
 from ekiden.net.clock import SystemClock
 from ekiden.smtp.reply import Reply
-from queue_rows import Rows
+from support.queue_rows import Rows
 
 REPLY = Reply.of(554, "5.7.1", "The domain own.example is suspended (key_differs)")
 

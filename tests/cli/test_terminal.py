@@ -24,7 +24,7 @@ from ekiden.net.clock import SystemClock
 from ekiden.smtp.reply import Reply
 from ekiden.store import tables
 from ekiden.store.open import open_store
-from queue_rows import Rows
+from support.queue_rows import Rows
 
 HOSTILE = (
     "\x1b]0;owned\x07\x1b[2J\x1b[31m\x9b31m\x9d\x7f\b\r\v\u202e\u2066\u2028\u2029\u200f\ufeff\n[red]fake row[/] "

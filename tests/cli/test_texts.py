@@ -41,7 +41,7 @@ from ekiden.cli.translations import TEXTS
 from ekiden.core.clock import HOUR
 from ekiden.core.ids import format_id
 from ekiden.core.states import State
-from queue_rows import Rows
+from support.queue_rows import Rows
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from ekiden.net.clock import SystemClock
 from ekiden.notify.endpoints import Endpoints
 from ekiden.store.records import Noted
 from ekiden.store.tables import callback, delivery, endpoint, notice
-from queue_rows import Rows
+from support.queue_rows import Rows
 
 
 async def bounced(rows: Rows) -> str:

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 from client_stub import Stub, running_stub
 
-from browser import page
-from official_clients import infobip_5, infobip_6, infobip_node, infobip_sdk, nodemailer
+from support.browser import page
+from support.official_clients import infobip_5, infobip_6, infobip_node, infobip_sdk, nodemailer
 
 __all__ = ["infobip_5", "infobip_6", "infobip_node", "infobip_sdk", "nodemailer", "page"]
 

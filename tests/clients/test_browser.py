@@ -8,8 +8,8 @@ from pathlib import Path
 from client_stub import Stub
 from playwright.async_api import Page
 
-from browser import browsing
 from ekiden.lab.http import Response
+from support.browser import browsing
 
 HTML = (("Content-Type", "text/html; charset=utf-8"),)
 DOCUMENT = """<!DOCTYPE html><html lang="ja"><title>駅伝</title>

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 from client_stub import Part, Stub, running_stub, tls_front
 
-from official_clients import ClientError, InfobipNode, InfobipPython, Program, new
+from support.official_clients import ClientError, InfobipNode, InfobipPython, Program, new
 
 AT = datetime(2026, 12, 1, 10, 0, 0, 123000, UTC)
 SENT: dict[str, Any] = {

@@ -15,7 +15,7 @@ import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword
 
 from ekiden.net.tls import ServerTls, make_self_signed
-from official_clients import ClientError, Nodemailer
+from support.official_clients import ClientError, Nodemailer
 
 HEADERS = {"X-IB-Bulk-Id": "B1", "X-IB-Callback-Data": "駅伝", "List-Unsubscribe": "<https://x.test/u>"}
 MESSAGE = {

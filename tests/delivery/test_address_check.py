@@ -21,7 +21,7 @@ from ekiden.recipients.validation.address_check import AddressCheck, AddressChec
 from ekiden.recipients.validation.address_check_rules import edit_distance, is_disposable, is_role, suggestion
 from ekiden.store import tables as t
 from ekiden.store.api import Store
-from queue_rows import Rows
+from support.queue_rows import Rows
 
 PERSON = "ann@good.example"
 

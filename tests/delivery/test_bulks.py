@@ -19,7 +19,7 @@ from ekiden.delivery.queue_queries import QueueFilter, Target
 from ekiden.store.api import Store
 from ekiden.store.records import NewMessage
 from ekiden.store.tables import content, delivery, event, message
-from queue_rows import Rows
+from support.queue_rows import Rows
 
 NOW: Millis = 1_800_000_000_000
 BY = "api_key:7"

@@ -21,7 +21,7 @@ from ekiden.delivery.queue_changes import Action, Change, apply_action, select_d
 from ekiden.delivery.queue_queries import QueueFilter, QueueRow, list_deliveries
 from ekiden.store.api import Store
 from ekiden.store.tables import delivery
-from queue_rows import Rows
+from support.queue_rows import Rows
 
 NOW: Millis = 1_790_000_000_000
 NEWS = Marks(bulk="news")

@@ -11,7 +11,7 @@ from ekiden.core.submission import Marks
 from ekiden.delivery.logs import KEPT, MOST, BadCursor, LogFilter, Logs
 from ekiden.store.api import Store
 from ekiden.store.records import NewMessage
-from queue_rows import Rows
+from support.queue_rows import Rows
 
 
 class StoppedClock:

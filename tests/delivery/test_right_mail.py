@@ -13,7 +13,6 @@ import pytest
 from delivery_road import Road, road
 from sqlalchemy import select
 
-from door_parts import door_parts
 from ekiden.access.accounts import create_account
 from ekiden.access.directory import Directory
 from ekiden.access.vault import Vault
@@ -33,6 +32,7 @@ from ekiden.intake.errors import SenderRefused
 from ekiden.lab import Lab
 from ekiden.store import tables as t
 from ekiden.store.api import Store
+from support.door_parts import door_parts
 
 FIELDS = (
     b"From: A <a@shop.example>\r\nTo: b@e.example\r\nSubject: x\r\nDate: Sun, 29 Nov 2026 12:00:00 +0900\r\n"

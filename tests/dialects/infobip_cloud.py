@@ -15,7 +15,6 @@ from uuid import uuid4
 import msgspec
 from sqlalchemy import select
 
-from door_parts import DoorParts, door_parts
 from ekiden.access.accounts import Account, begin_reporting, create_account
 from ekiden.access.audit import Actor
 from ekiden.access.authenticate import Authenticator
@@ -61,6 +60,7 @@ from ekiden.recipients.validation.address_check_requests import AddressCheckRequ
 from ekiden.store import tables
 from ekiden.store.api import Store
 from ekiden.store.records import Delivery
+from support.door_parts import DoorParts, door_parts
 
 HOST = "mail.sender.example"
 DOMAIN = "sender.example"

@@ -12,7 +12,7 @@ from sqlalchemy import insert, text
 from ekiden.dialects.ibm.errors import ApiError, as_api_error
 from ekiden.store.api import Conflict, Store
 from ekiden.store.tables import credential, smtp_configuration
-from stores_away import store_away
+from support.stores_away import store_away
 
 
 async def test_a_broken_row_is_a_500_that_tells_nothing(cloud: Cloud, caplog: pytest.LogCaptureFixture) -> None:

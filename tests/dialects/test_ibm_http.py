@@ -25,7 +25,7 @@ from ekiden.domains.evidence import File
 from ekiden.lab import Lab
 from ekiden.senders.translations import TEXTS as SMTP_TEXTS
 from ekiden.store.api import Store
-from structured_logs import told
+from support.structured_logs import told
 
 JSON = {"Content-Type": "application/json"}
 

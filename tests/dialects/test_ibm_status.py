@@ -15,7 +15,7 @@ from ekiden.core.ids import format_id
 from ekiden.core.states import State
 from ekiden.dialects.ibm.http import timestamp
 from ekiden.net.clock import SystemClock
-from queue_rows import Rows
+from support.queue_rows import Rows
 
 NOW = SystemClock().now() // DAY * DAY - 2 * DAY + 12 * HOUR
 """Noon of a day that is over."""

@@ -24,7 +24,7 @@ from ekiden.dialects.infobip.throttle import Throttles
 from ekiden.lab import Lab
 from ekiden.store.api import Store
 from ekiden.store.tables import credential
-from structured_logs import told
+from support.structured_logs import told
 
 LEGACY_401 = {"requestError": {"serviceException": {"messageId": "UNAUTHORIZED", "text": "Unauthorized"}}}
 PASSWORD = "correct horse"

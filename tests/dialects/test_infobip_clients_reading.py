@@ -11,7 +11,7 @@ from infobip_cloud import DOMAIN, SENDER, Cloud
 from infobip_outcomes import Outcomes
 
 from ekiden.core.states import State
-from official_clients import ClientError, InfobipNode, InfobipPython, PythonClient, new
+from support.official_clients import ClientError, InfobipNode, InfobipPython, PythonClient, new
 
 EARLIER = datetime.now(UTC) - timedelta(hours=1)
 

@@ -15,7 +15,7 @@ from infobip_cloud import DOMAIN, SENDER, Cloud
 from infobip_outcomes import Outcomes
 
 from ekiden.core.states import State
-from official_clients import InfobipSdk
+from support.official_clients import InfobipSdk
 
 PRICE = {"pricePerMessage": 0, "currency": "UNKNOWN"}
 

@@ -23,9 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from demo_process import PATIENCE, Demo, wait_for
-
 from ekiden.config.write import write_toml
+from support.demo_process import PATIENCE, Demo, wait_for
 
 VICTIM = "127.0.0.77"
 """Where the victim comes from; attackers come from elsewhere."""

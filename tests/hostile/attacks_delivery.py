@@ -12,9 +12,9 @@ import dns.message
 import dns.query
 from arena import DOMAIN as VICTIMS
 from arena import Arena, Watch, together
-from demo_process import wait_for
 
 from peers import Peers, endless, silent
+from support.demo_process import wait_for
 
 
 def _submit(arena: Arena, domains: list[str], each: int = 50) -> None:

@@ -8,7 +8,8 @@ import time
 from typing import Any
 
 from arena import Arena, Watch
-from demo_process import wait_for
+
+from support.demo_process import wait_for
 
 
 def reloads(arena: Arena, scale: int, watch: Watch) -> str:

@@ -25,12 +25,12 @@ from typing import Any
 
 import asyncpg
 from arena import Arena, Impossible, Watch
-from demo_process import ENVIRONMENT, alive, children, wait_for
 from sqlalchemy import Integer, SmallInteger, Text
 
 from ekiden.store import tables as t
 from ekiden.store.overdue import PATIENCE
 from peers import Peers, answering
+from support.demo_process import ENVIRONMENT, alive, children, wait_for
 
 # --- processes that are stopped while they have SQLite's turn --------------------------------------------------
 

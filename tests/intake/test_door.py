@@ -17,7 +17,6 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import DropTable
 
-from door_parts import DoorParts, door_parts
 from ekiden.access.accounts import Quota, create_account, resume_account, set_quota, suspend_account
 from ekiden.access.audit import Actor
 from ekiden.access.directory import Directory
@@ -53,7 +52,8 @@ from ekiden.store import tables
 from ekiden.store.api import Store, StoreError
 from ekiden.store.open import open_store
 from ekiden.store.records import Delivery
-from stores_away import store_away
+from support.door_parts import DoorParts, door_parts
+from support.stores_away import store_away
 
 ORIGIN = Origin(
     via="ESMTPSA",

@@ -15,7 +15,6 @@ import dkim
 import pytest
 from sqlalchemy import select, update
 
-from door_parts import DoorParts, door_parts
 from ekiden.access.accounts import Quota, create_account, set_quota, set_reporting
 from ekiden.access.audit import Actor, changed
 from ekiden.access.directory import Directory
@@ -55,6 +54,7 @@ from ekiden.recipients.tracking_tokens import CLICK_PATH, OPEN_PATH, UNSUBSCRIBE
 from ekiden.store import tables as t
 from ekiden.store.api import Store
 from ekiden.store.records import Delivery
+from support.door_parts import DoorParts, door_parts
 
 AUTHOR = Mailbox("Shop", "news@shop.example")
 HTML = '<body><p>Hi {{name}}</p><a href="https://shop.example/?c={{name}}">go</a></body>'

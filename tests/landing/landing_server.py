@@ -27,7 +27,7 @@ from ekiden.recipients.suppressions import Suppressions
 from ekiden.recipients.tracking_tokens import TrackingTokens, TrackingUrls
 from ekiden.store.api import Store
 from ekiden.store.tables import event as event_table
-from queue_rows import Rows
+from support.queue_rows import Rows
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 RECIPIENT = "ann@reader.example"

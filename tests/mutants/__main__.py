@@ -24,7 +24,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from mutant_list import ROOT, SOURCES, Mutant, mutants
+from support.mutant_list import ROOT, SOURCES, Mutant, mutants
 
 GOAL = 95
 """Per cent of the faults that have to be found."""

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import pytest
 
-from mutant_list import ROOT, SOURCES, mutants
+from support.mutant_list import ROOT, SOURCES, mutants
 
 MUTANTS = mutants()
 

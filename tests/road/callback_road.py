@@ -8,7 +8,7 @@ import uuid
 from typing import Any
 from urllib.parse import urlencode
 
-from demo_process import PATIENCE
+from support.demo_process import PATIENCE
 
 
 class Hook:

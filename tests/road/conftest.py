@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from demo_process import Demo, wait_for
 from infobip_road import UNTHROTTLED, InfobipRoad
 
-from official_clients import infobip_5, infobip_6, infobip_node
+from support.demo_process import Demo, wait_for
+from support.official_clients import infobip_5, infobip_6, infobip_node
 
 __all__ = ["infobip_5", "infobip_6", "infobip_node"]
 

@@ -13,8 +13,9 @@ from email.message import EmailMessage
 from typing import Any, NamedTuple
 
 import dkim
-from demo_process import PATIENCE, Demo, wait_for
 from lab_dns import LabDns
+
+from support.demo_process import PATIENCE, Demo, wait_for
 
 UNTHROTTLED = {
     "EKIDEN_INFOBIP__DOMAINS_PER_SECOND": "0",

@@ -19,11 +19,11 @@ from typing import Any
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
-from demo_process import ENVIRONMENT, PATIENCE, descendants
 
-from busy_threads import BusyThreads
-from commands import run_command
 from ekiden.config.write import write_toml
+from support.busy_threads import BusyThreads
+from support.commands import run_command
+from support.demo_process import ENVIRONMENT, PATIENCE, descendants
 
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 LEASE = 8.0  # seconds

@@ -8,9 +8,8 @@ import time
 from collections import Counter
 from functools import partial
 
-from demo_process import Demo
-
-from busy_threads import BusyThreads
+from support.busy_threads import BusyThreads
+from support.demo_process import Demo
 
 SENDERS = 4
 DOMAIN = "accept.lab.test"

@@ -11,8 +11,9 @@ import uuid
 from typing import Any
 
 import pytest
-from demo_process import wait_for
 from infobip_road import InfobipRoad, unique
+
+from support.demo_process import wait_for
 
 CARRIERS = ("docomo.ne.jp", "ezweb.ne.jp", "t.vodafone.ne.jp")
 PLAIN = ["PIPELINING", "SIZE", "8BITMIME", "DSN", "ENHANCEDSTATUSCODES"]

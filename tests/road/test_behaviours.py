@@ -16,10 +16,10 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import pytest
-from demo_process import Demo, wait_for
 
 from ekiden.cli.main import run
 from ekiden.lab.catalogue import CATALOGUE
+from support.demo_process import Demo, wait_for
 
 FIRST_WAIT, JITTER = timedelta(minutes=5), 0.1
 ENVIRONMENT = {

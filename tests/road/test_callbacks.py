@@ -17,11 +17,11 @@ from typing import Any
 
 import pytest
 from callback_road import Hook
-from demo_process import Demo, wait_for
 
 from ekiden.config.load import load_config
 from ekiden.notify.administration import EndpointState, list_endpoints
 from ekiden.store.open import open_store
+from support.demo_process import Demo, wait_for
 
 STORES = pytest.mark.parametrize("store", ["sqlite", "postgresql"])
 QUICK = {"EKIDEN_WORKERS__LEASE": "1s"}

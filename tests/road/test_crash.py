@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from demo_process import Demo, alive, children, descendants
 from road_load import Senders, arrivals
 from sqlalchemy import select
 
 from ekiden.config.load import load_config
 from ekiden.store import tables
 from ekiden.store.open import open_store
+from support.demo_process import Demo, alive, children, descendants
 
 UNDER_FIRE = 10.0  # seconds
 QUICK = {"EKIDEN_WORKERS__LEASE": "1s", "EKIDEN_DELIVERY__RETRY": "1s"}

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from demo_process import ENVIRONMENT, PATIENCE, Demo, alive, descendants
 
 from ekiden.lab.demo import LAB_PORT, PORTS, is_free
+from support.demo_process import ENVIRONMENT, PATIENCE, Demo, alive, descendants
 
 DEFER = {"at": "rcpt", "reply": {"code": 450, "enhanced": "4.2.0", "text": "Not yet"}}
 QUICK = {"EKIDEN_DELIVERY__RETRY": "1s"}

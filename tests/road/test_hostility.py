@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from demo_process import Demo, wait_for
 from hostile_peers import REPLIES, USUAL, RawClient, RawServer, Script, Stage
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from ekiden.lab.catalogue import CATALOGUE
+from support.demo_process import Demo, wait_for
 
 ENVIRONMENT = {
     "EKIDEN_SMTP__COMMAND_TIMEOUT": "2s",

@@ -10,12 +10,12 @@ from urllib.parse import quote
 
 import pytest
 from callback_road import Hook
-from demo_process import wait_for
 from infobip_road import InfobipRoad, Letter, unique
 from playwright.async_api import Page
 
-from browser import browsing
-from official_clients import InfobipPython
+from support.browser import browsing
+from support.demo_process import wait_for
+from support.official_clients import InfobipPython
 
 PHONE = (
     "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) "

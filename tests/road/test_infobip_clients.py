@@ -18,7 +18,6 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from callback_road import Hook
-from demo_process import wait_for
 from infobip_road import (
     ACCEPTED,
     DELIVERED,
@@ -32,7 +31,8 @@ from infobip_road import (
 )
 
 from clients.client_stub import tls_front
-from official_clients import ClientError, InfobipNode, InfobipPython, new
+from support.demo_process import wait_for
+from support.official_clients import ClientError, InfobipNode, InfobipPython, new
 
 OCTETS = bytes(range(256)) * 40
 PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(40)

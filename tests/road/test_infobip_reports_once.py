@@ -21,10 +21,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from demo_process import PATIENCE, Demo, wait_for
 from infobip_road import UNTHROTTLED, InfobipRoad, unique
 
-from official_clients import InfobipPython
+from support.demo_process import PATIENCE, Demo, wait_for
+from support.official_clients import InfobipPython
 
 SEVERAL = 1_000  # recipients of a request, the most that it may have
 PATHS = ("/email/1/reports", "/email/4/reports")

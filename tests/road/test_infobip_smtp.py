@@ -20,7 +20,7 @@ import pytest
 from callback_road import Hook
 from lab_dns import LabDns
 
-from official_clients import Nodemailer, nodemailer
+from support.official_clients import Nodemailer, nodemailer
 
 __all__ = ["nodemailer"]
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from demo_process import Demo, wait_for
+
+from support.demo_process import Demo, wait_for
 
 PAGE = (Path(__file__).parents[2] / "docs" / "logging.md").read_text("utf-8")
 HOSTILE = 'me" client=6.6.6.6 \u202e"client":"6.6.6.6'

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from demo_process import Demo
 from road_load import Senders, arrivals
+
+from support.demo_process import Demo
 
 
 @pytest.mark.parametrize("store", ["sqlite", "postgresql"])

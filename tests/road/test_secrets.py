@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from demo_process import ENVIRONMENT
 from ibm_cloud_sdk_core.authenticators import IAMAuthenticator
 from ibm_eventnotifications.event_notifications_v1 import EventNotificationsV1
 
-from commands import run_command
+from support.commands import run_command
+from support.demo_process import ENVIRONMENT
 
 PASSWORD = "a console password nobody chose 4711"
 

@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 
 import uvloop
 
-from door_parts import door_parts
 from ekiden.access.accounts import create_account
 from ekiden.access.authenticate import Authenticator, Principal
 from ekiden.access.config import AccessConfig
@@ -32,6 +31,7 @@ from ekiden.net.tls import CertificateFiles, ServerTls, client_context, make_sel
 from ekiden.store.api import Store
 from ekiden.store.open import open_store
 from ekiden.store.records import Delivery
+from support.door_parts import door_parts
 
 HOST = "mail.example.com"
 PASSWORD = "correct horse"

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from ekiden.net.clock import SystemClock
 from ekiden.process.housekeeping import Heartbeat
-from stores_away import store_away
+from support.stores_away import store_away
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -21,7 +21,7 @@ from ekiden.listeners.http import make_app
 from ekiden.listeners.http_config import HttpConfig
 from ekiden.listeners.http_listener import HttpServer
 from ekiden.net.listen import open_listener
-from structured_logs import told
+from support.structured_logs import told
 
 PATIENCE = 30.0  # seconds; only reached when something is broken
 HEAD = b"Host: mail.example.com\r\n"

@@ -18,7 +18,7 @@ from ekiden.limits.journal import ACCEPTED, DELIVERED, FAILED, LOCKED, LOGIN, RE
 from ekiden.limits.repeated_log import RepeatedLog
 from ekiden.process.log_lines import MAX_LINE
 from ekiden.process.logging import configure_for_commands, configure_logging, get_logger
-from structured_logs import logs_as_records
+from support.structured_logs import logs_as_records
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e\u2028\x7f\r\nlevel=error fake \" ' \\ = client=6.6.6.6"
 ROOT = Path(__file__).parents[2]

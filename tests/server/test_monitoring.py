@@ -10,8 +10,8 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-from commands import run_command
 from ekiden.net.tls import make_self_signed
+from support.commands import run_command
 
 PATHS = ("/healthz", "/readyz", "/metrics")
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from commands import run_command
 from ekiden.config.load import load_config
 from ekiden.net.tls import describe_certificate
+from support.commands import run_command
 
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("EKIDEN_")}
 

@@ -28,7 +28,7 @@ from ekiden.listeners.smtp_listener import ListenerSpec
 from ekiden.net.proxy_protocol import V2_SIGNATURE
 from ekiden.net.tls import client_context, make_self_signed
 from ekiden.store import tables
-from stores_away import store_away
+from support.stores_away import store_away
 
 MiB = 1_048_576
 Make = Callable[..., Harness]

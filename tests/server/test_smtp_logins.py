@@ -14,12 +14,12 @@ import pytest
 from listener_harness import PASSWORD, Client, Harness
 from sqlalchemy.schema import DropTable
 
-from busy_threads import BusyThreads
 from ekiden.access.accounts import create_account, suspend_account
 from ekiden.access.config import AccessConfig
 from ekiden.access.credentials import bound_credential, create_api_key, revoke_credential, set_password
 from ekiden.store.tables import credential
-from structured_logs import told
+from support.busy_threads import BusyThreads
+from support.structured_logs import told
 
 Make = Callable[..., Harness]
 NEW = "battery staple horse"

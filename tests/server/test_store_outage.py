@@ -16,9 +16,9 @@ from typing import Any
 import asyncpg
 import pytest
 
-from commands import run_command
 from ekiden.store.open import upgrade
 from ekiden.store.postgresql.embedded import EmbeddedPostgres
+from support.commands import run_command
 
 LEASE = 2.0
 """Seconds, in ``Serving.settings``."""

@@ -6,10 +6,9 @@ import asyncio
 import resource
 import sys
 
-from store_rows import NOW, TTL, Maker
-
 from ekiden.store.api import StoreUnavailable
 from ekiden.store.open import open_store
+from support.store_rows import NOW, TTL, Maker
 
 
 async def main(url: str) -> None:

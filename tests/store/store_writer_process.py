@@ -8,11 +8,10 @@ import asyncio
 import sys
 import time
 
-from store_rows import NOW, TTL, Maker, outcome
-
 from ekiden.core.ids import IdFactory
 from ekiden.core.states import State
 from ekiden.store.open import open_store
+from support.store_rows import NOW, TTL, Maker, outcome
 
 
 async def main(url: str, number: int, concurrent: int, account: int) -> None:

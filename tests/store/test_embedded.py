@@ -16,12 +16,12 @@ from typing import Any
 
 import asyncpg
 import pytest
-from store_rows import NOW, TTL, Maker
 
 from ekiden.store.api import StoreError
 from ekiden.store.open import open_store
 from ekiden.store.postgresql import embedded
 from ekiden.store.postgresql.embedded import EmbeddedPostgres, find_binaries
+from support.store_rows import NOW, TTL, Maker
 
 PATIENCE = 60.0  # seconds; only reached when something is broken
 TESTS = Path(__file__).parent

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 from sqlalchemy import func, select
-from store_rows import NOW, TTL, Maker
 
 from ekiden.store import tables
 from ekiden.store.api import Store, StoreError
+from support.store_rows import NOW, TTL, Maker
 
 TABLES = (tables.message, tables.content, tables.delivery, tables.event)
 

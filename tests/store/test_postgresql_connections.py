@@ -19,7 +19,6 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 import pytest
 from sqlalchemy import func, select, text
-from store_rows import NOW, TTL, Maker, outcome
 
 from ekiden.core.states import State
 from ekiden.store import tables as t
@@ -27,6 +26,7 @@ from ekiden.store.api import Store, StoreUnavailable
 from ekiden.store.open import open_store
 from ekiden.store.postgresql.connect import COLD_TIMEOUT, broken, never_sent
 from ekiden.store.postgresql.embedded import EmbeddedPostgres
+from support.store_rows import NOW, TTL, Maker, outcome
 
 PATIENCE = 30.0  # seconds; only reached when something is broken
 

@@ -14,13 +14,13 @@ from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import pytest
-from store_rows import Maker
 
 from ekiden.core.clock import HOUR
 from ekiden.core.states import State
 from ekiden.store.api import Store, StoreUnavailable
 from ekiden.store.open import current_revision, head_revision, open_store, upgrade
 from ekiden.store.postgresql.embedded import EmbeddedPostgres, find_binaries
+from support.store_rows import Maker
 
 MAKER = Maker()
 PATIENCE = 60.0  # seconds; only reached when something is broken

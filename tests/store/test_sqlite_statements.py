@@ -7,12 +7,12 @@ import sqlite3
 from collections.abc import Iterator
 
 import pytest
-from store_rows import Maker, outcome
 
 from ekiden.core.states import State
 from ekiden.store.rows import Accept, EventIds, Finish, Unit
 from ekiden.store.sqlite.statements import apply
 from ekiden.store.sqlite.writer import connect
+from support.store_rows import Maker, outcome
 
 WORKER, OTHER = 1, 2
 

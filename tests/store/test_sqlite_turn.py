@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select, update
-from store_rows import NOW, TTL, Maker
 
 from ekiden.store import tables as t
 from ekiden.store.api import StoreUnavailable
 from ekiden.store.open import open_store, upgrade
 from ekiden.store.overdue import PATIENCE
 from ekiden.store.sqlite.turn import Turn, holder, is_stopped
+from support.store_rows import NOW, TTL, Maker
 
 HOLD = """
 import asyncio, sys

@@ -6,13 +6,13 @@ import time
 
 import pytest
 from sqlalchemy import select, text
-from store_rows import TTL, Maker
 
 from ekiden.core.clock import HOUR, SECOND
 from ekiden.core.states import State
 from ekiden.store import tables as t
 from ekiden.store.api import Store
 from ekiden.store.open import open_store
+from support.store_rows import TTL, Maker
 
 
 @pytest.fixture

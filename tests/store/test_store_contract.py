@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import func, insert, select, update
-from store_rows import NOW, TTL, Maker, outcome
 
 from ekiden.core.diagnosis import Diagnosis
 from ekiden.core.events import EventType
@@ -20,6 +19,7 @@ from ekiden.core.submission import Marks, SharedContent
 from ekiden.store import tables as t
 from ekiden.store.api import Conflict, Store, StoreError
 from ekiden.store.records import Delivery, NewMessage, Registration, Release
+from support.store_rows import NOW, TTL, Maker, outcome
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ import pytest
 import structlog
 from sqlalchemy import insert, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
-from store_rows import NOW, TTL, Maker
 from structlog.testing import capture_logs
 
 from ekiden.store import tables as t
@@ -23,6 +22,7 @@ from ekiden.store.postgresql.store import PostgresStore
 from ekiden.store.sqlite.store import SqliteStore
 from ekiden.store.tables.base import metadata
 from ekiden.store.url import parse_url
+from support.store_rows import NOW, TTL, Maker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

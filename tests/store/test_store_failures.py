@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import insert, select, text
-from store_rows import NOW, TTL, Maker, outcome
 
 from ekiden.core.states import State
 from ekiden.store import tables as t
 from ekiden.store.api import Conflict, Store, StoreUnavailable
 from ekiden.store.open import open_store
 from ekiden.store.postgresql.embedded import EmbeddedPostgres
+from support.store_rows import NOW, TTL, Maker, outcome
 
 PROGRAM = Path(__file__).with_name("store_small_disk.py")
 

@@ -7,7 +7,6 @@ import asyncio
 import asyncpg
 import pytest
 from sqlalchemy import select, text
-from store_rows import NOW, TTL, Maker, outcome
 
 from ekiden.core.ids import IdFactory
 from ekiden.core.states import State
@@ -20,7 +19,8 @@ from ekiden.store.postgresql import writer as postgresql_writer
 from ekiden.store.records import NewMessage
 from ekiden.store.sqlite import writer as sqlite_writer
 from ekiden.store.url import parse_url
-from lock_waits import commits_held_back, until_waiting
+from support.lock_waits import commits_held_back, until_waiting
+from support.store_rows import NOW, TTL, Maker, outcome
 
 
 async def _contents(store: Store) -> list[int]:

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
-from store_rows import NOW, TTL, Maker, outcome
 
 from ekiden.core.events import Event, EventType
 from ekiden.core.ids import IdFactory
@@ -20,6 +19,7 @@ from ekiden.notify.queries import RoundResult, Sent, record_rounds
 from ekiden.store import tables as t
 from ekiden.store.api import Store, StoreError
 from ekiden.store.records import NewMessage, Noted, Registration
+from support.store_rows import NOW, TTL, Maker, outcome
 
 ALL = (Route(3, News.FINAL), Route(4, News.INTERMEDIATE | News.TRACKING))
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Select, insert, text
-from store_rows import NOW, TTL, Maker
 
 from ekiden.access.refusals import recipient_statement
 from ekiden.core.states import State
@@ -29,6 +28,7 @@ from ekiden.store.retention import first_id
 from ekiden.store.rows import claim_shares
 from ekiden.store.sqlite import statements as sqlite_statements
 from ekiden.store.url import parse_url
+from support.store_rows import NOW, TTL, Maker
 
 _OUR_TABLES = set(tables.metadata.tables)
 

@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 from sqlalchemy import func, select
-from store_rows import NOW, TTL
 
 from ekiden.core.states import FIRST_FINAL, State
 from ekiden.store import tables as t
 from ekiden.store.api import Store
 from ekiden.store.open import open_store
 from ekiden.store.sqlite.turn import Turn
+from support.store_rows import NOW, TTL
 
 PROGRAM = Path(__file__).with_name("store_writer_process.py")
 

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, insert, select
-from store_rows import NOW, TTL, Maker, outcome
 
 from ekiden.core.clock import DAY, HOUR, Millis
 from ekiden.core.states import State
@@ -19,6 +18,7 @@ from ekiden.store import tables as t
 from ekiden.store.api import Store
 from ekiden.store.open import open_store
 from ekiden.store.retention import FETCHED, PLAN, READING, RetentionConfig, first_id, prune
+from support.store_rows import NOW, TTL, Maker, outcome
 
 CONFIG = RetentionConfig()
 OLD = NOW - 31 * DAY

@@ -9,7 +9,6 @@ from typing import Any
 import asyncpg
 import pytest
 from sqlalchemy import Integer, SmallInteger, Text, insert, select
-from store_rows import NOW, TTL, Maker, outcome
 
 from ekiden.core.events import EventType
 from ekiden.core.ids import IdFactory
@@ -27,6 +26,7 @@ from ekiden.store.open import open_store
 from ekiden.store.records import NewMessage
 from ekiden.store.retention import RetentionConfig, prune
 from ekiden.store.set_aside import set_aside
+from support.store_rows import NOW, TTL, Maker, outcome
 
 BAD, GOOD = 1, 2  # accounts
 ROUTES = (Route(3, News.FINAL), Route(4, News.INTERMEDIATE | News.FINAL))

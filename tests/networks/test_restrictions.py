@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from network_values import INSTANCE, context, resource, rule_values, zone_values
 
 from ekiden.access.accounts import create_account
 from ekiden.access.audit import SYSTEM
@@ -28,6 +27,7 @@ from ekiden.networks.rule_evaluation import (
 from ekiden.networks.rules import SMTP_API_TYPES, Resource, ResourceAttribute, Rule, Rules, RuleValues
 from ekiden.networks.zones import Zone, Zones, ZoneValues
 from ekiden.store.api import Store
+from support.network_values import INSTANCE, context, resource, rule_values, zone_values
 
 ALIAS = "crn:v1:bluemix:public:event-notifications::::api-type:smtp-configuration"
 VPC = "crn:v1:bluemix:public:is:us-south:a/acme::vpc:r006-x"

@@ -26,7 +26,7 @@ from typing import Any
 
 import pytest
 
-DRIVERS = Path(__file__).parent / "clients"
+DRIVERS = Path(__file__).parents[1] / "clients"
 PLACE = Path(sys.prefix) / "clients"
 PATIENCE = 60.0  # seconds for one call; a client that waits longer is ended
 

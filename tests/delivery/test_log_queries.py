@@ -6,7 +6,6 @@ import random
 from typing import Any
 
 import pytest
-from store_rows import NOW, TTL, Maker, outcome
 
 from ekiden.core.clock import MINUTE, SECOND
 from ekiden.core.diagnosis import Diagnosis
@@ -16,6 +15,7 @@ from ekiden.delivery import log_queries
 from ekiden.delivery.log_queries import EntryFilter, LogEntry, Position, find_entries
 from ekiden.store.api import Store
 from ekiden.store.records import NewMessage
+from support.store_rows import NOW, TTL, Maker, outcome
 
 STATES = [State.QUEUED, State.HELD, State.SENDING, State.SCHEDULED]
 

@@ -20,7 +20,7 @@ from ekiden.store.api import Conflict, Store
 from ekiden.store.open import open_store
 from ekiden.store.records import NewMessage
 from ekiden.store.tables import content, delivery, event
-from queue_rows import CONTENT, Rows
+from support.queue_rows import CONTENT, Rows
 
 NOW: Millis = 1_800_000_000_000
 EVERYTHING = QueueFilter()

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from commands import run_command
+from support.commands import run_command
 
 PATIENCE = 60.0  # seconds; only reached when something is broken
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("EKIDEN_")} | {

@@ -6,7 +6,6 @@ import re
 from dataclasses import dataclass, replace
 
 import pytest
-from network_values import context, rule_values, zone_values
 
 from ekiden.access.accounts import Account, create_account, set_senders, suspend_account
 from ekiden.access.audit import SYSTEM
@@ -28,6 +27,7 @@ from ekiden.senders.projects import Project, Projects
 from ekiden.senders.smtp_configurations import SmtpConfigurations
 from ekiden.senders.smtp_users import SmtpUsers
 from ekiden.store.api import Store
+from support.network_values import context, rule_values, zone_values
 
 INSIDE, OUTSIDE = "192.0.2.1", "198.51.100.1"
 CLOCK = SystemClock()

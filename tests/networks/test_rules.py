@@ -6,7 +6,6 @@ import asyncio
 import re
 
 import pytest
-from network_values import INSTANCE, context, resource, rule_values, zone_values
 from sqlalchemy import insert, select
 
 from ekiden.access.accounts import Account, create_account
@@ -37,7 +36,8 @@ from ekiden.networks.zones import Zones, lock_account
 from ekiden.store.api import Store
 from ekiden.store.open import open_store
 from ekiden.store.tables import access_rule as table
-from lock_waits import until_waiting
+from support.lock_waits import until_waiting
+from support.network_values import INSTANCE, context, resource, rule_values, zone_values
 
 ANN = Actor("cli:ann@host")
 UID = format(1, "032x")

@@ -6,7 +6,6 @@ import re
 from typing import Any
 
 import pytest
-from network_values import address, context, rule_values, zone_values
 
 from ekiden.access.accounts import Account, create_account
 from ekiden.access.audit import Actor, list_entries
@@ -25,6 +24,7 @@ from ekiden.networks.rules import Rules
 from ekiden.networks.translations import TEXTS
 from ekiden.networks.zones import MAX_ADDRESSES, Address, ServiceRef, Zones, ZoneValues, check_zone, parse_sort
 from ekiden.store.api import Store
+from support.network_values import address, context, rule_values, zone_values
 
 ANN, BOB = Actor("cli:ann@host"), Actor("api_key:7", "192.0.2.1")
 HOME = address("192.0.2.1")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from sqlalchemy import update
-from store_rows import NOW, TTL, Maker, outcome
 
 from ekiden.core.clock import HOUR
 from ekiden.core.states import Hold, State
@@ -22,6 +21,7 @@ from ekiden.delivery.trace_queries import load_trace
 from ekiden.store.api import Store
 from ekiden.store.records import NewMessage, Registration
 from ekiden.store.tables import delivery
+from support.store_rows import NOW, TTL, Maker, outcome
 
 
 @pytest.fixture
