@@ -57,7 +57,7 @@ PAGES = sorted(
 )
 DECISIONS = [page for page in PAGES if re.match(r"docs/decisions/\d{4}-", page)]
 # Whose paths and names are those of the code.
-ABOUT_CODE = ["CONTRIBUTING.md", "SECURITY.md", "docs/glossary.md", *DECISIONS]
+ABOUT_CODE = ["CONTRIBUTING.md", "SECURITY.md", "docs/architecture.md", "docs/glossary.md", *DECISIONS]
 
 
 def _text(page: str) -> str:
