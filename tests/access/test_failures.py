@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ekiden.access.failures import SlidingCounter, address_key, delay_for
+from ekiden.access.failures import SlidingCounter, delay_for, throttle_key
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from ekiden.access.failures import SlidingCounter, address_key, delay_for
     ],
 )
 def test_what_counts_as_one_address(one: str, other: str, same: bool) -> None:
-    assert (address_key(one) == address_key(other)) is same
+    assert (throttle_key(one) == throttle_key(other)) is same
 
 
 @given(st.lists(st.floats(min_value=0, max_value=50), max_size=50))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ekiden.mime.html_links import Html, PixelPosition, trackable
+from ekiden.mime.html_links import Html, PixelPosition, link_target
 from ekiden.mime.html_tokens import DOCTYPE, END, attributes, tags
 
 _PIXEL = '<img src="https://t.example/o" width="1" height="1" alt="">'
@@ -124,7 +124,7 @@ def test_signed_urls_are_left_alone(query: str) -> None:
 
 @pytest.mark.parametrize("query", ["signatures=1", "design=x&assign=y", "#sig=1", "a#?sig=1", "q=sig"])
 def test_what_only_looks_signed(query: str) -> None:
-    assert trackable(f"https://x.example/?{query}") == f"https://x.example/?{query}"
+    assert link_target(f"https://x.example/?{query}") == f"https://x.example/?{query}"
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,7 @@ class _Reader(HTMLParser):
 
 
 _URL = st.from_regex(r"https?://[a-z]{1,5}\.example/[a-z0-9/&=?%\"'<>;]{0,20}", fullmatch=True).filter(
-    lambda url: trackable(url.replace("&", "&amp;")) is not None
+    lambda url: link_target(url.replace("&", "&amp;")) is not None
 )
 
 
@@ -301,6 +301,6 @@ def test_hostile_html_takes_no_longer(html: str) -> None:
 
 def test_unescape_agrees_with_the_library_where_both_are_right() -> None:
     for text in ("&amp;", "&lt;&gt;", "&#x41;&#65", "&notit;", "&eacute;x", "&hellip;"):
-        assert trackable(f"http://x.example/{text}") == "http://x.example/" + (
+        assert link_target(f"http://x.example/{text}") == "http://x.example/" + (
             unescape(text) if text != "&notit;" else "&notit;"
         )

@@ -12,8 +12,8 @@ from ekiden.networks.addresses import (
     EVERYWHERE,
     NOWHERE,
     AddressSet,
-    address_key,
-    parse_address,
+    ip_key,
+    parse_ip,
     parse_network,
     parse_range,
     parse_subnet,
@@ -42,7 +42,7 @@ def inside(address: object, networks: list[ipaddress.IPv4Network | ipaddress.IPv
 def test_membership_is_that_of_the_networks(
     networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network], address: ipaddress.IPv4Address
 ) -> None:
-    assert (address_key(str(address)) in made(networks)) == inside(address, networks)
+    assert (ip_key(str(address)) in made(networks)) == inside(address, networks)
 
 
 @given(SETS, SETS, ADDRESSES)
@@ -51,7 +51,7 @@ def test_union_intersection_difference(
     right: list[ipaddress.IPv4Network | ipaddress.IPv6Network],
     address: ipaddress.IPv4Address,
 ) -> None:
-    key = address_key(str(address))
+    key = ip_key(str(address))
     a, b = inside(address, left), inside(address, right)
     assert (key in (made(left) | made(right))) == (a or b)
     assert (key in (made(left) & made(right))) == (a and b)
@@ -69,19 +69,19 @@ def test_ranges(first: ipaddress.IPv4Address, last: ipaddress.IPv4Address, addre
         with pytest.raises(ValueError):
             parse_range(text)
     else:
-        assert (address_key(str(address)) in AddressSet([parse_range(text)])) == (first <= address <= last)
+        assert (ip_key(str(address)) in AddressSet([parse_range(text)])) == (first <= address <= last)
 
 
 @given(ADDRESSES)
 def test_an_address_has_one_key_however_it_is_written(address: ipaddress.IPv4Address) -> None:
-    key = address_key(str(address))
-    assert parse_address(str(address)) == (key, key)
+    key = ip_key(str(address))
+    assert parse_ip(str(address)) == (key, key)
     if address.version == 4:
-        assert address_key(f"::ffff:{address}") == key
-        assert parse_address(f"::ffff:{address}") == (key, key)
-        assert key != address_key(f"::{address}")
+        assert ip_key(f"::ffff:{address}") == key
+        assert parse_ip(f"::ffff:{address}") == (key, key)
+        assert key != ip_key(f"::{address}")
     else:
-        assert address_key(f"{address.exploded}%eth0") == key
+        assert ip_key(f"{address.exploded}%eth0") == key
 
 
 def test_neighbours_become_one_interval() -> None:
@@ -109,7 +109,7 @@ def test_neighbours_become_one_interval() -> None:
     ],
 )
 def test_corners(network: str, address: str, found: bool) -> None:
-    assert (address_key(address) in AddressSet([parse_network(network)])) == found
+    assert (ip_key(address) in AddressSet([parse_network(network)])) == found
 
 
 @pytest.mark.parametrize(
@@ -140,6 +140,6 @@ def test_what_is_no_network(text: str) -> None:
 
 
 def test_each_form_has_its_own_parser() -> None:
-    for parse, text in ((parse_range, "192.0.2.1"), (parse_subnet, "192.0.2.1"), (parse_address, "192.0.2.0/24")):
+    for parse, text in ((parse_range, "192.0.2.1"), (parse_subnet, "192.0.2.1"), (parse_ip, "192.0.2.0/24")):
         with pytest.raises(ValueError):
             parse(text)

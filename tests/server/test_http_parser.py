@@ -10,7 +10,7 @@ import tracemalloc
 import pytest
 
 from ekiden.listeners.http_config import HttpConfig
-from ekiden.listeners.http_parser import PIECE, Head, Refusal, RequestParser
+from ekiden.listeners.http_parser import PIECE, Head, HttpRefusal, RequestParser
 
 CONFIG = HttpConfig(max_url=1024, max_header_field=1024, max_header=4096, max_header_fields=10)
 CASES = int(os.environ.get("EKIDEN_FUZZ_CASES", "3000"))
@@ -76,7 +76,7 @@ class Requests:
         self.found[-1][2].append(True)
 
 
-def parse(*pieces: bytes) -> tuple[list[tuple[Head, bytearray, list[bool]]], Refusal | None]:
+def parse(*pieces: bytes) -> tuple[list[tuple[Head, bytearray, list[bool]]], HttpRefusal | None]:
     requests = Requests()
     parser = RequestParser(CONFIG, requests)
     for piece in pieces:

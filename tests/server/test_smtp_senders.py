@@ -17,7 +17,7 @@ from ekiden.access.accounts import OverQuota as WhenOver
 from ekiden.access.accounts import Quota, set_quota, set_senders
 from ekiden.access.audit import SYSTEM, changed
 from ekiden.access.credentials import create_api_key, revoke_credential
-from ekiden.access.refusals import Refusal, list_refusals, refusals_to
+from ekiden.access.refusals import KeptRefusal, list_refusals, refusals_to
 from ekiden.core.ids import parse_id
 from ekiden.core.states import Cause, State
 from ekiden.dns.config import DnsConfig
@@ -108,7 +108,7 @@ async def set_status(harness: Harness, domain: Domain, status: str, reason: str)
         await changed(connection, harness.account_id, CLOCK.now(), SYSTEM, "domain.check", domain.name)
 
 
-def refusals(harness: Harness) -> list[Refusal]:
+def refusals(harness: Harness) -> list[KeptRefusal]:
     """What was kept, once it is written."""
     deadline = time.monotonic() + 10
     while not (found := harness.call(list_refusals(harness.store))):
@@ -137,7 +137,7 @@ def test_envelope_and_author_must_be_of_a_verified_domain(make: Make) -> None:
         assert reply.startswith("553 5.7.1 ")
         assert "bank.example" in reply
         # What is refused for its content is found by its recipient.
-        kept: list[Refusal] = []
+        kept: list[KeptRefusal] = []
         while not kept:
             kept = harness.call(refusals_to(harness.store, TO.upper(), [harness.account_id]))
         assert kept[0].id == parse_id(reply.rpartition("[")[2].rstrip("]"))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ekiden.core.address import parse_address
 from ekiden.core.submission import Notify, Recipient
-from ekiden.smtp.errors import Refusal
+from ekiden.smtp.errors import CommandRefused
 from ekiden.smtp.params import (
     decode_orcpt,
     decode_xtext,
@@ -97,7 +97,7 @@ def test_any_text_is_parameters_or_refused(text: str) -> None:
     for parse in (parse_mail_parameters, lambda text: parse_recipient(address, text)):
         try:
             parse(text)
-        except Refusal as refusal:
+        except CommandRefused as refusal:
             assert refusal.reply.code in (501, 555)
 
 
@@ -128,7 +128,7 @@ def test_any_text_is_a_path_or_refused(text: str, smtputf8: bool) -> None:
         path, parameters = split_path(text, "FROM:")
         assert parameters == "" or parameters[0] in " \t"
         address = mailbox(path, smtputf8=smtputf8, status="5.1.7")
-    except Refusal as refusal:
+    except CommandRefused as refusal:
         assert refusal.reply.code in (501, 553)
     else:
         assert address.text == path

@@ -26,7 +26,7 @@ _LAST_CHANCES: Final = 10
 """So many times ``account_limit``, and a user name is open only to who was right before."""
 
 
-def address_key(address: str) -> str:
+def throttle_key(address: str) -> str:
     """What counts as one address: an IPv4 address, or the /64 that an IPv6 host usually has for itself."""
     if ":" not in address:
         return address
@@ -115,7 +115,7 @@ class Failures:
 
     def key(self, client_ip: str) -> str:
         """What a client's address is counted under."""
-        return PROXY if client_ip in self._proxies else address_key(client_ip)
+        return PROXY if client_ip in self._proxies else throttle_key(client_ip)
 
     def count(self, address: str, login: str, *, api_key: bool, checked: bool) -> None:
         """One more. ``checked``: the password was looked at; a guess at an API key says nothing of passwords."""

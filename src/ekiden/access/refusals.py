@@ -42,7 +42,7 @@ _MOST_NAMED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class KeptRefusal:
     """One refusal. ``account_id`` 0: nobody had logged in. ``facts``: listener, domain, rule, …"""
 
     account_id: int
@@ -203,14 +203,14 @@ class Refusals:
             self._kept = {same: number for same, number in self._kept.items() if number not in lost}
 
 
-async def find_refusal(store: Store, number: int) -> Refusal | None:
+async def find_refusal(store: Store, number: int) -> KeptRefusal | None:
     """The refusal of that id."""
     async with store.read() as connection:
         row = (await connection.execute(select(table).where(table.c.id == number))).one_or_none()
     return None if row is None else _refusal(row)
 
 
-async def list_refusals(store: Store, account_id: int | None = None, limit: int = 100) -> list[Refusal]:
+async def list_refusals(store: Store, account_id: int | None = None, limit: int = 100) -> list[KeptRefusal]:
     """The latest refusals of one account or of all, newest first."""
     query = select(table).order_by(table.c.id.desc()).limit(limit)
     if account_id is not None:
@@ -246,7 +246,7 @@ async def refusals_to(
     since: Millis = 0,
     until: Millis | None = None,
     limit: int = 100,
-) -> list[Refusal]:
+) -> list[KeptRefusal]:
     """What the accounts had refused that was for ``recipient``, as ``core.address`` takes it; the newest first.
 
     Only what was refused after its recipients were named is known by them.
@@ -260,8 +260,8 @@ async def refusals_to(
     return readable("refusal", _refusal, found[:limit])
 
 
-def _refusal(row: Any) -> Refusal:
-    return Refusal(
+def _refusal(row: Any) -> KeptRefusal:
+    return KeptRefusal(
         row.account_id,
         row.id,
         row.at,

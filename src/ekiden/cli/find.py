@@ -33,7 +33,7 @@ from ekiden.core.ids import format_id
 from ekiden.core.states import State
 
 if TYPE_CHECKING:
-    from ekiden.access.refusals import Refusal
+    from ekiden.access.refusals import KeptRefusal
     from ekiden.delivery.queue_queries import QueueRow
     from ekiden.store.api import Store
 
@@ -78,7 +78,7 @@ def find(
         raise CliUsageError("a recipient with * wants --since: everything since then is looked at")
     names = [] if any_of else spellings(recipient)
 
-    async def main() -> tuple[list[QueueRow], list[Refusal], dict[int, str]]:
+    async def main() -> tuple[list[QueueRow], list[KeptRefusal], dict[int, str]]:
         async with opened_store(load(config)) as store:
             accounts = await account_names(store)
             chosen = await chosen_account(store, account)
@@ -154,7 +154,7 @@ def _row(row: QueueRow) -> tuple[int, str, str, str, str, str, str, str]:
     )
 
 
-def _refusal(item: Refusal, accounts: dict[int, str]) -> tuple[int, str, str, str, str, str, str, str]:
+def _refusal(item: KeptRefusal, accounts: dict[int, str]) -> tuple[int, str, str, str, str, str, str, str]:
     from ekiden.cli.refusal_view import refusal_why
 
     return (

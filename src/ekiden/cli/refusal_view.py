@@ -13,7 +13,7 @@ from ekiden.core.ids import format_id
 from ekiden.core.texts import Language, Texts
 
 if TYPE_CHECKING:
-    from ekiden.access.refusals import Refusal
+    from ekiden.access.refusals import KeptRefusal
 
 _TEXTS = Texts(
     {
@@ -95,10 +95,10 @@ _WHY = {
         "give it exactly one From field with an address",
     ),
 }
-"""By ``Refusal.reason``: why, and what to do."""
+"""By ``KeptRefusal.reason``: why, and what to do."""
 
 
-def refusal_json(refusal: Refusal, account: str, lang: Language) -> dict[str, Any]:
+def refusal_json(refusal: KeptRefusal, account: str, lang: Language) -> dict[str, Any]:
     """For ``--json``; ``account`` is its name."""
     why, advice = _explained(refusal, lang)
     return {
@@ -116,7 +116,7 @@ def refusal_json(refusal: Refusal, account: str, lang: Language) -> dict[str, An
     }
 
 
-def print_refusal(out: Console, refusal: Refusal, account: str, lang: Language) -> None:
+def print_refusal(out: Console, refusal: KeptRefusal, account: str, lang: Language) -> None:
     """The whole story of one."""
     stage = refusal.stage.upper()
     out.print(Text(_TEXTS("{id}  refused at {stage}", lang, id=format_id(refusal.id), stage=stage), "bold red"))
@@ -138,7 +138,7 @@ def print_refusal(out: Console, refusal: Refusal, account: str, lang: Language) 
             out.print(line.append("  " + value))
 
 
-def print_refusals(out: Console, refusals: list[Refusal], accounts: dict[int, str], lang: Language) -> None:
+def print_refusals(out: Console, refusals: list[KeptRefusal], accounts: dict[int, str], lang: Language) -> None:
     """One line for each."""
     if not refusals:
         out.print(_TEXTS("nothing was refused", lang))
@@ -156,12 +156,12 @@ def print_refusals(out: Console, refusals: list[Refusal], accounts: dict[int, st
     out.print(table)
 
 
-def refusal_why(refusal: Refusal, lang: Language) -> str:
+def refusal_why(refusal: KeptRefusal, lang: Language) -> str:
     """Why, in a few words."""
     return _explained(refusal, lang)[0]
 
 
-def _explained(refusal: Refusal, lang: Language) -> tuple[str, str]:
+def _explained(refusal: KeptRefusal, lang: Language) -> tuple[str, str]:
     from ekiden.domains.reasons import REASONS, short
 
     why, advice = _WHY.get(refusal.reason, (refusal.reason, ""))

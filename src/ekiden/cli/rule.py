@@ -345,11 +345,11 @@ def try_(
     Only rules are looked at, not the deprecated lists of allowed subnets that SMTP configurations may have.
     """
     from ekiden.net.clock import SystemClock
-    from ekiden.networks.addresses import address_key
+    from ekiden.networks.addresses import ip_key
     from ekiden.networks.rule_evaluation import load_rulebook, smtp_resource
     from ekiden.senders.projects import Projects
 
-    if address_key(address) is None:
+    if ip_key(address) is None:
         raise NetworkUsageError("{address!r} is not an IP address", address=address)
 
     async def main() -> tuple[Decision, tuple[str, ...]]:

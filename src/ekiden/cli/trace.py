@@ -28,7 +28,7 @@ from ekiden.core.ids import format_id
 from ekiden.core.texts import Language, language
 
 if TYPE_CHECKING:
-    from ekiden.access.refusals import Refusal
+    from ekiden.access.refusals import KeptRefusal
     from ekiden.delivery.trace_queries import MessageTrace, TracedDelivery
     from ekiden.delivery.trace_routes import TracedRoute
     from ekiden.store.api import Store
@@ -39,7 +39,7 @@ app = typer.Typer()
 class _Refused(Exception):
     """The id is that of a refused submission."""
 
-    def __init__(self, refusal: Refusal, account: str) -> None:
+    def __init__(self, refusal: KeptRefusal, account: str) -> None:
         self.refusal = refusal
         self.account = account
 
@@ -91,7 +91,7 @@ def _list_refused(config: Path | None, language: Language, as_json: bool, accoun
     from ekiden.access.refusals import list_refusals
     from ekiden.cli.refusal_view import print_refusals, refusal_json
 
-    async def main() -> tuple[list[Refusal], dict[int, str]]:
+    async def main() -> tuple[list[KeptRefusal], dict[int, str]]:
         async with opened_store(load(config)) as store:
             accounts = await account_names(store)
             account_id = await chosen_account(store, account)

@@ -91,3 +91,12 @@ def parse_id(text: str) -> int:
     if value >> 63:
         raise ValueError(f"{text!r} is larger than any id")
     return value
+
+
+def external_id(message_id: int, number: int, reference: str) -> str:
+    """What the sender calls a delivery: its own reference, else the queue id; with ``-2`` and so on for further
+    recipients of the message."""
+    if reference:
+        return reference
+    text = format_id(message_id)
+    return text if number <= 1 else f"{text}-{number}"

@@ -11,7 +11,7 @@ import msgspec
 from ekiden.core.clock import Millis
 from ekiden.core.diagnosis import Diagnosis
 from ekiden.core.events import EventType
-from ekiden.core.ids import format_id
+from ekiden.core.ids import external_id
 
 
 class News(IntFlag):
@@ -106,12 +106,3 @@ class Happening:
     @property
     def external_id(self) -> str:
         return external_id(self.message_id, self.number, self.reference)
-
-
-def external_id(message_id: int, number: int, reference: str) -> str:
-    """What the sender calls a delivery: its own reference, else the queue id; with ``-2`` and so on for further
-    recipients of the message."""
-    if reference:
-        return reference
-    text = format_id(message_id)
-    return text if number <= 1 else f"{text}-{number}"

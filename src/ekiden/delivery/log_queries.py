@@ -20,7 +20,7 @@ from sqlalchemy import ColumnElement, Select, Table, TextClause, and_, or_, sele
 
 from ekiden.core.clock import MINUTE, SECOND, Millis
 from ekiden.core.diagnosis import Diagnosis
-from ekiden.core.notices import external_id
+from ekiden.core.ids import external_id
 from ekiden.core.said import Said, decoded
 from ekiden.core.states import Cause, State
 from ekiden.core.submission import OWN_REPORT

@@ -46,7 +46,7 @@ class BadCursor(TranslatedError, ValueError):
 class LogFilter:
     """Which deliveries; everything that is given must hold, in a tuple any one of it. Not asked: ``()``, ``None``.
 
-    ``ids``: as ``core.notices.external_id`` has them. ``sender``: of the envelope. An address is found as it was
+    ``ids``: as ``core.ids.external_id`` has them. ``sender``: of the envelope. An address is found as it was
     written when it was sent to, and is looked for as it is and with its domain in lower-case A-labels. ``since``
     and ``until``: times of acceptance, both included. ``states``: an empty set means that nothing is wanted.
     ``limit`` beyond ``MOST`` counts as ``MOST``. ``cursor``: ``LogPage.cursor`` of the page before.

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from ekiden.core.address import Address, parse_address
-from ekiden.core.ids import format_id
-from ekiden.core.notices import external_id
+from ekiden.core.ids import external_id, format_id
 from ekiden.core.submission import Recipient, Submission
 from ekiden.domains.queries import SendingSettings
 from ekiden.intake.errors import (

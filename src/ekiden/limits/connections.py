@@ -127,7 +127,7 @@ class Connections:
         """Those that have proven nothing, the oldest first."""
 
     def enter(self, key: str, cut: Callable[[], None], *, trusted: bool = False) -> Place | None:
-        """A place for a connection from ``key`` (``access.failures.address_key``: an IPv4 address, an IPv6 /64).
+        """A place for a connection from ``key`` (``access.failures.throttle_key``: an IPv4 address, an IPv6 /64).
 
         ``cut`` is called, later and at most once, when another takes its place: end the connection at once. Proxies
         and trusted networks are ``trusted``: no bound per address, and never pushed out.

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from ekiden.listeners.http_admission import Admitted
 from ekiden.listeners.http_exchange import HIGH_WATER, Application, Exchange
 from ekiden.listeners.http_pace import AnswerPace, BodyPace
-from ekiden.listeners.http_parser import PIECE, Head, Headers, Refusal, RequestParser
+from ekiden.listeners.http_parser import PIECE, Head, Headers, HttpRefusal, RequestParser
 from ekiden.listeners.http_proxy import forwarded, looks_forwarded
 
 if TYPE_CHECKING:
@@ -263,7 +263,7 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     # what goes
 
-    def _refuse(self, refusal: Refusal) -> None:
+    def _refuse(self, refusal: HttpRefusal) -> None:
         """Answer with an error what cannot be read on, and end; the answers before it come first."""
         if self._refused or self._ended:
             return
@@ -420,10 +420,10 @@ class HttpConnection(asyncio.BufferedProtocol):
             if self._paused or self._parser.stopped or self._exchange is not self._exchanges[0]:
                 self._body.excuse(now - since)
             elif self._body.too_slow(now, self._config):
-                self._refuse(Refusal(408, "too_slow", "the body did not come in time"))
+                self._refuse(HttpRefusal(408, "too_slow", "the body did not come in time"))
         elif self._phase is not Phase.ANSWER and now > self._deadline:
             if self._phase is Phase.HEAD:
-                self._refuse(Refusal(408, "too_slow", "the header did not come in time"))
+                self._refuse(HttpRefusal(408, "too_slow", "the header did not come in time"))
             else:
                 self._transport.close()
 

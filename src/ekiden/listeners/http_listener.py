@@ -12,7 +12,7 @@ from contextlib import suppress
 from email.utils import formatdate
 from typing import Any, Final, Protocol
 
-from ekiden.access.failures import address_key
+from ekiden.access.failures import throttle_key
 from ekiden.limits.journal import REFUSED, REQUEST, REQUEST_REFUSED
 from ekiden.limits.repeated_log import RepeatedLog
 from ekiden.listeners.http_admission import HttpAdmission
@@ -164,11 +164,11 @@ class HttpServer:
         peer = str(address[0])
         proxied = peer in self.proxies
         connection = HttpConnection(self, proxied=proxied)
-        admitted = self.admission.enter(address_key(peer), connection.abort, trusted=proxied)
+        admitted = self.admission.enter(throttle_key(peer), connection.abort, trusted=proxied)
         if admitted is None:
             self.counts.refused("connections")
             self._log.tell(
-                REFUSED, key=address_key(peer), client=peer, stage="connect", reason="connections", listener="http"
+                REFUSED, key=throttle_key(peer), client=peer, stage="connect", reason="connections", listener="http"
             )
             accepted.close()
             return

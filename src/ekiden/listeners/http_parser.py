@@ -22,7 +22,7 @@ _FRAMING_FIELDS: Final = (b"content-length", b"transfer-encoding")
 Headers = list[tuple[bytes, bytes]]
 
 
-class Refusal(NamedTuple):
+class HttpRefusal(NamedTuple):
     """Why nothing can be read on; ``reason`` is one of ``metrics.HTTP_REFUSALS``."""
 
     status: int
@@ -74,7 +74,7 @@ class RequestParser:
         self._max_fields = config.max_header_fields
         self._events = events
         self._parser = httptools.HttpRequestParser(self)
-        self._refusal: Refusal | None = None
+        self._refusal: HttpRefusal | None = None
         self.stopped = False
         self._silent = 0
         """Octets since the parser last told anything."""
@@ -94,7 +94,7 @@ class RequestParser:
         self._body_octets = 0
         self._framing = 0
 
-    def feed(self, data: memoryview | bytes) -> Refusal | None:
+    def feed(self, data: memoryview | bytes) -> HttpRefusal | None:
         """Parse at most ``PIECE`` octets."""
         if self.stopped:
             return None
@@ -129,9 +129,9 @@ class RequestParser:
 
     def _refuse(self, status: int, why: str, reason: str = "malformed") -> None:
         self.stopped = True
-        self._refusal = Refusal(status, reason, why)
+        self._refusal = HttpRefusal(status, reason, why)
 
-    def _read_on(self, rest: memoryview | bytes) -> Refusal | None:
+    def _read_on(self, rest: memoryview | bytes) -> HttpRefusal | None:
         """After a header that asks for another protocol, which is ignored (RFC 9110 §7.8): the body, if any.
 
         ``httptools`` takes what follows for the other protocol. A new parser reads it as the body that it is: it is

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import structlog
 
 from ekiden.access.authenticate import Authenticator, Principal
-from ekiden.access.failures import address_key
+from ekiden.access.failures import throttle_key
 from ekiden.intake.doorstep import Doorstep
 from ekiden.limits.connections import Place
 from ekiden.listeners.smtp_config import SmtpConfig
@@ -237,7 +237,7 @@ class SmtpListener:
         ``tls`` is not worth it."""
         peer = str(address[0])
         trusted = peer in self._proxies or peer in self._shared.trusted_networks
-        place = self.admission.places.enter(address_key(peer), accepted.close, trusted=trusted)
+        place = self.admission.places.enter(throttle_key(peer), accepted.close, trusted=trusted)
         if place is None:
             self._turn_away(accepted, peer)
             return
@@ -272,7 +272,7 @@ class SmtpListener:
                 header = await read_proxy_header(accepted, self._config.tls_timeout)
                 if header.source is not None:
                     peer = header.source.host
-                    if not place.move(address_key(peer), trusted=peer in self._shared.trusted_networks):
+                    if not place.move(throttle_key(peer), trusted=peer in self._shared.trusted_networks):
                         self._turn_away(accepted, peer)
                         return
             session = SmtpSession(self._shared, peer, place)

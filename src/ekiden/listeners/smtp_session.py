@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import structlog
 
-from ekiden.access.failures import address_key
+from ekiden.access.failures import throttle_key
 from ekiden.core.address import Address
 from ekiden.core.submission import Origin, Submission
 from ekiden.intake.errors import IntakeError
@@ -583,7 +583,7 @@ class SmtpSession(asyncio.Protocol):
     def _payer(self) -> Hashable:
         """Whose share of the memory this session takes."""
         principal = self._visitor.principal
-        return f"smtp:{address_key(self.peer)}" if principal is None else principal.account_id
+        return f"smtp:{throttle_key(self.peer)}" if principal is None else principal.account_id
 
     def _account(self) -> None:
         """Bring the memory budget up to date."""

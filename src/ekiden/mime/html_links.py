@@ -134,7 +134,7 @@ class Html:
         for at, text, quoted in self._chosen:
             parts[at] = raw = text.render(values)
             if link is not None:
-                target = trackable(raw)
+                target = link_target(raw)
                 if target is not None and target not in untouched:
                     _replace(parts, at, target, link(target), quoted)
         if link is not None:
@@ -160,13 +160,13 @@ class Html:
             self._growth.add(parts, slots(parts))
             self._chosen.append((len(self._parts), text, quoted))
         else:
-            target = trackable(raw)
+            target = link_target(raw)
             if target is not None:
                 self._fixed.append((len(self._parts), target, quoted))
         self._parts.append(raw)
 
 
-def trackable(value: str) -> str | None:
+def link_target(value: str) -> str | None:
     """The URL in the value of an ``href`` as browsers read it, if it is one to track (see the module)."""
     url = _unescaped(value).strip(_URL_BLANKS).translate(_NOT_IN_URLS)
     if _ABSOLUTE.fullmatch(url) is None:

@@ -20,7 +20,7 @@ _MAPPED: Final = 0xFFFF << 32
 _MAPPED_PREFIX: Final = bytes(10) + b"\xff\xff"
 
 
-def address_key(address: str) -> int | None:
+def ip_key(address: str) -> int | None:
     """The key of an address as a peer has it, with or without a scope; ``None``: it is no IP address."""
     try:
         if ":" not in address:
@@ -33,7 +33,7 @@ def address_key(address: str) -> int | None:
     return _IPV6 + int.from_bytes(packed)
 
 
-def parse_address(text: str) -> Interval:
+def parse_ip(text: str) -> Interval:
     """One address. Raises ``ValueError``."""
     return _interval(*(ipaddress.ip_address(text),) * 2)
 
@@ -59,7 +59,7 @@ def parse_network(text: str) -> Interval:
     """An address, a range or a subnet. Raises ``ValueError``."""
     if "/" in text:
         return parse_subnet(text)
-    return parse_range(text) if "-" in text else parse_address(text)
+    return parse_range(text) if "-" in text else parse_ip(text)
 
 
 def _interval(
@@ -79,7 +79,7 @@ def _interval(
 
 
 class AddressSet:
-    """An unchangeable set. ``key in set`` takes a key of ``address_key``; a union merges what touches."""
+    """An unchangeable set. ``key in set`` takes a key of ``ip_key``; a union merges what touches."""
 
     __slots__ = ("_ends", "_starts")
 

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ekiden.networks.addresses import EVERYWHERE, NOWHERE, AddressSet, Interval, address_key, parse_network
+from ekiden.networks.addresses import EVERYWHERE, NOWHERE, AddressSet, Interval, ip_key, parse_network
 from ekiden.networks.api_types import EVENT_NOTIFICATIONS, SMTP, canonical
 from ekiden.networks.config import SERVICE
 from ekiden.networks.rules import (
@@ -174,7 +174,7 @@ class RuleBook:
         ``resourceGroupId``) and, after ``tag:``, names of tags to values; a rule that asks for one that is not
         there does not apply. Text that is no address is in no zone.
         """
-        key = address_key(address)
+        key = ip_key(address)
         reports: list[Finding] = []
         enforced = False
         refused: Finding | None = None
@@ -251,7 +251,7 @@ class AddressUnion:
         if not isinstance(where, tuple) or len(where) != 2:
             return False
         address, endpoint = where
-        return address_key(address) in self._by_endpoint.get(endpoint, NOWHERE)
+        return ip_key(address) in self._by_endpoint.get(endpoint, NOWHERE)
 
 
 class _Compiler:

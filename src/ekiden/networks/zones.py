@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ekiden.access.audit import Actor, changed
 from ekiden.core.clock import Clock, Millis
-from ekiden.networks.addresses import Interval, parse_address, parse_range, parse_subnet
+from ekiden.networks.addresses import Interval, parse_ip, parse_range, parse_subnet
 from ekiden.networks.errors import BadValue, TooMany, VersionMismatch, ZoneInUse, ZoneNameTaken, ZoneNotFound
 from ekiden.store.set_aside import read, readable
 from ekiden.store.tables import access_rule
@@ -39,7 +39,7 @@ _NAME = re.compile(r"[a-zA-Z0-9 \-_]{1,128}")
 _DESCRIPTION = re.compile(rf"[\x20-\xFE]{{0,{MAX_DESCRIPTION}}}")
 _CRN = re.compile(r"crn:[!-~]{1,996}")
 _REFERENCE = re.compile(r"[!-~]{1,128}")
-_LITERAL: Final = {"ipAddress": parse_address, "ipRange": parse_range, "subnet": parse_subnet}
+_LITERAL: Final = {"ipAddress": parse_ip, "ipRange": parse_range, "subnet": parse_subnet}
 _WRONG: Final = {
     "ipAddress": "{field}: {value!r} is no IP address",
     "ipRange": "{field}: {value!r} is no range of IP addresses, first-last",

@@ -74,7 +74,7 @@ class Reports:
 
 
 def _delivery_of(text: str | None) -> tuple[int, int] | None:
-    """Message id and number, when the text is one that ``core.notices.external_id`` makes of a queue id."""
+    """Message id and number, when the text is one that ``core.ids.external_id`` makes of a queue id."""
     if text is None:
         return None
     name, number = text[:_ID_LENGTH], text[_ID_LENGTH:]

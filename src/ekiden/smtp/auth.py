@@ -7,7 +7,7 @@ import binascii
 from typing import NamedTuple
 
 from ekiden.smtp import replies
-from ekiden.smtp.errors import Refusal
+from ekiden.smtp.errors import CommandRefused
 from ekiden.smtp.reply import Reply
 
 MAX_AUTH_LINE = 12_288  # octets, RFC 4954 §4
@@ -20,7 +20,7 @@ class Credentials(NamedTuple):
 
 
 class Exchange:
-    """One AUTH command until it has credentials. ``Refusal`` from any method ends it."""
+    """One AUTH command until it has credentials. ``CommandRefused`` from any method ends it."""
 
     __slots__ = ("_username", "mechanism")
 
@@ -41,25 +41,25 @@ class Exchange:
         taking a leading ``Q`` for itself."""
         response = line.strip(b" \t")
         if response == b"*":
-            raise Refusal(replies.AUTH_CANCELLED)
+            raise CommandRefused(replies.AUTH_CANCELLED)
         if not response.isascii():
-            raise Refusal(replies.AUTH_BAD_BASE64)
+            raise CommandRefused(replies.AUTH_BAD_BASE64)
         return self._decoded(response.decode("ascii"))
 
     def _decoded(self, response: str) -> Reply | Credentials:
         try:
             text = base64.b64decode(response, validate=True).decode()
         except UnicodeDecodeError:
-            raise Refusal(replies.AUTH_BAD_RESPONSE) from None
+            raise CommandRefused(replies.AUTH_BAD_RESPONSE) from None
         except (binascii.Error, ValueError):
-            raise Refusal(replies.AUTH_BAD_BASE64) from None
+            raise CommandRefused(replies.AUTH_BAD_BASE64) from None
         if self.mechanism == "PLAIN":
             return _plain(text)
         if "\0" in text:
-            raise Refusal(replies.AUTH_BAD_RESPONSE)
+            raise CommandRefused(replies.AUTH_BAD_RESPONSE)
         if self._username is None:
             if not text:
-                raise Refusal(replies.AUTH_BAD_RESPONSE)
+                raise CommandRefused(replies.AUTH_BAD_RESPONSE)
             self._username = text
             return replies.PROMPT_PASSWORD
         return Credentials(self._username, text)
@@ -69,8 +69,8 @@ def _plain(text: str) -> Credentials:
     """``identity NUL username NUL password`` (RFC 4616 §2)."""
     parts = text.split("\0")
     if len(parts) != 3 or not parts[1]:
-        raise Refusal(replies.AUTH_BAD_RESPONSE)
+        raise CommandRefused(replies.AUTH_BAD_RESPONSE)
     identity, username, password = parts
     if identity not in ("", username):
-        raise Refusal(replies.AUTH_FAILED)  # acting for someone else is not offered
+        raise CommandRefused(replies.AUTH_FAILED)  # acting for someone else is not offered
     return Credentials(username, password)

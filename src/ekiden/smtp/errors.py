@@ -10,7 +10,7 @@ class SmtpError(EkidenError):
     """The base of everything this package raises."""
 
 
-class Refusal(SmtpError):
+class CommandRefused(SmtpError):
     """The peer's command cannot be accepted; ``reply`` is what to answer."""
 
     def __init__(self, reply: Reply) -> None:

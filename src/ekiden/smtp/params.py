@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ekiden.core.address import Address
 from ekiden.core.submission import Notify, Recipient, Ret
-from ekiden.smtp.errors import Refusal
+from ekiden.smtp.errors import CommandRefused
 from ekiden.smtp.reply import Reply
 
 MAX_ENVID = 100  # characters as they stand in the command, RFC 3461 §4.4
@@ -93,22 +93,22 @@ def _split(text: str) -> list[tuple[str, str | None]]:
         keyword, equals, value = word.partition("=")
         keyword = keyword.upper()
         if keyword in seen:
-            raise Refusal(Reply.of(501, "5.5.4", f"The parameter {keyword} is given twice"))
+            raise CommandRefused(Reply.of(501, "5.5.4", f"The parameter {keyword} is given twice"))
         seen.add(keyword)
         found.append((keyword, value if equals else None))
     return found
 
 
-def _bad(keyword: str, why: str) -> Refusal:
-    return Refusal(Reply.of(501, "5.5.4", f"Bad value of {keyword}: {why}"))
+def _bad(keyword: str, why: str) -> CommandRefused:
+    return CommandRefused(Reply.of(501, "5.5.4", f"Bad value of {keyword}: {why}"))
 
 
-def _unknown(keyword: str) -> Refusal:
-    return Refusal(Reply.of(555, "5.5.4", f"Unsupported parameter: {keyword[:80]}"))
+def _unknown(keyword: str) -> CommandRefused:
+    return CommandRefused(Reply.of(555, "5.5.4", f"Unsupported parameter: {keyword[:80]}"))
 
 
 def parse_mail_parameters(text: str) -> MailParameters:
-    """The parameters behind the reverse-path. Raises ``Refusal`` 501 or 555 (RFC 5321 §4.1.1.11)."""
+    """The parameters behind the reverse-path. Raises ``CommandRefused`` 501 or 555 (RFC 5321 §4.1.1.11)."""
     parameters = MailParameters()
     if not text:
         return parameters
@@ -175,7 +175,7 @@ def format_notify(notify: Notify) -> str:
 
 
 def parse_recipient(address: Address, text: str) -> Recipient:
-    """A recipient from its address and the parameters behind the forward-path. Raises ``Refusal`` 501 or 555."""
+    """A recipient from its address and the parameters behind the forward-path; or ``CommandRefused`` 501 or 555."""
     if not text:
         return Recipient(address)
     notify, orcpt = Notify.NONE_GIVEN, None

@@ -6,7 +6,7 @@ import re
 
 from ekiden.core.address import Address, parse_address
 from ekiden.core.errors import BadAddress
-from ekiden.smtp.errors import Refusal
+from ekiden.smtp.errors import CommandRefused
 from ekiden.smtp.reply import Reply
 
 # "@one.example,@[IPv6:::1]:" before the mailbox: obsolete, accepted and ignored (RFC 5321 §4.1.1.3, Appendix C).
@@ -18,7 +18,7 @@ def split_path(argument: str, keyword: str) -> tuple[str, str]:
     """``FROM:<a@b> SIZE=1`` becomes ``("a@b", " SIZE=1")``; ``keyword`` is ``FROM:`` or ``TO:``.
 
     Blanks around the colon and a path without angle brackets are accepted. A source route is dropped. Raises
-    ``Refusal`` 501.
+    ``CommandRefused`` 501.
     """
     n = len(keyword)
     if argument[:n].upper() == keyword:
@@ -64,9 +64,9 @@ def _closing(text: str, stops: str) -> int:
     return -1
 
 
-def _syntax(keyword: str) -> Refusal:
+def _syntax(keyword: str) -> CommandRefused:
     verb = "MAIL" if keyword == "FROM:" else "RCPT"
-    return Refusal(Reply.of(501, "5.5.4", f"Syntax: {verb} {keyword}<address>"))
+    return CommandRefused(Reply.of(501, "5.5.4", f"Syntax: {verb} {keyword}<address>"))
 
 
 def mailbox(path: str, *, smtputf8: bool, status: str, carriers: bool = True) -> Address:
@@ -76,8 +76,8 @@ def mailbox(path: str, *, smtputf8: bool, status: str, carriers: bool = True) ->
     """
     if not path.isascii() and not smtputf8:
         # RFC 6531 §3.4 and §3.5: without the parameter there is no internationalised address.
-        raise Refusal(Reply.of(553, "5.6.7", "The address has non-ASCII characters: MAIL needs SMTPUTF8"))
+        raise CommandRefused(Reply.of(553, "5.6.7", "The address has non-ASCII characters: MAIL needs SMTPUTF8"))
     try:
         return parse_address(path, carriers=carriers)
     except BadAddress as error:
-        raise Refusal(Reply.of(501, status, f"Bad address: {error}")) from None
+        raise CommandRefused(Reply.of(501, status, f"Bad address: {error}")) from None

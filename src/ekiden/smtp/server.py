@@ -20,7 +20,7 @@ from ekiden.core.address import Address
 from ekiden.smtp import replies
 from ekiden.smtp.auth import MAX_AUTH_LINE, MECHANISMS, Credentials, Exchange
 from ekiden.smtp.commands import COMMANDS, NOT_OFFERED, OTHER_PROTOCOLS, Command, State, help_reply
-from ekiden.smtp.errors import Refusal, UsageError
+from ekiden.smtp.errors import CommandRefused, UsageError
 from ekiden.smtp.events import (
     Authenticate,
     ConnectionClosing,
@@ -262,7 +262,7 @@ class ServerConnection(TransactionSession):
         self._exchange = None
         try:
             result = step()
-        except Refusal as refusal:
+        except CommandRefused as refusal:
             return self._fail(refusal.reply)
         if isinstance(result, Reply):
             self._exchange = exchange
@@ -283,7 +283,7 @@ class ServerConnection(TransactionSession):
             path, text = split_path(argument, "FROM:")
             params = parse_mail_parameters(text) if text else MailParameters()
             sender = self._mailbox(path, params, "5.1.7") if path else None
-        except Refusal as refusal:
+        except CommandRefused as refusal:
             return self._fail(refusal.reply)
         if params.size is not None and params.size > self.config.max_size:
             return self._send(replies.too_large(params.size, self.config.max_size))  # RFC 1870 §6.1
@@ -293,7 +293,7 @@ class ServerConnection(TransactionSession):
         return MailFrom(sender, params)
 
     def _mailbox(self, path: str, params: MailParameters, status: str) -> Address:
-        """Raises ``Refusal``."""
+        """Raises ``CommandRefused``."""
         return mailbox(path, smtputf8=params.smtputf8, status=status, carriers=self.config.carrier_addresses)
 
     def do_rcpt(self, argument: str) -> Event | None:
@@ -301,14 +301,14 @@ class ServerConnection(TransactionSession):
         try:
             path, text = split_path(argument, "TO:")
             if not path:
-                raise Refusal(replies.NO_NULL_RECIPIENT)
+                raise CommandRefused(replies.NO_NULL_RECIPIENT)
             if "@" not in path and path.lower() == "postmaster":
                 if not self.config.accept_bare_postmaster:
-                    raise Refusal(replies.NO_POSTMASTER)
+                    raise CommandRefused(replies.NO_POSTMASTER)
                 path = f"{path}@{self.config.hostname}"
             address = self._mailbox(path, self._params, "5.1.3")
             recipient = parse_recipient(address, text)
-        except Refusal as refusal:
+        except CommandRefused as refusal:
             self._out.append(refusal.reply.encode(utf8=self._params.smtputf8))
             self._note_refusal(refusal.reply)
             return None

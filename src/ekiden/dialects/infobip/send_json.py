@@ -21,6 +21,7 @@ from ekiden.dialects.infobip import codes, fields, forms
 from ekiden.dialects.infobip.attachments import Attachments
 from ekiden.dialects.infobip.call import Call
 from ekiden.dialects.infobip.config import InfobipConfig
+from ekiden.dialects.infobip.delivery_window import read_window
 from ekiden.dialects.infobip.errors import from_door
 from ekiden.dialects.infobip.fields import BadField, Checks
 from ekiden.dialects.infobip.http import answer
@@ -39,7 +40,6 @@ from ekiden.dialects.infobip.send_json_models import (
     TrackingModel,
     Webhooks,
 )
-from ekiden.dialects.infobip.send_json_window import read_window
 from ekiden.dialects.infobip.send_request import (
     CALLBACK_DATA,
     Callback,

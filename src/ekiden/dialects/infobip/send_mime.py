@@ -20,7 +20,7 @@ from litestar import Response
 
 from ekiden.core.address import Address, parse_address
 from ekiden.core.errors import BadAddress
-from ekiden.core.notices import external_id
+from ekiden.core.ids import external_id
 from ekiden.core.submission import Recipient, Submission
 from ekiden.dialects.infobip import fields
 from ekiden.dialects.infobip.attachments import decoded_base64
