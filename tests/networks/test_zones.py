@@ -257,10 +257,10 @@ def test_every_sentence_is_translated_and_no_other() -> None:
     import ast
     import inspect
 
-    from ekiden.access import network_errors, rules, zones
+    from ekiden.networks import errors, rules, zones
 
     found: set[str] = set()
-    for source in (network_errors, rules, zones):
+    for source in (errors, rules, zones):
         for node in ast.walk(ast.parse(inspect.getsource(source))):
             if isinstance(node, ast.Constant) and node.value in TEXTS.japanese:
                 found.add(str(node.value))
