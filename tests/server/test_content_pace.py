@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ekiden.listeners.smtp_config import SmtpConfig
-from ekiden.listeners.smtp_shared import ContentPace
+from ekiden.listeners.smtp_pace import ContentPace
 
 BEGAN, BEFORE = 1000.0, 5000
 

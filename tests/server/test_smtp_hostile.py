@@ -14,8 +14,8 @@ from listener_harness import Client, Harness, Lag
 
 from ekiden.limits.memory import Memory
 from ekiden.limits.turns import SharedTurn
+from ekiden.listeners.smtp_admission import Admission
 from ekiden.listeners.smtp_config import SmtpConfig
-from ekiden.listeners.smtp_shared import Admission
 from ekiden.process.metrics import SESSION_BOUNDS
 
 MiB = 1 << 20

@@ -12,7 +12,7 @@ from typing import Final
 from ekiden.config.model import Config, ListenerConfig
 from ekiden.doctor.checks import Finding, Patient, find
 from ekiden.doctor.talk import TROUBLE, get, smtp
-from ekiden.listeners.smtp_shared import NOT_ADMITTED, NOT_TRUSTED, TOO_MANY_CONNECTIONS
+from ekiden.listeners.smtp_admission import NOT_ADMITTED, NOT_TRUSTED, TOO_MANY_CONNECTIONS
 from ekiden.net.listen import ListenAddress, parse_listen_address
 from ekiden.net.tls import TlsError, describe_certificate
 

@@ -15,9 +15,10 @@ from ekiden.access.authenticate import Authenticator, Principal
 from ekiden.access.failures import throttle_key
 from ekiden.intake.doorstep import Doorstep
 from ekiden.limits.connections import Place
+from ekiden.listeners.smtp_admission import TOO_MANY_CONNECTIONS, Admission
 from ekiden.listeners.smtp_config import SmtpConfig
+from ekiden.listeners.smtp_context import NoMetrics, SessionContext, SmtpMetrics
 from ekiden.listeners.smtp_session import SmtpSession
-from ekiden.listeners.smtp_shared import TOO_MANY_CONNECTIONS, Admission, NoMetrics, SessionContext, SmtpMetrics
 from ekiden.net.accept import Acceptor
 from ekiden.net.listen import ListenAddress, Networks, open_listener, parse_listen_address
 from ekiden.net.proxy_protocol import BadProxyHeader, read_proxy_header

@@ -18,7 +18,9 @@ from ekiden.core.address import Address
 from ekiden.core.submission import Origin, Submission
 from ekiden.intake.errors import IntakeError
 from ekiden.limits.connections import Place
-from ekiden.listeners.smtp_shared import NOT_TRUSTED, TOO_MANY_CONNECTIONS, ContentPace, SessionContext
+from ekiden.listeners.smtp_admission import NOT_TRUSTED, TOO_MANY_CONNECTIONS
+from ekiden.listeners.smtp_context import SessionContext
+from ekiden.listeners.smtp_pace import ContentPace
 from ekiden.listeners.smtp_visitor import REVOKED, Pending, Visitor
 from ekiden.net.tls import describe_tls
 from ekiden.smtp.events import (

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 from ekiden.access.authenticate import LoginRefusal, Password, Principal, shown_login
 from ekiden.access.credential_scopes import SEND
 from ekiden.intake.sender_rights import Allowed, Refused
-from ekiden.listeners.smtp_shared import NOT_ADMITTED, SessionContext
+from ekiden.listeners.smtp_admission import NOT_ADMITTED
+from ekiden.listeners.smtp_context import SessionContext
 from ekiden.smtp.reply import Reply
 from ekiden.store.api import StoreUnavailable
 from ekiden.store.errors import told

@@ -112,7 +112,7 @@ class HttpCounts:
 
 
 class SmtpCounts:
-    """``listeners.smtp_shared.SmtpMetrics``."""
+    """``listeners.smtp_context.SmtpMetrics``."""
 
     def __init__(self, metrics: WorkerMetrics) -> None:
         self._open = metrics.connections

@@ -30,8 +30,8 @@ from ekiden.limits.memory import Memory
 from ekiden.listeners.http import make_app
 from ekiden.listeners.http_admission import HttpAdmission
 from ekiden.listeners.http_listener import HttpServer
+from ekiden.listeners.smtp_admission import Admission
 from ekiden.listeners.smtp_listener import ListenerSpec, SmtpListener
-from ekiden.listeners.smtp_shared import Admission
 from ekiden.net.clock import SystemClock
 from ekiden.net.destinations import Destinations
 from ekiden.net.listen import open_listener

@@ -1,0 +1,89 @@
+"""What the SMTP sessions of a listener share: its settings, the services that they ask, what is counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from ekiden.access.authenticate import Authenticator, Principal
+from ekiden.access.refusals import Refusals
+from ekiden.intake.doorstep import Doorstep
+from ekiden.intake.sender_rights import Gate
+from ekiden.limits.turns import SharedTurn
+from ekiden.listeners.smtp_admission import Admission
+from ekiden.listeners.smtp_config import SmtpConfig
+from ekiden.net.listen import Networks
+from ekiden.net.tls import ServerTls
+from ekiden.smtp.server import ServerConfig
+
+if TYPE_CHECKING:
+    from ekiden.core.clock import Clock
+    from ekiden.intake.door import Door
+    from ekiden.listeners.smtp_session import SmtpSession
+
+
+class SmtpMetrics(Protocol):
+    """What is counted. Called on the hot path: additions only."""
+
+    def connection_opened(self) -> None: ...
+
+    def connection_closed(self) -> None: ...
+
+    def session_ended(self, bound: str) -> None:
+        """It reached ``bound``, one of ``metrics.SESSION_BOUNDS``, and is closed."""
+        ...
+
+    def message_accepted(self, recipients: int, size: int, seconds: float) -> None:
+        """``seconds`` from the end of the content to the commit."""
+        ...
+
+    def message_rejected(self, code: int) -> None: ...
+
+
+class NoMetrics:
+    """Counts nothing."""
+
+    def connection_opened(self) -> None:
+        pass
+
+    def connection_closed(self) -> None:
+        pass
+
+    def session_ended(self, bound: str) -> None:
+        pass
+
+    def message_accepted(self, recipients: int, size: int, seconds: float) -> None:
+        pass
+
+    def message_rejected(self, code: int) -> None:
+        pass
+
+
+@dataclass(slots=True)
+class SessionContext:
+    """What the sessions of one listener share."""
+
+    listener: str
+    region: str
+    endpoint: str
+    tls: ServerTls | None
+    plain: bool
+    """Only trusted networks are served."""
+    trusted_networks: Networks
+    trusted: Principal | None
+    door: Door
+    authenticator: Authenticator
+    gate: Gate
+    refusals: Refusals
+    doorstep: Doorstep | None
+    """Set: clients that no network rule could let in are turned away when they connect."""
+    clock: Clock
+    config: SmtpConfig
+    protocol: ServerConfig
+    trusted_protocol: ServerConfig
+    metrics: SmtpMetrics
+    admission: Admission
+    turn: SharedTurn = field(default_factory=SharedTurn)
+    """What is pipelined has a part of each turn of the loop, all sessions together."""
+    sessions: set[SmtpSession] = field(default_factory=set)
+    draining: bool = False
