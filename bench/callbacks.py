@@ -90,7 +90,10 @@ def receiver() -> Iterator[int]:
 
 def _insert(connection: sqlite3.Connection, table: str, rows: list[dict[str, object]]) -> None:
     columns = metadata.tables[table].columns.keys()
-    absent = {column.name: None if column.nullable else "" for column in metadata.tables[table].columns}
+    absent: dict[str, object] = {
+        column.name: None if column.nullable else column.type.python_type()
+        for column in metadata.tables[table].columns
+    }
     connection.executemany(
         f"INSERT INTO {table} VALUES ({', '.join('?' * len(columns))})",
         [[row.get(name, absent[name]) for name in columns] for row in rows],

@@ -1,4 +1,4 @@
-"""How many SMTP connections a worker has, how much memory their contents take, what those hear who find no place."""
+"""How many SMTP connections a worker has, how much memory their contents take, and what the others hear."""
 
 from __future__ import annotations
 
