@@ -24,7 +24,7 @@ from ekiden.store.postgresql.embedded import EmbeddedPostgres, find_binaries
 from support.store_rows import NOW, TTL, Maker
 
 PATIENCE = 60.0  # seconds; only reached when something is broken
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 PROGRAM = (
     "import sys\n"
     "from ekiden.store.postgresql.embedded import EmbeddedPostgres\n"
@@ -354,7 +354,7 @@ def test_a_killed_test_run_leaves_nothing(tmp_path: Path) -> None:
             "-k",
             "postgresql and retry_makes",
         ]
-        command += [str(TESTS / "test_queue_queries.py")]
+        command += [str(TESTS / "delivery/test_queue_queries.py")]
         runs.append(subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | {"TMPDIR": str(place)}))
         log.close()
 
