@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import resource
 import sys
+from pathlib import Path
 
 from ekiden.store.api import StoreUnavailable
 from ekiden.store.open import open_store
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 from support.store_rows import NOW, TTL, Maker
 
 

@@ -7,10 +7,14 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from pathlib import Path
 
 from ekiden.core.ids import IdFactory
 from ekiden.core.states import State
 from ekiden.store.open import open_store
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 from support.store_rows import NOW, TTL, Maker, outcome
 
 
