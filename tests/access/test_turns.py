@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from ekiden.access.turns import Busy, Turns
+from ekiden.access.login_queue import Busy, Turns
 
 
 class Room:

@@ -10,7 +10,8 @@ from installation import Installation
 from sqlalchemy import insert, update
 from test_texts import calls, constants
 
-from ekiden.cli import callback, callback_texts
+from ekiden.cli import callback
+from ekiden.cli import callback_translations as callback_texts
 from ekiden.core.clock import HOUR, MINUTE
 from ekiden.core.events import Event, EventType
 from ekiden.core.ids import format_id

@@ -16,7 +16,7 @@ import pytest
 from installation import Installation, loop_apart
 
 from ekiden.cli import domain, domain_view
-from ekiden.cli.domain_texts import TEXTS
+from ekiden.cli.domain_translations import TEXTS
 from ekiden.domains.questionnaire import QUESTIONS
 from ekiden.lab.lab import Lab
 

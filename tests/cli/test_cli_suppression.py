@@ -13,8 +13,9 @@ import pytest
 from installation import Installation
 
 from ekiden.access.accounts import create_account
-from ekiden.cli import landing_page, opt_out_texts, suppression
-from ekiden.cli.opt_out_texts import TEXTS
+from ekiden.cli import landing_page, suppression
+from ekiden.cli import opt_out_translations as opt_out_texts
+from ekiden.cli.opt_out_translations import TEXTS
 
 DOMAIN = ("--account", "acme", "--domain", "shop.example")
 

@@ -12,8 +12,9 @@ from installation import Installation
 
 from ekiden.access.accounts import get_account
 from ekiden.access.audit import list_entries
-from ekiden.cli import network_texts, rule, zone
-from ekiden.cli.network_texts import TEXTS
+from ekiden.cli import network_translations as network_texts
+from ekiden.cli import rule, zone
+from ekiden.cli.network_translations import TEXTS
 from ekiden.net.clock import SystemClock
 from ekiden.senders.projects import Projects
 from ekiden.store.open import open_store

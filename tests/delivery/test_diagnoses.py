@@ -14,14 +14,14 @@ from ekiden.core.diagnosis import CAUSES, HARD, SCOPES, Diagnosis, Stage
 from ekiden.core.events import EventType
 from ekiden.core.states import Cause, State
 from ekiden.delivery.explain import explain, explain_to_sender
-from ekiden.delivery.explain_texts import REASONS
+from ekiden.delivery.explain_sentences import REASONS
 from ekiden.delivery.verdict import asks_to_slow_down, classify
 from ekiden.dialects.infobip import codes
 from ekiden.dialects.infobip.codes import Error
 from ekiden.dialects.infobip.status import ERRORS, verdict
 from ekiden.lab import Lab
 from ekiden.net.clock import SystemClock
-from ekiden.process.counts import HardBounces
+from ekiden.recipients.hard_bounces import HardBounces
 from ekiden.recipients.suppressions import Suppressions
 from ekiden.store import tables as t
 from ekiden.store.api import Store

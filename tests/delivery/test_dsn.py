@@ -16,7 +16,7 @@ from ekiden.core.events import EventType
 from ekiden.core.ids import format_id
 from ekiden.core.states import State
 from ekiden.core.submission import Notify
-from ekiden.delivery.explain_texts import REASONS
+from ekiden.delivery.explain_sentences import REASONS
 from ekiden.delivery.logs import LogFilter, Logs
 from ekiden.lab import Lab
 from ekiden.lab.mailbox import Mail

@@ -12,7 +12,7 @@ from ekiden.core.states import Cause, State, Wait
 from ekiden.core.texts import Language
 from ekiden.delivery import verdict as verdicts
 from ekiden.delivery.explain import cause_name, explain, state_name
-from ekiden.delivery.explain_texts import HEADLINES, REASONS
+from ekiden.delivery.explain_sentences import HEADLINES, REASONS
 from ekiden.delivery.verdict import classify
 
 JAPANESE = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")

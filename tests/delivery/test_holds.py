@@ -16,7 +16,7 @@ from ekiden.core.submission import Marks
 from ekiden.core.waits import SHOWN_AS, WAITS_OF, wait_of
 from ekiden.delivery.bulks import BulkNotAllowed, Bulks
 from ekiden.delivery.explain import explain, wait_name
-from ekiden.delivery.explain_texts import WAITS
+from ekiden.delivery.explain_sentences import WAITS
 from ekiden.delivery.queue_changes import Action, Change, apply_action, select_deliveries
 from ekiden.delivery.queue_queries import QueueFilter, QueueRow, list_deliveries
 from ekiden.store.api import Store

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ekiden.core.clock import DAY, HOUR, MINUTE, SECOND
-from ekiden.delivery.retry import MAX_HINT, MIN_WAIT, Schedule, hint_of, next_time
+from ekiden.delivery.retry import MIN_WAIT, Schedule, next_time
+from ekiden.smtp.retry_hint import MAX_HINT, hint_of
 
 schedules = st.builds(
     Schedule,

@@ -19,7 +19,7 @@ from ekiden.access.tokens import Tokens
 from ekiden.access.vault import Vault
 from ekiden.dialects.ibm.cbr import CbrServices, cbr_handlers
 from ekiden.dialects.ibm.errors import handle_error
-from ekiden.listeners.http_listener import HttpServer
+from ekiden.listeners.http_server import HttpServer
 from ekiden.net.clock import SystemClock
 from ekiden.net.listen import open_listener
 from ekiden.networks.config import NetworkConfig

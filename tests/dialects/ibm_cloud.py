@@ -32,9 +32,9 @@ from ekiden.domains.lookup import DnsLookup
 from ekiden.domains.service import Domains
 from ekiden.intake.sender_rights import Gate
 from ekiden.lab import Lab
-from ekiden.listeners.http import make_app
+from ekiden.listeners.http_app import make_app
 from ekiden.listeners.http_config import HttpConfig
-from ekiden.listeners.http_listener import HttpServer
+from ekiden.listeners.http_server import HttpServer
 from ekiden.net.clock import SystemClock
 from ekiden.net.listen import open_listener
 from ekiden.networks.config import NetworkConfig

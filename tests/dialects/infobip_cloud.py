@@ -47,8 +47,8 @@ from ekiden.intake.config import IntakeConfig
 from ekiden.intake.door import Door
 from ekiden.intake.mailer import Mailer
 from ekiden.lab import Lab
-from ekiden.listeners.http import make_app
-from ekiden.listeners.http_listener import HttpServer
+from ekiden.listeners.http_app import make_app
+from ekiden.listeners.http_server import HttpServer
 from ekiden.net.clock import SystemClock
 from ekiden.net.listen import open_listener
 from ekiden.notify.endpoints import Endpoints

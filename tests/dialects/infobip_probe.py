@@ -17,11 +17,11 @@ from ekiden.core.notices import Happening
 from ekiden.core.states import Cause, State
 from ekiden.dialects.infobip import errors
 from ekiden.dialects.infobip.errors import AnyRequest, ApiError
-from ekiden.dialects.infobip.fields import Checks
-from ekiden.dialects.infobip.forms import MAX_FIELDS, MAX_REQUEST, Form, read_form
+from ekiden.dialects.infobip.form_reader import MAX_FIELDS, MAX_REQUEST, Form, read_form
 from ekiden.dialects.infobip.http import Query, answer, read_json
 from ekiden.dialects.infobip.send_form import FIELDS
-from ekiden.listeners.http_listener import HttpServer
+from ekiden.dialects.infobip.value_rules import Checks
+from ekiden.listeners.http_server import HttpServer
 from ekiden.net.listen import open_listener
 from ekiden.web.body import Bodies, Body
 from ekiden.web.need import Need

@@ -26,7 +26,7 @@ from ibm_platform_services.context_based_restrictions_v1 import (
 )
 
 from ekiden.access.accounts import create_account
-from ekiden.dialects.ibm.cbr_texts import TEXTS
+from ekiden.dialects.ibm.cbr_translations import TEXTS
 from ekiden.networks.config import NetworkConfig
 from ekiden.networks.rule_evaluation import load_rulebook, smtp_resource
 from ekiden.networks.rules import SMTP_API_TYPES

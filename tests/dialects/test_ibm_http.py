@@ -20,7 +20,7 @@ from ekiden.access.audit import list_entries
 from ekiden.access.credentials import bound_credential, create_api_key, revoke_credential
 from ekiden.core.texts import Texts
 from ekiden.dialects.ibm.routes import OPERATIONS
-from ekiden.dialects.ibm.texts import TEXTS
+from ekiden.dialects.ibm.translations import TEXTS
 from ekiden.domains.evidence import File
 from ekiden.lab import Lab
 from ekiden.senders.translations import TEXTS as SMTP_TEXTS

@@ -17,7 +17,7 @@ from ekiden.content.errors import BadField, NoSuchContent
 from ekiden.core.texts import Texts
 from ekiden.delivery.bulks import BulkNotAllowed, BulkNotFound
 from ekiden.delivery.logs import BadCursor
-from ekiden.dialects.infobip import texts
+from ekiden.dialects.infobip import translations as texts
 from ekiden.dialects.infobip.errors import ApiError, Violation, from_door
 from ekiden.domains.errors import DomainTaken, NoSuchDomain
 from ekiden.intake import errors as door

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from ekiden.core.clock import DAY, HOUR, MINUTE
 from ekiden.core.states import Priority
-from ekiden.dialects.infobip import fields
+from ekiden.dialects.infobip import value_rules as fields
 from ekiden.dialects.infobip.errors import ApiError
-from ekiden.dialects.infobip.fields import BadField, Checks
 from ekiden.dialects.infobip.times import timestamp
+from ekiden.dialects.infobip.value_rules import BadField, Checks
 
 NOW = 1_764_590_400_000
 

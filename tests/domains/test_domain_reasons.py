@@ -10,7 +10,7 @@ from domain_owner import INCLUDE, OURS, Owner
 
 from ekiden.domains import reasons
 from ekiden.domains.model import Domain, Record
-from ekiden.domains.reason_texts import TEXTS
+from ekiden.domains.reason_translations import TEXTS
 from ekiden.lab.records import Trouble
 from ekiden.sender_auth.dkim_key import generate, public_record
 

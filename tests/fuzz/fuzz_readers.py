@@ -19,21 +19,21 @@ from ekiden.core.states import State
 from ekiden.delivery.dsn_message import Action, Report, ReportedRecipient, build_report
 from ekiden.delivery.explain import explain
 from ekiden.delivery.verdict import classify
-from ekiden.dialects.infobip import fields
+from ekiden.dialects.infobip import value_rules as fields
 from ekiden.dialects.infobip.auth import basic
-from ekiden.dialects.infobip.fields import BadField
-from ekiden.dialects.infobip.forms import _Multipart, field_name
+from ekiden.dialects.infobip.form_reader import _Multipart, field_name
 from ekiden.dialects.infobip.http import decode_json
 from ekiden.dialects.infobip.send_form import FIELDS
 from ekiden.dialects.infobip.smtp_headers import read_options
+from ekiden.dialects.infobip.value_rules import BadField
 from ekiden.dns import resolver
 from ekiden.mime.attachments import find_attachment
+from ekiden.mime.author_domains import mailbox_domains
 from ekiden.mime.errors import MimeError
 from ekiden.mime.fields import extra_field, text_field
 from ekiden.mime.header import decode_words
 from ekiden.mime.instrument import instrument
 from ekiden.mime.mailbox import format_mailbox, parse_mailbox
-from ekiden.mime.mailboxes import mailbox_domains
 from ekiden.mime.placeholders import Text
 from ekiden.mime.reencode import reencode
 from ekiden.mime.repair import author_meant, repair

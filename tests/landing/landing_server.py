@@ -17,13 +17,13 @@ from ekiden.content.landing_pages import LandingPages
 from ekiden.core.clock import MINUTE, Clock
 from ekiden.core.events import EventType
 from ekiden.landing.routes import LandingServices, landing_handlers
-from ekiden.listeners.http import make_app
-from ekiden.listeners.http_listener import HttpServer
+from ekiden.listeners.http_app import make_app
+from ekiden.listeners.http_server import HttpServer
 from ekiden.net.clock import SystemClock
 from ekiden.net.listen import open_listener
 from ekiden.recipients.recipient_events import RecipientEvents
-from ekiden.recipients.recorder import Recorder
 from ekiden.recipients.suppressions import Suppressions
+from ekiden.recipients.tracking_recorder import Recorder
 from ekiden.recipients.tracking_tokens import TrackingTokens, TrackingUrls
 from ekiden.store.api import Store
 from ekiden.store.tables import event as event_table

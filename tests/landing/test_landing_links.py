@@ -16,7 +16,7 @@ from ekiden.core.events import EventType
 from ekiden.core.ids import EPOCH, NODE_BITS, SEQUENCE_BITS
 from ekiden.core.notices import News, Route, routes_text
 from ekiden.landing.routes import location
-from ekiden.recipients.recorder import MOST
+from ekiden.recipients.tracking_recorder import MOST
 from ekiden.store.api import Store, StoreUnavailable
 from ekiden.store.tables import message, notice
 

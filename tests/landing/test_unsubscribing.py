@@ -14,7 +14,7 @@ from ekiden.core.ids import format_id
 from ekiden.landing import pages
 from ekiden.landing.pages import reader_language
 from ekiden.landing.translations import TEXTS
-from ekiden.recipients.recorder import MOST
+from ekiden.recipients.tracking_recorder import MOST
 from ekiden.store.api import Store
 
 ONE_CLICK = b"List-Unsubscribe=One-Click"

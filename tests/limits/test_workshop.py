@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from ekiden.limits.turns import Turns
+from ekiden.limits.loop_slices import Turns
 from ekiden.limits.workshop import Workshop
 
 

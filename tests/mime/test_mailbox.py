@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ekiden.mime.author_domains import mailbox_domains
 from ekiden.mime.errors import BadMailbox
 from ekiden.mime.mailbox import Mailbox, format_mailbox, mailbox_field, parse_mailbox
-from ekiden.mime.mailboxes import mailbox_domains
 from ekiden.mime.scan import scan
 
 

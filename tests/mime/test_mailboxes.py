@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ekiden.core.address import to_ascii_domain
-from ekiden.mime.mailboxes import mailbox_domains
+from ekiden.mime.author_domains import mailbox_domains
 
 GOOD = ("good.example",)
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ekiden.mime.mailboxes import mailbox_domains
+from ekiden.mime.author_domains import mailbox_domains
 from ekiden.mime.repair import author_meant, repair
 from ekiden.mime.scan import scan
 

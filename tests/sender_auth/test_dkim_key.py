@@ -31,7 +31,7 @@ from ekiden.sender_auth.dkim_key import (
     parse_key_record,
     public_record,
 )
-from ekiden.sender_auth.dkim_texts import TEXTS
+from ekiden.sender_auth.dkim_translations import TEXTS
 
 RSA = public_record(rsa_key().private).encode()
 ED25519 = public_record(ed25519_key().private).encode()

@@ -29,7 +29,7 @@ from hypothesis import strategies as st
 from ekiden.sender_auth.canonical import Canonicalization, canonical_field
 from ekiden.sender_auth.dkim_key import public_record
 from ekiden.sender_auth.dkim_sign import sign
-from ekiden.sender_auth.dkim_texts import TEXTS
+from ekiden.sender_auth.dkim_translations import TEXTS
 from ekiden.sender_auth.dkim_verify import MAX_NAMES, MAX_SIGNATURES, DkimResult, verify
 
 Forms = tuple[Canonicalization, Canonicalization]

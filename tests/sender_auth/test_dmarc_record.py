@@ -19,7 +19,7 @@ from ekiden.sender_auth.dmarc_record import (
     parse_dmarc_record,
     report_address,
 )
-from ekiden.sender_auth.dmarc_texts import TEXTS
+from ekiden.sender_auth.dmarc_translations import TEXTS
 
 
 # RFC 7489 appendix B.2: what the owner of example.com publishes, step by step.

@@ -16,7 +16,7 @@ from ekiden.sender_auth import spf, spf_errors, spf_macro, spf_record
 from ekiden.sender_auth.spf_errors import SpfSyntaxError
 from ekiden.sender_auth.spf_macro import parse_domain_spec, parse_explanation
 from ekiden.sender_auth.spf_record import is_spf_record, parse_spf_record
-from ekiden.sender_auth.spf_texts import TEXTS
+from ekiden.sender_auth.spf_translations import TEXTS
 
 
 def test_terms() -> None:

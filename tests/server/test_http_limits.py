@@ -17,9 +17,9 @@ import pytest
 import uvloop
 from litestar import Request, Response, Router, get, post
 
-from ekiden.listeners.http import make_app
+from ekiden.listeners.http_app import make_app
 from ekiden.listeners.http_config import HttpConfig
-from ekiden.listeners.http_listener import HttpServer
+from ekiden.listeners.http_server import HttpServer
 from ekiden.net.listen import open_listener
 from support.structured_logs import told
 

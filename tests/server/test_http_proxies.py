@@ -13,10 +13,10 @@ from structlog.testing import capture_logs
 from ekiden.config.model import Config
 from ekiden.doctor.checks import Patient
 from ekiden.doctor.proxies import check_proxies
-from ekiden.listeners.http import make_app
+from ekiden.listeners.http_app import make_app
 from ekiden.listeners.http_config import HttpConfig
-from ekiden.listeners.http_listener import HttpServer
 from ekiden.listeners.http_proxy import looks_forwarded
+from ekiden.listeners.http_server import HttpServer
 from ekiden.net.clock import SystemClock
 from ekiden.net.listen import open_listener
 from ekiden.process.counts import HttpCounts

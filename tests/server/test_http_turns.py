@@ -6,7 +6,7 @@ import asyncio
 from itertools import pairwise
 from typing import Any
 
-from ekiden.listeners.http_listener import AT_ONCE, HttpServer
+from ekiden.listeners.http_server import AT_ONCE, HttpServer
 from ekiden.net.listen import open_listener
 
 CLIENTS = 60

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from listener_harness import Client, Harness, Lag
 
+from ekiden.limits.loop_slices import SharedTurn
 from ekiden.limits.memory import Memory
-from ekiden.limits.turns import SharedTurn
 from ekiden.listeners.smtp_admission import Admission
 from ekiden.listeners.smtp_config import SmtpConfig
 from ekiden.process.metrics import SESSION_BOUNDS

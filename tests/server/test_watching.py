@@ -16,7 +16,8 @@ import pytest
 
 from ekiden.config.write import write_toml
 from ekiden.process.beats import Beats, Pulse
-from ekiden.process.generation import Backoff, Slots
+from ekiden.process.generation import Slots
+from ekiden.process.restart_backoff import Backoff
 
 Eventually = Callable[[Callable[[], Any], str], Any]
 

@@ -17,8 +17,8 @@ from functools import partial
 from pathlib import Path
 
 from ekiden.config.load import load_config
-from ekiden.process.generation import Backoff
 from ekiden.process.logging import configure_logging
+from ekiden.process.restart_backoff import Backoff
 from ekiden.process.supervisor import Supervisor
 from ekiden.process.worker import WorkerSpec
 

@@ -25,8 +25,8 @@ from ekiden.store.open import open_store
 from ekiden.store.postgresql import statements as postgresql_statements
 from ekiden.store.postgresql.writer import connect
 from ekiden.store.retention import first_id
-from ekiden.store.rows import claim_shares
 from ekiden.store.sqlite import statements as sqlite_statements
+from ekiden.store.units import claim_shares
 from ekiden.store.url import parse_url
 from support.store_rows import NOW, TTL, Maker
 

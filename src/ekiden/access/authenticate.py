@@ -3,7 +3,7 @@
 A right password is computed once a minute, not once per connection: what was right is remembered under a keyed
 hash, and each use of the memory asks the directory whether the credential still stands.
 
-Guessing is slowed and then refused (``access.failures``), and guesses wait for one another (``access.turns``).
+Guessing is slowed, then refused (``access.failures``), and guesses wait for one another (``access.login_queue``).
 Nobody can lock an account out that way: what was right within a day (the login, or another of the same name from
 the same address) goes before strangers and is not touched by failures from elsewhere; and an API key, whose check
 is one look-up, is always looked at. Only the answer to a wrong one is late.
@@ -43,8 +43,8 @@ from ekiden.access.credentials import (
 )
 from ekiden.access.directory import CredentialFacts, Directory
 from ekiden.access.failures import Failures
+from ekiden.access.login_queue import Busy, Turns
 from ekiden.access.proof import Found, LoginRefusal, Password, Principal, Proof, Shown, judge, stands
-from ekiden.access.turns import Busy, Turns
 from ekiden.access.unavailable import looking_up
 from ekiden.limits.journal import LOCKED, LOGIN
 from ekiden.limits.repeated_log import RepeatedLog

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ekiden.cli.callback_texts import CallbackCliError, CallbackUsageError, tr
+from ekiden.cli.callback_translations import CallbackCliError, CallbackUsageError, tr
 from ekiden.cli.common import (
     MOST_ROWS,
     ConfigOption,

@@ -23,7 +23,7 @@ from ekiden.cli.common import (
     print_json,
     run_async,
 )
-from ekiden.cli.domain_texts import TEXTS
+from ekiden.cli.domain_translations import TEXTS
 from ekiden.cli.tables import output
 from ekiden.core.errors import UsageProblem
 from ekiden.core.texts import TranslatedError

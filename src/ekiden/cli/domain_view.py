@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rich.console import Console
 
 from ekiden.cli.common import lang
-from ekiden.cli.domain_texts import TEXTS
+from ekiden.cli.domain_translations import TEXTS
 from ekiden.cli.tables import make_table
 from ekiden.cli.text_table import TextTable
 from ekiden.core.clock import SECOND

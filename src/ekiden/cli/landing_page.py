@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ekiden.cli.common import ConfigOption, JsonOption, error_console, load, opened_store, print_json, run_async
-from ekiden.cli.opt_out_texts import tr, unreadable
+from ekiden.cli.opt_out_translations import tr, unreadable
 from ekiden.cli.tables import make_table, output
 from ekiden.core.display import iso, local_time
 from ekiden.core.visible import visible_text

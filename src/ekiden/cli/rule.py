@@ -20,7 +20,7 @@ from ekiden.cli.common import (
     print_json,
     run_async,
 )
-from ekiden.cli.network_texts import NetworkCliError, NetworkUsageError, tr
+from ekiden.cli.network_translations import NetworkCliError, NetworkUsageError, tr
 from ekiden.cli.tables import make_table, output
 from ekiden.cli.zone import AccountOption, choose, history
 from ekiden.core.display import iso

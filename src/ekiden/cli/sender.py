@@ -45,7 +45,7 @@ async def _domain(store: Store, username: str, password: str, hostname: str) -> 
     from ekiden.access.accounts import find_account
     from ekiden.access.credentials import API_KEY, API_KEY_USERNAME, PASSWORD, SMTP_USER, api_key_lookup
     from ekiden.domains.queries import list_domains
-    from ekiden.senders.grants import load_grant
+    from ekiden.senders.legacy_allowlist import load_grant
     from ekiden.store.tables import credential
 
     if username.lower() == API_KEY_USERNAME:

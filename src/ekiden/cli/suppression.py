@@ -18,7 +18,7 @@ from ekiden.cli.common import (
     print_json,
     run_async,
 )
-from ekiden.cli.opt_out_texts import OptOutCliError, OptOutUsageError, tr, unreadable
+from ekiden.cli.opt_out_translations import OptOutCliError, OptOutUsageError, tr, unreadable
 from ekiden.cli.tables import make_table, output
 from ekiden.core.display import iso, local_time
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ekiden.cli.tables import make_table
-from ekiden.cli.trace_told import marks_json, marks_text, route_json, route_text, separator
+from ekiden.cli.trace_news_view import marks_json, marks_text, route_json, route_text, separator
 from ekiden.cli.waiting import reason_text, wait_text, waiting_json
 from ekiden.core.clock import Millis
 from ekiden.core.diagnosis import Diagnosis
@@ -20,8 +20,8 @@ from ekiden.core.said import Said, tell
 from ekiden.core.states import State
 from ekiden.core.texts import Language, Texts
 from ekiden.delivery.explain import Explanation, cause_name, explain, state_name, suppression_kind
+from ekiden.delivery.trace_news import TracedRoute
 from ekiden.delivery.trace_queries import MessageTrace, TracedAttempt, TracedDelivery, TracedEvent
-from ekiden.delivery.trace_routes import TracedRoute
 from ekiden.mime.header import decode_words
 
 _TEXTS = Texts(

@@ -19,7 +19,7 @@ from ekiden.cli.common import (
     print_json,
     run_async,
 )
-from ekiden.cli.network_texts import NetworkCliError, tr
+from ekiden.cli.network_translations import NetworkCliError, tr
 from ekiden.cli.tables import make_table, output
 from ekiden.core.display import iso, local_time
 

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ekiden.access.audit import SYSTEM, Actor, changed
 from ekiden.access.pages import Page
 from ekiden.content.errors import BadField, ContentError, NoSuchContent, TooMuchContent, check_line
-from ekiden.mime.mailboxes import mailbox_domains
+from ekiden.mime.author_domains import mailbox_domains
 from ekiden.mime.placeholders import MAX_SLOTS, too_many_slots
 from ekiden.networks.zones import lock_account
 from ekiden.store.api import StoreUnavailable

@@ -26,7 +26,7 @@ _PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]
 class IdFactory:
     """Makes ids that are unique as long as no two live factories share a node number and a half of its sequence.
 
-    ``upper`` is the half for the events that the store of a worker writes (``store.rows.EventIds``), the other one
+    ``upper`` is the half for the events that the store of a worker writes (``store.units.EventIds``), the other one
     is the worker's own: both name events, whose notices meet at one endpoint.
     """
 

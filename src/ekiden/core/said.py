@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from ekiden.core.said_texts import ENGLISH, TEXTS, WORDS
+from ekiden.core.said_sentences import ENGLISH, TEXTS, WORDS
 from ekiden.core.texts import Language
 
 MAX_FACT: Final = 500

@@ -26,12 +26,12 @@ from ekiden.delivery.dsn import Notifier
 from ekiden.delivery.letters import LARGE, Letter, Letters, Parcel
 from ekiden.delivery.metrics import DeliveryMetrics
 from ekiden.delivery.outcome import make_outcome
-from ekiden.delivery.reporter import Report, Reporter
+from ekiden.delivery.outcome_writer import Report, Reporter
 from ekiden.delivery.retry import Schedule
 from ekiden.delivery.routing import Unroutable
 from ekiden.delivery.session import Connector, NotConnected, Session, lines_of
 from ekiden.delivery.site import Site
-from ekiden.dns.turns import on_behalf_of
+from ekiden.dns.lookup_queue import on_behalf_of
 from ekiden.limits.shares import Shares
 from ekiden.smtp.transaction import Transaction, TransactionRecipient, TransactionResult
 from ekiden.store.api import StoreUnavailable

@@ -30,12 +30,12 @@ from ekiden.delivery.couriers import Couriers
 from ekiden.delivery.dsn import Notifier
 from ekiden.delivery.letters import Letter, Letters
 from ekiden.delivery.metrics import DeliveryMetrics, NoMetrics
-from ekiden.delivery.reporter import Reporter
+from ekiden.delivery.outcome_writer import Reporter
 from ekiden.delivery.routing import Route, Router, Unroutable
 from ekiden.delivery.session import Connector
 from ekiden.delivery.site import Site
+from ekiden.dns.lookup_queue import on_behalf_of
 from ekiden.dns.resolver import Resolver
-from ekiden.dns.turns import on_behalf_of
 from ekiden.limits.memory import Memory
 from ekiden.net.destinations import Destinations
 from ekiden.net.network import Network

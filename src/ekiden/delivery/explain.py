@@ -13,7 +13,7 @@ from ekiden.core.diagnosis import Diagnosis
 from ekiden.core.said import Said
 from ekiden.core.states import Cause, State, Wait
 from ekiden.core.texts import Language
-from ekiden.delivery.explain_texts import (
+from ekiden.delivery.explain_sentences import (
     CAUSE_NAMES,
     HEADLINES,
     NOT_REPORTED,

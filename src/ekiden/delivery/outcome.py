@@ -8,7 +8,8 @@ from ekiden.core.duration import format_duration
 from ekiden.core.events import Event, EventType
 from ekiden.core.states import State, Wait
 from ekiden.delivery import verdict as verdicts
-from ekiden.delivery.retry import Schedule, hint_of, next_time
+from ekiden.delivery.retry import Schedule, next_time
+from ekiden.smtp.retry_hint import hint_of
 from ekiden.store.records import Attempt, Delivery, Outcome
 
 _EVENTS = {

@@ -24,8 +24,8 @@ from ekiden.core.clock import Clock
 from ekiden.core.errors import BadAddress, EkidenError
 from ekiden.core.said import Said, say
 from ekiden.dns.config import DnsConfig
+from ekiden.dns.lookup_queue import Turn, Turns, behalf
 from ekiden.dns.servers import BoundedServer
-from ekiden.dns.turns import Turn, Turns, behalf
 
 _EDNS_PAYLOAD = 1232  # avoids fragments: DNS flag day 2020
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any, Final
 
-from ekiden.domains.reason_texts import TEXTS
+from ekiden.domains.reason_translations import TEXTS
 from ekiden.sender_auth.spf import check_host, leads_to
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal, NamedTuple
 
 from ekiden.core.texts import Language
-from ekiden.domains.reason_texts import TEXTS
+from ekiden.domains.reason_translations import TEXTS
 
 Code = Literal[
     "not_checked",

@@ -10,7 +10,7 @@ from ekiden.mime.scan import HeaderBounds
 
 
 class IntakeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Composed by ``server`` from keys of other tables and the host's name; sizes in octets, times in seconds."""
+    """Composed by ``wiring.services`` from other tables and the host's name; sizes in octets, times in seconds."""
 
     hostname: str
     """For Received and Message-ID fields."""

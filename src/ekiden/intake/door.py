@@ -27,10 +27,10 @@ from ekiden.intake.errors import (
     TemporarilyUnavailable,
     TooManyRecipients,
 )
-from ekiden.intake.fitting import Fitting, changes
 from ekiden.intake.policy import Policy
 from ekiden.intake.received import received_field
 from ekiden.intake.signer import Signer
+from ekiden.intake.transfer_encoding import Fitting, changes
 from ekiden.limits.journal import ACCEPTED, moment, request_id
 from ekiden.mime.header import format_date, make_message_id
 from ekiden.mime.repair import repair

@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 
 from ekiden.net.listen import Networks
 from ekiden.networks.rule_evaluation import AddressUnion, load_union
-from ekiden.senders.grants import LEGACY_PERIOD
+from ekiden.senders.legacy_allowlist import LEGACY_PERIOD
 from ekiden.store.errors import told
 from ekiden.store.set_aside import readable
 from ekiden.store.tables import account, smtp_configuration

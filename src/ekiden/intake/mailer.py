@@ -22,8 +22,8 @@ from ekiden.intake.errors import (
     TooManyPlaceholders,
 )
 from ekiden.intake.mailing import Mailed, Mailing, MailingGroup, MailingRecipient
+from ekiden.limits.loop_slices import Turns
 from ekiden.limits.memory import Memory
-from ekiden.limits.turns import Turns
 from ekiden.limits.workshop import Workshop
 from ekiden.mime.compose import Composer
 from ekiden.mime.instrument import instrument

@@ -26,7 +26,7 @@ from ekiden.intake.errors import (
 from ekiden.intake.sender_rights import Allowed, Gate, Refused
 from ekiden.limits.workshop import Workshop
 from ekiden.mime.attachments import find_attachment
-from ekiden.mime.mailboxes import is_mail_system, mailbox_domains
+from ekiden.mime.author_domains import is_mail_system, mailbox_domains
 from ekiden.recipients.suppressions import Suppression, Suppressions
 from ekiden.store.api import StoreUnavailable
 

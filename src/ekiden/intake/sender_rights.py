@@ -15,7 +15,7 @@ import structlog
 from ekiden.access.remembered import Remembered
 from ekiden.networks.api_types import SMTP
 from ekiden.networks.rule_evaluation import Decision, RuleBook, Why, load_rulebook, smtp_resource
-from ekiden.senders.grants import (
+from ekiden.senders.legacy_allowlist import (
     LEGACY_PERIOD,
     WHOLE_ACCOUNT,
     ConfigurationFacts,

@@ -22,7 +22,7 @@ from ekiden.core.address import to_ascii_domain
 from ekiden.core.errors import BadAddress
 from ekiden.core.texts import Language
 from ekiden.landing import pages
-from ekiden.recipients.recorder import Recorder, Visit
+from ekiden.recipients.tracking_recorder import Recorder, Visit
 from ekiden.recipients.unsubscribing import Unsubscribing
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class LandingServices:
 
 
 def landing_handlers(services: LandingServices) -> list[Router]:
-    """For ``listeners.http.make_app``, beside the dialects."""
+    """For ``listeners.http_app.make_app``, beside the dialects."""
     tokens, recorder = services.tokens, services.recorder
     unsubscribing = Unsubscribing(services.suppressions, recorder)
 

@@ -15,7 +15,7 @@ from ekiden.listeners.http_parser import PIECE, Head, Headers, HttpRefusal, Requ
 from ekiden.listeners.http_proxy import forwarded, looks_forwarded
 
 if TYPE_CHECKING:
-    from ekiden.listeners.http_listener import HttpServer
+    from ekiden.listeners.http_server import HttpServer
 
 _ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
 VITAL: Final = frozenset({b"/healthz", b"/readyz", b"/metrics"})

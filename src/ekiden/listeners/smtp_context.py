@@ -9,7 +9,7 @@ from ekiden.access.authenticate import Authenticator, Principal
 from ekiden.access.refusals import Refusals
 from ekiden.intake.doorstep import Doorstep
 from ekiden.intake.sender_rights import Gate
-from ekiden.limits.turns import SharedTurn
+from ekiden.limits.loop_slices import SharedTurn
 from ekiden.listeners.smtp_admission import Admission
 from ekiden.listeners.smtp_config import SmtpConfig
 from ekiden.net.listen import Networks

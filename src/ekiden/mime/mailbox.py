@@ -1,7 +1,7 @@
 """A mailbox as people write it, ``Name <local@domain>``, and as it stands in a header field (RFC 5322 §3.4).
 
 Reading is lenient about names, since every API has clients that quote them badly, and strict about addresses. What
-is written has one reading only (see ``mime.mailboxes`` for the suspicious side): names that need a backslash, and
+is written has one reading only (``mime.author_domains`` is the suspicious side): names that need a backslash, and
 long ones, become encoded words.
 """
 

@@ -1,9 +1,9 @@
 """Header fields that programs write wrongly, made right before a message is taken (RFC 6409 §8).
 
 Message-ID and Date that are none are completed where that is possible; else whoever takes the message makes new
-ones. A From field that has no safe reading (``mime.mailboxes``) gets the one that its writer meant, if there is no
-doubt. What stood there before stays for those who look for it, as ``X-Original-Message-ID``, ``-Date`` and
-``-From``. Lines that mailbox files have before a header go, and so does a second ``List-Unsubscribe-Post``
+ones. A From field that has no safe reading (``mime.author_domains``) gets the one that its writer meant, if
+there is no doubt. What stood there before stays for those who look for it, as ``X-Original-Message-ID``, ``-Date``
+and ``-From``. Lines that mailbox files have before a header go, and so does a second ``List-Unsubscribe-Post``
 (RFC 8058 §3.1).
 
 A message that needs nothing of it costs a few searches in its header.
@@ -20,10 +20,10 @@ from typing import NamedTuple
 
 from ekiden.core.address import to_ascii_domain
 from ekiden.core.errors import BadAddress
+from ekiden.mime.author_domains import mailbox_domains
 from ekiden.mime.errors import BadMailbox
 from ekiden.mime.header import decode_words, format_moment
 from ekiden.mime.mailbox import Mailbox, mailbox_field
-from ekiden.mime.mailboxes import mailbox_domains
 from ekiden.mime.scan import Field, Header
 
 KEPT = b"X-Original-"

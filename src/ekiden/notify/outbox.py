@@ -37,7 +37,7 @@ from ekiden.notify.queries import (
     release_endpoints,
     waiting_messages,
 )
-from ekiden.notify.recorder import Recorder
+from ekiden.notify.round_results import Recorder
 from ekiden.store.errors import told
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from ekiden.core.diagnosis import Diagnosis
 from ekiden.core.events import EventType
 from ekiden.core.notices import Happening
 from ekiden.core.states import Cause, State
-from ekiden.limits.turns import in_turns
+from ekiden.limits.loop_slices import in_turns
 from ekiden.store.set_aside import Unreadable, read
 from ekiden.store.tables import LIVE_SQL, callback, endpoint, notice
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ekiden.core.clock import SECOND, Millis
-from ekiden.dns.turns import on_behalf_of
+from ekiden.dns.lookup_queue import on_behalf_of
 from ekiden.notify.client import Answer, Result
 from ekiden.notify.queries import DueEndpoint, DueNotice, Postponed, RoundResult, Sent
 from ekiden.notify.schedule import wait_after, waited

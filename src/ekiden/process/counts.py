@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Mapping
 
 import structlog
 
-from ekiden.access.directory import Directory
-from ekiden.core.address import parse_address
-from ekiden.core.ids import format_id
 from ekiden.core.states import Cause, State
 from ekiden.delivery.metrics import Overdue
 from ekiden.limits.memory import Memory
 from ekiden.process.log_output import lost_lines
 from ekiden.process.metrics import WorkerMetrics, memory_bytes
 from ekiden.process.process_limits import open_descriptors
-from ekiden.recipients.suppressions import Suppressions
-from ekiden.store.errors import told
-from ekiden.store.records import Counters, Outcome
+from ekiden.store.records import Counters
 from ekiden.store.set_aside import set_aside
 
 log = structlog.get_logger()
@@ -89,7 +83,7 @@ class DeliveryCounts:
 
 
 class HttpCounts:
-    """``listeners.http_listener.HttpMetrics``."""
+    """``listeners.http_server.HttpMetrics``."""
 
     def __init__(self, metrics: WorkerMetrics) -> None:
         self._open = metrics.http_connections
@@ -235,36 +229,3 @@ class Sampler:
         self._metrics.memory.set(memory_bytes())
         self._metrics.descriptors.set(open_descriptors())
         self._peaks.append(self._memory.restart_peak())
-
-
-class HardBounces:
-    """``delivery.Dispatcher``'s ``bounced``: addresses that are not there are suppressed, where accounts want that.
-
-    What a crash loses here is learnt again from the next bounce.
-    """
-
-    def __init__(self, directory: Directory, suppressions: Suppressions) -> None:
-        self._directory = directory
-        self._suppressions = suppressions
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def __call__(self, outcome: Outcome) -> None:
-        if outcome.delivery.message.sender and outcome.diagnosis.hard:
-            task = asyncio.create_task(self._note(outcome))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    async def _note(self, outcome: Outcome) -> None:
-        message = outcome.delivery.message
-        try:
-            account = await self._directory.account(message.account_id)
-            if account is not None and account.suppress_bounces:
-                domain = parse_address(message.sender).domain
-                reason = f"{outcome.code} {outcome.enhanced} {outcome.reason}"
-                await self._suppressions.note_bounce(account.id, domain, outcome.delivery.recipient, reason)
-        except Exception as error:
-            told(log, "a bounce is not remembered", error, id=format_id(message.id))
-
-    async def close(self) -> None:
-        """Wait for what is being written."""
-        await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -9,28 +9,10 @@ import msgspec
 
 from ekiden.config.model import Config
 from ekiden.process.ports import Ports
+from ekiden.process.restart_backoff import Backoff
 
 # What cannot change while workers of both configurations run beside each other.
 _FIXED = ("data_dir", "store.url", "lab.enabled")
-
-
-class Backoff:
-    """How long to wait before a worker that ended is started again: twice as long each time, until one stays."""
-
-    def __init__(self, first: float = 0.1, most: float = 30.0, healthy_after: float = 60.0) -> None:
-        """In seconds. Who lived for ``healthy_after`` was well: the next wait is the first one again."""
-        self._first = first
-        self._most = most
-        self._healthy_after = healthy_after
-        self._next = first
-
-    def after(self, lived: float) -> float:
-        """Seconds to wait now that the worker has ended ``lived`` seconds after its start."""
-        if lived >= self._healthy_after:
-            self._next = self._first
-        wait = self._next
-        self._next = min(self._most, wait * 2)
-        return wait
 
 
 class Slots:

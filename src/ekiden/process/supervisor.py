@@ -29,9 +29,9 @@ from ekiden.config.load import load_config
 from ekiden.config.model import Config
 from ekiden.core.errors import EkidenError
 from ekiden.core.texts import TranslatedError
-from ekiden.listeners.http import preload
+from ekiden.listeners.http_app import preload
 from ekiden.process.beats import Beats, Pulse
-from ekiden.process.generation import Backoff, Child, Generation, Place, Slots, keep_fixed
+from ekiden.process.generation import Child, Generation, Place, Slots, keep_fixed
 from ekiden.process.log_output import flush_logs, reopen_logs
 from ekiden.process.logging import configure_logging, get_logger, open_log
 from ekiden.process.metrics import Metrics
@@ -43,6 +43,7 @@ from ekiden.process.process_limits import (
     raise_descriptors,
     share_one_heap,
 )
+from ekiden.process.restart_backoff import Backoff
 from ekiden.process.translations import TEXTS
 from ekiden.process.worker import Report, WorkerSpec, check_certificates, run_worker
 from ekiden.wiring.capacity import fit

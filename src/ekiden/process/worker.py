@@ -27,9 +27,9 @@ from ekiden.core.texts import TranslatedError, language
 from ekiden.delivery.dispatcher import Dispatcher
 from ekiden.intake.door import Door
 from ekiden.limits.memory import Memory
-from ekiden.listeners.http import make_app
 from ekiden.listeners.http_admission import HttpAdmission
-from ekiden.listeners.http_listener import HttpServer
+from ekiden.listeners.http_app import make_app
+from ekiden.listeners.http_server import HttpServer
 from ekiden.listeners.smtp_admission import Admission
 from ekiden.listeners.smtp_listener import ListenerSpec, SmtpListener
 from ekiden.net.clock import SystemClock
@@ -43,7 +43,6 @@ from ekiden.process.counts import (
     CallbackCounts,
     ConnectionCounts,
     DeliveryCounts,
-    HardBounces,
     HttpCounts,
     LoginCounts,
     Sampler,
@@ -55,8 +54,9 @@ from ekiden.process.logging import get_logger
 from ekiden.process.loop_watch import LoopWatch
 from ekiden.process.metrics import Exposition, Metrics
 from ekiden.process.ports import Ports
-from ekiden.process.post import Post
+from ekiden.process.registration import Post
 from ekiden.process.translations import TEXTS
+from ekiden.recipients.hard_bounces import HardBounces
 from ekiden.store import workers
 from ekiden.store.api import Store, StoreUnavailable
 from ekiden.store.errors import told

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class RecipientEvents:
-    """``recipients.recorder.Noting`` on the store, for the worker of that id. Raises what the store raises."""
+    """``recipients.tracking_recorder.Noting`` on the store, for the worker of that id. Raises what that raises."""
 
     def __init__(self, store: Store, worker_id: int) -> None:
         self._store = store

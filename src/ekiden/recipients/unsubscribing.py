@@ -8,8 +8,8 @@ from ekiden.access.audit import Actor
 from ekiden.core.ids import format_id
 
 if TYPE_CHECKING:
-    from ekiden.recipients.recorder import Recorder, Visit
     from ekiden.recipients.suppressions import Suppressions
+    from ekiden.recipients.tracking_recorder import Recorder, Visit
     from ekiden.recipients.tracking_tokens import UnsubscribeToken
 
 How = Literal["page", "one-click"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from ekiden.core.texts import TranslatedError
-from ekiden.sender_auth.dkim_texts import TEXTS
+from ekiden.sender_auth.dkim_translations import TEXTS
 
 
 class DkimError(TranslatedError):

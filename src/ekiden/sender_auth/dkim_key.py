@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 from ekiden.core.texts import Language
 from ekiden.sender_auth.dkim_errors import BadKeyRecord, BadSigningKey, BadTagList, RecordFault
 from ekiden.sender_auth.dkim_tags import decode_base64, parse_tags, words
-from ekiden.sender_auth.dkim_texts import TEXTS
+from ekiden.sender_auth.dkim_translations import TEXTS
 
 Algorithm = Literal["rsa-sha256", "ed25519-sha256"]
 PrivateKey = RSAPrivateKey | Ed25519PrivateKey

@@ -33,7 +33,7 @@ from ekiden.sender_auth.canonical import Canonicalization, canonical_body, canon
 from ekiden.sender_auth.dkim_errors import BadKeyRecord, BadTagList
 from ekiden.sender_auth.dkim_key import MAX_RSA_BITS, MIN_RSA_BITS, KeyRecord, key_bits, parse_key_record
 from ekiden.sender_auth.dkim_tags import FWS, decode_base64, parse_tags, without_value, words
-from ekiden.sender_auth.dkim_texts import TEXTS
+from ekiden.sender_auth.dkim_translations import TEXTS
 from ekiden.sender_auth.dns import Lookup, TemporaryDnsError
 
 Result = Literal["pass", "fail", "neutral", "temperror", "permerror", "policy"]

@@ -25,7 +25,7 @@ from ekiden.sender_auth.dmarc_record import (
     is_dmarc_record,
     parse_dmarc_record,
 )
-from ekiden.sender_auth.dmarc_texts import TEXTS
+from ekiden.sender_auth.dmarc_translations import TEXTS
 from ekiden.sender_auth.dns import Lookup, TemporaryDnsError
 from ekiden.sender_auth.recorded_lookup import Asked, RecordedLookup
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from ekiden.core.texts import Language
 from ekiden.sender_auth.dmarc_record import DmarcRecord, Policy, report_address
-from ekiden.sender_auth.dmarc_texts import TEXTS
+from ekiden.sender_auth.dmarc_translations import TEXTS
 
 Severity = Literal["error", "warning", "info"]
 AdviceCode = Literal[

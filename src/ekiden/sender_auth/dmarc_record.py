@@ -14,7 +14,7 @@ from urllib.parse import unquote
 from ekiden.core.address import parse_address
 from ekiden.core.errors import BadAddress
 from ekiden.core.texts import TranslatedError
-from ekiden.sender_auth.dmarc_texts import TEXTS
+from ekiden.sender_auth.dmarc_translations import TEXTS
 
 Policy = Literal["none", "quarantine", "reject"]
 Alignment = Literal["r", "s"]

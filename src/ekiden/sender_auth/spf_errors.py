@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from ekiden.core.texts import Language, TranslatedError
-from ekiden.sender_auth.spf_texts import TEXTS
+from ekiden.sender_auth.spf_translations import TEXTS
 
 SpfSyntaxCode = Literal[
     "not_spf",

@@ -10,7 +10,7 @@ from ekiden.core.texts import Language
 from ekiden.sender_auth.recorded_lookup import Asked
 from ekiden.sender_auth.spf_errors import SpfSyntaxError
 from ekiden.sender_auth.spf_record import Qualifier
-from ekiden.sender_auth.spf_texts import TEXTS
+from ekiden.sender_auth.spf_translations import TEXTS
 
 SpfWord = Literal["none", "neutral", "pass", "fail", "softfail", "temperror", "permerror"]
 

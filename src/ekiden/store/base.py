@@ -25,7 +25,7 @@ from ekiden.store.records import (
     Registration,
     Release,
 )
-from ekiden.store.rows import Accept, AcceptAll, Claim, EventIds, Finish, Free, Note, Unit
+from ekiden.store.units import Accept, AcceptAll, Claim, EventIds, Finish, Free, Note, Unit
 
 _BATCH = 1000
 
@@ -157,7 +157,7 @@ class BaseStore(ABC):
 
     async def reap(self, now: Millis | None, limit: int = 1000, *, expired: bool = True) -> int:
         async with self.read() as connection:
-            due = await workers.dead_weight(connection, await self._now(connection, now), expired=expired)
+            due = await workers.has_lost(connection, await self._now(connection, now), expired=expired)
         if not due:
             return 0
         async with self.write() as connection:
@@ -165,7 +165,7 @@ class BaseStore(ABC):
             if expired:
                 await workers.end_expired(connection, now)
             freed = 0
-            for owner in await workers.orphans(connection):
+            for owner in await workers.lost_owners(connection):
                 if freed >= limit:
                     break
                 freed += await workers.free(connection, owner, now, limit - freed, self.ids.rare, wait=True)

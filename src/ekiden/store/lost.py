@@ -9,7 +9,7 @@ from ekiden.core.diagnosis import Diagnosis
 from ekiden.core.events import EventType
 from ekiden.core.said import say
 from ekiden.core.states import Cause, State
-from ekiden.store.rows import Row
+from ekiden.store.units import Row
 
 _to_json = msgspec.json.Encoder().encode
 

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 import structlog
 
-from ekiden.limits.turns import in_turns
+from ekiden.limits.loop_slices import in_turns
 from ekiden.store.api import StoreError
 
 log = structlog.get_logger()

@@ -19,8 +19,8 @@ from ekiden.core.states import Cause, Hold, Priority, State, Wait
 from ekiden.store.api import StoreError
 from ekiden.store.lost import LOST, lost_rows, lost_wait
 from ekiden.store.records import DeliveryKey, Outcome, QueueStats, Registration
-from ekiden.store.rows import state_from
 from ekiden.store.tables import HELD_SQL, SENDING_SQL, WAITING_SQL, attempt, delivery, event, lease, worker
+from ekiden.store.units import state_from
 
 NextId = Callable[[Millis], int]
 
@@ -100,24 +100,24 @@ async def end_expired(connection: AsyncConnection, now: Millis) -> list[int]:
     return ids
 
 
-async def dead_weight(connection: AsyncConnection, now: Millis, *, expired: bool) -> bool:
+async def has_lost(connection: AsyncConnection, now: Millis, *, expired: bool) -> bool:
     """Whether ``reap`` has anything to do: a look without a write, for the many times when all is well."""
     late = select(worker.c.id).where(worker.c.ended_at.is_(None), worker.c.expires_at <= now).limit(1)
     if expired and (await connection.execute(late)).first() is not None:
         return True
-    return bool(await orphans(connection))
+    return bool(await lost_owners(connection))
 
 
-async def orphans(connection: AsyncConnection) -> list[int]:
+async def lost_owners(connection: AsyncConnection) -> list[int]:
     """Owners of deliveries in SENDING that are not alive, whether their row in ``worker`` still exists or not.
 
     Steps from owner to owner through ix_delivery_owner, so the cost is in the number of owners.
     """
-    rows = await connection.execute(text(_ORPHANS))
+    rows = await connection.execute(text(_LOST_OWNERS))
     return [row[0] for row in rows]
 
 
-_ORPHANS = f"""
+_LOST_OWNERS = f"""
     WITH RECURSIVE o(owner) AS (
         SELECT (SELECT owner FROM delivery WHERE {SENDING_SQL} ORDER BY owner LIMIT 1)
         UNION ALL

@@ -10,9 +10,9 @@ from typing import Any, Final, TypeVar
 from litestar import Request
 from litestar.exceptions import ClientException, InternalServerException
 
+from ekiden.limits.loop_slices import Turns
 from ekiden.limits.memory import LEAST, Memory
 from ekiden.limits.shares import Shares
-from ekiden.limits.turns import Turns
 from ekiden.limits.workshop import Workshop
 from ekiden.web.errors import Incomplete, NoRoom, RequestRefused, TooLarge
 from ekiden.web.json_gauge import JsonGauge

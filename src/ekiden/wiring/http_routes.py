@@ -25,7 +25,7 @@ from ekiden.networks.rules import Rules
 from ekiden.networks.zones import Zones
 from ekiden.notify.reports import Reports
 from ekiden.recipients.recipient_events import RecipientEvents
-from ekiden.recipients.recorder import Recorder
+from ekiden.recipients.tracking_recorder import Recorder
 from ekiden.senders.projects import Projects
 from ekiden.senders.smtp_configurations import SmtpConfigurations
 from ekiden.senders.smtp_users import SmtpUsers
@@ -66,7 +66,7 @@ class Faces:
         self._recorder = Recorder(self._events, clock)
 
     def routers(self) -> list[Router]:
-        """For ``listeners.http.make_app``."""
+        """For ``listeners.http_app.make_app``."""
         landing = LandingServices(self._services.tokens, self._recorder, self._services.suppressions, self._pages)
         return [*ibm_handlers(self._ibm()), *infobip_handlers(self._infobip()), *landing_handlers(landing)]
 

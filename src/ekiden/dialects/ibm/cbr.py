@@ -27,7 +27,7 @@ from ekiden.dialects.ibm.cbr_models import (
     zone_shape,
     zone_summary,
 )
-from ekiden.dialects.ibm.cbr_texts import TEXTS
+from ekiden.dialects.ibm.cbr_translations import TEXTS
 from ekiden.dialects.ibm.errors import AnyRequest, ApiError, handle_error
 from ekiden.dialects.ibm.http import BODY, answer, no_content, path_parameter, read_json, text_parameter
 from ekiden.networks.api_types import MODES, SERVICES

@@ -6,7 +6,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from ekiden.dialects.ibm.cbr_texts import TEXTS
+from ekiden.dialects.ibm.cbr_translations import TEXTS
 from ekiden.dialects.ibm.errors import ApiError
 from ekiden.dialects.ibm.http import timestamp
 from ekiden.networks.api_types import ApiType, Mode

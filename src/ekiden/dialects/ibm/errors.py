@@ -25,7 +25,7 @@ from ekiden.access.unavailable import StoreUnavailable
 from ekiden.access.vault import VaultError
 from ekiden.core.errors import EkidenError
 from ekiden.core.texts import Language, Texts, TranslatedError
-from ekiden.dialects.ibm.texts import TEXTS
+from ekiden.dialects.ibm.translations import TEXTS
 from ekiden.domains.errors import DomainInUse, DomainsError, DomainTaken, NoSuchDomain
 from ekiden.web.errors import NoRoom, RequestRefused, TooDeep, TooLarge, TooMany
 

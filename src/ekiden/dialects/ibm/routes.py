@@ -63,7 +63,7 @@ OPERATIONS: Final = (
 
 
 def ibm_handlers(services: IbmServices) -> list[Router]:
-    """Event Notifications, IAM, context-based restrictions and regions: routers for ``listeners.http.make_app``.
+    """Event Notifications, IAM, context-based restrictions and regions, for ``listeners.http_app.make_app``.
 
     Each brings the error shape of everything below its path.
     """

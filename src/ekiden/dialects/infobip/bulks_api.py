@@ -12,13 +12,13 @@ import msgspec
 from litestar import Response
 
 from ekiden.delivery.bulks import Bulk, BulkNotFound
-from ekiden.dialects.infobip import fields
+from ekiden.dialects.infobip import value_rules as fields
 from ekiden.dialects.infobip.call import Call
 from ekiden.dialects.infobip.errors import ApiError
-from ekiden.dialects.infobip.fields import Checks
 from ekiden.dialects.infobip.http import Query, answer
 from ekiden.dialects.infobip.status import bulk_status
 from ekiden.dialects.infobip.times import timestamp
+from ekiden.dialects.infobip.value_rules import Checks
 
 STATUSES: Final = ("PENDING", "PAUSED", "PROCESSING", "CANCELED", "FINISHED", "FAILED")
 

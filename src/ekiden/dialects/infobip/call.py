@@ -14,10 +14,10 @@ from litestar.types import Method
 from ekiden.access.credential_scopes import READ, SEND
 from ekiden.dialects.infobip.auth import Caller, Logins, authenticate
 from ekiden.dialects.infobip.errors import AnyRequest, ApiError
-from ekiden.dialects.infobip.fields import Checks
-from ekiden.dialects.infobip.form_fields import FormFields
-from ekiden.dialects.infobip.forms import Form, read_form
+from ekiden.dialects.infobip.form_names import FormFields
+from ekiden.dialects.infobip.form_reader import Form, read_form
 from ekiden.dialects.infobip.http import read_json
+from ekiden.dialects.infobip.value_rules import Checks
 from ekiden.notify.formats import PULL
 from ekiden.web.body import Bodies, Body
 from ekiden.web.need import NO_BODY, Need

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from ekiden.core.clock import DAY, HOUR, MINUTE, SECOND, Millis
-from ekiden.dialects.infobip import fields
-from ekiden.dialects.infobip.fields import Checks
+from ekiden.dialects.infobip import value_rules as fields
 from ekiden.dialects.infobip.send_json_models import DeliveryTimeWindow, TimeOfDay
+from ekiden.dialects.infobip.value_rules import Checks
 
 DAYS: Final = ("MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY")
 SHORTEST: Final[Millis] = HOUR

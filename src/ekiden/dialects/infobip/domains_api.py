@@ -13,13 +13,13 @@ from typing import Any, Final
 import msgspec
 from litestar import Response
 
-from ekiden.dialects.infobip import fields
+from ekiden.dialects.infobip import value_rules as fields
 from ekiden.dialects.infobip.call import Call
 from ekiden.dialects.infobip.errors import ApiError, Violation
-from ekiden.dialects.infobip.fields import BadField, Checks
 from ekiden.dialects.infobip.http import Query, answer, empty
 from ekiden.dialects.infobip.paging import read_page
 from ekiden.dialects.infobip.times import timestamp
+from ekiden.dialects.infobip.value_rules import BadField, Checks
 from ekiden.domains.errors import BadDomain, BadSetting
 from ekiden.domains.model import Domain, Record
 

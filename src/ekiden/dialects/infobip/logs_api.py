@@ -14,15 +14,15 @@ from litestar import Response
 
 from ekiden.delivery.explain import suppression_kind
 from ekiden.delivery.logs import LogEntry, LogFilter, LogPage
-from ekiden.dialects.infobip import fields
+from ekiden.dialects.infobip import value_rules as fields
 from ekiden.dialects.infobip.call import Call
 from ekiden.dialects.infobip.codes import Error, Status
-from ekiden.dialects.infobip.fields import Checks
 from ekiden.dialects.infobip.http import Query, answer
 from ekiden.dialects.infobip.report_formats import PRICE, Platform, platform
 from ekiden.dialects.infobip.status import GENERAL_STATUSES, error_json, states_of, status_json, verdict
 from ekiden.dialects.infobip.times import timestamp
-from ekiden.limits.turns import in_turns
+from ekiden.dialects.infobip.value_rules import Checks
+from ekiden.limits.loop_slices import in_turns
 from ekiden.mime.header import decode_words
 
 

@@ -13,12 +13,12 @@ from typing import Any
 from litestar import Response
 
 from ekiden.core.notices import Happening
-from ekiden.dialects.infobip import fields
+from ekiden.dialects.infobip import value_rules as fields
 from ekiden.dialects.infobip.call import Call
-from ekiden.dialects.infobip.fields import Checks
 from ekiden.dialects.infobip.http import Query, answer
 from ekiden.dialects.infobip.report_formats import report_v1, report_v4, reportable
-from ekiden.limits.turns import in_turns
+from ekiden.dialects.infobip.value_rules import Checks
+from ekiden.limits.loop_slices import in_turns
 from ekiden.notify.reports import ReportFilter
 
 

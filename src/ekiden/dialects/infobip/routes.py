@@ -27,7 +27,7 @@ from ekiden.dialects.infobip import (
 )
 from ekiden.dialects.infobip.call import Call, InfobipServices, Operation, open_call
 from ekiden.dialects.infobip.errors import AnyRequest, handle_content, handle_legacy, handle_platform
-from ekiden.dialects.infobip.forms import FORM
+from ekiden.dialects.infobip.form_reader import FORM
 from ekiden.web.need import NO_BODY, SMALL, Need
 
 Answer = Callable[[Call], Awaitable[Response[Any]]]
@@ -129,7 +129,7 @@ OPERATIONS: Final = (
 
 
 def infobip_handlers(services: InfobipServices) -> list[Router]:
-    """Routers for ``listeners.http.make_app``: one for each path, which brings the envelope of errors below it."""
+    """Routers for ``listeners.http_app.make_app``: one for each path, with its envelope of errors."""
     by_path: dict[str, list[Operation]] = {}
     for operation in OPERATIONS:
         by_path.setdefault(operation.path, []).append(operation)

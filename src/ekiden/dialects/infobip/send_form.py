@@ -18,13 +18,13 @@ from typing import Any, Final
 from litestar import Response
 
 from ekiden.core.submission import Marks
-from ekiden.dialects.infobip import codes, fields
+from ekiden.dialects.infobip import codes
+from ekiden.dialects.infobip import value_rules as fields
 from ekiden.dialects.infobip.attachments import Attachments
 from ekiden.dialects.infobip.call import Call
 from ekiden.dialects.infobip.config import InfobipConfig
-from ekiden.dialects.infobip.fields import Checks
-from ekiden.dialects.infobip.form_fields import FormFields
-from ekiden.dialects.infobip.forms import MAX_FIELDS, MAX_REQUEST, Form
+from ekiden.dialects.infobip.form_names import FormFields
+from ekiden.dialects.infobip.form_reader import MAX_FIELDS, MAX_REQUEST, Form
 from ekiden.dialects.infobip.http import answer
 from ekiden.dialects.infobip.report_formats import ReportJson
 from ekiden.dialects.infobip.send_request import (
@@ -41,8 +41,9 @@ from ekiden.dialects.infobip.send_request import (
     unique,
 )
 from ekiden.dialects.infobip.status import status_json
+from ekiden.dialects.infobip.value_rules import Checks
 from ekiden.intake.mailing import Mailed, Mailing, MailingGroup, MailingRecipient
-from ekiden.limits.turns import Turns
+from ekiden.limits.loop_slices import Turns
 from ekiden.mime.attachment_parts import SharedParts
 from ekiden.mime.mailbox import Mailbox
 from ekiden.web.need import Need

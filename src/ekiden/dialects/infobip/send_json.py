@@ -17,13 +17,14 @@ from litestar import Response
 from ekiden.core.clock import Millis
 from ekiden.core.notices import Route
 from ekiden.core.submission import Marks
-from ekiden.dialects.infobip import codes, fields, forms
+from ekiden.dialects.infobip import codes
+from ekiden.dialects.infobip import form_reader as forms
+from ekiden.dialects.infobip import value_rules as fields
 from ekiden.dialects.infobip.attachments import Attachments
 from ekiden.dialects.infobip.call import Call
 from ekiden.dialects.infobip.config import InfobipConfig
 from ekiden.dialects.infobip.delivery_window import read_window
 from ekiden.dialects.infobip.errors import from_door
-from ekiden.dialects.infobip.fields import BadField, Checks
 from ekiden.dialects.infobip.http import answer
 from ekiden.dialects.infobip.report_formats import ReportJson
 from ekiden.dialects.infobip.send_json_models import (
@@ -53,10 +54,11 @@ from ekiden.dialects.infobip.send_request import (
     unique,
 )
 from ekiden.dialects.infobip.status import status_json
+from ekiden.dialects.infobip.value_rules import BadField, Checks
 from ekiden.intake.errors import IntakeError, RequestTooLarge
 from ekiden.intake.mailer import MAX_REQUEST
 from ekiden.intake.mailing import Mailing, MailingGroup, MailingRecipient, TrackingWish
-from ekiden.limits.turns import Turns
+from ekiden.limits.loop_slices import Turns
 from ekiden.mime.mailbox import Mailbox
 from ekiden.web.need import Need
 

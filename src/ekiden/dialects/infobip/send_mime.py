@@ -22,12 +22,11 @@ from ekiden.core.address import Address, parse_address
 from ekiden.core.errors import BadAddress
 from ekiden.core.ids import external_id
 from ekiden.core.submission import Recipient, Submission
-from ekiden.dialects.infobip import fields
+from ekiden.dialects.infobip import value_rules as fields
 from ekiden.dialects.infobip.attachments import decoded_base64
 from ekiden.dialects.infobip.call import Call
 from ekiden.dialects.infobip.config import InfobipConfig
 from ekiden.dialects.infobip.errors import from_door, header_too_large
-from ekiden.dialects.infobip.fields import BadField, Checks
 from ekiden.dialects.infobip.http import answer
 from ekiden.dialects.infobip.send_form import entries
 from ekiden.dialects.infobip.send_json import MAX_BODY
@@ -40,11 +39,12 @@ from ekiden.dialects.infobip.send_request import (
     tracking_routes,
 )
 from ekiden.dialects.infobip.smtp_headers import SmtpOptions, read_options
+from ekiden.dialects.infobip.value_rules import BadField, Checks
 from ekiden.intake.errors import HeaderTooLarge, IntakeError
 from ekiden.intake.mailing import Mailed
-from ekiden.limits.turns import Turns
+from ekiden.limits.loop_slices import Turns
+from ekiden.mime.author_domains import mailbox_domains
 from ekiden.mime.mailbox import Mailbox, mailbox_field
-from ekiden.mime.mailboxes import mailbox_domains
 from ekiden.mime.repair import author_meant, charset_of
 from ekiden.mime.scan import Header, scan
 from ekiden.web.body import LARGE

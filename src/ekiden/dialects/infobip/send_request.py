@@ -21,13 +21,14 @@ from ekiden.content.templates import Template
 from ekiden.content.uploads import Upload
 from ekiden.core.notices import News, Route
 from ekiden.core.submission import Origin
-from ekiden.dialects.infobip import fields, forms
+from ekiden.dialects.infobip import form_reader as forms
+from ekiden.dialects.infobip import value_rules as fields
 from ekiden.dialects.infobip.call import Call
 from ekiden.dialects.infobip.errors import Violation
-from ekiden.dialects.infobip.fields import BadField, Checks
 from ekiden.dialects.infobip.report_formats import ReportJson
 from ekiden.dialects.infobip.smtp_headers import PREFIX
 from ekiden.dialects.infobip.tracking_formats import Tracking
+from ekiden.dialects.infobip.value_rules import BadField, Checks
 from ekiden.intake.mailing import MailingRecipient, TrackingWish
 from ekiden.mime.errors import BadMailbox, MimeError
 from ekiden.mime.html_tokens import tags

@@ -12,7 +12,7 @@ from ekiden.access.credential_scopes import SCOPES
 from ekiden.access.credentials import API_KEY_USERNAME
 from ekiden.access.proof import LoginRefusal, Password, Proof, Unreadable
 from ekiden.access.sessions import SessionToken
-from ekiden.dialects.infobip import fields
+from ekiden.dialects.infobip import value_rules as fields
 from ekiden.dialects.infobip.auth import (
     SESSION_SCHEME,
     authorization,
@@ -23,8 +23,8 @@ from ekiden.dialects.infobip.auth import (
     unavailable,
 )
 from ekiden.dialects.infobip.errors import RETRY_AFTER, AnyRequest, ApiError, handle_legacy
-from ekiden.dialects.infobip.fields import Checks
 from ekiden.dialects.infobip.http import answer, decode_json, empty, read_json
+from ekiden.dialects.infobip.value_rules import Checks
 from ekiden.web.body import Body
 from ekiden.web.need import Need
 

@@ -15,15 +15,15 @@ from litestar import Response
 
 from ekiden.core.address import parse_address, to_ascii_domain
 from ekiden.core.errors import BadAddress
-from ekiden.dialects.infobip import fields
+from ekiden.dialects.infobip import value_rules as fields
 from ekiden.dialects.infobip.call import Call
 from ekiden.dialects.infobip.errors import Violation
-from ekiden.dialects.infobip.fields import BadField, Checks
 from ekiden.dialects.infobip.http import Query, answer, empty
 from ekiden.dialects.infobip.paging import read_page
 from ekiden.dialects.infobip.times import timestamp_z
+from ekiden.dialects.infobip.value_rules import BadField, Checks
 from ekiden.domains.errors import DomainsError
-from ekiden.limits.turns import Turns, in_turns
+from ekiden.limits.loop_slices import Turns, in_turns
 from ekiden.recipients.suppressions import Suppression, SuppressionKind
 from ekiden.web.need import Need
 

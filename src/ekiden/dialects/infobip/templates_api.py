@@ -20,16 +20,16 @@ from ekiden.content.errors import BadField as BadContentField
 from ekiden.content.errors import TooMuchContent
 from ekiden.content.templates import MAX_ATTACHMENTS, NewAttachment, Template, TemplateText
 from ekiden.content.uploads import Upload
-from ekiden.dialects.infobip import fields
+from ekiden.dialects.infobip import value_rules as fields
 from ekiden.dialects.infobip.attachments import decoded_base64
 from ekiden.dialects.infobip.call import Call
 from ekiden.dialects.infobip.errors import JSON, REQUEST, ApiError, Violation
-from ekiden.dialects.infobip.fields import BadField, Checks
-from ekiden.dialects.infobip.form_fields import FormFields
-from ekiden.dialects.infobip.forms import MAX_REQUEST, Form, blocked_extension
+from ekiden.dialects.infobip.form_names import FormFields
+from ekiden.dialects.infobip.form_reader import MAX_REQUEST, Form, blocked_extension
 from ekiden.dialects.infobip.http import Query, answer, decode_json, empty
 from ekiden.dialects.infobip.paging import read_page
 from ekiden.dialects.infobip.times import timestamp
+from ekiden.dialects.infobip.value_rules import BadField, Checks
 from ekiden.mime.placeholders import MAX_SLOTS, Text, too_many_slots
 from ekiden.web.errors import RequestRefused
 from ekiden.web.json_gauge import measure

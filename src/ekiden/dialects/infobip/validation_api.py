@@ -14,15 +14,15 @@ from typing import Any, Final, cast
 import msgspec
 from litestar import Response
 
-from ekiden.dialects.infobip import fields
+from ekiden.dialects.infobip import value_rules as fields
 from ekiden.dialects.infobip.call import Call
 from ekiden.dialects.infobip.errors import JSON, XML, wants_xml
-from ekiden.dialects.infobip.fields import Checks
-from ekiden.dialects.infobip.form_fields import FormFields
+from ekiden.dialects.infobip.form_names import FormFields
 from ekiden.dialects.infobip.http import Query, answer
 from ekiden.dialects.infobip.report_formats import xml_text
 from ekiden.dialects.infobip.times import timestamp_z
-from ekiden.limits.turns import in_turns
+from ekiden.dialects.infobip.value_rules import Checks
+from ekiden.limits.loop_slices import in_turns
 from ekiden.recipients.validation.address_check import AddressCheck, Mailbox, Risk
 from ekiden.recipients.validation.address_check_requests import (
     MAX_DESTINATION,

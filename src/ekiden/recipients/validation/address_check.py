@@ -19,8 +19,8 @@ from ekiden.core.clock import DAY, Millis
 from ekiden.core.diagnosis import BY_NUMBER, Diagnosis
 from ekiden.core.errors import BadAddress
 from ekiden.core.states import Cause, State
+from ekiden.dns.lookup_queue import on_behalf_of
 from ekiden.dns.resolver import DnsTemporary, NoMailHost, NoSuchDomain, NullMx
-from ekiden.dns.turns import on_behalf_of
 from ekiden.recipients.validation.address_check_rules import is_disposable, is_role, suggestion
 from ekiden.store.retention import first_id
 from ekiden.store.tables import BY_RECIPIENT, delivery, suppression

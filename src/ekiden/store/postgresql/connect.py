@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from ekiden.store.api import Conflict, StoreError, StoreUnavailable
 from ekiden.store.errors import translating
 from ekiden.store.postgresql.servers import PASSING, Servers, is_read_only, unavailable
-from ekiden.store.rows import BadText
+from ekiden.store.units import BadText
 
 COMMAND_TIMEOUT = 30.0  # seconds; on the hot path, for a server that has silently gone
 COLD_TIMEOUT = 60.0  # seconds for a statement of everything rare, some of which reads a lot

@@ -16,7 +16,7 @@ from ekiden.core.states import FIRST_FINAL, Cause, Hold, State
 from ekiden.store import tables
 from ekiden.store.postgresql.writer import Progress
 from ekiden.store.records import Delivery
-from ekiden.store.rows import (
+from ekiden.store.units import (
     CLAIMED_COLUMNS,
     MESSAGE_COLUMNS,
     OUTCOME_COLUMNS,

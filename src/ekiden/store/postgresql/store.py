@@ -27,7 +27,7 @@ from ekiden.store.postgresql.connect import (
 from ekiden.store.postgresql.servers import Servers
 from ekiden.store.postgresql.statements import NOW_SQL, apply
 from ekiden.store.postgresql.writer import WRITERS, Writer
-from ekiden.store.rows import Beat
+from ekiden.store.units import Beat
 
 CONNECTIONS = WRITERS + POOLED
 """Of one worker at the most."""

@@ -21,7 +21,7 @@ from ekiden.store.overdue import Overdue
 from ekiden.store.postgresql.connect import COMMAND_TIMEOUT, broken, never_sent, translated
 from ekiden.store.postgresql.servers import CONNECT_TIMEOUT, Servers, is_read_only
 from ekiden.store.records import Counters
-from ekiden.store.rows import BadText, Beat, Unit
+from ekiden.store.units import BadText, Beat, Unit
 
 # While one connection waits for the disk, the other one gathers and executes.
 WRITERS = 2

@@ -19,7 +19,7 @@ from ekiden.core.events import EventType
 from ekiden.core.states import FIRST_FINAL, Cause, Hold, State
 from ekiden.store import tables
 from ekiden.store.records import Delivery, Outcome
-from ekiden.store.rows import (
+from ekiden.store.units import (
     CLAIMED_COLUMNS,
     MESSAGE_COLUMNS,
     OUTCOME_COLUMNS,

@@ -1,4 +1,4 @@
-"""The store in one SQLite file: the embedded default. See ``sqlite_writer`` for what is durable when."""
+"""The store in one SQLite file: the embedded default. See ``store.sqlite.writer`` for what is durable when."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from ekiden.store.sqlite.writer import (
 
 # UPDATE … FROM came with 3.33, RETURNING with 3.35.
 OLDEST_SQLITE = (3, 35, 0)
-# Seconds; see sqlite_writer. Half a millisecond costs a busy loop next to nothing.
+# Seconds; see store.sqlite.writer. Half a millisecond costs a busy loop next to nothing.
 SWITCH_INTERVAL = 0.0005
 READERS = 2
 

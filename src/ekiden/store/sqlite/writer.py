@@ -29,8 +29,8 @@ from ekiden.store.api import Conflict, StoreError, StoreUnavailable
 from ekiden.store.errors import constraint_of
 from ekiden.store.overdue import PATIENCE, Overdue
 from ekiden.store.records import Counters
-from ekiden.store.rows import BadText, Unit
 from ekiden.store.sqlite.turn import Turn, waited_for
+from ekiden.store.units import BadText, Unit
 
 MAX_UNITS = 512
 MAX_WEIGHT = 8 << 20  # octets; a transaction must fit into memory and must not make the neighbours wait

@@ -38,7 +38,7 @@ from ekiden.store.tables.base import (
     WAITING_SQL,
     metadata,
 )
-from ekiden.store.tables.road import (
+from ekiden.store.tables.messages import (
     BY_RECIPIENT,
     SHOWN,
     attempt,

@@ -28,8 +28,8 @@ from multipart import (  # type: ignore[import-untyped]
 )
 
 from ekiden.dialects.infobip.errors import ApiError
-from ekiden.dialects.infobip.fields import BadField, Checks, single
-from ekiden.dialects.infobip.form_fields import FormFields, Problems
+from ekiden.dialects.infobip.form_names import FormFields, Problems
+from ekiden.dialects.infobip.value_rules import BadField, Checks, single
 from ekiden.mime.file_names import extensions
 from ekiden.mime.header import decode_words
 from ekiden.web.body import Body

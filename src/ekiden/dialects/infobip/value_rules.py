@@ -21,8 +21,8 @@ from ekiden.core.states import Priority
 from ekiden.core.texts import TranslatedError
 from ekiden.dialects.infobip.errors import ApiError, Violation
 from ekiden.dialects.infobip.report_formats import ReportJson, ReportXml
-from ekiden.dialects.infobip.texts import TEXTS
 from ekiden.dialects.infobip.times import parse_time
+from ekiden.dialects.infobip.translations import TEXTS
 from ekiden.intake.mailing import MailingRecipient
 from ekiden.mime.errors import BadMailbox
 from ekiden.mime.html_links import PixelPosition

@@ -11,8 +11,8 @@ from litestar.exceptions.responses import create_exception_response
 
 ErrorAnswer = Callable[[Request[Any, Any, Any], Exception], Response[Any]]
 _RETRY_AFTER = "5"
-_PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 """Seconds."""
+_PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 Readiness = Callable[[], Awaitable[list[str]]]
 """What is missing before this worker can be given work; empty: nothing."""
 
