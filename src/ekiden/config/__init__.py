@@ -1,0 +1,1 @@
+"""All settings: their model, reading, checking, writing, and the help of each."""

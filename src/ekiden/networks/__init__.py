@@ -1,0 +1,1 @@
+"""Zones and rules: from where which resource may be used."""

@@ -1,0 +1,1 @@
+"""What is known of recipients: suppressions, opens and clicks, who has unsubscribed."""

@@ -1,0 +1,1 @@
+"""Projects, SMTP configurations and their users."""

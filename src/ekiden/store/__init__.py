@@ -1,1 +1,1 @@
-
+"""What is kept: tables, migrations, the hot path, retention; on SQLite or PostgreSQL."""

@@ -1,0 +1,1 @@
+"""Where everything meets: the services of a worker and its HTTP routes."""

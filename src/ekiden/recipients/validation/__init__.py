@@ -1,0 +1,1 @@
+"""Whether an address is worth sending to."""

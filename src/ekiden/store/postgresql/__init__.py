@@ -1,0 +1,1 @@
+"""The store on PostgreSQL, and the server that comes with Ekiden."""
