@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import insert, text
-from sqlalchemy.dialects import sqlite
 
 from ekiden.access.accounts import create_account
 from ekiden.access.audit import Actor
@@ -205,8 +204,8 @@ async def test_the_last_delivery_that_tells_anything_counts(checks: AddressCheck
 
 
 async def test_no_look_at_an_address_reads_all_that_was_sent(sqlite_store: Store) -> None:
-    compiled = sent_to(1, PERSON, 5).compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True})
     async with sqlite_store.read() as connection:
+        compiled = sent_to(1, PERSON, 5).compile(connection.sync_engine, compile_kwargs={"literal_binds": True})
         plan = [row[3] for row in await connection.execute(text(f"EXPLAIN QUERY PLAN {compiled}"))]
     assert plan == [
         "SEARCH delivery USING INDEX ix_delivery_recipient (account_id=? AND recipient=? AND message_id>?)"

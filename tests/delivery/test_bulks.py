@@ -19,31 +19,10 @@ from ekiden.delivery.queue_queries import QueueFilter, Target
 from ekiden.store.api import Store
 from ekiden.store.records import NewMessage
 from ekiden.store.tables import content, delivery, event, message
-from support.queue_rows import Rows
+from support.queue_rows import NOW, Rows
 
-NOW: Millis = 1_800_000_000_000
 BY = "api_key:7"
 NEWS = Marks(bulk="news")
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock(NOW)
-
-
-@pytest.fixture
-async def rows(store: Store) -> Rows:
-    return await Rows.make(store, NOW)
-
-
-@pytest.fixture
-async def account(rows: Rows) -> int:
-    return await rows.account()
-
-
-@pytest.fixture
-def bulks(store: Store, clock: ManualClock, rows: Rows) -> Bulks:
-    return Bulks(store, clock, rows.ids)
 
 
 async def scheduled(rows: Rows, count: int = 3, due_in: Millis = HOUR) -> list[NewMessage]:

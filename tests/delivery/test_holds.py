@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 from sqlalchemy import select, update
 
-from ekiden.core.clock import DAY, HOUR, ManualClock, Millis
+from ekiden.core.clock import DAY, HOUR, Millis
 from ekiden.core.diagnosis import Diagnosis
 from ekiden.core.states import Cause, Hold, State, Wait
 from ekiden.core.submission import Marks
@@ -21,30 +21,9 @@ from ekiden.delivery.queue_changes import Action, Change, apply_action, select_d
 from ekiden.delivery.queue_queries import QueueFilter, QueueRow, list_deliveries
 from ekiden.store.api import Store
 from ekiden.store.tables import delivery
-from support.queue_rows import Rows
+from support.queue_rows import NOW, Rows
 
-NOW: Millis = 1_790_000_000_000
 NEWS = Marks(bulk="news")
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock(NOW)
-
-
-@pytest.fixture
-async def rows(store: Store) -> Rows:
-    return await Rows.make(store, NOW)
-
-
-@pytest.fixture
-async def account(rows: Rows) -> int:
-    return await rows.account()
-
-
-@pytest.fixture
-def bulks(store: Store, clock: ManualClock, rows: Rows) -> Bulks:
-    return Bulks(store, clock, rows.ids)
 
 
 async def act(store: Store, rows: Rows, action: Action, now: Millis = NOW, reason: str = "") -> Change:

@@ -21,6 +21,8 @@ from ekiden.store.api import Store
 from ekiden.store.records import Attempt, Delivery, Message, NewMessage, Outcome, Registration
 from ekiden.store.tables import account
 
+NOW: Millis = 1_800_000_000_000
+"""For tests to which it does not matter when they are."""
 CONTENT = b"Subject: hello\r\n\r\nbody\r\n"
 _EVENTS = {
     State.DELIVERED: EventType.DELIVERED,

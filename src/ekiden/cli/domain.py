@@ -138,7 +138,7 @@ def _change(
     change: Callable[[Domains, Domain], Awaitable[Domain]],
     done: str,
 ) -> None:
-    """``done``: what to say then, of ``domain_texts``; ``{name}`` in it is the domain's."""
+    """``done``: what to say then, of ``domain_translations``; ``{name}`` in it is the domain's."""
     from ekiden.cli.domain_view import say
 
     loaded = load(config)

@@ -31,7 +31,7 @@ _STRING = 255  # octets of one string of a TXT record, RFC 1035 §3.3
 
 
 def say(text: str, **values: Any) -> str:
-    """A text of ``domain_texts`` in the language of the person at the terminal."""
+    """A text of ``domain_translations`` in the language of the person at the terminal."""
     return TEXTS(text, lang(), **values)
 
 

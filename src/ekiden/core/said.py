@@ -22,7 +22,7 @@ _decode: Final = msgspec.json.Decoder(tuple[str, dict[str, Any]]).decode
 
 
 class Said(NamedTuple):
-    """``code`` is one of ``said_texts``, ``facts`` fill its template."""
+    """``code`` is one of ``said_sentences``, ``facts`` fill its template."""
 
     code: str
     facts: Mapping[str, Any] = {}

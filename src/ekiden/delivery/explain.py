@@ -1,7 +1,7 @@
 """Why a delivery stands where it stands, in a person's words: from states and diagnoses to sentences.
 
 Every state and every diagnosis has a text in both languages, so there is always an answer. The sentences themselves
-are in ``explain_texts``.
+are in ``explain_sentences``.
 """
 
 from __future__ import annotations

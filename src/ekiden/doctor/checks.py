@@ -1,7 +1,7 @@
 """The checks of ``ekiden doctor`` on this machine: configuration, disk, certificates, clock.
 
 Each is a small function from the ``Patient`` to findings. A check looks, it repairs nothing; what it writes (a row,
-a file) it takes away again. Those that ask DNS are in ``doctor_dns``.
+a file) it takes away again. Those that ask DNS are in ``doctor.dns``.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ NO_SPACE: Final = 200 << 20
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check found. ``title`` and the templates are keys of ``doctor_texts``; ``fix`` may be empty."""
+    """What a check found. ``title`` and the templates are keys of ``doctor.translations``; ``fix`` may be empty."""
 
     check: str
     level: Level

@@ -18,7 +18,7 @@ Readiness = Callable[[], Awaitable[list[str]]]
 
 
 class HttpApp:
-    """``http_listener.Answering``: an application, and its errors for requests that it does not get to see."""
+    """``http_server.Answering``: an application, and its errors for requests that it does not get to see."""
 
     def __init__(
         self, app: Litestar, error: Callable[[Request[Any, Any, Any], HTTPException], Response[Any]]

@@ -145,7 +145,7 @@ class Call:
         return await read_json(self.body, self.content_type, kind, checks)
 
     async def form(self, fields: FormFields, checks: Checks) -> Form:
-        """The body as a form (``forms.read_form``); what is wrong with its parts is noted."""
+        """The body as a form (``form_reader.read_form``); what is wrong with its parts is noted."""
         form = await read_form(self.body, self.content_type, fields)
         checks.violations += form.problems.found
         return form

@@ -4,7 +4,7 @@ Names of fields match in any case and with any of the spellings of lists that cl
 ``to[0]``, ``to['0']`` (contract §0.5, §0.6). Files lie in temporary files beyond a few hundred kilobytes, so a form
 costs little memory whatever its attachments. Everything is bounded, and everything that is wrong is told as a 400
 with the field's name. A text may have a file name: ``curl -F 'html=@mail.html'`` means it so. A field that the
-request does not have is refused (``form_fields``).
+request does not have is refused (``form_names``).
 
 The bounds are the contract's (§2.2), read as mebibytes: 26 for a request, 25 for attachments together, 20 of them,
 10 for a text. There is none for one attachment but that for all.

@@ -77,7 +77,7 @@ class Writer:
     """Group commit for one process.
 
     ``apply`` writes units on a connection in one transaction, and notes its progress; true: mend their texts
-    (``rows.BadText``).
+    (``units.BadText``).
     """
 
     def __init__(self, servers: Servers, apply: Apply) -> None:

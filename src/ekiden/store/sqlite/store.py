@@ -14,6 +14,7 @@ from io import SEEK_END, BytesIO
 from typing import Any
 
 from sqlalchemy import event
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from ekiden.core.clock import Millis
@@ -114,6 +115,13 @@ _CONTENT = "SELECT data, shared_id FROM content WHERE account_id = ? AND message
 _PIECES = "SELECT data FROM shared_content WHERE account_id = ? AND id = ? ORDER BY number"
 
 
+class _Hinting(SQLiteCompiler):
+    """SQLAlchemy writes hints behind tables for other engines, and leaves SQLite's ("INDEXED BY") out."""
+
+    def get_from_hint_text(self, table: Any, text: Any) -> Any:
+        return text
+
+
 def cold_engine(path: str, *, write: bool) -> AsyncEngine:
     """SQLAlchemy over aiosqlite, for what is rare. Transactions begin as we say, not as the driver guesses."""
     engine = create_async_engine(
@@ -123,6 +131,8 @@ def cold_engine(path: str, *, write: bool) -> AsyncEngine:
         connect_args={"timeout": BUSY_TIMEOUT},
         hide_parameters=True,  # hashes and sealed keys are among them; errors end in logs
     )
+
+    engine.sync_engine.dialect.statement_compiler = _Hinting
 
     @event.listens_for(engine.sync_engine, "connect")
     def _connected(connection: Any, _: Any) -> None:

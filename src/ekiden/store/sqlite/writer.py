@@ -1,7 +1,7 @@
 """The thread that writes a SQLite store: everything pending goes into one transaction and one fsync.
 
 The event loop appends units to a queue and waits for their futures; the thread takes what has gathered, takes its
-turn among the processes (``sqlite_turn``), writes, commits, and answers all of them with one call into the loop.
+turn among the processes (``sqlite.turn``), writes, commits, and answers all of them with one call into the loop.
 
 Durability: journal_mode WAL with synchronous FULL, so that COMMIT returns after the fsync of the log; SQLite fsyncs
 the directory when it creates the files. What was answered survives the loss of power as far as the disk keeps its
@@ -96,7 +96,7 @@ def configure(connection: Any, *, write: bool) -> None:
 class Writer:
     """Group commit for one process.
 
-    ``apply`` writes units on a connection that is inside a transaction; true: mend their texts (``rows.BadText``).
+    ``apply`` writes units on a connection that is inside a transaction; true: mend their texts (``units.BadText``).
     """
 
     def __init__(self, path: str, apply: Apply, loop: asyncio.AbstractEventLoop) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import BigInteger, Integer, MetaData, text
-from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 
 from ekiden.core.states import State
 
@@ -36,12 +35,3 @@ LIVE_SQL = "dead_at IS NULL"
 def where(condition: str) -> dict[str, Any]:
     """The condition of a partial index."""
     return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
-
-
-def _words(*given: Any) -> str:
-    words: str = given[-1]
-    return words
-
-
-# SQLAlchemy writes hints behind tables for other engines, and leaves SQLite's ("INDEXED BY") out.
-setattr(SQLiteCompiler, "get_from_hint_text", _words)  # noqa: B010 - mypy knows it with another signature
