@@ -191,8 +191,9 @@ async def test_connections_that_ended_while_they_were_idle_are_replaced(
     for _ in range(3):
         await use_everything(distant, maker, worker)
         wire.said_goodbye, wire.closed = 0, 0
-        assert await end_all(postgresql_url) >= 4
-        await until(lambda: wire.said_goodbye >= 4 and (withheld or wire.closed >= 4))
+        ended = await end_all(postgresql_url)  # how many were open depends on how fast each was free again
+        assert ended > 0
+        await until(lambda: wire.said_goodbye >= ended and (withheld or wire.closed >= ended))
         await use_everything(distant, maker, worker)
         assert await distant.heartbeat(worker, NOW, TTL)
     assert distant.counters.failures == 0
