@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -304,20 +303,22 @@ async def test_a_domain_with_hundreds_of_dead_hosts_ends_soon_and_is_tried_elsew
 
 
 async def test_looking_up_the_hosts_has_an_end(sqlite_store: Store) -> None:
+    asked = []
+
     class Slow(Everywhere):
         async def mx(self, domain: str) -> list[MxHost]:
             return [MxHost(n, f"mx{n}.slow.test") for n in range(9)]
 
         async def addresses(self, name: str) -> list[str]:
+            asked.append(name)
             await asyncio.sleep(0.5)
             raise DnsTemporary(name, say("no_name_server", name=name, type="MX"))
 
     async with road(sqlite_store, resolver=Slow(), lookup_timeout=0.8) as r:
-        began = time.monotonic()
         row = await r.one(await r.send("a@slow.test"))
         assert (row["state"], row["enhanced"]) == (State.DEFERRED, "4.4.3")
         assert "looking up the mail hosts" in row["reason"]
-        assert time.monotonic() - began < 4.0
+        assert 0 < len(asked) <= 2, "of nine"
         await r.drain()
 
 

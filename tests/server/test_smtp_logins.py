@@ -75,11 +75,9 @@ def test_an_idle_session_ends_with_what_opened_it(make: Make, change: Callable[[
         log_in(begun, harness)
         assert begun.ask("MAIL FROM:<a@example.com>").startswith("250 ")
         log_in(other, harness, "App", harness.api_key)
-        began = time.monotonic()
         harness.call(change(harness))
         assert idle.reply() == GONE
         assert begun.reply() == GONE
-        assert time.monotonic() - began < 10
         assert idle.line() == begun.line() == ""
         assert other.ask("NOOP").startswith("250 "), "another credential of the account goes on"
     with Client(harness.port) as client:

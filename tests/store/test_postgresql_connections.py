@@ -13,6 +13,7 @@ import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -64,6 +65,10 @@ class Wire:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def lost(self, count: int, *, withheld: bool) -> bool:
+        """Whether so many connections were told that they end, and did unless that is withheld."""
+        return self.said_goodbye >= count and (withheld or self.closed >= count)
 
     def cut(self, at: bytes, *, answered: bool) -> None:
         self.cut_at, self.answered, self.seen = at, answered, 0
@@ -193,7 +198,7 @@ async def test_connections_that_ended_while_they_were_idle_are_replaced(
         wire.said_goodbye, wire.closed = 0, 0
         ended = await end_all(postgresql_url)  # how many were open depends on how fast each was free again
         assert ended > 0
-        await until(lambda: wire.said_goodbye >= ended and (withheld or wire.closed >= ended))
+        await until(partial(wire.lost, ended, withheld=withheld))
         await use_everything(distant, maker, worker)
         assert await distant.heartbeat(worker, NOW, TTL)
     assert distant.counters.failures == 0
