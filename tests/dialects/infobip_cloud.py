@@ -46,6 +46,7 @@ from ekiden.domains.service import Domains
 from ekiden.intake.config import IntakeConfig
 from ekiden.intake.door import Door
 from ekiden.intake.mailer import Mailer
+from ekiden.intake.tracking import Tracker
 from ekiden.lab import Lab
 from ekiden.listeners.http_app import make_app
 from ekiden.listeners.http_server import HttpServer
@@ -244,7 +245,15 @@ async def running_infobip(
     ids = IdFactory(me.node)
     parts = door_parts(store, clock, ids, directory, vault)
     endpoints = Endpoints(store, clock, vault, Destinations(loopback_only=True))
-    annotator = HeaderAnnotator(endpoints)
+    tracker = Tracker(
+        clock,
+        ids,
+        directory,
+        Remembered(store, sending_settings),
+        TrackingTokens(vault),
+        "https://links.sender.example",
+        MAX_SIZE,
+    )
     door = Door(
         store,
         clock,
@@ -255,11 +264,9 @@ async def running_infobip(
         directory=directory,
         policy=parts.policy,
         signer=parts.signer,
-        annotator=annotator,
+        annotators=[HeaderAnnotator(endpoints, tracker)],
     )
-    settings = Remembered(store, sending_settings)
-    mailer = Mailer(door, directory, settings, TrackingTokens(vault), "https://links.sender.example")
-    annotator.mailer = mailer
+    mailer = Mailer(door, tracker)
     uploads = Uploads(store, clock)
     checks = AddressChecks(store, clock, resolver)
 

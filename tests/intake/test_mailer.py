@@ -44,8 +44,9 @@ from ekiden.intake.errors import (
     TooManyLinks,
     TooManyPlaceholders,
 )
-from ekiden.intake.mailer import Mailer, base_for
+from ekiden.intake.mailer import Mailer
 from ekiden.intake.mailing import Mailing, MailingGroup, MailingRecipient, TrackingWish
+from ekiden.intake.tracking import Tracker, base_for
 from ekiden.limits.memory import Memory
 from ekiden.mime.attachment_parts import SharedBuilder
 from ekiden.mime.errors import MimeError
@@ -145,7 +146,10 @@ async def office(store: Store) -> AsyncIterator[Office]:
         signer=parts.signer,
     )
     tokens = TrackingTokens(vault)
-    mailer = Mailer(door, directory, Remembered(store, sending_settings), tokens, "https://links.example.com:8443")
+    base_url = "https://links.example.com:8443"
+    settings = Remembered(store, sending_settings)
+    tracker = Tracker(clock, ids, directory, settings, tokens, base_url, door.max_size)
+    mailer = Mailer(door, tracker)
     records = {f"{key.name}.".encode(): key.value.encode() for key in keys}
     yield Office(store, clock, parts, door, mailer, tokens, account.id, records)
     await parts.close()
@@ -238,7 +242,7 @@ async def test_each_group_says_who_is_answered(office: Office) -> None:
 
 
 async def test_attachments_are_stored_once_and_signed_with_every_message(office: Office) -> None:
-    builder = SharedBuilder(office.mailer.new_id())
+    builder = SharedBuilder(office.mailer.tracker.new_id())
     builder.add("report.pdf", "application/pdf", [b"%PDF" * 300_000])
     shared = builder.build()
     addresses = [f"r{number}@x.example" for number in range(20)]
@@ -439,15 +443,7 @@ async def test_a_thousand_recipients_are_one_transaction(office: Office) -> None
 
 async def test_requests_at_the_same_time_are_bounded_together(office: Office) -> None:
     """Each would be allowed by itself; what was refused can be sent a moment later."""
-    mailer = Mailer(
-        office.door,
-        Directory(office.store, office.clock),
-        Remembered(office.store, sending_settings),
-        office.tokens,
-        "https://links.example.com",
-        memory=Memory(1_000_000),
-        patience=0.1,
-    )
+    mailer = Mailer(office.door, office.mailer.tracker, memory=Memory(1_000_000), patience=0.1)
     large = office.mailing(text="{{name}} " + "x" * 300_000)  # twice
     answers = await asyncio.gather(*(mailer.send_all([large]) for _ in range(4)), return_exceptions=True)
     assert {type(answer) for answer in answers} == {list, Busy}

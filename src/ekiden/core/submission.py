@@ -130,6 +130,6 @@ class Submission:
     routes: tuple[Route, ...] = ()
     """Who is told what becomes of it, besides its account's own report (``core.notices``)."""
     message_id: int | None = None
-    """An id made by the door before (``Door.new_id``), for links that have to name it; ``None``: a new one."""
+    """An id made before (``intake.tracking``), for links that have to name it; ``None``: a new one."""
     shared: SharedContent | None = None
     """What follows ``content``: the part that the messages of one request have in common."""

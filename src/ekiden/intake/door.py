@@ -100,7 +100,7 @@ class Door:
         directory: Directory,
         policy: Policy,
         signer: Signer,
-        annotator: Annotator | None = None,
+        annotators: Sequence[Annotator] = (),
         workshop: Workshop | None = None,
     ) -> None:
         """``workshop`` is the worker's own."""
@@ -113,7 +113,7 @@ class Door:
         self._directory = directory
         self.policy = policy
         self._signer = signer
-        self._annotator = annotator
+        self._annotators = annotators
         self._fitting = Fitting(config, workshop)
         self.waiting = 0
         """Messages whose commit is under way: clients that wait for their 250."""
@@ -135,10 +135,6 @@ class Door:
         exceeded = measure(content, self._config.header)
         if exceeded is not None:
             raise HeaderTooLarge(exceeded, self._config.header)
-
-    def new_id(self) -> int:
-        """An id for a message that has to know it before it is submitted (``Submission.message_id``)."""
-        return self._ids.next(self._clock.now())
 
     async def submit(self, submission: Submission) -> Receipt:
         """Take the message; when this returns it is on stable storage. Raises ``IntakeError``; else it is a bug."""
@@ -244,9 +240,10 @@ class Door:
             raise MessageTooLarge(size, config.max_size)
         self.check_header(submission.content)
         header = scan(submission.content)
-        if self._annotator is not None and self._annotator.concerns(header):
-            submission = await self._annotator.annotate(submission, header)
-            header = scan(submission.content)
+        for annotator in self._annotators:
+            if annotator.concerns(header):
+                submission = await annotator.annotate(submission, header)
+                header = scan(submission.content)
         named: tuple[str, ...] = ()
         repaired = repair(header, None if submission.sender is None else submission.sender.text)
         if repaired is not None:

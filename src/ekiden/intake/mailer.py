@@ -7,38 +7,30 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
-from urllib.parse import urlsplit
 
 from ekiden.core.address import Address, parse_address
 from ekiden.core.ids import external_id, format_id
 from ekiden.core.submission import Recipient, Submission
-from ekiden.domains.queries import SendingSettings
 from ekiden.intake.errors import (
     Busy,
     MessageTooLarge,
     RequestTooLarge,
-    TemporarilyUnavailable,
     TooManyLinks,
     TooManyPlaceholders,
 )
 from ekiden.intake.mailing import Mailed, Mailing, MailingGroup, MailingRecipient
+from ekiden.intake.tracking import MAX_LINKS, Tracker
 from ekiden.limits.loop_slices import Turns
 from ekiden.limits.memory import Memory
 from ekiden.limits.workshop import Workshop
 from ekiden.mime.compose import Composer
-from ekiden.mime.instrument import instrument
 from ekiden.mime.mailbox import Mailbox
 from ekiden.mime.placeholders import too_many_slots
-from ekiden.recipients.tracking_tokens import TrackingTokens, TrackingUrls, trackable
-from ekiden.store.api import StoreUnavailable
+from ekiden.recipients.tracking_tokens import TrackingUrls, trackable
 
 if TYPE_CHECKING:
-    from ekiden.access.directory import Directory
-    from ekiden.access.remembered import Remembered
     from ekiden.intake.door import Door, Receipt
 
-MAX_LINKS = 150
-"""Links of a message that are tracked (Infobip contract §6.2, 6024)."""
 MAX_REQUEST = 134_217_728
 """Octets of all the messages of one request, what they share counted once: they are in memory together. A thousand
 recipients get 128 KiB each."""
@@ -51,8 +43,6 @@ _MAILBOX = 64
 UNSUBSCRIBE_NAME = "unsubscribeUrl"
 _LARGE = 131_072
 """Characters of texts from which on they are compiled in a thread, and each message is rendered there."""
-_LARGE_MIME = 16_384
-"""Octets of a composed message from which on it is looked through in a thread: 25 ms if it is all links."""
 _LONGEST_URL = 900
 """Characters that stand on one line of a header field."""
 _LIST_UNSUBSCRIBE = "list-unsubscribe"
@@ -90,15 +80,12 @@ class _Letters(NamedTuple):
 
 
 class Mailer:
-    """One per worker. ``base_url`` is where the pages of ``landing`` are reached."""
+    """One per worker."""
 
     def __init__(
         self,
         door: Door,
-        directory: Directory,
-        settings: Remembered[str, SendingSettings],
-        tokens: TrackingTokens,
-        base_url: str,
+        tracker: Tracker,
         *,
         memory: Memory | None = None,
         workshop: Workshop | None = None,
@@ -106,17 +93,11 @@ class Mailer:
     ) -> None:
         """``memory`` and ``workshop`` are the worker's own."""
         self._door = door
-        self._directory = directory
-        self._settings = settings
-        self._tokens = tokens
-        self._base = base_url
+        self.tracker = tracker
+        self.new_id, self.sending_settings, self.tracked = tracker.new_id, tracker.sending_settings, tracker.tracked
         self._memory = memory or Memory(2 * MAX_REQUEST)
         self._workshop = workshop or Workshop()
         self._patience = patience
-
-    def new_id(self) -> int:
-        """``Door.new_id``; for shared content, too."""
-        return self._door.new_id()
 
     async def send_all(self, mailings: Sequence[Mailing]) -> list[list[Mailed]]:
         """Take every message of the mailings of one account, or none; in the order of groups and recipients.
@@ -162,9 +143,9 @@ class Mailer:
         except TimeoutError:
             raise Busy from None
 
-    async def _work(self, key: int, size: int, work: Callable[[], T], *, large: int = _LARGE) -> T:
-        """Done here, or in a thread when it is more than ``large``. Raises ``Busy`` when its turn does not come."""
-        if size <= large:
+    async def _work(self, key: int, size: int, work: Callable[[], T]) -> T:
+        """Done here, or in a thread when it is much. Raises ``Busy`` when its turn does not come."""
+        if size <= _LARGE:
             return work()
         try:
             return await self._workshop.run(key, work)
@@ -190,67 +171,10 @@ class Mailer:
         """``Door.check_header``."""
         self._door.check_header(content)
 
-    def urls(self, settings: SendingSettings) -> TrackingUrls:
-        """Of the messages of a domain."""
-        return self._tokens.urls(base_for(self._base, settings.tracking.host))
-
-    async def tracked(
-        self,
-        content: bytes,
-        account_id: int,
-        message_id: int,
-        recipients: int,
-        settings: SendingSettings,
-        *,
-        opens: bool,
-        clicks: bool,
-    ) -> bytes:
-        """A message that came composed, with tracking in it as far as that breaks nothing (``mime.instrument``).
-
-        ``message_id`` is one of ``new_id``. What another encoding makes too large stays as it is. Raises
-        ``TooManyLinks``.
-        """
-        if not opens and not clicks:
-            return content
-        urls = self.urls(settings)
-        number = 1 if recipients == 1 else 0
-        links = 0
-
-        def link(url: str) -> str:
-            nonlocal links
-            if not trackable(url):
-                return url
-            links += 1
-            if links > MAX_LINKS:
-                raise TooManyLinks
-            return urls.click(account_id, message_id, number, url)
-
-        work = partial(
-            instrument,
-            content,
-            link=link if clicks else None,
-            pixel=urls.open(account_id, message_id, number) if opens else "",
-        )
-        tracked = await self._work(account_id, len(content), work, large=_LARGE_MIME)
-        return tracked if len(tracked) <= self._door.max_size else content
-
-    async def sending_settings(self, account_id: int, domain: str) -> SendingSettings:
-        """Of an account's domain, those of a new one when it has none of that name.
-
-        Raises ``TemporarilyUnavailable``.
-        """
-        try:
-            account = await self._directory.account(account_id)
-            if account is None:
-                return SendingSettings()
-            return await self._settings.load(account, domain)
-        except StoreUnavailable as error:
-            raise TemporarilyUnavailable from error
-
     async def _letters(self, mailing: Mailing) -> _Letters:
         """The mailing compiled, in a thread when that takes long."""
         author = parse_address(mailing.author.address)
-        settings = await self.sending_settings(mailing.account_id, author.domain)
+        settings = await self.tracker.sending_settings(mailing.account_id, author.domain)
         wish, tracking = mailing.tracking, settings.tracking
         opens = tracking.opens if wish.opens is None else wish.opens
         clicks = tracking.clicks if wish.clicks is None else wish.clicks
@@ -278,7 +202,7 @@ class Mailer:
             _widening(mailing),
             author,
             parse_address(settings.return_path) if settings.return_path else author,
-            self.urls(settings),
+            self.tracker.urls(settings),
             opens,
             clicks,
             leaves or bool(wish.landing_page),
@@ -287,7 +211,7 @@ class Mailer:
 
     async def _render(self, mailing: Mailing, plan: _Plan, letters: _Letters) -> Submission:
         wish, urls, composer = mailing.tracking, letters.urls, letters.composer
-        message_id = self._door.new_id()
+        message_id = self.tracker.new_id()
         # In a message that several share nobody can be told apart.
         number = 1 if len(plan.recipients) == 1 else 0
         values = plan.values
@@ -399,12 +323,3 @@ def _mailed(plan: _Plan, receipt: Receipt) -> Iterator[Mailed]:
     for number, recipient in enumerate(plan.recipients, 1):
         told = external_id(receipt.message_id, number, reference)
         yield Mailed(recipient.address.shown, receipt.message_id, number, told)
-
-
-def base_for(base_url: str, host: str) -> str:
-    """``base_url`` with another host, if there is one: scheme and port stay."""
-    if not host:
-        return base_url
-    parts = urlsplit(base_url)
-    port = f":{parts.port}" if parts.port is not None else ""
-    return f"{parts.scheme}://{host}{port}"

@@ -24,6 +24,7 @@ from ekiden.intake.mailer import Mailer
 from ekiden.intake.policy import Policy
 from ekiden.intake.sender_rights import Gate
 from ekiden.intake.signer import Signer
+from ekiden.intake.tracking import Tracker
 from ekiden.limits.memory import Memory
 from ekiden.limits.workshop import Workshop
 from ekiden.mime.scan import HeaderBounds
@@ -106,7 +107,18 @@ class Services:
         self._destinations = Destinations(config.callbacks.allowed_networks, loopback_only=lab)
         self.endpoints = Endpoints(store, clock, self.vault, self._destinations)
         self.tokens = TrackingTokens(self.vault)
-        self._annotator = HeaderAnnotator(self.endpoints)
+        self._intake = _intake(config)
+        self._tracker = Tracker(
+            clock,
+            ids,
+            self.directory,
+            Remembered(store, sending_settings),
+            self.tokens,
+            config.tracking.base_url or f"https://{config.hostname}",
+            self._intake.max_size,
+            self.workshop,
+        )
+        self._annotators = [HeaderAnnotator(self.endpoints, self._tracker)]
         self.address_checks = AddressChecks(store, clock, self.resolver, carriers=config.intake.carrier_addresses)
         self.address_check_requests = AddressCheckRequests(store, clock, ids, worker, self.address_checks)
         self.suppressions = Suppressions(store, clock)
@@ -122,44 +134,23 @@ class Services:
 
     def door(self, handover: Handover) -> Door:
         """``handover`` delivers within this process."""
-        config = self._config
-        intake = IntakeConfig(
-            hostname=config.hostname,
-            # Listeners hold clients to their own limit; what is composed here is bounded by its dialect.
-            max_size=max((config.smtp.max_size, MAX_COMPOSED, *(of.max_size for of in config.listeners))),
-            max_recipients=max((config.smtp.max_recipients, *(of.max_recipients for of in config.listeners))),
-            expire_after=config.delivery.expire_after,
-            show_client=config.intake.show_client,
-            max_received=config.intake.max_received,
-            short_lines=config.intake.short_lines,
-            seven_bit=config.intake.seven_bit,
-            header=HeaderBounds(
-                config.intake.max_header, config.intake.max_header_fields, config.intake.max_header_field
-            ),
-        )
         return Door(
             self._store,
             self._clock,
             self._ids,
             self._worker,
-            intake,
+            self._intake,
             handover,
             directory=self.directory,
             policy=self.policy,
             signer=self.signer,
-            annotator=self._annotator,
+            annotators=self._annotators,
             workshop=self.workshop,
         )
 
     def mailer(self, door: Door) -> Mailer:
-        """For what is composed here. There is one: the fields of messages from elsewhere are tracked by it, too."""
-        config = self._config
-        base_url = config.tracking.base_url or f"https://{config.hostname}"
-        settings = Remembered(self._store, sending_settings)
-        self._annotator.mailer = mailer = Mailer(
-            door, self.directory, settings, self.tokens, base_url, memory=self.memory, workshop=self.workshop
-        )
-        return mailer
+        """For what is composed here."""
+        return Mailer(door, self._tracker, memory=self.memory, workshop=self.workshop)
 
     def outbox(self, metrics: OutboxMetrics, standing: Standing | None = None) -> Outbox:
         """Sends what the events of messages are routed to."""
@@ -193,3 +184,19 @@ class Services:
         await self.refusals.close()
         await self.suppressions.close()
         self.signer.close()
+
+
+def _intake(config: Config) -> IntakeConfig:
+    own = config.intake
+    return IntakeConfig(
+        hostname=config.hostname,
+        # Listeners hold clients to their own limit; what is composed here is bounded by its dialect.
+        max_size=max((config.smtp.max_size, MAX_COMPOSED, *(of.max_size for of in config.listeners))),
+        max_recipients=max((config.smtp.max_recipients, *(of.max_recipients for of in config.listeners))),
+        expire_after=config.delivery.expire_after,
+        show_client=own.show_client,
+        max_received=own.max_received,
+        short_lines=own.short_lines,
+        seven_bit=own.seven_bit,
+        header=HeaderBounds(own.max_header, own.max_header_fields, own.max_header_field),
+    )

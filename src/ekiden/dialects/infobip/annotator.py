@@ -14,17 +14,17 @@ from ekiden.notify.errors import NotifyError
 
 if TYPE_CHECKING:
     from ekiden.core.submission import Submission
-    from ekiden.intake.mailer import Mailer
+    from ekiden.intake.tracking import Tracker
     from ekiden.mime.scan import Header
     from ekiden.notify.endpoints import Endpoints
 
 
 class HeaderAnnotator:
-    """``intake.door.Annotator``. ``mailer`` is set once there is one: it stands on the door that asks this."""
+    """``intake.door.Annotator``."""
 
-    def __init__(self, endpoints: Endpoints) -> None:
+    def __init__(self, endpoints: Endpoints, tracker: Tracker) -> None:
         self._endpoints = endpoints
-        self.mailer: Mailer | None = None
+        self._tracker = tracker
 
     def concerns(self, header: Header) -> bool:
         return header.begins(PREFIX)
@@ -69,15 +69,15 @@ class HeaderAnnotator:
     async def _tracked(self, submission: Submission, options: SmtpOptions) -> Submission:
         """With links and picture in its HTML, if it was asked for: by a URL to tell, or by ``X-IB-Track``."""
         asked = (options.track, options.track_opens, options.track_clicks)
-        if self.mailer is None or submission.sender is None or not (options.tracking_url or any(asked)):
+        if submission.sender is None or not (options.tracking_url or any(asked)):
             return submission
-        settings = await self.mailer.sending_settings(submission.account_id, submission.sender.domain)
+        settings = await self._tracker.sending_settings(submission.account_id, submission.sender.domain)
         opens = _wish(options.track_opens, options.track, settings.tracking.opens)
         clicks = _wish(options.track_clicks, options.track, settings.tracking.clicks)
         if not opens and not clicks:
             return submission
-        message_id = self.mailer.new_id()
-        content = await self.mailer.tracked(
+        message_id = self._tracker.new_id()
+        content = await self._tracker.tracked(
             submission.content,
             submission.account_id,
             message_id,
