@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
@@ -75,16 +75,22 @@ class Landing:
         )
 
     async def post(
-        self, url: str, body: bytes = b"", media_type: str = "application/x-www-form-urlencoded"
+        self, url: str, body: bytes | Iterator[bytes] = b"", media_type: str = "application/x-www-form-urlencoded"
     ) -> Reply:
         return await self.send("POST", url, body, {"Content-Type": media_type})
 
     async def send(
-        self, method: str, url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        url: str,
+        body: bytes | Iterator[bytes] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Reply:
         return await asyncio.to_thread(self._send, method, url, body, {"User-Agent": FIREFOX, **(headers or {})})
 
-    def _send(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Reply:
+    def _send(
+        self, method: str, url: str, body: bytes | Iterator[bytes] | None, headers: Mapping[str, str]
+    ) -> Reply:
         connection = HTTPConnection("127.0.0.1", self.port, timeout=20)
         try:
             connection.request(method, url.removeprefix(self.urls.base), body, dict(headers))

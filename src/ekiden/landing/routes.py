@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from base64 import b64decode
-from dataclasses import dataclass
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import structlog
 from litestar import MediaType, Request, Response, Router, post, route
-from litestar.exceptions import (
-    ClientException,
-    HTTPException,
-    InternalServerException,
-    NotFoundException,
-    ServiceUnavailableException,
-)
+from litestar.exceptions import HTTPException, NotFoundException, ServiceUnavailableException
+from multipart import MultipartError, MultipartParser, parse_options_header  # type: ignore[import-untyped]
 
 from ekiden.access.unavailable import StoreUnavailable
 from ekiden.core.address import to_ascii_domain
@@ -24,6 +21,10 @@ from ekiden.core.texts import Language
 from ekiden.landing import pages
 from ekiden.recipients.tracking_recorder import Recorder, Visit
 from ekiden.recipients.unsubscribing import Unsubscribing
+from ekiden.web.body import Bodies, Body
+from ekiden.web.errors import NoRoom, RequestRefused, TooLarge, TooMany
+from ekiden.web.need import SMALL
+from ekiden.web.urlencoded import BadForm, UrlencodedReader
 
 if TYPE_CHECKING:
     from ekiden.content.landing_pages import LandingPages
@@ -34,8 +35,8 @@ log = structlog.get_logger()
 
 AnyRequest = Request[Any, Any, Any]
 
-MAX_FORM: Final = 65_536
-"""Octets."""
+_LONGEST_TYPE: Final = 1_000
+"""Octets of a Content-Type that are read."""
 _RETRY_AFTER: Final = "60"
 # 1×1, transparent.
 _GIF: Final = b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
@@ -50,6 +51,7 @@ class LandingServices:
     recorder: Recorder
     suppressions: Suppressions
     pages: LandingPages
+    bodies: Bodies = field(default_factory=Bodies)
 
 
 def landing_handlers(services: LandingServices) -> list[Router]:
@@ -89,13 +91,13 @@ def landing_handlers(services: LandingServices) -> list[Router]:
             return _page(lang, pages.asked(lang, token))
         return Response(shown, media_type=MediaType.HTML, headers=pages.CUSTOM_HEADERS)
 
-    @post("/u/{token:str}", status_code=200, request_max_body_size=MAX_FORM)
+    @post("/u/{token:str}", status_code=200, request_max_body_size=None)
     async def answer(request: AnyRequest) -> Response[str]:
         token = tokens.read_unsubscribe(request.path_params["token"])
         if token is None:
             raise NotFoundException
         lang, visit = _language(request), _visit(request)
-        form = await read_form(request)
+        form = await read_form(request, services.bodies)
         if form.get("list-unsubscribe", "").strip().lower() == "one-click":
             await unsubscribing.leave(token, "one-click", visit)
             return Response("", media_type=MediaType.TEXT, headers=pages.HEADERS)
@@ -111,18 +113,27 @@ def landing_handlers(services: LandingServices) -> list[Router]:
     return [Router("/t", route_handlers=handlers, exception_handlers={Exception: handle_error})]
 
 
-async def read_form(request: AnyRequest) -> dict[str, str]:
-    """The fields of a form of either kind by lower-case name; what cannot be read has none."""
-    try:
-        form = await request.form()
-    except (ClientException, ValueError) as error:
-        if isinstance(error, ClientException) and error.status_code == 413:
-            raise
-        # The link alone says who leaves. A provider's broken form is no reason to go on mailing.
-        return {}
-    except InternalServerException:  # what Litestar makes of a client that goes away
-        raise HTTPException(status_code=400) from None
-    return {name.lower(): value for name, value in form.multi_items() if isinstance(value, str)}
+async def read_form(request: AnyRequest, bodies: Bodies) -> dict[str, str]:
+    """The fields of a form of either kind by lower-case name, as far as it can be read. Raises ``web.errors``."""
+    fields: dict[str, str] = {}
+
+    def found(name: str, value: str) -> None:
+        fields[name.lower()] = value
+
+    media_type, options = parse_options_header(request.headers.get("content-type", "")[:_LONGEST_TYPE])
+    with bodies.counted(), closing(Body(request, SMALL, bodies, _client(request))) as body:
+        whole = bytes(await body.read())
+    # The link alone says who leaves. A provider's broken form is no reason to go on mailing.
+    with suppress(MultipartError, BadForm, TooMany):
+        if media_type == "multipart/form-data":
+            for part in MultipartParser(BytesIO(whole), options.get("boundary", "")):
+                if not part.filename:
+                    found(part.name, part.raw.decode("utf-8", "replace"))
+        elif media_type == "application/x-www-form-urlencoded":
+            reader = UrlencodedReader(found, SMALL.values, SMALL.octets)
+            reader.feed(whole)
+            reader.close()
+    return fields
 
 
 def location(url: str) -> str:
@@ -142,8 +153,10 @@ def location(url: str) -> str:
 def handle_error(request: AnyRequest, error: Exception) -> Response[str]:
     """For ``exception_handlers`` of Litestar: a page for people, which says nothing of ours."""
     headers = {}
-    if isinstance(error, ServiceUnavailableException):
+    if isinstance(error, ServiceUnavailableException | NoRoom):
         status = 503
+    elif isinstance(error, RequestRefused):
+        status = 413 if isinstance(error, TooLarge) else 400
     elif isinstance(error, StoreUnavailable):
         log.warning("a link cannot be answered", error=type(error).__name__)
         status = 503
@@ -174,4 +187,8 @@ def _language(request: AnyRequest) -> Language:
 
 def _visit(request: AnyRequest) -> Visit:
     headers = {name.lower(): value for name, value in request.headers.items()}
-    return Visit(request.method, headers, request.client.host if request.client is not None else "")
+    return Visit(request.method, headers, _client(request))
+
+
+def _client(request: AnyRequest) -> str:
+    return request.client.host if request.client is not None else ""

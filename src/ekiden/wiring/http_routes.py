@@ -67,7 +67,10 @@ class Faces:
 
     def routers(self) -> list[Router]:
         """For ``listeners.http_app.make_app``."""
-        landing = LandingServices(self._services.tokens, self._recorder, self._services.suppressions, self._pages)
+        services = self._services
+        landing = LandingServices(
+            services.tokens, self._recorder, services.suppressions, self._pages, services.bodies
+        )
         return [*ibm_handlers(self._ibm()), *infobip_handlers(self._infobip()), *landing_handlers(landing)]
 
     def renewed(self, worker: int) -> None:
