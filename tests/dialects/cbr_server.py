@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import httpx
+from ibm_cloud import ibm_services
 from ibm_cloud_sdk_core.authenticators import BearerTokenAuthenticator
 from ibm_platform_services.context_based_restrictions_v1 import ContextBasedRestrictionsV1
 from litestar import Litestar
@@ -17,18 +18,19 @@ from ekiden.access.authenticate import Authenticator
 from ekiden.access.credentials import create_api_key
 from ekiden.access.tokens import Tokens
 from ekiden.access.vault import Vault
-from ekiden.dialects.ibm.cbr import CbrServices, cbr_handlers
-from ekiden.dialects.ibm.errors import handle_error
+from ekiden.dialects.ibm.call import IbmServices
+from ekiden.dialects.ibm.config import IbmConfig
+from ekiden.dialects.ibm.routes import ibm_handlers
+from ekiden.dns.config import DnsConfig
 from ekiden.listeners.http_server import HttpServer
 from ekiden.net.clock import SystemClock
 from ekiden.net.listen import open_listener
 from ekiden.networks.config import NetworkConfig
-from ekiden.networks.rules import Rules
-from ekiden.networks.zones import Zones
 from ekiden.store.api import Store
 
 T = TypeVar("T")
 SMTP_API = "crn:v1:bluemix:public:event-notifications-dev::::api-type:smtp-configuration"
+NO_DNS = DnsConfig(nameservers=("127.0.0.1",))
 INSTANCE = "11111111-2222-4333-8444-555555555555"
 
 
@@ -42,29 +44,22 @@ class CbrServer:
     tokens: Tokens
     authenticator: Authenticator
     clock: SystemClock
-    services: CbrServices
+    services: IbmServices
     _http: HttpServer = field(repr=False)
 
     @classmethod
     async def start(cls, store: Store, networks: NetworkConfig | None = None) -> CbrServer:
         clock = SystemClock()
         authenticator = Authenticator(store, clock)
-        tokens = Tokens(Vault(bytes(32)), clock)
-        services = CbrServices(
-            tokens, authenticator, Zones(store, clock), Rules(store, clock), networks or NetworkConfig()
-        )
-        app = Litestar(
-            cbr_handlers(services),
-            openapi_config=None,
-            logging_config=None,
-            exception_handlers={Exception: handle_error},
-        )
+        vault = Vault(bytes(32))
+        services = ibm_services(store, clock, vault, authenticator, NO_DNS, IbmConfig(), networks)
+        app = Litestar(ibm_handlers(services), openapi_config=None, logging_config=None)
         listener = open_listener("127.0.0.1", 0)
         base = f"http://127.0.0.1:{listener.getsockname()[1]}"
         http = HttpServer(app, [listener])
         await http.start()
         account = await create_account(store, "acme", clock.now())
-        return cls(store, base, account, tokens, authenticator, clock, services, http)
+        return cls(store, base, account, services.tokens, authenticator, clock, services, http)
 
     async def stop(self) -> None:
         await self._http.stop()

@@ -22,7 +22,6 @@ from ekiden.access.tokens import Tokens
 from ekiden.access.vault import Vault
 from ekiden.delivery.statistics import Statistics
 from ekiden.dialects.ibm.call import IbmServices
-from ekiden.dialects.ibm.cbr import CbrServices
 from ekiden.dialects.ibm.config import IbmConfig, RegionConfig
 from ekiden.dialects.ibm.routes import ibm_handlers
 from ekiden.dns.config import DnsConfig
@@ -154,24 +153,17 @@ class Cloud:
         self.lab.set_dns(domain, "A", [ADDRESS])
 
 
-@asynccontextmanager
-async def running_cloud(
+def ibm_services(
     store: Store,
-    lab: Lab,
-    *,
-    config: IbmConfig | None = None,
-    clock: Any = None,
-    proxy_from: Sequence[str] = (),
-) -> AsyncIterator[Cloud]:
-    """The server, until the end of the block."""
-    clock = clock or SystemClock()
-    lab.set_dns(INCLUDE, "TXT", [f"v=spf1 ip4:{ADDRESS} -all"])
-    host, port = lab.dns_address
-    dns = DnsConfig(nameservers=(host,), port=port, timeout=2.0, lifetime=4.0)
-    vault = Vault(bytes(range(32)))
-    config = config or IbmConfig()
-    authenticator = Authenticator(store, clock, AccessConfig(delay=0.01, max_delay=0.01, recheck=0.0))
-    services = IbmServices(
+    clock: Any,
+    vault: Vault,
+    authenticator: Authenticator,
+    dns: DnsConfig,
+    config: IbmConfig,
+    networks: NetworkConfig | None = None,
+) -> IbmServices:
+    """What the dialect is made of, upon a store and the DNS of a lab."""
+    return IbmServices(
         clock=clock,
         authenticator=authenticator,
         tokens=Tokens(vault, clock),
@@ -188,12 +180,30 @@ async def running_cloud(
             HOST,
         ),
         statistics=Statistics(store),
-        cbr=CbrServices(
-            Tokens(vault, clock), authenticator, Zones(store, clock), Rules(store, clock), NetworkConfig()
-        ),
+        zones=Zones(store, clock),
+        rules=Rules(store, clock),
+        networks=networks or NetworkConfig(),
         config=config,
         regions=(REGION,),
     )
+
+
+@asynccontextmanager
+async def running_cloud(
+    store: Store,
+    lab: Lab,
+    *,
+    config: IbmConfig | None = None,
+    clock: Any = None,
+    proxy_from: Sequence[str] = (),
+) -> AsyncIterator[Cloud]:
+    """The server, until the end of the block."""
+    clock = clock or SystemClock()
+    lab.set_dns(INCLUDE, "TXT", [f"v=spf1 ip4:{ADDRESS} -all"])
+    host, port = lab.dns_address
+    dns = DnsConfig(nameservers=(host,), port=port, timeout=2.0, lifetime=4.0)
+    authenticator = Authenticator(store, clock, AccessConfig(delay=0.01, max_delay=0.01, recheck=0.0))
+    services = ibm_services(store, clock, Vault(bytes(range(32))), authenticator, dns, config or IbmConfig())
     account = await create_account(store, "acme", clock.now(), region="jp-tok")
     key = await create_api_key(store, account.id, "test", clock.now())
     project = await services.projects.create(account.id, "main", region="jp-tok")

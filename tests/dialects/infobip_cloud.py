@@ -36,7 +36,6 @@ from ekiden.dialects.infobip.auth import Logins
 from ekiden.dialects.infobip.call import InfobipServices
 from ekiden.dialects.infobip.config import InfobipConfig
 from ekiden.dialects.infobip.routes import infobip_handlers
-from ekiden.dialects.infobip.throttle import Throttles
 from ekiden.dns.config import DnsConfig
 from ekiden.dns.resolver import DnsResolver
 from ekiden.domains.config import DomainsConfig
@@ -61,6 +60,7 @@ from ekiden.recipients.validation.address_check_requests import AddressCheckRequ
 from ekiden.store import tables
 from ekiden.store.api import Store
 from ekiden.store.records import Delivery
+from ekiden.web.throttle import Throttles
 from support.door_parts import DoorParts, door_parts
 
 HOST = "mail.sender.example"

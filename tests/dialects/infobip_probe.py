@@ -16,7 +16,7 @@ from ekiden.core.events import EventType
 from ekiden.core.notices import Happening
 from ekiden.core.states import Cause, State
 from ekiden.dialects.infobip import errors
-from ekiden.dialects.infobip.errors import AnyRequest, ApiError
+from ekiden.dialects.infobip.errors import ApiError
 from ekiden.dialects.infobip.form_reader import MAX_FIELDS, MAX_REQUEST, Form, read_form
 from ekiden.dialects.infobip.http import Query, answer, read_json
 from ekiden.dialects.infobip.send_form import FIELDS
@@ -25,6 +25,7 @@ from ekiden.listeners.http_server import HttpServer
 from ekiden.net.listen import open_listener
 from ekiden.web.body import Bodies, Body
 from ekiden.web.need import Need
+from ekiden.web.problem import AnyRequest
 
 AT = 1_764_590_400_000
 """2025-12-01T12:00:00Z"""

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from infobip_probe import AT, Probe, probing
 
-from ekiden.dialects.infobip.config import InfobipConfig, Throttle
+from ekiden.dialects.infobip.config import InfobipConfig
 from ekiden.dialects.infobip.times import parse_time, timestamp, timestamp_z
+from ekiden.web.throttle import Throttle
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import jwt
 
-from ekiden.access.proof import Found
+from ekiden.access.credential_scopes import SCOPES
+from ekiden.access.proof import Found, Proof
 from ekiden.core.clock import SECOND
 from ekiden.core.errors import EkidenError
 
@@ -80,6 +81,12 @@ class Tokens:
             "scopes": sorted(scopes),
         }
         return Token(jwt.encode(claims, self._key, _ALGORITHM), now, now + max(1, int(ttl)))
+
+    def grant(self, proof: Proof, wanted: str, ttl: float) -> Token:
+        """A token for whoever has just proven to have an API key; scopes of ours in ``wanted`` bound it."""
+        # Words that are not ours are somebody else's scopes: they bound nothing.
+        narrowed = proof.scopes.intersection(wanted.split()) if set(wanted.split()) & set(SCOPES) else proof.scopes
+        return self.issue(proof.credential, proof.account, narrowed, ttl)
 
     def read(self, text: str) -> TokenClaims:
         """Who shows it. Raises ``BadToken``; whether the API key still stands is for the directory to say."""

@@ -14,12 +14,10 @@ from ekiden.delivery.bulks import Bulks
 from ekiden.delivery.logs import Logs
 from ekiden.delivery.statistics import Statistics
 from ekiden.dialects.ibm.call import IbmServices
-from ekiden.dialects.ibm.cbr import CbrServices
 from ekiden.dialects.ibm.routes import ibm_handlers
 from ekiden.dialects.infobip.auth import Logins
 from ekiden.dialects.infobip.call import InfobipServices
 from ekiden.dialects.infobip.routes import infobip_handlers
-from ekiden.dialects.infobip.throttle import Throttles
 from ekiden.landing.routes import LandingServices, landing_handlers
 from ekiden.networks.rules import Rules
 from ekiden.networks.zones import Zones
@@ -29,6 +27,7 @@ from ekiden.recipients.tracking_recorder import Recorder
 from ekiden.senders.projects import Projects
 from ekiden.senders.smtp_configurations import SmtpConfigurations
 from ekiden.senders.smtp_users import SmtpUsers
+from ekiden.web.throttle import Throttles
 
 if TYPE_CHECKING:
     from litestar import Router
@@ -83,13 +82,6 @@ class Faces:
 
     def _ibm(self) -> IbmServices:
         config, store, clock, services = self._config, self._store, self._clock, self._services
-        cbr = CbrServices(
-            tokens=self._tokens,
-            authenticator=services.authenticator,
-            zones=Zones(store, clock),
-            rules=Rules(store, clock),
-            networks=config.networks,
-        )
         return IbmServices(
             clock=clock,
             authenticator=services.authenticator,
@@ -101,7 +93,9 @@ class Faces:
             domains=services.domains,
             statistics=Statistics(store),
             config=config.ibm,
-            cbr=cbr,
+            zones=Zones(store, clock),
+            rules=Rules(store, clock),
+            networks=config.networks,
             regions=config.regions,
             bodies=services.bodies,
         )

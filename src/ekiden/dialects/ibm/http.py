@@ -13,11 +13,12 @@ import msgspec
 from litestar import Response
 
 from ekiden.core.clock import SECOND, Millis
-from ekiden.dialects.ibm.errors import JSON, AnyRequest, ApiError, trace_headers
+from ekiden.dialects.ibm.errors import ApiError, trace_headers
 from ekiden.web.body import Body
 from ekiden.web.errors import TooLarge
 from ekiden.web.json_gauge import JsonGauge
 from ekiden.web.need import Need
+from ekiden.web.problem import JSON, AnyRequest
 from ekiden.web.shape import EFFORT, Problem, read_shape
 
 T = TypeVar("T")
@@ -26,7 +27,6 @@ MAX_BODY: Final = 1_048_576
 """Octets of a body, as sent and as unpacked."""
 MAX_LIMIT: Final = 100
 DEFAULT_LIMIT: Final = 10
-_LONGEST_PARAMETER: Final = 512
 _PIECE: Final = 65_536
 _GZIP = 16 + zlib.MAX_WBITS
 
@@ -123,14 +123,6 @@ def answer(
 def no_content(request: AnyRequest) -> Response[None]:
     """204."""
     return Response(None, status_code=204, headers=trace_headers(request))
-
-
-def path_parameter(request: AnyRequest, name: str) -> str:
-    """A part of the path. Raises the 404 of one that is longer than any id or name."""
-    found = str(request.path_params[name])
-    if len(found) > _LONGEST_PARAMETER:
-        raise ApiError(404, "there is no such resource: {path}", path=request.scope["path"][:_LONGEST_PARAMETER])
-    return found
 
 
 def text_parameter(request: AnyRequest, name: str, longest: int, *, required: bool = False) -> str | None:

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from litestar import Response
+
+from ekiden.dialects.ibm.call import Call
 from ekiden.dialects.ibm.config import RegionConfig
+from ekiden.dialects.ibm.http import answer
+
+
+async def list_regions(call: Call) -> Response[bytes]:
+    """All of them."""
+    return answer(call.request, regions_json(call.services.regions))
 
 
 def regions_json(regions: Sequence[RegionConfig]) -> dict[str, Any]:

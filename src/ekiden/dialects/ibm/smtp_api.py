@@ -13,11 +13,12 @@ from litestar import Response
 from ekiden.core.clock import SECOND, Millis
 from ekiden.dialects.ibm import models
 from ekiden.dialects.ibm.call import Call
-from ekiden.dialects.ibm.errors import ApiError, reader_language
+from ekiden.dialects.ibm.errors import ApiError
 from ekiden.dialects.ibm.http import answer, no_content, page_links, paging, text_parameter
 from ekiden.domains.errors import DomainInUse, DomainTaken, NoSuchDomain
 from ekiden.domains.model import Domain, Kind
 from ekiden.senders.smtp_configurations import SmtpConfiguration
+from ekiden.web.problem import reader_language
 
 MAX_SEARCH: Final = 100
 _KINDS: Final[dict[str, tuple[Kind, ...]]] = {
@@ -54,7 +55,7 @@ async def create_configuration(call: Call) -> Response[Any]:
 
 async def _add_domain(call: Call, name: str) -> tuple[Domain, bool]:
     """The account's domain of that name, and whether it is a new one."""
-    domains, account_id = call.services.domains, call.caller.account_id
+    domains, account_id = call.services.domains, call.account_id
     try:
         return await domains.add(account_id, name, approval=True, actor=call.caller.actor), True
     except DomainTaken:

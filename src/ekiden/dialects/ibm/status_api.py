@@ -82,7 +82,7 @@ async def _question(call: Call) -> Question | None:
         except ValueError:
             return None
     return Question(
-        call.caller.account_id,
+        call.account_id,
         call.project.id,
         start,
         end - end % SECOND + SECOND,  # lte names a second, and means it to its end
@@ -100,7 +100,7 @@ async def get_status(call: Call) -> Response[Any]:
         message_id = parse_id(text)
     except ValueError:
         raise _no_message(text) from None
-    trace = await call.services.statistics.message(call.caller.account_id, call.project.id, message_id)
+    trace = await call.services.statistics.message(call.account_id, call.project.id, message_id)
     if trace is None or not trace.deliveries:
         raise _no_message(text)
     # The recipient that decides: one that waits, else one that was lost, else any.

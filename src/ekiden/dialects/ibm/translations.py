@@ -17,13 +17,13 @@ TEXTS = Texts(
         ),
         "the body is not what its Content-Encoding says": "本文が Content-Encoding のとおりではありません",
         "the body is not complete": "本文が途中で終わっています",
-        "the request has more than {limit} values": "リクエストの値は {limit} 個までです",
-        "the body is nested deeper than {limit}": "本文の入れ子は {limit} 段までです",
+        "the request has more than {most} values": "リクエストの値は {most} 個までです",
+        "the body is nested deeper than {most}": "本文の入れ子は {most} 段までです",
         "there is no room for the request now; try again later": (
             "現在このリクエストを処理する余裕がありません。しばらくしてからもう一度お試しください"
         ),
-        "the request is too large: {limit} octets are the most": (
-            "本文が大きすぎます。上限は {limit} オクテットです"
+        "the request is too large: {most} octets are the most": (
+            "本文が大きすぎます。上限は {most} オクテットです"
         ),
         "the body is not JSON: {why}": "本文が JSON ではありません: {why}",
         "the body does not have the expected form: {why}": "本文の形が正しくありません: {why}",
@@ -32,6 +32,7 @@ TEXTS = Texts(
             "Ekiden で問題が起きました。ログにはこの trace で記録されています"
         ),
         "the server is busy; try again later": "サーバーが混み合っています。しばらくしてからやり直してください",
+        "too many requests, try again later": "リクエストが多すぎます。しばらくしてからやり直してください",
         "the database cannot be reached; try again later": (
             "データベースに接続できません。しばらくしてからやり直してください"
         ),

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, TypeVar
-
-from litestar import Response
-from litestar.types import Method
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from ekiden.access.credential_scopes import READ, SEND
-from ekiden.dialects.infobip.auth import Caller, Logins, authenticate
-from ekiden.dialects.infobip.errors import AnyRequest, ApiError
+from ekiden.dialects.infobip.auth import Logins
 from ekiden.dialects.infobip.form_names import FormFields
 from ekiden.dialects.infobip.form_reader import Form, read_form
 from ekiden.dialects.infobip.http import read_json
 from ekiden.dialects.infobip.value_rules import Checks
 from ekiden.notify.formats import PULL
-from ekiden.web.body import Bodies, Body
-from ekiden.web.need import NO_BODY, Need
+from ekiden.web import operation
+from ekiden.web.body import Bodies
 
 if TYPE_CHECKING:
     from ekiden.access.directory import AccountFacts, Directory
@@ -31,7 +26,6 @@ if TYPE_CHECKING:
     from ekiden.delivery.bulks import Bulks
     from ekiden.delivery.logs import Logs
     from ekiden.dialects.infobip.config import InfobipConfig
-    from ekiden.dialects.infobip.throttle import Throttles
     from ekiden.domains.service import Domains
     from ekiden.intake.mailer import Mailer
     from ekiden.notify.endpoints import Endpoints
@@ -39,11 +33,10 @@ if TYPE_CHECKING:
     from ekiden.recipients.suppressions import Suppressions
     from ekiden.recipients.validation.address_check import AddressChecks
     from ekiden.recipients.validation.address_check_requests import AddressCheckRequests
+    from ekiden.web.throttle import Throttles
 
 T = TypeVar("T")
 
-_LONGEST_PARAMETER: Final = 512
-_MANY_ROWS: Final = frozenset({"bulks", "suppressions"})
 _SEEN_WITHIN: Final = 60
 _LOOK_EVERY: Final = 0.05
 """Seconds. A change to an account is seen everywhere within two; this waits for three at the most."""
@@ -88,57 +81,18 @@ class InfobipServices:
         return self.logins.authenticator.directory
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """``answer`` answers ``method path``. ``scope`` (``access.credential_scopes``) is what the credential must be
-    good for.
+class Call(operation.Call):
+    """One request to the API."""
 
-    ``need``: how much of a body it can need, which may depend on the configuration; nothing is read beyond it, and
-    nothing at all before it is known that the caller may.
-    ``family`` names its throttle (``InfobipConfig.throttles``); ``platform``: errors have the newer envelope;
-    ``error_handler``: they have another one.
-    """
-
-    method: Method
-    path: str
-    answer: Callable[[Call], Awaitable[Response[Any]]]
-    scope: str
-    family: str
-    need: Need | Callable[[InfobipConfig], Need] = NO_BODY
-    platform: bool = False
-    error_handler: Callable[[AnyRequest, Exception], Response[bytes]] | None = None
-
-    @property
-    def asks_much(self) -> bool:
-        """Whether it asks the store for what may be much: lists, and changes of very many rows."""
-        return self.scope == READ or self.family in _MANY_ROWS
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request that may be answered."""
-
-    request: AnyRequest
+    __slots__ = ()
     services: InfobipServices
-    caller: Caller
-    operation: Operation
-    body: Body
 
-    @property
-    def account_id(self) -> int:
-        return self.caller.account.id
-
-    def parameter(self, name: str) -> str:
-        """A part of the path. Raises the 404 of one that nothing is called."""
-        found = str(self.request.path_params[name])
-        if len(found) > _LONGEST_PARAMETER:
-            raise ApiError(404)
-        return found
-
-    @property
-    def content_type(self) -> str:
-        """What the body says that it is; empty: nothing."""
-        return self.request.headers.get("content-type", "")
+    async def admit(self) -> None:
+        """An account's first request begins its reports."""
+        services, account = self.services, self.caller.account
+        begins = account.reports_endpoint is None and account.id not in services.without_reports
+        if begins and self.operation.scope in (SEND, READ):
+            await _keep_reports(services, account)
 
     async def json(self, kind: type[T], checks: Checks) -> T:
         """The body as ``kind`` (``http.read_json``); what is wrong with its shape is noted."""
@@ -150,33 +104,9 @@ class Call:
         checks.violations += form.problems.found
         return form
 
-    async def work(self, size: int, work: Callable[[], T]) -> T:
-        """What ``work`` on ``size`` octets returns or raises (``Body.work``)."""
-        return await self.body.work(size, work)
-
     async def reports_endpoint(self) -> int:
         """Where the account's reports wait to be fetched: its endpoint of the format ``pull``."""
         return await self.services.endpoints.find(self.account_id, PULL, "")
-
-
-async def open_call(request: AnyRequest, services: InfobipServices, operation: Operation) -> Call:
-    """Raises ``ApiError``: 401 for a stranger, 403 for what the credential must not, 429 for too many.
-
-    ``web.errors`` for a body that is announced as larger than it can be. Nothing of it has been read then.
-    """
-    caller = await authenticate(request, services.logins)
-    caller.need(operation.scope)
-    endpoint = f"{operation.method} {operation.path}"
-    wait = services.throttles.take(caller.account.id, operation.family, endpoint)
-    if wait:
-        raise ApiError(429, headers={"Retry-After": str(math.ceil(wait))})
-    account = caller.account
-    begins = account.reports_endpoint is None and account.id not in services.without_reports
-    if begins and operation.scope in (SEND, READ):
-        await _keep_reports(services, account)
-    need = operation.need if isinstance(operation.need, Need) else operation.need(services.config)
-    body = Body(request, need, services.bodies, account.id)
-    return Call(request, services, caller, operation, body)
 
 
 async def _keep_reports(services: InfobipServices, account: AccountFacts) -> None:

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, NamedTuple
+from typing import Annotated, Final
 
 import msgspec
 
 from ekiden.core.duration import Duration
+from ekiden.web.throttle import Throttle
 
 _Count = Annotated[int, msgspec.Meta(ge=0)]
-
-
-class Throttle(NamedTuple):
-    """At most ``requests`` in ``seconds``; ``burst`` of them at once. ``requests`` 0: no limit."""
-
-    requests: int
-    seconds: int
-    burst: int
 
 
 class InfobipConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -14,18 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
-import structlog
-from litestar import Request, Response
-from litestar.exceptions import (
-    HTTPException,
-    MethodNotAllowedException,
-    NotFoundException,
-    ServiceUnavailableException,
-)
+from litestar import Response
 
 from ekiden.access.errors import AccessError, NameTaken, NotFound
-from ekiden.access.unavailable import StoreUnavailable
-from ekiden.access.vault import VaultError
 from ekiden.content.errors import ContentError, ContentTaken, NoSuchContent
 from ekiden.core.clock import SECOND
 from ekiden.core.texts import Language, Texts, TranslatedError
@@ -56,17 +47,12 @@ from ekiden.intake.errors import (
 from ekiden.mime.errors import MimeError
 from ekiden.notify.errors import NotifyError
 from ekiden.recipients.validation.address_check_requests import BadCheckRequest
-from ekiden.web.errors import Incomplete, NoRoom, RequestRefused, TooDeep, TooLarge, TooMany
+from ekiden.web import problem
+from ekiden.web.problem import JSON, RETRY_AFTER, AnyRequest, Envelope, Fault, Told, reader_language
 
-log = structlog.get_logger()
-
-AnyRequest = Request[Any, Any, Any]
-JSON: Final = "application/json"
 XML: Final = "application/xml"
 REQUEST: Final = "request"
 """Where a violation that belongs to no field is put."""
-RETRY_AFTER: Final = "5"
-"""Seconds, in the answers that say "later" without knowing when."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,11 +143,8 @@ class Violation:
         return self.texts(self.template, lang, **self.values)
 
 
-class ApiError(TranslatedError):
-    """A request that cannot be answered as asked.
-
-    ``text`` replaces the legacy envelope's text, where the contract knows a better one (``Bulk not found``).
-    """
+class ApiError(problem.ApiError):
+    """``text`` replaces the legacy envelope's text, where the contract knows a better one (``Bulk not found``)."""
 
     def __init__(
         self,
@@ -171,11 +154,10 @@ class ApiError(TranslatedError):
         text: str = "",
         headers: dict[str, str] | None = None,
     ) -> None:
-        self.status = status if status in _FIXED else 400 if status < 500 else 500
+        status = status if status in _FIXED else 400 if status < 500 else 500
         self.violations = tuple(violations)
-        self.headers = headers or {}
-        self.fixed_text = text or _FIXED[self.status].text
-        super().__init__(TEXTS, self.fixed_text)
+        self.fixed_text = text or _FIXED[status].text
+        super().__init__(status, TEXTS, self.fixed_text, headers)
 
     @classmethod
     def because(
@@ -188,11 +170,6 @@ class ApiError(TranslatedError):
     def field(cls, property_: str, template: str, **values: Any) -> ApiError:
         """400 for one field; the template is one of ``texts``."""
         return cls(400, (Violation(property_, template, values),))
-
-
-def reader_language(request: AnyRequest) -> Language:
-    """Japanese for those who ask for it first (``Accept-Language``), English for everybody else."""
-    return "ja" if request.headers.get("accept-language", "").strip().lower().startswith("ja") else "en"
 
 
 def wants_xml(request: AnyRequest) -> bool:
@@ -262,12 +239,6 @@ def _response(error: ApiError, body: bytes, media_type: str) -> Response[bytes]:
     return Response(body, status_code=error.status, media_type=media_type, headers=dict(error.headers))
 
 
-_STATUSES: Final[tuple[tuple[tuple[type[Exception], ...], int], ...]] = (
-    ((NotFound, NoSuchDomain, NoSuchContent), 404),
-    ((NameTaken, DomainTaken, DomainInUse, ContentTaken), 409),
-    ((AccessError, DomainsError, ContentError, NotifyError, MimeError, BadCheckRequest), 400),
-)
-
 # What the door says in SMTP, said here: status, field (legacy and platform), sentence.
 _DOOR: Final[tuple[tuple[type[IntakeError], int, str, str], ...]] = (
     (AccountSuspended, 403, REQUEST, "the account is suspended"),
@@ -323,81 +294,65 @@ def header_too_large(error: HeaderTooLarge) -> tuple[str, dict[str, Any]]:
     return _HEADERS[error.what], {"most": error.most}
 
 
-def as_api_error(error: Exception, path: str, method: str) -> ApiError:
-    """What any exception is for the caller: nothing of ours shows but what was meant for people."""
-    if isinstance(error, ApiError):
-        return error
-    if isinstance(error, IntakeError):
-        return from_door(error)
-    if isinstance(error, RequestRefused):
-        return _of_request(error)
-    if isinstance(error, NotFoundException):
-        return ApiError.because(404, "there is no such resource: {path}", path=path)
-    if isinstance(error, MethodNotAllowedException):
-        allow = {"Allow": (error.headers or {}).get("allow", "")}
-        return ApiError.because(405, "{method} is not possible here", method=method, headers=allow)
-    if isinstance(error, BulkNotFound):
-        return ApiError(404, text="Bulk not found")  # contract §4.1
-    if isinstance(error, BulkNotAllowed):
-        return ApiError(409, (Violation.of("bulkId", error),), text="Update not allowed for bulk")
-    if isinstance(error, BadCursor):
-        return ApiError(400, (Violation.of("cursor", error),))
-    if isinstance(error, TranslatedError) and (status := _status_of(error)):
+_FAULTS: Final = {
+    Fault.TOO_LARGE: Told(400, "the body is larger than {most} octets"),
+    Fault.TOO_MANY: Told(400, "the request has more than {most} values"),
+    Fault.TOO_DEEP: Told(400, "the body is nested deeper than {most}"),
+    Fault.INCOMPLETE: Told(400, "the body is not complete"),
+    Fault.NO_ROOM: Told(429, "there is no room for the request now; try again later", later=True),
+    Fault.NO_PATH: Told(404, "there is no such resource: {path}"),
+    Fault.NO_NAME: Told(404),
+    Fault.NO_METHOD: Told(405, "{method} is not possible here"),
+    Fault.NO_SCOPE: Told(403, "the credential has no scope {scope}"),
+    Fault.THROTTLED: Told(429, later=True),
+    Fault.UNREADABLE: Told(400, "the request cannot be understood: {why}"),
+    Fault.BUSY: Told(503, "the server is busy; try again later", later=True),
+    Fault.NO_STORE: Told(503, "the database cannot be reached; try again later", later=True),
+    Fault.OURS: Told(500),
+}
+
+
+class InfobipEnvelope(Envelope[ApiError]):
+    """``respond`` writes it."""
+
+    faults = _FAULTS
+    statuses = (
+        ((NotFound, NoSuchDomain, NoSuchContent), 404),
+        ((NameTaken, DomainTaken, DomainInUse, ContentTaken), 409),
+        ((AccessError, DomainsError, ContentError, NotifyError, MimeError, BadCheckRequest), 400),
+    )
+
+    def __init__(self, respond: Callable[[AnyRequest, ApiError], Response[bytes]]) -> None:
+        self._respond = respond
+
+    def own(self, request: AnyRequest, error: Exception) -> ApiError | None:
+        if isinstance(error, ApiError):
+            return error
+        if isinstance(error, IntakeError):
+            return from_door(error)
+        if isinstance(error, BulkNotFound):
+            return ApiError(404, text="Bulk not found")  # contract §4.1
+        if isinstance(error, BulkNotAllowed):
+            return ApiError(409, (Violation.of("bulkId", error),), text="Update not allowed for bulk")
+        if isinstance(error, BadCursor):
+            return ApiError(400, (Violation.of("cursor", error),))
+        return None
+
+    def make(self, status: int, template: str, headers: dict[str, str], values: dict[str, Any]) -> ApiError:
+        if not template:
+            return ApiError(status, headers=headers)
+        return ApiError.because(status, template, headers=headers, **values)
+
+    def of(self, status: int, error: TranslatedError) -> ApiError:
         return ApiError(status, (Violation.of(getattr(error, "field", REQUEST), error),))
-    if isinstance(error, HTTPException) and error.status_code < 500:
-        return ApiError.because(error.status_code, "the request cannot be understood: {why}", why=error.detail)
-    if isinstance(error, ServiceUnavailableException):
-        headers = {"Retry-After": RETRY_AFTER}
-        return ApiError.because(503, "the server is busy; try again later", headers=headers)
-    if isinstance(error, StoreUnavailable):
-        log.warning(
-            "the store is not available for a request", method=method, path=path, error=type(error).__name__
-        )
-        return ApiError.because(
-            503, "the database cannot be reached; try again later", headers={"Retry-After": RETRY_AFTER}
-        )
-    log.error("a request failed", method=method, path=path, exc_info=error)
-    return ApiError(500)
+
+    def write(self, request: AnyRequest, error: ApiError) -> Response[bytes]:
+        return self._respond(request, error)
 
 
-def _of_request(error: RequestRefused) -> ApiError:
-    """What is wrong with a body or a query before anybody has looked into it."""
-    if isinstance(error, TooLarge):
-        return ApiError.because(400, "the body is larger than {most} octets", most=error.most)
-    if isinstance(error, TooMany):
-        return ApiError.because(400, "the request has more than {most} values", most=error.most)
-    if isinstance(error, TooDeep):
-        return ApiError.because(400, "the body is nested deeper than {most}", most=error.most)
-    if isinstance(error, NoRoom):
-        return ApiError.because(
-            429, "there is no room for the request now; try again later", headers={"Retry-After": RETRY_AFTER}
-        )
-    assert isinstance(error, Incomplete)
-    return ApiError.because(400, "the body is not complete")
-
-
-def _status_of(error: TranslatedError) -> int:
-    """For errors of the services; 0: not the caller's fault."""
-    if isinstance(error, VaultError):
-        return 0
-    for kinds, status in _STATUSES:
-        if isinstance(error, kinds):
-            return status
-    return 0
-
-
-def _handler(
-    respond: Callable[[AnyRequest, ApiError], Response[bytes]],
-) -> Callable[[AnyRequest, Exception], Response[bytes]]:
-    def handle(request: AnyRequest, error: Exception) -> Response[bytes]:
-        return respond(request, as_api_error(error, request.scope["path"], str(request.method)))
-
-    return handle
-
-
-handle_legacy: Final = _handler(legacy_response)
-"""For ``exception_handlers`` of Litestar: any exception to the envelope of the first three generations."""
-handle_platform: Final = _handler(platform_response)
-"""The same for the ``/email/4`` generation and what shares its envelope."""
-handle_content: Final = _handler(content_response)
-"""The same for ``/email/1/content``."""
+handle_legacy: Final = InfobipEnvelope(legacy_response)
+"""The envelope of the first three generations."""
+handle_platform: Final = InfobipEnvelope(platform_response)
+"""That of the ``/email/4`` generation and what shares it."""
+handle_content: Final = InfobipEnvelope(content_response)
+"""That of ``/email/1/content``."""

@@ -11,10 +11,11 @@ from litestar import Response
 
 from ekiden.core.clock import Millis
 from ekiden.dialects.infobip import value_rules as fields
-from ekiden.dialects.infobip.errors import JSON, AnyRequest, ApiError, Violation
+from ekiden.dialects.infobip.errors import ApiError, Violation
 from ekiden.dialects.infobip.times import parse_time
 from ekiden.dialects.infobip.value_rules import BadField
 from ekiden.web.body import Body
+from ekiden.web.problem import JSON, AnyRequest
 from ekiden.web.query import check_query
 from ekiden.web.shape import EFFORT, Problem, read_shape
 

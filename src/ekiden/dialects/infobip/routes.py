@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from contextlib import closing
-from typing import Any, Final
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
-from litestar import Response, Router, route
-from litestar.handlers import HTTPRouteHandler
+from litestar import Router
 from litestar.types import Method
 
-from ekiden.access.credential_scopes import MANAGE, READ, SEND
+from ekiden.access.credential_scopes import SEND
 from ekiden.dialects.infobip import (
     bulks_api,
     content_api,
@@ -25,29 +24,30 @@ from ekiden.dialects.infobip import (
     templates_api,
     validation_api,
 )
-from ekiden.dialects.infobip.call import Call, InfobipServices, Operation, open_call
-from ekiden.dialects.infobip.errors import AnyRequest, handle_content, handle_legacy, handle_platform
+from ekiden.dialects.infobip.auth import authenticate
+from ekiden.dialects.infobip.call import Call, InfobipServices
+from ekiden.dialects.infobip.errors import handle_content, handle_legacy, handle_platform
 from ekiden.dialects.infobip.form_reader import FORM
-from ekiden.web.need import NO_BODY, SMALL, Need
+from ekiden.web.need import NO_BODY, Need
+from ekiden.web.operation import Answer, Api, Operation, changes, reads, routers
 
-Answer = Callable[[Call], Awaitable[Response[Any]]]
-
-
-def _read(path: str, answer: Answer, family: str, *, platform: bool = False) -> Operation:
-    return Operation("GET", path, answer, READ, family, platform=platform)
-
-
-def _change(
-    method: Method, path: str, answer: Answer, family: str, need: Need = SMALL, *, platform: bool = False
-) -> Operation:
-    return Operation(method, path, answer, MANAGE, family, need, platform)
+if TYPE_CHECKING:
+    from ekiden.dialects.infobip.config import InfobipConfig
 
 
 def _template(method: Method, path: str, answer: Answer, need: Need = FORM) -> Operation:
     path = templates_api.PATH + path
     if method == "GET":
-        return _read(path, answer, "template_reads", platform=True)
-    return _change(method, path, answer, "template_writes", need, platform=True)
+        return reads(path, answer, "template_reads")
+    return changes(method, path, answer, "template_writes", need)
+
+
+def _send(path: str, answer: Answer, need: Callable[[InfobipConfig], Need]) -> Operation:
+    return Operation("POST", path, answer, SEND, need, "sends")
+
+
+def _suppressions(method: Method, answer: Answer) -> Operation:
+    return changes(method, _SUPPRESSIONS, answer, "suppressions", suppressions_api.LISTS, much=True)
 
 
 _DOMAIN: Final = "/email/1/domains/{domain:str}"
@@ -57,63 +57,40 @@ _ATTACHMENTS: Final = f"{_TEMPLATE}/attachments"
 _ATTACHMENT: Final = f"{_ATTACHMENTS}/{{attachment:str}}"
 
 OPERATIONS: Final = (
-    Operation("POST", "/email/1/send", send_form.send, SEND, "sends", send_form.need),
-    Operation("POST", "/email/2/send", send_form.send_v2, SEND, "sends", send_form.need),
-    Operation("POST", "/email/3/send", send_form.send, SEND, "sends", send_form.need),
-    Operation("POST", "/email/4/messages", send_json.send, SEND, "sends", send_json.need, platform=True),
-    Operation("POST", "/email/4/mime", send_mime.send, SEND, "sends", send_mime.need),
-    Operation(
-        "POST",
-        "/email/1/content",
-        content_api.upload,
-        SEND,
-        "uploads",
-        content_api.FILE,
-        error_handler=handle_content,
-    ),
-    _read("/email/1/reports", reports_api.reports, "reports"),
-    _read("/email/4/reports", reports_api.reports_v4, "reports_v4", platform=True),
-    _read("/email/1/logs", logs_api.logs, "logs"),
-    _read("/email/4/logs", logs_api.logs_v4, "logs_v4", platform=True),
-    _read("/email/1/bulks", bulks_api.get_schedule, "bulks"),
-    _change("PUT", "/email/1/bulks", bulks_api.reschedule, "bulks"),
-    _read("/email/1/bulks/status", bulks_api.get_status, "bulks"),
-    _change("PUT", "/email/1/bulks/status", bulks_api.update_status, "bulks"),
-    _change("POST", "/email/2/validation", validation_api.validate, "validations"),
-    _change(
+    _send("/email/1/send", send_form.send, send_form.need),
+    _send("/email/2/send", send_form.send_v2, send_form.need),
+    _send("/email/3/send", send_form.send, send_form.need),
+    _send("/email/4/messages", send_json.send, send_json.need),
+    _send("/email/4/mime", send_mime.send, send_mime.need),
+    Operation("POST", "/email/1/content", content_api.upload, SEND, content_api.FILE, "uploads"),
+    reads("/email/1/reports", reports_api.reports, "reports"),
+    reads("/email/4/reports", reports_api.reports_v4, "reports_v4"),
+    reads("/email/1/logs", logs_api.logs, "logs"),
+    reads("/email/4/logs", logs_api.logs_v4, "logs_v4"),
+    reads("/email/1/bulks", bulks_api.get_schedule, "bulks"),
+    changes("PUT", "/email/1/bulks", bulks_api.reschedule, "bulks", much=True),
+    reads("/email/1/bulks/status", bulks_api.get_status, "bulks"),
+    changes("PUT", "/email/1/bulks/status", bulks_api.update_status, "bulks", much=True),
+    changes("POST", "/email/2/validation", validation_api.validate, "validations"),
+    changes(
         "POST",
         "/email/2/validations",
         validation_api.validate_many,
         "bulk_validations",
         validation_api.MANY,
-        platform=True,
     ),
-    _read("/email/2/validations", validation_api.results, "bulk_validations", platform=True),
-    _read("/email/1/domains", domains_api.list_domains, "domains"),
-    _change("POST", "/email/1/domains", domains_api.add_domain, "domains"),
-    _read(_DOMAIN, domains_api.get_domain, "domains"),
-    _change("DELETE", _DOMAIN, domains_api.delete_domain, "domains", NO_BODY),
-    _change("PUT", f"{_DOMAIN}/tracking", domains_api.update_tracking, "domains"),
-    _change("PUT", f"{_DOMAIN}/return-path", domains_api.update_return_path, "domains"),
-    _change("POST", f"{_DOMAIN}/verify", domains_api.verify_domain, "domains", NO_BODY),
-    _read(_SUPPRESSIONS, suppressions_api.list_suppressions, "suppressions", platform=True),
-    _change(
-        "POST",
-        _SUPPRESSIONS,
-        suppressions_api.add_suppressions,
-        "suppressions",
-        suppressions_api.LISTS,
-        platform=True,
-    ),
-    _change(
-        "DELETE",
-        _SUPPRESSIONS,
-        suppressions_api.delete_suppressions,
-        "suppressions",
-        suppressions_api.LISTS,
-        platform=True,
-    ),
-    _read(f"{_SUPPRESSIONS}/domains", suppressions_api.list_domains, "suppressions", platform=True),
+    reads("/email/2/validations", validation_api.results, "bulk_validations"),
+    reads("/email/1/domains", domains_api.list_domains, "domains"),
+    changes("POST", "/email/1/domains", domains_api.add_domain, "domains"),
+    reads(_DOMAIN, domains_api.get_domain, "domains"),
+    changes("DELETE", _DOMAIN, domains_api.delete_domain, "domains", NO_BODY),
+    changes("PUT", f"{_DOMAIN}/tracking", domains_api.update_tracking, "domains"),
+    changes("PUT", f"{_DOMAIN}/return-path", domains_api.update_return_path, "domains"),
+    changes("POST", f"{_DOMAIN}/verify", domains_api.verify_domain, "domains", NO_BODY),
+    reads(_SUPPRESSIONS, suppressions_api.list_suppressions, "suppressions"),
+    _suppressions("POST", suppressions_api.add_suppressions),
+    _suppressions("DELETE", suppressions_api.delete_suppressions),
+    reads(f"{_SUPPRESSIONS}/domains", suppressions_api.list_domains, "suppressions"),
     _template("GET", "", templates_api.list_templates),
     _template("POST", "", templates_api.create_template),
     _template("GET", _TEMPLATE, templates_api.get_template),
@@ -128,44 +105,31 @@ OPERATIONS: Final = (
 )
 
 
+ENVELOPES: Final = {
+    "/auth/1": handle_legacy,
+    "/email": handle_legacy,
+    "/email/1/content": handle_content,
+    "/email/1/suppressions": handle_platform,
+    templates_api.PATH: handle_platform,
+    # Nothing answers there: nobody has addresses of his own to manage here (contract §4.5).
+    "/email/1/ip-management": handle_platform,
+    "/email/2/validations": handle_platform,
+    "/email/4": handle_platform,
+    "/email/4/mime": handle_legacy,
+}
+
+
 def infobip_handlers(services: InfobipServices) -> list[Router]:
-    """Routers for ``listeners.http_app.make_app``: one for each path, with its envelope of errors."""
-    by_path: dict[str, list[Operation]] = {}
-    for operation in OPERATIONS:
-        by_path.setdefault(operation.path, []).append(operation)
-    routers = [
-        Router(
-            path,
-            route_handlers=[_handler(services, operation) for operation in rows],
-            exception_handlers={Exception: _envelope(rows[0])},
+    """Routers for ``listeners.http_app.make_app``."""
+    return routers(
+        Api(
+            (*OPERATIONS, *session_api.OPERATIONS),
+            ENVELOPES,
+            Call,
+            services,
+            partial(authenticate, logins=services.logins),
+            services.bodies,
+            services.config,
+            services.throttles,
         )
-        for path, rows in by_path.items()
-    ]
-    # For paths that nothing answers; nobody has addresses of his own to manage here (contract §4.5).
-    for path in ("/email/4", "/email/1/ip-management"):
-        routers.append(Router(path, route_handlers=[], exception_handlers={Exception: handle_platform}))
-    routers.append(Router("/email", route_handlers=[], exception_handlers={Exception: handle_legacy}))
-    routers.append(session_api.session_router(services))
-    return routers
-
-
-def _envelope(operation: Operation) -> Any:
-    if operation.error_handler is not None:
-        return operation.error_handler
-    return handle_platform if operation.platform else handle_legacy
-
-
-def _handler(services: InfobipServices, operation: Operation) -> HTTPRouteHandler:
-    # The answer says its own status; without a word about it Litestar takes DELETE for one that never has a body.
-    # How large a body may be is for whoever reads it.
-    @route("/", http_method=[operation.method], status_code=200, request_max_body_size=None)
-    async def handle(request: AnyRequest) -> Response[Any]:
-        with services.bodies.counted():
-            call = await open_call(request, services, operation)
-            with closing(call.body):
-                if not operation.asks_much:
-                    return await operation.answer(call)
-                async with services.bodies.turn(call.account_id):
-                    return await operation.answer(call)
-
-    return handle
+    )

@@ -153,7 +153,7 @@ async def _mailing(call: Call, form: Form, track: bool | None, checks: Checks) -
     shared, html = await _files(call, form, content)
     return Mailing(
         account_id=account.id,
-        credential_id=call.caller.credential_id,
+        credential_id=call.caller.credential.id,
         origin=origin_of(call),
         author=content.author,
         subject=content.subject,

@@ -241,7 +241,7 @@ class _Reader:
         self._weigh(0 if shared is None else shared.content.size)
         return Mailing(
             account_id=account.id,
-            credential_id=self._call.caller.credential_id,
+            credential_id=self._call.caller.credential.id,
             origin=origin_of(self._call),
             author=content.author,
             subject=content.subject,

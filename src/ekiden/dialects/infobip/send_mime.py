@@ -115,7 +115,7 @@ async def send(call: Call) -> Response[bytes]:
     assert address is not None
     submission = Submission(
         account_id=call.account_id,
-        credential_id=call.caller.credential_id,
+        credential_id=call.caller.credential.id,
         sender=None,
         recipients=[Recipient(address) for address in recipients],
         content=_rewritten(header, found.names, author),

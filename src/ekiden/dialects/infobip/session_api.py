@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import parse_qsl
 
 import msgspec
-from litestar import Response, Router, delete, post
+from litestar import Response
 
-from ekiden.access.credential_scopes import SCOPES
 from ekiden.access.credentials import API_KEY_USERNAME
-from ekiden.access.proof import LoginRefusal, Password, Proof, Unreadable
+from ekiden.access.proof import LoginRefusal, Password, Unreadable
 from ekiden.access.sessions import SessionToken
 from ekiden.dialects.infobip import value_rules as fields
-from ekiden.dialects.infobip.auth import (
-    SESSION_SCHEME,
-    authorization,
-    basic,
-    client_address,
-    prove,
-    unauthorized,
-    unavailable,
-)
-from ekiden.dialects.infobip.errors import RETRY_AFTER, AnyRequest, ApiError, handle_legacy
-from ekiden.dialects.infobip.http import answer, decode_json, empty, read_json
+from ekiden.dialects.infobip.auth import SESSION_SCHEME, basic, prove, refused, unauthorized
+from ekiden.dialects.infobip.call import Call
+from ekiden.dialects.infobip.errors import ApiError
+from ekiden.dialects.infobip.http import answer, decode_json, empty
 from ekiden.dialects.infobip.value_rules import Checks
-from ekiden.web.body import Body
 from ekiden.web.need import Need
-
-if TYPE_CHECKING:
-    from ekiden.access.tokens import Token
-    from ekiden.dialects.infobip.call import InfobipServices
+from ekiden.web.operation import Operation
+from ekiden.web.proof import authorization, client_address
 
 TOKEN_TTL: Final = 3_600.0
 """Seconds that a bearer token is good for."""
@@ -46,31 +35,11 @@ class _Login(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     password: Any = None
 
 
-def session_router(services: InfobipServices) -> Router:
-    """``/auth/1``."""
-
-    @post("/session", status_code=200)
-    async def open_session(request: AnyRequest) -> Response[bytes]:
-        return await _open_session(request, services)
-
-    @delete("/session", status_code=204)
-    async def close_session(request: AnyRequest) -> Response[None]:
-        return await _close_session(request, services)
-
-    @post("/oauth2/token", status_code=200)
-    async def give_token(request: AnyRequest) -> Response[bytes]:
-        return await _give_token(request, services)
-
-    return Router(
-        "/auth/1",
-        route_handlers=[open_session, close_session, give_token],
-        exception_handlers={Exception: handle_legacy},
-    )
-
-
-async def _open_session(request: AnyRequest, services: InfobipServices) -> Response[bytes]:
+async def open_session(call: Call) -> Response[bytes]:
+    """A session for a user name and a password."""
+    request, services = call.request, call.services
     checks = Checks()
-    given = await read_json(_body(request, services), request.headers.get("content-type", ""), _Login, checks)
+    given = await call.json(_Login, checks)
     username = _required(checks, "username", given.username)
     password = _required(checks, "password", given.password)
     checks.done()
@@ -80,24 +49,25 @@ async def _open_session(request: AnyRequest, services: InfobipServices) -> Respo
     return answer({"token": token}, headers=dict(_NO_STORE))
 
 
-async def _close_session(request: AnyRequest, services: InfobipServices) -> Response[None]:
+async def close_session(call: Call) -> Response[None]:
+    """The end of a session, also of a suspended account."""
+    request = call.request
     scheme, token = authorization(request)
     if scheme != SESSION_SCHEME:
         raise unauthorized()
-    logins = services.logins
-    found = await logins.authenticator.prove(SessionToken(logins.sessions, token), client_address(request))
-    if found is LoginRefusal.UNAVAILABLE:
-        raise unavailable(RETRY_AFTER)
-    # Also of a suspended account.
+    logins = call.services.logins
+    shown = SessionToken(logins.sessions, token)
+    found = await logins.authenticator.prove(shown, client_address(request))
     if isinstance(found, LoginRefusal) and found is not LoginRefusal.SUSPENDED:
-        raise unauthorized()
+        raise refused(found, shown)
     await logins.sessions.close(token)
     return empty()
 
 
-async def _give_token(request: AnyRequest, services: InfobipServices) -> Response[bytes]:
+async def give_token(call: Call) -> Response[bytes]:
     """The client's secret is an API key; its id may be anything. A scope of ours in ``scope`` bounds the token."""
-    given = await _form(request, services)
+    request, services = call.request, call.services
+    given = await _form(call)
     checks = Checks()
     grant = _required(checks, "grant_type", given.get("grant_type"))
     if grant and grant != GRANT_TYPE:
@@ -109,7 +79,7 @@ async def _give_token(request: AnyRequest, services: InfobipServices) -> Respons
     checks.done()
     shown = Password(API_KEY_USERNAME, secret)
     proof = await prove(services.logins.authenticator, shown, client_address(request))
-    token = _issue(services, proof, given.get("scope", ""))
+    token = services.logins.tokens.grant(proof, given.get("scope", ""), TOKEN_TTL)
     return answer(
         {
             "access_token": token.text,
@@ -120,26 +90,14 @@ async def _give_token(request: AnyRequest, services: InfobipServices) -> Respons
     )
 
 
-def _issue(services: InfobipServices, proof: Proof, wanted: str) -> Token:
-    scopes = proof.scopes
-    # Words that are not ours are somebody else's scopes: they bound nothing.
-    narrowed = set(wanted.split()).intersection(SCOPES)
-    if narrowed:
-        scopes &= narrowed
-    return services.logins.tokens.issue(proof.credential, proof.account, scopes, TOKEN_TTL)
-
-
-def _body(request: AnyRequest, services: InfobipServices) -> Body:
-    return Body(request, _BODY, services.bodies, f"http:{client_address(request)}")
-
-
-async def _form(request: AnyRequest, services: InfobipServices) -> dict[str, str]:
+async def _form(call: Call) -> dict[str, str]:
     """The fields; a JSON object will do as well.
 
     They are in the body, or id and secret in ``Authorization: Basic`` (RFC 6749 §2.3.1), and in no query: what is
     there ends up in the logs of every proxy on the way. Infobip's client for Node puts them there, and is told.
     """
-    body = await _body(request, services).read_json()
+    request, services = call.request, call.services
+    body = await call.body.read_json()
     given: dict[str, str] = {}
     scheme, credentials = authorization(request)
     if scheme == "basic":
@@ -161,3 +119,10 @@ def _required(checks: Checks, name: str, value: Any) -> str:
     if value is None:
         checks.add(name, "must not be null")
     return checks.take(name, lambda given: fields.line(given, _LONGEST), value, "")
+
+
+OPERATIONS: Final = (
+    Operation("POST", "/auth/1/session", open_session, need=_BODY),
+    Operation("DELETE", "/auth/1/session", close_session),
+    Operation("POST", "/auth/1/oauth2/token", give_token, need=_BODY),
+)

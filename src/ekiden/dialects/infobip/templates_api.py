@@ -23,7 +23,7 @@ from ekiden.content.uploads import Upload
 from ekiden.dialects.infobip import value_rules as fields
 from ekiden.dialects.infobip.attachments import decoded_base64
 from ekiden.dialects.infobip.call import Call
-from ekiden.dialects.infobip.errors import JSON, REQUEST, ApiError, Violation
+from ekiden.dialects.infobip.errors import REQUEST, ApiError, Violation
 from ekiden.dialects.infobip.form_names import FormFields
 from ekiden.dialects.infobip.form_reader import MAX_REQUEST, Form, blocked_extension
 from ekiden.dialects.infobip.http import Query, answer, decode_json, empty
@@ -34,6 +34,7 @@ from ekiden.mime.placeholders import MAX_SLOTS, Text, too_many_slots
 from ekiden.web.errors import RequestRefused
 from ekiden.web.json_gauge import measure
 from ekiden.web.need import Need
+from ekiden.web.problem import JSON
 
 SIZE: Final = 20
 MAX_SIZE: Final = 20

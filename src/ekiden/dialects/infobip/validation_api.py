@@ -16,7 +16,7 @@ from litestar import Response
 
 from ekiden.dialects.infobip import value_rules as fields
 from ekiden.dialects.infobip.call import Call
-from ekiden.dialects.infobip.errors import JSON, XML, wants_xml
+from ekiden.dialects.infobip.errors import XML, wants_xml
 from ekiden.dialects.infobip.form_names import FormFields
 from ekiden.dialects.infobip.http import Query, answer
 from ekiden.dialects.infobip.report_formats import xml_text
@@ -33,6 +33,7 @@ from ekiden.recipients.validation.address_check_requests import (
     CheckFilter,
 )
 from ekiden.web.need import Need
+from ekiden.web.problem import JSON
 
 MANY: Final = Need(16 * 1_048_576, 2 * MAX_DESTINATIONS + 1_000, 4)
 """100,000 addresses of up to a hundred and fifty octets on average, with what JSON needs around them."""

@@ -1,23 +1,30 @@
-"""How often an account may ask: token buckets by account and endpoint, in each worker (contract §1.3)."""
+"""How often an account may ask: token buckets by account and endpoint, in each worker."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from ekiden.core.clock import Clock
-    from ekiden.dialects.infobip.config import Throttle
 
 _MAX_BUCKETS: Final = 50_000
+
+
+class Throttle(NamedTuple):
+    """At most ``requests`` in ``seconds``; ``burst`` of them at once. ``requests`` 0: no limit."""
+
+    requests: int
+    seconds: int
+    burst: int
 
 
 class Throttles:
     """Workers do not tell each other what they let pass: the bound of an installation is that of its workers."""
 
     def __init__(self, throttles: Mapping[str, Throttle], clock: Clock) -> None:
-        """``throttles``: by family of endpoints (``InfobipConfig.throttles``)."""
+        """``throttles``: by family of operations (``web.operation.Operation.family``)."""
         self._throttles = dict(throttles)
         self._clock = clock
         # Tokens left, and the monotonic time of that. Full ones that nobody asks for are forgotten first.
