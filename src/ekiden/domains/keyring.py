@@ -6,16 +6,13 @@ import asyncio
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection
-
+from ekiden.domains import queries
 from ekiden.sender_auth.dkim_key import load_private
 from ekiden.sender_auth.dkim_sign import SigningKey
-from ekiden.store.tables import dkim_key, domain
 
 if TYPE_CHECKING:
     from ekiden.access.vault import Vault
-    from ekiden.store.api import Store
+    from ekiden.store.api import Connection, Store
 
 PURPOSE: Final = "dkim"
 """What the private keys are sealed for in the vault."""
@@ -36,15 +33,12 @@ class KeyRing:
         async with self._store.read() as connection:
             return await self.load(connection, domain_id)
 
-    async def load(self, connection: AsyncConnection, domain_id: int) -> tuple[SigningKey, ...]:
+    async def load(self, connection: Connection, domain_id: int) -> tuple[SigningKey, ...]:
         """The active keys of a domain, RSA first; empty when it has none. Raises ``VaultError``.
 
         Whether the domain may be sent from at all is not asked here.
         """
-        query = select(dkim_key.c.selector, dkim_key.c.algorithm).where(
-            dkim_key.c.domain_id == domain_id, dkim_key.c.status == "active"
-        )
-        rows = (await connection.execute(query)).all()
+        rows = await queries.active_keys(connection, domain_id)
         selectors = [row.selector for row in sorted(rows, key=lambda row: (_ORDER[row.algorithm], row.selector))]
         unknown = [selector for selector in selectors if selector not in self._known]
         if unknown:
@@ -57,13 +51,8 @@ class KeyRing:
             self._known.popitem(last=False)
         return keys
 
-    async def _open(self, connection: AsyncConnection, selectors: list[str]) -> None:
-        query = (
-            select(dkim_key.c.selector, dkim_key.c.algorithm, dkim_key.c.sealed, domain.c.name)
-            .join(domain, domain.c.id == dkim_key.c.domain_id)
-            .where(dkim_key.c.selector.in_(selectors))
-        )
-        for row in (await connection.execute(query)).all():
+    async def _open(self, connection: Connection, selectors: list[str]) -> None:
+        for row in await queries.sealed_keys(connection, selectors):
             # OpenSSL checks an RSA key when it reads it: tens of milliseconds.
             private = await asyncio.to_thread(load_private, self._vault.open(row.sealed, PURPOSE))
             self._known[row.selector] = SigningKey(row.name, row.selector, row.algorithm, private)

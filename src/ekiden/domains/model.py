@@ -1,13 +1,10 @@
-"""A domain, its keys, the checks of it and the records it is to publish: plain values, and how rows become them."""
+"""A domain, its keys, the checks of it and the records it is to publish: plain values."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, cast
-
-import msgspec
-from sqlalchemy import Row
+from typing import Any, Final, Literal
 
 from ekiden.core.clock import Millis
 from ekiden.core.texts import Language
@@ -158,72 +155,3 @@ class Record:
     def why(self) -> Fault:
         """The code of what is wrong, or of what is to be known; empty: nothing."""
         return self.check.code if self.check is not None else "not_checked"
-
-
-def domain_of(row: Row[Any]) -> Domain:
-    """A row of the table ``domain``."""
-    return Domain(
-        id=row.id,
-        account_id=row.account_id,
-        name=row.name,
-        created_at=row.created_at,
-        verified_at=row.verified_at,
-        status=cast(Status, row.status),
-        vouched=row.vouched,
-        spf=cast(Proof, row.spf),
-        dkim=cast(Proof, row.dkim),
-        approval=cast(Approval, row.approval),
-        approval_reason=row.approval_reason,
-        approved_by=row.approved_by,
-        approved_at=row.approved_at,
-        questionnaire=msgspec.json.decode(row.questionnaire),
-        reason=cast(Fault, row.reason),
-        checked_at=row.checked_at,
-        check_at=row.check_at,
-        failing_since=row.failing_since,
-        tracking=Tracking(row.track_opens, row.track_clicks, row.track_unsubscribes, row.tracking_host),
-        return_path=row.return_path,
-    )
-
-
-def key_of(row: Row[Any], domain: str) -> Key:
-    """A row of the table ``dkim_key``."""
-    return Key(
-        id=row.id,
-        domain_id=row.domain_id,
-        domain=domain,
-        selector=row.selector,
-        algorithm=cast(Algorithm, row.algorithm),
-        record=row.record,
-        status=cast(KeyStatus, row.status),
-        created_at=row.created_at,
-        active_at=row.active_at,
-        retired_at=row.retired_at,
-    )
-
-
-def check_of(row: Row[Any]) -> Check:
-    """A row of the table ``domain_check``."""
-    told = msgspec.json.decode(row.answered)
-    name, rdtype = msgspec.json.decode(row.asked)
-    return Check(
-        kind=cast(Kind, row.kind),
-        result=cast(Result, row.result),
-        code=cast(Fault, row.code),
-        asked=(name, rdtype),
-        expected=row.expected,
-        answered=tuple(told["answers"]),
-        values=told["values"],
-        at=row.at,
-        id=row.id,
-    )
-
-
-def asked_json(name: str, rdtype: str) -> str:
-    """The column ``domain_check.asked``."""
-    return msgspec.json.encode([name, rdtype]).decode()
-
-
-def answered_json(check: Check) -> str:
-    """The column ``domain_check.answered``."""
-    return msgspec.json.encode({"answers": check.answered, "values": check.values}).decode()

@@ -13,8 +13,6 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from sqlalchemy import delete, exists, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ekiden.access.audit import SYSTEM, Actor, changed
 from ekiden.core.clock import SECOND, Millis
@@ -25,18 +23,16 @@ from ekiden.domains.examine import Examination
 from ekiden.domains.keyring import PURPOSE
 from ekiden.domains.keys import after_checks, decisive, make_keys
 from ekiden.domains.lookup import PatientLookup
-from ekiden.domains.model import Check, Domain, Key, Kind, Record, Status, answered_json, asked_json, domain_of
+from ekiden.domains.model import Check, Domain, Key, Kind, Record, Status
 from ekiden.domains.names import check_domain_name
 from ekiden.domains.outgoing import ANY_VERSION, outgoing
 from ekiden.domains.questionnaire import validate
 from ekiden.domains.reasons import short
 from ekiden.domains.records import records_of
 from ekiden.domains.schedule import first_check, next_check
-from ekiden.domains.settings import DomainSettings, forget_return_paths
+from ekiden.domains.settings import DomainSettings
 from ekiden.domains.verdict import event_of, judge, proofs
 from ekiden.store.api import Conflict
-from ekiden.store.tables import dkim_key, domain_check, event, smtp_configuration
-from ekiden.store.tables import domain as table
 
 if TYPE_CHECKING:
     from ekiden.access.pages import Page
@@ -44,7 +40,7 @@ if TYPE_CHECKING:
     from ekiden.core.clock import Clock
     from ekiden.domains.config import DomainsConfig
     from ekiden.sender_auth.dns import Lookup
-    from ekiden.store.api import Store
+    from ekiden.store.api import Connection, Store
 
 ALL_KINDS: Final[frozenset[Kind]] = frozenset({"spf", "dkim", "ed25519", "dmarc", "address"})
 CONCURRENCY: Final = 8
@@ -173,9 +169,8 @@ class Domains:
         }
         try:
             async with self._store.write() as connection:
-                row = (await connection.execute(insert(table).values(values).returning(*table.c))).one()
-                domain = domain_of(row)
-                await self._insert_keys(connection, domain, keys, active=vouched)
+                domain = await queries.add_domain(connection, values)
+                await queries.add_keys(connection, domain, keys, now, active=vouched)
                 data = {"domain_id": domain.id, "approval": domain.approval, "vouched": vouched}
                 await changed(connection, account_id, now, actor, "domain.add", ascii_name, **data)
                 if vouched:
@@ -189,36 +184,15 @@ class Domains:
         """Take a domain away with its keys and checks. Raises ``NoSuchDomain``, ``DomainInUse``."""
         async with self._store.write() as connection:
             domain = await queries.find_domain(connection, domain_id, lock=True)
-            used = select(exists().where(smtp_configuration.c.domain_id == domain_id))
-            if await connection.scalar(used):
+            if await queries.is_configured(connection, domain_id):
                 raise DomainInUse(
                     "the domain {name} is used by an SMTP configuration; remove that first", name=domain.name
                 )
-            await connection.execute(delete(dkim_key).where(dkim_key.c.domain_id == domain_id))
-            of_domain = (domain_check.c.account_id == domain.account_id, domain_check.c.domain_id == domain_id)
-            await connection.execute(delete(domain_check).where(*of_domain))
-            await evidence.replace(connection, domain, (), self._clock.now())
-            await connection.execute(delete(table).where(table.c.id == domain_id))
-            others = await forget_return_paths(connection, domain)
+            others = await queries.remove_domain(connection, domain)
             data = {"return_path_of": others} if others else {}
             await changed(
                 connection, domain.account_id, self._clock.now(), actor, "domain.remove", domain.name, **data
             )
-
-    async def _insert_keys(
-        self, connection: AsyncConnection, domain: Domain, keys: Sequence[Mapping[str, Any]], *, active: bool
-    ) -> None:
-        now = self._clock.now()
-        for key in keys:
-            values = {
-                **key,
-                "account_id": domain.account_id,
-                "domain_id": domain.id,
-                "status": "active" if active else "pending",
-                "created_at": now,
-                "active_at": now if active else None,
-            }
-            await connection.execute(insert(dkim_key).values(values))
 
     # --- checking -------------------------------------------------------------------------------------------
 
@@ -233,9 +207,8 @@ class Domains:
 
     async def recheck_due(self, now: Millis, limit: int = 200) -> Rechecked:
         """The periodic duty: ``verify`` up to ``limit`` domains whose time has come, the most overdue first."""
-        query = select(table.c.id).where(table.c.check_at <= now).order_by(table.c.check_at).limit(limit)
         async with self._store.read() as connection:
-            due = list(await connection.scalars(query))
+            due = await queries.due_domains(connection, now, limit)
         slots = asyncio.Semaphore(CONCURRENCY)
         failed: dict[int, Exception] = {}
 
@@ -256,7 +229,7 @@ class Domains:
         """So that those that cannot be looked at are not the first again and again."""
         later = now + round(self._config.check_every * SECOND)
         async with self._store.write() as connection:
-            await connection.execute(update(table).where(table.c.id.in_(domain_ids)).values(check_at=later))
+            await queries.change_domains(connection, domain_ids, check_at=later)
 
     async def _look(self, domain: Domain, keys: Sequence[Key], kinds: frozenset[Kind]) -> _Looked:
         look = Examination(domain.name, PatientLookup(self._lookup, self._clock), self._outgoing)
@@ -271,7 +244,7 @@ class Domains:
         answers = await asyncio.gather(*(question for question, _ in questions))
         return _Looked(tuple(zip(answers, (key for _, key in questions), strict=True)))
 
-    async def _apply(self, connection: AsyncConnection, domain_id: int, actor: Actor, looked: _Looked) -> Domain:
+    async def _apply(self, connection: Connection, domain_id: int, actor: Actor, looked: _Looked) -> Domain:
         """What was seen, and whatever else was changed in this transaction, becomes the domain's state."""
         now = self._clock.now()
         before = await queries.find_domain(connection, domain_id, lock=True)
@@ -284,7 +257,7 @@ class Domains:
             for check, key in looked.checks
             if not key or any(known.id == key for known in keys)
         ]
-        await self._keep(connection, before, checks, now)
+        await queries.add_checks(connection, before, [(self._ids.next(now), check) for check in checks], now)
         moved = await self._move_keys(connection, keys, after_checks(keys, of_keys, now, vouched=before.vouched))
         gone = await self._drop_keys(connection, keys, now)
         proved = proofs(before, checks, require_address=self._config.require_address)
@@ -297,47 +270,29 @@ class Domains:
         await self._save(connection, before, after, checks, actor, moved | gone)
         return after
 
-    async def _keep(
-        self, connection: AsyncConnection, domain: Domain, checks: Sequence[Check], now: Millis
-    ) -> None:
-        for check in checks:
-            values = {
-                "account_id": domain.account_id,
-                "domain_id": domain.id,
-                "id": self._ids.next(now),
-                "at": now,
-                "kind": check.kind,
-                "result": check.result,
-                "code": check.code,
-                "asked": asked_json(*check.asked),
-                "expected": check.expected,
-                "answered": answered_json(check),
-            }
-            await connection.execute(insert(domain_check).values(values))
-
     async def _move_keys(
-        self, connection: AsyncConnection, before: Sequence[Key], after: Sequence[Key]
+        self, connection: Connection, before: Sequence[Key], after: Sequence[Key]
     ) -> dict[str, str]:
         """Save keys whose status is another now; returns the new status by selector."""
         moved = {}
         for old, new in zip(before, after, strict=True):
             if new != old:
                 values = {"status": new.status, "active_at": new.active_at, "retired_at": new.retired_at}
-                await connection.execute(update(dkim_key).where(dkim_key.c.id == new.id).values(values))
+                await queries.change_keys(connection, [new.id], **values)
                 moved[new.selector] = str(new.status)
         return moved
 
-    async def _drop_keys(self, connection: AsyncConnection, keys: Sequence[Key], now: Millis) -> dict[str, str]:
+    async def _drop_keys(self, connection: Connection, keys: Sequence[Key], now: Millis) -> dict[str, str]:
         """Remove retired keys when nothing that they signed can be on its way any more."""
         over = now - round(self._config.overlap * SECOND)
         gone = [key for key in keys if key.retired_at is not None and key.retired_at <= over]
         if gone:
-            await connection.execute(delete(dkim_key).where(dkim_key.c.id.in_([key.id for key in gone])))
+            await queries.drop_keys(connection, [key.id for key in gone])
         return {key.selector: "removed" for key in gone}
 
     async def _save(
         self,
-        connection: AsyncConnection,
+        connection: Connection,
         before: Domain,
         after: Domain,
         checks: Sequence[Check],
@@ -347,7 +302,7 @@ class Domains:
         names = [item.name for item in fields(Domain) if item.name not in ("id", "questionnaire")]
         values = {name: getattr(after, name) for name in names if getattr(after, name) != getattr(before, name)}
         if values:
-            await connection.execute(update(table).where(table.c.id == after.id).values(values))
+            await queries.change_domains(connection, [after.id], **values)
         state = {name: values[name] for name in _STATE if name in values}
         if not state and not keys:
             return
@@ -356,9 +311,7 @@ class Domains:
         await changed(connection, after.account_id, self._clock.now(), actor, action, after.name, **data)
         await self._tell(connection, before, after, checks)
 
-    async def _tell(
-        self, connection: AsyncConnection, before: Domain, after: Domain, checks: Sequence[Check]
-    ) -> None:
+    async def _tell(self, connection: Connection, before: Domain, after: Domain, checks: Sequence[Check]) -> None:
         """The event of this change, if it is one that somebody waits for."""
         kind = event_of(before, after)
         if kind is None:
@@ -376,7 +329,7 @@ class Domains:
             "at": now,
             "data": msgspec.json.encode({"domain": after.name, "reason": after.reason, "text": text}).decode(),
         }
-        await connection.execute(insert(event).values(values))
+        await queries.add_event(connection, values)
 
     # --- keys -----------------------------------------------------------------------------------------------
 
@@ -394,15 +347,12 @@ class Domains:
         now = self._clock.now()
         async with self._store.write() as connection:
             domain = await queries.find_domain(connection, domain_id, lock=True)
-            waiting = (dkim_key.c.domain_id == domain_id, dkim_key.c.status == "pending")
-            await connection.execute(delete(dkim_key).where(*waiting, dkim_key.c.active_at.is_(None)))
-            retired = {"status": "retired", "retired_at": now}
-            await connection.execute(update(dkim_key).where(*waiting).values(retired))
+            await queries.retire_waiting_keys(connection, domain_id, now)
             if lost:
-                await connection.execute(update(dkim_key).where(dkim_key.c.id.in_(lost)).values(retired))
-            await self._insert_keys(connection, domain, made, active=False)
+                await queries.change_keys(connection, lost, status="retired", retired_at=now)
+            await queries.add_keys(connection, domain, made, now, active=False)
             after = replace(domain, check_at=first_check(now, self._config))
-            await connection.execute(update(table).where(table.c.id == domain_id).values(check_at=after.check_at))
+            await queries.change_domains(connection, [domain_id], check_at=after.check_at)
             selectors = [key["selector"] for key in made]
             await changed(
                 connection, domain.account_id, now, actor, "domain.rotate", domain.name, selectors=selectors
@@ -415,10 +365,9 @@ class Domains:
         Those that stay closed sign nothing any more: mail goes unsigned until a new record is seen, which is better
         than not at all. Raises ``NoSuchDomain``.
         """
-        in_use = (dkim_key.c.domain_id == domain_id, dkim_key.c.status != "retired")
         async with self._store.read() as connection:
-            rows = (await connection.execute(select(dkim_key.c.id, dkim_key.c.sealed).where(*in_use))).all()
-        closed = [row.id for row in rows if not self._vault.opens(row.sealed, PURPOSE)]
+            in_use = await queries.sealed_in_use(connection, domain_id)
+        closed = [key for key, sealed in in_use.items() if not self._vault.opens(sealed, PURPOSE)]
         if not closed:
             return False
         await self._rotate(domain_id, actor, closed)
@@ -445,22 +394,22 @@ class Domains:
             values: dict[str, Any] = {"questionnaire": msgspec.json.encode(kept).decode()}
             if domain.approval == "refused":
                 values |= {"approval": "pending", "approval_reason": ""}
-            await connection.execute(update(table).where(table.c.id == domain_id).values(values))
+            await queries.change_domains(connection, [domain_id], **values)
             now = self._clock.now()
             if files is not None:
-                await evidence.replace(connection, domain, files, now)
+                await queries.replace_evidence(connection, domain, files, now)
             await changed(connection, domain.account_id, now, actor, "domain.answer", domain.name)
             return await self._apply(connection, domain_id, actor, _Looked())
 
     async def attachments(self, domain: Domain) -> list[evidence.Evidence]:
         """The files that support its answers."""
         async with self._store.read() as connection:
-            return await evidence.find(connection, domain)
+            return await queries.list_evidence(connection, domain)
 
     async def attachment(self, domain: Domain, number: int) -> bytes | None:
         """The octets of one of them; ``None``: there is none of that number."""
         async with self._store.read() as connection:
-            return await evidence.read(connection, domain, number)
+            return await queries.read_evidence(connection, domain, number)
 
     async def approve(self, domain_id: int, actor: Actor) -> Domain:
         """An administrator agrees. Raises ``NoSuchDomain``."""
@@ -487,7 +436,7 @@ class Domains:
             }
             if approval == "refused":
                 values["vouched"] = False
-            await connection.execute(update(table).where(table.c.id == domain_id).values(values))
+            await queries.change_domains(connection, [domain_id], **values)
             action = f"domain.{'approve' if approval == 'approved' else 'refuse'}"
             await changed(connection, domain.account_id, now, actor, action, domain.name, reason=reason)
             return await self._apply(connection, domain_id, actor, _Looked())

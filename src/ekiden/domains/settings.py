@@ -10,20 +10,16 @@ import ipaddress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from ekiden.access.audit import SYSTEM, Actor, changed
 from ekiden.core.address import parse_address, to_ascii_domain
 from ekiden.core.errors import BadAddress
 from ekiden.domains.errors import BadSetting
 from ekiden.domains.model import Domain, Tracking
-from ekiden.domains.queries import find_domain
-from ekiden.store.tables import domain as table
+from ekiden.domains.queries import change_domains, find_domain, has_domain
 
 if TYPE_CHECKING:
     from ekiden.core.clock import Clock
-    from ekiden.store.api import Store
+    from ekiden.store.api import Connection, Store
 
 MAX_HOST: Final = 253
 """Characters of a host name (RFC 1035 §2.3.4, as it is written)."""
@@ -66,7 +62,7 @@ class DomainSettings:
                 "track_unsubscribes": tracking.unsubscribes,
                 "tracking_host": tracking.host,
             }
-            await connection.execute(update(table).where(table.c.id == domain_id).values(values))
+            await change_domains(connection, [domain_id], **values)
             data = _differences(before.tracking, tracking)
             await changed(
                 connection, before.account_id, self._clock.now(), actor, "domain.tracking", before.name, **data
@@ -85,20 +81,12 @@ class DomainSettings:
             wanted = await _check_return_path(connection, before, address) if address else ""
             if wanted == before.return_path:
                 return before
-            await connection.execute(update(table).where(table.c.id == domain_id).values(return_path=wanted))
+            await change_domains(connection, [domain_id], return_path=wanted)
             data = {"address": wanted, "before": before.return_path}
             await changed(
                 connection, before.account_id, self._clock.now(), actor, "domain.return_path", before.name, **data
             )
         return replace(before, return_path=wanted)
-
-
-async def forget_return_paths(connection: AsyncConnection, gone: Domain) -> list[str]:
-    """Other domains of the account have no return path at one that was removed: the door would take nothing of
-    theirs. Returns their names."""
-    theirs = (table.c.account_id == gone.account_id, table.c.return_path.endswith(f"@{gone.name}", autoescape=True))
-    cleared = update(table).where(*theirs).values(return_path="").returning(table.c.name)
-    return sorted(await connection.scalars(cleared))
 
 
 def check_host(text: str) -> str:
@@ -122,7 +110,7 @@ def _is_address(name: str) -> bool:
     return True
 
 
-async def _check_return_path(connection: AsyncConnection, domain: Domain, text: str) -> str:
+async def _check_return_path(connection: Connection, domain: Domain, text: str) -> str:
     try:
         address = parse_address(text)
     except BadAddress as error:
@@ -130,12 +118,10 @@ async def _check_return_path(connection: AsyncConnection, domain: Domain, text: 
     if not address.local.isascii():
         # Else every message would need SMTPUTF8 (RFC 6531 §3.4), also those to recipients who lack it.
         raise BadSetting("{address}: the part before the @ of a return path is ASCII", address=text)
-    if address.domain != domain.name:
-        theirs = select(table.c.id).where(table.c.account_id == domain.account_id, table.c.name == address.domain)
-        if await connection.scalar(theirs) is None:
-            raise BadSetting(
-                "{address} is not at {domain} or another domain of the account", address=text, domain=domain.name
-            )
+    if address.domain != domain.name and not await has_domain(connection, domain.account_id, address.domain):
+        raise BadSetting(
+            "{address} is not at {domain} or another domain of the account", address=text, domain=domain.name
+        )
     return address.text
 
 

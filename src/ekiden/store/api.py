@@ -23,6 +23,9 @@ from ekiden.store.records import (
     Release,
 )
 
+Connection = AsyncConnection
+"""One of ``Store.read`` and ``Store.write``, for those who pass it on."""
+
 
 class StoreError(EkidenError):
     """The store could not do what was asked; nothing of it was done."""
