@@ -30,7 +30,7 @@ from ekiden.cli import doctor
 from ekiden.config.model import ALL_ROLES
 from ekiden.core.clock import DAY, HOUR, MINUTE
 from ekiden.core.states import State
-from ekiden.doctor import callbacks, checks, examine, nodes, workers
+from ekiden.doctor import callbacks, checks, clock, disk, examine, nodes, workers
 from ekiden.doctor.translations import TEXTS
 from ekiden.lab.lab import Lab
 from ekiden.net.clock import SystemClock
@@ -599,7 +599,7 @@ def test_the_clock_is_compared_with_the_database(
         try:
             config = load_config(write_config(tmp_path, postgresql_url))
             patient = checks.Patient(config, ManualClock(), store)
-            return [(item.level, item.told("en")[1]) for item in await checks.check_clock(patient)]
+            return [(item.level, item.told("en")[1]) for item in await clock.check_clock(patient)]
         finally:
             await store.close()
 
@@ -652,7 +652,7 @@ def test_endpoints_that_fail_and_what_was_given_up(healthy: Installation, monkey
 
 
 def test_a_full_disk(healthy: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "NO_SPACE", 1 << 62)
+    monkeypatch.setattr(disk, "NO_SPACE", 1 << 62)
     status, found = examined(healthy)
     assert status == 1
     assert found["disk"][0][0] == "fail"

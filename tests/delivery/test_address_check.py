@@ -16,8 +16,9 @@ from ekiden.dns.resolver import DnsResolver
 from ekiden.lab import Lab
 from ekiden.lab.records import Trouble
 from ekiden.recipients.suppressions import Suppressions
-from ekiden.recipients.validation.address_check import AddressCheck, AddressChecks, sent_to
+from ekiden.recipients.validation.address_check import AddressCheck, AddressChecks
 from ekiden.recipients.validation.address_check_rules import edit_distance, is_disposable, is_role, suggestion
+from ekiden.recipients.validation.queries import sent_to
 from ekiden.store import tables as t
 from ekiden.store.api import Store
 from support.queue_rows import Rows
@@ -205,7 +206,7 @@ async def test_the_last_delivery_that_tells_anything_counts(checks: AddressCheck
 
 async def test_no_look_at_an_address_reads_all_that_was_sent(sqlite_store: Store) -> None:
     async with sqlite_store.read() as connection:
-        compiled = sent_to(1, PERSON, 5).compile(connection.sync_engine, compile_kwargs={"literal_binds": True})
+        compiled = sent_to(1, PERSON, 5, 20).compile(connection.sync_engine, compile_kwargs={"literal_binds": True})
         plan = [row[3] for row in await connection.execute(text(f"EXPLAIN QUERY PLAN {compiled}"))]
     assert plan == [
         "SEARCH delivery USING INDEX ix_delivery_recipient (account_id=? AND recipient=? AND message_id>?)"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, func, insert, select, update
 
 from ekiden.access.audit import SYSTEM, Actor, changed
 from ekiden.access.errors import BadName, NameTaken, NotFound
@@ -18,7 +18,7 @@ from ekiden.store.tables import account as table
 from ekiden.store.tables import audit
 
 if TYPE_CHECKING:
-    from ekiden.store.api import Store
+    from ekiden.store.api import Connection, Store
 
 MAX_NAME = 64
 _REPORTING: Final = "account.reporting"
@@ -246,3 +246,15 @@ def _account(row: Row[Any]) -> Account:
 def quota_of(row: Row[Any]) -> Quota:
     """The quota in a row of the table ``account``."""
     return Quota(row.quota_minute, row.quota_hour, row.quota_day, cast(OverQuota, row.quota_action))
+
+
+async def account_rows(connection: Connection, ids: Collection[int]) -> Sequence[Row[Any]]:
+    """Those that there are."""
+    return (await connection.execute(select(table).where(table.c.id.in_(ids)))).all()
+
+
+async def revisions(connection: Connection) -> tuple[int, int]:
+    """How many accounts there are, and the sum of their revisions: it is the same while nothing has changed."""
+    query = select(func.count(), func.coalesce(func.sum(table.c.revision), 0)).select_from(table)
+    number, revisions = (await connection.execute(query)).one()
+    return int(number), int(revisions)

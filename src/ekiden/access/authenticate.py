@@ -27,19 +27,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from argon2.exceptions import Argon2Error, InvalidHashError
-from sqlalchemy import bindparam, select, update
 
 from ekiden.access.config import AccessConfig
 from ekiden.access.credentials import (
-    API_KEY,
     API_KEY_PREFIX,
     API_KEY_USERNAME,
     MAX_PASSWORD,
     MAX_USERNAME,
-    PASSWORD,
-    SMTP_USER,
-    api_key_lookup,
+    find_login,
     hasher,
+    note_used,
 )
 from ekiden.access.directory import CredentialFacts, Directory
 from ekiden.access.failures import Failures
@@ -51,7 +48,6 @@ from ekiden.limits.repeated_log import RepeatedLog
 from ekiden.net.listen import Networks
 from ekiden.store.api import StoreUnavailable
 from ekiden.store.errors import told
-from ekiden.store.tables import credential as table
 
 if TYPE_CHECKING:
     from ekiden.core.clock import Clock, Millis
@@ -379,15 +375,10 @@ class Authenticator:
             turns.give(address, known=known)
 
     async def _compute(self, digest: bytes, username: str, password: str) -> _Verified | None:
-        if username.lower() == API_KEY_USERNAME:
-            kinds, lookup = [API_KEY], api_key_lookup(password)
-        else:
-            kinds, lookup = [PASSWORD, SMTP_USER], username
         began = self._clock.monotonic()
-        query = select(table).where(table.c.lookup == lookup, table.c.kind.in_(kinds), table.c.revoked_at.is_(None))
         async with looking_up(self._store) as connection:
-            row = (await connection.execute(query)).one_or_none()
-        if API_KEY not in kinds:
+            row = await find_login(connection, username, password)
+        if username.lower() != API_KEY_USERNAME:
             loop = asyncio.get_running_loop()
             self.computed += 1
             right = await loop.run_in_executor(
@@ -434,13 +425,8 @@ class Authenticator:
         self._flushed = self._clock.monotonic()
         try:
             if used:
-                statement = (
-                    update(table).where(table.c.id == bindparam("credential")).values(last_used_at=bindparam("at"))
-                )
                 async with self._store.write() as connection:
-                    await connection.execute(
-                        statement, [{"credential": key, "at": at} for key, at in sorted(used.items())]
-                    )
+                    await note_used(connection, used)
         except Exception as error:
             told(self.log, "the last use of credentials is not recorded", error, credentials=len(used))
         finally:

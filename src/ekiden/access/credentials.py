@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from argon2 import PasswordHasher
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, bindparam, insert, select, update
 
 from ekiden.access.accounts import check_name
 from ekiden.access.audit import SYSTEM, Actor, changed
@@ -263,6 +263,27 @@ async def list_credentials(
     async with store.read() as connection:
         rows = (await connection.execute(query)).all()
     return [credential_of(row) for row in rows]
+
+
+async def find_login(connection: AsyncConnection, username: str, password: str) -> Row[Any] | None:
+    """The row of whoever logs in so, when nobody has revoked it; a password is yet to be compared."""
+    if username.lower() == API_KEY_USERNAME:
+        kinds, lookup = [API_KEY], api_key_lookup(password)
+    else:
+        kinds, lookup = [PASSWORD, SMTP_USER], username
+    query = select(table).where(table.c.lookup == lookup, table.c.kind.in_(kinds), table.c.revoked_at.is_(None))
+    return (await connection.execute(query)).one_or_none()
+
+
+async def credential_rows(connection: AsyncConnection, ids: Collection[int]) -> Sequence[Row[Any]]:
+    """Those that there are."""
+    return (await connection.execute(select(table).where(table.c.id.in_(ids)))).all()
+
+
+async def note_used(connection: AsyncConnection, used: Mapping[int, Millis]) -> None:
+    """When credentials, by id, were last used."""
+    statement = update(table).where(table.c.id == bindparam("credential")).values(last_used_at=bindparam("at"))
+    await connection.execute(statement, [{"credential": key, "at": at} for key, at in sorted(used.items())])
 
 
 def _bounds(scopes: Iterable[str] | None, networks: Iterable[str] | None) -> dict[str, str]:

@@ -10,19 +10,14 @@ import asyncio
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from sqlalchemy import select
-
-from ekiden.access.accounts import Quota, Senders, account_uid, quota_of
-from ekiden.access.credentials import SESSION
+from ekiden.access.accounts import Quota, Senders, account_rows, account_uid, quota_of
+from ekiden.access.credentials import SESSION, credential_rows
 from ekiden.access.unavailable import in_time, looking_up
 from ekiden.core.states import Priority
 from ekiden.net.listen import Networks
-from ekiden.store import tables
 from ekiden.store.set_aside import readable
 
 if TYPE_CHECKING:
-    from sqlalchemy import Row
-
     from ekiden.core.clock import Clock
     from ekiden.store.api import Store
 
@@ -71,7 +66,7 @@ class CredentialFacts(NamedTuple):
         return f"CredentialFacts(id={self.id}, account_id={self.account_id}, revoked={self.revoked})"
 
     @classmethod
-    def of(cls, row: Row[Any]) -> CredentialFacts:
+    def of(cls, row: Any) -> CredentialFacts:
         """From a row of the table ``credential``."""
         return cls(
             row.id,
@@ -234,17 +229,15 @@ class Directory:
         now = self._clock.monotonic()
         accounts = self._accounts.take(now)
         credentials = self._credentials.take(now)
-        account, credential = tables.account, tables.credential
         found_accounts: dict[int, AccountFacts] = {}
         found_credentials: dict[int, CredentialFacts] = {}
         async with looking_up(self._store) as connection:
             if accounts:
-                query = select(account).where(account.c.id.in_(accounts))
-                for account_facts in readable("account", _account_facts, await connection.execute(query)):
+                for account_facts in readable("account", _account_facts, await account_rows(connection, accounts)):
                     found_accounts[account_facts.id] = account_facts
             if credentials:
-                query = select(credential).where(credential.c.id.in_(credentials))
-                for facts in readable("credential", CredentialFacts.of, await connection.execute(query)):
+                rows = await credential_rows(connection, credentials)
+                for facts in readable("credential", CredentialFacts.of, rows):
                     found_credentials[facts.id] = facts
         self._accounts.put(accounts, found_accounts, now)
         self._credentials.put(credentials, found_credentials, now)

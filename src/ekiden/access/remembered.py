@@ -14,10 +14,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from ekiden.access.unavailable import looking_up
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
     from ekiden.access.directory import AccountFacts
-    from ekiden.store.api import Store
+    from ekiden.store.api import Connection, Store
 
 _Key = TypeVar("_Key", bound=Hashable)
 _Value = TypeVar("_Value")
@@ -30,7 +28,7 @@ class Remembered(Generic[_Key, _Value]):
     def __init__(
         self,
         store: Store,
-        load: Callable[[AsyncConnection, int, _Key], Awaitable[_Value]],
+        load: Callable[[Connection, int, _Key], Awaitable[_Value]],
         max_entries: int = _MAX_ENTRIES,
     ) -> None:
         self._store = store

@@ -7,9 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from ekiden.store.api import Store, StoreUnavailable
+from ekiden.store.api import Connection, Store, StoreUnavailable
 
 __all__ = ["LOOKUP_TIMEOUT", "StoreUnavailable", "in_time", "looking_up"]
 
@@ -32,7 +30,7 @@ async def in_time(found: asyncio.Future[T]) -> T:
 
 
 @asynccontextmanager
-async def looking_up(store: Store) -> AsyncIterator[AsyncConnection]:
+async def looking_up(store: Store) -> AsyncIterator[Connection]:
     """``store.read`` of a few rows that a client waits for, so not for as long as a statement may take. Raises
     ``StoreUnavailable``."""
     try:

@@ -40,23 +40,13 @@ def default_sender(config: Path | None, username: str | None, password: str, *, 
 
 async def _domain(store: Store, username: str, password: str, hostname: str) -> str | None:
     """One that the login may send from; ``None``: nobody knows the login. ``CliError``: there is none."""
-    from sqlalchemy import select
-
     from ekiden.access.accounts import find_account
-    from ekiden.access.credentials import API_KEY, API_KEY_USERNAME, PASSWORD, SMTP_USER, api_key_lookup
+    from ekiden.access.credentials import find_login
     from ekiden.domains.queries import list_domains
     from ekiden.senders.legacy_allowlist import load_grant
-    from ekiden.store.tables import credential
 
-    if username.lower() == API_KEY_USERNAME:
-        lookup, kinds = api_key_lookup(password), [API_KEY]
-    else:
-        lookup, kinds = username, [PASSWORD, SMTP_USER]
-    query = select(credential.c.id, credential.c.account_id).where(
-        credential.c.lookup == lookup, credential.c.kind.in_(kinds)
-    )
     async with store.read() as connection:
-        found = (await connection.execute(query)).one_or_none()
+        found = await find_login(connection, username, password)
         if found is None:
             return None
         grant = await load_grant(connection, found.account_id, found.id)

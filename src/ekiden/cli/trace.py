@@ -29,7 +29,7 @@ from ekiden.core.texts import Language, language
 
 if TYPE_CHECKING:
     from ekiden.access.refusals import KeptRefusal
-    from ekiden.delivery.trace_news import TracedRoute
+    from ekiden.delivery.trace_news_queries import TracedRoute
     from ekiden.delivery.trace_queries import MessageTrace, TracedDelivery
     from ekiden.store.api import Store
 
@@ -137,7 +137,7 @@ def trace(
     """Tell what happened to a message: why it was delivered, or why not, with every SMTP dialogue."""
     from ekiden.cli.refusal_view import print_refusal, refusal_json
     from ekiden.cli.trace_view import print_trace, trace_json
-    from ekiden.delivery.trace_news import load_routes
+    from ekiden.delivery.trace_news_queries import load_routes
 
     if language_name not in (None, "en", "ja"):
         raise CliUsageError("--lang: en and ja are known")

@@ -9,7 +9,7 @@ from ekiden.core.display import iso, relative
 from ekiden.core.notices import News
 from ekiden.core.submission import Marks
 from ekiden.core.texts import Language, Texts
-from ekiden.delivery.trace_news import TracedRoute
+from ekiden.delivery.trace_news_queries import TracedRoute
 
 _TEXTS = Texts(
     {

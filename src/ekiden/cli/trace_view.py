@@ -20,7 +20,7 @@ from ekiden.core.said import Said, tell
 from ekiden.core.states import State
 from ekiden.core.texts import Language, Texts
 from ekiden.delivery.explain import Explanation, cause_name, explain, state_name, suppression_kind
-from ekiden.delivery.trace_news import TracedRoute
+from ekiden.delivery.trace_news_queries import TracedRoute
 from ekiden.delivery.trace_queries import MessageTrace, TracedAttempt, TracedDelivery, TracedEvent
 from ekiden.mime.header import decode_words
 

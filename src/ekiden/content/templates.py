@@ -15,12 +15,12 @@ from sqlalchemy import Row, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ekiden.access.audit import SYSTEM, Actor, changed
-from ekiden.access.pages import Page
 from ekiden.content.errors import BadField, ContentError, NoSuchContent, TooMuchContent, check_line
 from ekiden.mime.author_domains import mailbox_domains
 from ekiden.mime.placeholders import MAX_SLOTS, too_many_slots
 from ekiden.networks.zones import lock_account
 from ekiden.store.api import StoreUnavailable
+from ekiden.store.pages import Page
 from ekiden.store.tables import landing_page
 from ekiden.store.tables import template as table
 from ekiden.store.tables import upload as upload_table

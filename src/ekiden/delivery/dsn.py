@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
-from sqlalchemy import select
 
 from ekiden.core.address import Address, parse_address
 from ekiden.core.clock import SECOND, Clock, Millis
@@ -23,11 +22,11 @@ from ekiden.delivery.config import DeliveryConfig
 from ekiden.delivery.dsn_message import Action, Report, ReportedRecipient, build_report
 from ekiden.delivery.explain import explain_to_sender
 from ekiden.delivery.letters import Letter
+from ekiden.delivery.trace_queries import notified
 from ekiden.mime.header import make_message_id
 from ekiden.smtp.envelope import wire_address
 from ekiden.store.api import Store
 from ekiden.store.records import Delivery, Message, NewMessage, Outcome
-from ekiden.store.tables import event as event_table
 
 EXPIRED_STATUS = "4.4.7"  # RFC 3463 §3.5: delivery time expired
 _ORIGIN = msgspec.json.encode(Origin(via=OWN_REPORT)).decode()
@@ -186,12 +185,6 @@ class Notifier:
         Asked once for all recipients: one by one, each look would go through the events of all of them, while the
         outcomes of everybody's deliveries wait.
         """
-        query = select(event_table.c.recipient_number, event_table.c.data).where(
-            event_table.c.account_id == message.account_id,
-            event_table.c.message_id == message.id,
-            event_table.c.type == int(EventType.NOTIFIED),
-        )
-        async with self._store.read() as connection:
-            rows = (await connection.execute(query)).all()
+        rows = await notified(self._store, message.account_id, message.id)
         delayed = Action.DELAYED.value
         return {number for number, data in rows if msgspec.json.decode(data).get("action") == delayed}

@@ -262,3 +262,14 @@ async def _events(connection: AsyncConnection, trace: MessageTrace, by_number: d
     for item in readable("event", traced, rows):
         found = by_number.get(item.recipient_number)
         (found.events if found is not None else trace.events).append(item)
+
+
+async def notified(store: Store, account_id: int, message_id: int) -> list[tuple[int, str]]:
+    """Of whom its sender was told by DSNs: number of the recipient, and the event's data as JSON."""
+    query = select(event.c.recipient_number, event.c.data).where(
+        event.c.account_id == account_id,
+        event.c.message_id == message_id,
+        event.c.type == int(EventType.NOTIFIED),
+    )
+    async with store.read() as connection:
+        return [(number, data) for number, data in await connection.execute(query)]

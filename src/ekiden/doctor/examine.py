@@ -6,17 +6,12 @@ from typing import Final
 
 from ekiden.config.model import Config
 from ekiden.doctor.callbacks import check_callbacks, check_links
-from ekiden.doctor.checks import (
-    Check,
-    Finding,
-    Patient,
-    check_certificates,
-    check_clock,
-    check_configuration,
-    check_disk,
-    find,
-)
+from ekiden.doctor.certificates import check_certificates
+from ekiden.doctor.checks import Check, Finding, Patient, find
+from ekiden.doctor.clock import check_clock
+from ekiden.doctor.configuration import check_configuration
 from ekiden.doctor.delivery import check_deliveries
+from ekiden.doctor.disk import check_disk
 from ekiden.doctor.dns import check_hostname, check_resolver
 from ekiden.doctor.domains import check_domains, check_sender_record, check_senders
 from ekiden.doctor.files import check_files, check_limits

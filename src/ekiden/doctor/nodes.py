@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import func, select, text
-
 from ekiden.doctor.checks import Finding, Patient, find
+from ekiden.doctor.queries import server_connections, workers
 from ekiden.store.api import StoreError
-from ekiden.store.tables import worker
 from ekiden.store.url import parse_url
-
-_LIMITS = text(
-    "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int, "
-    "(SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend')"
-)
 
 
 async def check_nodes(patient: Patient) -> list[Finding]:
@@ -23,16 +16,13 @@ async def check_nodes(patient: Patient) -> list[Finding]:
     from ekiden.store.postgresql.store import CONNECTIONS
 
     now = await store.now()  # leases go by that
-    alive = select(func.count(), func.count(worker.c.host.distinct())).where(
-        worker.c.ended_at.is_(None), worker.c.expires_at > now
-    )
     async with store.read() as connection:
-        limit, used = (await connection.execute(_LIMITS)).one()
-        workers, machines = (await connection.execute(alive)).one()
+        limit, used = await server_connections(connection)
+        hosts = [row.host for row in await workers(connection) if row.expires_at > now]
     values = {
-        "workers": workers,
-        "machines": machines,
-        "most": workers * CONNECTIONS,
+        "workers": len(hosts),
+        "machines": len(set(hosts)),
+        "most": len(hosts) * CONNECTIONS,
         "each": CONNECTIONS,
         "limit": limit,
         "used": used,
@@ -42,7 +32,7 @@ async def check_nodes(patient: Patient) -> list[Finding]:
         "the server takes {limit}, {used} are open"
     )
     # Twice as many for the moment of a reload, when old and new workers run side by side, and some for commands.
-    enough = 2 * workers * CONNECTIONS + 5 <= limit
+    enough = 2 * len(hosts) * CONNECTIONS + 5 <= limit
     fix = "raise max_connections of the database (reloads need twice as many), or run fewer workers"
     found = [find("connections", "ok" if enough else "warn", "Connections", what, "" if enough else fix, **values)]
     return found + await _servers(patient)

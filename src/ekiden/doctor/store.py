@@ -5,17 +5,13 @@ from __future__ import annotations
 import os
 import time
 
-from sqlalchemy import delete, func, insert, select, text
-
 from ekiden.core.clock import SECOND
 from ekiden.core.ids import format_id
-from ekiden.core.states import Hold
 from ekiden.doctor.checks import Finding, Patient, find, in_each, length_of
+from ekiden.doctor.queries import unreadable, write_and_remove
 from ekiden.process.instance_key import look
 from ekiden.store.api import StoreError
-from ekiden.store.holds import has_hold
 from ekiden.store.sqlite.turn import holder
-from ekiden.store.tables import HELD_SQL, delivery, lease
 from ekiden.store.url import parse_url
 
 
@@ -29,8 +25,7 @@ async def check_database(patient: Patient) -> list[Finding]:
     name = f"doctor {os.getpid()}"
     try:
         async with store.write() as connection:
-            await connection.execute(insert(lease).values(name=name, owner=0, expires_at=now))
-            await connection.execute(delete(lease).where(lease.c.name == name))
+            await write_and_remove(connection, name, now)
     except StoreError as error:
         holding = _holder(patient)
         if holding is not None:
@@ -66,10 +61,9 @@ async def check_rows(patient: Patient) -> list[Finding]:
     """Deliveries that are held because a row cannot be read, or an outcome could not be written."""
     if patient.store is None:
         return []
-    query = select(func.count(), func.min(delivery.c.message_id)).where(text(HELD_SQL), has_hold(Hold.UNREADABLE))
     async with patient.store.read() as connection:
-        count, first = (await connection.execute(query)).one()
-    if not count:
+        count, first = await unreadable(connection)
+    if first is None:
         return []
     what = "{count} deliveries are held because rows cannot be read or written; the first is of {id}"
     fix = "see why (ekiden trace {id}), mend the row or cancel them, then: ekiden queue release {id}"

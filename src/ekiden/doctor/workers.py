@@ -10,14 +10,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import select
-
 from ekiden.config.model import ALL_ROLES, Role
 from ekiden.core.clock import MINUTE
 from ekiden.core.states import State
 from ekiden.delivery.explain import state_counts
+from ekiden.doctor import queries
 from ekiden.doctor.checks import Finding, Patient, find, in_each, length_of
-from ekiden.store.tables import worker
 from ekiden.store.workers import roles_alive
 
 LATE: Final = 10 * MINUTE
@@ -42,7 +40,7 @@ async def check_workers(patient: Patient) -> list[Finding]:
         return []
     now = await patient.store.now()  # leases go by that
     async with patient.store.read() as connection:
-        rows = (await connection.execute(select(worker).where(worker.c.ended_at.is_(None)))).all()
+        rows = await queries.workers(connection)
         alive_by_role = await roles_alive(connection, ALL_ROLES, now)
     found = []
     for row in rows:

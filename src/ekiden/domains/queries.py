@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 from sqlalchemy import ColumnElement, and_, delete, exists, func, insert, select, update
 
-from ekiden.access.pages import Page
 from ekiden.domains.errors import NoSuchDomain
 from ekiden.domains.evidence import Evidence, File
 from ekiden.domains.model import (
@@ -28,6 +27,7 @@ from ekiden.domains.model import (
 from ekiden.domains.names import check_domain_name
 from ekiden.domains.reasons import Fault
 from ekiden.sender_auth.dkim_key import Algorithm
+from ekiden.store.pages import Page
 from ekiden.store.set_aside import read, readable
 from ekiden.store.tables import dkim_key, domain, domain_check, domain_evidence, event, smtp_configuration
 

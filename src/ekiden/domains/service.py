@@ -35,12 +35,12 @@ from ekiden.domains.verdict import event_of, judge, proofs
 from ekiden.store.api import Conflict
 
 if TYPE_CHECKING:
-    from ekiden.access.pages import Page
     from ekiden.access.vault import Vault
     from ekiden.core.clock import Clock
     from ekiden.domains.config import DomainsConfig
     from ekiden.sender_auth.dns import Lookup
     from ekiden.store.api import Connection, Store
+    from ekiden.store.pages import Page
 
 ALL_KINDS: Final[frozenset[Kind]] = frozenset({"spf", "dkim", "ed25519", "dmarc", "address"})
 CONCURRENCY: Final = 8

@@ -10,20 +10,15 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-import msgspec
 import structlog
-from sqlalchemy import func, select
 
+from ekiden.access.accounts import revisions
 from ekiden.net.listen import Networks
 from ekiden.networks.rule_evaluation import AddressUnion, load_union
-from ekiden.senders.legacy_allowlist import LEGACY_PERIOD
+from ekiden.senders.legacy_allowlist import LEGACY_PERIOD, load_lists
 from ekiden.store.errors import told
-from ekiden.store.set_aside import readable
-from ekiden.store.tables import account, smtp_configuration
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
     from ekiden.core.clock import Clock, Millis
     from ekiden.store.api import Store
 
@@ -77,12 +72,10 @@ class Doorstep:
             async with self._store.read() as connection:
                 # Each change to anything of an account counts its revision up, so the sum tells whether all is
                 # as it was: then the rules of everybody need not be read and compiled again.
-                query = select(func.count(), func.coalesce(func.sum(account.c.revision), 0)).select_from(account)
-                number, revisions = (await connection.execute(query)).one()
-                state = (int(number), int(revisions))
+                state = await revisions(connection)
                 if state != self._state or began - self._read_at > _READ_AGAIN:
                     self._union = await load_union(connection, self._groups)
-                    self._listed = await self._deprecated(connection)
+                    self._listed = await load_lists(connection, self._clock.now() - self._legacy_period)
                     self._state = state
                     self._read_at = began
             self._checked_at = began
@@ -90,16 +83,3 @@ class Doorstep:
             told(log, "network rules cannot be read", error)
         finally:
             self._task = None
-
-    async def _deprecated(self, connection: AsyncConnection) -> Networks:
-        since = self._clock.now() - self._legacy_period
-        lists = await connection.scalars(
-            select(smtp_configuration.c.allowed_subnets).where(smtp_configuration.c.allowed_at > since)
-        )
-
-        def networks(text: str) -> list[str]:
-            found: list[str] = msgspec.json.decode(text, type=list[str])
-            Networks(found)  # are they?
-            return found
-
-        return Networks(network for each in readable("smtp_configuration", networks, lists) for network in each)

@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NamedTuple
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from ekiden.networks.addresses import EVERYWHERE, NOWHERE, AddressSet, Interval, ip_key, parse_network
 from ekiden.networks.api_types import EVENT_NOTIFICATIONS, SMTP, canonical
 from ekiden.networks.config import SERVICE
@@ -34,6 +32,7 @@ from ekiden.networks.rules import (
     load_rules,
 )
 from ekiden.networks.zones import Address, ServiceRef, Zone, load_zones
+from ekiden.store.api import Connection
 
 Groups = Mapping[str, Sequence[str]]
 """``NetworkConfig.groups``."""
@@ -320,7 +319,7 @@ def _wanted(attribute: ResourceAttribute) -> re.Pattern[str] | str:
     return re.compile(fnmatch.translate(attribute.value.replace("[", "[[]")))
 
 
-async def load_rulebook(connection: AsyncConnection, account_id: int, groups: Groups) -> RuleBook:
+async def load_rulebook(connection: Connection, account_id: int, groups: Groups) -> RuleBook:
     """The rules of one account, in two queries."""
     rules = await load_rules(connection, account_id)
     if not rules:
@@ -330,7 +329,7 @@ async def load_rulebook(connection: AsyncConnection, account_id: int, groups: Gr
     return await asyncio.to_thread(RuleBook.compile, zones, rules, groups)
 
 
-async def load_union(connection: AsyncConnection, groups: Groups) -> AddressUnion:
+async def load_union(connection: Connection, groups: Groups) -> AddressUnion:
     """What the rules of all accounts together could let in, in two queries."""
     rules = await load_rules(connection)
     zones = await load_zones(connection) if rules else []

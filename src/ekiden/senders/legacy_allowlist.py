@@ -109,3 +109,16 @@ def _configuration(row: Any) -> ConfigurationFacts:
         Networks(msgspec.json.decode(row.allowed_subnets)),
         row.allowed_at or 0,
     )
+
+
+async def load_lists(connection: AsyncConnection, since: Millis) -> Networks:
+    """What is in the deprecated lists of all accounts that were changed after ``since``."""
+    table = tables.smtp_configuration
+    lists = await connection.scalars(select(table.c.allowed_subnets).where(table.c.allowed_at > since))
+
+    def networks(text: str) -> list[str]:
+        found: list[str] = msgspec.json.decode(text, type=list[str])
+        Networks(found)  # are they?
+        return found
+
+    return Networks(network for each in readable("smtp_configuration", networks, lists) for network in each)

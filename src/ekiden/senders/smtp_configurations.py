@@ -12,11 +12,11 @@ from sqlalchemy import Row, Select, delete, func, insert, select, update
 
 from ekiden.access.audit import SYSTEM, Actor, changed
 from ekiden.access.credential_scopes import networks_text
-from ekiden.access.pages import Page, contains
 from ekiden.senders.errors import BadValue, InUse, NoSuch, check_text
 from ekiden.senders.projects import canonical_uid
 from ekiden.senders.smtp_users import remove_users
 from ekiden.store.api import Conflict
+from ekiden.store.pages import Page, contains
 from ekiden.store.set_aside import readable
 from ekiden.store.tables import domain as domain_table
 from ekiden.store.tables import smtp_configuration as table

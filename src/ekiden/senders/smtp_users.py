@@ -20,10 +20,10 @@ from sqlalchemy import Row, Select, delete, func, insert, select, update
 
 from ekiden.access.audit import SYSTEM, Actor, changed
 from ekiden.access.credentials import SMTP_USER, generate_password, hasher
-from ekiden.access.pages import Page, contains
 from ekiden.senders.errors import InUse, NoSuch, TooManyUsers, check_text
 from ekiden.senders.projects import canonical_uid
 from ekiden.store.api import Conflict
+from ekiden.store.pages import Page, contains
 from ekiden.store.tables import credential, smtp_configuration
 from ekiden.store.tables import smtp_user as table
 

@@ -42,14 +42,12 @@ from ekiden.web.body import Bodies
 from ekiden.wiring.capacity import memory_of_worker
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
     from ekiden.access.vault import Vault
     from ekiden.config.model import Config
     from ekiden.core.clock import Clock
     from ekiden.core.ids import IdFactory
     from ekiden.notify.metrics import OutboxMetrics
-    from ekiden.store.api import Store
+    from ekiden.store.api import Connection, Store
     from ekiden.store.standing import Standing
 
 
@@ -173,7 +171,7 @@ class Services:
         self._worker = worker
         self.address_check_requests.renewed(worker)
 
-    async def _keys(self, connection: AsyncConnection, _: int, domain_id: int) -> tuple[SigningKey, ...]:
+    async def _keys(self, connection: Connection, _: int, domain_id: int) -> tuple[SigningKey, ...]:
         return await self.keyring.load(connection, domain_id)
 
     async def close(self) -> None:

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
-from sqlalchemy import Select, and_, select
 
 from ekiden.core.address import Address, parse_address, spellings
 from ekiden.core.clock import DAY, Millis
@@ -22,9 +21,8 @@ from ekiden.core.states import Cause, State
 from ekiden.dns.lookup_queue import on_behalf_of
 from ekiden.dns.resolver import DnsTemporary, NoMailHost, NoSuchDomain, NullMx
 from ekiden.recipients.validation.address_check_rules import is_disposable, is_role, suggestion
+from ekiden.recipients.validation.queries import sent_to, suppressions_of
 from ekiden.store.retention import first_id
-from ekiden.store.tables import BY_RECIPIENT, delivery, suppression
-from ekiden.store.tables import domain as domain_table
 
 if TYPE_CHECKING:
     from ekiden.core.clock import Clock
@@ -156,20 +154,13 @@ class AddressChecks:
     async def _known(self, account_id: int, address: Address) -> list[_Evidence]:
         """What our own mail has shown, what counts most first."""
         since = first_id(self._clock.now() - MEMORY)
-        # By the domains of the account, as the index of suppressions has them.
-        theirs = select(domain_table.c.name).where(domain_table.c.account_id == account_id)
-        listed = select(suppression.c.kind, suppression.c.created_at).where(
-            suppression.c.account_id == account_id,
-            suppression.c.domain.in_(theirs),
-            suppression.c.address == address.key,
-        )
         async with self._store.read() as connection:
             deliveries = [
                 row
                 for form in spellings(address.shown)
-                for row in await connection.execute(sent_to(account_id, form, since))
+                for row in await connection.execute(sent_to(account_id, form, since, _LAST))
             ]
-            suppressions = (await connection.execute(listed)).all()
+            suppressions = (await connection.execute(suppressions_of(account_id, address.key))).all()
         tried = (
             _tried(row.state, BY_NUMBER.get(row.diagnosis, Diagnosis.NONE), row.updated_at)
             for row in sorted(deliveries, key=attrgetter("message_id"), reverse=True)
@@ -177,24 +168,6 @@ class AddressChecks:
         found = [item for item in tried if item is not None][:1]
         found += [item for row in suppressions if (item := _suppressed(row.kind, row.created_at)) is not None]
         return sorted(found, key=lambda item: (item.mailbox != "unknown", item.at), reverse=True)
-
-
-def sent_to(account_id: int, recipient: str, since: int) -> Select[Any]:
-    """The last deliveries to an address, written as it was. One of them at a time: given several, SQLite walks over
-    all that the account has sent."""
-    theirs = and_(delivery.c.account_id == account_id, delivery.c.recipient == recipient)
-    return (
-        select(
-            delivery.c.message_id,
-            delivery.c.state,
-            delivery.c.diagnosis,
-            delivery.c.updated_at,
-        )
-        .with_hint(delivery, BY_RECIPIENT, "sqlite")
-        .where(theirs, delivery.c.message_id >= since)
-        .order_by(delivery.c.message_id.desc())
-        .limit(_LAST)
-    )
 
 
 _OF_CAUSE: Final[dict[Cause, Reason]] = {
