@@ -151,7 +151,7 @@ def test_in_japanese(ekiden: Installation, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_every_sentence_is_translated_and_no_other() -> None:
-    used = set()
+    used = {event.name.lower() for event in EventType}
     for name, call in calls(callback):
         if name in ("tr", "CallbackCliError", "CallbackUsageError"):
             used.update(constants(call.args[0]))

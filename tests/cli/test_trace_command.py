@@ -297,8 +297,11 @@ def test_who_is_told_and_what_recipients_did(ekiden_everywhere: Installation) ->
     assert "opens, clicks and the like to https://hooks.example/tracking (3 waiting; 2 given up)" in shown
     assert "final reports kept to be fetched (1 not fetched yet)" in shown
     assert "opened (Phone iOS iPhone)" in shown
-    assert "link followed: https://shop.example/{sale} (by a machine: too-soon)" in shown
-    assert "the recipient unsubscribed (how: one-click)" in shown
+    assert (
+        "link followed: https://shop.example/{sale} (automatic access: too soon after the message was accepted)"
+        in shown
+    )
+    assert "the recipient unsubscribed (with one click (RFC 8058))" in shown
     assert "reported as unwanted by the recipient" in shown
     assert "bounced after the recipient's server had accepted it (550 5.1.1 gone)" in shown
     japanese = ekiden.run("trace", id, "--lang", "ja").out

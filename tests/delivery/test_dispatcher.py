@@ -260,7 +260,7 @@ async def test_a_dead_site_defers_everything_and_is_not_dialled_again_at_once(
         late = await r.send("late@dead.lab.test")
         row = await r.one(late)
         assert (row["state"], row["enhanced"]) == (State.DEFERRED, "4.4.1")
-        assert "not dialled" in (await r.attempts(late))[0]["dialogue"]
+        assert "not_dialled" in (await r.attempts(late))[0]["dialogue"]
         assert r.metrics.failed == failed
         await r.drain()
 

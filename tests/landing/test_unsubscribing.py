@@ -50,7 +50,8 @@ async def test_the_button_and_back(landing: Landing) -> None:
     assert (reply.status, "You are unsubscribed" in reply.text) == (200, True)
     (found,) = await landing.services.suppressions.list(landing.account_id)
     assert (found.domain, found.address, found.kind) == (DOMAIN, RECIPIENT, "unsubscribe")
-    assert found.reason == f"page, message {format_id(landing.message_id)}"
+    assert found.told() == f"unsubscribed on the page, message {format_id(landing.message_id)}"
+    assert found.told("ja") == f"配信停止ページで手続き（メール {format_id(landing.message_id)}）"
     (event,) = await landing.events()
     assert event == (
         EventType.UNSUBSCRIBED,

@@ -132,7 +132,7 @@ def request_json(item: Request, account: str) -> dict[str, Any]:
         "at": iso(item.at),
         "millis": item.millis,
         "status": item.status,
-        "answer": item.answer,
+        "answer": item.told(),
         "events": [format_id(event) for event in item.events],
     }
 
@@ -172,7 +172,7 @@ def log(
             str(item.status or "-"),
             str(item.millis),
             str(len(item.events)),
-            " ".join(item.answer.split())[:200],
+            " ".join(item.told(lang()).split())[:200],
         )
     output().print(table)
 
@@ -233,7 +233,7 @@ def dead(
             names.get(item.account_id, "-"),
             str(item.endpoint_id),
             format_id(item.message_id),
-            "-" if item.type is None else item.type.name.lower(),
+            "-" if item.type is None else tr(item.type.name.lower()),
             local_time(item.at),
             local_time(item.dead_at),
             str(item.attempts),

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ekiden.cli.tables import make_table
+from ekiden.cli.trace_news_view import separator
 from ekiden.core.display import iso, local_time
 from ekiden.core.ids import format_id
 from ekiden.core.texts import Language, Texts
@@ -27,6 +28,21 @@ _TEXTS = Texts(
         "why": "理由",
         "advice": "対処",
         "detail": "詳細",
+        "{name} {value}": "{name}: {value}",
+        "listener": "リスナー",
+        "endpoint": "エンドポイント",
+        "user": "ユーザー",
+        "domain": "ドメイン",
+        "status": "状態",
+        "reason": "理由コード",
+        "rule": "ルール",
+        "reports": "report モードのルール",
+        "configuration": "SMTP 構成",
+        "attachment": "添付ファイル",
+        "pending": "検証待ち",
+        "verified": "検証済み",
+        "failed": "未検証（不備あり）",
+        "suspended": "停止中",
         "nothing was refused": "拒否されたものはありません",
         "the account is suspended": "アカウントが停止されています",
         "an operator resumes it with `ekiden account resume`": "運用者が `ekiden account resume` で再開できます",
@@ -121,7 +137,7 @@ def print_refusal(out: Console, refusal: KeptRefusal, account: str, lang: Langua
     stage = refusal.stage.upper()
     out.print(Text(_TEXTS("{id}  refused at {stage}", lang, id=format_id(refusal.id), stage=stage), "bold red"))
     why, advice = _explained(refusal, lang)
-    facts = ", ".join(f"{name} {value}" for name, value in refusal.facts.items() if value)
+    facts = separator(lang).join(_fact(name, value, lang) for name, value in refusal.facts.items() if value)
     for name, value in (
         ("time", local_time(refusal.at)),
         ("account", account),
@@ -136,6 +152,28 @@ def print_refusal(out: Console, refusal: KeptRefusal, account: str, lang: Langua
             line = Text("  ")
             line.append(_TEXTS(name, lang), "dim")
             out.print(line.append("  " + value))
+
+
+_FACTS = {
+    "listener": "listener",
+    "endpoint": "endpoint",
+    "user": "user",
+    "client": "client",
+    "domain": "domain",
+    "status": "status",
+    "why": "reason",
+    "rule": "rule",
+    "reports": "reports",
+    "configuration": "configuration",
+    "attachment": "attachment",
+}
+"""What ``KeptRefusal.facts`` can hold."""
+_VALUES = frozenset({"pending", "verified", "failed", "suspended"})
+
+
+def _fact(name: str, value: Any, lang: Language) -> str:
+    shown = _TEXTS(value, lang) if value in _VALUES else value
+    return _TEXTS("{name} {value}", lang, name=_TEXTS(_FACTS.get(name, name), lang), value=shown)
 
 
 def print_refusals(out: Console, refusals: list[KeptRefusal], accounts: dict[int, str], lang: Language) -> None:

@@ -21,6 +21,7 @@ from ekiden.cli.common import (
 from ekiden.cli.opt_out_translations import OptOutCliError, OptOutUsageError, tr, unreadable
 from ekiden.cli.tables import make_table, output
 from ekiden.core.display import iso, local_time
+from ekiden.core.said_sentences import WORDS
 
 if TYPE_CHECKING:
     from ekiden.access.accounts import Account
@@ -56,7 +57,7 @@ def suppression_json(item: Suppression, account: str) -> dict[str, Any]:
         "domain": item.domain,
         "address": item.address,
         "kind": item.kind,
-        "reason": item.reason,
+        "reason": item.told(),
         "created_at": iso(item.created_at),
     }
 
@@ -147,7 +148,8 @@ def list_(
         return
     table = make_table("address", "domain", "kind", "since", "reason", translate=tr)
     for item in found:
-        table.add_row(item.address, item.domain, item.kind, local_time(item.created_at), item.reason)
+        kind = WORDS(item.kind, lang())
+        table.add_row(item.address, item.domain, kind, local_time(item.created_at), item.told(lang()))
     output().print(table)
 
 

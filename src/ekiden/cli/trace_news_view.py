@@ -64,7 +64,7 @@ def route_json(route: TracedRoute) -> dict[str, Any]:
         "failures": route.failures,
         "retry_at": iso(route.retry_at) if route.failures else None,
         "status": route.status,
-        "answer": route.answer,
+        "answer": route.told(),
     }
 
 
@@ -91,7 +91,7 @@ def route_text(route: TracedRoute, now: Millis, lang: Language) -> str:
     if route.dead:
         remarks.append(_TEXTS("{count} given up", lang, count=route.dead))
     if route.failures:
-        why = f"{route.status or _TEXTS('no answer', lang)} {route.answer}".strip()
+        why = f"{route.status or ''} {route.told(lang)}".strip() or _TEXTS("no answer", lang)
         failed = "failed {count} times in a row, last with {why}; next try {time}"
         when = relative(route.retry_at, now, lang)
         remarks.append(_TEXTS(failed, lang, count=route.failures, why=why, time=when))

@@ -16,7 +16,7 @@ from ekiden.core.diagnosis import Diagnosis
 from ekiden.core.display import exact_time, iso, local_time, octets, relative, span
 from ekiden.core.events import EventType
 from ekiden.core.ids import format_id
-from ekiden.core.said import Said, tell
+from ekiden.core.said import Remark, Said, tell
 from ekiden.core.states import State
 from ekiden.core.texts import Language, Texts
 from ekiden.delivery.explain import Explanation, cause_name, explain, state_name, suppression_kind
@@ -81,9 +81,21 @@ _TEXTS = Texts(
         "the recipient unsubscribed": "受信者が配信を停止しました",
         "reported as unwanted by the recipient": "受信者が迷惑メールとして報告しました",
         "bounced after the recipient's server had accepted it": "相手サーバーの受け付け後に不達になりました",
-        "by a machine: {why}": "自動アクセス: {why}",
-        "by a machine": "自動アクセス",
+        "automatic access: {why}": "自動アクセス: {why}",
+        "automatic access": "自動アクセス",
+        "it asked without fetching (HEAD)": "内容を取得しない問い合わせ（HEAD）",
+        "fetched in advance": "先読み",
+        "it does not say what it is (no User-Agent)": "User-Agent がない",
+        "Apple Mail Privacy Protection": "Apple のメールプライバシー保護",
+        "a scanner or robot, by its User-Agent": "User-Agent がスキャナーまたはロボット",
+        "too soon after the message was accepted": "受付直後のアクセス",
+        "several links at once": "複数のリンクへの同時アクセス",
         "how: {how}": "方法: {how}",
+        "on the page": "配信停止ページ",
+        "with one click (RFC 8058)": "ワンクリック（RFC 8058）",
+        "high": "高",
+        "standard": "標準",
+        "low": "低",
         "suppression": "送信抑止の確認",
         "marks": "識別",
         "told": "通知先",
@@ -217,7 +229,7 @@ def _attempt_json(attempt: TracedAttempt) -> dict[str, Any]:
         "code": attempt.code,
         "enhanced": attempt.enhanced,
         "reply": attempt.reply,
-        "dialogue": attempt.dialogue,
+        "dialogue": [str(line) for line in attempt.dialogue],
     }
 
 
@@ -248,9 +260,8 @@ def _head(
         facts.append((_TEXTS("subject", lang), decode_words(trace.subject)))
     if trace.header_id:
         facts.append((_TEXTS("Message-ID", lang), trace.header_id))
-    sized = _TEXTS(
-        "{size}, priority {priority}", lang, size=octets(trace.size), priority=trace.priority.name.lower()
-    )
+    priority = _TEXTS(trace.priority.name.lower(), lang)
+    sized = _TEXTS("{size}, priority {priority}", lang, size=octets(trace.size), priority=priority)
     facts.append((_TEXTS("size", lang), sized))
     came = separator(lang).join([local_time(trace.accepted_at), *_origin(trace, lang)])
     facts.append((_TEXTS("accepted", lang), came))
@@ -432,7 +443,7 @@ def _attempt_details(attempt: TracedAttempt, lang: Language, dialogue: bool) -> 
     if attempt.reply:
         details.append(_reply(attempt, lang))
     if dialogue:
-        details += attempt.dialogue
+        details += [line.told(lang) if isinstance(line, Remark) else line for line in attempt.dialogue]
     return details
 
 
@@ -496,13 +507,27 @@ _ENCODED = {"long lines": "long lines encoded", "8bit": "8-bit text encoded"}
 _BY_RECIPIENT = frozenset({EventType.OPENED, EventType.CLICKED, EventType.UNSUBSCRIBED})
 
 
+_HOW = {"page": "on the page", "one-click": "with one click (RFC 8058)"}
+_MACHINES = {
+    "head": "it asked without fetching (HEAD)",
+    "prefetch": "fetched in advance",
+    "no-user-agent": "it does not say what it is (no User-Agent)",
+    "apple-mail-privacy": "Apple Mail Privacy Protection",
+    "user-agent": "a scanner or robot, by its User-Agent",
+    "too-soon": "too soon after the message was accepted",
+    "burst": "several links at once",
+}
+"""By the codes of ``recipients.machines``."""
+
+
 def _visit(data: dict[str, Any], lang: Language) -> list[str]:
     """What is known of who opened, clicked or unsubscribed."""
     device = data.get("device")
     remarks = [" ".join(str(part) for part in device.values() if part)] if isinstance(device, dict) else []
     if data.get("how"):
-        remarks.append(_TEXTS("how: {how}", lang, how=data["how"]))
+        remarks.append(_TEXTS(_HOW.get(data["how"], "how: {how}"), lang, how=data["how"]))
     if data.get("machine"):
-        machine = "by a machine: {why}" if data.get("why") else "by a machine"
-        remarks.append(_TEXTS(machine, lang, why=data.get("why")))
+        why = str(data.get("why") or "")
+        machine = "automatic access: {why}" if why else "automatic access"
+        remarks.append(_TEXTS(machine, lang, why=_TEXTS(_MACHINES.get(why, "{why}"), lang, why=why)))
     return remarks

@@ -298,6 +298,11 @@ class Verdict:
         return CAUSES[self.diagnosis]
 
     @property
+    def remark(self) -> str:
+        """``text`` as a dialogue of one line, for the store."""
+        return f"# {self.text}" if self.said is None else f"# {self.said.encode()}"
+
+    @property
     def delivered(self) -> bool:
         return self.state is State.DELIVERED
 

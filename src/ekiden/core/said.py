@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -62,6 +62,36 @@ def _line(text: str) -> str:
     return _CONTROL.sub(" ", text)
 
 
+class Remark(str):
+    """A line of a dialogue that is ours: ``# …`` in English, and what it says."""
+
+    __slots__ = ("said",)
+
+    def __new__(cls, said: Said) -> Remark:
+        line = super().__new__(cls, f"# {said.text()}")
+        line.said = said
+        return line
+
+    def told(self, lang: Language) -> str:
+        return f"# {self.said.text(lang)}"
+
+    said: Said
+
+
+def transcript(lines: Iterable[str]) -> str:
+    """A dialogue as the store keeps it; a remark is kept as code and facts."""
+    return "\n".join(f"# {line.said.encode()}" if isinstance(line, Remark) else line for line in lines)
+
+
+def read_transcript(text: str) -> list[str]:
+    """The lines, with ``Remark`` where a remark was; those of an older Ekiden stay the English that they are."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        said = recognised(line[2:]) if line.startswith("# ") else None
+        lines.append(line if said is None else Remark(said))
+    return lines
+
+
 def encoded(said: Said | None) -> str:
     """As the store keeps it; empty: Ekiden says nothing of it."""
     return "" if said is None else said.encode()
@@ -70,6 +100,23 @@ def encoded(said: Said | None) -> str:
 def decoded(text: str) -> Said | None:
     """What ``encoded`` made. ``ValueError``: it is nothing of ours."""
     return Said(*_decode(text)) if text else None
+
+
+def recognised(text: str) -> Said | None:
+    """What ``encoded`` made, of a text that may be anything."""
+    if not text.startswith('["'):
+        return None
+    try:
+        said = decoded(text)
+    except ValueError:
+        return None
+    return said if said is not None and said.code in ENGLISH else None
+
+
+def in_words(text: str, lang: Language = "en") -> str:
+    """A text of anybody, or what Ekiden said, as the store keeps either."""
+    said = recognised(text)
+    return text if said is None else said.text(lang)
 
 
 def tell(said: Said | None, text: str, lang: Language) -> str:

@@ -139,6 +139,54 @@ _SENTENCES: Final[dict[str, tuple[str, str]]] = {
         "The server's replies cannot be told apart",
         "サーバーの応答がどの宛先のものか区別できません",
     ),
+    # ---- remarks in a dialogue
+    "connected": ("connected to {to}", "{to} に接続しました"),
+    "tls_begun": ("TLS {tls}, certificate not checked", "TLS {tls}、証明書は未検証"),
+    "again_in_clear": ("again without TLS", "TLS なしでもう一度接続します"),
+    "others_not_tried": ("the others are not tried: {why}", "ほかのサーバーは試しません: {why}"),
+    "host_without_address": ("{host} has no address", "{host} にはアドレスがありません"),
+    "content_sent": ("content, {octets} octets", "本文 {octets} オクテット"),
+    "no_reply_line": ("not a reply: {line}", "SMTP の応答ではない行: {line}"),
+    "more_lines": ("{count} more lines", "ほか {count} 行"),
+    "not_dialled": (
+        "not dialled: the site was found down a moment ago; what was seen then:",
+        "接続していません: 直前にサイトが停止していました。そのときの記録:",
+    ),
+    "no_connection": (
+        "no connection to {to} within {seconds} s",
+        "{to} に {seconds} 秒以内に接続できませんでした",
+    ),
+    # ---- requests to endpoints
+    "no_answer_within": ("no answer within {seconds} s", "{seconds} 秒以内に応答がありませんでした"),
+    "bad_port": (
+        "callbacks are not sent to port {port}: other protocols are spoken there",
+        "ポート {port} には通知を送りません: 別のプロトコルのポートです",
+    ),
+    "bad_address": ("callbacks are not sent to {address}: {why}", "{address} には通知を送りません: {why}"),
+    "answer_too_long": (
+        "the answer is longer than {most} octets",
+        "応答が上限の {most} オクテットを超えています",
+    ),
+    "many_interim_statuses": (
+        "more than {most} interim statuses (1xx)",
+        "途中経過のステータス（1xx）が上限の {most} 件を超えています",
+    ),
+    "event_not_written": ("cannot be written: {error}", "イベントを書き出せません: {error}"),
+    "no_format": ("there is no format {name} here", "形式 {name} はここにはありません"),
+    "host_silent": (
+        "not tried: its host has not answered lately",
+        "送信していません: 通知先のホストが最近応答していません",
+    ),
+    "key_missing": ("its credentials cannot be opened: {error}", "認証情報を復号できません: {error}"),
+    # ---- suppressions
+    "unsubscribed_page": (
+        "unsubscribed on the page, message {message}",
+        "配信停止ページで手続き（メール {message}）",
+    ),
+    "unsubscribed_one_click": (
+        "unsubscribed with one click, message {message}",
+        "ワンクリックで配信停止（メール {message}）",
+    ),
     # ---- what a server cannot take
     "needs_smtputf8": (
         "The message needs SMTPUTF8, which the recipient's server does not offer",
@@ -186,6 +234,24 @@ WORDS: Final = Texts(
         "Permission denied": "許可がありません",
         "Operation not permitted": "操作が許可されていません",
         "Too many open files": "開いているファイルが多すぎます",
+        "Operation timed out": "操作がタイムアウトしました",
+        "Temporary failure in name resolution": "名前解決に一時的に失敗しました",
+        "Name or service not known": "ホスト名を解決できません",
+        "no answer in time": "時間内に応答がありませんでした",
+        "Server disconnected": "サーバーが接続を切断しました",
+        # OpenSSL's reasons, as its library words them in lower case
+        "wrong version number": "TLS のバージョン番号が正しくありません",
+        "unsupported protocol": "対応していない TLS のバージョンです",
+        "tlsv1 alert protocol version": "相手が TLS のバージョンを拒否しました",
+        "tlsv1 alert internal error": "相手の内部エラーです",
+        "sslv3 alert handshake failure": "相手がハンドシェイクを拒否しました",
+        "ssl/tls alert handshake failure": "相手がハンドシェイクを拒否しました",
+        "unexpected eof while reading": "途中で接続が切れました",
+        "certificate verify failed": "証明書を検証できません",
+        "no shared cipher": "共通の暗号スイートがありません",
+        "dh key too small": "DH 鍵が短すぎます",
+        "http request": "HTTP のリクエストです",
+        "record layer failure": "TLS のレコードが正しくありません",
         "every name server refused": "すべてのネームサーバーが拒否しました",
         # what mail is not delivered to (net.destinations)
         "in lab mode nothing but loopback may be contacted": "ラボモードではループバック以外に接続できません",

@@ -17,7 +17,7 @@ import structlog
 from ekiden.core.clock import Clock, Millis
 from ekiden.core.diagnosis import Diagnosis, Verdict
 from ekiden.core.ids import format_id
-from ekiden.core.said import Said, say
+from ekiden.core.said import Remark, Said, say, transcript
 from ekiden.core.states import State
 from ekiden.core.submission import Notify, Ret
 from ekiden.delivery import verdict as verdicts
@@ -43,6 +43,7 @@ _FAIR_SHARE = 20  # transactions that a connection may still do while other site
 _TELL = 60.0  # seconds between two lines about who holds the connections
 _MOST_CUTS = 10  # attempts that give way at a time
 _PATIENCE_WITH_VERDICTS = 10  # times ``yield_after``: whoever breaks off with the content sent risks a duplicate
+_NOT_DIALLED = Remark(say("not_dialled"))
 _MOST_REPEATED = 2_000  # characters of what was seen when a site was found down, for those that were not dialled
 _log = structlog.get_logger("ekiden.delivery")
 
@@ -393,7 +394,7 @@ class Couriers:
         except Unroutable as error:
             if error.forbidden:
                 self._metrics.forbidden()
-            self.settle(parcel.letter, parcel.deliveries, error.verdict, started, dialogue=f"# {error}")
+            self.settle(parcel.letter, parcel.deliveries, error.verdict, started, dialogue=error.verdict.remark)
             return None
         except NotConnected as error:
             self._metrics.connection_failed()
@@ -402,7 +403,7 @@ class Couriers:
                 site.slow_down()
                 site.put_back(parcel)
                 return None
-            dialogue = "\n".join(error.dialogue)
+            dialogue = transcript(error.dialogue)
             site.failed(now(), self._rng.random(), error.verdict, dialogue, error.host, error.address)
             self.settle(
                 parcel.letter, parcel.deliveries, error.verdict, started, error.host, error.address, dialogue
@@ -491,7 +492,7 @@ class Couriers:
                 session.address,
                 session.tls,
                 verdict.text,
-                session.preamble + "\n" + "\n".join(own),
+                session.preamble + "\n" + transcript(own),
                 verdict.said,
             )
             if reply.local:
@@ -511,16 +512,16 @@ class Couriers:
         """The site was found down a moment ago: these are deferred without dialling, and the attempt says so."""
         assert site.trouble is not None
         verdict, dialogue, host, address = site.trouble
-        remark = "# not dialled: the site was found down a moment ago; what was seen then:"
+        remark = transcript([_NOT_DIALLED])
         if len(dialogue) > _MOST_REPEATED:
             remark, dialogue = f"{remark}\n# …", dialogue[-_MOST_REPEATED:].partition("\n")[2]
         self.settle(letter, deliveries, verdict, self._clock.now(), host, address, f"{remark}\n{dialogue}")
 
     def _settle(self, parcel: Parcel, verdict: Verdict, session: Session | None) -> None:
-        host, address, dialogue = "", "", f"# {verdict.text}"
+        host, address, dialogue = "", "", verdict.remark
         if session is not None:
             host, address = session.host, session.address
-            dialogue = "\n".join([session.preamble, *session.lines, dialogue])
+            dialogue = "\n".join([session.preamble, transcript(session.lines), dialogue])
         self.settle(parcel.letter, parcel.deliveries, verdict, self._clock.now(), host, address, dialogue)
 
     def settle(

@@ -236,7 +236,7 @@ class Dispatcher:
             if route is not None:
                 self._enqueue(route, letter, delivery)
             elif verdict is not None:
-                self.couriers.settle(letter, [delivery], verdict, started, dialogue=f"# {verdict.text}")
+                self.couriers.settle(letter, [delivery], verdict, started, dialogue=verdict.remark)
 
     def _enqueue(self, route: Route, letter: Letter, delivery: Delivery) -> None:
         site = self._sites.get(route.site)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from ekiden.core.clock import Clock
 from ekiden.core.diagnosis import Verdict
 from ekiden.core.errors import EkidenError
-from ekiden.core.said import Said, say
+from ekiden.core.said import Remark, Said, say
 from ekiden.delivery import verdict as verdicts
 from ekiden.delivery.config import DeliveryConfig
 from ekiden.dns.resolver import (
@@ -198,23 +198,23 @@ class Router:
                     addresses = await self._resolver.addresses(hop.name)
             except TimeoutError:
                 trouble = say("lookup_slow", hosts=_few(route), seconds=f"{self._lookup_timeout:g}")
-                remarks.append(f"# {trouble.text()}")
+                remarks.append(Remark(trouble))
                 self._put_behind(hop.name)
                 break
             except DnsError as error:
                 if isinstance(error, DnsTemporary):
                     trouble = error.said
-                remarks.append(f"# {error}")
+                remarks.append(Remark(error.said))
                 self._put_behind(hop.name)
                 continue
             if not addresses:
-                remarks.append(f"# {hop.name} has no address")
+                remarks.append(Remark(say("host_without_address", host=hop.name)))
                 self._put_behind(hop.name)
             for address in self._alternating(addresses):
                 why = None if route.configured else self._destinations.refusal(address)
                 if why is None and (lacking := self._families.refusal(address)) is not None:
                     apart = say("not_tried", address=address, why=lacking)
-                    remarks.append(f"# {hop.name}: {apart.text()}")
+                    remarks.append(Remark(say("at_host", host=hop.name, why=apart)))
                     if all(self._families.refusal(other) for other in addresses):
                         self._put_behind(hop.name)
                     continue
@@ -223,7 +223,7 @@ class Router:
                     found.setdefault((address, hop.port), (hop.preference, candidate))
                     continue
                 refused = say("not_delivered_to", address=address, why=why)
-                remarks.append(f"# {hop.name}: {refused.text()}")
+                remarks.append(Remark(say("at_host", host=hop.name, why=refused)))
                 if why is OURS:
                     ours = hop.preference if ours is None else min(ours, hop.preference)
                 else:

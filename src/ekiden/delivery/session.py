@@ -10,18 +10,18 @@ taken, and the attempt as a whole a deadline, so that a peer that drips cannot h
 from __future__ import annotations
 
 import asyncio
-import os
 import ssl
 
 from ekiden.core.clock import Clock
 from ekiden.core.diagnosis import Stage, Verdict
 from ekiden.core.errors import EkidenError
-from ekiden.core.said import Said, say
+from ekiden.core.said import Remark, Said, say, transcript
 from ekiden.delivery import verdict as verdicts
 from ekiden.delivery.config import DeliveryConfig
 from ekiden.delivery.metrics import DeliveryMetrics, NoMetrics, Overdue
 from ekiden.delivery.routing import Candidate, Route, Router
 from ekiden.net.network import Network, OutsideLab, Stream, host_port
+from ekiden.net.trouble import error_text, trouble
 from ekiden.smtp.client import ClientConnection
 from ekiden.smtp.envelope import wire_address
 from ekiden.smtp.reply import Reply
@@ -267,9 +267,10 @@ class Session:
             self.tls = await self._stream.start_tls(tls, name, left)
         except OSError as error:
             raise _TlsBroken(say("tls_failed", why=error_text(error))) from error
-        self._machine.tls_established(f"{self.tls}, certificate not checked")
+        self._machine.tls_established(self.tls, say("tls_begun", tls=self.tls))
 
 
+_AGAIN_IN_CLEAR = Remark(say("again_in_clear"))
 _TOO_SLOW: dict[Overdue, Said] = {
     "silence": say("timed_out"),
     "reply": say("timed_out_in_reply"),
@@ -316,7 +317,7 @@ class Connector:
         candidate = candidates[-1]
         for candidate in candidates:
             if clock() >= until:
-                dialogue.append(f"# the others are not tried: {_TOO_SLOW['attempt'].text()}")
+                dialogue.append(Remark(say("others_not_tried", why=_TOO_SLOW["attempt"])))
                 break
             in_clear = self._tls is None or self._is_broken(candidate.address)
             try:
@@ -324,7 +325,7 @@ class Connector:
                     session = await self._try(candidate, None if in_clear else self._tls, dialogue, until)
                 except _TlsBroken:
                     self._remember_broken(candidate.address)
-                    dialogue.append("# again without TLS")
+                    dialogue.append(_AGAIN_IN_CLEAR)
                     session = await self._try(candidate, None, dialogue, until)
             except SessionLost as error:
                 self._router.failed(candidate)
@@ -333,10 +334,10 @@ class Connector:
                 )
                 continue
             except OutsideLab as error:
-                verdict = verdicts.no_connection(say("outside_lab", host=candidate.address))
-                dialogue.append(f"# {error}")
+                verdict = verdicts.no_connection(error.said)
+                dialogue.append(Remark(error.said))
                 continue
-            session.preamble = "\n".join(dialogue + session.greeting)
+            session.preamble = transcript(dialogue + session.greeting)
             return session
         self._router.unreachable(candidates)
         raise NotConnected(verdict, dialogue, candidate)
@@ -356,17 +357,19 @@ class Connector:
                 timeout=max(0.0, min(self._config.connect_timeout, until - asyncio.get_running_loop().time())),
             )
         except OSError as error:
-            dialogue.append(f"# {where}: {error_text(error)}")
-            raise SessionLost(say("system", why=error_text(error))) from error
+            why = trouble(error)
+            dialogue.append(Remark(say("at_host", host=where, why=why)))
+            raise SessionLost(why) from error
         machine = ClientConnection(self._hostname)
         session = Session(stream, machine, candidate, self._config, self._metrics, until)
-        dialogue.append(f"# connected to {where}")
+        dialogue.append(Remark(say("connected", to=where)))
         try:
             await session.open(tls)
         except SessionLost as error:
             dialogue += machine.dialogue
-            if dialogue[-1] != f"# {error}":
-                dialogue.append(f"# {error}")
+            remark = Remark(error.said)
+            if dialogue[-1] != remark:
+                dialogue.append(remark)
             session.abort()
             raise
         except BaseException:
@@ -387,16 +390,6 @@ class Connector:
         if len(self._tls_broken) >= _BROKEN_MOST:
             self._tls_broken.clear()
         self._tls_broken[address] = self._clock.monotonic() + self._config.tls_broken_for
-
-
-def error_text(error: BaseException) -> str:
-    """A system's error for people: ``Connection refused``."""
-    if isinstance(error, ssl.SSLError):
-        return (error.reason or str(error)).replace("_", " ").lower()
-    if isinstance(error, OSError) and error.strerror and not isinstance(error, TimeoutError):
-        # asyncio wraps the system's words: "Connect call failed ('127.0.0.1', 25)".
-        return os.strerror(error.errno) if error.errno else error.strerror
-    return str(error) or type(error).__name__
 
 
 def _lost(event: ClientEvent) -> SessionLost:

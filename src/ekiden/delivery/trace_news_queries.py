@@ -9,6 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ekiden.core.clock import Millis
 from ekiden.core.notices import News
+from ekiden.core.said import in_words
+from ekiden.core.texts import Language
 from ekiden.delivery.trace_queries import MessageTrace
 from ekiden.store.api import Store
 from ekiden.store.tables import callback, endpoint, event, notice
@@ -32,6 +34,10 @@ class TracedRoute:
     retry_at: Millis
     status: int
     answer: str
+
+    def told(self, lang: Language = "en") -> str:
+        """``answer``, or why there is none."""
+        return self.answer if self.status else in_words(self.answer, lang)
 
 
 async def load_routes(store: Store, trace: MessageTrace) -> list[TracedRoute]:

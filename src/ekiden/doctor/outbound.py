@@ -81,7 +81,7 @@ async def _try(patient: Patient, host: str, address: str, port: int) -> Finding:
     config = patient.config
     values: dict[str, Any] = {"host": host, "address": str(ListenAddress(address, port))}
     if config.lab.enabled and not is_loopback(address):
-        why = str(OutsideLab(f"{address} is outside of the lab"))
+        why = str(OutsideLab(address))
         return find(
             "outbound", "fail", "Outbound", "{host} ({address}) cannot be reached: {why}", **values, why=why
         )

@@ -13,7 +13,7 @@ from ekiden.core.clock import SECOND
 from ekiden.core.events import Event, EventType
 from ekiden.core.ids import IdFactory, format_id
 from ekiden.core.notices import News, Route
-from ekiden.core.said import say
+from ekiden.core.said import recognised, say
 from ekiden.core.states import Cause, State, Wait
 from ekiden.core.submission import Recipient, Submission
 from ekiden.intake.config import IntakeConfig
@@ -414,7 +414,7 @@ def _drop(deliveries: Iterable[Delivery], suppressed: Mapping[str, Suppression],
             continue
         delivery.state = State.DROPPED
         delivery.cause = Cause.RECIPIENT
-        delivery.said = say("suppressed", kind=found.kind, reason=found.reason)
+        delivery.said = say("suppressed", kind=found.kind, reason=recognised(found.reason) or found.reason)
         delivery.reason = delivery.said.text()
         delivery.wait = Wait.DUE
         delivery.due_at = now

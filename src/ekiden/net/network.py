@@ -12,12 +12,25 @@ import ssl
 from typing import Protocol
 
 from ekiden.core.errors import EkidenError
+from ekiden.core.said import say
 
 _PAUSE_AT = 16_384  # octets received and not yet read
 
 
 class OutsideLab(EkidenError):
     """Something in lab mode wanted to talk to an address that is not loopback. No socket was opened."""
+
+    def __init__(self, host: str) -> None:
+        self.said = say("outside_lab", host=host)
+        super().__init__(self.said.text())
+
+
+class NoConnection(TimeoutError):
+    """Nobody answered at this address in time."""
+
+    def __init__(self, to: str, seconds: float) -> None:
+        self.said = say("no_connection", to=to, seconds=f"{seconds:g}")
+        super().__init__(self.said.text())
 
 
 class Network(Protocol):
@@ -226,7 +239,7 @@ class RealNetwork:
             async with asyncio.timeout(timeout):
                 _, stream = await loop.create_connection(Stream, host, port, local_addr=local)
         except TimeoutError:
-            raise TimeoutError(f"no connection to {host_port(host, port)} within {timeout:g} s") from None
+            raise NoConnection(host_port(host, port), timeout) from None
         return stream
 
 
@@ -255,7 +268,7 @@ def is_loopback(host: str) -> bool:
 def require_loopback(host: str) -> None:
     """Raises ``OutsideLab`` unless ``host`` is a loopback address."""
     if not is_loopback(host):
-        raise OutsideLab(f"{host} is not a loopback address, and in lab mode nothing else may be contacted")
+        raise OutsideLab(host)
 
 
 def host_port(host: str, port: int) -> str:

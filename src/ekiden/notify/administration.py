@@ -17,6 +17,8 @@ from ekiden.core.clock import DAY, Millis
 from ekiden.core.events import EventType
 from ekiden.core.ids import id_time
 from ekiden.core.notices import NEWS, parse_routes
+from ekiden.core.said import in_words
+from ekiden.core.texts import Language
 from ekiden.notify.formats import PULL
 from ekiden.store.retention import first_id
 from ekiden.store.set_aside import readable
@@ -64,6 +66,10 @@ class Request:
     status: int
     answer: str
     events: list[int]
+
+    def told(self, lang: Language = "en") -> str:
+        """``answer``, or why there is none."""
+        return self.answer if self.status else in_words(self.answer, lang)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,21 @@ from typing import Any
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
+from ekiden.core.said import Said, say
+
 MAX_OCTETS = 131_072
 """Octets of one answer, interim statuses and header included."""
 MAX_INTERIM = 16
 """Interim statuses before the final one."""
 _PIECE = 4096  # octets; some 160 interim statuses fit
+
+
+class BoundPassed(aiohttp.ClientPayloadError):
+    """An answer is more than is read."""
+
+    def __init__(self, said: Said) -> None:
+        self.said = said
+        super().__init__(said.text())
 
 
 class _BoundedAnswers(ResponseHandler):
@@ -52,15 +62,15 @@ class _BoundedAnswers(ResponseHandler):
                 break
             super().data_received(data[start : min(start + _PIECE, room)])
             if self._interim > MAX_INTERIM:
-                self._cut(f"more than {MAX_INTERIM} interim statuses (1xx)")
+                self._cut(say("many_interim_statuses", most=MAX_INTERIM))
                 return
         if self._left < 0:
-            self._cut(f"the answer is longer than {MAX_OCTETS} octets")
+            self._cut(say("answer_too_long", most=MAX_OCTETS))
 
-    def _cut(self, why: str) -> None:
+    def _cut(self, why: Said) -> None:
         # Whoever waits for the final status hears why; one that has come is answered all the same.
         if not self._final:
-            self.set_exception(aiohttp.ClientPayloadError(why))
+            self.set_exception(BoundPassed(why))
         self.force_close()
         if self.transport is not None:
             self.transport.abort()

@@ -16,8 +16,10 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from multidict import CIMultiDict
 
+from ekiden.core.said import Said, say
 from ekiden.core.version import VERSION
 from ekiden.dns.resolver import DnsError
+from ekiden.net.trouble import trouble
 from ekiden.notify.auth import Auth, authenticated
 from ekiden.notify.bounded_answers import BoundedConnector
 from ekiden.notify.endpoints import parse_endpoint_url
@@ -53,14 +55,15 @@ class Result(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """``status`` is 0 without an answer; ``text`` its first characters, or what went wrong; ``wait`` what the
-    receiver asked for."""
+    """``status`` is 0 without an answer; ``text`` its first characters, or what ``said`` says of its lack; ``wait``
+    what the receiver asked for."""
 
     result: Result
     status: int
     text: str
     seconds: float
     wait: Millis | None = None
+    said: Said | None = None
 
 
 @dataclass(slots=True)
@@ -69,6 +72,7 @@ class _Attempt:
 
     status: int = 0
     text: str = ""
+    said: Said | None = None
     wait: Millis | None = None
     reused: bool = False
     cut: bool = False
@@ -77,6 +81,10 @@ class _Attempt:
 
 class _Refused(OSError):
     """The name stands for no address that may be reached."""
+
+    def __init__(self, said: Said) -> None:
+        self.said = said
+        super().__init__(said.text())
 
 
 class _CheckedResolver(AbstractResolver):
@@ -96,14 +104,14 @@ class _CheckedResolver(AbstractResolver):
             try:
                 addresses = await self._resolver.addresses(name)
             except DnsError as error:
-                raise _Refused(str(error)) from None
+                raise _Refused(error.said) from None
         found: list[ResolveResult] = []
-        refused = f"{host} has no address"
+        refused = say("host_without_address", host=host)
         for address in addresses:
             try:
                 self._destinations.check_address(address)
             except ForbiddenDestination as error:
-                refused = f"{host}: {error}"
+                refused = say("at_host", host=host, why=error.said)
                 continue
             of = socket.AF_INET6 if ":" in address else socket.AF_INET
             if family in (socket.AF_UNSPEC, of):
@@ -161,7 +169,7 @@ class Client:
         try:
             self._destinations.check_address(address[0])
         except ForbiddenDestination as error:
-            raise _Refused(str(error)) from None
+            raise _Refused(error.said) from None
         sock = socket.socket(family, kind, proto)
         sock.setblocking(False)
         return sock
@@ -178,7 +186,9 @@ class Client:
             attempt = await self._attempt(url, auth, body, content_type)
         seconds = self._clock.monotonic() - began
         # Once a status has come the receiver has spoken, whatever happens to the rest of its answer.
-        return Answer(result_of(attempt.status), attempt.status, _clean(attempt.text), seconds, attempt.wait)
+        said = None if attempt.status else attempt.said
+        text = attempt.text if said is None else said.text()
+        return Answer(result_of(attempt.status), attempt.status, _clean(text), seconds, attempt.wait, said)
 
     async def _attempt(self, url: str, auth: Auth | None, body: bytes, content_type: str) -> _Attempt:
         attempt = _Attempt()
@@ -195,12 +205,12 @@ class Client:
                     attempt.wait = retry_after(response.headers["Retry-After"], self._clock.now())
                 attempt.text = await _beginning(response)
         except TimeoutError:
-            attempt.text = f"no answer within {self._timeout:g} s"
+            attempt.said = say("no_answer_within", seconds=f"{self._timeout:g}")
         except (aiohttp.ServerDisconnectedError, ConnectionResetError, BrokenPipeError) as error:
-            attempt.text = _why(error)
+            attempt.said = _why(error)
             attempt.cut = not attempt.status
         except (aiohttp.ClientError, NotifyError, OSError, ValueError) as error:
-            attempt.text = _why(error)
+            attempt.said = _why(error)
             attempt.cut = not attempt.status and isinstance(error, aiohttp.ClientOSError)
         return attempt
 
@@ -232,8 +242,6 @@ def _clean(text: str) -> str:
     return text.replace("\0", "\ufffd")[:_KEPT_ANSWER]
 
 
-def _why(error: BaseException) -> str:
+def _why(error: BaseException) -> Said:
     inner = getattr(error, "os_error", None)
-    if isinstance(inner, BaseException):
-        error = inner
-    return str(error) or type(error).__name__
+    return trouble(inner if isinstance(inner, BaseException) else error)

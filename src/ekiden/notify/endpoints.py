@@ -16,7 +16,7 @@ import msgspec
 from sqlalchemy import insert, select, update
 
 from ekiden.notify.auth import Auth, Basic, check_auth, seal_auth
-from ekiden.notify.errors import BadEndpoint, ForbiddenDestination
+from ekiden.notify.errors import BadEndpoint
 from ekiden.notify.formats import PULL
 from ekiden.notify.ssrf import Destinations
 from ekiden.store.api import Conflict
@@ -60,12 +60,9 @@ def parse_endpoint_url(text: str, destinations: Destinations | None = None) -> U
     if not host:
         raise BadEndpoint("{url!r} names no host", url=text)
     if destinations is not None:
-        try:
-            destinations.check_port(port or 0)
-            if ":" in host or re.fullmatch(r"[0-9.]+", host):
-                destinations.check_address(host)
-        except ForbiddenDestination as error:
-            raise BadEndpoint(error.template, **error.values) from None
+        destinations.check_port(port or 0)
+        if ":" in host or re.fullmatch(r"[0-9.]+", host):
+            destinations.check_address(host)
     return url.with_fragment(None)
 
 

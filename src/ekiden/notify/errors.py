@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ekiden.core.texts import TranslatedError
+from ekiden.core.said import Said
+from ekiden.core.said_sentences import ENGLISH
+from ekiden.core.said_sentences import TEXTS as SENTENCES
+from ekiden.core.texts import Language, TranslatedError
 from ekiden.notify.translations import TEXTS
 
 
@@ -19,5 +22,12 @@ class BadEndpoint(NotifyError):
     """A URL or a way to authenticate that callbacks cannot use. Nothing was written."""
 
 
-class ForbiddenDestination(NotifyError):
+class ForbiddenDestination(BadEndpoint):
     """A callback would reach what is not public. No socket was opened."""
+
+    def __init__(self, said: Said) -> None:
+        self.said = said
+        TranslatedError.__init__(self, SENTENCES, ENGLISH[said.code], **said.facts)
+
+    def text(self, lang: Language) -> str:
+        return self.said.text(lang)

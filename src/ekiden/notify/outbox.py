@@ -22,6 +22,7 @@ import structlog
 
 from ekiden.access.errors import AccessError
 from ekiden.core.clock import SECOND
+from ekiden.core.said import say
 from ekiden.limits.shares import Shares
 from ekiden.notify.auth import open_auth
 from ekiden.notify.metrics import NoMetrics
@@ -291,9 +292,9 @@ class Outbox:
             try:
                 format = self._formats.get(endpoint.format)
                 if format is None:
-                    result = rounds.failed_round(endpoint, tools, f"there is no format {endpoint.format!r} here")
+                    result = rounds.failed_round(endpoint, tools, say("no_format", name=repr(endpoint.format)))
                 elif not self._origins.may_try(endpoint.account_id, endpoint.url):
-                    result = rounds.failed_round(endpoint, tools, "not tried: its host has not answered lately")
+                    result = rounds.failed_round(endpoint, tools, say("host_silent"))
                 else:
                     auth = open_auth(self._vault, endpoint.sealed)
                     made = rounds.Round(tools, endpoint, format, auth, notices)
@@ -303,10 +304,12 @@ class Outbox:
                         result = made.result()
                         self._learn(endpoint, made)
             except AccessError as error:
-                result = rounds.failed_round(endpoint, tools, str(error))
+                result = rounds.failed_round(endpoint, tools, say("key_missing", error=str(error)))
             except Exception as error:
                 log.exception("callbacks to an endpoint failed", endpoint=endpoint.id)
-                failed = rounds.failed_round(endpoint, tools, f"{type(error).__name__}: {error}"[:500])
+                failed = rounds.failed_round(
+                    endpoint, tools, say("internal_error", error=f"{type(error).__name__}: {error}"[:500])
+                )
                 # What was taken before is not sent again.
                 result = failed if result is None else rounds.after(result, failed)
         finally:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ekiden.core.clock import SECOND, Millis
+from ekiden.core.said import Said, say
 from ekiden.dns.lookup_queue import on_behalf_of
 from ekiden.notify.client import Answer, Result
 from ekiden.notify.queries import DueEndpoint, DueNotice, Postponed, RoundResult, Sent
@@ -192,7 +193,8 @@ class Round:
         try:
             body = self._format.encode([item.happening for item in request])
         except Exception as error:  # one event that a format trips over must not stop the others
-            answer = Answer(Result.REFUSED, 0, f"cannot be written: {type(error).__name__}: {error}"[:500], 0.0)
+            said = say("event_not_written", error=f"{type(error).__name__}: {error}"[:500])
+            answer = Answer(Result.REFUSED, 0, said.text(), 0.0, said=said)
         else:
             on_behalf_of(("callbacks", self.endpoint.account_id))
             answer = await tools.client.post(self.endpoint.url, self._auth, body, self._format.content_type)
@@ -202,7 +204,8 @@ class Round:
             self._seen.silent = True
         ids = [item.notice.id for item in request]
         millis = round(answer.seconds * SECOND)
-        self._seen.sent.append(Sent(tools.ids.next(at), at, millis, answer.status, answer.text, ids))
+        text = answer.text if answer.said is None else answer.said.encode()
+        self._seen.sent.append(Sent(tools.ids.next(at), at, millis, answer.status, text, ids))
         if answer.result is Result.TAKEN:
             tools.metrics.sent(len(ids), answer.seconds)
         else:
@@ -250,7 +253,7 @@ class Round:
         return self._seen.failed
 
 
-def failed_round(endpoint: DueEndpoint, tools: Tools, why: str) -> RoundResult:
+def failed_round(endpoint: DueEndpoint, tools: Tools, why: Said) -> RoundResult:
     """The result when nothing could be sent for a reason of ours: it is logged, and the endpoint waits."""
     now = tools.clock.now()
     failures = endpoint.failures + 1
@@ -261,7 +264,7 @@ def failed_round(endpoint: DueEndpoint, tools: Tools, why: str) -> RoundResult:
         (),
         (),
         (),
-        (Sent(tools.ids.next(now), now, 0, 0, why, ()),),
+        (Sent(tools.ids.next(now), now, 0, 0, why.encode(), ()),),
         failures,
         endpoint.failing_since or now,
         now + wait,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from ekiden.core.said import say
 from ekiden.net import destinations
 from ekiden.notify.errors import ForbiddenDestination
 
@@ -25,12 +26,10 @@ class Destinations(destinations.Destinations):
     def check_port(self, port: int) -> None:
         """Raises ``ForbiddenDestination`` for a port where another protocol is spoken."""
         if port in _BAD_PORTS:
-            raise ForbiddenDestination(
-                "callbacks are not sent to port {port}: other protocols are spoken there", port=port
-            )
+            raise ForbiddenDestination(say("bad_port", port=port))
 
     def check_address(self, text: str) -> None:
         """Raises ``ForbiddenDestination`` unless a callback may connect to the IP address."""
         why = self.refusal(text)
         if why is not None:
-            raise ForbiddenDestination("callbacks are not sent to {address}: {why}", address=text, why=why)
+            raise ForbiddenDestination(say("bad_address", address=text, why=why))

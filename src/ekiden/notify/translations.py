@@ -10,10 +10,6 @@ TEXTS = Texts(
         "{url!r} is not a URL": "{url!r} は URL ではありません",
         "{url!r} does not begin with http:// or https://": "{url!r} は http:// または https:// で始まっていません",
         "{url!r} names no host": "{url!r} にホストがありません",
-        "callbacks are not sent to port {port}: other protocols are spoken there": (
-            "ポート {port} にはコールバックを送信しません。別のプロトコルのポートです"
-        ),
-        "callbacks are not sent to {address}: {why}": "{address} にはコールバックを送信しません: {why}",
         "a user name, password or key for callbacks has no control characters": (
             "コールバックのユーザー名、パスワード、キーに制御文字は使えません"
         ),

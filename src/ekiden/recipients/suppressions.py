@@ -23,7 +23,8 @@ from ekiden.access.audit import Actor, changed
 from ekiden.access.errors import AccessError
 from ekiden.core.address import parse_address, shown_address, to_ascii_domain
 from ekiden.core.errors import BadAddress
-from ekiden.core.texts import TranslatedError
+from ekiden.core.said import in_words
+from ekiden.core.texts import Language, TranslatedError
 from ekiden.recipients.suppression_memory import SuppressionMemory
 from ekiden.recipients.translations import TEXTS
 from ekiden.store.api import StoreUnavailable
@@ -61,7 +62,7 @@ class SuppressionError(AccessError, ValueError):
 class Suppression:
     """``domain`` does not mail ``address``, which is as people write it.
 
-    ``reason``: the reply that led to it, or who asked for it.
+    ``reason``: the reply that led to it, who asked for it, or what Ekiden says (``Said.encode``).
     """
 
     id: int
@@ -71,6 +72,10 @@ class Suppression:
     kind: SuppressionKind
     reason: str
     created_at: Millis
+
+    def told(self, lang: Language = "en") -> str:
+        """``reason`` for people."""
+        return in_words(self.reason, lang)
 
 
 class _New(NamedTuple):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ekiden.access.audit import Actor
 from ekiden.core.ids import format_id
+from ekiden.core.said import say
 
 if TYPE_CHECKING:
     from ekiden.recipients.suppressions import Suppressions
@@ -29,8 +30,11 @@ class Unsubscribing:
 
     async def leave(self, token: UnsubscribeToken, how: How, visit: Visit) -> None:
         """No more mail from this domain; once it stands, the sender is told."""
-        reason = f"{how}, message {format_id(token.message_id)}"
-        new = await self._suppressions.note(token.account_id, token.domain, token.address, "unsubscribe", reason)
+        id = format_id(token.message_id)
+        page = how == "page"
+        said = say("unsubscribed_page", message=id) if page else say("unsubscribed_one_click", message=id)
+        where = (token.account_id, token.domain, token.address)
+        new = await self._suppressions.note(*where, "unsubscribe", said.encode())
         await self._recorder.unsubscribed(token, visit, how, new=new)
 
     async def come_back(self, token: UnsubscribeToken, visit: Visit) -> None:

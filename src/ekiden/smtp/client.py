@@ -19,7 +19,7 @@ from dataclasses import replace
 from enum import Enum
 
 from ekiden.core.diagnosis import Stage
-from ekiden.core.said import Said, say
+from ekiden.core.said import Remark, Said, say
 from ekiden.smtp.content import PIECE, outgoing
 from ekiden.smtp.envelope import is_safe, make_plan
 from ekiden.smtp.errors import UsageError
@@ -208,14 +208,14 @@ class ClientConnection:
             raise UsageError("the peer does not offer STARTTLS")
         self._command(_Step.STARTTLS, "STARTTLS")
 
-    def tls_established(self, tls: str = "") -> None:
+    def tls_established(self, tls: str = "", said: Said | None = None) -> None:
         """The handshake is done: forget what was learned in clear text (RFC 3207 §4.2), and say ``ehlo()``."""
         if not self._handshake:
             raise UsageError("tls_established() without TlsReady")
         self._handshake = False
         self._parser.clear()
         self.offer = Offer()
-        self.dialogue.append(f"# TLS {tls}".rstrip())
+        self.dialogue.append(f"# TLS {tls}".rstrip() if said is None else Remark(said))
 
     def rset(self) -> None:
         """Ends in ResetDone."""
@@ -315,7 +315,7 @@ class ClientConnection:
         finally:
             if parser.odd:
                 for line in parser.odd:
-                    self._keep(f"# not a reply: {line!r}" if self._noted < MAX_NOTED else "#")
+                    self._keep(Remark(say("no_reply_line", line=repr(line))) if self._noted < MAX_NOTED else "#")
                 parser.odd.clear()
                 # One of them may have been meant as a reply, and then the others belong to other commands. That the
                 # 354 comes where it should tells that all is well.
@@ -334,7 +334,7 @@ class ClientConnection:
             for line in lines[:shown]:
                 self._keep(f"S: {reply.code}-{status}{line[:width]}")
             if shown < last:
-                self._keep(f"# {last - shown} more lines")
+                self._keep(Remark(say("more_lines", count=last - shown)))
         self._keep(f"S: {reply.code} {status}{lines[last][:width]}")
 
     def _keep(self, line: str) -> None:
@@ -462,7 +462,7 @@ class ClientConnection:
                 self._out.append(next(pieces))
                 if len(transaction.content) > PIECE:
                     self._content = pieces
-                self.dialogue.append(f"# content, {len(transaction.content)} octets")
+                self.dialogue.append(Remark(say("content_sent", octets=len(transaction.content))))
             else:
                 # Everyone was refused and DATA was on its way: an end without content (RFC 2920 §3.1).
                 self._out.append(b".\r\n")
@@ -569,7 +569,7 @@ class ClientConnection:
             why = say("waiting_for_greeting", what=why)
         elif code == 421 and self._awaited:
             why = say("waiting_for_reply", what=why, command=self.awaiting)
-        self.dialogue.append(f"# {why.text()}")
+        self.dialogue.append(Remark(why))
         if self._transaction is not None:
             self._decide_taken()
             self._decide_all(Reply.own(code, enhanced, why))

@@ -136,7 +136,7 @@ def _suppression_json(row: Suppression) -> dict[str, Any]:
         "emailAddress": row.address,
         "type": row.kind.upper(),
         "createdDate": timestamp_z(row.created_at),
-        "reason": row.reason,
+        "reason": row.told(),
     }
 
 
