@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from ekiden.limits.memory import LEAST, MOST, Memory, default_memory, machine_memory
+from ekiden.limits.memory import LEAST, MOST, Memory, machine_memory
+from ekiden.wiring.capacity import default_memory
 
 
 async def test_an_account_never_has_all_of_it() -> None:

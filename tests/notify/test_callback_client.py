@@ -16,12 +16,13 @@ from ekiden.core.clock import DAY, HOUR, MINUTE, SECOND, ManualClock
 from ekiden.lab.http import HttpRule, HttpServer, Receiver
 from ekiden.net.tls import make_self_signed
 from ekiden.notify.auth import Auth, Basic, Bearer, BodyKey, Header, authenticated, open_auth, seal_auth
-from ekiden.notify.client import MAX_ANSWER, Client, Result, result_of
+from ekiden.notify.client import MAX_ANSWER, Client
 from ekiden.notify.config import CallbacksConfig
 from ekiden.notify.endpoints import Endpoints
 from ekiden.notify.errors import BadEndpoint
 from ekiden.notify.formats import PULL, by_name
 from ekiden.notify.schedule import retry_after, wait_after, waited
+from ekiden.notify.status_codes import Result, result_of
 
 
 class Peer:

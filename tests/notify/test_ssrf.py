@@ -9,11 +9,12 @@ from outbox_parts import Names, World, running, until
 
 from ekiden.core.clock import ManualClock
 from ekiden.lab.http import HttpRule, HttpServer, Receiver
-from ekiden.notify.client import Client, Result
+from ekiden.notify.client import Client
 from ekiden.notify.config import CallbacksConfig
 from ekiden.notify.endpoints import parse_endpoint_url
 from ekiden.notify.errors import BadEndpoint, ForbiddenDestination, NotifyError
 from ekiden.notify.ssrf import Destinations
+from ekiden.notify.status_codes import Result
 from ekiden.notify.translations import TEXTS
 
 PUBLIC = ["8.8.8.8", "1.1.1.1", "203.0.112.1", "2606:4700:4700::1111", "2a00:1450:4001::5", "64:ff9b::808:808"]

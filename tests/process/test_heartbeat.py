@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from ekiden.net.clock import SystemClock
-from ekiden.process.housekeeping import Heartbeat
+from ekiden.process.heartbeat import Heartbeat
 from support.stores_away import store_away
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from ekiden.core.states import State
+from ekiden.store.sqlite.connect import connect
 from ekiden.store.sqlite.statements import apply
-from ekiden.store.sqlite.writer import connect
 from ekiden.store.units import Accept, EventIds, Finish, Unit
 from support.store_rows import Maker, outcome
 

@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 
 from ekiden.core.clock import Clock, Millis
-from ekiden.core.diagnosis import Diagnosis, Verdict
+from ekiden.core.diagnosis import Verdict
 from ekiden.core.ids import format_id
 from ekiden.core.said import Remark, Said, say, transcript
 from ekiden.core.states import State
@@ -27,6 +27,7 @@ from ekiden.delivery.letters import LARGE, Letter, Letters, Parcel
 from ekiden.delivery.metrics import DeliveryMetrics
 from ekiden.delivery.outcome import make_outcome
 from ekiden.delivery.outcome_writer import Report, Reporter
+from ekiden.delivery.recipient_groups import regrouped
 from ekiden.delivery.retry import Schedule
 from ekiden.delivery.routing import Unroutable
 from ekiden.delivery.session import Connector, NotConnected, Session, lines_of
@@ -465,21 +466,15 @@ class Couriers:
         finished = self._clock.now()
         lines = session.lines
         single = len(deliveries) == 1
-        if not single and any(verdict.delivered for verdict in judged):
-            postponed = [number for number, verdict in enumerate(judged) if _too_many(verdict)]
-            if postponed:
-                # RFC 5321 §4.5.3.1.10: the rest goes into another transaction, at once.
-                site.put_back(Parcel(letter, [deliveries[number] for number in postponed]))
-                kept = [number for number in range(len(deliveries)) if number not in set(postponed)]
-                deliveries = [deliveries[number] for number in kept]
-                judged = [judged[number] for number in kept]
-                replies = [replies[number] for number in kept]
-        elif result.together and all(map(_too_many, judged)):
-            # The message was refused for their number alone: two halves may do.
-            half = len(deliveries) // 2
-            site.put_back(Parcel(letter, deliveries[:half]))
-            site.put_back(Parcel(letter, deliveries[half:]))
-            return
+        groups = regrouped(judged, together=result.together)
+        if groups is not None:
+            kept, others = groups
+            for group in others:
+                site.put_back(Parcel(letter, [deliveries[at] for at in group]))
+            if not kept:
+                return
+            deliveries, judged = [deliveries[at] for at in kept], [judged[at] for at in kept]
+            replies = [replies[at] for at in kept]
         outcomes: list[Outcome] = []
         local: list[int] = []
         slower = False
@@ -586,8 +581,3 @@ def _transaction(letter: Letter, deliveries: list[Delivery], content: bytes) -> 
         message.eight_bit,
         normalised=True,  # what is in the store came through the door
     )
-
-
-def _too_many(verdict: Verdict) -> bool:
-    """It says no word about its recipient: there were too many before it, in this message or hour."""
-    return verdict.diagnosis is Diagnosis.RECIPIENTS

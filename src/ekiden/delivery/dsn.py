@@ -20,6 +20,7 @@ from ekiden.core.states import Priority, State
 from ekiden.core.submission import OWN_REPORT, Notify, Origin, Ret
 from ekiden.delivery.config import DeliveryConfig
 from ekiden.delivery.dsn_message import Action, Report, ReportedRecipient, build_report
+from ekiden.delivery.dsn_translations import SUBJECTS
 from ekiden.delivery.explain import explain_to_sender
 from ekiden.delivery.letters import Letter
 from ekiden.delivery.trace_queries import notified
@@ -30,11 +31,6 @@ from ekiden.store.records import Delivery, Message, NewMessage, Outcome
 
 EXPIRED_STATUS = "4.4.7"  # RFC 3463 §3.5: delivery time expired
 _ORIGIN = msgspec.json.encode(Origin(via=OWN_REPORT)).decode()
-_SUBJECT = {
-    Action.FAILED: "Message not delivered",
-    Action.DELAYED: "Message delayed",
-    Action.RELAYED: "Message relayed",
-}
 
 
 class Notifier:
@@ -148,7 +144,7 @@ class Notifier:
             accepted_at=now,
             expires_at=now + self._lifetime,
             header_id=header_id,
-            subject=_SUBJECT.get(action, ""),
+            subject=SUBJECTS[action.value][0],
             origin=_ORIGIN,
         )
         delivery = Delivery(message, 1, sender.text, sender.domain, int(Notify.NEVER), None, State.QUEUED, now)

@@ -15,6 +15,7 @@ from enum import Enum
 
 from ekiden.core.clock import Millis
 from ekiden.core.submission import Ret
+from ekiden.delivery import dsn_translations as texts
 from ekiden.mime.header import encode_words, format_date
 from ekiden.smtp.content import normalise_line_ends
 from ekiden.smtp.reply import printable
@@ -91,7 +92,7 @@ def build_report(report: Report) -> bytes:
     parts = [_text_part(report), _status_part(report), _returned_part(report)]
     boundary = _boundary(report.message_id, parts)
     actions = {recipient.action for recipient in report.recipients}
-    english, japanese = _SUBJECTS[_foremost(actions)]
+    english, japanese = texts.SUBJECTS[_foremost(actions).value]
     header = [
         f"From: Mail Delivery System <mailer-daemon@{report.hostname}>",
         f"To: <{_value(report.sender, utf8=True)}>",
@@ -116,49 +117,6 @@ def build_report(report: Report) -> bytes:
 
 # --- the part for people ------------------------------------------------------------------------------------------
 
-_SUBJECTS = {
-    Action.FAILED: ("Message not delivered", "配信できませんでした"),
-    Action.DELAYED: ("Message delayed", "配信が遅れています"),
-    Action.DELIVERED: ("Message delivered", "配信しました"),
-    Action.RELAYED: ("Message relayed", "中継しました"),
-    Action.EXPANDED: ("Message expanded", "展開して配信しました"),
-}
-
-_INTRODUCTION = (
-    "This is the mail system at {host}.",
-    "{host} のメールシステムからのお知らせです。",
-)
-
-_EXPLANATIONS = {
-    Action.FAILED: (
-        "Your message could not be delivered to the recipients below. It will not be tried again.",
-        "次の宛先にメールを配信できませんでした。再送は行いません。",
-    ),
-    Action.DELAYED: (
-        "Your message has not been delivered to the recipients below yet. Delivery is still being tried; "
-        "you need not send it again.",
-        "次の宛先への配信が遅れています。引き続き配信を試みますので、送り直す必要はありません。",
-    ),
-    Action.DELIVERED: (
-        "Your message was delivered to the recipients below.",
-        "次の宛先にメールを配信しました。",
-    ),
-    Action.RELAYED: (
-        "Your message was handed to the servers of the recipients below, which do not report any further.",
-        "次の宛先のサーバーにメールを引き渡しました。この先の配信状況は通知されません。",
-    ),
-    Action.EXPANDED: (
-        "Your message was delivered to the addresses below, which passed it on to several recipients.",
-        "次のアドレスに配信し、そこから複数の宛先に転送されました。",
-    ),
-}
-
-_SAID = ("{mta} said: {text}", "{mta} の応答: {text}")
-_WE_SAY = ("{text}", "理由: {text}")
-_MEANS = ("What it means: {text}", "説明: {text}")
-_ADVICE = ("What you can do: {text}", "対処: {text}")
-_UNTIL = ("Delivery will be tried until {date}.", "{date} まで配信を試みます。")
-
 
 def _foremost(actions: set[Action]) -> Action:
     """The action that names the report when it has several."""
@@ -177,25 +135,25 @@ def _text_part(report: Report) -> bytes:
 
 
 def _text(report: Report, language: int) -> list[str]:
-    lines = [_INTRODUCTION[language].format(host=report.hostname), ""]
+    lines = [texts.INTRODUCTION[language].format(host=report.hostname), ""]
     for action in Action:
         concerned = [recipient for recipient in report.recipients if recipient.action is action]
         if not concerned:
             continue
-        lines += [_EXPLANATIONS[action][language], ""]
+        lines += [texts.EXPLANATIONS[action.value][language], ""]
         for recipient in concerned:
             lines.append(f"  <{printable(recipient.shown or recipient.address)}>")
             if recipient.diagnostic:
-                form = _WE_SAY if recipient.local or not recipient.remote_mta else _SAID
+                form = texts.WE_SAY if recipient.local or not recipient.remote_mta else texts.SAID
                 said = recipient.own[language] or recipient.diagnostic
                 mta, text = printable(recipient.remote_mta), printable(said)[:_MAX_FIELD]
                 lines.append("    " + form[language].format(mta=mta, text=text))
-            for form, texts in ((_MEANS, recipient.meaning), (_ADVICE, recipient.advice)):
-                if texts[language]:
-                    lines.append("    " + form[language].format(text=printable(texts[language])))
+            for form, both in ((texts.MEANS, recipient.meaning), (texts.ADVICE, recipient.advice)):
+                if both[language]:
+                    lines.append("    " + form[language].format(text=printable(both[language])))
             if action is Action.DELAYED and recipient.will_retry_until is not None:
                 date = format_date(recipient.will_retry_until)
-                lines.append("    " + _UNTIL[language].format(date=date))
+                lines.append("    " + texts.UNTIL[language].format(date=date))
         lines.append("")
     return lines
 

@@ -1,5 +1,6 @@
 """DKIM signatures for accepted messages, computed in a thread beside the event loop.
 
+Which domain signs is chosen in ``sender_rights``, where it is known whose the author's and the sender's are.
 A message is signed once, before it is stored: what is stored is what goes on the wire, so no retry signs again. The
 same content submitted again within an hour gets the signature it had (a sender who submits one message for each
 recipient). RSA is computed without the interpreter lock; contents that wait at the same time go to the thread

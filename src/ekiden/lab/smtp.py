@@ -17,17 +17,17 @@ from typing import Final, Literal, NamedTuple, NoReturn
 import structlog
 
 from ekiden.lab.behaviour import RECIPIENT_STAGES, Answer, Behaviour, Rule, Stage, draw, local_part_rules
-from ekiden.lab.certificates import Certificates
-from ekiden.lab.mailbox import Mail, Mailbox, SessionRecord
-from ekiden.lab.tries import Tries, Try
-from ekiden.lab.wire import Gone, Wire
-from ekiden.lab.witness import (
+from ekiden.lab.breaches import (
     MAIL_PARAMETERS,
     RCPT_PARAMETERS,
     content_violations,
     parameter_violations,
     unstuffed,
 )
+from ekiden.lab.certificates import Certificates
+from ekiden.lab.mailbox import Mail, Mailbox, SessionRecord
+from ekiden.lab.tries import Tries, Try
+from ekiden.lab.wire import Gone, Wire
 
 _log = structlog.get_logger()
 

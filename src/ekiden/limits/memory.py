@@ -107,12 +107,3 @@ def machine_memory() -> int:
         with suppress(ValueError, OSError):  # "max": no limit
             found.append(int(Path(name).read_text()))
     return min((octets for octets in found if octets > 0), default=0)
-
-
-def default_memory(workers: int, machine: int) -> int:
-    """A worker's budget on a machine of so many octets: a quarter of it for all workers, within bounds.
-
-    A quarter, because an octet that is counted here is copied once or twice on its way (encoding, TLS, the store),
-    and the processes and the file cache of the store need room of their own.
-    """
-    return max(LEAST, min(MOST, (machine or 4 * MOST) // 4 // max(1, workers)))

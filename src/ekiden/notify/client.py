@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
-from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -25,6 +24,7 @@ from ekiden.notify.bounded_answers import BoundedConnector
 from ekiden.notify.endpoints import parse_endpoint_url
 from ekiden.notify.errors import ForbiddenDestination, NotifyError
 from ekiden.notify.schedule import retry_after
+from ekiden.notify.status_codes import Result, result_of
 
 if TYPE_CHECKING:
     from ekiden.core.clock import Clock, Millis
@@ -37,20 +37,6 @@ MAX_ANSWER = 4096
 _KEPT_ANSWER = 500
 """Characters of it that are kept in the log."""
 _KEEPALIVE = 30.0  # seconds that a connection without work stays open
-
-# What lies with the receiver as a whole; any other 4xx is about what was sent (RFC 9110 §15.5).
-_OF_THE_ENDPOINT = frozenset({401, 402, 403, 404, 405, 407, 408, 410, 421, 423, 425, 426, 429, 451})
-
-
-class Result(Enum):
-    """What a request came to."""
-
-    TAKEN = "taken"
-    """2xx: the receiver has it."""
-    REFUSED = "refused"
-    """The receiver works, and does not like what it was sent."""
-    FAILED = "failed"
-    """There was no answer, or one that any other request would get as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,15 +199,6 @@ class Client:
             attempt.said = _why(error)
             attempt.cut = not attempt.status and isinstance(error, aiohttp.ClientOSError)
         return attempt
-
-
-def result_of(status: int) -> Result:
-    """What a status (0: none) means for what was sent."""
-    if 200 <= status < 300:
-        return Result.TAKEN
-    if 400 <= status < 500 and status not in _OF_THE_ENDPOINT:
-        return Result.REFUSED
-    return Result.FAILED
 
 
 async def _beginning(response: aiohttp.ClientResponse) -> str:

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 from ekiden.core.clock import SECOND, Millis
 from ekiden.core.said import Said, say
 from ekiden.dns.lookup_queue import on_behalf_of
-from ekiden.notify.client import Answer, Result
+from ekiden.notify.client import Answer
 from ekiden.notify.queries import DueEndpoint, DueNotice, Postponed, RoundResult, Sent
 from ekiden.notify.schedule import wait_after, waited
+from ekiden.notify.status_codes import Result
 
 if TYPE_CHECKING:
     from ekiden.core.clock import Clock

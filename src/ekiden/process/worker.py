@@ -48,7 +48,8 @@ from ekiden.process.counts import (
     Sampler,
     SmtpCounts,
 )
-from ekiden.process.housekeeping import Duties, Heartbeat
+from ekiden.process.duties import Duties
+from ekiden.process.heartbeat import Heartbeat
 from ekiden.process.instance_key import DatabaseWatch, confirm
 from ekiden.process.logging import get_logger
 from ekiden.process.loop_watch import LoopWatch

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import msgspec
 
 from ekiden.config.model import Config
-from ekiden.limits.memory import default_memory, machine_memory
+from ekiden.limits.memory import LEAST, MOST, machine_memory
 
 # Parts of the descriptors, when there are too few for everybody.
 _WEIGHTS = {"smtp": 4, "http": 3, "delivery": 3, "callbacks": 1}
@@ -89,3 +89,12 @@ def fit(config: Config, descriptors: int) -> tuple[Config, dict[str, tuple[int, 
 def memory_of_worker(config: Config, workers: int) -> int:
     """Octets of the budget of each of so many workers: as configured, or what the machine has for it."""
     return config.workers.memory or default_memory(workers, machine_memory())
+
+
+def default_memory(workers: int, machine: int) -> int:
+    """A worker's budget on a machine of so many octets: a quarter of it for all workers, within bounds.
+
+    A quarter, because an octet that is counted here is copied once or twice on its way (encoding, TLS, the store),
+    and the processes and the file cache of the store need room of their own.
+    """
+    return max(LEAST, min(MOST, (machine or 4 * MOST) // 4 // max(1, workers)))

@@ -22,18 +22,10 @@ from ekiden.store.api import StoreError
 from ekiden.store.base import BaseStore
 from ekiden.store.errors import translating
 from ekiden.store.overdue import PATIENCE
+from ekiden.store.sqlite.connect import BUSY_TIMEOUT, configure, connect, readable_text
 from ekiden.store.sqlite.statements import apply
 from ekiden.store.sqlite.turn import Turns
-from ekiden.store.sqlite.writer import (
-    BUSY_TIMEOUT,
-    Writer,
-    configure,
-    connect,
-    judge,
-    judge_read,
-    readable_text,
-    translated,
-)
+from ekiden.store.sqlite.writer import Writer, judge, judge_read, translated
 
 # UPDATE … FROM came with 3.33, RETURNING with 3.35.
 OLDEST_SQLITE = (3, 35, 0)

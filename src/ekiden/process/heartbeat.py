@@ -1,4 +1,4 @@
-"""Being alive, and the duties that one worker of all does for everybody."""
+"""Being alive: a worker renews its registration, and knows how long it may trust it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from ekiden.core.clock import SECOND, Clock
-from ekiden.process.clock_watch import ClockWatch, Steady
+from ekiden.process.clock_watch import ClockWatch
 from ekiden.process.logging import get_logger
 from ekiden.store.api import Store, StoreUnavailable
 from ekiden.store.errors import told
@@ -18,7 +18,6 @@ T = TypeVar("T")
 
 _BEAT = 0.4  # of a lease: one that fails leaves time for others before it ends
 _TRUSTED = 0.9  # of a lease: from there on others may be about to take over
-_HOLD = 30.0  # seconds for which a duty is taken at least; the leases of a dead worker go sooner, with its own
 _AGAIN = 1.0  # seconds between two beats while the store does not answer
 _REMIND = 60.0  # seconds between two lines in the log about it
 
@@ -135,51 +134,3 @@ class Heartbeat:
 def _forget(task: asyncio.Future[Any]) -> None:
     if not task.cancelled():
         task.exception()
-
-
-class Duties:
-    """Work that one node at a time does, whichever holds the lease of that name, and one worker of that node."""
-
-    def __init__(self, store: Store, clock: Clock, worker: int, lease: float, settled: Callable[[], bool]) -> None:
-        """``settled``: see ``Heartbeat``. ``lease``: seconds that workers are given."""
-        self._store = store
-        self._clock = clock
-        self._lease = lease
-        self._steady = Steady(clock.monotonic())
-        self.worker = worker
-        self._settled = settled
-        self._log = get_logger()
-
-    async def every(
-        self, seconds: float, name: str, work: Callable[[], Awaitable[Any]], *, shared: bool = False
-    ) -> None:
-        """Do ``work`` again and again; whatever is wrong with it is logged, and it is tried at its next time.
-
-        ``shared``: several nodes may do it at once, and need no lease.
-        """
-        hold = int(max(seconds * 2, _HOLD) * SECOND)
-        while True:
-            try:
-                if shared or await self._store.take_lease(name, self.worker, None, hold):
-                    await work()
-            except (StoreUnavailable, TimeoutError) as error:
-                self._log.warning("housekeeping waits for the store", duty=name, why=str(error))
-            except Exception as error:
-                # Of one duty: the worker has mail to deliver.
-                self._log.error("a duty failed", duty=name, why=f"{type(error).__name__}: {error}", exc_info=error)
-            await asyncio.sleep(seconds)
-
-    async def reap(self) -> None:
-        """Make work of workers that are gone due again.
-
-        After an outage nobody is taken for dead before all had the time of a lease to renew theirs; neither after
-        the clock that leases go by was set on, or another server took over whose clock is ahead.
-        """
-        freed = 1
-        while freed:
-            now = await self._store.now()
-            self._steady.saw(now, self._clock.monotonic())
-            steady = self._clock.monotonic() - self._steady.since >= self._lease
-            freed = await self._store.reap(now, expired=steady and self._settled())
-            if freed:
-                self._log.warning("took over deliveries of workers that ended", deliveries=freed)
