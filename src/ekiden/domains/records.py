@@ -10,6 +10,8 @@ from ekiden.domains.config import DomainsConfig
 from ekiden.domains.examine import dmarc_suggestion, spf_suggestion
 from ekiden.domains.model import Check, Domain, Key, Kind, Record
 
+_TTL: Final = 3_600  # seconds: a mistake is over soon, and recursive name servers are asked seldom enough
+_STRING: Final = 255  # octets of one string of a TXT record, RFC 1035 §3.3
 _ORDER: Final = {"pending": 0, "active": 1, "retired": 2}
 _STATUS: Final[Mapping[str, Literal["pending", "successful", "failed"]]] = {
     "pass": "successful",
@@ -62,3 +64,19 @@ def _published(dmarc: Check) -> bool:
 
 def _status(check: Check | None) -> Literal["pending", "successful", "failed"]:
     return "pending" if check is None else _STATUS[check.result]
+
+
+def zone_line(record: Record) -> str:
+    """The record as a line of a zone file (RFC 1035 §5.1); empty for an address, which is the owner's affair."""
+    if record.type != "TXT":
+        return ""
+    octets = record.value.encode()
+    strings = [octets[start : start + _STRING] for start in range(0, len(octets), _STRING)]
+    quoted = " ".join(f'"{"".join(_escaped(octet) for octet in string)}"' for string in strings)
+    return f"{record.name}. {_TTL} IN TXT {quoted}"
+
+
+def _escaped(octet: int) -> str:
+    if octet in b'"\\':
+        return f"\\{chr(octet)}"
+    return chr(octet) if 32 <= octet < 127 else f"\\{octet:03d}"

@@ -1,0 +1,1 @@
+"""The JSON documents that Ekiden prints: one struct for each, which says what its members mean."""
