@@ -11,15 +11,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 import pytest
 
 from ekiden.cli.main import run
+from ekiden.cli.reference import PRINTED
 from ekiden.core.clock import Millis
+from ekiden.documents import message
 from ekiden.net.tls import make_self_signed
 from ekiden.store.open import open_store
 from support.queue_rows import Rows
 
 T = TypeVar("T")
+DOCUMENTS: dict[str, Any] = {
+    **{command: list[item.document] for item in PRINTED for command in item.lists()},
+    **{command: item.document for item in reversed(PRINTED) for command in item.commands()},
+}
+"""By command. ``trace`` may print a refusal instead."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +60,11 @@ class Installation:
         return Ran(int(ended.value.code or 0), captured.out, captured.err)
 
     def json(self, *args: str) -> Any:
-        return self.run(*args, "--json").json
+        """What is printed for programs, which is the document that ``cli.reference`` says."""
+        value = self.run(*args, "--json").json
+        command = next(name for count in (3, 2, 1) if (name := " ".join(args[:count])) in DOCUMENTS)
+        msgspec.convert(value, DOCUMENTS[command] if "refused" not in value else message.Refusal)
+        return value
 
     def fill(self, work: Callable[[Rows], Awaitable[Any]]) -> Any:
         """Put rows into the database through the store."""

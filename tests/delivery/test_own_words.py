@@ -7,10 +7,11 @@ import re
 import pytest
 from delivery_road import road
 
-from ekiden.cli.waiting import reason_text, wait_text, waiting_json
+from ekiden.cli.waiting import reason_text, wait_text
 from ekiden.core.states import State, Wait
 from ekiden.delivery.queue_queries import QueueFilter, Target, list_deliveries
 from ekiden.delivery.trace_queries import load_trace
+from ekiden.documents.queue import QueuedDelivery
 from ekiden.lab.lab import Lab
 from ekiden.net.families import Families
 from ekiden.store.api import Store
@@ -56,7 +57,7 @@ async def test_why_it_waits_and_in_whose_words(
         trace = await load_trace(r.store, 1, message_id)
     assert row.wait is wait
     assert (None if row.said is None else row.said.code) == code
-    assert waiting_json(row)["reason"] == row.reason
+    assert QueuedDelivery.of(row).reason == row.reason
     assert bool(wait_text(row, "ja")) == (wait is not None)
     assert trace is not None
     [delivery] = trace.deliveries

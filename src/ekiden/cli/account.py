@@ -14,24 +14,22 @@ from ekiden.cli.common import (
     CliUsageError,
     ConfigOption,
     JsonOption,
-    error_console,
+    Opened,
     lang,
-    load,
-    opened_store,
-    print_json,
-    run_async,
+    on_store,
     tr,
 )
-from ekiden.cli.credential import credential_json, credential_table
-from ekiden.cli.tables import make_table, output
-from ekiden.core.display import iso, local_time
-from ekiden.core.states import Priority
+from ekiden.cli.credential import credential_table
+from ekiden.cli.tables import make_table, output, show, show_list
+from ekiden.core.display import local_time
+from ekiden.core.states import Priority, State
 from ekiden.delivery.explain import state_counts
 
 if TYPE_CHECKING:
     from ekiden.access.accounts import Account, OverQuota, Quota, Senders
+    from ekiden.access.credentials import Credential
     from ekiden.config.model import Config
-    from ekiden.store.api import Store
+    from ekiden.domains.model import Domain
 
 app = typer.Typer(no_args_is_help=True, help="Accounts: whose mail it is.")
 
@@ -75,42 +73,12 @@ def check_region(config: Config, region: str) -> str:
     return region
 
 
-def quota_json(quota: Quota) -> dict[str, Any]:
-    """A quota; a window without a limit has null."""
-    return {"minute": quota.minute, "hour": quota.hour, "day": quota.day, "action": quota.action}
+def _change(config: Path | None, as_json: bool, done: str, change: Callable[[Opened], Awaitable[Account]]) -> None:
+    """``done`` is what to say then; ``{name}`` in it is the account's."""
+    from ekiden.documents import account as documents
 
-
-def account_json(account: Account) -> dict[str, Any]:
-    """One account; the keys are documented in docs/cli.md."""
-    return {
-        "id": account.id,
-        "uid": account.uid,
-        "name": account.name,
-        "priority": account.priority.name.lower(),
-        "region": account.region,
-        "senders": account.senders,
-        "quota": quota_json(account.quota),
-        "reports": account.reports_endpoint is not None,
-        "suppress_bounces": account.suppress_bounces,
-        "created_at": iso(account.created_at),
-        "suspended_at": iso(account.suspended_at),
-    }
-
-
-def _change(
-    config: Path | None, as_json: bool, done: str, change: Callable[[Store], Awaitable[Account]], **values: Any
-) -> None:
-    """``done`` is what to say then; ``{name}`` in it is the account's, others are in ``values``."""
-
-    async def main() -> Account:
-        async with opened_store(load(config)) as store:
-            return await change(store)
-
-    account = run_async(main())
-    if as_json:
-        print_json(account_json(account))
-    else:
-        output().print(done.format(name=account.name, **values))
+    account = on_store(config, change)
+    show(as_json, documents.Account.of(account), done.format(name=account.name))
 
 
 @app.command()
@@ -132,22 +100,19 @@ def create(
 ) -> None:
     """Create an account. It needs a credential to submit mail: ekiden credential."""
     from ekiden.access.accounts import create_account
-    from ekiden.access.audit import local_actor
-    from ekiden.net.clock import SystemClock
 
-    now = SystemClock().now()
     _change(
         config,
         as_json,
         tr("account {name} created"),
-        lambda store: create_account(
-            store,
+        lambda on: create_account(
+            on.store,
             name,
-            now,
+            on.now,
             priority=priority,
-            region=check_region(load(config), region),
+            region=check_region(on.config, region),
             senders=cast("Senders", senders),
-            actor=local_actor(),
+            actor=on.actor,
         ),
     )
 
@@ -156,21 +121,12 @@ def create(
 def list_(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """List all accounts."""
     from ekiden.access.accounts import list_accounts
+    from ekiden.documents import account as documents
 
-    async def main() -> list[Account]:
-        async with opened_store(load(config)) as store:
-            return await list_accounts(store)
-
-    accounts = run_async(main())
-    if as_json:
-        print_json([account_json(account) for account in accounts])
-        return
-    if not accounts:
-        error_console().print(tr("no accounts yet; create one with: ekiden account create NAME"))
-        return
+    accounts = on_store(config, lambda on: list_accounts(on.store))
     table = make_table("name", "priority", "created", "state", "reports", "bounces", translate=tr)
-    for account in accounts:
-        table.add_row(
+    cells = (
+        (
             account.name,
             account.priority.name.lower(),
             local_time(account.created_at),
@@ -178,7 +134,10 @@ def list_(config: ConfigOption = None, as_json: JsonOption = False) -> None:
             "" if account.reports_endpoint is None else tr("kept"),
             tr("suppressed") if account.suppress_bounces else "",
         )
-    output().print(table)
+        for account in accounts
+    )
+    none = tr("no accounts yet; create one with: ekiden account create NAME")
+    show_list(as_json, map(documents.Account.of, accounts), table, cells, none)
 
 
 def _state(account: Account) -> str:
@@ -187,40 +146,25 @@ def _state(account: Account) -> str:
     return tr("suspended since {time}", time=local_time(account.suspended_at))
 
 
-@app.command()
-def show(name: NameArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+@app.command("show")
+def show_(name: NameArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Show an account with its credentials, its domains and its part of the queue."""
-    from ekiden.access.accounts import get_account
     from ekiden.access.credentials import list_credentials
     from ekiden.delivery.queue_queries import QueueFilter, count_deliveries
+    from ekiden.documents.account import AccountDetails
     from ekiden.domains.queries import list_domains
 
-    async def main() -> tuple[Any, ...]:
-        async with opened_store(load(config)) as store:
-            account = await get_account(store, name)
-            credentials = await list_credentials(store, account.id)
-            domains = await list_domains(store, account.id)
-            return account, credentials, domains, await count_deliveries(store, QueueFilter(account_id=account.id))
+    async def work(on: Opened) -> tuple[Account, list[Credential], list[Domain], dict[State, int]]:
+        account = await on.account(name)
+        credentials = await list_credentials(on.store, account.id)
+        domains = await list_domains(on.store, account.id)
+        return account, credentials, domains, await count_deliveries(on.store, QueueFilter(account_id=account.id))
 
-    account, credentials, domains, queue = run_async(main())
-    if as_json:
-        print_json(
-            {
-                **account_json(account),
-                "credentials": [credential_json(item, account.name) for item in credentials],
-                "domains": [
-                    {
-                        "name": item.name,
-                        "status": item.status,
-                        "created_at": iso(item.created_at),
-                        "verified_at": iso(item.verified_at),
-                    }
-                    for item in domains
-                ],
-                "queue": {state.name.lower(): count for state, count in sorted(queue.items())},
-            }
-        )
-        return
+    found = on_store(config, work)
+    show(as_json, AccountDetails.with_all(*found), lambda: _print(*found))
+
+
+def _print(account: Account, credentials: list[Credential], domains: list[Domain], queue: dict[State, int]) -> None:
     out = output()
     created = local_time(account.created_at)
     out.print(tr("{name}: {state}, created {time}", name=account.name, state=_state(account), time=created))
@@ -245,31 +189,18 @@ def show(name: NameArgument, config: ConfigOption = None, as_json: JsonOption = 
 def suspend(name: NameArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Accept nothing more from an account. What is in the queue is still delivered."""
     from ekiden.access.accounts import suspend_account
-    from ekiden.access.audit import local_actor
-    from ekiden.net.clock import SystemClock
 
-    now = SystemClock().now()
-    _change(
-        config,
-        as_json,
-        tr("account {name} suspended"),
-        lambda store: suspend_account(store, name, now, actor=local_actor()),
-    )
+    done = tr("account {name} suspended")
+    _change(config, as_json, done, lambda on: suspend_account(on.store, name, on.now, actor=on.actor))
 
 
 @app.command()
 def resume(name: NameArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """End a suspension."""
     from ekiden.access.accounts import resume_account
-    from ekiden.access.audit import local_actor
-    from ekiden.net.clock import SystemClock
 
-    _change(
-        config,
-        as_json,
-        tr("account {name} resumed"),
-        lambda store: resume_account(store, name, SystemClock().now(), actor=local_actor()),
-    )
+    done = tr("account {name} resumed")
+    _change(config, as_json, done, lambda on: resume_account(on.store, name, on.now, actor=on.actor))
 
 
 @app.command("set-priority")
@@ -282,16 +213,10 @@ def set_priority(
     as_json: JsonOption = False,
 ) -> None:
     """Change the default priority of an account's coming messages."""
-    from ekiden.access.accounts import set_priority as change_priority
-    from ekiden.access.audit import local_actor
-    from ekiden.net.clock import SystemClock
+    from ekiden.access.accounts import set_priority as change
 
-    _change(
-        config,
-        as_json,
-        tr("account {name} changed"),
-        lambda store: change_priority(store, name, priority, SystemClock().now(), actor=local_actor()),
-    )
+    done = tr("account {name} changed")
+    _change(config, as_json, done, lambda on: change(on.store, name, priority, on.now, actor=on.actor))
 
 
 @app.command("set-senders")
@@ -307,18 +232,10 @@ def set_senders(
     as_json: JsonOption = False,
 ) -> None:
     """Change which senders the messages of an account may have."""
-    from ekiden.access.accounts import set_senders as change_senders
-    from ekiden.access.audit import local_actor
-    from ekiden.net.clock import SystemClock
+    from ekiden.access.accounts import set_senders as change
 
-    _change(
-        config,
-        as_json,
-        tr("account {name} changed"),
-        lambda store: change_senders(
-            store, name, cast("Senders", senders), SystemClock().now(), actor=local_actor()
-        ),
-    )
+    done, wanted = tr("account {name} changed"), cast("Senders", senders)
+    _change(config, as_json, done, lambda on: change(on.store, name, wanted, on.now, actor=on.actor))
 
 
 @app.command("set-region")
@@ -329,18 +246,12 @@ def set_region(
     as_json: JsonOption = False,
 ) -> None:
     """Change the region that serves an account."""
-    from ekiden.access.accounts import set_region as change_region
-    from ekiden.access.audit import local_actor
-    from ekiden.net.clock import SystemClock
+    from ekiden.access.accounts import set_region as change
 
-    _change(
-        config,
-        as_json,
-        tr("account {name} changed"),
-        lambda store: change_region(
-            store, name, check_region(load(config), region), SystemClock().now(), actor=local_actor()
-        ),
-    )
+    def checked(on: Opened) -> Awaitable[Account]:
+        return change(on.store, name, check_region(on.config, region), on.now, actor=on.actor)
+
+    _change(config, as_json, tr("account {name} changed"), checked)
 
 
 def _switch(value: str) -> str:
@@ -366,49 +277,37 @@ def reporting(
     as_json: JsonOption = False,
 ) -> None:
     """Show whether an account's delivery reports are kept and its bounces suppressed; with options, change it."""
-    from ekiden.access.accounts import get_account
-    from ekiden.access.accounts import set_reporting as change_reporting
-    from ekiden.access.audit import local_actor
-    from ekiden.net.clock import SystemClock
+    from ekiden.access.accounts import set_reporting
+    from ekiden.documents import account as documents
 
-    async def main() -> Account:
-        loaded = load(config)
-        async with opened_store(loaded) as store:
-            account = await get_account(store, name)
-            endpoint = account.reports_endpoint
-            if reports is not None:
-                endpoint = await _pull_endpoint(loaded, store, account) if reports == "on" else None
-            suppress = account.suppress_bounces if suppress_bounces is None else suppress_bounces == "on"
-            if (endpoint, suppress) != (account.reports_endpoint, account.suppress_bounces):
-                account = await change_reporting(
-                    store,
-                    name,
-                    SystemClock().now(),
-                    reports_endpoint=endpoint,
-                    suppress_bounces=suppress,
-                    actor=local_actor(),
-                )
+    async def work(on: Opened) -> Account:
+        account = await on.account(name)
+        endpoint = account.reports_endpoint
+        if reports is not None:
+            endpoint = await _pull_endpoint(on, account) if reports == "on" else None
+        suppress = account.suppress_bounces if suppress_bounces is None else suppress_bounces == "on"
+        if (endpoint, suppress) == (account.reports_endpoint, account.suppress_bounces):
             return account
+        return await set_reporting(
+            on.store, name, on.now, reports_endpoint=endpoint, suppress_bounces=suppress, actor=on.actor
+        )
 
-    account = run_async(main())
-    if as_json:
-        print_json(account_json(account))
-        return
-    for line in _reporting_texts(account) or [tr("no reports are kept, and bounces are not suppressed")]:
-        output().print(f"{name}: {line}")
+    def told() -> None:
+        for line in _reporting_texts(account) or [tr("no reports are kept, and bounces are not suppressed")]:
+            output().print(f"{name}: {line}")
+
+    account = on_store(config, work)
+    show(as_json, documents.Account.of(account), told)
 
 
-async def _pull_endpoint(config: Config, store: Store, account: Account) -> int:
+async def _pull_endpoint(on: Opened, account: Account) -> int:
     """Where reports of the account are kept."""
-    from ekiden.net.clock import SystemClock
     from ekiden.notify.endpoints import Endpoints
     from ekiden.notify.formats import PULL
-    from ekiden.process.instance_key import checked_vault
 
     if account.reports_endpoint is not None:
         return account.reports_endpoint
-    vault = await checked_vault(config, store)
-    return await Endpoints(store, SystemClock(), vault).find(account.id, PULL, "")
+    return await Endpoints(on.store, on.clock, await on.vault()).find(account.id, PULL, "")
 
 
 def _reporting_texts(account: Account) -> list[str]:
@@ -470,38 +369,37 @@ def quota(
     as_json: JsonOption = False,
 ) -> None:
     """Show how much an account may send, and how much it has sent; with options, change it."""
-    from ekiden.access.accounts import WINDOWS, Quota, get_account
+    from ekiden.access.accounts import WINDOWS, Quota
     from ekiden.access.accounts import set_quota as change_quota
-    from ekiden.access.audit import local_actor
     from ekiden.access.quotas import usage
-    from ekiden.net.clock import SystemClock
+    from ekiden.documents.account import QuotaUse
 
-    async def main() -> tuple[Account, dict[int, int]]:
-        async with opened_store(load(config)) as store:
-            account = await get_account(store, name)
-            now = SystemClock().now()
-            before = account.quota
-            wanted = Quota(
-                before.minute if minute is None else minute or None,
-                before.hour if hour is None else hour or None,
-                before.day if day is None else day or None,
-                before.action if action is None else cast("OverQuota", action),
+    async def work(on: Opened) -> tuple[Account, dict[int, int]]:
+        account = await on.account(name)
+        now = on.now
+        before = account.quota
+        wanted = Quota(
+            before.minute if minute is None else minute or None,
+            before.hour if hour is None else hour or None,
+            before.day if day is None else day or None,
+            before.action if action is None else cast("OverQuota", action),
+        )
+        if wanted != before:
+            account = await change_quota(on.store, name, wanted, now, actor=on.actor)
+        return account, await usage(on.store, account.id, now)
+
+    def told() -> None:
+        out = output()
+        out.print(tr("account {name}: {quota}", name=account.name, quota=_quota_text(account.quota)))
+        names = {60: tr("this minute"), 3_600: tr("this hour"), 86_400: tr("this day (UTC)")}
+        for seconds, limit in account.quota.limits:
+            out.print(
+                tr("  {window}: {used:,} of {limit:,}", window=names[seconds], used=used[seconds], limit=limit)
             )
-            if wanted != before:
-                account = await change_quota(store, name, wanted, now, actor=local_actor())
-            return account, await usage(store, account.id, now)
 
-    account, used = run_async(main())
+    account, used = on_store(config, work)
     counts = dict(zip(("minute", "hour", "day"), (used[seconds] for seconds in WINDOWS), strict=True))
-    if as_json:
-        print_json({"account": account.name, **quota_json(account.quota), "used": counts})
-        return
-    out = output()
-    out.print(tr("account {name}: {quota}", name=account.name, quota=_quota_text(account.quota)))
-    limits = dict(account.quota.limits)
-    names = {60: tr("this minute"), 3_600: tr("this hour"), 86_400: tr("this day (UTC)")}
-    for seconds, limit in limits.items():
-        out.print(tr("  {window}: {used:,} of {limit:,}", window=names[seconds], used=used[seconds], limit=limit))
+    show(as_json, QuotaUse.like(account.quota, account=account.name, used=counts), told)
 
 
 def _quota_text(quota: Quota) -> str:

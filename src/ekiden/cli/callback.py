@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,19 +11,16 @@ from ekiden.cli.common import (
     MOST_ROWS,
     ConfigOption,
     JsonOption,
-    account_names,
-    chosen_account,
-    error_console,
+    OfAccountOption,
+    Opened,
     lang,
-    load,
-    opened_store,
-    print_json,
+    now_ms,
+    on_store,
     row_number,
-    run_async,
 )
 from ekiden.cli.moments import past
-from ekiden.cli.tables import make_table, output
-from ekiden.core.display import iso, local_time, relative
+from ekiden.cli.tables import make_table, show, show_list
+from ekiden.core.display import local_time, relative
 from ekiden.core.ids import format_id, parse_id
 
 if TYPE_CHECKING:
@@ -33,9 +30,6 @@ app = typer.Typer(
     no_args_is_help=True, help="Callbacks: where news goes, what became of it; try again, tell once more."
 )
 
-AccountOption = Annotated[
-    str | None, typer.Option("--account", "-a", help="Of this account only.", show_default=False)
-]
 EndpointOption = Annotated[
     int | None,
     typer.Option(
@@ -48,27 +42,9 @@ LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, max=MOST_ROWS,
 # ---- list, log, dead
 
 
-def endpoint_json(item: EndpointState, account: str) -> dict[str, Any]:
-    """One endpoint; the keys are documented in docs/cli.md."""
-    return {
-        "id": item.id,
-        "account": account,
-        "format": item.format,
-        "url": item.url,
-        "authenticated": item.authenticated,
-        "created_at": iso(item.created_at),
-        "failures": item.failures,
-        "failing_since": iso(item.failing_since),
-        "retry_at": iso(item.retry_at or None),
-        "waiting": item.waiting,
-        "oldest": iso(item.oldest),
-        "dead": item.dead,
-    }
-
-
 @app.command("list")
 def list_(
-    account: AccountOption = None,
+    account: OfAccountOption = None,
     busy: Annotated[
         bool, typer.Option("--busy", help="Only those that fail, or that something waits for or was given up at.")
     ] = False,
@@ -77,39 +53,19 @@ def list_(
     as_json: JsonOption = False,
 ) -> None:
     """List endpoints: where news goes, how much waits, and which of them fail."""
-    from ekiden.net.clock import SystemClock
+    from ekiden.documents.callback import Endpoint
     from ekiden.notify import administration
 
-    async def main() -> tuple[list[EndpointState], dict[int, str]]:
-        async with opened_store(load(config)) as store:
-            wanted = await chosen_account(store, account)
-            found = await administration.list_endpoints(store, wanted, busy=busy, limit=limit)
-            return found, await account_names(store)
+    now = now_ms()
 
-    found, names = run_async(main())
-    if as_json:
-        print_json([endpoint_json(item, names.get(item.account_id, "")) for item in found])
-        return
-    if not found:
-        error_console().print(tr("nothing found"))
-        return
-    now = SystemClock().now()
-    right = ("id", "waiting", "dead", "failures")
-    table = make_table(
-        "id",
-        "account",
-        "format",
-        "waiting",
-        "oldest",
-        "dead",
-        "failures",
-        "next",
-        "URL",
-        right=right,
-        translate=tr,
-    )
-    for item in found:
-        table.add_row(
+    async def work(on: Opened) -> tuple[list[EndpointState], dict[int, str]]:
+        wanted = await on.account_id(account)
+        found = await administration.list_endpoints(on.store, wanted, busy=busy, limit=limit)
+        return found, await on.account_names()
+
+    found, names = on_store(config, work)
+    cells = (
+        (
             str(item.id),
             names.get(item.account_id, "-"),
             item.format,
@@ -120,26 +76,27 @@ def list_(
             relative(item.retry_at, now, lang()) if item.failures else "-",
             item.url or "-",
         )
-    output().print(table)
-
-
-def request_json(item: Request, account: str) -> dict[str, Any]:
-    """One request; the keys are documented in docs/cli.md."""
-    return {
-        "id": format_id(item.id),
-        "account": account,
-        "endpoint": item.endpoint_id,
-        "at": iso(item.at),
-        "millis": item.millis,
-        "status": item.status,
-        "answer": item.told(),
-        "events": [format_id(event) for event in item.events],
-    }
+        for item in found
+    )
+    table = make_table(
+        "id",
+        "account",
+        "format",
+        "waiting",
+        "oldest",
+        "dead",
+        "failures",
+        "next",
+        "URL",
+        right=("id", "waiting", "dead", "failures"),
+        translate=tr,
+    )
+    show_list(as_json, (Endpoint.of(item, names.get(item.account_id, "")) for item in found), table, cells)
 
 
 @app.command()
 def log(
-    account: AccountOption = None,
+    account: OfAccountOption = None,
     endpoint: EndpointOption = None,
     failed: Annotated[bool, typer.Option("--failed", help="Only those that were not answered with 2xx.")] = False,
     limit: LimitOption = 100,
@@ -147,25 +104,19 @@ def log(
     as_json: JsonOption = False,
 ) -> None:
     """List the latest requests, newest first: when, to whom, how long it took, and the answer."""
+    from ekiden.documents.callback import Request as Document
     from ekiden.notify import administration
 
-    async def main() -> tuple[list[Request], dict[int, str]]:
-        async with opened_store(load(config)) as store:
-            wanted = await chosen_account(store, account)
-            found = await administration.list_requests(store, wanted, endpoint, failed=failed, limit=limit)
-            return found, await account_names(store)
+    async def work(on: Opened) -> tuple[list[Request], dict[int, str]]:
+        wanted = await on.account_id(account)
+        found = await administration.list_requests(on.store, wanted, endpoint, failed=failed, limit=limit)
+        return found, await on.account_names()
 
-    found, names = run_async(main())
-    if as_json:
-        print_json([request_json(item, names.get(item.account_id, "")) for item in found])
-        return
-    if not found:
-        error_console().print(tr("nothing found"))
-        return
+    found, names = on_store(config, work)
     right = ("endpoint", "status", "ms", "events")
     table = make_table("time", "account", "endpoint", "status", "ms", "events", "answer", right=right, translate=tr)
-    for item in found:
-        table.add_row(
+    cells = (
+        (
             local_time(item.at),
             names.get(item.account_id, "-"),
             str(item.endpoint_id),
@@ -174,47 +125,29 @@ def log(
             str(len(item.events)),
             " ".join(item.told(lang()).split())[:200],
         )
-    output().print(table)
-
-
-def dead_json(item: DeadLetter, account: str) -> dict[str, Any]:
-    """One dead letter; the keys are documented in docs/cli.md."""
-    return {
-        "event": format_id(item.event_id),
-        "account": account,
-        "endpoint": item.endpoint_id,
-        "message": format_id(item.message_id),
-        "number": item.number,
-        "type": None if item.type is None else item.type.name.lower(),
-        "at": iso(item.at),
-        "attempts": item.attempts,
-        "dead_at": iso(item.dead_at),
-    }
+        for item in found
+    )
+    show_list(as_json, (Document.of(item, names.get(item.account_id, "")) for item in found), table, cells)
 
 
 @app.command()
 def dead(
-    account: AccountOption = None,
+    account: OfAccountOption = None,
     endpoint: EndpointOption = None,
     limit: LimitOption = 100,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List dead letters, newest first: events that could not be told in time."""
+    from ekiden.documents.callback import DeadLetter as Document
     from ekiden.notify import administration
 
-    async def main() -> tuple[list[DeadLetter], dict[int, str]]:
-        async with opened_store(load(config)) as store:
-            wanted = await chosen_account(store, account)
-            return await administration.list_dead(store, wanted, endpoint, limit=limit), await account_names(store)
+    async def work(on: Opened) -> tuple[list[DeadLetter], dict[int, str]]:
+        wanted = await on.account_id(account)
+        found = await administration.list_dead(on.store, wanted, endpoint, limit=limit)
+        return found, await on.account_names()
 
-    found, names = run_async(main())
-    if as_json:
-        print_json([dead_json(item, names.get(item.account_id, "")) for item in found])
-        return
-    if not found:
-        error_console().print(tr("nothing found"))
-        return
+    found, names = on_store(config, work)
     table = make_table(
         "event",
         "account",
@@ -227,8 +160,8 @@ def dead(
         right=("endpoint", "tries"),
         translate=tr,
     )
-    for item in found:
-        table.add_row(
+    cells = (
+        (
             format_id(item.event_id),
             names.get(item.account_id, "-"),
             str(item.endpoint_id),
@@ -238,7 +171,9 @@ def dead(
             local_time(item.dead_at),
             str(item.attempts),
         )
-    output().print(table)
+        for item in found
+    )
+    show_list(as_json, (Document.of(item, names.get(item.account_id, "")) for item in found), table, cells)
 
 
 # ---- retry, replay
@@ -250,40 +185,34 @@ def retry(
         list[int] | None,
         typer.Argument(parser=row_number, help="Ids of endpoints.", metavar="[ENDPOINT]...", show_default=False),
     ] = None,
-    account: AccountOption = None,
+    account: OfAccountOption = None,
     keep_dead: Annotated[bool, typer.Option("--keep-dead", help="Leave dead letters where they are.")] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Try endpoints again at once, with the events that wait longer and those that were given up."""
-    from ekiden.net.clock import SystemClock
+    from ekiden.documents.callback import Again
     from ekiden.notify import administration
 
     if not endpoints and account is None:
         raise CallbackUsageError("name endpoints, or an account with --account")
 
-    async def main() -> int:
-        async with opened_store(load(config)) as store:
-            wanted = await chosen_account(store, account)
-            known = await administration.list_endpoints(store, wanted, limit=1_000_000)
-            ids = {item.id for item in known if item.failures or item.waiting or item.dead}
-            if endpoints:
-                missing = sorted(set(endpoints) - {item.id for item in known})
-                if missing:
-                    raise CallbackCliError("there is no endpoint {id}", id=missing[0])
-                ids &= set(endpoints)
-            return await administration.retry(store, sorted(ids), SystemClock().now(), dead=not keep_dead)
+    async def work(on: Opened) -> int:
+        wanted = await on.account_id(account)
+        known = await administration.list_endpoints(on.store, wanted, limit=1_000_000)
+        ids = {item.id for item in known if item.failures or item.waiting or item.dead}
+        if endpoints:
+            missing = sorted(set(endpoints) - {item.id for item in known})
+            if missing:
+                raise CallbackCliError("there is no endpoint {id}", id=missing[0])
+            ids &= set(endpoints)
+        return await administration.retry(on.store, sorted(ids), on.now, dead=not keep_dead)
 
-    count = run_async(main())
-    if as_json:
-        print_json({"events": count})
-    else:
-        output().print(
-            tr(
-                "1 event gets another chance" if count == 1 else "{count} events get another chance",
-                count=f"{count:,}",
-            )
-        )
+    count = on_store(config, work)
+    text = tr(
+        "1 event gets another chance" if count == 1 else "{count} events get another chance", count=f"{count:,}"
+    )
+    show(as_json, Again(count), text)
 
 
 @app.command()
@@ -306,10 +235,10 @@ def replay(
     as_json: JsonOption = False,
 ) -> None:
     """Tell an endpoint once more of what happened in a time, or of one event."""
-    from ekiden.net.clock import SystemClock
+    from ekiden.documents.callback import Again
     from ekiden.notify import administration
 
-    now = SystemClock().now()
+    now = now_ms()
     number = None if event is None else _event_id(event)
     begin = now if since is None else past(since, now, "--from")
     end = past(until, now, "--to")
@@ -322,37 +251,31 @@ def replay(
     if begin > end:
         raise CallbackUsageError("--from is later than --to")
 
-    async def main() -> int:
-        async with opened_store(load(config)) as store:
-            if endpoint is not None:
-                known = await administration.list_endpoints(store, limit=1_000_000)
-                if endpoint not in {item.id for item in known}:
-                    raise CallbackCliError("there is no endpoint {id}", id=endpoint)
-            if number is not None:
-                count = await administration.replay_event(store, number, now, endpoint_id=endpoint, dry_run=dry_run)
-                if not count:
-                    raise CallbackCliError("event {id} is not kept, or nobody wants it", id=event)
-                return count
-            assert endpoint is not None, "checked above"
-            return await administration.replay_range(store, endpoint, begin, end, now, dry_run=dry_run)
+    async def work(on: Opened) -> int:
+        if endpoint is not None:
+            known = await administration.list_endpoints(on.store, limit=1_000_000)
+            if endpoint not in {item.id for item in known}:
+                raise CallbackCliError("there is no endpoint {id}", id=endpoint)
+        if number is not None:
+            count = await administration.replay_event(on.store, number, now, endpoint_id=endpoint, dry_run=dry_run)
+            if not count:
+                raise CallbackCliError("event {id} is not kept, or nobody wants it", id=event)
+            return count
+        assert endpoint is not None, "checked above"
+        return await administration.replay_range(on.store, endpoint, begin, end, now, dry_run=dry_run)
 
-    count = run_async(main())
-    if as_json:
-        print_json({"events": count, "dry_run": dry_run})
-    elif dry_run:
-        output().print(
-            tr(
-                "1 event would be told once more" if count == 1 else "{count} events would be told once more",
-                count=f"{count:,}",
-            )
+    count = on_store(config, work)
+    if dry_run:
+        text = tr(
+            "1 event would be told once more" if count == 1 else "{count} events would be told once more",
+            count=f"{count:,}",
         )
     else:
-        output().print(
-            tr(
-                "1 event will be told once more" if count == 1 else "{count} events will be told once more",
-                count=f"{count:,}",
-            )
+        text = tr(
+            "1 event will be told once more" if count == 1 else "{count} events will be told once more",
+            count=f"{count:,}",
         )
+    show(as_json, Again(count, dry_run), text)
 
 
 def _event_id(text: str) -> int:

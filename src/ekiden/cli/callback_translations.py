@@ -9,7 +9,6 @@ from ekiden.core.texts import Texts, TranslatedError, language
 
 TEXTS = Texts(
     {
-        "nothing found": "該当するものはありません",
         "id": "ID",
         "account": "アカウント",
         "format": "形式",

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
@@ -18,7 +17,11 @@ from ekiden.core.texts import Language, TranslatedError, language
 from ekiden.core.visible import visible_json
 
 if TYPE_CHECKING:
+    from ekiden.access.accounts import Account
+    from ekiden.access.audit import Actor
+    from ekiden.access.vault import Vault
     from ekiden.config.model import Config
+    from ekiden.core.clock import Millis
     from ekiden.store.api import Store
 
 T = TypeVar("T")
@@ -38,6 +41,14 @@ ConfigOption = Annotated[
     ),
 ]
 """``config: ConfigOption = None`` in a command; give it to ``load``."""
+
+AccountOption = Annotated[str, typer.Option("--account", "-a", help="The account's name.")]
+"""In whose name something is done."""
+
+OfAccountOption = Annotated[
+    str | None, typer.Option("--account", "-a", help="Of this account only.", show_default=False)
+]
+"""Of a list. ``Opened.account_id`` makes a condition of it."""
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 """``as_json: JsonOption = False`` in a command."""
@@ -131,35 +142,74 @@ def run_async(main: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(main)
 
 
-async def account_names(store: Store) -> dict[int, str]:
-    """What the accounts are called, by id."""
-    from ekiden.access.accounts import list_accounts
+def now_ms() -> Millis:
+    """The wall clock."""
+    from ekiden.net.clock import SystemClock
 
-    return {item.id: item.name for item in await list_accounts(store)}
-
-
-async def account_name(store: Store, account_id: int) -> str:
-    """What an account is called; empty when there is none."""
-    from ekiden.access.accounts import find_account
-
-    found = await find_account(store, account_id)
-    return "" if found is None else found.name
+    return SystemClock().now()
 
 
-async def chosen_account(store: Store, name: str | None) -> int | None:
-    """The id of the account that an option names. ``None``: it was not given, all of them are meant."""
-    from ekiden.access.accounts import get_account
+class Opened:
+    """What a command works with: the store of a configuration, the clock, and who sits at the terminal."""
 
-    return None if name is None else (await get_account(store, name)).id
+    def __init__(self, config: Config, store: Store) -> None:
+        from ekiden.net.clock import SystemClock
+
+        self.config = config
+        self.store = store
+        self.clock = SystemClock()
+
+    @property
+    def now(self) -> Millis:
+        return self.clock.now()
+
+    @property
+    def actor(self) -> Actor:
+        from ekiden.access.audit import local_actor
+
+        return local_actor()
+
+    async def account(self, name: str) -> Account:
+        """The account of that name; there has to be one."""
+        from ekiden.access.accounts import get_account
+
+        return await get_account(self.store, name)
+
+    async def account_id(self, name: str | None) -> int | None:
+        """The id of the account that an option names. ``None``: it was not given, all of them are meant."""
+        return None if name is None else (await self.account(name)).id
+
+    async def account_name(self, account_id: int) -> str:
+        """What an account is called; empty when there is none."""
+        from ekiden.access.accounts import find_account
+
+        found = await find_account(self.store, account_id)
+        return "" if found is None else found.name
+
+    async def account_names(self) -> dict[int, str]:
+        """What the accounts are called, by id."""
+        from ekiden.access.accounts import list_accounts
+
+        return {item.id: item.name for item in await list_accounts(self.store)}
+
+    async def vault(self) -> Vault:
+        """What opens secrets, if the instance key is that of the database."""
+        from ekiden.process.instance_key import checked_vault
+
+        return await checked_vault(self.config, self.store)
 
 
-@asynccontextmanager
-async def opened_store(config: Config) -> AsyncIterator[Store]:
-    """The store of the configuration; ``SchemaOutdated`` tells to run ``ekiden db upgrade``."""
-    from ekiden.store.open import open_store
+def on_store(config: Config | Path | None, work: Callable[[Opened], Awaitable[T]]) -> T:
+    """Do it with the store of the configuration; ``SchemaOutdated`` tells to run ``ekiden db upgrade``."""
+    loaded = load(config) if config is None or isinstance(config, Path) else config
 
-    store = await open_store(config.store_url())
-    try:
-        yield store
-    finally:
-        await store.close()
+    async def main() -> T:
+        from ekiden.store.open import open_store
+
+        store = await open_store(loaded.store_url())
+        try:
+            return await work(Opened(loaded, store))
+        finally:
+            await store.close()
+
+    return run_async(main())

@@ -13,25 +13,19 @@ from ekiden.cli.common import (
     CliUsageError,
     ConfigOption,
     JsonOption,
-    account_name,
-    account_names,
-    chosen_account,
+    Opened,
     error_console,
-    load,
-    opened_store,
-    print_json,
+    on_store,
     row_number,
-    run_async,
     tr,
 )
-from ekiden.cli.tables import make_table, output
+from ekiden.cli.tables import make_table, output, show, show_list
 from ekiden.cli.text_table import TextTable
-from ekiden.core.display import iso, local_time
+from ekiden.core.display import local_time
 
 if TYPE_CHECKING:
     from ekiden.access.access_keys import AccessKey
-    from ekiden.access.credentials import Credential
-    from ekiden.store.api import Store
+    from ekiden.access.credentials import Credential, NewApiKey
 
 app = typer.Typer(no_args_is_help=True, help="Passwords, API keys and access keys of accounts.")
 password_app = typer.Typer(no_args_is_help=True, help="User names with passwords.")
@@ -72,22 +66,6 @@ def kind_name(kind: str) -> str:
         ACCESS_KEY: tr("access key"),
     }
     return names[kind]
-
-
-def credential_json(credential: Credential, account: str) -> dict[str, Any]:
-    """One credential, never with its secret; the keys are documented in docs/cli.md."""
-    value = {
-        "id": credential.id,
-        "account": account,
-        "kind": credential.kind,
-        "name": credential.name,
-        "scopes": list(credential.scopes),
-        "networks": list(credential.networks),
-        "created_at": iso(credential.created_at),
-        "last_used_at": iso(credential.last_used_at),
-        "revoked_at": iso(credential.revoked_at),
-    }
-    return {**value, "access_key": credential.access_key} if credential.access_key else value
 
 
 def credential_table(credentials: Sequence[Credential], accounts: Mapping[int, str]) -> TextTable:
@@ -143,40 +121,33 @@ def create_password(
     as_json: JsonOption = False,
 ) -> None:
     """Create a user name with a password, or with --replace give a user name a new password."""
-    from ekiden.access.accounts import get_account
-    from ekiden.access.audit import local_actor
     from ekiden.access.credentials import PASSWORD, generate_password, list_credentials, set_password
-    from ekiden.net.clock import SystemClock
+    from ekiden.documents.account import PasswordMade
 
     password = read_password() if ask else generate_password()
     user = username if username is not None else account
 
-    async def main() -> Credential:
-        async with opened_store(load(config)) as store:
-            found = await get_account(store, account)
-            known = [item for item in await list_credentials(store, found.id, revoked=False) if item.name == user]
-            if not replace and any(item.kind == PASSWORD for item in known):
-                raise CliError(
-                    "the user name {name!r} has a password already; --replace gives it a new one", name=user
-                )
-            return await set_password(
-                store,
-                found.id,
-                user,
-                password,
-                SystemClock().now(),
-                scopes=scope,
-                networks=network,
-                replace=replace,
-                actor=local_actor(),
-            )
+    async def work(on: Opened) -> Credential:
+        found = await on.account(account)
+        known = [item for item in await list_credentials(on.store, found.id, revoked=False) if item.name == user]
+        if not replace and any(item.kind == PASSWORD for item in known):
+            raise CliError("the user name {name!r} has a password already; --replace gives it a new one", name=user)
+        return await set_password(
+            on.store,
+            found.id,
+            user,
+            password,
+            on.now,
+            scopes=scope,
+            networks=network,
+            replace=replace,
+            actor=on.actor,
+        )
 
-    value = credential_json(run_async(main()), account)
-    shown = "" if ask else password
-    if as_json:
-        print_json({**value, "username": user, **({"password": shown} if shown else {})})
-    else:
-        _show_login(user, shown)
+    made = on_store(config, work)
+    shown = {} if ask else {"password": password}
+    document = PasswordMade.of(made, account, username=user, **shown)
+    show(as_json, document, lambda: _show_login(user, "" if ask else password))
 
 
 @api_key_app.command("create")
@@ -189,25 +160,18 @@ def create_key(
     as_json: JsonOption = False,
 ) -> None:
     """Create an API key. Log in with the user name App and the key as password."""
-    from ekiden.access.accounts import get_account
-    from ekiden.access.audit import local_actor
     from ekiden.access.credentials import create_api_key
-    from ekiden.net.clock import SystemClock
+    from ekiden.documents.account import ApiKeyMade
 
-    async def main() -> tuple[Credential, str]:
-        async with opened_store(load(config)) as store:
-            found = await get_account(store, account)
-            now = SystemClock().now()
-            made = await create_api_key(
-                store, found.id, name, now, scopes=scope or (), networks=network or (), actor=local_actor()
-            )
-            return made.credential, made.key
+    async def work(on: Opened) -> NewApiKey:
+        found = await on.account(account)
+        return await create_api_key(
+            on.store, found.id, name, on.now, scopes=scope or (), networks=network or (), actor=on.actor
+        )
 
-    credential, key = run_async(main())
-    if as_json:
-        print_json({**credential_json(credential, account), "username": "App", "api_key": key})
-    else:
-        _show_login("App", key)
+    made = on_store(config, work)
+    document = ApiKeyMade.of(made.credential, account, username="App", api_key=made.key)
+    show(as_json, document, lambda: _show_login("App", made.key))
 
 
 @access_key_app.command("create")
@@ -221,29 +185,23 @@ def create_pair(
 ) -> None:
     """Create an access key: an id, and a secret to sign requests with."""
     from ekiden.access.access_keys import create_access_key
-    from ekiden.access.accounts import get_account
-    from ekiden.access.audit import local_actor
-    from ekiden.net.clock import SystemClock
-    from ekiden.process.instance_key import checked_vault
+    from ekiden.documents.account import AccessKeyMade
 
-    async def main() -> AccessKey:
-        settings = load(config)
-        async with opened_store(settings) as store:
-            vault = await checked_vault(settings, store)
-            found = await get_account(store, account)
-            now = SystemClock().now()
-            return await create_access_key(
-                store, vault, found.id, name, now, scopes=scope or (), networks=network or (), actor=local_actor()
-            )
+    async def work(on: Opened) -> AccessKey:
+        vault = await on.vault()
+        found = await on.account(account)
+        return await create_access_key(
+            on.store, vault, found.id, name, on.now, scopes=scope or (), networks=network or (), actor=on.actor
+        )
 
-    made = run_async(main())
-    if as_json:
-        print_json({**credential_json(made.credential, account), "secret": made.secret})
-        return
-    out = output()
-    out.print(tr("access key  {id}", id=made.id))
-    out.print(tr("secret      {secret}", secret=made.secret))
-    error_console().print(tr("This is the only time it is shown."))
+    def told() -> None:
+        out = output()
+        out.print(tr("access key  {id}", id=made.id))
+        out.print(tr("secret      {secret}", secret=made.secret))
+        error_console().print(tr("This is the only time it is shown."))
+
+    made = on_store(config, work)
+    show(as_json, AccessKeyMade.of(made.credential, account, secret=made.secret), told)
 
 
 def _show_login(user: str, secret: str) -> None:
@@ -256,21 +214,15 @@ def _show_login(user: str, secret: str) -> None:
 
 def _list(kind: str, account: str | None, revoked: bool, config: Any, as_json: bool) -> None:
     from ekiden.access.credentials import list_credentials
+    from ekiden.documents import account as documents
 
-    async def main() -> tuple[list[Credential], dict[int, str]]:
-        async with opened_store(load(config)) as store:
-            accounts = await account_names(store)
-            account_id = await chosen_account(store, account)
-            found = await list_credentials(store, account_id, revoked=revoked)
-            return [item for item in found if not kind or item.kind == kind], accounts
+    async def work(on: Opened) -> tuple[list[Credential], dict[int, str]]:
+        found = await list_credentials(on.store, await on.account_id(account), revoked=revoked)
+        return [item for item in found if not kind or item.kind == kind], await on.account_names()
 
-    credentials, accounts = run_async(main())
-    if as_json:
-        print_json([credential_json(item, accounts.get(item.account_id, "")) for item in credentials])
-    elif credentials:
-        output().print(credential_table(credentials, accounts))
-    else:
-        error_console().print(tr("nothing found"))
+    found, names = on_store(config, work)
+    shapes = (documents.Credential.of(item, names.get(item.account_id, "")) for item in found)
+    show_list(as_json, shapes, credential_table(found, names), ())
 
 
 ForAccount = Annotated[
@@ -330,35 +282,25 @@ def list_pairs(
 
 
 def _revoke(id: int, kind: str, config: Any, as_json: bool) -> None:
-    from ekiden.access.audit import local_actor
-    from ekiden.access.credentials import revoke_credential
-    from ekiden.net.clock import SystemClock
+    from ekiden.access.credentials import list_credentials, revoke_credential
+    from ekiden.documents import account as documents
 
-    async def main() -> tuple[Credential, str]:
-        async with opened_store(load(config)) as store:
-            await _check_kind(store, id, kind)
-            credential = await revoke_credential(store, id, SystemClock().now(), actor=local_actor())
-            return credential, await account_name(store, credential.account_id)
+    async def work(on: Opened) -> tuple[Credential, str]:
+        found = next((item for item in await list_credentials(on.store) if item.id == id), None)
+        if kind and found is not None and found.kind != kind:
+            raise CliError(
+                "credential {id} is of the kind {found}, not {kind}",
+                id=id,
+                found=kind_name(found.kind),
+                kind=kind_name(kind),
+            )
+        credential = await revoke_credential(on.store, id, on.now, actor=on.actor)
+        return credential, await on.account_name(credential.account_id)
 
-    credential, account = run_async(main())
-    if as_json:
-        print_json(credential_json(credential, account))
-    else:
-        text = tr("revoked {kind} {name!r} of {account}")
-        output().print(text.format(kind=kind_name(credential.kind), name=credential.name, account=account))
-
-
-async def _check_kind(store: Store, id: int, kind: str) -> None:
-    from ekiden.access.credentials import list_credentials
-
-    found = next((item for item in await list_credentials(store) if item.id == id), None)
-    if kind and found is not None and found.kind != kind:
-        raise CliError(
-            "credential {id} is of the kind {found}, not {kind}",
-            id=id,
-            found=kind_name(found.kind),
-            kind=kind_name(kind),
-        )
+    credential, account = on_store(config, work)
+    text = tr("revoked {kind} {name!r} of {account}")
+    text = text.format(kind=kind_name(credential.kind), name=credential.name, account=account)
+    show(as_json, documents.Credential.of(credential, account), text)
 
 
 IdArgument = Annotated[int, typer.Argument(parser=row_number, help="The number in the list.", metavar="ID")]
@@ -374,30 +316,26 @@ def bound(
     as_json: JsonOption = False,
 ) -> None:
     """Change what a credential is good for, and where it may be used from; both are set anew."""
-    from ekiden.access.audit import local_actor
     from ekiden.access.credentials import bound_credential
-    from ekiden.net.clock import SystemClock
+    from ekiden.documents import account as documents
 
     if none == bool(scope or network):
         raise CliUsageError("give --scope or --network, or --none for no bounds")
 
-    async def main() -> tuple[Credential, str]:
-        async with opened_store(load(config)) as store:
-            credential = await bound_credential(
-                store, id, SystemClock().now(), scopes=scope or (), networks=network or (), actor=local_actor()
-            )
-            return credential, await account_name(store, credential.account_id)
+    async def work(on: Opened) -> tuple[Credential, str]:
+        credential = await bound_credential(
+            on.store, id, on.now, scopes=scope or (), networks=network or (), actor=on.actor
+        )
+        return credential, await on.account_name(credential.account_id)
 
-    credential, account = run_async(main())
-    if as_json:
-        print_json(credential_json(credential, account))
-        return
+    credential, account = on_store(config, work)
     kind, only = kind_name(credential.kind), ", ".join((*credential.scopes, *credential.networks))
     if only:
         text = tr("{kind} {name!r} of {account} is now only for: {only}")
     else:
         text = tr("{kind} {name!r} of {account} has no bounds now")
-    output().print(text.format(kind=kind, name=credential.name, account=account, only=only))
+    text = text.format(kind=kind, name=credential.name, account=account, only=only)
+    show(as_json, documents.Credential.of(credential, account), text)
 
 
 @app.command("revoke")

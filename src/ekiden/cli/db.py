@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ekiden.cli.common import (
-    CliError,
-    ConfigOption,
-    JsonOption,
-    lang,
-    load,
-    opened_store,
-    print_json,
-    run_async,
-    tr,
-)
-from ekiden.cli.tables import output
-from ekiden.core.display import iso, local_time, octets
-from ekiden.core.states import State
+from ekiden.cli.common import CliError, ConfigOption, JsonOption, Opened, lang, load, on_store, run_async, tr
+from ekiden.cli.tables import output, show
+from ekiden.core.display import local_time, octets
 from ekiden.delivery.explain import state_counts
 
 if TYPE_CHECKING:
-    from ekiden.config.model import Config
     from ekiden.process.instance_key import KeyLook
-    from ekiden.store.api import Store
+    from ekiden.store.records import QueueStats
     from ekiden.store.url import StoreUrl
 
 app = typer.Typer(no_args_is_help=True, help="The database: create it, upgrade it, look at it.")
@@ -70,6 +58,8 @@ def upgrade_(
     Stop the workers of the older Ekiden first: this is refused while they run. Then looks whether instance.key is
     the key of the database.
     """
+    from ekiden.documents.installation import DatabaseUpgrade
+    from ekiden.process.instance_key import look
     from ekiden.store.api import StillInUse
     from ekiden.store.open import current_revision, head_revision, upgrade
     from ekiden.store.url import parse_url
@@ -77,7 +67,7 @@ def upgrade_(
     loaded = load(config)
     url = loaded.store_url()
 
-    async def main() -> tuple[str | None, str | None, KeyLook | None]:
+    async def main() -> tuple[str | None, str | None]:
         before = await current_revision(url)
         try:
             after = before if check else await upgrade(url, in_use=in_use)
@@ -90,39 +80,26 @@ def upgrade_(
                 before=before,
                 workers="; ".join(error.workers),
             ) from None
-        return before, after, await _look(loaded) if after == head_revision() else None
+        return before, after
 
-    before, after, key = run_async(main())
-    needed = before != head_revision()
-    if as_json:
-        print_json(
-            {
-                "before": before,
-                "after": after,
-                "head": head_revision(),
-                "needed": needed,
-                "changed": before != after,
-                "instance_key": None if key is None else key.state,
-            }
-        )
-    elif check:
-        output().print(f"{parse_url(url).safe}: {tr(MEANING[_situation(before)])}")
+    before, after = run_async(main())
+    head = head_revision()
+    key = on_store(loaded, lambda on: look(on.config, on.store)) if after == head else None
+    needed = before != head
+    shown = parse_url(url).safe
+    if check:
+        text = f"{shown}: {tr(MEANING[_situation(before)])}"
     elif before == after:
-        output().print(tr("{url} is at revision {revision} already", url=parse_url(url).safe, revision=after))
+        text = tr("{url} is at revision {revision} already", url=shown, revision=after)
     else:
         text = tr("{url} is now at revision {revision} (before: {before})")
-        output().print(text.format(url=parse_url(url).safe, revision=after, before=before or tr("empty")))
+        text = text.format(url=shown, revision=after, before=before or tr("empty"))
+    state = None if key is None else key.state
+    show(as_json, DatabaseUpgrade(before, after, head, needed, before != after, state), text)
     if key is not None and not key.usable:
         raise key.trouble()
     if check and needed:
         raise typer.Exit(1)
-
-
-async def _look(config: Config) -> KeyLook:
-    from ekiden.process.instance_key import look
-
-    async with opened_store(config) as store:
-        return await look(config, store)
 
 
 KEY_STATES = {
@@ -156,105 +133,97 @@ def key(
     (until then their mail goes unsigned), access keys have to be made again, callbacks need their authentication
     again, and links in mail that was sent before lead nowhere.
     """
-    loaded = load(config)
+    from ekiden.documents.installation import DatabaseKey
+    from ekiden.process.instance_key import look
 
-    async def main() -> tuple[KeyLook, list[str]]:
-        from ekiden.process.instance_key import look
+    async def work(on: Opened) -> tuple[KeyLook, list[str]]:
+        renewed = await _adopt(on) if adopt else []
+        return await look(on.config, on.store), renewed
 
-        async with opened_store(loaded) as store:
-            renewed = await _adopt(loaded, store) if adopt else []
-            return await look(loaded, store), renewed
-
-    found, renewed = run_async(main())
+    found, renewed = on_store(config, work)
     census = found.census
-    if as_json:
-        print_json(
-            {
-                "path": str(found.path),
-                "state": found.state,
-                "fingerprint": found.fingerprint or None,
-                "wanted": found.wanted or None,
-                "bound_at": iso(found.bound_at),
-                "opened": dict(census.opened) if census else None,
-                "closed": dict(census.closed) if census else None,
-                "renewed": renewed,
-            }
-        )
-    else:
-        out = output()
-        out.print(tr("{path}: {state}", path=found.path, state=tr(KEY_STATES[found.state])))
-        if found.bound_at is not None:
-            out.print(tr("  of the database since {time}", time=local_time(found.bound_at)))
-        for kind, line in SECRETS.items():
-            if census is not None and census.opened[kind] + census.closed[kind]:
-                out.print("  " + tr(line, opened=census.opened[kind], closed=census.closed[kind]))
-        for name in renewed:
-            out.print(tr("new DKIM keys to publish: ekiden domain show {name}", name=name))
+    document = DatabaseKey.like(
+        found,
+        path=str(found.path),
+        state=found.state,
+        fingerprint=found.fingerprint or None,
+        wanted=found.wanted or None,
+        opened=dict(census.opened) if census else None,
+        closed=dict(census.closed) if census else None,
+        renewed=renewed,
+    )
+    show(as_json, document, lambda: _print_key(found, renewed))
     if not found.usable:
         raise found.trouble()
 
 
-async def _adopt(config: Config, store: Store) -> list[str]:
+def _print_key(found: KeyLook, renewed: list[str]) -> None:
+    out, census = output(), found.census
+    out.print(tr("{path}: {state}", path=found.path, state=tr(KEY_STATES[found.state])))
+    if found.bound_at is not None:
+        out.print(tr("  of the database since {time}", time=local_time(found.bound_at)))
+    for kind, line in SECRETS.items():
+        if census is not None and census.opened[kind] + census.closed[kind]:
+            out.print("  " + tr(line, opened=census.opened[kind], closed=census.closed[kind]))
+    for name in renewed:
+        out.print(tr("new DKIM keys to publish: ekiden domain show {name}", name=name))
+
+
+async def _adopt(on: Opened) -> list[str]:
     """Names of the domains that got new keys."""
-    from ekiden.access.audit import local_actor
-    from ekiden.net.clock import SystemClock
     from ekiden.process.instance_key import adopt
     from ekiden.wiring.services import make_domains
 
-    clock = SystemClock()
-    vault = await adopt(config, store, clock)
-    domains = make_domains(config, store, clock, vault)
+    domains = make_domains(on.config, on.store, on.clock, await adopt(on.config, on.store, on.clock))
     return [
         domain.name
         for domain in await domains.list_domains()
-        if await domains.renew_closed_keys(domain.id, local_actor())
+        if await domains.renew_closed_keys(domain.id, on.actor)
     ]
 
 
 @app.command()
 def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Show where the database is, its revision, its size and what is in the queue."""
+    from ekiden.documents.account import by_state
+    from ekiden.documents.installation import DatabaseStatus
     from ekiden.store.open import current_revision, head_revision
     from ekiden.store.url import parse_url
 
     loaded = load(config)
-    url = loaded.store_url()
-    parsed = parse_url(url)
+    parsed = parse_url(loaded.store_url())
 
-    async def main() -> dict[str, Any]:
-        current = await current_revision(url)
-        found: dict[str, Any] = {
-            "url": parsed.safe,
-            "engine": parsed.engine,
-            "revision": current,
-            "head": head_revision(),
-            "state": _situation(current),
-            "bytes": await _size(parsed, current is not None),
-            "queue": None,
-            "workers": None,
-        }
-        if found["state"] == "current":
-            async with opened_store(loaded) as store:
-                stats = await store.stats()
-            found["queue"] = {state.name.lower(): count for state, count in sorted(stats.by_state.items())}
-            found["workers"] = stats.workers
-        return found
+    async def main() -> tuple[str | None, int | None]:
+        current = await current_revision(loaded.store_url())
+        return current, await _size(parsed, current is not None)
 
-    found = run_async(main())
-    if as_json:
-        print_json(found)
-        return
-    out = output()
-    out.print(found["url"])
-    out.print(tr("  engine    {engine}", engine=found["engine"]))
-    revision, meaning = found["revision"] or tr("none"), tr(MEANING[found["state"]])
-    out.print(tr("  revision  {revision} ({meaning})", revision=revision, meaning=meaning))
-    if found["bytes"] is not None:
-        out.print(tr("  size      {size}", size=octets(found["bytes"])))
-    if found["queue"] is not None:
-        counts = {State[name.upper()]: count for name, count in found["queue"].items()}
-        out.print(tr("  queue     {counts}", counts=state_counts(counts, lang())))
-        out.print(tr("  workers   {count}", count=found["workers"]))
+    revision, size = run_async(main())
+    state = _situation(revision)
+    stats: QueueStats | None = on_store(loaded, lambda on: on.store.stats()) if state == "current" else None
+    document = DatabaseStatus(
+        parsed.safe,
+        parsed.engine,
+        revision,
+        head_revision(),
+        state,
+        size,
+        None if stats is None else by_state(stats.by_state),
+        None if stats is None else stats.workers,
+    )
+
+    def told() -> None:
+        out = output()
+        out.print(document.url)
+        out.print(tr("  engine    {engine}", engine=document.engine))
+        shown = revision or tr("none")
+        out.print(tr("  revision  {revision} ({meaning})", revision=shown, meaning=tr(MEANING[state])))
+        if size is not None:
+            out.print(tr("  size      {size}", size=octets(size)))
+        if stats is not None:
+            out.print(tr("  queue     {counts}", counts=state_counts(stats.by_state, lang())))
+            out.print(tr("  workers   {count}", count=stats.workers))
+
+    show(as_json, document, told)
 
 
 async def _size(url: StoreUrl, exists: bool) -> int | None:

@@ -11,13 +11,16 @@ import urllib.parse
 import urllib.request
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ekiden.cli.common import CliError, lang
 from ekiden.cli.terminal import say
 from ekiden.core.texts import Texts
+
+if TYPE_CHECKING:
+    from ekiden.documents.installation import DemoFacts
 
 app = typer.Typer()
 
@@ -145,26 +148,26 @@ def _say(text: str, **values: Any) -> None:
     typer.echo(TEXTS(text, lang(), **values))
 
 
-def _first_message(facts: dict[str, Any]) -> None:
+def _first_message(facts: DemoFacts) -> None:
     import smtplib
     import ssl
     from email.message import EmailMessage
     from email.utils import formatdate
 
-    host, port = facts["smtp"]["starttls"]
-    account = facts["account"]
+    host, port = facts.smtp.starttls
+    account = facts.account
     recipient = "hello@accept.lab.test"
     _say("Sending a first message through port {port} (STARTTLS, AUTH) ...", port=port)
     message = EmailMessage()
-    message["From"] = f"Ekiden <hello@{account['domain']}>"
+    message["From"] = f"Ekiden <hello@{account.domain}>"
     message["To"] = recipient
     message["Subject"] = "The first runner / 第一走者"
     message["Date"] = formatdate()
     message.set_content("The sash is on its way.\r\nたすきをつなぎます。\r\n")
     with smtplib.SMTP(host, port, timeout=30) as client:
-        client.starttls(context=ssl.create_default_context(cafile=facts["ca"]))
-        client.login(account["username"], account["password"])
-        client.mail(f"hello@{account['domain']}")
+        client.starttls(context=ssl.create_default_context(cafile=facts.ca))
+        client.login(account.username, account.password)
+        client.mail(f"hello@{account.domain}")
         client.rcpt(recipient)
         code, reply = client.data(message.as_bytes())
     text = f"{code} {reply.decode(errors='replace')}"
@@ -173,13 +176,13 @@ def _first_message(facts: dict[str, Any]) -> None:
         raise CliError("the first message was not accepted: {error}", error=text)
     queue_id = text.rsplit(maxsplit=1)[-1]
     query = urllib.parse.urlencode({"to": recipient, "count": 1, "wait": 30})
-    with urllib.request.urlopen(f"{facts['lab']}/mail?{query}", timeout=60) as response:  # noqa: S310 (loopback)
+    with urllib.request.urlopen(f"{facts.lab}/mail?{query}", timeout=60) as response:  # noqa: S310 (loopback)
         if response.read().strip() == b"[]":
-            raise CliError("the first message did not arrive within 30 s; see {log}", log=facts["log"])
+            raise CliError("the first message did not arrive within 30 s; see {log}", log=facts.log)
     _say("This is what arrived:")
     _show_mail(facts, recipient)
     _say("Delivered. This is its trace:")
-    command = facts["trace"].replace("{id}", queue_id)
+    command = facts.trace.replace("{id}", queue_id)
     deadline = time.monotonic() + 10
     while True:
         # The lab has the message a moment before its 250 has been written down here.
@@ -191,42 +194,42 @@ def _first_message(facts: dict[str, Any]) -> None:
     subprocess.run(shlex.split(command), check=False)  # noqa: S603
 
 
-def _show_mail(facts: dict[str, Any], recipient: str) -> None:
+def _show_mail(facts: DemoFacts, recipient: str) -> None:
     query = urllib.parse.urlencode({"to": recipient, "lang": lang()})
-    with urllib.request.urlopen(f"{facts['lab']}/mail/last/text?{query}", timeout=60) as response:  # noqa: S310
+    with urllib.request.urlopen(f"{facts.lab}/mail/last/text?{query}", timeout=60) as response:  # noqa: S310
         text = response.read().decode()
     for line in text.splitlines():
         say(f"    {line}")
     say("")
 
 
-def _explain(facts: dict[str, Any]) -> None:
-    account = facts["account"]
-    starttls, tls = facts["smtp"]["starttls"], facts["smtp"]["tls"]
+def _explain(facts: DemoFacts) -> None:
+    account = facts.account
+    starttls, tls = facts.smtp.starttls, facts.smtp.tls
     typer.echo("")
     _say("Everything is up, on loopback only. Ctrl-C ends it.")
-    plain = "{}:{}".format(*facts["smtp"]["plain"])
+    plain = "{}:{}".format(*facts.smtp.plain)
     rows = [
-        ("Your mail, in a browser", facts["lab"]),
+        ("Your mail, in a browser", facts.lab),
         ("SMTP without TLS and login, from this machine", plain),
         ("SMTP with STARTTLS", f"{starttls[0]}:{starttls[1]}"),
         ("SMTP with TLS", f"{tls[0]}:{tls[1]}"),
-        ("Health and metrics", f"{facts['http']}/healthz  /readyz  /metrics"),
-        ("Lab (its API)", f"{facts['lab']}/mail"),
-        ("Callbacks may go to", f"{facts['lab_http']}/anything  ({facts['lab']}/http)"),
-        ("User name", account["username"]),
-        ("Password", account["password"]),
-        ("API key (user name: App)", account["api_key"]),
-        ("Infobip clients: base URL (and the API key)", facts["http"]),
-        ("IBM clients: base URL", f"{facts['http']}/event-notifications"),
-        ("IBM clients: instance id", account["instance_id"]),
-        ("IBM clients: IAM API key", account["iam_apikey"]),
-        ("Certificate to trust", facts["ca"]),
-        ("Log", facts["log"]),
+        ("Health and metrics", f"{facts.http}/healthz  /readyz  /metrics"),
+        ("Lab (its API)", f"{facts.lab}/mail"),
+        ("Callbacks may go to", f"{facts.lab_http}/anything  ({facts.lab}/http)"),
+        ("User name", account.username),
+        ("Password", account.password),
+        ("API key (user name: App)", account.api_key),
+        ("Infobip clients: base URL (and the API key)", facts.http),
+        ("IBM clients: base URL", f"{facts.http}/event-notifications"),
+        ("IBM clients: instance id", account.instance_id),
+        ("IBM clients: IAM API key", account.iam_apikey),
+        ("Certificate to trust", facts.ca),
+        ("Log", facts.log),
     ]
     for name, value in rows:
         typer.echo(f"  {TEXTS(name, lang())}: {value}")
-    sender = f"you@{account['domain']}"
+    sender = f"you@{account.domain}"
     _heading("Send with curl, by SMTP:")
     typer.echo(
         f"  printf 'From: {sender}\\nTo: anything@accept.lab.test\\nSubject: Hi\\n\\nHello\\n' |"
@@ -234,27 +237,27 @@ def _explain(facts: dict[str, Any]) -> None:
     )
     _heading("Send with swaks:")
     typer.echo(
-        f"  swaks --server {starttls[0]}:{starttls[1]} --tls --auth PLAIN --auth-user {account['username']}"
-        f" --auth-password {account['password']} --from {sender} --to anything@accept.lab.test"
+        f"  swaks --server {starttls[0]}:{starttls[1]} --tls --auth PLAIN --auth-user {account.username}"
+        f" --auth-password {account.password} --from {sender} --to anything@accept.lab.test"
     )
     _heading("Send with Python:")
     typer.echo(f"""  import smtplib, ssl
   with smtplib.SMTP("{starttls[0]}", {starttls[1]}) as client:
-      client.starttls(context=ssl.create_default_context(cafile="{facts["ca"]}"))
-      client.login("{account["username"]}", "{account["password"]}")
+      client.starttls(context=ssl.create_default_context(cafile="{facts.ca}"))
+      client.login("{account.username}", "{account.password}")
       client.sendmail("{sender}", ["anything@accept.lab.test"], "Subject: Hi\\r\\n\\r\\nHello\\r\\n")""")
     _heading("Send with curl, by HTTP, with a callback:")
-    typer.echo(f"""  curl {facts["http"]}/email/3/send -H 'Authorization: App {account["api_key"]}' \\
+    typer.echo(f"""  curl {facts.http}/email/3/send -H 'Authorization: App {account.api_key}' \\
     -F from={sender} -F to=anything@accept.lab.test -F subject=Hi -F text=Hello \\
-    -F notifyUrl={facts["lab_http"]}/reports
-  curl {facts["lab"]}/http""")
+    -F notifyUrl={facts.lab_http}/reports
+  curl {facts.lab}/http""")
     _heading("See what arrived:")
     spoken = "?lang=ja" if lang() == "ja" else ""
-    typer.echo(f"  {facts['lab']}/inbox")
-    typer.echo(f"  curl {shlex.quote(facts['lab'] + '/mail/last/text' + spoken)}")
-    typer.echo(f"  curl {shlex.quote(facts['lab'] + '/mail?to=anything@accept.lab.test')}")
+    typer.echo(f"  {facts.lab}/inbox")
+    typer.echo(f"  curl {shlex.quote(facts.lab + '/mail/last/text' + spoken)}")
+    typer.echo(f"  curl {shlex.quote(facts.lab + '/mail?to=anything@accept.lab.test')}")
     _heading("Why was this not delivered?")
-    typer.echo(f"  {facts['trace'].replace('{id}', 'QUEUE-ID')}")
+    typer.echo(f"  {facts.trace.replace('{id}', 'QUEUE-ID')}")
     _say("Other recipients to try: anything@greylist.lab.test, anything@reject.lab.test; all are in docs/lab.md")
     sys.stdout.flush()
 

@@ -9,14 +9,14 @@ import typer
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from ekiden.cli.common import ConfigOption, JsonOption, lang, load, print_json, run_async
-from ekiden.cli.tables import make_table, output
+from ekiden.cli.common import ConfigOption, JsonOption, lang, load, run_async
+from ekiden.cli.tables import make_table, output, show
 from ekiden.core.errors import EkidenError
 from ekiden.core.texts import Language, TranslatedError
 from ekiden.doctor.translations import TEXTS
 
 if TYPE_CHECKING:
-    from ekiden.doctor.checks import Finding
+    from ekiden.doctor import checks
 
 app = typer.Typer()
 
@@ -39,27 +39,18 @@ def doctor(
     as_json: JsonOption = False,
 ) -> None:
     """Look for what would stop mail from flowing, and say what to do. Exits with 1 when something does."""
+    from ekiden.documents.installation import Finding, Health
+
     language = lang()
     findings = _findings(config, language, outbound)
     failed = any(finding.level == "fail" for finding in findings)
-    if as_json:
-        told = [(finding, finding.told(language)) for finding in findings]
-        print_json(
-            {
-                "healthy": not failed,
-                "findings": [
-                    {"check": item.check, "level": item.level, "title": title, "what": what, "fix": fix}
-                    for item, (title, what, fix) in told
-                ],
-            }
-        )
-    else:
-        _print(findings, language)
+    shapes = [Finding(item.check, item.level, *item.told(language)) for item in findings]
+    show(as_json, Health(not failed, shapes), lambda: _print(findings, language))
     if failed:
         raise typer.Exit(1)
 
 
-def _findings(config: Path | None, language: Language, outbound: str) -> list[Finding]:
+def _findings(config: Path | None, language: Language, outbound: str) -> list[checks.Finding]:
     from ekiden.doctor.checks import find
     from ekiden.doctor.examine import examine
 
@@ -71,7 +62,7 @@ def _findings(config: Path | None, language: Language, outbound: str) -> list[Fi
     return run_async(examine(loaded, outbound))
 
 
-def _print(findings: list[Finding], language: Language) -> None:
+def _print(findings: list[checks.Finding], language: Language) -> None:
     table = make_table("", *(TEXTS(name, language) for name in ("what", "found")))
     for finding in findings:
         title, what, fix = finding.told(language)

@@ -3,45 +3,30 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, cast, get_args
 
 import msgspec
 import typer
 
-from ekiden.cli.common import (
-    ConfigOption,
-    JsonOption,
-    account_names,
-    chosen_account,
-    error_console,
-    lang,
-    load,
-    opened_store,
-    print_json,
-    run_async,
-)
+from ekiden.cli.common import AccountOption, ConfigOption, JsonOption, OfAccountOption, Opened, lang, on_store
 from ekiden.cli.domain_translations import TEXTS
-from ekiden.cli.tables import output
+from ekiden.cli.tables import output, show, show_list
 from ekiden.core.errors import UsageProblem
 from ekiden.core.texts import TranslatedError
 
 if TYPE_CHECKING:
-    from ekiden.config.model import Config
+    from ekiden.domains.config import DomainsConfig
     from ekiden.domains.evidence import Evidence, File
     from ekiden.domains.model import Check, Domain, Kind, Record, Status
     from ekiden.domains.questionnaire import Question
     from ekiden.domains.service import Domains
-    from ekiden.store.api import Store
-
-    Told = tuple[Domain, str, list[Record], list[Check], list[Evidence]]
 
 app = typer.Typer(no_args_is_help=True, help="Domains that accounts send from.")
 
 NameArgument = Annotated[str, typer.Argument(help="The domain.", metavar="DOMAIN")]
-AccountOption = Annotated[
+ChoiceOption = Annotated[
     str | None,
     typer.Option(
         "--account", "-a", help="The account's name; needed when several have the domain.", show_default=False
@@ -60,26 +45,33 @@ class DomainUsageError(DomainCommandError, UsageProblem):
     """Wrong usage."""
 
 
-@asynccontextmanager
-async def opened_domains(config: Config) -> AsyncIterator[tuple[Store, Domains]]:
-    """The service on the store of the configuration, asking its name servers."""
-    from ekiden.net.clock import SystemClock
-    from ekiden.process.instance_key import checked_vault
+class _Told(NamedTuple):
+    """What there is to say of a domain."""
+
+    domain: Domain
+    account: str
+    records: Sequence[Record]
+    checks: Sequence[Check]
+    files: Sequence[Evidence]
+    config: DomainsConfig
+
+
+async def _service(on: Opened) -> Domains:
+    """It asks the name servers of the configuration."""
     from ekiden.wiring.services import make_domains
 
-    async with opened_store(config) as store:
-        yield store, make_domains(config, store, SystemClock(), await checked_vault(config, store))
+    return make_domains(on.config, on.store, on.clock, await on.vault())
 
 
-async def _find(store: Store, name: str, account: str | None) -> tuple[Domain, str]:
+async def _find(on: Opened, name: str, account: str | None) -> tuple[Domain, str]:
     """The domain of that name, and its account's."""
     from ekiden.domains.names import check_domain_name
     from ekiden.domains.queries import list_domains
 
     wanted = check_domain_name(name)
-    account_id = await chosen_account(store, account)
-    found = [item for item in await list_domains(store, account_id) if item.name == wanted]
-    accounts = await account_names(store)
+    account_id = await on.account_id(account)
+    found = [item for item in await list_domains(on.store, account_id) if item.name == wanted]
+    accounts = await on.account_names()
     if not found:
         raise DomainCommandError("there is no domain {name}", name=wanted)
     if len(found) > 1:
@@ -91,43 +83,29 @@ async def _find(store: Store, name: str, account: str | None) -> tuple[Domain, s
     return found[0], accounts.get(found[0].account_id, "")
 
 
-async def _tell(domains: Domains, domain: Domain, account: str, checks: int) -> Told:
+async def _tell(on: Opened, domains: Domains, domain: Domain, account: str, checks: int = 0) -> _Told:
     history = await domains.checks(domain.id, checks) if checks else []
-    return domain, account, await domains.records(domain), history, await domains.attachments(domain)
+    files = await domains.attachments(domain)
+    return _Told(domain, account, await domains.records(domain), history, files, on.config.domains)
 
 
-def _show(config: Config, told: Told, as_json: bool, done: str = "", *, answers: bool = False) -> None:
-    from ekiden.cli.domain_view import (
-        check_json,
-        domain_json,
-        evidence_json,
-        print_answers,
-        print_checks,
-        print_domain,
-        print_records,
-        record_json,
-    )
+def _show(told: _Told, as_json: bool, done: str = "", *, answers: bool = False) -> None:
+    from ekiden.cli.domain_view import print_answers, print_checks, print_domain, print_records
+    from ekiden.documents.domain import DomainDetails
 
-    domain, account, records, checks, files = told
-    if as_json:
-        print_json(
-            {
-                **domain_json(domain, account),
-                "questionnaire": domain.questionnaire,
-                "attachments": [evidence_json(file) for file in files],
-                "records": [record_json(record) for record in records],
-                "checks": [check_json(check) for check in checks],
-            }
-        )
-        return
-    out = output()
-    if done:
-        out.print(done)
-    print_domain(out, domain, account, config.domains)
-    print_records(out, records)
-    print_checks(out, checks)
-    if answers:
-        print_answers(out, domain.questionnaire, files)
+    domain, account, records, checks, files, config = told
+
+    def people() -> None:
+        out = output()
+        if done:
+            out.print(done)
+        print_domain(out, domain, account, config)
+        print_records(out, records)
+        print_checks(out, checks)
+        if answers:
+            print_answers(out, domain.questionnaire, files)
+
+    show(as_json, DomainDetails.with_all(domain, account, records, checks, files, lang()), people)
 
 
 def _change(
@@ -135,27 +113,25 @@ def _change(
     account: str | None,
     config: Path | None,
     as_json: bool,
-    change: Callable[[Domains, Domain], Awaitable[Domain]],
+    change: Callable[[Opened, Domains, Domain], Awaitable[Domain]],
     done: str,
 ) -> None:
     """``done``: what to say then, of ``domain_translations``; ``{name}`` in it is the domain's."""
     from ekiden.cli.domain_view import say
 
-    loaded = load(config)
+    async def work(on: Opened) -> _Told:
+        domains = await _service(on)
+        domain, owner = await _find(on, name, account)
+        return await _tell(on, domains, await change(on, domains, domain), owner)
 
-    async def main() -> Told:
-        async with opened_domains(loaded) as (store, domains):
-            domain, owner = await _find(store, name, account)
-            return await _tell(domains, await change(domains, domain), owner, 0)
-
-    told = run_async(main())
-    _show(loaded, told, as_json, say(done, name=told[0].name))
+    told = on_store(config, work)
+    _show(told, as_json, say(done, name=told.domain.name))
 
 
 @app.command()
 def add(
     name: NameArgument,
-    account: Annotated[str, typer.Option("--account", "-a", help="The account's name.")],
+    account: AccountOption,
     approval: Annotated[
         bool, typer.Option("--approval", help="An administrator has to approve it, too: ekiden domain approve.")
     ] = False,
@@ -166,21 +142,17 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Give an account a sending domain, and print the records to publish."""
-    from ekiden.access.accounts import get_account
-    from ekiden.access.audit import local_actor
     from ekiden.cli.domain_view import say
 
-    loaded = load(config)
+    async def work(on: Opened) -> _Told:
+        domains = await _service(on)
+        owner = await on.account(account)
+        made = await domains.add(owner.id, name, approval=approval, vouched=vouch, actor=on.actor)
+        return await _tell(on, domains, made, owner.name)
 
-    async def main() -> Told:
-        async with opened_domains(loaded) as (store, domains):
-            owner = await get_account(store, account)
-            made = await domains.add(owner.id, name, approval=approval, vouched=vouch, actor=local_actor())
-            return await _tell(domains, made, owner.name, 0)
-
-    told = run_async(main())
-    done = say("domain {name} added; publish these records, then: ekiden domain verify {name}", name=told[0].name)
-    _show(loaded, told, as_json, done)
+    told = on_store(config, work)
+    done = "domain {name} added; publish these records, then: ekiden domain verify {name}"
+    _show(told, as_json, say(done, name=told.domain.name))
 
 
 def _status(value: str) -> str:
@@ -195,9 +167,7 @@ def _status(value: str) -> str:
 
 @app.command("list")
 def list_(
-    account: Annotated[
-        str | None, typer.Option("--account", "-a", help="Of this account only.", show_default=False)
-    ] = None,
+    account: OfAccountOption = None,
     status: Annotated[
         str | None,
         typer.Option(
@@ -212,30 +182,29 @@ def list_(
     as_json: JsonOption = False,
 ) -> None:
     """List domains."""
-    from ekiden.cli.domain_view import domain_json, domain_table, say
+    from ekiden.cli.domain_view import domain_cells, domain_table, say
+    from ekiden.documents import domain as documents
     from ekiden.domains.queries import list_domains
 
-    async def main() -> tuple[list[Domain], dict[int, str]]:
-        async with opened_store(load(config)) as store:
-            account_id = await chosen_account(store, account)
-            found = await list_domains(store, account_id, status=cast("Status | None", status))
-            return found, await account_names(store)
+    async def work(on: Opened) -> tuple[list[Domain], dict[int, str]]:
+        account_id = await on.account_id(account)
+        found = await list_domains(on.store, account_id, status=cast("Status | None", status))
+        return found, await on.account_names()
 
-    found, accounts = run_async(main())
-    if as_json:
-        print_json([domain_json(item, accounts.get(item.account_id, "")) for item in found])
-    elif found:
-        output().print(domain_table(found, accounts))
-    elif account or status:
-        error_console().print(say("no such domains"))
+    found, names = on_store(config, work)
+    shapes = (documents.Domain.of(item, names.get(item.account_id, "")) for item in found)
+    cells = (domain_cells(item, names.get(item.account_id, str(item.account_id))) for item in found)
+    if account or status:
+        none = say("no such domains")
     else:
-        error_console().print(say("no domains; add one with: ekiden domain add DOMAIN --account NAME"))
+        none = say("no domains; add one with: ekiden domain add DOMAIN --account NAME")
+    show_list(as_json, shapes, domain_table(), cells, none)
 
 
-@app.command()
-def show(
+@app.command("show")
+def show_(
     name: NameArgument,
-    account: AccountOption = None,
+    account: ChoiceOption = None,
     checks: Annotated[
         int, typer.Option("--checks", min=0, max=1000, help="At most this many of the last checks.")
     ] = 10,
@@ -243,19 +212,18 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show a domain: its state, the records to publish, what is wrong with each, and the last checks."""
-    loaded = load(config)
 
-    async def main() -> Told:
-        async with opened_domains(loaded) as (store, domains):
-            return await _tell(domains, *await _find(store, name, account), checks)
+    async def work(on: Opened) -> _Told:
+        domains = await _service(on)
+        return await _tell(on, domains, *await _find(on, name, account), checks)
 
-    _show(loaded, run_async(main()), as_json, answers=True)
+    _show(on_store(config, work), as_json, answers=True)
 
 
 @app.command()
 def verify(
     name: NameArgument,
-    account: AccountOption = None,
+    account: ChoiceOption = None,
     only: Annotated[
         str | None,
         typer.Option("--only", help="Only these records: spf,dkim,ed25519,dmarc,address.", show_default=False),
@@ -264,19 +232,16 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Look at the records of a domain now. Exits with 1 when it may not be sent from after that."""
-    from ekiden.access.audit import local_actor
-
-    loaded = load(config)
     kinds = None if only is None else [_kind(kind.strip()) for kind in only.split(",")]
 
-    async def main() -> Told:
-        async with opened_domains(loaded) as (store, domains):
-            domain, owner = await _find(store, name, account)
-            return await _tell(domains, await domains.verify(domain.id, local_actor(), kinds), owner, 0)
+    async def work(on: Opened) -> _Told:
+        domains = await _service(on)
+        domain, owner = await _find(on, name, account)
+        return await _tell(on, domains, await domains.verify(domain.id, on.actor, kinds), owner)
 
-    told = run_async(main())
-    _show(loaded, told, as_json)
-    if not told[0].usable:
+    told = on_store(config, work)
+    _show(told, as_json)
+    if not told.domain.usable:
         raise typer.Exit(1)
 
 
@@ -293,14 +258,11 @@ def _kind(text: str) -> Kind:
 
 @app.command()
 def rotate(
-    name: NameArgument, account: AccountOption = None, config: ConfigOption = None, as_json: JsonOption = False
+    name: NameArgument, account: ChoiceOption = None, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
     """Make new DKIM keys. The old ones sign until the records of the new ones are seen."""
-    from ekiden.access.audit import local_actor
-
     done = "domain {name} has new keys; they begin to sign when their records are seen"
-    actor = local_actor()
-    _change(name, account, config, as_json, lambda domains, item: domains.rotate(item.id, actor), done)
+    _change(name, account, config, as_json, lambda on, domains, item: domains.rotate(item.id, on.actor), done)
 
 
 @app.command()
@@ -322,18 +284,15 @@ def tracking(
         str | None,
         typer.Option("--host", help="The host of the links; '': that of the installation.", show_default=False),
     ] = None,
-    account: AccountOption = None,
+    account: ChoiceOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Set what is counted of messages that are composed here, unless a request says otherwise."""
-    from ekiden.access.audit import local_actor
-
     wanted = {"opens": opens, "clicks": clicks, "unsubscribes": unsubscribes}
-    actor = local_actor()
 
-    async def change(domains: Domains, item: Domain) -> Domain:
-        return await domains.settings.set_tracking(item.id, host=host, actor=actor, **wanted)
+    def change(on: Opened, domains: Domains, item: Domain) -> Awaitable[Domain]:
+        return domains.settings.set_tracking(item.id, host=host, actor=on.actor, **wanted)
 
     _change(name, account, config, as_json, change, "tracking of domain {name} set")
 
@@ -342,48 +301,40 @@ def tracking(
 def return_path(
     name: NameArgument,
     address: Annotated[str, typer.Argument(help="Where bounces go; '': to the author.", metavar="ADDRESS")],
-    account: AccountOption = None,
+    account: ChoiceOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Set the envelope sender of messages that are composed here in the name of a domain."""
-    from ekiden.access.audit import local_actor
 
-    actor = local_actor()
-
-    async def change(domains: Domains, item: Domain) -> Domain:
-        return await domains.settings.set_return_path(item.id, address, actor=actor)
+    def change(on: Opened, domains: Domains, item: Domain) -> Awaitable[Domain]:
+        return domains.settings.set_return_path(item.id, address, actor=on.actor)
 
     _change(name, account, config, as_json, change, "return path of domain {name} set")
 
 
 @app.command()
 def remove(
-    name: NameArgument, account: AccountOption = None, config: ConfigOption = None, as_json: JsonOption = False
+    name: NameArgument, account: ChoiceOption = None, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
     """Take a domain away from its account, with its keys. Nothing more is accepted from it."""
-    from ekiden.access.audit import local_actor
-    from ekiden.cli.domain_view import domain_json, say
+    from ekiden.cli.domain_view import say
+    from ekiden.documents import domain as documents
 
-    loaded = load(config)
+    async def work(on: Opened) -> tuple[Domain, str]:
+        domains = await _service(on)
+        domain, owner = await _find(on, name, account)
+        await domains.remove(domain.id, on.actor)
+        return domain, owner
 
-    async def main() -> tuple[Domain, str]:
-        async with opened_domains(loaded) as (store, domains):
-            domain, owner = await _find(store, name, account)
-            await domains.remove(domain.id, local_actor())
-            return domain, owner
-
-    domain, owner = run_async(main())
-    if as_json:
-        print_json(domain_json(domain, owner))
-    else:
-        output().print(say("domain {name} removed", name=domain.name))
+    domain, owner = on_store(config, work)
+    show(as_json, documents.Domain.of(domain, owner), say("domain {name} removed", name=domain.name))
 
 
 @app.command()
 def answer(
     name: NameArgument,
-    account: AccountOption = None,
+    account: ChoiceOption = None,
     file: Annotated[
         str | None,
         typer.Option(
@@ -405,15 +356,14 @@ def answer(
     as_json: JsonOption = False,
 ) -> None:
     """Answer the questionnaire that an administrator decides by."""
-    from ekiden.access.audit import local_actor
-
     answers = _read_answers(file) if file is not None else _ask_answers()
     files = None if attach is None else _read_files(attach)
     done = "the answers for {name} are kept; an administrator decides: ekiden domain approve {name}"
-    actor = local_actor()
-    _change(
-        name, account, config, as_json, lambda domains, item: domains.answer(item.id, answers, actor, files), done
-    )
+
+    def change(on: Opened, domains: Domains, item: Domain) -> Awaitable[Domain]:
+        return domains.answer(item.id, answers, on.actor, files)
+
+    _change(name, account, config, as_json, change, done)
 
 
 def _read_files(paths: Sequence[Path]) -> list[File]:
@@ -441,21 +391,20 @@ def attachment(
     output_file: Annotated[
         Path, typer.Option("--output", "-o", help="Where to write it.", show_default=False, dir_okay=False)
     ],
-    account: AccountOption = None,
+    account: ChoiceOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Write a file that supports the answers of a domain."""
-    loaded = load(config)
 
-    async def main() -> bytes:
-        async with opened_domains(loaded) as (store, domains):
-            domain, _ = await _find(store, name, account)
-            data = await domains.attachment(domain, number)
+    async def work(on: Opened) -> bytes:
+        domains = await _service(on)
+        domain, _ = await _find(on, name, account)
+        data = await domains.attachment(domain, number)
         if data is None:
             raise DomainCommandError("{name} has no attachment {number}", name=domain.name, number=number)
         return data
 
-    data = run_async(main())
+    data = on_store(config, work)
     try:
         output_file.write_bytes(data)
     except OSError as error:
@@ -496,27 +445,27 @@ def _ask(question: Question) -> Any:
 
 @app.command()
 def approve(
-    name: NameArgument, account: AccountOption = None, config: ConfigOption = None, as_json: JsonOption = False
+    name: NameArgument, account: ChoiceOption = None, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
     """Approve a domain, having read its answers: ekiden domain show."""
-    from ekiden.access.audit import local_actor
 
-    done = "domain {name} approved"
-    actor = local_actor()
-    _change(name, account, config, as_json, lambda domains, item: domains.approve(item.id, actor), done)
+    def change(on: Opened, domains: Domains, item: Domain) -> Awaitable[Domain]:
+        return domains.approve(item.id, on.actor)
+
+    _change(name, account, config, as_json, change, "domain {name} approved")
 
 
 @app.command()
 def refuse(
     name: NameArgument,
     reason: Annotated[str, typer.Option("--reason", "-r", help="Why; its account reads this.")],
-    account: AccountOption = None,
+    account: ChoiceOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Refuse a domain: nothing is accepted from it, until it is approved."""
-    from ekiden.access.audit import local_actor
 
-    done = "domain {name} refused"
-    actor = local_actor()
-    _change(name, account, config, as_json, lambda domains, item: domains.refuse(item.id, reason, actor), done)
+    def change(on: Opened, domains: Domains, item: Domain) -> Awaitable[Domain]:
+        return domains.refuse(item.id, reason, on.actor)
+
+    _change(name, account, config, as_json, change, "domain {name} refused")

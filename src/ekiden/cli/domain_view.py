@@ -1,8 +1,8 @@
-"""Domains, their records and their checks for people, as zone-file lines and as JSON."""
+"""Domains, their records and their checks for people; records as lines of a zone file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
@@ -12,7 +12,7 @@ from ekiden.cli.domain_translations import TEXTS
 from ekiden.cli.tables import make_table
 from ekiden.cli.text_table import TextTable
 from ekiden.core.clock import SECOND
-from ekiden.core.display import iso, local_time
+from ekiden.core.display import local_time
 
 if TYPE_CHECKING:
     from ekiden.domains.config import DomainsConfig
@@ -26,8 +26,6 @@ KINDS: Final[Mapping[Kind, str]] = {
     "dmarc": "DMARC (recommended)",
     "address": "address",
 }
-_TTL = 3_600  # seconds: a mistake is over soon, and recursive name servers are asked seldom enough
-_STRING = 255  # octets of one string of a TXT record, RFC 1035 §3.3
 
 
 def say(text: str, **values: Any) -> str:
@@ -35,109 +33,17 @@ def say(text: str, **values: Any) -> str:
     return TEXTS(text, lang(), **values)
 
 
-# --- JSON ---------------------------------------------------------------------------------------------------
+def domain_table() -> TextTable:
+    return make_table("domain", "account", "status", "SPF", "DKIM", "why", "last check", translate=_heading)
 
 
-def domain_json(domain: Domain, account: str) -> dict[str, Any]:
-    """One domain; the keys are documented in docs/cli.md."""
-    return {
-        "id": domain.id,
-        "account": account,
-        "name": domain.name,
-        "status": domain.status,
-        "reason": domain.reason,
-        "vouched": domain.vouched,
-        "spf": domain.spf,
-        "dkim": domain.dkim,
-        "approval": domain.approval,
-        "approval_reason": domain.approval_reason,
-        "approved_by": domain.approved_by,
-        "approved_at": iso(domain.approved_at),
-        "created_at": iso(domain.created_at),
-        "verified_at": iso(domain.verified_at),
-        "checked_at": iso(domain.checked_at),
-        "check_at": iso(domain.check_at),
-        "failing_since": iso(domain.failing_since),
-        "tracking": {
-            "opens": domain.tracking.opens,
-            "clicks": domain.tracking.clicks,
-            "unsubscribes": domain.tracking.unsubscribes,
-            "host": domain.tracking.host,
-        },
-        "return_path": domain.return_path,
-    }
-
-
-def record_json(record: Record) -> dict[str, Any]:
+def domain_cells(item: Domain, account: str) -> tuple[str, ...]:
+    """A row of ``domain_table``."""
     from ekiden.domains.reasons import short
 
-    check = record.check
-    return {
-        "kind": record.kind,
-        "name": record.name,
-        "type": record.type,
-        "value": record.value,
-        "zone_line": zone_line(record),
-        "required": record.required,
-        "status": record.status,
-        "code": record.why,
-        "why": check.text(lang()) if check is not None else short("not_checked", lang()),
-        "advice": check.advice(lang()) if check is not None else "",
-        "until": iso(record.until),
-    }
-
-
-def check_json(check: Check) -> dict[str, Any]:
-    return {
-        "at": iso(check.at),
-        "kind": check.kind,
-        "result": check.result,
-        "code": check.code,
-        "asked": {"name": check.asked[0], "type": check.asked[1]},
-        "expected": check.expected,
-        "answered": list(check.answered),
-        "why": check.text(lang()),
-        "advice": check.advice(lang()),
-    }
-
-
-# --- zone file ----------------------------------------------------------------------------------------------
-
-
-def zone_line(record: Record) -> str:
-    """The record as a line of a zone file (RFC 1035 §5.1); empty for an address, which is the owner's affair."""
-    if record.type != "TXT":
-        return ""
-    octets = record.value.encode()
-    strings = [octets[start : start + _STRING] for start in range(0, len(octets), _STRING)]
-    quoted = " ".join(f'"{"".join(_escaped(octet) for octet in string)}"' for string in strings)
-    return f"{record.name}. {_TTL} IN TXT {quoted}"
-
-
-def _escaped(octet: int) -> str:
-    if octet in b'"\\':
-        return f"\\{chr(octet)}"
-    return chr(octet) if 32 <= octet < 127 else f"\\{octet:03d}"
-
-
-# --- for people ---------------------------------------------------------------------------------------------
-
-
-def domain_table(domains: Iterable[Domain], accounts: Mapping[int, str]) -> TextTable:
-    from ekiden.domains.reasons import short
-
-    table = make_table("domain", "account", "status", "SPF", "DKIM", "why", "last check", translate=_heading)
-    for item in domains:
-        table.add_row(
-            item.name,
-            accounts.get(item.account_id, str(item.account_id)),
-            say(item.status),
-            item.spf,
-            item.dkim,
-            short(item.reason, lang()) if item.reason else "",
-            local_time(item.checked_at) if item.checked_at else say("never"),
-        )
-    return table
+    why = short(item.reason, lang()) if item.reason else ""
+    checked = local_time(item.checked_at) if item.checked_at else say("never")
+    return item.name, account, say(item.status), item.spf, item.dkim, why, checked
 
 
 def _heading(text: str) -> str:
@@ -190,6 +96,8 @@ def _counted(name: str) -> str:
 
 def print_records(out: Console, records: Sequence[Record]) -> None:
     """Lines of a zone file; what there is to say about each is a comment of that file."""
+    from ekiden.domains.records import zone_line
+
     out.print()
     out.print(f"; {say('Records to publish:')}")
     for record in records:
@@ -223,17 +131,6 @@ def print_checks(out: Console, checks: Sequence[Check]) -> None:
     for check in checks:
         table.add_row(local_time(check.at), check.asked[0], say(check.result), check.text(lang()))
     out.print(table)
-
-
-def evidence_json(file: Evidence) -> dict[str, Any]:
-    """For ``--json``."""
-    return {
-        "number": file.number,
-        "name": file.name,
-        "media_type": file.media_type,
-        "size": file.size,
-        "added_at": iso(file.added_at),
-    }
 
 
 def print_answers(out: Console, answers: Mapping[str, Any], files: Sequence[Evidence]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,19 +12,16 @@ from ekiden.cli.common import (
     CliUsageError,
     ConfigOption,
     JsonOption,
-    account_names,
-    chosen_account,
+    OfAccountOption,
+    Opened,
     error_console,
     lang,
-    load,
-    opened_store,
+    now_ms,
+    on_store,
     print_json,
-    run_async,
     tr,
 )
 from ekiden.cli.moments import past
-from ekiden.cli.queue import row_json
-from ekiden.cli.queue_filter import now_ms
 from ekiden.cli.tables import make_table, output
 from ekiden.core.address import parse_address
 from ekiden.core.clock import Millis
@@ -56,17 +53,18 @@ def find(
         str | None,
         typer.Option("--until", help="Before then: so long ago such as 2h, or ISO 8601.", show_default=False),
     ] = None,
-    account: Annotated[
-        str | None, typer.Option("--account", "-a", help="Of this account only.", show_default=False)
-    ] = None,
+    account: OfAccountOption = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="At most this many.")] = 100,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Find what was sent to somebody, newest first: waiting, delivered, bounced, and what was refused."""
     from ekiden.access.refusals import refusals_to
-    from ekiden.cli.refusal_view import refusal_json
+    from ekiden.cli.refusal_view import refusal_document
     from ekiden.delivery.queue_queries import find_mailbox
+    from ekiden.documents.message import Found
+    from ekiden.documents.queue import QueuedDelivery
+    from ekiden.mime.header import decode_words
 
     now = now_ms()
     begin = None if since is None else past(since, now, "--since")
@@ -78,21 +76,19 @@ def find(
         raise CliUsageError("a recipient with * wants --since: everything since then is looked at")
     names = [] if any_of else spellings(recipient)
 
-    async def main() -> tuple[list[QueueRow], list[KeptRefusal], dict[int, str]]:
-        async with opened_store(load(config)) as store:
-            accounts = await account_names(store)
-            chosen = await chosen_account(store, account)
-            if any_of:
-                rows = await _matching(store, recipient, chosen, begin, end, limit)
-                return rows, [], accounts
-            rows = await find_mailbox(store, names, chosen, begin, end, limit)
-            asked = [0, *accounts] if chosen is None else [chosen]
-            return rows, await refusals_to(store, names[0], asked, begin or 0, end, limit), accounts
+    async def work(on: Opened) -> tuple[list[QueueRow], list[KeptRefusal], dict[int, str]]:
+        accounts = await on.account_names()
+        chosen = await on.account_id(account)
+        if any_of:
+            return await _matching(on.store, recipient, chosen, begin, end, limit), [], accounts
+        rows = await find_mailbox(on.store, names, chosen, begin, end, limit)
+        asked = [0, *accounts] if chosen is None else [chosen]
+        return rows, await refusals_to(on.store, names[0], asked, begin or 0, end, limit), accounts
 
-    rows, refusals, accounts = run_async(main())
+    rows, refusals, accounts = on_store(config, work)
     if as_json:
-        told = [refusal_json(item, accounts.get(item.account_id, ""), lang()) for item in refusals]
-        print_json({"messages": [found_json(row) for row in rows], "refusals": told})
+        told = [refusal_document(item, accounts.get(item.account_id, ""), lang()) for item in refusals]
+        print_json(Found([QueuedDelivery.of(row, decode_words(row.subject)) for row in rows], told))
         return
     lines = sorted([*(_row(row) for row in rows), *(_refusal(item, accounts) for item in refusals)], reverse=True)
     if not lines:
@@ -127,13 +123,6 @@ async def _matching(
 
     wanted = QueueFilter(states=frozenset(State), recipient=pattern, accepted_since=since, accepted_before=until)
     return await list_deliveries(store, replace(wanted, account_id=account_id), limit, newest=True)
-
-
-def found_json(row: QueueRow) -> dict[str, Any]:
-    """One delivery; the keys are documented in docs/cli.md."""
-    from ekiden.mime.header import decode_words
-
-    return {**row_json(row), "subject": decode_words(row.subject)}
 
 
 def _row(row: QueueRow) -> tuple[int, str, str, str, str, str, str, str]:

@@ -60,6 +60,7 @@ def init(
 
     Nothing that exists is overwritten.
     """
+    from ekiden.documents.installation import Files
     from ekiden.process.setup import set_up
 
     try:
@@ -70,7 +71,7 @@ def init(
         name = "localhost"
     made = run_async(set_up(directory, name, lang(), store_url=store, instance_key=instance_key))
     if as_json:
-        print_json({key: str(path.absolute()) for key, path in made._asdict().items()})
+        print_json(Files(*(str(path.absolute()) for path in made)))
         return
 
     def text(english: str) -> str:

@@ -10,7 +10,6 @@ from ekiden.core.texts import Texts, TranslatedError, language
 TEXTS = Texts(
     {
         # both
-        "nothing found": "該当するものはありません",
         "account": "アカウント",
         "name": "名前",
         "id": "ID",

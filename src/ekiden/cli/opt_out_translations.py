@@ -10,7 +10,6 @@ from ekiden.core.texts import Texts, TranslatedError, language
 TEXTS = Texts(
     {
         # both
-        "nothing found": "該当するものはありません",
         "{file} cannot be read: {why}": "{file} を読めません: {why}",
         "it is not UTF-8": "UTF-8 ではありません",
         # suppression

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ekiden.cli.account import check_region
-from ekiden.cli.common import (
-    ConfigOption,
-    JsonOption,
-    account_names,
-    chosen_account,
-    error_console,
-    load,
-    opened_store,
-    print_json,
-    run_async,
-    tr,
-)
-from ekiden.cli.tables import make_table, output
-from ekiden.core.display import iso, local_time
+from ekiden.cli.common import AccountOption, ConfigOption, JsonOption, OfAccountOption, Opened, load, on_store, tr
+from ekiden.cli.tables import make_table, show, show_list
+from ekiden.core.display import local_time
 
 if TYPE_CHECKING:
     from ekiden.senders.projects import Project
@@ -30,21 +19,10 @@ app = typer.Typer(
 )
 
 
-def project_json(project: Project, account: str) -> dict[str, Any]:
-    """One project; the keys are documented in docs/cli.md."""
-    return {
-        "id": project.uid,
-        "account": account,
-        "name": project.name,
-        "region": project.region,
-        "created_at": iso(project.created_at),
-    }
-
-
 @app.command()
 def add(
     name: Annotated[str, typer.Argument(help="A name of your choice.", metavar="NAME")],
-    account: Annotated[str, typer.Option("--account", "-a", help="The account's name.")],
+    account: AccountOption,
     region: Annotated[
         str | None,
         typer.Option("--region", help="The region that serves it; else the account's.", show_default=False),
@@ -53,54 +31,39 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Add a project to an account. Its id is the instance id in the HTTP API."""
-    from ekiden.access.accounts import get_account
-    from ekiden.access.audit import local_actor
-    from ekiden.net.clock import SystemClock
+    from ekiden.documents import account as documents
     from ekiden.senders.projects import Projects
 
     loaded = load(config)
     check_region(loaded, region or "")
 
-    async def main() -> Project:
-        async with opened_store(loaded) as store:
-            owner = await get_account(store, account)
-            chosen = owner.region if region is None else region
-            projects = Projects(store, SystemClock())
-            return await projects.create(owner.id, name, region=chosen, actor=local_actor())
+    async def work(on: Opened) -> Project:
+        owner = await on.account(account)
+        chosen = owner.region if region is None else region
+        return await Projects(on.store, on.clock).create(owner.id, name, region=chosen, actor=on.actor)
 
-    project = run_async(main())
-    if as_json:
-        print_json(project_json(project, account))
-    else:
-        output().print(tr("project {name} added: {id}", name=project.name, id=project.uid))
+    project = on_store(loaded, work)
+    text = tr("project {name} added: {id}", name=project.name, id=project.uid)
+    show(as_json, documents.Project.of(project, account), text)
 
 
 @app.command("list")
 def list_(
-    account: Annotated[
-        str | None, typer.Option("--account", "-a", help="Of this account only.", show_default=False)
-    ] = None,
+    account: OfAccountOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List projects."""
-    from ekiden.net.clock import SystemClock
+    from ekiden.documents import account as documents
     from ekiden.senders.projects import Projects
 
-    async def main() -> tuple[list[Project], dict[int, str]]:
-        async with opened_store(load(config)) as store:
-            account_id = await chosen_account(store, account)
-            names = await account_names(store)
-            return await Projects(store, SystemClock()).list(account_id), names
+    async def work(on: Opened) -> tuple[list[Project], dict[int, str]]:
+        account_id = await on.account_id(account)
+        return await Projects(on.store, on.clock).list(account_id), await on.account_names()
 
-    projects, names = run_async(main())
-    if as_json:
-        print_json([project_json(item, names[item.account_id]) for item in projects])
-        return
-    if not projects:
-        error_console().print(tr("nothing found"))
-        return
+    projects, names = on_store(config, work)
     table = make_table("id", "account", "name", "region", "created", translate=tr)
-    for item in projects:
-        table.add_row(item.uid, names[item.account_id], item.name, item.region, local_time(item.created_at))
-    output().print(table)
+    cells = (
+        (item.uid, names[item.account_id], item.name, item.region, local_time(item.created_at)) for item in projects
+    )
+    show_list(as_json, (documents.Project.of(item, names[item.account_id]) for item in projects), table, cells)

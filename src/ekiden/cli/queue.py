@@ -7,7 +7,7 @@ import socket
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,12 +16,11 @@ from ekiden.cli.common import (
     CliUsageError,
     ConfigOption,
     JsonOption,
+    Opened,
     error_console,
     lang,
-    load,
-    opened_store,
-    print_json,
-    run_async,
+    now_ms,
+    on_store,
     tr,
 )
 from ekiden.cli.queue_filter import (
@@ -35,19 +34,18 @@ from ekiden.cli.queue_filter import (
     SortOption,
     YesOption,
     filtered,
-    now_ms,
     parse_target,
 )
-from ekiden.cli.tables import make_table, output
+from ekiden.cli.tables import make_table, output, show, show_list
 from ekiden.cli.terminal import say
 from ekiden.core.clock import SECOND, Millis
-from ekiden.core.display import iso, relative, span
+from ekiden.core.display import relative, span
 from ekiden.core.ids import IdFactory, format_id
 
 if TYPE_CHECKING:
     from ekiden.delivery.queue_changes import Change, Selection
-    from ekiden.delivery.queue_queries import QueueFilter, QueueRow, Shape, ShapeRow
-    from ekiden.store.api import Store
+    from ekiden.delivery.queue_queries import QueueFilter, QueueRow, Shape
+    from ekiden.delivery.trace_queries import MessageTrace
 
 app = typer.Typer(no_args_is_help=True, help="See what waits, why and until when; retry, hold, release, cancel it.")
 
@@ -57,31 +55,6 @@ CONFIRM_ABOVE = 100
 _LEASE: Millis = 120 * SECOND
 
 # ---- list, show, shape
-
-
-def row_json(row: QueueRow) -> dict[str, Any]:
-    """One delivery; the keys are documented in docs/cli.md."""
-    from ekiden.cli.waiting import waiting_json
-
-    return {
-        "id": format_id(row.key.message_id),
-        "number": row.key.number,
-        "account": row.account,
-        "sender": row.sender,
-        "recipient": row.recipient,
-        "domain": row.domain,
-        "state": row.state.name.lower(),
-        "cause": row.cause.name.lower(),
-        "diagnosis": row.diagnosis.label,
-        **waiting_json(row),
-        "code": row.code,
-        "enhanced": row.enhanced,
-        "priority": row.priority.name.lower(),
-        "attempts": row.attempts,
-        "accepted_at": iso(row.accepted_at),
-        "due_at": iso(row.due_at),
-        "updated_at": iso(row.updated_at),
-    }
 
 
 @app.command("list")
@@ -97,38 +70,26 @@ def list_(
 
     What waits is listed by its next time; with a final state among those asked for, the newest come first.
     """
-    from ekiden.delivery.queue_queries import list_deliveries
-
-    async def main() -> tuple[list[QueueRow], Millis]:
-        async with opened_store(load(config)) as store:
-            now = now_ms()
-            wanted = await filters.query(store, now)
-            newest = any(state.final for state in wanted.states) if sort is None else sort == "newest"
-            return await list_deliveries(store, wanted, limit, newest=newest), now
-
-    rows, now = run_async(main())
-    if as_json:
-        print_json([row_json(row) for row in rows])
-        return
     from ekiden.cli.waiting import reason_text, wait_text
     from ekiden.delivery.explain import state_name
+    from ekiden.delivery.queue_queries import list_deliveries
+    from ekiden.documents.queue import QueuedDelivery
 
+    now = now_ms()
+
+    async def work(on: Opened) -> list[QueueRow]:
+        wanted = await filters.query(on, now)
+        newest = any(state.final for state in wanted.states) if sort is None else sort == "newest"
+        return await list_deliveries(on.store, wanted, limit, newest=newest)
+
+    rows = on_store(config, work)
+    right = ("attempts", "age", "next")
     table = make_table(
-        "id",
-        "recipient",
-        "state",
-        "waits for",
-        "next",
-        "attempts",
-        "age",
-        "reason",
-        right=("attempts", "age", "next"),
-        translate=tr,
+        "id", "recipient", "state", "waits for", "next", "attempts", "age", "reason", right=right, translate=tr
     )
-    for row in rows:
-        name = format_id(row.key.message_id)
-        table.add_row(
-            name if row.key.number == 1 else f"{name}/{row.key.number}",
+    cells = (
+        (
+            format_id(row.key.message_id) + (f"/{row.key.number}" if row.key.number > 1 else ""),
             row.recipient,
             state_name(row.state, lang()),
             wait_text(row, lang()),
@@ -137,48 +98,44 @@ def list_(
             span(max(0, now - row.accepted_at), lang()),
             reason_text(row, lang()),
         )
-    if rows:
-        output().print(table)
-    if len(rows) == limit:
+        for row in rows
+    )
+    show_list(as_json, map(QueuedDelivery.of, rows), table, cells)
+    if len(rows) == limit and not as_json:
         error_console().print(tr("the first {limit}; more with --limit", limit=limit))
-    elif not rows:
-        error_console().print(tr("nothing found"))
 
 
-@app.command()
-def show(
+@app.command("show")
+def show_(
     id: Annotated[str, typer.Argument(help="The queue id.", metavar="ID")],
     content: Annotated[bool, typer.Option("--content", help="Write the stored message instead, as it is.")] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show a message and where each of its recipients stands."""
-    from ekiden.cli.trace_view import message_json, print_summary
-    from ekiden.delivery.trace_queries import MessageTrace, find_messages, load_trace
+    from ekiden.cli.trace_view import print_summary
+    from ekiden.delivery.trace_queries import find_messages, load_trace
+    from ekiden.documents.message import Message
 
     message_id = parse_target(id).message_id
 
-    async def main() -> tuple[MessageTrace, bytes | None]:
-        async with opened_store(load(config)) as store:
-            found = await find_messages(store, id=message_id)
-            loaded = await load_trace(store, *found[0]) if found else None
-            if loaded is None:
-                raise CliError("there is no message {id}", id=id)
-            return loaded, await store.content(*found[0]) if content else None
+    async def work(on: Opened) -> tuple[MessageTrace, bytes | None]:
+        found = await find_messages(on.store, id=message_id)
+        loaded = await load_trace(on.store, *found[0]) if found else None
+        if loaded is None:
+            raise CliError("there is no message {id}", id=id)
+        return loaded, await on.store.content(*found[0]) if content else None
 
-    trace, data = run_async(main())
-    if content:
-        if data is None:
-            raise CliError("the content of {id} has been removed, as nobody needs it any more", id=id)
-        if sys.stdout.isatty():
-            say(data.decode("utf-8", "surrogateescape").replace("\r\n", "\n"))
-        else:
-            sys.stdout.flush()
-            typer.get_binary_stream("stdout").write(data)
-    elif as_json:
-        print_json(message_json(trace))
+    trace, data = on_store(config, work)
+    if not content:
+        show(as_json, Message.of(trace), lambda: print_summary(output(), trace, now_ms(), lang()))
+    elif data is None:
+        raise CliError("the content of {id} has been removed, as nobody needs it any more", id=id)
+    elif sys.stdout.isatty():
+        say(data.decode("utf-8", "surrogateescape").replace("\r\n", "\n"))
     else:
-        print_summary(output(), trace, now_ms(), lang())
+        sys.stdout.flush()
+        typer.get_binary_stream("stdout").write(data)
 
 
 @app.command("shape")
@@ -191,33 +148,19 @@ def shape_(
 ) -> None:
     """Show how old the queue is for each destination domain: columns are minutes since acceptance."""
     from ekiden.delivery.queue_queries import SHAPE_MINUTES, ShapeRow, shape
+    from ekiden.documents.queue import Shape as Document
 
-    async def main() -> Shape:
-        async with opened_store(load(config)) as store:
-            now = now_ms()
-            wanted = await filters.query(store, now)
-            return await shape(store, wanted, now, limit)
+    async def work(on: Opened) -> Shape:
+        now = now_ms()
+        return await shape(on.store, await filters.query(on, now), now, limit)
 
-    found = run_async(main())
-    buckets = [*(str(minutes) for minutes in SHAPE_MINUTES), f"{SHAPE_MINUTES[-1]}+"]
-
-    def as_dict(row: ShapeRow) -> dict[str, Any]:
-        return {"total": row.total, "ages": dict(zip(buckets, row.ages, strict=True))}
-
-    if as_json:
-        print_json(
-            {
-                "domains": found.domains,
-                "rows": [{"domain": row.domain, **as_dict(row)} for row in found.rows],
-                "total": as_dict(found.total),
-            }
-        )
-        return
-    table = make_table("", "T", *buckets, right=("T", *buckets))
+    found = on_store(config, work)
+    ages = [*(str(minutes) for minutes in SHAPE_MINUTES), f"{SHAPE_MINUTES[-1]}+"]
+    table = make_table("", "T", *ages, right=("T", *ages))
     for row in [ShapeRow(tr("TOTAL"), found.total.ages), *found.rows]:
-        table.add_row(row.domain, str(row.total), *(str(count) for count in row.ages))
-    output().print(table)
-    if found.domains > len(found.rows):
+        table.add_row(row.domain, str(row.total), *map(str, row.ages))
+    show(as_json, Document.of(found, ages), table)
+    if found.domains > len(found.rows) and not as_json:
         text = tr("the {shown} largest of {total} domains; more with --limit")
         error_console().print(text.format(shown=len(found.rows), total=found.domains))
 
@@ -256,14 +199,13 @@ def _confirm(action: str, wanted: QueueFilter, selection: Selection, yes: bool) 
         raise CliError("nothing was changed")
 
 
-async def _carry_out(store: Store, selection: Selection, reason: str) -> Change:
+async def _carry_out(on: Opened, selection: Selection, reason: str) -> Change:
     """Apply the selection under a worker's registration of our own, which makes the ids of the events unique."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from ekiden.delivery.queue_changes import Change, apply_action
-    from ekiden.net.clock import SystemClock
 
-    clock = SystemClock()
+    store, clock = on.store, on.clock
     registration = await store.register_worker(socket.gethostname(), os.getpid(), None, _LEASE)
     total = Change()
     progress = Progress(
@@ -317,6 +259,7 @@ def _act(
     reason: str,
 ) -> None:
     from ekiden.delivery.queue_changes import Action, Change, select_deliveries
+    from ekiden.documents.queue import QueueChange
 
     if everything and filters.given:
         raise CliUsageError("--all stands without ids and filters")
@@ -326,34 +269,22 @@ def _act(
             action=action,
         )
 
-    async def main() -> tuple[Selection, Change]:
-        async with opened_store(load(config)) as store:
-            now = now_ms()
-            wanted = await filters.query(store, now)
-            selection = await select_deliveries(store, Action(action), wanted, now, limit)
-            if dry_run or not len(selection):
-                return selection, Change()
-            # Who says --all in a script has said it; a person is asked once more.
-            _confirm(action, wanted, selection, yes or (everything and not sys.stdin.isatty()))
-            return selection, await _carry_out(store, selection, reason)
+    async def work(on: Opened) -> tuple[Selection, Change]:
+        wanted = await filters.query(on, on.now)
+        selection = await select_deliveries(on.store, Action(action), wanted, on.now, limit)
+        if dry_run or not len(selection):
+            return selection, Change()
+        # Who says --all in a script has said it; a person is asked once more.
+        _confirm(action, wanted, selection, yes or (everything and not sys.stdin.isatty()))
+        return selection, await _carry_out(on, selection, reason)
 
     started = time.monotonic()
-    selection, change = run_async(main())
-    if as_json:
-        print_json(
-            {
-                "action": action,
-                "dry_run": dry_run,
-                "selected": len(selection),
-                "changed": change.changed,
-                "missed": change.missed,
-                "still_held": change.still_held,
-                "sending": selection.sending,
-                "unsuited": selection.unsuited,
-                "seconds": round(time.monotonic() - started, 3),
-            }
-        )
-        return
+    selection, change = on_store(config, work)
+    document = QueueChange.of(selection, change, dry_run=dry_run, seconds=time.monotonic() - started)
+    show(as_json, document, lambda: _tell(action, selection, change, dry_run))
+
+
+def _tell(action: str, selection: Selection, change: Change, dry_run: bool) -> None:
     out = output()
     if dry_run:
         out.print(tr(WOULD[action], deliveries=_deliveries(len(selection))))

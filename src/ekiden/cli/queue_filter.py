@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from ekiden.cli.common import MOST_ROWS, CliUsageError, chosen_account
+from ekiden.cli.common import MOST_ROWS, CliUsageError, Opened, now_ms
 from ekiden.cli.moments import duration, future, past
 from ekiden.core.address import to_ascii_domain
 from ekiden.core.clock import Millis
@@ -19,7 +19,6 @@ from ekiden.core.states import State, Wait
 
 if TYPE_CHECKING:
     from ekiden.delivery.queue_queries import QueueFilter, Target
-    from ekiden.store.api import Store
 
 
 class States(frozenset[State]):
@@ -179,10 +178,9 @@ class Filters:
         """Whether there is any."""
         return any(getattr(self, item.name) for item in fields(self))
 
-    async def query(self, store: Store, now: Millis) -> QueueFilter:
+    async def query(self, on: Opened, now: Millis) -> QueueFilter:
         """What to ask the store for. ``CliUsageError`` names the option that is wrong."""
-
-        return replace(self.conditions(now), account_id=await chosen_account(store, self.account))
+        return replace(self.conditions(now), account_id=await on.account_id(self.account))
 
     def conditions(self, now: Millis) -> QueueFilter:
         """``query`` as far as no store is needed."""
@@ -244,10 +242,3 @@ def filtered(command: Callable[..., None]) -> Callable[..., None]:
     expanded.__annotations__ = {item.name: item.annotation for item in [*options, *parameters]}
     expanded.__signature__ = inspect.Signature([*options, *parameters])  # type: ignore[attr-defined]
     return expanded
-
-
-def now_ms() -> Millis:
-    """The wall clock."""
-    from ekiden.net.clock import SystemClock
-
-    return SystemClock().now()

@@ -1,4 +1,4 @@
-"""Refused submissions for people and as JSON: what was refused, what the client heard, why, and what to do."""
+"""Refused submissions: what was refused, what the client heard, why, and what to do."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from rich.text import Text
 
 from ekiden.cli.tables import make_table
 from ekiden.cli.trace_news_view import separator
-from ekiden.core.display import iso, local_time
+from ekiden.core.display import local_time
 from ekiden.core.ids import format_id
 from ekiden.core.texts import Language, Texts
 
 if TYPE_CHECKING:
     from ekiden.access.refusals import KeptRefusal
+    from ekiden.documents.message import Refusal
 
 _TEXTS = Texts(
     {
@@ -114,22 +115,11 @@ _WHY = {
 """By ``KeptRefusal.reason``: why, and what to do."""
 
 
-def refusal_json(refusal: KeptRefusal, account: str, lang: Language) -> dict[str, Any]:
-    """For ``--json``; ``account`` is its name."""
-    why, advice = _explained(refusal, lang)
-    return {
-        "refused": format_id(refusal.id),
-        "at": iso(refusal.at),
-        "stage": refusal.stage,
-        "reason": refusal.reason,
-        "why": why,
-        "advice": advice,
-        "reply": refusal.reply,
-        "account": account,
-        "client": refusal.client,
-        "sender": refusal.sender,
-        "facts": refusal.facts,
-    }
+def refusal_document(refusal: KeptRefusal, account: str, lang: Language) -> Refusal:
+    """``account`` is its name."""
+    from ekiden.documents.message import Refusal
+
+    return Refusal.of(refusal, account, *_explained(refusal, lang))
 
 
 def print_refusal(out: Console, refusal: KeptRefusal, account: str, lang: Language) -> None:
@@ -183,14 +173,8 @@ def print_refusals(out: Console, refusals: list[KeptRefusal], accounts: dict[int
         return
     table = make_table(*(_TEXTS(name, lang) for name in ("refused", "time", "account", "client", "sender", "why")))
     for item in refusals:
-        table.add_row(
-            format_id(item.id),
-            local_time(item.at),
-            accounts.get(item.account_id, ""),
-            item.client,
-            item.sender,
-            refusal_why(item, lang),
-        )
+        account, why = accounts.get(item.account_id, ""), refusal_why(item, lang)
+        table.add_row(format_id(item.id), local_time(item.at), account, item.client, item.sender, why)
     out.print(table)
 
 

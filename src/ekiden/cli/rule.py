@@ -4,33 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 import typer
 
-from ekiden.cli.common import (
-    ConfigOption,
-    JsonOption,
-    account_names,
-    chosen_account,
-    error_console,
-    load,
-    opened_store,
-    print_json,
-    run_async,
-)
+from ekiden.cli.common import AccountOption, ConfigOption, JsonOption, OfAccountOption, Opened, on_store
 from ekiden.cli.network_translations import NetworkCliError, NetworkUsageError, tr
-from ekiden.cli.tables import make_table, output
-from ekiden.cli.zone import AccountOption, choose, history
-from ekiden.core.display import iso
+from ekiden.cli.tables import make_table, output, show, show_list
+from ekiden.cli.zone import choose, history
 
 if TYPE_CHECKING:
-    from ekiden.access.accounts import Account
     from ekiden.networks.api_types import Mode
     from ekiden.networks.rule_evaluation import Decision
     from ekiden.networks.rules import Context, Rule, Rules
-    from ekiden.store.api import Store
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -57,27 +44,9 @@ _REFUSALS = {
 }
 
 
-def rule_json(rule: Rule, account: str) -> dict[str, Any]:
-    """One rule; the keys are documented in docs/cli.md."""
-    return {
-        "id": rule.id,
-        "account": account,
-        "description": rule.description,
-        "mode": rule.mode,
-        "contexts": [{item.name: item.value for item in context.attributes} for context in rule.contexts],
-        "resource": {item.name: item.value for item in rule.resource.attributes},
-        "tags": {item.name: item.value for item in rule.resource.tags},
-        "api_types": rule.api_types,
-        "created_at": iso(rule.created_at),
-        "created_by": rule.created_by,
-        "updated_at": iso(rule.updated_at),
-        "updated_by": rule.updated_by,
-    }
-
-
 @app.command()
 def add(
-    account: Annotated[str, typer.Option("--account", "-a", help="The account's name.")],
+    account: AccountOption,
     zones: Annotated[
         list[str] | None,
         typer.Option("--zone", "-z", help="Id or name of a zone; several are alternatives.", show_default=False),
@@ -97,9 +66,7 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Add a rule. Where several rules apply, all of them must let a request pass."""
-    from ekiden.access.accounts import get_account
-    from ekiden.access.audit import local_actor
-    from ekiden.net.clock import SystemClock
+    from ekiden.documents import network as documents
     from ekiden.networks.api_types import EVENT_NOTIFICATIONS
     from ekiden.networks.rules import (
         ACCOUNT,
@@ -120,60 +87,50 @@ def add(
     if bool(zones or endpoint) == nobody:
         raise NetworkUsageError("name a zone with --zone or an endpoint with --endpoint, or say --nobody")
 
-    async def main() -> Rule:
-        async with opened_store(load(config)) as store:
-            owner = await get_account(store, account)
-            async with store.read() as connection:
-                known = await load_zones(connection, owner.id)
-            ids = [choose(known, zone).id for zone in zones or ()]
-            conditions = {ZONE: ", ".join(ids), ENDPOINT: endpoint or ""}
-            attributes = tuple(Attribute(name, value) for name, value in conditions.items() if value)
-            target = {
-                ACCOUNT: owner.uid,
-                SERVICE_NAME: EVENT_NOTIFICATIONS,
-                SERVICE_INSTANCE: instance,
-                REGION: region,
-            }
-            values = RuleValues(
-                () if nobody else (Context(attributes),),
-                Resource(tuple(ResourceAttribute(name, value) for name, value in target.items() if value)),
-                description,
-                _api_types(operation),
-                mode,
-            )
-            return await Rules(store, SystemClock()).create(owner.id, values, actor=local_actor())
+    async def work(on: Opened) -> Rule:
+        owner = await on.account(account)
+        async with on.store.read() as connection:
+            known = await load_zones(connection, owner.id)
+        ids = [choose(known, zone).id for zone in zones or ()]
+        conditions = {ZONE: ", ".join(ids), ENDPOINT: endpoint or ""}
+        attributes = tuple(Attribute(name, value) for name, value in conditions.items() if value)
+        target = {
+            ACCOUNT: owner.uid,
+            SERVICE_NAME: EVENT_NOTIFICATIONS,
+            SERVICE_INSTANCE: instance,
+            REGION: region,
+        }
+        values = RuleValues(
+            () if nobody else (Context(attributes),),
+            Resource(tuple(ResourceAttribute(name, value) for name, value in target.items() if value)),
+            description,
+            _api_types(operation),
+            mode,
+        )
+        return await Rules(on.store, on.clock).create(owner.id, values, actor=on.actor)
 
-    rule = run_async(main())
-    if as_json:
-        print_json(rule_json(rule, account))
-    else:
-        output().print(tr("rule {id} added", id=rule.id))
+    rule = on_store(config, work)
+    show(as_json, documents.Rule.of(rule, account), tr("rule {id} added", id=rule.id))
 
 
 @app.command("list")
-def list_(account: AccountOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+def list_(account: OfAccountOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """List rules."""
+    from ekiden.documents import network as documents
     from ekiden.networks.rules import SERVICE_INSTANCE, load_rules
     from ekiden.networks.zones import load_zones
 
-    async def main() -> tuple[list[Rule], dict[int, str], dict[str, str]]:
-        async with opened_store(load(config)) as store:
-            names = await account_names(store)
-            account_id = await chosen_account(store, account)
-            async with store.read() as connection:
-                zones = {zone.id: zone.name for zone in await load_zones(connection, account_id)}
-                return await load_rules(connection, account_id), names, zones
+    async def work(on: Opened) -> tuple[list[Rule], dict[int, str], dict[str, str]]:
+        names = await on.account_names()
+        account_id = await on.account_id(account)
+        async with on.store.read() as connection:
+            zones = {zone.id: zone.name for zone in await load_zones(connection, account_id)}
+            return await load_rules(connection, account_id), names, zones
 
-    rules, names, zones = run_async(main())
-    if as_json:
-        print_json([rule_json(rule, names.get(rule.account_id, "")) for rule in rules])
-        return
-    if not rules:
-        error_console().print(tr("nothing found"))
-        return
+    rules, names, zones = on_store(config, work)
     table = make_table("id", "account", "mode", "instance", "operations", "from", "description", translate=tr)
-    for rule in rules:
-        table.add_row(
+    cells = (
+        (
             rule.id,
             names.get(rule.account_id, ""),
             rule.mode,
@@ -182,7 +139,9 @@ def list_(account: AccountOption = None, config: ConfigOption = None, as_json: J
             " | ".join(_context(context, zones) for context in rule.contexts) or tr("nobody"),
             rule.description,
         )
-    output().print(table)
+        for rule in rules
+    )
+    show_list(as_json, (documents.Rule.of(rule, names.get(rule.account_id, "")) for rule in rules), table, cells)
 
 
 def _operations(rule: Rule) -> str:
@@ -206,50 +165,51 @@ def _context(context: Context, zones: dict[str, str]) -> str:
     return "; ".join(words)
 
 
-async def _find(store: Store, wanted: str, account: str | None) -> tuple[Rule, str]:
+async def _find(on: Opened, wanted: str, account: str | None) -> tuple[Rule, str]:
     from ekiden.networks.rules import load_rules
 
-    names = await account_names(store)
-    account_id = await chosen_account(store, account)
-    async with store.read() as connection:
+    account_id = await on.account_id(account)
+    async with on.store.read() as connection:
         for rule in await load_rules(connection, account_id):
             if rule.id == wanted:
-                return rule, names.get(rule.account_id, "")
+                return rule, await on.account_name(rule.account_id)
     raise NetworkCliError("there is no rule {rule!r}", rule=wanted)
 
 
-@app.command()
-def show(
-    rule: RuleArgument, account: AccountOption = None, config: ConfigOption = None, as_json: JsonOption = False
+@app.command("show")
+def show_(
+    rule: RuleArgument, account: OfAccountOption = None, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
     """Show a rule: what it protects, and whom it lets pass."""
-    from ekiden.networks.rules import ACCOUNT
+    from ekiden.documents import network as documents
     from ekiden.networks.zones import load_zones
 
-    async def main() -> tuple[Rule, str, dict[str, str]]:
-        async with opened_store(load(config)) as store:
-            found, owner = await _find(store, rule, account)
-            async with store.read() as connection:
-                zones = {zone.id: zone.name for zone in await load_zones(connection, found.account_id)}
-            return found, owner, zones
+    async def work(on: Opened) -> tuple[Rule, str, dict[str, str]]:
+        found, owner = await _find(on, rule, account)
+        async with on.store.read() as connection:
+            zones = {zone.id: zone.name for zone in await load_zones(connection, found.account_id)}
+        return found, owner, zones
 
-    found, owner, zones = run_async(main())
-    if as_json:
-        print_json(rule_json(found, owner))
-        return
+    found, owner, zones = on_store(config, work)
+    show(as_json, documents.Rule.of(found, owner), lambda: _print(found, owner, zones))
+
+
+def _print(rule: Rule, account: str, zones: dict[str, str]) -> None:
+    from ekiden.networks.rules import ACCOUNT
+
     out = output()
-    out.print(tr("rule {id} of {account}: {mode}", id=found.id, account=owner, mode=found.mode))
-    if found.description:
-        out.print(found.description)
-    named = [f"{item.name}={item.value}" for item in found.resource.attributes if item.name != ACCOUNT]
-    named += [f"tag:{item.name}={item.value}" for item in found.resource.tags]
+    out.print(tr("rule {id} of {account}: {mode}", id=rule.id, account=account, mode=rule.mode))
+    if rule.description:
+        out.print(rule.description)
+    named = [f"{item.name}={item.value}" for item in rule.resource.attributes if item.name != ACCOUNT]
+    named += [f"tag:{item.name}={item.value}" for item in rule.resource.tags]
     out.print(tr("protects: {resource}", resource=", ".join(named)))
-    out.print(tr("operations: {operations}", operations=_operations(found)))
-    for context in found.contexts:
+    out.print(tr("operations: {operations}", operations=_operations(rule)))
+    for context in rule.contexts:
         out.print(tr("lets pass: {context}", context=_context(context, zones)))
-    if not found.contexts:
+    if not rule.contexts:
         out.print(tr("lets pass: {context}", context=tr("nobody")))
-    out.print(history(found))
+    out.print(history(rule))
 
 
 def _change(
@@ -257,52 +217,45 @@ def _change(
     as_json: bool,
     wanted: str,
     account: str | None,
-    change: Callable[[Rules, Rule], Awaitable[Rule]],
+    change: Callable[[Opened, Rules, Rule], Awaitable[Rule]],
     done: str,
 ) -> None:
     """``done`` is what to say then; ``{id}`` in it is the rule's."""
-    from ekiden.net.clock import SystemClock
+    from ekiden.documents import network as documents
     from ekiden.networks.rules import Rules
 
-    async def main() -> tuple[Rule, str]:
-        async with opened_store(load(config)) as store:
-            found, owner = await _find(store, wanted, account)
-            return await change(Rules(store, SystemClock()), found), owner
+    async def work(on: Opened) -> tuple[Rule, str]:
+        found, owner = await _find(on, wanted, account)
+        return await change(on, Rules(on.store, on.clock), found), owner
 
-    rule, owner = run_async(main())
-    if as_json:
-        print_json(rule_json(rule, owner))
-    else:
-        output().print(done.format(id=rule.id))
+    rule, owner = on_store(config, work)
+    show(as_json, documents.Rule.of(rule, owner), done.format(id=rule.id))
 
 
 @app.command()
 def remove(
-    rule: RuleArgument, account: AccountOption = None, config: ConfigOption = None, as_json: JsonOption = False
+    rule: RuleArgument, account: OfAccountOption = None, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
     """Remove a rule. What only this rule let pass is refused then."""
-    from ekiden.access.audit import local_actor
 
-    async def change(rules: Rules, found: Rule) -> Rule:
-        await rules.delete(found.account_id, found.id, actor=local_actor())
+    async def change(on: Opened, rules: Rules, found: Rule) -> Rule:
+        await rules.delete(found.account_id, found.id, actor=on.actor)
         return found
 
     _change(config, as_json, rule, account, change, tr("rule {id} removed"))
 
 
-def _to(mode: Mode) -> Callable[[Rules, Rule], Awaitable[Rule]]:
-    from ekiden.access.audit import local_actor
-
-    async def change(rules: Rules, found: Rule) -> Rule:
+def _to(mode: Mode) -> Callable[[Opened, Rules, Rule], Awaitable[Rule]]:
+    async def change(on: Opened, rules: Rules, found: Rule) -> Rule:
         values = msgspec.structs.replace(found.values(), mode=mode)
-        return await rules.replace(found.account_id, found.id, found.version, values, actor=local_actor())
+        return await rules.replace(found.account_id, found.id, found.version, values, actor=on.actor)
 
     return change
 
 
 @app.command()
 def enable(
-    rule: RuleArgument, account: AccountOption = None, config: ConfigOption = None, as_json: JsonOption = False
+    rule: RuleArgument, account: OfAccountOption = None, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
     """Enforce a rule."""
     _change(
@@ -312,21 +265,12 @@ def enable(
 
 @app.command()
 def disable(
-    rule: RuleArgument, account: AccountOption = None, config: ConfigOption = None, as_json: JsonOption = False
+    rule: RuleArgument, account: OfAccountOption = None, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
     """Do not look at a rule any more: it neither allows nor refuses."""
     _change(
         config, as_json, rule, account, _to("disabled"), tr("rule {id} is now {mode}", id="{id}", mode="disabled")
     )
-
-
-async def _owner(store: Store, account_id: int) -> Account:
-    from ekiden.access.accounts import find_account
-
-    found = await find_account(store, account_id)
-    if found is None:
-        raise NetworkCliError("there is no account {name!r}", name=str(account_id))
-    return found
 
 
 @app.command("test")
@@ -344,7 +288,8 @@ def try_(
 
     Only rules are looked at, not the deprecated lists of allowed subnets that SMTP configurations may have.
     """
-    from ekiden.net.clock import SystemClock
+    from ekiden.access.accounts import find_account
+    from ekiden.documents.network import RuleTest
     from ekiden.networks.addresses import ip_key
     from ekiden.networks.rule_evaluation import load_rulebook, smtp_resource
     from ekiden.senders.projects import Projects
@@ -352,38 +297,27 @@ def try_(
     if ip_key(address) is None:
         raise NetworkUsageError("{address!r} is not an IP address", address=address)
 
-    async def main() -> tuple[Decision, tuple[str, ...]]:
-        loaded = load(config)
-        async with opened_store(loaded) as store:
-            project = await Projects(store, SystemClock()).find(instance)
-            if project is None:
-                raise NetworkCliError("there is no instance {instance!r}", instance=instance)
-            owner = await _owner(store, project.account_id)
-            async with store.read() as connection:
-                book = await load_rulebook(connection, owner.id, loaded.networks.groups)
+    async def work(on: Opened) -> tuple[Decision, tuple[str, ...]]:
+        project = await Projects(on.store, on.clock).find(instance)
+        if project is None:
+            raise NetworkCliError("there is no instance {instance!r}", instance=instance)
+        owner = await find_account(on.store, project.account_id)
+        if owner is None:
+            raise NetworkCliError("there is no account {name!r}", name=str(project.account_id))
+        async with on.store.read() as connection:
+            book = await load_rulebook(connection, owner.id, on.config.networks.groups)
         resource = smtp_resource(owner.uid, project.uid, project.region or owner.region)
         api_types = _api_types(operation)
         decision = book.decide(resource, api_types, address, endpoint, default=operation != "smtp")
         return decision, book.enforced(resource, api_types)
 
-    decision, enforced = run_async(main())
-    if as_json:
-        print_json(
-            {
-                "address": address,
-                "instance": instance,
-                "endpoint": endpoint,
-                "allowed": decision.allowed,
-                "rule": decision.rule or None,
-                "why": decision.why.value,
-                "rules": enforced,
-                "reports": [{"rule": item.rule, "why": item.why.value} for item in decision.reports],
-            }
-        )
-    else:
+    def told() -> None:
         output().print(_verdict(decision, enforced))
         for item in decision.reports:
             output().print(tr("rule {rule} (report) would refuse it", rule=item.rule))
+
+    decision, enforced = on_store(config, work)
+    show(as_json, RuleTest.of(decision, address, instance, endpoint, enforced), told)
     if not decision.allowed:
         raise typer.Exit(1)
 

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,11 +18,10 @@ from ekiden.cli.common import (
     error_console,
     error_text,
     load,
-    print_json,
     tr,
 )
 from ekiden.cli.sender import default_sender
-from ekiden.cli.tables import output
+from ekiden.cli.tables import output, show
 from ekiden.core.address import parse_address
 from ekiden.core.errors import BadAddress, EkidenError
 
@@ -185,55 +184,49 @@ def send(
 
 
 def _report(results: list[Result], errors: list[CliError], total: int, seconds: float, as_json: bool) -> None:
+    from ekiden.documents.sending import RefusedRecipient, Sent, SentMessage
+
     accepted = [result for result in results if result.queue_id]
     refused = sum(len(result.refused) for result in results)
-    if as_json:
-        print_json(
-            {
-                "accepted": len(accepted),
-                "refused_recipients": refused,
-                "not_tried": total - len(results),
-                "errors": [str(error) for error in errors],
-                "seconds": round(seconds, 3),
-                "messages": [_result_json(result) for result in results],
-            }
+    messages = [
+        SentMessage(
+            result.queue_id or None,
+            result.recipients,
+            result.reply,
+            [RefusedRecipient(recipient, *answer) for recipient, answer in result.refused.items()],
         )
-    else:
-        out = output()
-        for result in results if len(results) <= 20 else []:
-            if result.queue_id:
-                recipients = ", ".join(result.recipients)
-                out.print(tr("{id}  accepted for {recipients}", id=result.queue_id, recipients=recipients))
-        if len(results) > 20:
-            rate = len(accepted) / seconds if seconds else 0.0
-            text = tr("{count:,} messages accepted in {seconds:.1f} s ({rate:,.0f}/s)")
-            out.print(text.format(count=len(accepted), seconds=seconds, rate=rate))
-        for result in [item for item in results if item.refused][:20]:
-            for recipient, (code, reply) in result.refused.items():
-                text = tr("refused for {recipient}: {code} {reply}", recipient=recipient, code=code, reply=reply)
-                error_console().print(text, markup=False)
-        if refused > 20:
-            error_console().print(tr("{count:,} recipients were refused in all", count=refused))
-        if len(accepted) == 1 and sys.stdout.isatty():
-            out.print(tr("Follow it with: ekiden trace {id}", id=accepted[0].queue_id))
-        for error in errors:
-            error_console().print(error_text(error), markup=False)
-        if total > len(results):
-            left = total - len(results)
-            text = tr("1 message was not tried" if left == 1 else "{count:,} messages were not tried", count=left)
-            error_console().print(text)
-    if refused or total > len(results):
+        for result in results
+    ]
+    left = total - len(results)
+    document = Sent(len(accepted), refused, left, [str(error) for error in errors], round(seconds, 3), messages)
+    show(as_json, document, lambda: _tell(results, errors, left, seconds))
+    if refused or left > 0:
         sys.stdout.flush()
         raise typer.Exit(1)
 
 
-def _result_json(result: Result) -> dict[str, Any]:
-    return {
-        "id": result.queue_id or None,
-        "recipients": result.recipients,
-        "reply": result.reply,
-        "refused": [
-            {"recipient": recipient, "code": code, "reply": reply}
-            for recipient, (code, reply) in result.refused.items()
-        ],
-    }
+def _tell(results: list[Result], errors: list[CliError], left: int, seconds: float) -> None:
+    accepted = [result for result in results if result.queue_id]
+    refused = sum(len(result.refused) for result in results)
+    out = output()
+    for result in results if len(results) <= 20 else []:
+        if result.queue_id:
+            recipients = ", ".join(result.recipients)
+            out.print(tr("{id}  accepted for {recipients}", id=result.queue_id, recipients=recipients))
+    if len(results) > 20:
+        rate = len(accepted) / seconds if seconds else 0.0
+        text = tr("{count:,} messages accepted in {seconds:.1f} s ({rate:,.0f}/s)")
+        out.print(text.format(count=len(accepted), seconds=seconds, rate=rate))
+    for result in [item for item in results if item.refused][:20]:
+        for recipient, (code, reply) in result.refused.items():
+            text = tr("refused for {recipient}: {code} {reply}", recipient=recipient, code=code, reply=reply)
+            error_console().print(text, markup=False)
+    if refused > 20:
+        error_console().print(tr("{count:,} recipients were refused in all", count=refused))
+    if len(accepted) == 1 and sys.stdout.isatty():
+        out.print(tr("Follow it with: ekiden trace {id}", id=accepted[0].queue_id))
+    for error in errors:
+        error_console().print(error_text(error), markup=False)
+    if left > 0:
+        text = tr("1 message was not tried" if left == 1 else "{count:,} messages were not tried", count=left)
+        error_console().print(text)

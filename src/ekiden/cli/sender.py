@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ekiden.cli.common import CliError, load, opened_store, run_async
+from ekiden.cli.common import CliError, load, on_store
 from ekiden.core.errors import EkidenError
 
 if TYPE_CHECKING:
@@ -25,12 +25,8 @@ def default_sender(config: Path | None, username: str | None, password: str, *, 
     if username is None:
         return f"{_LOCAL_PART}@{loaded.hostname}"
 
-    async def main() -> str | None:
-        async with opened_store(loaded) as store:
-            return await _domain(store, username, password, loaded.hostname)
-
     try:
-        domain = run_async(main())
+        domain = on_store(loaded, lambda on: _domain(on.store, username, password, loaded.hostname))
     except EkidenError:
         if not elsewhere:
             raise

@@ -44,6 +44,7 @@ def serve(
 
     from ekiden.config.load import find_config
     from ekiden.config.model import ALL_ROLES
+    from ekiden.documents.installation import Serving
     from ekiden.process.logging import configure_logging
     from ekiden.process.supervisor import Supervisor
 
@@ -65,12 +66,12 @@ def serve(
 
     def announce(ports: Ports) -> None:
         print_json(
-            {
-                "smtp": {name: [list(address) for address in found] for name, found in ports.smtp.items()},
-                "http": [f"http://{address}" for address in ports.http],
-                "monitoring": [f"http://{address}" for address in ports.monitoring],
-                "pid": os.getpid(),
-            }
+            Serving(
+                {name: [(address[0], address[1]) for address in found] for name, found in ports.smtp.items()},
+                [f"http://{address}" for address in ports.http],
+                [f"http://{address}" for address in ports.monitoring],
+                os.getpid(),
+            )
         )
 
     loaded = override(load(config))

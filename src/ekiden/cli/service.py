@@ -139,6 +139,7 @@ def print_(
     Nothing is installed or changed. Errors of the unit show: systemd-analyze verify ekiden.service
     """
     from ekiden.config.load import find_config
+    from ekiden.documents.installation import ServiceUnit
 
     if not _USER.fullmatch(user):
         raise CliUsageError("--user: {value!r} is not the name of a user", value=user)
@@ -149,7 +150,7 @@ def print_(
     program = str(command.absolute()) if command is not None else _program()
     text = unit(loaded, path.absolute(), program, user)
     if as_json:
-        print_json({"unit": text, "user": user, "command": program})
+        print_json(ServiceUnit(text, user, program))
         return
     sys.stdout.write(text)
     try:

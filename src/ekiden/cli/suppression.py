@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from ekiden.cli.common import (
     MOST_ROWS,
+    AccountOption,
     ConfigOption,
     JsonOption,
+    Opened,
     error_console,
     lang,
-    load,
-    opened_store,
-    print_json,
-    run_async,
+    on_store,
 )
 from ekiden.cli.opt_out_translations import OptOutCliError, OptOutUsageError, tr, unreadable
-from ekiden.cli.tables import make_table, output
-from ekiden.core.display import iso, local_time
+from ekiden.cli.tables import make_table, show, show_list
+from ekiden.core.display import local_time
 from ekiden.core.said_sentences import WORDS
 
 if TYPE_CHECKING:
@@ -33,7 +32,6 @@ app = typer.Typer(no_args_is_help=True, help="Suppressions: addresses that a sen
 _KINDS: Final = "complaint, unsubscribe, bounce, over_quota"
 """``recipients.suppressions.KINDS``, which help need not load."""
 
-AccountOption = Annotated[str, typer.Option("--account", "-a", help="The account's name.")]
 DomainOption = Annotated[str, typer.Option("--domain", "-d", help="The sending domain.")]
 AddressesArgument = Annotated[
     list[str] | None, typer.Argument(help="Recipients' addresses.", metavar="ADDRESS...", show_default=False)
@@ -48,18 +46,6 @@ _BATCH: Final = 500
 machine that is busy."""
 _MOST_TOLD: Final = 20
 """Bad lines of a file that are told one by one."""
-
-
-def suppression_json(item: Suppression, account: str) -> dict[str, Any]:
-    """One suppression; the keys are documented in docs/cli.md."""
-    return {
-        "account": account,
-        "domain": item.domain,
-        "address": item.address,
-        "kind": item.kind,
-        "reason": item.told(),
-        "created_at": iso(item.created_at),
-    }
 
 
 def read_addresses(given: list[str] | None, file: Path | None) -> list[str]:
@@ -118,39 +104,32 @@ def list_(
     as_json: JsonOption = False,
 ) -> None:
     """List suppressions, newest first."""
-    from ekiden.access.accounts import get_account
-    from ekiden.net.clock import SystemClock
+    from ekiden.documents import recipient as documents
     from ekiden.recipients.suppressions import Suppressions, check_kind
 
     if kind:
         check_kind(kind)
 
-    async def main() -> list[Suppression]:
-        async with opened_store(load(config)) as store:
-            owner = await get_account(store, account)
-            return await Suppressions(store, SystemClock()).list(
-                owner.id,
-                domain=domain,
-                kind=kind,
-                address=address,
-                recipient_domain=recipient_domain,
-                newest=True,
-                offset=offset,
-                limit=limit,
-            )
+    async def work(on: Opened) -> list[Suppression]:
+        owner = await on.account(account)
+        return await Suppressions(on.store, on.clock).list(
+            owner.id,
+            domain=domain,
+            kind=kind,
+            address=address,
+            recipient_domain=recipient_domain,
+            newest=True,
+            offset=offset,
+            limit=limit,
+        )
 
-    found = run_async(main())
-    if as_json:
-        print_json([suppression_json(item, account) for item in found])
-        return
-    if not found:
-        error_console().print(tr("nothing found"))
-        return
+    found = on_store(config, work)
     table = make_table("address", "domain", "kind", "since", "reason", translate=tr)
-    for item in found:
-        kind = WORDS(item.kind, lang())
-        table.add_row(item.address, item.domain, kind, local_time(item.created_at), item.told(lang()))
-    output().print(table)
+    cells = (
+        (item.address, item.domain, WORDS(item.kind, lang()), local_time(item.created_at), item.told(lang()))
+        for item in found
+    )
+    show_list(as_json, (documents.Suppression.of(item, account) for item in found), table, cells)
 
 
 @app.command()
@@ -165,38 +144,29 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Suppress addresses. Mail to them is taken and dropped, with an event that tells why."""
-    from ekiden.access.accounts import get_account
-    from ekiden.access.audit import local_actor
-    from ekiden.net.clock import SystemClock
+    from ekiden.documents.recipient import SuppressionChange
     from ekiden.recipients.suppressions import Suppressions, check_kind, domain_key_of
 
     wanted = read_addresses(addresses, file)
     check_kind(kind)
     domain_key_of(domain)
 
-    async def main() -> int:
-        async with opened_store(load(config)) as store:
-            owner = await get_account(store, account)
-            await _check_owner(store, owner, domain)
-            service = Suppressions(store, SystemClock())
-            added = 0
-            for start in range(0, len(wanted), _BATCH):
-                batch = wanted[start : start + _BATCH]
-                added += await service.add(owner.id, domain, batch, kind, actor=local_actor(), reason=reason)
-            return added
+    async def work(on: Opened) -> int:
+        owner = await on.account(account)
+        await _check_owner(on.store, owner, domain)
+        service = Suppressions(on.store, on.clock)
+        added = 0
+        for start in range(0, len(wanted), _BATCH):
+            batch = wanted[start : start + _BATCH]
+            added += await service.add(owner.id, domain, batch, kind, actor=on.actor, reason=reason)
+        return added
 
-    added = run_async(main())
-    if as_json:
-        print_json({"account": account, "domain": domain, "kind": kind, "added": added})
-    else:
-        known = len(wanted) - added
-        text = tr(
-            "suppressed for {domain}: {count:,}; suppressed already: {known:,}",
-            domain=domain,
-            count=added,
-            known=known,
-        )
-        output().print(text)
+    added = on_store(config, work)
+    known = len(wanted) - added
+    text = tr(
+        "suppressed for {domain}: {count:,}; suppressed already: {known:,}", domain=domain, count=added, known=known
+    )
+    show(as_json, SuppressionChange(account, domain, kind, added=added), text)
 
 
 async def _check_owner(store: Store, account: Account, domain: str) -> None:
@@ -225,27 +195,22 @@ def remove(
     as_json: JsonOption = False,
 ) -> None:
     """Take suppressions back: the addresses are mailed again."""
-    from ekiden.access.accounts import get_account
-    from ekiden.access.audit import local_actor
-    from ekiden.net.clock import SystemClock
+    from ekiden.documents.recipient import SuppressionChange
     from ekiden.recipients.suppressions import Suppressions, check_kind
 
     wanted = read_addresses(addresses, file)
     if kind:
         check_kind(kind)
 
-    async def main() -> int:
-        async with opened_store(load(config)) as store:
-            owner = await get_account(store, account)
-            service = Suppressions(store, SystemClock())
-            removed = 0
-            for start in range(0, len(wanted), _BATCH):
-                batch = wanted[start : start + _BATCH]
-                removed += await service.remove(owner.id, domain, batch, kind, actor=local_actor())
-            return removed
+    async def work(on: Opened) -> int:
+        owner = await on.account(account)
+        service = Suppressions(on.store, on.clock)
+        removed = 0
+        for start in range(0, len(wanted), _BATCH):
+            batch = wanted[start : start + _BATCH]
+            removed += await service.remove(owner.id, domain, batch, kind, actor=on.actor)
+        return removed
 
-    removed = run_async(main())
-    if as_json:
-        print_json({"account": account, "domain": domain, "kind": kind, "removed": removed})
-    else:
-        output().print(tr("removed from the suppressions of {domain}: {count:,}", domain=domain, count=removed))
+    removed = on_store(config, work)
+    text = tr("removed from the suppressions of {domain}: {count:,}", domain=domain, count=removed)
+    show(as_json, SuppressionChange(account, domain, kind, removed=removed), text)

@@ -41,6 +41,11 @@ class TextTable:
         self._columns: list[_Column] = []
         self._rows: list[list[list[Text]]] = []
 
+    @property
+    def empty(self) -> bool:
+        """Whether it has no rows."""
+        return not self._rows
+
     def add_column(self, heading: str, *, right: bool = False) -> None:
         """``right``: it holds numbers."""
         self._columns.append(_Column(visible(heading), right))

@@ -13,17 +13,14 @@ from ekiden.cli.common import (
     CliUsageError,
     ConfigOption,
     JsonOption,
-    account_name,
-    account_names,
-    chosen_account,
+    Opened,
     lang,
-    load,
-    opened_store,
+    now_ms,
+    on_store,
     print_json,
-    run_async,
 )
-from ekiden.cli.queue_filter import now_ms, parse_target
-from ekiden.cli.tables import output
+from ekiden.cli.queue_filter import parse_target
+from ekiden.cli.tables import output, show
 from ekiden.core.ids import format_id
 from ekiden.core.texts import Language, language
 
@@ -31,7 +28,6 @@ if TYPE_CHECKING:
     from ekiden.access.refusals import KeptRefusal
     from ekiden.delivery.trace_news_queries import TracedRoute
     from ekiden.delivery.trace_queries import MessageTrace, TracedDelivery
-    from ekiden.store.api import Store
 
 app = typer.Typer()
 
@@ -44,26 +40,26 @@ class _Refused(Exception):
         self.account = account
 
 
-async def find(store: Store, wanted: str) -> tuple[MessageTrace, int | None]:
+async def _find(on: Opened, wanted: str) -> tuple[MessageTrace, int | None]:
     """The message of a queue id, of ``ID/NUMBER`` or of a Message-ID, and the number when one was given."""
     from ekiden.access.refusals import find_refusal
     from ekiden.delivery.trace_queries import find_messages, load_trace
 
     number = None
     if "@" in wanted:
-        found = await find_messages(store, header_id=wanted)
+        found = await find_messages(on.store, header_id=wanted)
         if len(found) > 1:
             ids = ", ".join(format_id(message_id) for _, message_id in found)
             raise CliError("several messages have this Message-ID; name one of {ids}", ids=ids)
     else:
         target = parse_target(wanted)
         number = target.number
-        found = await find_messages(store, id=target.message_id)
-    trace = await load_trace(store, *found[0]) if found else None
+        found = await find_messages(on.store, id=target.message_id)
+    trace = await load_trace(on.store, *found[0]) if found else None
     if trace is None and "@" not in wanted:
-        refusal = await find_refusal(store, parse_target(wanted).message_id)
+        refusal = await find_refusal(on.store, parse_target(wanted).message_id)
         if refusal is not None:
-            raise _Refused(refusal, await account_name(store, refusal.account_id))
+            raise _Refused(refusal, await on.account_name(refusal.account_id))
     if trace is None:
         raise CliError(
             "there is no message {id}; it may have been removed by retention, or be another server's", id=wanted
@@ -89,17 +85,15 @@ def _chosen(trace: MessageTrace, number: int | None, recipient: str | None) -> l
 
 def _list_refused(config: Path | None, language: Language, as_json: bool, account: str | None, limit: int) -> None:
     from ekiden.access.refusals import list_refusals
-    from ekiden.cli.refusal_view import print_refusals, refusal_json
+    from ekiden.cli.refusal_view import print_refusals, refusal_document
 
-    async def main() -> tuple[list[KeptRefusal], dict[int, str]]:
-        async with opened_store(load(config)) as store:
-            accounts = await account_names(store)
-            account_id = await chosen_account(store, account)
-            return await list_refusals(store, account_id, limit), accounts
+    async def work(on: Opened) -> tuple[list[KeptRefusal], dict[int, str]]:
+        account_id = await on.account_id(account)
+        return await list_refusals(on.store, account_id, limit), await on.account_names()
 
-    refusals, accounts = run_async(main())
+    refusals, accounts = on_store(config, work)
     if as_json:
-        print_json([refusal_json(item, accounts.get(item.account_id, ""), language) for item in refusals])
+        print_json([refusal_document(item, accounts.get(item.account_id, ""), language) for item in refusals])
     else:
         print_refusals(output(), refusals, accounts, language)
 
@@ -135,9 +129,10 @@ def trace(
     as_json: JsonOption = False,
 ) -> None:
     """Tell what happened to a message: why it was delivered, or why not, with every SMTP dialogue."""
-    from ekiden.cli.refusal_view import print_refusal, refusal_json
-    from ekiden.cli.trace_view import print_trace, trace_json
+    from ekiden.cli.refusal_view import print_refusal, refusal_document
+    from ekiden.cli.trace_view import print_trace
     from ekiden.delivery.trace_news_queries import load_routes
+    from ekiden.documents.message import Trace
 
     if language_name not in (None, "en", "ja"):
         raise CliUsageError("--lang: en and ja are known")
@@ -152,22 +147,20 @@ def trace(
     if "@" not in wanted:
         parse_target(wanted)
 
-    async def main() -> tuple[MessageTrace, int | None, list[TracedRoute]]:
-        async with opened_store(load(config)) as store:
-            found, number = await find(store, wanted)
-            return found, number, await load_routes(store, found)
+    async def work(on: Opened) -> tuple[MessageTrace, int | None, list[TracedRoute]]:
+        found, number = await _find(on, wanted)
+        return found, number, await load_routes(on.store, found)
 
     try:
-        found, number, routes = run_async(main())
+        found, number, routes = on_store(config, work)
     except _Refused as error:
-        if as_json:
-            print_json(refusal_json(error.refusal, error.account, chosen_language))
-        else:
-            print_refusal(output(), error.refusal, error.account, chosen_language)
+        refusal, owner = error.refusal, error.account
+        document = refusal_document(refusal, owner, chosen_language)
+        show(as_json, document, lambda: print_refusal(output(), refusal, owner, chosen_language))
         return
-    deliveries = _chosen(found, number, recipient)
-    if as_json:
-        found.deliveries = deliveries
-        print_json(trace_json(found, routes, chosen_language))
-    else:
-        print_trace(output(), found, deliveries, routes, now_ms(), chosen_language, dialogue=not brief)
+    found.deliveries = _chosen(found, number, recipient)
+    show(
+        as_json,
+        Trace.with_all(found, routes, chosen_language),
+        lambda: print_trace(output(), found, routes, now_ms(), chosen_language, dialogue=not brief),
+    )

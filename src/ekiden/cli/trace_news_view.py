@@ -1,11 +1,9 @@
-"""What the sender calls a message, and who is told what becomes of it: for people and as JSON."""
+"""What the sender calls a message, and who is told what becomes of it."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from ekiden.core.clock import Millis
-from ekiden.core.display import iso, relative
+from ekiden.core.display import relative
 from ekiden.core.notices import News
 from ekiden.core.submission import Marks
 from ekiden.core.texts import Language, Texts
@@ -45,27 +43,6 @@ _NEWS = {
     News.INTERMEDIATE: "intermediate reports",
     News.TRACKING: "opens, clicks and the like",
 }
-
-
-def marks_json(marks: Marks) -> dict[str, str]:
-    """By name; the keys are documented in docs/cli.md."""
-    return {name: getattr(marks, name) for name in _MARKS}
-
-
-def route_json(route: TracedRoute) -> dict[str, Any]:
-    """One route; the keys are documented in docs/cli.md."""
-    return {
-        "endpoint": route.endpoint_id,
-        "format": route.format,
-        "url": route.url,
-        "news": [str(kind.name).lower() for kind in _NEWS if kind & route.news],
-        "waiting": route.waiting,
-        "dead": route.dead,
-        "failures": route.failures,
-        "retry_at": iso(route.retry_at) if route.failures else None,
-        "status": route.status,
-        "answer": route.told(),
-    }
 
 
 def separator(lang: Language) -> str:

@@ -1,4 +1,4 @@
-"""The history of a message for people (two languages, with or without colours) and as JSON."""
+"""The history of a message for people: two languages, with or without colours."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from rich.console import Console
 from rich.text import Text
 
 from ekiden.cli.tables import make_table
-from ekiden.cli.trace_news_view import marks_json, marks_text, route_json, route_text, separator
-from ekiden.cli.waiting import reason_text, wait_text, waiting_json
+from ekiden.cli.trace_news_view import marks_text, route_text, separator
+from ekiden.cli.waiting import reason_text, wait_text
 from ekiden.core.clock import Millis
 from ekiden.core.diagnosis import Diagnosis
-from ekiden.core.display import exact_time, iso, local_time, octets, relative, span
+from ekiden.core.display import exact_time, local_time, octets, relative, span
 from ekiden.core.events import EventType
 from ekiden.core.ids import format_id
 from ekiden.core.said import Remark, Said, tell
 from ekiden.core.states import State
 from ekiden.core.texts import Language, Texts
-from ekiden.delivery.explain import Explanation, cause_name, explain, state_name, suppression_kind
+from ekiden.delivery.explain import cause_name, explain, state_name, suppression_kind
 from ekiden.delivery.trace_news_queries import TracedRoute
 from ekiden.delivery.trace_queries import MessageTrace, TracedAttempt, TracedDelivery, TracedEvent
 from ekiden.mime.header import decode_words
@@ -151,95 +151,6 @@ _EVENT_TEXTS = {
 }
 
 
-def delivery_explanation(delivery: TracedDelivery, lang: Language) -> Explanation:
-    """Why a delivery stands where it stands, from its last verdict that says something."""
-    return explain(delivery.state, delivery.diagnosis, lang, wait=delivery.wait, said=delivery.said)
-
-
-# ---- JSON
-
-
-def message_json(trace: MessageTrace) -> dict[str, Any]:
-    """The message and where its recipients stand; the keys are documented in docs/cli.md."""
-    return {
-        "id": format_id(trace.id),
-        "account": trace.account,
-        "credential": {"kind": trace.credential_kind, "name": trace.credential} if trace.credential else None,
-        "sender": trace.sender,
-        "subject": decode_words(trace.subject),
-        "header_id": trace.header_id,
-        "size": trace.size,
-        "priority": trace.priority.name.lower(),
-        "envid": trace.envid,
-        "accepted_at": iso(trace.accepted_at),
-        "expires_at": iso(trace.expires_at),
-        "content_kept": trace.has_content,
-        "origin": trace.origin,
-        "labels": trace.labels,
-        "marks": marks_json(trace.marks),
-        "recipients": [_delivery_json(item) for item in trace.deliveries],
-    }
-
-
-def _delivery_json(delivery: TracedDelivery) -> dict[str, Any]:
-    return {
-        "number": delivery.number,
-        "recipient": delivery.recipient,
-        "domain": delivery.domain,
-        "orcpt": delivery.orcpt,
-        "state": delivery.state.name.lower(),
-        "final": delivery.state.final,
-        "cause": delivery.cause.name.lower(),
-        "diagnosis": delivery.diagnosis.label,
-        **waiting_json(delivery),
-        "code": delivery.code,
-        "enhanced": delivery.enhanced,
-        "due_at": iso(delivery.due_at) if delivery.state.waiting else None,
-        "attempts": delivery.attempt_count,
-        "updated_at": iso(delivery.updated_at),
-    }
-
-
-def trace_json(trace: MessageTrace, routes: Sequence[TracedRoute], lang: Language) -> dict[str, Any]:
-    """Everything; the keys are documented in docs/cli.md. Only ``explanation`` depends on the language."""
-    value = message_json(trace)
-    value["routes"] = [route_json(route) for route in routes]
-    for item, delivery in zip(value["recipients"], trace.deliveries, strict=True):
-        found = delivery_explanation(delivery, lang)
-        item["explanation"] = {"headline": found.headline, "reason": found.reason, "advice": found.advice}
-        item["history"] = [_attempt_json(entry) for entry in delivery.attempts]
-        item["events"] = [_event_json(entry) for entry in delivery.events]
-    value["events"] = [_event_json(entry) for entry in trace.events]
-    return value
-
-
-def _attempt_json(attempt: TracedAttempt) -> dict[str, Any]:
-    return {
-        "number": attempt.number,
-        "worker": attempt.worker,
-        "started_at": iso(attempt.started_at),
-        "finished_at": iso(attempt.finished_at),
-        "milliseconds": attempt.finished_at - attempt.started_at,
-        "state": attempt.state.name.lower(),
-        "cause": attempt.cause.name.lower(),
-        "diagnosis": attempt.diagnosis.label,
-        "host": attempt.host,
-        "address": attempt.address,
-        "tls": attempt.tls,
-        "code": attempt.code,
-        "enhanced": attempt.enhanced,
-        "reply": attempt.reply,
-        "dialogue": [str(line) for line in attempt.dialogue],
-    }
-
-
-def _event_json(event: TracedEvent) -> dict[str, Any]:
-    return {"type": event.type.name.lower(), "at": iso(event.at), "data": event.data}
-
-
-# ---- for people
-
-
 def _facts(out: Console, facts: list[tuple[str, str]], indent: str = "") -> None:
     from rich.cells import cell_len
 
@@ -327,23 +238,22 @@ def print_summary(out: Console, trace: MessageTrace, now: Millis, lang: Language
 def print_trace(
     out: Console,
     trace: MessageTrace,
-    deliveries: list[TracedDelivery],
     routes: Sequence[TracedRoute],
     now: Millis,
     lang: Language,
     *,
     dialogue: bool,
 ) -> None:
-    """The whole story, of the given recipients."""
+    """The whole story."""
     _head(out, trace, now, lang, routes)
-    for delivery in deliveries:
+    for delivery in trace.deliveries:
         out.print()
         line = Text()
         line.append(f"{delivery.number}. {delivery.recipient}", "bold")
         line.append("  ")
         line.append(state_name(delivery.state, lang), f"bold {_COLOURS.get(delivery.state, '')}".strip())
         out.print(line)
-        found = delivery_explanation(delivery, lang)
+        found = explain(delivery.state, delivery.diagnosis, lang, wait=delivery.wait, said=delivery.said)
         out.print(f"   {found.headline}")
         facts = [(_TEXTS("why", lang), found.reason)] if found.reason else []
         unreported = delivery.diagnosis is Diagnosis.UNREPORTED and delivery.state is State.DEFERRED  # told above

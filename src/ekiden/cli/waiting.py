@@ -1,10 +1,9 @@
-"""What a delivery waits for and who holds it, as lists and traces show it and as ``--json`` has it."""
+"""What a delivery waits for and who holds it, as lists and traces show it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ekiden.core.display import iso
 from ekiden.core.said import tell
 from ekiden.core.texts import Language, Texts
 from ekiden.core.waits import SHOWN_AS
@@ -35,21 +34,3 @@ def reason_text(row: QueueRow | TracedDelivery, lang: Language) -> str:
 def _hold_text(row: QueueRow | TracedDelivery, held: HeldBy, lang: Language) -> str:
     why = held.text(lang) or (tell(row.said, row.reason, lang) if held is row.holds[0] else "")
     return _TEXTS("{why} (by {who})", lang, why=why, who=held.by) if held.by else why
-
-
-def waiting_json(row: QueueRow | TracedDelivery) -> dict[str, Any]:
-    """The keys are documented in docs/cli.md."""
-    return {
-        "wait": None if row.wait is None else row.wait.name.lower(),
-        "holds": [
-            {
-                "by": held.name,
-                "who": held.by or None,
-                "at": None if held.at is None else iso(held.at),
-                "reason": held.reason or None,
-            }
-            for held in row.holds
-        ],
-        "reason": tell(row.said, row.reason, "en"),
-        "said": None if row.said is None else row.said.document(),
-    }

@@ -8,32 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ekiden.cli.common import (
-    ConfigOption,
-    JsonOption,
-    account_names,
-    chosen_account,
-    error_console,
-    load,
-    opened_store,
-    print_json,
-    run_async,
-)
+from ekiden.cli.common import AccountOption, ConfigOption, JsonOption, OfAccountOption, Opened, on_store
 from ekiden.cli.network_translations import NetworkCliError, tr
-from ekiden.cli.tables import make_table, output
-from ekiden.core.display import iso, local_time
+from ekiden.cli.tables import make_table, output, show, show_list
+from ekiden.core.display import local_time
 
 if TYPE_CHECKING:
     from ekiden.access.accounts import Account
     from ekiden.networks.zones import Address, Zone
-    from ekiden.store.api import Store
 
 app = typer.Typer(no_args_is_help=True, help="Network zones: named sets of addresses that rules refer to.")
 
 ZoneArgument = Annotated[str, typer.Argument(help="The zone's id or name.", metavar="ZONE")]
-AccountOption = Annotated[
-    str | None, typer.Option("--account", "-a", help="Of this account only.", show_default=False)
-]
 
 
 def read_address(text: str, account: Account) -> Address:
@@ -52,22 +38,6 @@ def read_address(text: str, account: Account) -> Address:
     return Address("subnet" if "/" in text else "ipRange" if "-" in text else "ipAddress", text)
 
 
-def zone_json(zone: Zone, account: str) -> dict[str, Any]:
-    """One zone; the keys are documented in docs/cli.md."""
-    return {
-        "id": zone.id,
-        "account": account,
-        "name": zone.name,
-        "description": zone.description,
-        "addresses": [str(address) for address in zone.addresses],
-        "excluded": [str(address) for address in zone.excluded],
-        "created_at": iso(zone.created_at),
-        "created_by": zone.created_by,
-        "updated_at": iso(zone.updated_at),
-        "updated_by": zone.updated_by,
-    }
-
-
 def choose(zones: Sequence[Zone], wanted: str) -> Zone:
     """The zone of that id, or the only one of that name. Raises ``NetworkCliError``."""
     found = [zone for zone in zones if zone.id == wanted] or [zone for zone in zones if zone.name == wanted]
@@ -78,13 +48,13 @@ def choose(zones: Sequence[Zone], wanted: str) -> Zone:
     return found[0]
 
 
-async def read_zones(store: Store, account: str | None) -> tuple[list[Zone], dict[int, str]]:
+async def _read(on: Opened, account: str | None) -> tuple[list[Zone], dict[int, str]]:
     """The zones of one account or of all, oldest first, and the names of accounts by id."""
     from ekiden.networks.zones import load_zones
 
-    names = await account_names(store)
-    account_id = await chosen_account(store, account)
-    async with store.read() as connection:
+    names = await on.account_names()
+    account_id = await on.account_id(account)
+    async with on.store.read() as connection:
         zones = await load_zones(connection, account_id)
     return sorted(zones, key=lambda zone: (zone.created_at, zone.id)), names
 
@@ -99,7 +69,7 @@ def add(
             metavar="ADDRESS...",
         ),
     ],
-    account: Annotated[str, typer.Option("--account", "-a", help="The account's name.")],
+    account: AccountOption,
     excluded: Annotated[
         list[str] | None,
         typer.Option(
@@ -111,47 +81,33 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Add a zone to an account. It opens nothing until a rule names it: ekiden rule add."""
-    from ekiden.access.accounts import get_account
-    from ekiden.access.audit import local_actor
-    from ekiden.net.clock import SystemClock
+    from ekiden.documents import network as documents
     from ekiden.networks.zones import Zones, ZoneValues
 
-    async def main() -> Zone:
-        async with opened_store(load(config)) as store:
-            owner = await get_account(store, account)
-            values = ZoneValues(
-                name,
-                tuple(read_address(text, owner) for text in addresses),
-                tuple(read_address(text, owner) for text in excluded or ()),
-                description,
-            )
-            return await Zones(store, SystemClock()).create(owner.id, values, actor=local_actor())
+    async def work(on: Opened) -> Zone:
+        owner = await on.account(account)
+        values = ZoneValues(
+            name,
+            tuple(read_address(text, owner) for text in addresses),
+            tuple(read_address(text, owner) for text in excluded or ()),
+            description,
+        )
+        return await Zones(on.store, on.clock).create(owner.id, values, actor=on.actor)
 
-    zone = run_async(main())
-    if as_json:
-        print_json(zone_json(zone, account))
-    else:
-        output().print(tr("zone {name} added: {id}", name=zone.name, id=zone.id))
+    zone = on_store(config, work)
+    text = tr("zone {name} added: {id}", name=zone.name, id=zone.id)
+    show(as_json, documents.Zone.of(zone, account), text)
 
 
 @app.command("list")
-def list_(account: AccountOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+def list_(account: OfAccountOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """List zones."""
+    from ekiden.documents import network as documents
 
-    async def main() -> tuple[list[Zone], dict[int, str]]:
-        async with opened_store(load(config)) as store:
-            return await read_zones(store, account)
-
-    zones, names = run_async(main())
-    if as_json:
-        print_json([zone_json(zone, names.get(zone.account_id, "")) for zone in zones])
-        return
-    if not zones:
-        error_console().print(tr("nothing found"))
-        return
+    zones, names = on_store(config, lambda on: _read(on, account))
     table = make_table("id", "account", "name", "addresses", "excluded", "description", translate=tr)
-    for zone in zones:
-        table.add_row(
+    cells = (
+        (
             zone.id,
             names.get(zone.account_id, ""),
             zone.name,
@@ -159,43 +115,44 @@ def list_(account: AccountOption = None, config: ConfigOption = None, as_json: J
             str(len(zone.excluded)),
             zone.description,
         )
-    output().print(table)
+        for zone in zones
+    )
+    show_list(as_json, (documents.Zone.of(zone, names.get(zone.account_id, "")) for zone in zones), table, cells)
 
 
 def _one(config: Path | None, wanted: str, account: str | None, *, remove: bool) -> tuple[Zone, str]:
-    from ekiden.access.audit import local_actor
-    from ekiden.net.clock import SystemClock
     from ekiden.networks.zones import Zones
 
-    async def main() -> tuple[Zone, str]:
-        async with opened_store(load(config)) as store:
-            zones, names = await read_zones(store, account)
-            zone = choose(zones, wanted)
-            if remove:
-                await Zones(store, SystemClock()).delete(zone.account_id, zone.id, actor=local_actor())
-            return zone, names.get(zone.account_id, "")
+    async def work(on: Opened) -> tuple[Zone, str]:
+        zones, names = await _read(on, account)
+        zone = choose(zones, wanted)
+        if remove:
+            await Zones(on.store, on.clock).delete(zone.account_id, zone.id, actor=on.actor)
+        return zone, names.get(zone.account_id, "")
 
-    return run_async(main())
+    return on_store(config, work)
 
 
-@app.command()
-def show(
-    zone: ZoneArgument, account: AccountOption = None, config: ConfigOption = None, as_json: JsonOption = False
+@app.command("show")
+def show_(
+    zone: ZoneArgument, account: OfAccountOption = None, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
     """Show a zone with its addresses."""
+    from ekiden.documents import network as documents
+
+    def told() -> None:
+        out = output()
+        out.print(tr("zone {name} of {account}: {id}", name=found.name, account=owner, id=found.id))
+        if found.description:
+            out.print(found.description)
+        for address in found.addresses:
+            out.print(f"  {address}")
+        for address in found.excluded:
+            out.print("  " + tr("excluded: {address}", address=address))
+        out.print(history(found))
+
     found, owner = _one(config, zone, account, remove=False)
-    if as_json:
-        print_json(zone_json(found, owner))
-        return
-    out = output()
-    out.print(tr("zone {name} of {account}: {id}", name=found.name, account=owner, id=found.id))
-    if found.description:
-        out.print(found.description)
-    for address in found.addresses:
-        out.print(f"  {address}")
-    for address in found.excluded:
-        out.print("  " + tr("excluded: {address}", address=address))
-    out.print(history(found))
+    show(as_json, documents.Zone.of(found, owner), told)
 
 
 def history(item: Any) -> str:
@@ -211,11 +168,10 @@ def history(item: Any) -> str:
 
 @app.command()
 def remove(
-    zone: ZoneArgument, account: AccountOption = None, config: ConfigOption = None, as_json: JsonOption = False
+    zone: ZoneArgument, account: OfAccountOption = None, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
     """Remove a zone that no rule names."""
+    from ekiden.documents import network as documents
+
     found, owner = _one(config, zone, account, remove=True)
-    if as_json:
-        print_json(zone_json(found, owner))
-    else:
-        output().print(tr("zone {name} removed", name=found.name))
+    show(as_json, documents.Zone.of(found, owner), tr("zone {name} removed", name=found.name))

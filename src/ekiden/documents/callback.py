@@ -50,13 +50,20 @@ class Request(Document, frozen=True):
     at: Annotated[Time, says("when it was made")]
     millis: Annotated[int, says("milliseconds until it was answered")]
     status: Annotated[int, says("of the answer; 0: there was none")]
-    answer: Annotated[str, says("its beginning, or why there was none")]
+    answer: Annotated[str, says("its beginning, or why there was none, in English")]
     events: Annotated[list[str], says("ids of the events that it carried")]
 
     @classmethod
     def of(cls, item: administration.Request, account: str) -> Self:
         events = [format_id(event) for event in item.events]
-        return cls.like(item, id=format_id(item.id), account=account, endpoint=item.endpoint_id, events=events)
+        return cls.like(
+            item,
+            id=format_id(item.id),
+            account=account,
+            endpoint=item.endpoint_id,
+            answer=item.told(),
+            events=events,
+        )
 
 
 class DeadLetter(Document, frozen=True):

@@ -28,7 +28,7 @@ from ekiden.documents.queue import (
 
 if TYPE_CHECKING:
     from ekiden.access.refusals import KeptRefusal
-    from ekiden.delivery.trace_news import TracedRoute
+    from ekiden.delivery.trace_news_queries import TracedRoute
     from ekiden.delivery.trace_queries import MessageTrace, TracedAttempt, TracedDelivery
 
 
@@ -153,7 +153,8 @@ class Attempt(Document, frozen=True):
     @classmethod
     def of(cls, attempt: TracedAttempt) -> Self:
         length = attempt.finished_at - attempt.started_at
-        return cls.like(attempt, milliseconds=length, diagnosis=attempt.diagnosis.label)
+        dialogue = [str(line) for line in attempt.dialogue]
+        return cls.like(attempt, milliseconds=length, diagnosis=attempt.diagnosis.label, dialogue=dialogue)
 
 
 class Event(Document, frozen=True):
@@ -176,13 +177,13 @@ class Route(Document, frozen=True):
     failures: Annotated[int, says("failed requests to the endpoint in a row")]
     retry_at: Annotated[Time | None, says("with failures: nothing is sent before")]
     status: Annotated[int, says("of the answer to the last request, when that failed; 0: there was none")]
-    answer: Annotated[str, says("its beginning")]
+    answer: Annotated[str, says("its beginning, or why there was none, in English")]
 
     @classmethod
     def of(cls, route: TracedRoute) -> Self:
         news = [kind.name.lower() for kind in News if kind & route.news and kind.name]
         retry_at = iso(route.retry_at) if route.failures else None
-        return cls.like(route, endpoint=route.endpoint_id, news=news, retry_at=retry_at)
+        return cls.like(route, endpoint=route.endpoint_id, news=news, retry_at=retry_at, answer=route.told())
 
 
 class TracedRecipient(Recipient, frozen=True):

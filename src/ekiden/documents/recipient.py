@@ -25,7 +25,7 @@ class Suppression(Document, frozen=True):
 
     @classmethod
     def of(cls, item: suppressions.Suppression, account: str) -> Self:
-        return cls.like(item, account=account)
+        return cls.like(item, account=account, reason=item.told())
 
 
 class SuppressionChange(Document, frozen=True):

@@ -31,6 +31,7 @@ from ekiden.config.load import load_config
 from ekiden.config.model import Config
 from ekiden.config.write import write_toml
 from ekiden.core.texts import Language, TranslatedError
+from ekiden.documents.installation import DemoAccount, DemoFacts, DemoSmtp
 from ekiden.net.clock import SystemClock
 from ekiden.notify.endpoints import Endpoints
 from ekiden.notify.formats import PULL
@@ -65,23 +66,11 @@ class DemoError(TranslatedError):
     """The demo cannot start or go on."""
 
 
-class Account(msgspec.Struct):
-    """The demo's account and its secrets. ``instance_id`` and ``iam_apikey`` are for clients of IBM's services."""
-
-    name: str
-    username: str
-    password: str
-    api_key: str
-    domain: str
-    instance_id: str
-    iam_apikey: str
-
-
 class State(msgspec.Struct):
     """What a demo with a directory remembers. ``ports`` are taken again when they are free."""
 
     store: Engine
-    account: Account | None = None
+    account: DemoAccount | None = None
     starttls: int = 0
     tls: int = 0
     private: int = 0
@@ -129,7 +118,7 @@ class Demo:
         """Where the platform and the lab write their logs."""
         return self.directory / "ekiden.log"
 
-    def start(self) -> dict[str, Any]:
+    def start(self) -> DemoFacts:
         """Bring everything up; returns the facts that ``ekiden demo --json`` prints."""
         self.directory.mkdir(parents=True, exist_ok=True)
         # A new folder gets its name only with the lock held: others remove folders whose lock nobody holds.
@@ -161,27 +150,21 @@ class Demo:
         self._start_platform()
         return self.facts()
 
-    def facts(self) -> dict[str, Any]:
-        """See ``docs/`` and ``ekiden demo --help``."""
+    def facts(self) -> DemoFacts:
         account = self.state.account
         assert account is not None
-        smtp = {name: addresses[0] for name, addresses in self.platform["smtp"].items()}
-        return {
-            "smtp": {
-                "plain": smtp["plain"],
-                "starttls": smtp["submission"],
-                "tls": smtp["submissions"],
-                "private": smtp["private"],
-            },
-            "http": self.platform["http"][0],
-            "lab": self.lab["api"],
-            "lab_http": self.lab["http"],
-            "ca": str(self.directory / CERTIFICATE),
-            "account": msgspec.to_builtins(account),
-            "trace": f"{ekiden_command()} trace --config {shlex.quote(str(self.config))} {{id}}",
-            "config": str(self.config),
-            "log": str(self.log),
-        }
+        smtp = {name: (addresses[0][0], addresses[0][1]) for name, addresses in self.platform["smtp"].items()}
+        return DemoFacts(
+            DemoSmtp(smtp["plain"], smtp["submission"], smtp["submissions"], smtp["private"]),
+            self.platform["http"][0],
+            self.lab["api"],
+            self.lab["http"],
+            str(self.directory / CERTIFICATE),
+            account,
+            f"{ekiden_command()} trace --config {shlex.quote(str(self.config))} {{id}}",
+            str(self.config),
+            str(self.log),
+        )
 
     def watch(self, stdin: int | None = None) -> None:
         """Start the platform again when it dies, as a service manager does; returns when ``stdin`` ends."""
@@ -376,7 +359,7 @@ class Demo:
         self._put(f"/dns/{DOMAIN}/A", ["127.0.0.1"])
         self._put(f"/dns/_dmarc.{DOMAIN}/TXT", [f"v=DMARC1; p=reject; rua=mailto:dmarc@{DOMAIN}"])
 
-    async def _make_account(self, config: Config) -> Account:
+    async def _make_account(self, config: Config) -> DemoAccount:
         """An account whose domain proves itself: its records are published in the lab, and then checked."""
         clock = SystemClock()
         password = generate_password()
@@ -400,7 +383,7 @@ class Demo:
             await store.close()
         if domain.status != "verified":
             raise DemoError(TEXTS, "the domain of the demo is not verified: {why}", why=domain.reason)
-        return Account(account.name, "demo", password, key.key, DOMAIN, project.uid, iam.key)
+        return DemoAccount(account.name, "demo", password, key.key, DOMAIN, project.uid, iam.key)
 
     def _put(self, path: str, value: str | list[str]) -> None:
         request = urllib.request.Request(  # noqa: S310 (the lab on loopback)
