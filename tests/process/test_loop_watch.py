@@ -79,7 +79,7 @@ def test_what_blocks_is_named_with_its_stack(
     asyncio.run(watched(numbers, blocking, speaking=True))
     [line] = [line for line in said() if line["event"] == "the event loop is blocked"]
     assert line["level"] == "warning"
-    assert f"server/test_loop_watch.py:{blocking.__code__.co_firstlineno + 1}"[:-2] in line["stack"][0]
+    assert f"process/test_loop_watch.py:{blocking.__code__.co_firstlineno + 1}"[:-2] in line["stack"][0]
     assert line["stack"][0].endswith(f" {blocking.__name__}")
     assert line["seconds"] >= BLOCKED
     # From the question, which came up to a quarter of a second after the beginning, to the answer.

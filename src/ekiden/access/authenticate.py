@@ -20,7 +20,6 @@ import hmac
 import os
 import re
 import secrets
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -44,6 +43,7 @@ from ekiden.access.login_queue import Busy, Turns
 from ekiden.access.proof import Found, LoginRefusal, Password, Principal, Proof, Shown, judge, stands
 from ekiden.access.unavailable import looking_up
 from ekiden.limits.journal import LOCKED, LOGIN
+from ekiden.limits.lru import Lru
 from ekiden.limits.repeated_log import RepeatedLog
 from ekiden.net.listen import Networks
 from ekiden.store.api import StoreUnavailable
@@ -101,7 +101,7 @@ class Authenticator:
         self._config = config = config or AccessConfig()
         self.directory = directory or Directory(store, clock, max_age=config.recheck)
         self._key = os.urandom(32)
-        self._cache: OrderedDict[bytes, _Verified] = OrderedDict()
+        self._cache: Lru[bytes, _Verified] = Lru(_MAX_CACHED)
         self._checks: dict[bytes, asyncio.Task[_Verified | None]] = {}
         self._checks_from: dict[str, set[asyncio.Task[_Verified | None]]] = {}
         self._checks_of: dict[tuple[str, str], set[asyncio.Task[_Verified | None]]] = {}
@@ -111,7 +111,7 @@ class Authenticator:
         self.log = RepeatedLog("ekiden.access")
         self.told: Callable[[str], None] = lambda _: None
         """Hears of each login: ``accepted``, or the value of a ``LoginRefusal``. For metrics."""
-        self._known_good: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._known_good: Lru[tuple[str, str], float] = Lru(_MAX_CACHED)
         self._threads = ThreadPoolExecutor(config.parallelism, thread_name_prefix="argon2")
         # An unknown user name costs the same work as a wrong password.
         self._no_hash = self._threads.submit(hasher.hash, secrets.token_hex(16))
@@ -302,10 +302,7 @@ class Authenticator:
         return False
 
     def _was_right(self, login: str, address: str) -> None:
-        self._known_good[login, address] = self._clock.monotonic()
-        self._known_good.move_to_end((login, address))
-        if len(self._known_good) > _MAX_CACHED:
-            self._known_good.popitem(last=False)
+        self._known_good.put((login, address), self._clock.monotonic())
 
     def _delay(self, address: str, login: str, api_key: bool) -> float:
         return self._failures.delay(address, login, api_key=api_key)
@@ -396,10 +393,7 @@ class Authenticator:
             secret,
             self._clock.monotonic() + self._config.cache_time,
         )
-        self._cache[digest] = verified
-        self._cache.move_to_end(digest)
-        if len(self._cache) > _MAX_CACHED:
-            self._cache.popitem(last=False)
+        self._cache.put(digest, verified)
         return verified
 
     def _matches(self, secret_hash: str | None, password: str) -> bool:

@@ -11,9 +11,9 @@ Addresses of proxies that are configured are no clients: nothing is counted unde
 from __future__ import annotations
 
 import ipaddress
-from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
+from ekiden.limits.lru import Lru
 from ekiden.net.listen import Networks
 
 if TYPE_CHECKING:
@@ -64,8 +64,7 @@ class SlidingCounter:
 
     def __init__(self, window: float, max_keys: int = MAX_KEYS) -> None:
         self._window = window
-        self._max_keys = max_keys
-        self._counts: OrderedDict[str, _Count] = OrderedDict()
+        self._counts: Lru[str, _Count] = Lru(max_keys)
 
     def __len__(self) -> int:
         return len(self._counts)
@@ -82,13 +81,8 @@ class SlidingCounter:
     def add(self, key: str, now: float) -> float:
         """Count one; returns the count with it."""
         index = int(now // self._window)
-        count = self._counts.get(key)
-        if count is None:
-            count = self._counts[key] = _Count(index)
-            if len(self._counts) > self._max_keys:
-                self._counts.popitem(last=False)
-        else:
-            self._counts.move_to_end(key)
+        count = self._counts.get(key) or _Count(index)
+        self._counts.put(key, count)
         count.move(index)
         count.current += 1
         return self.get(key, now)

@@ -7,11 +7,11 @@ so nothing remembered here is believed for longer, and nothing is read again whi
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from ekiden.access.unavailable import looking_up
+from ekiden.limits.lru import Lru
 
 if TYPE_CHECKING:
     from ekiden.access.directory import AccountFacts
@@ -33,8 +33,7 @@ class Remembered(Generic[_Key, _Value]):
     ) -> None:
         self._store = store
         self._load = load
-        self._max = max_entries
-        self._values: OrderedDict[tuple[int, _Key], tuple[int, _Value]] = OrderedDict()
+        self._values: Lru[tuple[int, _Key], tuple[int, _Value]] = Lru(max_entries)
         self._loading: dict[tuple[int, _Key, int], asyncio.Task[_Value]] = {}
 
     def get(self, account: AccountFacts, key: _Key) -> _Value | None:
@@ -59,8 +58,5 @@ class Remembered(Generic[_Key, _Value]):
         async with looking_up(self._store) as connection:
             value = await self._load(connection, account_id, key)
         # Rows may be newer than the revision: then they are read once more when the new revision is seen.
-        self._values[account_id, key] = (revision, value)
-        self._values.move_to_end((account_id, key))
-        if len(self._values) > self._max:
-            self._values.popitem(last=False)
+        self._values.put((account_id, key), (revision, value))
         return value

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from hashlib import sha256
 from hmac import compare_digest
@@ -21,6 +20,7 @@ from sqlalchemy import delete, func, insert, or_, select, update
 from ekiden.access.credentials import SESSION
 from ekiden.access.proof import Found, Proof
 from ekiden.core.clock import MINUTE, SECOND
+from ekiden.limits.lru import Lru
 from ekiden.store.tables import credential as table
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Sessions:
         self._ttl = int(ttl * SECOND)
         self._lifetime = int(lifetime * SECOND)
         self._touch_every = min(_TOUCH_EVERY, self._ttl // 4)
-        self._remembered: OrderedDict[str, _Open] = OrderedDict()
+        self._remembered: Lru[str, _Open] = Lru(_MAX_REMEMBERED)
 
     async def open(self, proof: Proof) -> str:
         """A token for who has just logged in."""
@@ -127,11 +127,8 @@ class Sessions:
             row = (await connection.execute(query)).one_or_none()
         if row is None:
             return None
-        found = self._remembered[lookup] = _Open(
-            row.id, int(row.name), row.secret_hash, row.created_at, row.last_used_at
-        )
-        if len(self._remembered) > _MAX_REMEMBERED:
-            self._remembered.popitem(last=False)
+        found = _Open(row.id, int(row.name), row.secret_hash, row.created_at, row.last_used_at)
+        self._remembered.put(lookup, found)
         return found
 
     async def _alive(self, known: _Open, lookup: str) -> bool:

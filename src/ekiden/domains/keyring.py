@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
 from ekiden.domains import queries
+from ekiden.limits.lru import Lru
 from ekiden.sender_auth.dkim_key import load_private
 from ekiden.sender_auth.dkim_sign import SigningKey
 
@@ -25,8 +25,7 @@ class KeyRing:
     def __init__(self, store: Store, vault: Vault, *, size: int = 10_000) -> None:
         self._store = store
         self._vault = vault
-        self._size = size
-        self._known: OrderedDict[str, SigningKey] = OrderedDict()
+        self._known: Lru[str, SigningKey] = Lru(size)
 
     async def keys(self, domain_id: int) -> tuple[SigningKey, ...]:
         """``load`` on a connection of its own."""
@@ -46,9 +45,7 @@ class KeyRing:
         # One that was removed between the two questions is not there.
         keys = tuple(self._known[selector] for selector in selectors if selector in self._known)
         for key in keys:
-            self._known.move_to_end(key.selector)
-        while len(self._known) > self._size:
-            self._known.popitem(last=False)
+            self._known.put(key.selector, key)
         return keys
 
     async def _open(self, connection: Connection, selectors: list[str]) -> None:

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
 from ekiden.core.clock import HOUR
+from ekiden.limits.lru import Lru
 from ekiden.mime.scan import scan
 from ekiden.sender_auth.dkim_sign import SigningKey, hash_body, prepare, sign
 
@@ -45,7 +45,7 @@ class Signer:
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="dkim")
         self._waiting: list[_Job] = []
         self._running = False
-        self._known: OrderedDict[tuple[bytes, tuple[tuple[str, str], ...]], tuple[Millis, bytes]] = OrderedDict()
+        self._known: Lru[tuple[bytes, tuple[tuple[str, str], ...]], tuple[Millis, bytes]] = Lru(_REMEMBERED)
         """Only the thread looks at it, and at the next."""
         self._hashed: tuple[tuple[int, bytes], bytes] | None = None
         """The last body with a shared end, by the id of that end and the digest of its begin, and its hash."""
@@ -126,10 +126,7 @@ class Signer:
         if known is not None and job.at - known[0] < _REUSED_FOR:
             return known[1]
         fields = sign(job.content, job.keys, job.at)
-        self._known[key] = (job.at, fields)
-        self._known.move_to_end(key)
-        if len(self._known) > _REMEMBERED:
-            self._known.popitem(last=False)
+        self._known.put(key, (job.at, fields))
         return fields
 
     def _hash(self, content: bytes, shared: SharedContent) -> bytes:

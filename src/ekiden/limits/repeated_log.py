@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Any, Final
@@ -20,6 +19,7 @@ from typing import Any, Final
 import structlog
 
 from ekiden.limits.journal import Kind, burst
+from ekiden.limits.lru import Lru
 
 EVERY: Final = 10.0
 """Seconds between two lines that say the same."""
@@ -36,16 +36,13 @@ class Repeats:
     def __init__(self, every: float = EVERY, burst: int = 1, *, most: int = _MAX_KEYS) -> None:
         self.every = every
         self._burst = burst
-        self._most = most
-        self._keys: OrderedDict[Hashable, list[float]] = OrderedDict()  # since when, written, not written
+        self._keys: Lru[Hashable, list[float]] = Lru(most)  # since when, written, not written
 
     def admit(self, key: Hashable, now: float) -> int | None:
         """``None``: count it and write nothing; else how many were not written since the last line."""
         entry = self._keys.get(key)
         if entry is None:
-            self._keys[key] = [now, 1, 0]
-            if len(self._keys) > self._most:
-                self._keys.popitem(last=False)
+            self._keys.put(key, [now, 1, 0])
             return 0
         if now - entry[0] >= self.every:
             missing = int(entry[2])

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections import OrderedDict
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import msgspec
 from sqlalchemy import insert, select, update
 
+from ekiden.limits.lru import Lru
 from ekiden.notify.auth import Auth, Basic, check_auth, seal_auth
 from ekiden.notify.errors import BadEndpoint
 from ekiden.notify.formats import PULL
@@ -75,7 +75,7 @@ class Endpoints:
         self._vault = vault
         self._destinations = destinations
         self._key = vault.derive("endpoint digest")
-        self._remembered: OrderedDict[tuple[int, str], tuple[int, Millis]] = OrderedDict()
+        self._remembered: Lru[tuple[int, str], tuple[int, Millis]] = Lru(_MAX_REMEMBERED)
         """The endpoint, and since when it is known to be noted as used."""
 
     async def find(self, account_id: int, format: str, url: str, auth: Auth | None = None) -> int:
@@ -104,10 +104,7 @@ class Endpoints:
         found = await self._find(account_id, digest, now)
         if found is None:
             found = await self._make(account_id, format, url, auth, digest)
-        self._remembered[key] = (found, now)
-        self._remembered.move_to_end(key)
-        if len(self._remembered) > _MAX_REMEMBERED:
-            self._remembered.popitem(last=False)
+        self._remembered.put(key, (found, now))
         return found
 
     def _digest(self, format: str, url: str, auth: Auth | None) -> str:

@@ -7,11 +7,11 @@ sees says nothing about another's requests: who can make a host look dead must n
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from ekiden.core.clock import Clock, Millis
+from ekiden.limits.lru import Lru
 from ekiden.notify.schedule import wait_after
 
 SILENT: int = 3
@@ -33,7 +33,7 @@ class Origins:
         """``longest``: the most between two tries."""
         self._clock = clock
         self._longest = longest
-        self._silent: OrderedDict[tuple[int, str], _Silence] = OrderedDict()
+        self._silent: Lru[tuple[int, str], _Silence] = Lru(_MOST)
 
     def may_try(self, account_id: int, url: str) -> bool:
         """False: the host was silent just now, or somebody is finding out whether it still is."""
@@ -54,9 +54,8 @@ class Origins:
         key = (account_id, _origin(url))
         silence = self._silent.get(key)
         if silence is None:
-            silence = self._silent[key] = _Silence()
-            if len(self._silent) > _MOST:
-                self._silent.popitem(last=False)
+            silence = _Silence()
+            self._silent.put(key, silence)
         if silence.rounds >= SILENT and not silence.probing:
             return  # it had begun before the host counted as down
         silence.probing = False

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+from ekiden.limits.lru import Lru
 
 if TYPE_CHECKING:
     from ekiden.core.clock import Clock
@@ -28,7 +29,7 @@ class Throttles:
         self._throttles = dict(throttles)
         self._clock = clock
         # Tokens left, and the monotonic time of that. Full ones that nobody asks for are forgotten first.
-        self._buckets: OrderedDict[tuple[int, str], tuple[float, float]] = OrderedDict()
+        self._buckets: Lru[tuple[int, str], tuple[float, float]] = Lru(_MAX_BUCKETS)
 
     def take(self, account_id: int, family: str, endpoint: str) -> float:
         """0: go on. Else the seconds until it may be tried again; nothing is taken then.
@@ -44,8 +45,5 @@ class Throttles:
         left, at = self._buckets.get(key, (float(throttle.burst), now))
         left = min(float(throttle.burst), left + (now - at) * rate)
         wait = 0.0 if left >= 1.0 else (1.0 - left) / rate
-        self._buckets[key] = (left if wait else left - 1.0, now)
-        self._buckets.move_to_end(key)
-        if len(self._buckets) > _MAX_BUCKETS:
-            self._buckets.popitem(last=False)
+        self._buckets.put(key, (left if wait else left - 1.0, now))
         return wait
