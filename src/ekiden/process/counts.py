@@ -26,117 +26,94 @@ class DeliveryCounts:
     """``delivery.metrics.DeliveryMetrics``."""
 
     def __init__(self, metrics: WorkerMetrics) -> None:
-        self._attempts = metrics.attempts
-        self._seconds = metrics.delivery_seconds
-        self._open = metrics.outgoing
-        self._opened = metrics.outgoing_opened
-        self._encrypted = metrics.outgoing_encrypted
-        self._failed = metrics.outgoing_failed
-        self._in_memory = metrics.in_memory
-        self._fenced = metrics.fenced
-        self._released = metrics.released
-        self._overdue = metrics.overdue
-        self._gave_way = metrics.gave_way
-        self._forbidden = metrics.forbidden
-        self._sites_waiting = metrics.sites_waiting
+        self._metrics = metrics
 
     def attempt(self, state: State, cause: Cause) -> None:
-        cell = self._attempts.get((state, cause))
+        cell = self._metrics.attempts.get((state, cause))
         if cell is not None:
             cell.inc()
 
     def delivered(self, seconds: float) -> None:
-        self._seconds.observe(seconds)
+        self._metrics.delivery_seconds.observe(seconds)
 
     def connection_opened(self, tls: bool) -> None:
-        self._open.inc()
-        self._opened.inc()
+        self._metrics.outgoing.inc()
+        self._metrics.outgoing_opened.inc()
         if tls:
-            self._encrypted.inc()
+            self._metrics.outgoing_encrypted.inc()
 
     def connection_failed(self) -> None:
-        self._failed.inc()
+        self._metrics.outgoing_failed.inc()
 
     def connection_closed(self) -> None:
-        self._open.dec()
+        self._metrics.outgoing.dec()
 
     def in_memory(self, deliveries: int) -> None:
-        self._in_memory.set(deliveries)
+        self._metrics.in_memory.set(deliveries)
 
     def fenced(self) -> None:
-        self._fenced.inc()
+        self._metrics.fenced.inc()
 
     def released(self, count: int) -> None:
-        self._released.inc(count)
+        self._metrics.released.inc(count)
 
     def overdue(self, what: Overdue) -> None:
-        self._overdue[what].inc()
+        self._metrics.overdue[what].inc()
 
     def gave_way(self) -> None:
-        self._gave_way.inc()
+        self._metrics.gave_way.inc()
 
     def forbidden(self) -> None:
-        self._forbidden.inc()
+        self._metrics.forbidden.inc()
 
     def waiting_for_connection(self, sites: int) -> None:
-        self._sites_waiting.set(sites)
+        self._metrics.sites_waiting.set(sites)
 
 
 class HttpCounts:
     """``listeners.http_server.HttpMetrics``."""
 
     def __init__(self, metrics: WorkerMetrics) -> None:
-        self._open = metrics.http_connections
-        self._opened = metrics.http_connections_opened
-        self._refused = metrics.http_refused
-        self._unknown_proxies = metrics.unknown_proxies
+        self._metrics = metrics
 
     def connection_opened(self) -> None:
-        self._open.inc()
-        self._opened.inc()
+        self._metrics.http_connections.inc()
+        self._metrics.http_connections_opened.inc()
 
     def connection_closed(self) -> None:
-        self._open.dec()
+        self._metrics.http_connections.dec()
 
     def refused(self, reason: str) -> None:
-        self._refused[reason].inc()
+        self._metrics.http_refused[reason].inc()
 
     def unknown_proxy(self) -> None:
-        self._unknown_proxies.inc()
+        self._metrics.unknown_proxies.inc()
 
 
 class SmtpCounts:
     """``listeners.smtp_context.SmtpMetrics``."""
 
     def __init__(self, metrics: WorkerMetrics) -> None:
-        self._open = metrics.connections
-        self._opened = metrics.connections_total
-        self._accepted = metrics.accepted
-        self._recipients = metrics.recipients
-        self._octets = metrics.octets
-        self._seconds = metrics.accept_seconds
-        self._ended = metrics.sessions_ended
-        self._refused_4xx = metrics.refused_4xx
-        self._refused_5xx = metrics.refused_5xx
+        self._metrics = metrics
 
     def connection_opened(self) -> None:
-        self._open.inc()
-        self._opened.inc()
+        self._metrics.connections.inc()
+        self._metrics.connections_total.inc()
 
     def connection_closed(self) -> None:
-        self._open.dec()
+        self._metrics.connections.dec()
 
     def session_ended(self, bound: str) -> None:
-        self._ended[bound].inc()
+        self._metrics.sessions_ended[bound].inc()
 
     def message_accepted(self, recipients: int, size: int, seconds: float) -> None:
-        self._accepted.inc()
-        self._recipients.inc(recipients)
-        self._octets.inc(size)
-        self._seconds.observe(seconds)
+        self._metrics.accepted.inc()
+        self._metrics.recipients.inc(recipients)
+        self._metrics.octets.inc(size)
+        self._metrics.accept_seconds.observe(seconds)
 
     def message_rejected(self, code: int) -> None:
-        (self._refused_4xx if code < 500 else self._refused_5xx).inc()
+        (self._metrics.refused_4xx if code < 500 else self._metrics.refused_5xx).inc()
 
 
 class ConnectionCounts:

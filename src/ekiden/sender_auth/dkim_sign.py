@@ -13,6 +13,7 @@ from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
@@ -127,31 +128,10 @@ class Prepared:
         return b"".join(text + _folded_base64(_signature(key.private, digest)) for key, text, digest in self.parts)
 
 
-def sign(
-    content: bytes,
-    keys: Sequence[SigningKey],
-    at: Millis,
-    *,
-    header_canonicalization: Canonicalization = "relaxed",
-    body_canonicalization: Canonicalization = "relaxed",
-    expires: Millis | None = None,
-    identity: str | None = None,
-) -> bytes:
-    """The ``DKIM-Signature`` fields for ``content``, one per key and in their order; empty without keys.
-
-    ``at`` is the time of signing (``t=``), ``expires`` the time after which the signature is worth nothing
-    (``x=``); both are cut to seconds. ``identity`` (``i=``) is ``local@domain`` or ``@domain``, in the domain of
-    every key or below it. Raises ``NoFromField``, and ``DkimError`` for an identity or a time that does not fit.
-    """
-    return prepare(
-        content,
-        keys,
-        at,
-        header_canonicalization=header_canonicalization,
-        body_canonicalization=body_canonicalization,
-        expires=expires,
-        identity=identity,
-    ).finish()
+def sign(content: bytes, keys: Sequence[SigningKey], at: Millis, **options: Any) -> bytes:
+    """The ``DKIM-Signature`` fields for ``content``, one per key and in their order; empty without keys. See
+    ``prepare``."""
+    return prepare(content, keys, at, **options).finish()
 
 
 def prepare(
@@ -167,6 +147,9 @@ def prepare(
 ) -> Prepared:
     """All of ``sign`` but the signatures. The content is canonicalised and hashed once for all keys.
 
+    ``at`` is the time of signing (``t=``), ``expires`` the time after which the signature is worth nothing
+    (``x=``); both are cut to seconds. ``identity`` (``i=``) is ``local@domain`` or ``@domain``, in the domain of
+    every key or below it. Raises ``NoFromField``, and ``DkimError`` for an identity or a time that does not fit.
     ``body_hash`` is the one of a body that is known already (``hash_body``); that of ``content`` is not looked at.
     """
     header = scan(content)

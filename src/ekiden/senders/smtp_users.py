@@ -177,16 +177,8 @@ class SmtpUsers:
             gone = delete(table).where(table.c.id == found.id).returning(table.c.account_id)
             account_id = (await connection.execute(gone)).scalar_one()
             await _revoke_unused(connection, [found.credential_id], now)
-            await changed(
-                connection,
-                account_id,
-                now,
-                actor,
-                "smtp_user.delete",
-                found.username,
-                id=found.id,
-                configuration=configuration_id,
-            )
+            facts = {"id": found.id, "configuration": configuration_id}
+            await changed(connection, account_id, now, actor, "smtp_user.delete", found.username, **facts)
 
     async def _make_room(self, connection: AsyncConnection, configuration: SmtpConfiguration) -> None:
         """Raises ``TooManyUsers``, and ``NoSuch`` for a configuration that is gone; one caller at a time."""
@@ -217,16 +209,8 @@ class SmtpUsers:
             "updated_at": now,
         }
         await connection.execute(insert(table).values(values))
-        await changed(
-            connection,
-            configuration.account_id,
-            now,
-            actor,
-            "smtp_user.create",
-            username,
-            id=id_,
-            configuration=configuration.id,
-        )
+        facts = {"id": id_, "configuration": configuration.id}
+        await changed(connection, configuration.account_id, now, actor, "smtp_user.create", username, **facts)
         return SmtpUser(id_, configuration.id, credential_id, username, description, now, now)
 
 
@@ -238,16 +222,8 @@ async def remove_users(
     await connection.execute(delete(table).where(table.c.configuration_id == configuration_id))
     await _revoke_unused(connection, [row.credential_id for row in rows], now)
     for row in rows:
-        await changed(
-            connection,
-            account_id,
-            now,
-            actor,
-            "smtp_user.delete",
-            row.username,
-            id=row.id,
-            configuration=configuration_id,
-        )
+        facts = {"id": row.id, "configuration": configuration_id}
+        await changed(connection, account_id, now, actor, "smtp_user.delete", row.username, **facts)
 
 
 async def _lock(connection: AsyncConnection, configuration_id: str) -> bool:
