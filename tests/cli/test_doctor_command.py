@@ -38,6 +38,7 @@ from ekiden.net.tls import make_self_signed
 from ekiden.notify.endpoints import Endpoints
 from ekiden.store.sqlite.turn import Turn
 from ekiden.store.tables import endpoint, notice, worker
+from ekiden.wiring.dialects import DIALECTS
 from support.queue_rows import Rows
 
 
@@ -597,7 +598,7 @@ def test_the_clock_is_compared_with_the_database(
     async def main() -> list[tuple[str, str]]:
         store = await open_store(postgresql_url)
         try:
-            config = load_config(write_config(tmp_path, postgresql_url))
+            config = load_config(write_config(tmp_path, postgresql_url), dialects=DIALECTS)
             patient = checks.Patient(config, ManualClock(), store)
             return [(item.level, item.told("en")[1]) for item in await clock.check_clock(patient)]
         finally:
@@ -722,7 +723,9 @@ def test_connections_of_all_workers_and_what_the_server_takes(tmp_path: Path, po
     async def main() -> list[list[tuple[str, str, str]]]:
         store = await open_store(postgresql_url)
         try:
-            patient = checks.Patient(load_config(write_config(tmp_path, postgresql_url)), SystemClock(), store)
+            patient = checks.Patient(
+                load_config(write_config(tmp_path, postgresql_url), dialects=DIALECTS), SystemClock(), store
+            )
             found = []
             for count in (3, 22):
                 for number in range(count):
@@ -754,7 +757,9 @@ def test_which_of_several_servers_takes_writes(tmp_path: Path, postgresql_url: s
     async def main() -> list[tuple[str, str]]:
         store = await open_store(url)
         try:
-            patient = checks.Patient(load_config(write_config(tmp_path, url)), SystemClock(), store)
+            patient = checks.Patient(
+                load_config(write_config(tmp_path, url), dialects=DIALECTS), SystemClock(), store
+            )
             return [(item.level, item.told("en")[1]) for item in await nodes.check_nodes(patient)][1:]
         finally:
             await store.close()

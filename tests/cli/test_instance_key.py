@@ -20,6 +20,7 @@ from ekiden.process.instance_key import InstanceKeyError, confirm
 from ekiden.store.api import Store
 from ekiden.store.open import open_store
 from ekiden.store.tables import dkim_key, installation
+from ekiden.wiring.dialects import DIALECTS
 
 T = TypeVar("T")
 OTHER = "1e" * 32
@@ -42,7 +43,7 @@ def on(ekiden: Installation, work: Callable[[Store], Coroutine[Any, Any, T]]) ->
 
 def begin(ekiden: Installation) -> Vault:
     """What the first worker does."""
-    return on(ekiden, lambda store: confirm(load_config(ekiden.config), store, SystemClock()))
+    return on(ekiden, lambda store: confirm(load_config(ekiden.config, dialects=DIALECTS), store, SystemClock()))
 
 
 def forget(ekiden: Installation) -> None:
@@ -219,4 +220,4 @@ def test_a_second_machine_is_made_with_the_key_of_the_first(
     assert init(capsys, second, url, "--instance-key", str(first / "instance.key")).status == 0
     assert (second / "instance.key").read_text().strip() == (first / "instance.key").read_text().strip()
     assert (second / "instance.key").stat().st_mode & 0o777 == 0o600
-    assert load_config(second / "ekiden.toml", {}).store_url() == url
+    assert load_config(second / "ekiden.toml", {}, dialects=DIALECTS).store_url() == url

@@ -22,6 +22,7 @@ from ekiden.cli.sender import _domain, default_sender
 from ekiden.cli.submission import configured_server, given_server, read_message
 from ekiden.config.load import load_config
 from ekiden.store.open import open_store
+from ekiden.wiring.dialects import DIALECTS
 
 PASSWORD = "correct horse"
 
@@ -279,7 +280,7 @@ def test_servers(ekiden: Installation) -> None:
     assert given_server("h:25", "none", None, False).context is None
     config = ekiden.config.read_text().replace('"127.0.0.1:0"]\nmode', '"0.0.0.0:2587"]\nmode')
     ekiden.config.write_text(config)
-    found = configured_server(load_config(ekiden.config), None)
+    found = configured_server(load_config(ekiden.config, dialects=DIALECTS), None)
     assert (found.host, found.port, found.mode) == ("127.0.0.1", 2587, "starttls")
 
 

@@ -11,13 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ekiden.config.check import is_inside
-from ekiden.config.help import KEYS, SECTIONS
+from ekiden.config.help import Explained
 from ekiden.config.load import ConfigError, NoConfig, build_config, find_config, load_config
 from ekiden.config.model import ALL_ROLES, Config
 from ekiden.config.translations import TEXTS
 from ekiden.config.write import is_table_array, keys, write_reference, write_toml
 from ekiden.process.setup import default_settings
 from ekiden.process.translations import TEXTS as SERVER_TEXTS
+from ekiden.wiring.dialects import DIALECTS
 
 ROOT = Path(__file__).parents[2]
 CERTIFICATES = '[{certificate = "a.pem", key = "a.key"}]'
@@ -31,7 +32,7 @@ certificates = {CERTIFICATES}
 
 
 def build(text: str, environ: dict[str, str] | None = None) -> Config:
-    return build_config(tomllib.loads(text), Path("/srv"), environ or {}, source="ekiden.toml")
+    return build_config(tomllib.loads(text), Path("/srv"), environ or {}, source="ekiden.toml", dialects=DIALECTS)
 
 
 def problems(text: str, environ: dict[str, str] | None = None) -> list[str]:
@@ -229,7 +230,7 @@ def test_the_environment_wins(variable: str, value: str, key: str, expected: Any
 
 @pytest.mark.parametrize(
     "key",
-    [key for key in keys() if not key.section or not is_table_array(key.section)],
+    [key for key in keys(DIALECTS) if not key.section or not is_table_array(key.section)],
     ids=lambda key: key.dotted,
 )
 def test_every_default_can_come_from_the_environment(key: Any) -> None:
@@ -277,23 +278,23 @@ def test_where_the_file_is_looked_for(tmp_path: Path, monkeypatch: pytest.Monkey
     assert find_config(None, {"EKIDEN_CONFIG": "y.toml"}) == Path("y.toml")
     (tmp_path / "ekiden.toml").write_text(GOOD)
     assert find_config(None, {}) == Path("ekiden.toml")
-    assert load_config(None, {}).listeners[0].certificates[0].key == str(tmp_path / "a.key")
+    assert load_config(None, {}, dialects=DIALECTS).listeners[0].certificates[0].key == str(tmp_path / "a.key")
 
 
 def test_no_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(NoConfig, match="ekiden init"):
-        load_config(None, {})
+        load_config(None, {}, dialects=DIALECTS)
     with pytest.raises(NoConfig, match=r"x\.toml cannot be read: No such file"):
-        load_config("x.toml", {})
-    assert load_config(None, {"EKIDEN_HOSTNAME": "a.example"}).hostname == "a.example"
+        load_config("x.toml", {}, dialects=DIALECTS)
+    assert load_config(None, {"EKIDEN_HOSTNAME": "a.example"}, dialects=DIALECTS).hostname == "a.example"
 
 
 def test_a_file_that_is_no_toml(tmp_path: Path) -> None:
     path = tmp_path / "ekiden.toml"
     path.write_text("hostname = mail")
     with pytest.raises(ConfigError, match=r"TOML: .*line 1"):
-        load_config(path, {})
+        load_config(path, {}, dialects=DIALECTS)
 
 
 @pytest.mark.parametrize(
@@ -326,7 +327,7 @@ _JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=8,
 )
-_NAMES = sorted({name for key in keys() for name in key.dotted.split(".")})
+_NAMES = sorted({name for key in keys(DIALECTS) for name in key.dotted.split(".")})
 _RAW = st.recursive(
     _JSON,
     lambda inner: st.dictionaries(st.sampled_from(_NAMES), inner, max_size=4) | st.lists(inner, max_size=2),
@@ -337,7 +338,7 @@ _RAW = st.recursive(
 @given(raw=st.dictionaries(st.sampled_from(_NAMES), _RAW, max_size=5))
 def test_whatever_is_written_leads_to_a_configuration_or_a_named_problem(raw: dict[str, Any]) -> None:
     try:
-        build_config(raw, Path("/srv"), {}, source="x")
+        build_config(raw, Path("/srv"), {}, source="x", dialects=DIALECTS)
     except ConfigError as error:
         assert error.problems
         for problem in error.problems:
@@ -347,19 +348,20 @@ def test_whatever_is_written_leads_to_a_configuration_or_a_named_problem(raw: di
 
 @given(value=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12))
 def test_any_text_in_the_environment(value: str) -> None:
-    names = ["EKIDEN_" + key.dotted.upper().replace(".", "__") for key in keys()]
+    names = ["EKIDEN_" + key.dotted.upper().replace(".", "__") for key in keys(DIALECTS)]
     try:
-        build_config({}, Path("/srv"), dict.fromkeys(names, value))
+        build_config({}, Path("/srv"), dict.fromkeys(names, value), dialects=DIALECTS)
     except ConfigError as error:
         assert str(error)
 
 
 def test_every_key_and_section_is_explained_in_both_languages() -> None:
-    dotted = {key.dotted for key in keys()}
-    sections = {key.section for key in keys()}
-    assert set(KEYS) == dotted
-    assert set(SECTIONS) == sections
-    for text in (*KEYS.values(), *SECTIONS.values()):
+    dotted = {key.dotted for key in keys(DIALECTS)}
+    sections = {key.section for key in keys(DIALECTS)}
+    explained = Explained.of(DIALECTS)
+    assert set(explained.keys) == dotted
+    assert set(explained.sections) == sections
+    for text in (*explained.keys.values(), *explained.sections.values()):
         assert text.en
         assert text.ja != text.en
 
@@ -377,7 +379,7 @@ def _fields(text: str) -> list[str]:
 
 
 def test_the_written_file_is_the_default_configuration() -> None:
-    text = write_toml(default_settings("mail.example.com"))
+    text = write_toml(default_settings("mail.example.com"), DIALECTS, "en")
     written = build(text)
     assert written.workers == Config().workers
     assert written.delivery == Config().delivery
@@ -387,7 +389,7 @@ def test_the_written_file_is_the_default_configuration() -> None:
 @pytest.mark.parametrize("lang", ["en", "ja"])
 def test_every_commented_default_is_the_default(lang: Any) -> None:
     """With every default uncommented the configuration is the same, but for the example of a route."""
-    text = write_toml(default_settings("mail.example.com"), lang)
+    text = write_toml(default_settings("mail.example.com"), DIALECTS, lang)
     lines = [line[1:] if line.startswith("#") and not line.startswith("# ") else line for line in text.splitlines()]
     uncommented = build("\n".join(lines))
     given_config = build(text)
@@ -398,4 +400,4 @@ def test_every_commented_default_is_the_default(lang: Any) -> None:
 
 def test_the_documentation_has_every_key() -> None:
     page = (ROOT / "docs" / "configuration.md").read_text("utf-8")
-    assert write_reference() in page, "run: python -m ekiden.config.write"
+    assert write_reference(DIALECTS) in page, "run: python tools/configuration_reference.py"

@@ -3,34 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import httpx
-from ibm_cloud import ibm_services
 from ibm_cloud_sdk_core.authenticators import BearerTokenAuthenticator
 from ibm_platform_services.context_based_restrictions_v1 import ContextBasedRestrictionsV1
-from litestar import Litestar
+from real_worker import real_worker
 
 from ekiden.access.accounts import Account, create_account
-from ekiden.access.authenticate import Authenticator
 from ekiden.access.credentials import create_api_key
-from ekiden.access.tokens import Tokens
-from ekiden.access.vault import Vault
-from ekiden.dialects.ibm.call import IbmServices
-from ekiden.dialects.ibm.config import IbmConfig
-from ekiden.dialects.ibm.routes import ibm_handlers
-from ekiden.dns.config import DnsConfig
-from ekiden.listeners.http_server import HttpServer
-from ekiden.net.clock import SystemClock
-from ekiden.net.listen import open_listener
 from ekiden.networks.config import NetworkConfig
 from ekiden.store.api import Store
+from ekiden.web.platform import Platform
 
 T = TypeVar("T")
 SMTP_API = "crn:v1:bluemix:public:event-notifications-dev::::api-type:smtp-configuration"
-NO_DNS = DnsConfig(nameservers=("127.0.0.1",))
 INSTANCE = "11111111-2222-4333-8444-555555555555"
 
 
@@ -41,38 +31,23 @@ class CbrServer:
     store: Store
     base: str
     account: Account
-    tokens: Tokens
-    authenticator: Authenticator
-    clock: SystemClock
-    services: IbmServices
-    _http: HttpServer = field(repr=False)
+    platform: Platform
 
     @classmethod
-    async def start(cls, store: Store, networks: NetworkConfig | None = None) -> CbrServer:
-        clock = SystemClock()
-        authenticator = Authenticator(store, clock)
-        vault = Vault(bytes(32))
-        services = ibm_services(store, clock, vault, authenticator, NO_DNS, IbmConfig(), networks)
-        app = Litestar(ibm_handlers(services), openapi_config=None, logging_config=None)
-        listener = open_listener("127.0.0.1", 0)
-        base = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        http = HttpServer(app, [listener])
-        await http.start()
-        account = await create_account(store, "acme", clock.now())
-        return cls(store, base, account, services.tokens, authenticator, clock, services, http)
-
-    async def stop(self) -> None:
-        await self._http.stop()
-        await self.authenticator.close()
+    @asynccontextmanager
+    async def running(cls, store: Store, networks: NetworkConfig) -> AsyncIterator[CbrServer]:
+        async with real_worker(store, networks=networks) as worker:
+            account = await create_account(store, "acme", worker.platform.clock.now())
+            yield cls(store, f"http://127.0.0.1:{worker.port}", account, worker.platform)
 
     async def token(self, account: Account | None = None, scopes: tuple[str, ...] = ()) -> str:
         owner = account or self.account
-        made = await create_api_key(self.store, owner.id, "test", self.clock.now(), scopes=scopes)
-        credential = await self.authenticator.directory.credential(made.credential.id)
-        facts = await self.authenticator.directory.account(owner.id)
+        made = await create_api_key(self.store, owner.id, "test", self.platform.clock.now(), scopes=scopes)
+        credential = await self.platform.directory.credential(made.credential.id)
+        facts = await self.platform.directory.account(owner.id)
         assert credential is not None
         assert facts is not None
-        return self.tokens.issue(credential, facts, scopes or ("send", "read", "manage"), 600).text
+        return self.platform.tokens.issue(credential, facts, scopes or ("send", "read", "manage"), 600).text
 
     async def client(
         self, account: Account | None = None, scopes: tuple[str, ...] = ()

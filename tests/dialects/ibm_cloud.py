@@ -12,39 +12,21 @@ from typing import Any, NamedTuple
 import msgspec
 from ibm_cloud_sdk_core.authenticators import BearerTokenAuthenticator, IAMAuthenticator
 from ibm_eventnotifications.event_notifications_v1 import EventNotificationsV1
+from real_worker import real_worker
 
 from ekiden.access.accounts import Account, create_account
 from ekiden.access.audit import Actor
-from ekiden.access.authenticate import Authenticator
-from ekiden.access.config import AccessConfig
 from ekiden.access.credentials import create_api_key
-from ekiden.access.tokens import Tokens
-from ekiden.access.vault import Vault
-from ekiden.delivery.statistics import Statistics
-from ekiden.dialects.ibm.call import IbmServices
-from ekiden.dialects.ibm.config import IbmConfig, RegionConfig
-from ekiden.dialects.ibm.routes import ibm_handlers
-from ekiden.dns.config import DnsConfig
-from ekiden.dns.resolver import DnsResolver
+from ekiden.dialects.ibm.call import IbmApi
+from ekiden.dialects.ibm.config import IbmConfig
 from ekiden.domains.config import DomainsConfig
-from ekiden.domains.lookup import DnsLookup
-from ekiden.domains.service import Domains
-from ekiden.intake.sender_rights import Gate
 from ekiden.lab import Lab
-from ekiden.listeners.http_app import make_app
-from ekiden.listeners.http_config import HttpConfig
-from ekiden.listeners.http_server import HttpServer
 from ekiden.net.clock import SystemClock
-from ekiden.net.listen import open_listener
-from ekiden.networks.config import NetworkConfig
-from ekiden.networks.rules import Rules
-from ekiden.networks.zones import Zones
-from ekiden.senders.projects import Project, Projects
-from ekiden.senders.smtp_configurations import SmtpConfigurations
-from ekiden.senders.smtp_users import SmtpUsers
+from ekiden.senders.config import RegionConfig
+from ekiden.senders.projects import Project
 from ekiden.store.api import Store
+from ekiden.web.platform import Platform
 
-HOST = "mail.sender.example"
 INCLUDE = "spf.sender.example"
 ADDRESS = "192.0.2.10"
 ADMIN = Actor("test:admin")
@@ -74,7 +56,8 @@ class Cloud:
 
     store: Store
     lab: Lab
-    services: IbmServices
+    services: Platform
+    api: IbmApi
     account: Account
     project: Project
     key: str = field(repr=False)
@@ -153,41 +136,6 @@ class Cloud:
         self.lab.set_dns(domain, "A", [ADDRESS])
 
 
-def ibm_services(
-    store: Store,
-    clock: Any,
-    vault: Vault,
-    authenticator: Authenticator,
-    dns: DnsConfig,
-    config: IbmConfig,
-    networks: NetworkConfig | None = None,
-) -> IbmServices:
-    """What the dialect is made of, upon a store and the DNS of a lab."""
-    return IbmServices(
-        clock=clock,
-        authenticator=authenticator,
-        tokens=Tokens(vault, clock),
-        gate=Gate(store, clock, authenticator.directory),
-        projects=Projects(store, clock),
-        configurations=SmtpConfigurations(store, clock),
-        users=SmtpUsers(store, clock, limit=config.users_per_configuration),
-        domains=Domains(
-            store,
-            clock,
-            vault,
-            DnsLookup(DnsResolver(dns, clock, loopback_only=True)),
-            DomainsConfig(spf_include=INCLUDE, addresses=(ADDRESS,)),
-            HOST,
-        ),
-        statistics=Statistics(store),
-        zones=Zones(store, clock),
-        rules=Rules(store, clock),
-        networks=networks or NetworkConfig(),
-        config=config,
-        regions=(REGION,),
-    )
-
-
 @asynccontextmanager
 async def running_cloud(
     store: Store,
@@ -200,29 +148,16 @@ async def running_cloud(
     """The server, until the end of the block."""
     clock = clock or SystemClock()
     lab.set_dns(INCLUDE, "TXT", [f"v=spf1 ip4:{ADDRESS} -all"])
-    host, port = lab.dns_address
-    dns = DnsConfig(nameservers=(host,), port=port, timeout=2.0, lifetime=4.0)
-    authenticator = Authenticator(store, clock, AccessConfig(delay=0.01, max_delay=0.01, recheck=0.0))
-    services = ibm_services(store, clock, Vault(bytes(range(32))), authenticator, dns, config or IbmConfig())
-    account = await create_account(store, "acme", clock.now(), region="jp-tok")
-    key = await create_api_key(store, account.id, "test", clock.now())
-    project = await services.projects.create(account.id, "main", region="jp-tok")
-    cloud = Cloud(store, lab, services, account, project, key.key)
-
-    async def ready() -> list[str]:
-        return []
-
-    async def metrics() -> bytes:
-        return b""
-
-    listener = open_listener("127.0.0.1", 0)
-    cloud.port = listener.getsockname()[1]
-    server = HttpServer(
-        make_app(ready, metrics, ibm_handlers(services)), [listener], HttpConfig(proxy_from=proxy_from)
-    )
-    await server.start()
-    try:
-        yield cloud
-    finally:
-        await server.stop()
-        await authenticator.close()
+    async with real_worker(
+        store,
+        lab,
+        clock=clock,
+        proxy_from=proxy_from,
+        ibm=config or IbmConfig(),
+        domains=DomainsConfig(spf_include=INCLUDE, addresses=(ADDRESS,)),
+        regions=(REGION,),
+    ) as worker:
+        account = await create_account(store, "acme", clock.now(), region="jp-tok")
+        key = await create_api_key(store, account.id, "test", clock.now())
+        project = await worker.platform.projects.create(account.id, "main", region="jp-tok")
+        yield Cloud(store, lab, worker.platform, worker.apis["ibm"], account, project, key.key, worker.port)

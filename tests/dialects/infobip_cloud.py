@@ -13,57 +13,21 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 import msgspec
+from real_worker import real_worker
 from sqlalchemy import select
 
-from ekiden.access.accounts import Account, begin_reporting, create_account
+from ekiden.access.accounts import Account, create_account
 from ekiden.access.audit import Actor
-from ekiden.access.authenticate import Authenticator
-from ekiden.access.config import AccessConfig
 from ekiden.access.credentials import NewApiKey, create_api_key
-from ekiden.access.remembered import Remembered
-from ekiden.access.sessions import Sessions
-from ekiden.access.tokens import Tokens
 from ekiden.access.vault import Vault
-from ekiden.content.landing_pages import LandingPages
-from ekiden.content.templates import Templates
-from ekiden.content.uploads import Uploads
-from ekiden.core.clock import DAY
-from ekiden.core.ids import IdFactory
-from ekiden.delivery.bulks import Bulks
-from ekiden.delivery.logs import Logs
-from ekiden.dialects.infobip.annotator import HeaderAnnotator
-from ekiden.dialects.infobip.auth import Logins
-from ekiden.dialects.infobip.call import InfobipServices
+from ekiden.dialects.infobip.call import InfobipApi
 from ekiden.dialects.infobip.config import InfobipConfig
-from ekiden.dialects.infobip.routes import infobip_handlers
-from ekiden.dns.config import DnsConfig
-from ekiden.dns.resolver import DnsResolver
-from ekiden.domains.config import DomainsConfig
-from ekiden.domains.lookup import DnsLookup
-from ekiden.domains.queries import sending_settings
-from ekiden.domains.service import Domains
-from ekiden.intake.config import IntakeConfig
-from ekiden.intake.door import Door
-from ekiden.intake.mailer import Mailer
-from ekiden.intake.tracking import Tracker
 from ekiden.lab import Lab
-from ekiden.listeners.http_app import make_app
-from ekiden.listeners.http_server import HttpServer
 from ekiden.net.clock import SystemClock
-from ekiden.net.listen import open_listener
-from ekiden.notify.endpoints import Endpoints
-from ekiden.notify.reports import Reports
-from ekiden.notify.ssrf import Destinations
-from ekiden.recipients.tracking_tokens import TrackingTokens
-from ekiden.recipients.validation.address_check import AddressChecks
-from ekiden.recipients.validation.address_check_requests import AddressCheckRequests
 from ekiden.store import tables
 from ekiden.store.api import Store
-from ekiden.store.records import Delivery
-from ekiden.web.throttle import Throttles
-from support.door_parts import DoorParts, door_parts
+from ekiden.web.platform import Platform
 
-HOST = "mail.sender.example"
 DOMAIN = "sender.example"
 SENDER = f"news@{DOMAIN}"
 ADMIN = Actor("test:admin")
@@ -103,24 +67,14 @@ class File(NamedTuple):
     content_type: str = "application/octet-stream"
 
 
-class Nobody:
-    """``Handover`` that takes nothing: messages stay in the store."""
-
-    def capacity(self, account_id: int, count: int, size: int) -> bool:
-        return False
-
-    def offer(self, deliveries: list[Delivery]) -> None:
-        raise AssertionError("nothing is offered to who has no capacity")
-
-
 @dataclass
 class Cloud:
     """One account with the verified domain ``DOMAIN``. ``key`` may do everything."""
 
     store: Store
     lab: Lab
-    services: InfobipServices
-    parts: DoorParts
+    services: Platform
+    api: InfobipApi
     vault: Vault
     account: Account
     key: str = field(repr=False)
@@ -233,87 +187,9 @@ async def running_infobip(
 ) -> AsyncIterator[Cloud]:
     """The server, until the end of the block."""
     clock = clock or SystemClock()
-    host, port = lab.dns_address
-    resolver = DnsResolver(
-        DnsConfig(nameservers=(host,), port=port, timeout=2.0, lifetime=4.0), clock, loopback_only=True
-    )
-    vault = Vault(bytes(range(32)))
-    config = config or InfobipConfig()
-    authenticator = Authenticator(store, clock, AccessConfig(delay=0.01, max_delay=0.01, recheck=0.0))
-    directory = authenticator.directory
-    me = await store.register_worker("here", 1, clock.now(), DAY)
-    ids = IdFactory(me.node)
-    parts = door_parts(store, clock, ids, directory, vault)
-    endpoints = Endpoints(store, clock, vault, Destinations(loopback_only=True))
-    tracker = Tracker(
-        clock,
-        ids,
-        directory,
-        Remembered(store, sending_settings),
-        TrackingTokens(vault),
-        "https://links.sender.example",
-        MAX_SIZE,
-    )
-    door = Door(
-        store,
-        clock,
-        ids,
-        me.id,
-        IntakeConfig(hostname=HOST, max_size=MAX_SIZE),
-        Nobody(),
-        directory=directory,
-        policy=parts.policy,
-        signer=parts.signer,
-        annotators=[HeaderAnnotator(endpoints, tracker)],
-    )
-    mailer = Mailer(door, tracker)
-    uploads = Uploads(store, clock)
-    checks = AddressChecks(store, clock, resolver)
-
-    async def keep_reports(name: str, endpoint: int) -> bool:
-        return await begin_reporting(store, name, clock.now(), reports_endpoint=endpoint)
-
-    services = InfobipServices(
-        clock=clock,
-        config=config,
-        logins=Logins(
-            authenticator,
-            Tokens(vault, clock),
-            Sessions(store, clock, directory, config.session_ttl, config.session_lifetime),
-        ),
-        throttles=Throttles(config.throttles(), clock),
-        keep_reports=keep_reports,
-        mailer=mailer,
-        endpoints=endpoints,
-        templates=Templates(store, clock, uploads),
-        uploads=uploads,
-        landing_pages=LandingPages(store, clock),
-        reports=Reports(store, clock),
-        logs=Logs(store, clock),
-        bulks=Bulks(store, clock, ids),
-        domains=Domains(store, clock, vault, DnsLookup(resolver), DomainsConfig(), HOST),
-        suppressions=parts.suppressions,
-        checks=checks,
-        check_requests=AddressCheckRequests(store, clock, ids, me.id, checks),
-    )
-    account = await create_account(store, "acme", clock.now())
-    key = await create_api_key(store, account.id, "test", clock.now())
-    await services.domains.add(account.id, DOMAIN, vouched=True)
-    cloud = Cloud(store, lab, services, parts, vault, account, key.key)
-
-    async def ready() -> list[str]:
-        return []
-
-    async def metrics() -> bytes:
-        return b""
-
-    listener = open_listener("127.0.0.1", 0)
-    cloud.port = listener.getsockname()[1]
-    server = HttpServer(make_app(ready, metrics, infobip_handlers(services)), [listener])
-    await server.start()
-    try:
-        yield cloud
-    finally:
-        await server.stop()
-        await parts.close()
-        await authenticator.close()
+    async with real_worker(store, lab, clock=clock, infobip=config or InfobipConfig()) as worker:
+        account = await create_account(store, "acme", clock.now())
+        key = await create_api_key(store, account.id, "test", clock.now())
+        await worker.platform.domains.add(account.id, DOMAIN, vouched=True)
+        api = worker.apis["infobip"]
+        yield Cloud(store, lab, worker.platform, api, worker.vault, account, key.key, worker.port)

@@ -50,9 +50,8 @@ NETWORKS = msgspec.convert(
 
 @pytest.fixture
 async def server(store: Store) -> AsyncIterator[CbrServer]:
-    started = await CbrServer.start(store, NETWORKS)
-    yield started
-    await started.stop()
+    async with CbrServer.running(store, NETWORKS) as started:
+        yield started
 
 
 @pytest.fixture
@@ -293,7 +292,7 @@ async def test_accounts_and_scopes(server: CbrServer, cbr: ContextBasedRestricti
     account = server.account.uid
     zone = await made_zone(cbr, server)
     rule = (await apart(cbr.create_rule, **rule_body(account, zone))).get_result()["id"]
-    beta = await create_account(server.store, "beta", server.clock.now())
+    beta = await create_account(server.store, "beta", server.platform.clock.now())
     for bad, status in (("this is an invalid ID", 400), (beta.uid, 403), ("beta", 403)):
         await refused(status, cbr.list_zones, bad)
         await refused(status, cbr.list_rules, bad)

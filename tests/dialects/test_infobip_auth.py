@@ -297,7 +297,7 @@ def test_buckets_are_of_accounts_and_endpoints() -> None:
 async def test_a_session_that_nobody_uses_ends_everywhere(infobip: Cloud) -> None:
     clock = ManualClock()
     await add_password(infobip)
-    principal = await infobip.services.logins.authenticator.prove(Password("jane", PASSWORD), "127.0.0.1")
+    principal = await infobip.services.authenticator.prove(Password("jane", PASSWORD), "127.0.0.1")
     assert isinstance(principal, Proof)
 
     def worker() -> Worker:
@@ -321,7 +321,7 @@ async def test_a_session_that_nobody_uses_ends_everywhere(infobip: Cloud) -> Non
 async def test_a_session_ends_however_often_it_is_used(infobip: Cloud) -> None:
     clock = ManualClock()
     await add_password(infobip)
-    principal = await infobip.services.logins.authenticator.prove(Password("jane", PASSWORD), "127.0.0.1")
+    principal = await infobip.services.authenticator.prove(Password("jane", PASSWORD), "127.0.0.1")
     assert isinstance(principal, Proof)
 
     def worker() -> Worker:
@@ -351,7 +351,7 @@ async def test_a_new_password_ends_the_sessions_of_the_old_one(infobip: Cloud) -
 async def test_an_account_has_so_many_sessions(infobip: Cloud) -> None:
     clock = infobip.services.clock
     await add_password(infobip)
-    principal = await infobip.services.logins.authenticator.prove(Password("jane", PASSWORD), "127.0.0.1")
+    principal = await infobip.services.authenticator.prove(Password("jane", PASSWORD), "127.0.0.1")
     assert isinstance(principal, Proof)
     sessions = Sessions(infobip.store, clock, infobip.services.directory, 60.0, most=3)
     tokens = [await sessions.open(principal) for _ in range(4)]

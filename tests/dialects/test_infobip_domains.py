@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from infobip_cloud import ADMIN, DOMAIN, HOST, Cloud, Reply, running_infobip
+from infobip_cloud import ADMIN, DOMAIN, Cloud, Reply, running_infobip
+from real_worker import HOST
 from sqlalchemy import update
 
 from ekiden.dialects.infobip.config import InfobipConfig

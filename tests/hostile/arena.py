@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from ekiden.config.write import write_toml
+from ekiden.wiring.dialects import DIALECTS
 from support.demo_process import PATIENCE, Demo, wait_for
 
 VICTIM = "127.0.0.77"
@@ -366,7 +367,7 @@ class Arena:
         config = Path(self.demo.facts["config"])
         settings = tomllib.loads(config.read_text())
         change(settings)
-        config.write_text(write_toml(settings))
+        config.write_text(write_toml(settings, DIALECTS))
         before = self.demo.supervisor()
         os.kill(before, signal.SIGTERM)
         wait_for(lambda: self.demo.supervisor() not in (0, before), "another supervisor")

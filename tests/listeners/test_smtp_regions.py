@@ -14,9 +14,10 @@ import pytest
 from listener_harness import HOST, PASSWORD, Client, Harness
 
 from ekiden.config.write import write_toml
-from ekiden.dialects.ibm.config import RegionConfig
-from ekiden.dialects.infobip.regions import EXAMPLE_REGIONS
+from ekiden.dialects.infobip.example_regions import EXAMPLE_REGIONS
 from ekiden.net.tls import client_context, make_self_signed
+from ekiden.senders.config import RegionConfig
+from ekiden.wiring.dialects import DIALECTS
 
 ROOT = Path(__file__).parents[2]
 
@@ -40,7 +41,7 @@ def test_the_table_of_the_seed() -> None:
 
 
 def test_the_table_stands_in_the_file_of_a_new_installation() -> None:
-    written = write_toml({})
+    written = write_toml({}, DIALECTS)
     for row in EXAMPLE_REGIONS:
         assert f'#smtp_public = "{row["smtp_public"]}"' in written
 

@@ -9,6 +9,7 @@ import pytest
 
 from ekiden.config.load import ConfigError, build_config
 from ekiden.networks.config import NetworkConfig
+from ekiden.wiring.dialects import DIALECTS
 
 GOOD = """
 [networks.groups]
@@ -22,7 +23,7 @@ display_name = "Kubernetes"
 
 
 def networks(text: str) -> NetworkConfig:
-    return build_config(tomllib.loads(text), Path("/srv"), {}, source="ekiden.toml").networks
+    return build_config(tomllib.loads(text), Path("/srv"), {}, source="ekiden.toml", dialects=DIALECTS).networks
 
 
 def test_groups_and_services() -> None:

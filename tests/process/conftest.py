@@ -19,6 +19,7 @@ import pytest
 
 from ekiden.config.write import write_toml
 from ekiden.net.tls import make_self_signed
+from ekiden.wiring.dialects import DIALECTS
 
 PATIENCE = 30.0  # seconds; only reached when something is broken
 
@@ -70,7 +71,7 @@ class Serving:
         (self.directory / "instance.key").write_text("0f" * 32)
 
     def write(self) -> None:
-        self.config.write_text(write_toml(self.settings))
+        self.config.write_text(write_toml(self.settings, DIALECTS))
 
     def launch(self, *options: str) -> subprocess.Popen[bytes]:
         self.write()

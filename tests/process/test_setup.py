@@ -11,6 +11,7 @@ import pytest
 
 from ekiden.config.load import load_config
 from ekiden.net.tls import describe_certificate
+from ekiden.wiring.dialects import DIALECTS
 from support.commands import run_command
 
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("EKIDEN_")}
@@ -26,7 +27,7 @@ def test_a_new_installation(tmp_path: Path) -> None:
     done = init(directory, "--hostname", "mail.example.com")
     assert done.returncode == 0, done.stderr
     assert "ekiden serve --config" in done.stdout
-    config = load_config(directory / "ekiden.toml", {})
+    config = load_config(directory / "ekiden.toml", {}, dialects=DIALECTS)
     assert config.hostname == "mail.example.com"
     assert [(listener.mode, listener.addresses) for listener in config.listeners] == [
         ("starttls", ("0.0.0.0:587", "[::]:587")),

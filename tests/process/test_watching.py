@@ -18,6 +18,7 @@ from ekiden.config.write import write_toml
 from ekiden.process.beats import Beats, Pulse
 from ekiden.process.generation import Slots
 from ekiden.process.restart_backoff import Backoff
+from ekiden.wiring.dialects import DIALECTS
 
 Eventually = Callable[[Callable[[], Any], str], Any]
 
@@ -48,7 +49,7 @@ class Tiny:
             "workers": {"count": 2, "roles": ["housekeeping"], "hang_timeout": "1s", "memory": name} | workers,
             "log": {"format": "json", "level": "debug"},
         }
-        (self.folder / "ekiden.toml").write_text(write_toml(settings))
+        (self.folder / "ekiden.toml").write_text(write_toml(settings, DIALECTS))
 
     def start(self, *backoff: float) -> None:
         with (self.folder / "log").open("ab") as log:

@@ -21,6 +21,7 @@ from ekiden.process.logging import configure_logging
 from ekiden.process.restart_backoff import Backoff
 from ekiden.process.supervisor import Supervisor
 from ekiden.process.worker import WorkerSpec
+from ekiden.wiring.dialects import DIALECTS
 
 
 def work(folder: Path, spec: WorkerSpec) -> int:
@@ -49,7 +50,7 @@ def work(folder: Path, spec: WorkerSpec) -> int:
 
 if __name__ == "__main__":
     path = Path(sys.argv[1])
-    config = load_config(path, {})
+    config = load_config(path, {}, dialects=DIALECTS)
     configure_logging(config.log)
     supervisor = Supervisor(
         config,

@@ -21,6 +21,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from ekiden.config.write import write_toml
+from ekiden.wiring.dialects import DIALECTS
 from support.busy_threads import BusyThreads
 from support.commands import run_command
 from support.demo_process import ENVIRONMENT, PATIENCE, descendants
@@ -85,7 +86,7 @@ class Node:
             "lab": {"enabled": True},
             "log": {"format": "json", "level": "debug"},
         }
-        self._config.write_text(write_toml(settings))
+        self._config.write_text(write_toml(settings, DIALECTS))
 
     def set_clock(self, ahead: int) -> None:
         """Seconds; what runs sees it within a second."""

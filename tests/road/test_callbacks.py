@@ -21,6 +21,7 @@ from callback_road import Hook
 from ekiden.config.load import load_config
 from ekiden.notify.administration import EndpointState, list_endpoints
 from ekiden.store.open import open_store
+from ekiden.wiring.dialects import DIALECTS
 from support.demo_process import Demo, wait_for
 
 STORES = pytest.mark.parametrize("store", ["sqlite", "postgresql"])
@@ -44,7 +45,7 @@ def endpoint(demo: Demo, url: str) -> EndpointState:
     """Its state, once it exists; read here, because a command for each look takes too long."""
 
     async def main() -> EndpointState | None:
-        store = await open_store(load_config(demo.facts["config"], {}).store_url())
+        store = await open_store(load_config(demo.facts["config"], {}, dialects=DIALECTS).store_url())
         try:
             return next((item for item in await list_endpoints(store) if item.url == url), None)
         finally:

@@ -23,6 +23,7 @@ from sqlalchemy import select
 from ekiden.config.load import load_config
 from ekiden.store import tables
 from ekiden.store.open import open_store
+from ekiden.wiring.dialects import DIALECTS
 from support.demo_process import Demo, alive, children, descendants
 
 UNDER_FIRE = 10.0  # seconds
@@ -78,7 +79,7 @@ def quiet(demo: Demo) -> bool:
 
 async def attempts_of(demo: Demo) -> dict[str, int]:
     """How often each recipient was tried."""
-    store = await open_store(load_config(demo.facts["config"], {}).store_url())
+    store = await open_store(load_config(demo.facts["config"], {}, dialects=DIALECTS).store_url())
     try:
         async with store.read() as connection:
             rows = await connection.execute(select(tables.delivery.c.recipient, tables.delivery.c.attempts))

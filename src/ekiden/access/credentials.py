@@ -38,7 +38,7 @@ KINDS = (PASSWORD, SMTP_USER, API_KEY, ACCESS_KEY)
 SESSION = "session"
 """Not a credential by itself, but kept among them: see ``access.sessions``."""
 API_KEY_USERNAME = "app"
-"""Whoever logs in as ``App``, in any case, gives an API key as password (Infobip SMTP API)."""
+"""Whoever logs in as ``App``, in any case, gives an API key as password, as mail clients of other services do."""
 API_KEY_PREFIX = "ek_"
 MIN_PASSWORD = 8
 MAX_PASSWORD = 512  # characters; longer ones cannot pass an AUTH line anyway (RFC 4954 §4)
@@ -87,8 +87,8 @@ def api_key_lookup(key: str) -> str:
 def generate_password() -> str:
     """A password nobody has to remember: 142 random bits, letters and digits.
 
-    Its base64 never begins with Q or R, which ``openssl s_client`` takes for commands of its own (seed of the
-    Infobip SMTP API): the first letter is none of A to G.
+    Its base64 never begins with Q or R, which ``openssl s_client`` takes for commands of its own: the first
+    letter is none of A to G.
     """
     first = secrets.choice([char for char in _BASE62 if char not in "ABCDEFG"])
     return first + "".join(secrets.choice(_BASE62) for _ in range(23))

@@ -126,10 +126,11 @@ def load(config: Path | None) -> Config:
 
     from ekiden.config.load import load_config
     from ekiden.process.logging import configure_for_commands
+    from ekiden.wiring.dialects import DIALECTS
 
     if not structlog.is_configured():
         configure_for_commands()  # what a service logs on the way is not what the command prints
-    return load_config(config)
+    return load_config(config, dialects=DIALECTS)
 
 
 def run_async(main: Coroutine[Any, Any, T]) -> T:

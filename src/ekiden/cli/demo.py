@@ -18,6 +18,8 @@ import typer
 from ekiden.cli.common import CliError, lang
 from ekiden.cli.terminal import say
 from ekiden.core.texts import Texts
+from ekiden.web.dialect import DemoClient, Shown
+from ekiden.wiring.dialects import DIALECTS
 
 if TYPE_CHECKING:
     from ekiden.documents.installation import DemoFacts
@@ -45,17 +47,12 @@ TEXTS = Texts(
         "User name": "ユーザー名",
         "Password": "パスワード",
         "API key (user name: App)": "API キー (ユーザー名: App)",
-        "Infobip clients: base URL (and the API key)": "Infobip クライアント: ベース URL (API キーは上記)",
-        "IBM clients: base URL": "IBM クライアント: ベース URL",
-        "IBM clients: instance id": "IBM クライアント: インスタンス ID",
-        "IBM clients: IAM API key": "IBM クライアント: IAM API キー",
         "Callbacks may go to": "コールバックの送り先の例",
         "Certificate to trust": "信頼する証明書",
         "Log": "ログ",
         "Send with curl, by SMTP:": "curl で送る (SMTP):",
         "Send with swaks:": "swaks で送る:",
         "Send with Python:": "Python で送る:",
-        "Send with curl, by HTTP, with a callback:": "curl で送る (HTTP、コールバック付き):",
         "See what arrived:": "届いたメールを見る:",
         "Why was this not delivered?": "なぜ届かない? (greylist、reject などの宛先も試せます):",
         "Other recipients to try: anything@greylist.lab.test, anything@reject.lab.test; all are in docs/lab.md": (
@@ -220,15 +217,13 @@ def _explain(facts: DemoFacts) -> None:
         ("User name", account.username),
         ("Password", account.password),
         ("API key (user name: App)", account.api_key),
-        ("Infobip clients: base URL (and the API key)", facts.http),
-        ("IBM clients: base URL", f"{facts.http}/event-notifications"),
-        ("IBM clients: instance id", account.instance_id),
-        ("IBM clients: IAM API key", account.iam_apikey),
-        ("Certificate to trust", facts.ca),
-        ("Log", facts.log),
     ]
-    for name, value in rows:
-        typer.echo(f"  {TEXTS(name, lang())}: {value}")
+    shown = _of_dialects(facts)
+    told = [(TEXTS(name, lang()), value) for name, value in rows]
+    told += [(name.text(lang()), value) for item in shown for name, value in item.rows]
+    told += [(TEXTS("Certificate to trust", lang()), facts.ca), (TEXTS("Log", lang()), facts.log)]
+    for label, value in told:
+        typer.echo(f"  {label}: {value}")
     sender = f"you@{account.domain}"
     _heading("Send with curl, by SMTP:")
     typer.echo(
@@ -246,11 +241,8 @@ def _explain(facts: DemoFacts) -> None:
       client.starttls(context=ssl.create_default_context(cafile="{facts.ca}"))
       client.login("{account.username}", "{account.password}")
       client.sendmail("{sender}", ["anything@accept.lab.test"], "Subject: Hi\\r\\n\\r\\nHello\\r\\n")""")
-    _heading("Send with curl, by HTTP, with a callback:")
-    typer.echo(f"""  curl {facts.http}/email/3/send -H 'Authorization: App {account.api_key}' \\
-    -F from={sender} -F to=anything@accept.lab.test -F subject=Hi -F text=Hello \\
-    -F notifyUrl={facts.lab_http}/reports
-  curl {facts.lab}/http""")
+    for heading, commands in [example for item in shown for example in item.examples]:
+        typer.echo(f"\n{heading.text(lang())}\n{commands}")
     _heading("See what arrived:")
     spoken = "?lang=ja" if lang() == "ja" else ""
     typer.echo(f"  {facts.lab}/inbox")
@@ -260,6 +252,20 @@ def _explain(facts: DemoFacts) -> None:
     typer.echo(f"  {facts.trace.replace('{id}', 'QUEUE-ID')}")
     _say("Other recipients to try: anything@greylist.lab.test, anything@reject.lab.test; all are in docs/lab.md")
     sys.stdout.flush()
+
+
+def _of_dialects(facts: DemoFacts) -> list[Shown]:
+    account = facts.account
+    client = DemoClient(
+        facts.http,
+        facts.lab,
+        facts.lab_http,
+        account.domain,
+        account.api_key,
+        account.instance_id,
+        account.iam_apikey,
+    )
+    return [dialect.demo(client) for dialect in DIALECTS]
 
 
 def _heading(text: str) -> None:

@@ -6,18 +6,11 @@ the Structs.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
-from ekiden.core.texts import Language
-
-
-class Help(NamedTuple):
-    en: str
-    ja: str
-
-    def text(self, lang: Language) -> str:
-        return self.ja if lang == "ja" else self.en
-
+from ekiden.core.texts import Help
+from ekiden.web.dialect import Dialect
 
 SECTIONS: dict[str, Help] = {
     "": Help("The installation.", "インストール全体。"),
@@ -48,14 +41,6 @@ SECTIONS: dict[str, Help] = {
     "domains": Help(
         "What accounts' domains have to publish, and how often that is looked at.",
         "アカウントのドメインに求める DNS レコードと、確認の頻度。",
-    ),
-    "ibm": Help(
-        "The APIs of IBM Cloud Event Notifications: SMTP configurations, their users, tokens.",
-        "IBM Cloud Event Notifications の API: SMTP 構成、そのユーザー、トークン。",
-    ),
-    "infobip": Help(
-        "The e-mail HTTP API of Infobip and NTT CPaaS. Throttles are of each account and worker; 0 is none.",
-        "Infobip / NTT CPaaS のメール HTTP API。流量制限はアカウントとワーカーごとの値で、0 なら無制限です。",
     ),
     "regions": Help(
         "Where instances of a region submit mail, as GET /regions tells. Any number of these tables.",
@@ -429,23 +414,6 @@ KEYS: dict[str, Help] = {
         "How long the record of a key stays needed after its last signature; at least delivery.expire_after.",
         "鍵の交代後、古い鍵のレコードを残しておく期間。delivery.expire_after 以上にします。",
     ),
-    "ibm.max_recipients": Help(
-        "Recipients of a message, in new SMTP configurations.", "新しい SMTP 構成での、メール一通の宛先の上限。"
-    ),
-    "ibm.attachments": Help(
-        "Whether messages may have attachments, in new SMTP configurations.",
-        "新しい SMTP 構成で添付ファイルを許すかどうか。",
-    ),
-    "ibm.users_per_configuration": Help(
-        "Users of one SMTP configuration, clones included.", "一つの SMTP 構成のユーザーの上限 (クローンを含む)。"
-    ),
-    "ibm.legacy_allowlist": Help(
-        "How long the deprecated list of allowed subnets is honoured after its last change; 0s: not any more.",
-        "非推奨の許可サブネット一覧を、最後の変更からどれだけ有効とするか。0s なら使いません。",
-    ),
-    "ibm.token_ttl": Help(
-        "How long a token from POST /identity/token is good.", "POST /identity/token が返すトークンの有効期間。"
-    ),
     "regions.name": Help("The region of instances.", "インスタンスのリージョン。"),
     "regions.smtp_public": Help(
         "The host name of the SMTP endpoint that serves it.", "そのリージョンが使う SMTP エンドポイントのホスト名。"
@@ -627,37 +595,6 @@ KEYS: dict[str, Help] = {
         "Networks that callbacks may reach although they are not public, such as 10.20.0.0/16.",
         "公開されていなくても通知を送ってよいネットワーク (例: 10.20.0.0/16)。",
     ),
-    "infobip.max_recipients": Help(
-        "Recipients of a request: to, cc and bcc together.", "1 リクエストの宛先数 (to、cc、bcc の合計)。"
-    ),
-    "infobip.session_ttl": Help(
-        "How long a session of /auth/1/session is good for after its last use.",
-        "/auth/1/session のセッションが最後に使われてから有効な期間。",
-    ),
-    "infobip.session_lifetime": Help(
-        "After which such a session ends however often it is used.",
-        "使われ続けていてもセッションが終わるまでの期間。",
-    ),
-    "infobip.sends_per_second": Help(
-        "Requests of each of /email/3/send, /email/4/messages and /email/4/mime.",
-        "/email/3/send、/email/4/messages、/email/4/mime それぞれのリクエスト数。",
-    ),
-    "infobip.uploads_per_second": Help("/email/1/content.", "/email/1/content のリクエスト数。"),
-    "infobip.reports_per_minute": Help("/email/1/reports.", "/email/1/reports のリクエスト数。"),
-    "infobip.logs_per_minute": Help("/email/1/logs.", "/email/1/logs のリクエスト数。"),
-    "infobip.reports_v4_per_minute": Help("/email/4/reports.", "/email/4/reports のリクエスト数。"),
-    "infobip.logs_v4_per_minute": Help("/email/4/logs.", "/email/4/logs のリクエスト数。"),
-    "infobip.bulks_per_minute": Help("/email/1/bulks.", "/email/1/bulks のリクエスト数。"),
-    "infobip.validations_per_second": Help("/email/2/validation.", "/email/2/validation のリクエスト数。"),
-    "infobip.bulk_validations_per_second": Help("/email/2/validations.", "/email/2/validations のリクエスト数。"),
-    "infobip.domains_per_second": Help(
-        "/email/1/domains; five of them may come at once.", "/email/1/domains のリクエスト数。一度に 5 件まで。"
-    ),
-    "infobip.suppressions_per_second": Help("/email/1/suppressions.", "/email/1/suppressions のリクエスト数。"),
-    "infobip.template_reads_per_second": Help("GET of /email/1/templates.", "/email/1/templates の GET の数。"),
-    "infobip.template_writes_per_second": Help(
-        "Other requests to /email/1/templates.", "/email/1/templates の GET 以外の数。"
-    ),
     "retention.messages": Help(
         "Messages with their deliveries, since acceptance and since the last change of any delivery.",
         "メッセージとその配信。受け付けと最後の変化から数えます。",
@@ -728,3 +665,18 @@ KEYS: dict[str, Help] = {
         "他者が十秒間に書かせることのできる一種類の行の数 (ワーカーごと)。超えた分は件数だけ記録されます。",
     ),
 }
+
+
+class Explained(NamedTuple):
+    """What sections and keys mean, those of dialects among them; keys with their section, as ``store.url``."""
+
+    sections: Mapping[str, Help]
+    keys: Mapping[str, Help]
+
+    @classmethod
+    def of(cls, dialects: Sequence[Dialect[Any]]) -> Explained:
+        sections, keys = dict(SECTIONS), dict(KEYS)
+        for dialect in dialects:
+            sections[dialect.name] = dialect.section
+            keys |= {f"{dialect.name}.{name}": text for name, text in dialect.keys.items()}
+        return cls(sections, keys)

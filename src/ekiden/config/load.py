@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ekiden.config.check import check_config, resolve_paths
-from ekiden.config.model import Config
+from ekiden.config.model import Config, config_type
 from ekiden.config.reader import Problem, Problems, apply_environment, is_bad, read_struct
 from ekiden.config.translations import TEXTS
 from ekiden.core.texts import Language, TranslatedError
+from ekiden.web.dialect import Dialect
 
 SEARCHED = ("ekiden.toml", "/etc/ekiden/ekiden.toml")
 
@@ -46,8 +47,16 @@ def find_config(given: str | Path | None, environ: Mapping[str, str] = os.enviro
     return next((Path(name) for name in SEARCHED if Path(name).is_file()), None)
 
 
-def load_config(given: str | Path | None = None, environ: Mapping[str, str] = os.environ) -> Config:
-    """Read, override from the environment, check. ``ConfigError`` lists all problems; ``NoConfig``: none found."""
+def load_config(
+    given: str | Path | None = None,
+    environ: Mapping[str, str] = os.environ,
+    *,
+    dialects: Sequence[Dialect[Any]],
+) -> Config:
+    """Read, override from the environment, check. ``ConfigError`` lists all problems; ``NoConfig``: none found.
+
+    ``dialects``: whose sections there may be.
+    """
     path = find_config(given, environ)
     raw: dict[str, Any] = {}
     if path is not None:
@@ -59,20 +68,26 @@ def load_config(given: str | Path | None = None, environ: Mapping[str, str] = os
             problem = Problem("TOML", "{error}", {"error": error})
             raise ConfigError(str(path), [problem]) from None
     base = path.parent.absolute() if path is not None else Path.cwd()
-    return build_config(raw, base, environ, source=str(path) if path is not None else "")
+    return build_config(raw, base, environ, dialects=dialects, source=str(path) if path is not None else "")
 
 
 def build_config(
-    raw: dict[str, Any], base: Path, environ: Mapping[str, str] = os.environ, *, source: str = ""
+    raw: dict[str, Any],
+    base: Path,
+    environ: Mapping[str, str] = os.environ,
+    *,
+    dialects: Sequence[Dialect[Any]],
+    source: str = "",
 ) -> Config:
     """The configuration of the raw tables; relative paths are relative to ``base``."""
     problems = Problems()
-    from_environment = apply_environment(Config, raw, environ, problems)
+    known = config_type(tuple(dialects))
+    from_environment = apply_environment(known, raw, environ, problems)
     if not source and not from_environment:
         raise NoConfig(
             TEXTS, "there is no configuration; make one with: ekiden init (or name it with --config FILE)"
         )
-    config = read_struct(Config, raw, (), problems)
+    config = read_struct(known, raw, (), problems)
     if not is_bad(config):
         check_config(config, raw, problems)
     if problems.found:

@@ -6,15 +6,15 @@ from. Reading and checking is ``config.load``.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from functools import cache
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
 from ekiden.access.config import AccessConfig
 from ekiden.core.duration import Duration
 from ekiden.delivery.config import DeliveryConfig
-from ekiden.dialects.ibm.config import IbmConfig, RegionConfig
-from ekiden.dialects.infobip.config import InfobipConfig
 from ekiden.dns.config import DnsConfig
 from ekiden.domains.config import DomainsConfig
 from ekiden.intake.config import TrackingConfig
@@ -23,7 +23,11 @@ from ekiden.listeners.http_config import HttpConfig
 from ekiden.listeners.smtp_config import MAX_MESSAGE, MAX_RECIPIENTS, SmtpConfig
 from ekiden.networks.config import NetworkConfig
 from ekiden.notify.config import CallbacksConfig
+from ekiden.senders.config import RegionConfig
 from ekiden.store.retention import RetentionConfig
+from ekiden.web.dialect import Dialect
+
+T = TypeVar("T", bound=msgspec.Struct)
 
 Role = Literal["smtp", "http", "delivery", "notify", "housekeeping"]
 Mode = Literal["starttls", "tls", "plain"]
@@ -96,7 +100,8 @@ class LogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Everything. Paths are absolute once ``load_config`` has returned."""
+    """Everything but the sections of dialects (``config_type``). Paths are absolute once ``load_config`` has
+    returned."""
 
     hostname: str = ""
     data_dir: str = "."
@@ -108,8 +113,6 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     http: HttpConfig = HttpConfig()
     access: AccessConfig = AccessConfig()
     networks: NetworkConfig = NetworkConfig()
-    ibm: IbmConfig = IbmConfig()
-    infobip: InfobipConfig = InfobipConfig()
     regions: tuple[RegionConfig, ...] = ()
     domains: DomainsConfig = DomainsConfig()
     tracking: TrackingConfig = TrackingConfig()
@@ -123,3 +126,18 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     def store_url(self) -> str:
         """The URL for ``store.open.open_store``."""
         return self.store.url
+
+    def of(self, section: type[T]) -> T:
+        """The section of a dialect; its defaults where this configuration has none."""
+        found = (getattr(self, name) for name in self.__struct_fields__)
+        return next((value for value in found if isinstance(value, section)), None) or section()
+
+
+@cache
+def config_type(dialects: Sequence[Dialect[Any]]) -> type[Config]:
+    """A configuration with a section for each of them, which come last."""
+    sections = [(dialect.name, dialect.config, dialect.config()) for dialect in dialects]
+    made: Any = msgspec.defstruct(
+        "Config", sections, bases=(Config,), frozen=True, forbid_unknown_fields=True, kw_only=True
+    )
+    return made  # type: ignore[no-any-return]

@@ -7,13 +7,12 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
 
-from ekiden.config.help import KEYS, SECTIONS
-from ekiden.config.model import Config
+from ekiden.config.help import Explained
+from ekiden.config.model import Config, config_type
 from ekiden.config.reader import field_types, is_duration, is_struct, show, unwrap
 from ekiden.core.duration import format_duration
 from ekiden.core.texts import Language
-from ekiden.dialects.ibm.config import EXAMPLE_REGIONS as IBM_REGIONS
-from ekiden.dialects.infobip.regions import EXAMPLE_REGIONS as INFOBIP_REGIONS
+from ekiden.web.dialect import Dialect
 
 _EXAMPLES = {
     # What stands in a comment where there is no default.
@@ -23,10 +22,6 @@ _EXAMPLES = {
     "delivery.routes.hosts": '["192.0.2.1:25"]',
     "regions.name": '"us-south"',
     "regions.smtp_public": '"smtp.example.com"',
-}
-_EXAMPLE_TABLES: Mapping[str, Sequence[Mapping[str, Any]]] = {
-    # What stands in comments where there is no table.
-    "regions": (*IBM_REGIONS, *INFOBIP_REGIONS),
 }
 
 
@@ -43,8 +38,12 @@ class Key(NamedTuple):
         return f"{self.section}.{self.name}" if self.section else self.name
 
 
-def keys(struct: type[msgspec.Struct] = Config, section: str = "") -> Iterator[Key]:
+def keys(dialects: Sequence[Dialect[Any]]) -> Iterator[Key]:
     """Every key of the configuration, table by table."""
+    yield from _keys(config_type(tuple(dialects)), "")
+
+
+def _keys(struct: type[msgspec.Struct], section: str) -> Iterator[Key]:
     inner: list[tuple[str, type[msgspec.Struct]]] = []
     hints = field_types(struct)
     for info in msgspec.structs.fields(struct):
@@ -57,7 +56,7 @@ def keys(struct: type[msgspec.Struct] = Config, section: str = "") -> Iterator[K
             default = "" if info.required else to_toml(annotation, _default(info))
             yield Key(section, info.name, default, _kind(annotation))
     for name, nested in inner:
-        yield from keys(nested, name)
+        yield from _keys(nested, name)
 
 
 def _default(info: msgspec.structs.FieldInfo) -> Any:
@@ -75,10 +74,12 @@ def to_toml(annotation: Any, value: Any) -> str:
 
 
 def is_table_array(section: str) -> bool:
-    """Whether the section is written as ``[[section]]``."""
+    """Whether the section is written as ``[[section]]``; those of dialects are not."""
     struct: Any = Config
     array = False
     for part in section.split("."):
+        if part not in field_types(struct):
+            return False
         annotation = field_types(struct)[part]
         array = get_origin(unwrap(annotation)[0]) in (list, tuple)
         struct = _nested(annotation)
@@ -108,7 +109,7 @@ def _kind(annotation: Any) -> str:
     return _KINDS.get(kind, "value")
 
 
-def write_toml(given: Mapping[str, Any], lang: Language = "en") -> str:
+def write_toml(given: Mapping[str, Any], dialects: Sequence[Dialect[Any]], lang: Language = "en") -> str:
     """A configuration with ``given`` (nested as in TOML) set, and everything else as comments with its default."""
     lines = [
         _comment("Ekiden. Lines that begin with # and a key show its default.", lang, _HEADER_JA[0]),
@@ -118,30 +119,32 @@ def write_toml(given: Mapping[str, Any], lang: Language = "en") -> str:
         ),
     ]
     by_section: dict[str, list[Key]] = {}
-    for key in keys():
+    help_ = Explained.of(dialects)
+    tables = {"regions": [region for dialect in dialects for region in dialect.regions]}
+    for key in keys(dialects):
         by_section.setdefault(key.section, []).append(key)
     for section, members in by_section.items():
         if section.startswith("listeners."):
             continue  # written as inline tables of the listener
-        lines += ["", f"# {SECTIONS[section].text(lang)}"]
+        lines += ["", f"# {help_.sections[section].text(lang)}"]
         values: Any = given
         for part in section.split(".") if section else ():
             values = values.get(part, {}) if isinstance(values, Mapping) else {}
         if not section:
-            lines += _members(members, given, lang)
+            lines += _members(help_, members, given, lang)
         elif is_table_array(section):
             if values:
                 for number, item in enumerate(values):
                     lines += ["", f"[[{section}]]"] if number else [f"[[{section}]]"]
-                    lines += _members(members, item, lang, explain=number == 0)
+                    lines += _members(help_, members, item, lang, explain=number == 0)
             else:
-                for number, item in enumerate(_EXAMPLE_TABLES.get(section, ({},))):
+                for number, item in enumerate(tables.get(section) or ({},)):
                     lines.append(f"#[[{section}]]")
-                    example = _members(members, item, lang, explain=number == 0)
+                    example = _members(help_, members, item, lang, explain=number == 0)
                     lines += [line if line.startswith("#") else f"#{line}" for line in example]
         else:
             lines.append(f"[{section}]")
-            lines += _members(members, values, lang)
+            lines += _members(help_, members, values, lang)
     return "\n".join(lines) + "\n"
 
 
@@ -156,38 +159,37 @@ def _comment(english: str, lang: Language, japanese: str) -> str:
     return f"# {japanese if lang == 'ja' else english}"
 
 
-def _members(members: list[Key], values: Mapping[str, Any], lang: Language, *, explain: bool = True) -> list[str]:
+def _members(
+    help_: Explained, members: list[Key], values: Mapping[str, Any], lang: Language, *, explain: bool = True
+) -> list[str]:
     lines = []
     for key in members:
         if explain:
-            lines.append(f"# {KEYS[key.dotted].text(lang)}")
+            lines.append(f"# {help_.keys[key.dotted].text(lang)}")
         if key.name in values:
             lines.append(f"{key.name} = {show(values[key.name])}")
         elif explain:
             lines.append(f"#{key.name} = {key.default or _EXAMPLES[key.dotted]}")
     if "certificates" in values:  # the one list of tables inside a table
         if explain:
-            lines.append(f"# {SECTIONS['listeners.certificates'].text(lang)}")
+            lines.append(f"# {help_.sections['listeners.certificates'].text(lang)}")
         lines.append(f"certificates = {show(values['certificates'])}")
     return lines
 
 
-def write_reference() -> str:
+def write_reference(dialects: Sequence[Dialect[Any]]) -> str:
     """The table of every key, in Markdown, for ``docs/configuration.md``."""
     lines: list[str] = []
     section: str | None = None
-    for key in keys():
+    help_ = Explained.of(dialects)
+    for key in keys(dialects):
         if key.section != section:
             section = key.section
             title = (
                 "Top level" if not section else f"`[[{section}]]`" if is_table_array(section) else f"`[{section}]`"
             )
-            lines += ["", f"### {title}", "", SECTIONS[section].en, ""]
+            lines += ["", f"### {title}", "", help_.sections[section].en, ""]
             lines += ["| key | kind | default | meaning |", "| --- | --- | --- | --- |"]
         default = f"`{key.default}`" if key.default else "required"
-        lines.append(f"| `{key.name}` | {key.kind} | {default} | {KEYS[key.dotted].en} |")
+        lines.append(f"| `{key.name}` | {key.kind} | {default} | {help_.keys[key.dotted].en} |")
     return "\n".join(lines).strip() + "\n"
-
-
-if __name__ == "__main__":
-    print(write_reference(), end="")

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ekiden.store.api import Store
 
 MAX_FILE: Final = 25 * 1024 * 1024
-"""Octets of one file (Infobip contract §2.2)."""
+"""Octets of one file, as the strictest dialect has it."""
 MAX_STORED: Final = 4 * 1024 * 1024 * 1024
 """Octets of all files of an account, templates' attachments among them; the contract has no number."""
 MIN_VALIDITY: Final[Millis] = 1_440 * MINUTE

@@ -100,7 +100,7 @@ class Wait(IntEnum):
 
 
 class Priority(IntEnum):
-    """Client priority; smaller goes first. Names as in the Infobip contract §7.5."""
+    """Client priority; smaller goes first. Names are those that clients write in header fields."""
 
     HIGH = 0
     STANDARD = 1

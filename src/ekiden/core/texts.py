@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from ekiden.core.errors import EkidenError
 
@@ -17,6 +17,17 @@ def language(environ: Mapping[str, str]) -> Language:
         if value:
             return "ja" if value.lower().startswith("ja") else "en"
     return "en"
+
+
+class Help(NamedTuple):
+    """A sentence in both languages, where it belongs to one thing and no catalogue is needed."""
+
+    en: str
+    ja: str
+
+    def text(self, lang: Language) -> str:
+        """For a person who reads ``lang``."""
+        return self.ja if lang == "ja" else self.en
 
 
 class Texts:

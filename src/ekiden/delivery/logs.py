@@ -1,7 +1,7 @@
 """The log of what an account has sent: each delivery as it stands, the newest first, for two days.
 
 Nothing is written for it. What is asked for is read from the messages themselves, so an entry always tells what is
-true now, and asking again tells it again (contract Infobip §3.3, §3.4).
+true now, and asking again tells it again.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ class DemoAccount(Document, frozen=True):
     name: Annotated[str, says("of the account")]
     username: Annotated[str, says("to log in with")]
     password: Annotated[str, says("to log in with")]
-    api_key: Annotated[str, says("for the user name `App`, and for Infobip's clients")]
+    api_key: Annotated[str, says("for the user name `App`, and for clients that show an API key")]
     domain: Annotated[str, says("that it may send from")]
     instance_id: Annotated[str, says("for IBM's clients")]
     iam_apikey: Annotated[str, says("for IBM's clients")]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ekiden.core.ids import IdFactory
 
 MAX_LINKS = 150
-"""Links of a message that are tracked (Infobip contract §6.2, 6024)."""
+"""Links of a message that are tracked (as the strictest dialect has it)."""
 _LARGE = 16_384
 """Octets of a message from which on it is looked through in a thread: 25 ms if it is all links."""
 

@@ -41,6 +41,7 @@ from ekiden.process.translations import TEXTS
 from ekiden.senders.projects import Projects
 from ekiden.store.api import StoreError
 from ekiden.store.open import open_store
+from ekiden.wiring.dialects import DIALECTS
 from ekiden.wiring.services import make_domains
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ class Demo:
             names = ["localhost", HOSTNAME, "127.0.0.1", "::1"]
             write_files(self.directory, self._settings(), names, self._lang)
         self._write_config()
-        loaded = load_config(self.config, self.environment())
+        loaded = load_config(self.config, self.environment(), dialects=DIALECTS)
         asyncio.run(prepare_store(loaded))
         self._add_records()
         if self.state.account is None:
@@ -276,7 +277,7 @@ class Demo:
         }
 
     def _write_config(self) -> None:
-        self.config.write_text(write_toml(self._settings(), self._lang), "utf-8")
+        self.config.write_text(write_toml(self._settings(), DIALECTS, self._lang), "utf-8")
 
     def _choose_ports(self) -> None:
         """Those of last time; else those that everybody knows, as far as they are free. 0: the system chooses."""

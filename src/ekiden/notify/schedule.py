@@ -1,4 +1,4 @@
-"""When a request is tried again: the waits of the Infobip contract (§5.6), within bounds."""
+"""When a request is tried again: the waits that receivers of callbacks know from elsewhere, within bounds."""
 
 from __future__ import annotations
 

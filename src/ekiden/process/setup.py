@@ -20,6 +20,7 @@ from ekiden.process.instance_key import KEY_NAME, confirm, fits, has_owner
 from ekiden.process.translations import TEXTS
 from ekiden.store.open import current_revision, open_store
 from ekiden.store.url import parse_url
+from ekiden.wiring.dialects import DIALECTS
 
 CONFIG_NAME = "ekiden.toml"
 CERTIFICATE = "tls/certificate.pem"
@@ -79,7 +80,7 @@ def write_files(
         _write_new(made.instance_key, (vault or Vault(secrets.token_bytes(32))).text() + b"\n", 0o600)
         make_self_signed(names).write(made.certificate, made.certificate_key)
         # Readable by its owner only: the URL of a database has a password in it.
-        _write_new(made.config, write_toml(settings, lang).encode(), 0o600)
+        _write_new(made.config, write_toml(settings, DIALECTS, lang).encode(), 0o600)
     except OSError as error:
         raise AlreadySetUp(
             TEXTS, "{path} cannot be written: {why}", path=error.filename, why=error.strerror
@@ -123,9 +124,11 @@ async def set_up(
         settings["store"] = {"url": store_url}
     _free_places(directory)
     vault = None if instance_key is None else Vault.from_file(instance_key)
-    await _check_key(build_config(deepcopy(settings), directory, environ, source=CONFIG_NAME), vault)
+    await _check_key(
+        build_config(deepcopy(settings), directory, environ, source=CONFIG_NAME, dialects=DIALECTS), vault
+    )
     made = write_files(directory, settings, [hostname], lang, vault)
-    await prepare_store(load_config(made.config, environ))
+    await prepare_store(load_config(made.config, environ, dialects=DIALECTS))
     return made
 
 

@@ -47,6 +47,7 @@ from ekiden.process.restart_backoff import Backoff
 from ekiden.process.translations import TEXTS
 from ekiden.process.worker import Report, WorkerSpec, check_certificates, run_worker
 from ekiden.wiring.capacity import fit
+from ekiden.wiring.dialects import DIALECTS
 
 _KILL_AFTER = 5.0
 _MOST_EARLY_ENDS = 5
@@ -252,7 +253,7 @@ class Supervisor:
         serving = self._serving
         reopen_logs()
         try:
-            config = self.overrides(load_config(self.path, self.environ))
+            config = self.overrides(load_config(self.path, self.environ, dialects=DIALECTS))
             check_certificates(config)
             open_log(config.log)
             config, fixed = keep_fixed(config, serving.config)

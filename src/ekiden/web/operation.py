@@ -9,37 +9,50 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from litestar import Response, Router, route
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import Method
 
 from ekiden.access.credential_scopes import MANAGE, READ
-from ekiden.web.body import Bodies, Body
+from ekiden.web.body import Body
 from ekiden.web.need import NO_BODY, SMALL, Need
 from ekiden.web.problem import LONGEST_PARAMETER, AnyRequest, Envelope, NoScope, NoSuchName, Throttled
 from ekiden.web.proof import Caller, client_address
-from ekiden.web.throttle import Throttles
+from ekiden.web.throttle import Throttle, Throttles
+
+if TYPE_CHECKING:
+    from ekiden.web.platform import Platform
 
 T = TypeVar("T")
 Answer = Callable[[Any], Awaitable[Response[Any]]]
 """Of an operation: from the ``Call`` of its language."""
 
 
-@dataclass(slots=True)
 class Call:
-    """One request. A language derives its own kind: how it reads and answers, and what it works with.
+    """One request. A language derives its own kind: how it reads and answers.
 
     ``caller`` and ``body`` are there once the operation is asked; of operations without a scope nobody is known.
     """
 
-    request: AnyRequest
-    services: Any
-    operation: Operation
-    caller: Caller = field(init=False)
-    body: Body = field(init=False)
+    __slots__ = ("api", "body", "caller", "operation", "request")
+    caller: Caller
+    body: Body
+
+    def __init__(self, api: Any, request: AnyRequest, operation: Operation) -> None:
+        """``api``: that of its language."""
+        self.api = api
+        self.request = request
+        self.operation = operation
+
+    @property
+    def services(self) -> Platform:
+        """What it works with."""
+        services: Platform = self.api.services
+        return services
 
     async def locate(self) -> None:
         """Find what the path is about, before the caller is told that the credential is not good for it."""
@@ -87,22 +100,30 @@ class Operation:
     much: bool = False
 
 
-@dataclass(frozen=True, slots=True)
 class Api:
-    """A language over HTTP in one worker.
+    """A language over HTTP in one worker; a dialect derives its own, with what it remembers there."""
 
-    ``envelopes``: how errors are told, by the path below which they are so; the longest that fits counts.
-    ``authenticate`` says who sends a request, or raises. ``settings`` are what a ``need`` may depend on.
-    """
+    def __init__(
+        self,
+        services: Platform,
+        settings: Any,
+        operations: Sequence[Operation],
+        envelopes: Mapping[str, Envelope[Any]],
+        call: Callable[[Any, AnyRequest, Operation], Call],
+        throttles: Mapping[str, Throttle] = MappingProxyType({}),
+    ) -> None:
+        """``settings``: the dialect's section of the configuration. ``envelopes``: how errors are told, by the path
+        below which they are so; the longest that fits counts. ``throttles``: by ``Operation.family``."""
+        self.services = services
+        self.settings = settings
+        self.operations = operations
+        self.envelopes = envelopes
+        self.call = call
+        self.throttles = Throttles(throttles, services.clock)
 
-    operations: Sequence[Operation]
-    envelopes: Mapping[str, Envelope[Any]]
-    call: Callable[[AnyRequest, Any, Operation], Call]
-    services: Any
-    authenticate: Callable[[AnyRequest], Awaitable[Caller]]
-    bodies: Bodies
-    settings: Any = None
-    throttles: Throttles | None = None
+    async def authenticate(self, request: AnyRequest) -> Caller:
+        """Who sends it; raises what its language says to somebody unknown."""
+        raise NotImplementedError
 
 
 def routers(api: Api) -> list[Router]:
@@ -135,18 +156,19 @@ def _handler(api: Api, operation: Operation) -> HTTPRouteHandler:
     # How large a body may be is its need's to say.
     @route("/", http_method=[operation.method], status_code=200, request_max_body_size=None)
     async def handle(request: AnyRequest) -> Response[Any]:
-        with api.bodies.counted():
-            call = api.call(request, api.services, operation)
+        bodies = api.services.bodies
+        with bodies.counted():
+            call = api.call(api, request, operation)
             key: Hashable = f"http:{client_address(request)}"
             if operation.scope:
                 call.caller = await api.authenticate(request)
                 key = call.account_id
                 await _admit(api, call)
             need = operation.need if isinstance(operation.need, Need) else operation.need(api.settings)
-            with closing(Body(request, need, api.bodies, key)) as call.body:
+            with closing(Body(request, need, bodies, key)) as call.body:
                 if not operation.much:
                     return await operation.answer(call)
-                async with api.bodies.turn(key):
+                async with bodies.turn(key):
                     return await operation.answer(call)
 
     return handle
@@ -158,10 +180,9 @@ async def _admit(api: Api, call: Call) -> None:
     await call.locate()
     if operation.scope not in call.caller.scopes:
         raise NoScope(operation.scope)
-    if api.throttles is not None:
-        wait = api.throttles.take(call.account_id, operation.family, f"{operation.method} {operation.path}")
-        if wait:
-            raise Throttled(math.ceil(wait))
+    wait = api.throttles.take(call.account_id, operation.family, f"{operation.method} {operation.path}")
+    if wait:
+        raise Throttled(math.ceil(wait))
     await call.admit()
 
 

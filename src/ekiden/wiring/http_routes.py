@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ekiden.access.accounts import begin_reporting
@@ -13,11 +14,6 @@ from ekiden.content.uploads import Uploads
 from ekiden.delivery.bulks import Bulks
 from ekiden.delivery.logs import Logs
 from ekiden.delivery.statistics import Statistics
-from ekiden.dialects.ibm.call import IbmServices
-from ekiden.dialects.ibm.routes import ibm_handlers
-from ekiden.dialects.infobip.auth import Logins
-from ekiden.dialects.infobip.call import InfobipServices
-from ekiden.dialects.infobip.routes import infobip_handlers
 from ekiden.landing.routes import LandingServices, landing_handlers
 from ekiden.networks.rules import Rules
 from ekiden.networks.zones import Zones
@@ -27,7 +23,9 @@ from ekiden.recipients.tracking_recorder import Recorder
 from ekiden.senders.projects import Projects
 from ekiden.senders.smtp_configurations import SmtpConfigurations
 from ekiden.senders.smtp_users import SmtpUsers
-from ekiden.web.throttle import Throttles
+from ekiden.web.operation import Api, routers
+from ekiden.web.platform import Platform
+from ekiden.wiring.dialects import DIALECTS
 
 if TYPE_CHECKING:
     from litestar import Router
@@ -59,7 +57,6 @@ class Faces:
         self._ids = ids
         self._services = services
         self._mailer = mailer
-        self._tokens = Tokens(services.vault, clock)
         self._pages = LandingPages(store, clock)
         self._events = RecipientEvents(store, worker)
         self._recorder = Recorder(self._events, clock)
@@ -70,7 +67,12 @@ class Faces:
         landing = LandingServices(
             services.tokens, self._recorder, services.suppressions, self._pages, services.bodies
         )
-        return [*ibm_handlers(self._ibm()), *infobip_handlers(self._infobip()), *landing_handlers(landing)]
+        return [*(router for api in self.apis().values() for router in routers(api)), *landing_handlers(landing)]
+
+    def apis(self) -> dict[str, Api]:
+        """By the names of their dialects."""
+        platform = self._platform()
+        return {item.name: item.api(platform, self._config.of(item.config)) for item in DIALECTS}
 
     def renewed(self, worker: int) -> None:
         """This process has another registration in the store."""
@@ -80,54 +82,41 @@ class Faces:
         """Write what is not written yet."""
         await self._recorder.close()
 
-    def _ibm(self) -> IbmServices:
+    def _platform(self) -> Platform:
+        """What dialects work with."""
         config, store, clock, services = self._config, self._store, self._clock, self._services
-        return IbmServices(
-            clock=clock,
-            authenticator=services.authenticator,
-            tokens=self._tokens,
-            gate=services.gate,
-            projects=Projects(store, clock),
-            configurations=SmtpConfigurations(store, clock),
-            users=SmtpUsers(store, clock, limit=config.ibm.users_per_configuration),
-            domains=services.domains,
-            statistics=Statistics(store),
-            config=config.ibm,
-            zones=Zones(store, clock),
-            rules=Rules(store, clock),
-            networks=config.networks,
-            regions=config.regions,
-            bodies=services.bodies,
-        )
-
-    def _infobip(self) -> InfobipServices:
-        config, store, clock, services = self._config, self._store, self._clock, self._services
-        sessions = Sessions(
-            store, clock, services.directory, config.infobip.session_ttl, config.infobip.session_lifetime
-        )
         uploads = Uploads(store, clock)
 
         async def keep_reports(account: str, endpoint: int) -> bool:
             return await begin_reporting(store, account, clock.now(), reports_endpoint=endpoint)
 
-        return InfobipServices(
+        return Platform(
             clock=clock,
-            config=config.infobip,
-            carriers=config.intake.carrier_addresses,
-            logins=Logins(services.authenticator, self._tokens, sessions),
-            throttles=Throttles(config.infobip.throttles(), clock),
-            keep_reports=keep_reports,
+            bodies=services.bodies,
+            authenticator=services.authenticator,
+            tokens=Tokens(services.vault, clock),
+            sessions=partial(Sessions, store, clock, services.directory),
+            gate=services.gate,
+            zones=Zones(store, clock),
+            rules=Rules(store, clock),
+            networks=config.networks,
+            regions=config.regions,
+            projects=Projects(store, clock),
+            configurations=SmtpConfigurations(store, clock),
+            smtp_users=lambda limit: SmtpUsers(store, clock, limit=limit),
+            domains=services.domains,
             mailer=self._mailer,
-            endpoints=services.endpoints,
+            carriers=config.intake.carrier_addresses,
             templates=Templates(store, clock, uploads),
             uploads=uploads,
             landing_pages=self._pages,
-            reports=Reports(store, clock),
-            logs=Logs(store, clock),
             bulks=Bulks(store, clock, self._ids),
-            domains=services.domains,
+            logs=Logs(store, clock),
+            statistics=Statistics(store),
+            endpoints=services.endpoints,
+            reports=Reports(store, clock),
+            keep_reports=keep_reports,
             suppressions=services.suppressions,
             checks=services.address_checks,
             check_requests=services.address_check_requests,
-            bodies=services.bodies,
         )

@@ -9,9 +9,6 @@ from ekiden.access.quotas import Quotas
 from ekiden.access.refusals import Refusals
 from ekiden.access.remembered import Remembered
 from ekiden.core.clock import SECOND
-from ekiden.dialects.infobip.annotator import HeaderAnnotator
-from ekiden.dialects.infobip.report_formats import ReportJson, ReportXml
-from ekiden.dialects.infobip.tracking_formats import Tracking
 from ekiden.dns.resolver import DnsResolver
 from ekiden.domains.keyring import KeyRing
 from ekiden.domains.lookup import DnsLookup
@@ -40,6 +37,7 @@ from ekiden.recipients.validation.address_check_requests import AddressCheckRequ
 from ekiden.sender_auth.dkim_sign import SigningKey
 from ekiden.web.body import Bodies
 from ekiden.wiring.capacity import memory_of_worker
+from ekiden.wiring.dialects import DIALECTS
 
 if TYPE_CHECKING:
     from ekiden.access.vault import Vault
@@ -60,6 +58,14 @@ def make_domains(config: Config, store: Store, clock: Clock, vault: Vault) -> Do
 
 MAX_COMPOSED = 41_943_040
 """Octets of a message that is composed here: 25 MB of texts and files, in base64."""
+
+
+def _legacy_allowlist(config: Config) -> float:
+    """Seconds."""
+    given = [
+        item.legacy_allowlist(config.of(item.config)) for item in DIALECTS if item.legacy_allowlist is not None
+    ]
+    return max(given, default=0.0)
 
 
 class Services:
@@ -92,7 +98,7 @@ class Services:
         self.authenticator = Authenticator(store, clock, config.access, proxies=proxies)
         self.directory = self.authenticator.directory
         groups = config.networks.groups
-        legacy = int(config.ibm.legacy_allowlist * SECOND)
+        legacy = int(_legacy_allowlist(config) * SECOND)
         self.gate = Gate(store, clock, self.directory, groups=groups, legacy_period=legacy)
         self.doorstep = Doorstep(store, clock, groups=groups, legacy_period=legacy)
         self.quotas = Quotas(store, clock)
@@ -116,7 +122,9 @@ class Services:
             self._intake.max_size,
             self.workshop,
         )
-        self._annotators = [HeaderAnnotator(self.endpoints, self._tracker)]
+        self._annotators = [
+            item for dialect in DIALECTS for item in dialect.annotators(self.endpoints, self._tracker)
+        ]
         self.address_checks = AddressChecks(store, clock, self.resolver, carriers=config.intake.carrier_addresses)
         self.address_check_requests = AddressCheckRequests(store, clock, ids, worker, self.address_checks)
         self.suppressions = Suppressions(store, clock)
@@ -158,7 +166,7 @@ class Services:
             self._ids,
             self._worker,
             self._config.callbacks,
-            by_name((ReportJson(), ReportXml(), Tracking())),
+            by_name(item for dialect in DIALECTS for item in dialect.formats()),
             self.vault,
             self.resolver,
             self._destinations,

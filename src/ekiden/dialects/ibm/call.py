@@ -2,64 +2,61 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from ekiden.dialects.ibm.auth import authenticate
 from ekiden.dialects.ibm.errors import ApiError
 from ekiden.dialects.ibm.http import read_json
 from ekiden.networks.api_types import CONTROL_PLANE
 from ekiden.networks.rule_evaluation import smtp_resource
 from ekiden.web import operation
-from ekiden.web.body import Bodies
 from ekiden.web.query import check_query
 
 if TYPE_CHECKING:
-    from ekiden.access.authenticate import Authenticator
-    from ekiden.access.tokens import Tokens
-    from ekiden.core.clock import Clock
-    from ekiden.delivery.statistics import Statistics
-    from ekiden.dialects.ibm.config import IbmConfig, RegionConfig
-    from ekiden.domains.service import Domains
-    from ekiden.intake.sender_rights import Gate
-    from ekiden.networks.config import NetworkConfig
-    from ekiden.networks.rules import Rules
-    from ekiden.networks.zones import Zones
-    from ekiden.senders.projects import Project, Projects
-    from ekiden.senders.smtp_configurations import SmtpConfigurations
-    from ekiden.senders.smtp_users import SmtpUsers
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from ekiden.dialects.ibm.config import IbmConfig
+    from ekiden.senders.projects import Project
+    from ekiden.web.platform import Platform
+    from ekiden.web.problem import AnyRequest, Envelope
+    from ekiden.web.proof import Caller
 
 T = TypeVar("T")
 ENDPOINT: Final = "public"
 """What the HTTP listener counts as for access rules."""
 
 
-@dataclass(frozen=True, slots=True)
-class IbmServices:
-    """What the dialect is made of."""
+class IbmApi(operation.Api):
+    """One per worker."""
 
-    clock: Clock
-    authenticator: Authenticator
-    tokens: Tokens
-    gate: Gate
-    projects: Projects
-    configurations: SmtpConfigurations
-    users: SmtpUsers
-    domains: Domains
-    statistics: Statistics
-    zones: Zones
-    rules: Rules
-    networks: NetworkConfig
-    config: IbmConfig
-    regions: tuple[RegionConfig, ...] = ()
-    bodies: Bodies = field(default_factory=Bodies)
+    settings: IbmConfig
+
+    def __init__(
+        self,
+        services: Platform,
+        settings: IbmConfig,
+        operations: Sequence[operation.Operation],
+        envelopes: Mapping[str, Envelope[Any]],
+    ) -> None:
+        super().__init__(services, settings, operations, envelopes, Call)
+        self.users = services.smtp_users(settings.users_per_configuration)
+
+    async def authenticate(self, request: AnyRequest) -> Caller:
+        return await authenticate(request, self.services.tokens, self.services.authenticator)
 
 
 class Call(operation.Call):
     """One request. ``project`` is the instance that it is about, if it is about one."""
 
     __slots__ = ("project",)
-    services: IbmServices
+    api: IbmApi
     project: Project
+
+    @property
+    def settings(self) -> IbmConfig:
+        """``[ibm]`` of the configuration."""
+        return self.api.settings
 
     async def locate(self) -> None:
         """Raises the 404 of an instance that is not the caller's."""

@@ -39,7 +39,7 @@ async def give_token(call: Call) -> Response[bytes]:
     proof = await services.authenticator.prove(Password(API_KEY_USERNAME, key), client_address(request))
     if isinstance(proof, LoginRefusal):
         raise _refused(proof)
-    token = services.tokens.grant(proof, form.get("scope", ""), services.config.token_ttl)
+    token = services.tokens.grant(proof, form.get("scope", ""), call.settings.token_ttl)
     shape = {
         "access_token": token.text,
         "refresh_token": "not_supported",

@@ -8,8 +8,8 @@ from typing import Any
 from litestar import Response
 
 from ekiden.dialects.ibm.call import Call
-from ekiden.dialects.ibm.config import RegionConfig
 from ekiden.dialects.ibm.http import answer
+from ekiden.senders.config import RegionConfig
 
 
 async def list_regions(call: Call) -> Response[bytes]:

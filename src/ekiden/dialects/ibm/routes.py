@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
-from typing import Final
-
-from litestar import Router
+from typing import TYPE_CHECKING, Final
 
 from ekiden.dialects.ibm import cbr, iam, smtp_api, status_api
-from ekiden.dialects.ibm.auth import authenticate
-from ekiden.dialects.ibm.call import Call, IbmServices
+from ekiden.dialects.ibm.call import IbmApi
 from ekiden.dialects.ibm.errors import handle_error
 from ekiden.dialects.ibm.regions import list_regions
 from ekiden.web.need import NO_BODY
-from ekiden.web.operation import Api, Operation, changes, reads, routers
+from ekiden.web.operation import Operation, changes, reads
+
+if TYPE_CHECKING:
+    from ekiden.dialects.ibm.config import IbmConfig
+    from ekiden.web.platform import Platform
 
 BASES: Final = ("/v1/instances", "/event-notifications/v1/instances")
 """The second is what IBM's own host has before ``/v1``; clients may be given either."""
@@ -52,19 +52,10 @@ ENVELOPES: Final = {
 }
 
 
-def ibm_handlers(services: IbmServices) -> list[Router]:
-    """Event Notifications, IAM, context-based restrictions and regions, for ``listeners.http_app.make_app``."""
+def ibm_api(services: Platform, settings: IbmConfig) -> IbmApi:
+    """``web.dialect.Dialect.api``: Event Notifications, IAM, context-based restrictions and regions."""
     instances = [
         replace(item, path=f"{base}/{{instance_id:str}}{item.path}") for base in BASES for item in OPERATIONS
     ]
     regions = Operation("GET", "/regions", list_regions)
-    return routers(
-        Api(
-            (*instances, *cbr.OPERATIONS, *iam.OPERATIONS, regions),
-            ENVELOPES,
-            Call,
-            services,
-            partial(authenticate, tokens=services.tokens, authenticator=services.authenticator),
-            services.bodies,
-        )
-    )
+    return IbmApi(services, settings, (*instances, *cbr.OPERATIONS, *iam.OPERATIONS, regions), ENVELOPES)

@@ -41,8 +41,8 @@ async def create_configuration(call: Call) -> Response[Any]:
             domain.id,
             body.name,
             body.description,
-            attachments=services.config.attachments,
-            max_recipients=services.config.max_recipients,
+            attachments=call.settings.attachments,
+            max_recipients=call.settings.max_recipients,
             actor=call.caller.actor,
         )
     except Exception:
@@ -130,7 +130,7 @@ async def create_user(call: Call) -> Response[Any]:
     body = await call.json(models.Description)
     configuration = await _configuration(call)
     username = text_parameter(call.request, "username_to_clone", 20)
-    users, actor, description = call.services.users, call.caller.actor, body.description or ""
+    users, actor, description = call.api.users, call.caller.actor, body.description or ""
     if username is None:
         made = models.new_smtp_user(
             await users.create(configuration, description, actor=actor), configuration.domain
@@ -146,7 +146,7 @@ async def list_users(call: Call) -> Response[Any]:
     offset, limit = paging(call.request)
     search = text_parameter(call.request, "search", MAX_SEARCH) or ""
     configuration = await _configuration(call)
-    page = await call.services.users.list(configuration.id, offset=offset, limit=limit, search=search)
+    page = await call.api.users.list(configuration.id, offset=offset, limit=limit, search=search)
     return answer(
         call.request,
         {
@@ -162,7 +162,7 @@ async def list_users(call: Call) -> Response[Any]:
 async def get_user(call: Call) -> Response[Any]:
     """SMTPUser."""
     configuration = await _configuration(call)
-    user = await call.services.users.get(configuration.id, call.parameter("user_id"))
+    user = await call.api.users.get(configuration.id, call.parameter("user_id"))
     return answer(call.request, models.smtp_user(user, configuration.domain))
 
 
@@ -170,7 +170,7 @@ async def update_user(call: Call) -> Response[Any]:
     """The description."""
     body = await call.json(models.Description)
     configuration = await _configuration(call)
-    user = await call.services.users.update(
+    user = await call.api.users.update(
         configuration.id, call.parameter("user_id"), description=body.description, actor=call.caller.actor
     )
     return answer(call.request, models.smtp_user(user, configuration.domain))
@@ -179,7 +179,7 @@ async def update_user(call: Call) -> Response[Any]:
 async def delete_user(call: Call) -> Response[Any]:
     """Nobody logs in with it any more, unless it has clones."""
     configuration = await _configuration(call)
-    await call.services.users.delete(configuration.id, call.parameter("user_id"), actor=call.caller.actor)
+    await call.api.users.delete(configuration.id, call.parameter("user_id"), actor=call.caller.actor)
     return no_content(call.request)
 
 
@@ -190,7 +190,7 @@ async def get_allowed_ips(call: Call) -> Response[Any]:
 
 async def update_allowed_ips(call: Call) -> Response[Any]:
     """As IBM's clients up to 0.6.0 set the list; a change begins its last period anew."""
-    if not call.services.config.legacy_allowlist:
+    if not call.settings.legacy_allowlist:
         raise ApiError(400, "allowed subnets are not honoured any more: use access rules")
     body = await call.json(models.Subnets)
     changed = await call.services.configurations.set_allowed_subnets(
@@ -204,7 +204,7 @@ def _allowed_ips(call: Call, configuration: SmtpConfiguration) -> Response[Any]:
     # RFC 9745; the end is told as RFC 8594 has it.
     headers = {"Deprecation": f"@{_DEPRECATED_SINCE}"}
     if configuration.allowed_at is not None:
-        until = configuration.allowed_at + round(call.services.config.legacy_allowlist * SECOND)
+        until = configuration.allowed_at + round(call.settings.legacy_allowlist * SECOND)
         headers["Sunset"] = format_datetime(datetime.fromtimestamp(until // SECOND, UTC), usegmt=True)
     return answer(call.request, models.allowed_ips(configuration, until), headers=headers)
 

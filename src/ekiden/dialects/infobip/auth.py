@@ -10,7 +10,6 @@ credential may be used from its own source networks say, for every scheme alike.
 from __future__ import annotations
 
 from base64 import b64decode
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ekiden.access.credentials import API_KEY, API_KEY_USERNAME, PASSWORD
@@ -35,21 +34,12 @@ _CHALLENGE: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Logins:
-    """What is asked who somebody is."""
-
-    authenticator: Authenticator
-    tokens: Tokens
-    sessions: Sessions
-
-
 def unauthorized() -> ApiError:
     """401, whatever it is that was wrong."""
     return ApiError(401, headers=dict(_CHALLENGE))
 
 
-def shown(request: AnyRequest, logins: Logins) -> Shown | Password | None:
+def shown(request: AnyRequest, sessions: Sessions, tokens: Tokens) -> Shown | Password | None:
     """What the request shows; ``None``: nothing."""
     scheme, given = authorization(request)
     if given and scheme == "app":
@@ -57,9 +47,9 @@ def shown(request: AnyRequest, logins: Logins) -> Shown | Password | None:
     if given and scheme == "basic":
         return basic(given)
     if given and scheme == SESSION_SCHEME:
-        return SessionToken(logins.sessions, given)
+        return SessionToken(sessions, given)
     if given and scheme == "bearer":
-        return BearerToken(logins.tokens, given)
+        return BearerToken(tokens, given)
     if not request.headers.get("authorization"):
         return None
     return Unreadable(f"({scheme})" if scheme in _SCHEMES else "(unknown)")
@@ -98,12 +88,14 @@ async def prove(authenticator: Authenticator, given: Shown | Password, address: 
     return found
 
 
-async def authenticate(request: AnyRequest, logins: Logins) -> Caller:
+async def authenticate(
+    request: AnyRequest, authenticator: Authenticator, sessions: Sessions, tokens: Tokens
+) -> Caller:
     """Who it is. Raises ``refused``."""
-    given = shown(request, logins)
+    given = shown(request, sessions, tokens)
     if given is None:
         raise unauthorized()
-    found = await identify(request, logins.authenticator, given, _KINDS)
+    found = await identify(request, authenticator, given, _KINDS)
     if isinstance(found, LoginRefusal):
         raise refused(found, given)
     return found

@@ -1,39 +1,28 @@
-"""A request to the API: who sends it, what may refuse it, and the services that answer it."""
+"""A request to the API, and what answers it in a worker."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from ekiden.access.credential_scopes import READ, SEND
-from ekiden.dialects.infobip.auth import Logins
+from ekiden.dialects.infobip.auth import authenticate
 from ekiden.dialects.infobip.form_names import FormFields
 from ekiden.dialects.infobip.form_reader import Form, read_form
 from ekiden.dialects.infobip.http import read_json
 from ekiden.dialects.infobip.value_rules import Checks
 from ekiden.notify.formats import PULL
 from ekiden.web import operation
-from ekiden.web.body import Bodies
 
 if TYPE_CHECKING:
-    from ekiden.access.directory import AccountFacts, Directory
-    from ekiden.content.landing_pages import LandingPages
-    from ekiden.content.templates import Templates
-    from ekiden.content.uploads import Uploads
-    from ekiden.core.clock import Clock
-    from ekiden.delivery.bulks import Bulks
-    from ekiden.delivery.logs import Logs
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from ekiden.access.directory import AccountFacts
     from ekiden.dialects.infobip.config import InfobipConfig
-    from ekiden.domains.service import Domains
-    from ekiden.intake.mailer import Mailer
-    from ekiden.notify.endpoints import Endpoints
-    from ekiden.notify.reports import Reports
-    from ekiden.recipients.suppressions import Suppressions
-    from ekiden.recipients.validation.address_check import AddressChecks
-    from ekiden.recipients.validation.address_check_requests import AddressCheckRequests
-    from ekiden.web.throttle import Throttles
+    from ekiden.web.platform import Platform
+    from ekiden.web.problem import AnyRequest, Envelope
+    from ekiden.web.proof import Caller
 
 T = TypeVar("T")
 
@@ -42,57 +31,69 @@ _LOOK_EVERY: Final = 0.05
 """Seconds. A change to an account is seen everywhere within two; this waits for three at the most."""
 
 
-@dataclass(frozen=True, slots=True)
-class InfobipServices:
-    """What the dialect is made of; one per worker.
+class InfobipApi(operation.Api):
+    """One per worker."""
 
-    ``keep_reports(account's name, endpoint)`` has the reports of an account kept to be fetched, and addresses that
-    bounce suppressed, unless somebody has said how it is to be; it tells whether reports are kept.
-    """
+    settings: InfobipConfig
 
-    clock: Clock
-    config: InfobipConfig
-    logins: Logins
-    throttles: Throttles
-    keep_reports: Callable[[str, int], Awaitable[bool]]
-    mailer: Mailer
-    endpoints: Endpoints
-    templates: Templates
-    uploads: Uploads
-    landing_pages: LandingPages
-    reports: Reports
-    logs: Logs
-    bulks: Bulks
-    domains: Domains
-    suppressions: Suppressions
-    checks: AddressChecks
-    check_requests: AddressCheckRequests
-    carriers: bool = True
-    """``core.address.parse_address``'s, for recipients."""
-    bodies: Bodies = field(default_factory=Bodies)
-    beginning: dict[int, asyncio.Task[None]] = field(default_factory=dict)
-    """Accounts whose first requests wait until their reports are kept."""
-    without_reports: set[int] = field(default_factory=set)
-    """Accounts whose reports are not wanted."""
+    def __init__(
+        self,
+        services: Platform,
+        settings: InfobipConfig,
+        operations: Sequence[operation.Operation],
+        envelopes: Mapping[str, Envelope[Any]],
+    ) -> None:
+        super().__init__(services, settings, operations, envelopes, Call, settings.throttles())
+        self.sessions = services.sessions(settings.session_ttl, settings.session_lifetime)
+        self._beginning: dict[int, asyncio.Task[None]] = {}
+        # Accounts whose reports are not wanted.
+        self._without_reports: set[int] = set()
 
-    @property
-    def directory(self) -> Directory:
-        """Facts of accounts and credentials."""
-        return self.logins.authenticator.directory
+    async def authenticate(self, request: AnyRequest) -> Caller:
+        services = self.services
+        return await authenticate(request, services.authenticator, self.sessions, services.tokens)
+
+    async def begin_reports(self, account: AccountFacts) -> None:
+        """An account whose first request this is gets what all have at Infobip: reports that can be fetched.
+
+        Until the worker sees that they are kept nothing is sent: the report of the first message would be lost.
+        """
+        if account.reports_endpoint is not None or account.id in self._without_reports:
+            return
+        task = self._beginning.get(account.id)
+        if task is None:
+            task = self._beginning[account.id] = asyncio.create_task(self._begin(account))
+            task.add_done_callback(lambda _: self._beginning.pop(account.id, None))
+        await asyncio.shield(task)
+
+    async def _begin(self, account: AccountFacts) -> None:
+        services = self.services
+        endpoint = await services.endpoints.find(account.id, PULL, "")
+        if not await services.keep_reports(account.name, endpoint):
+            self._without_reports.add(account.id)
+            return
+        for _ in range(_SEEN_WITHIN):
+            seen = await services.directory.account(account.id)
+            if seen is None or seen.reports_endpoint is not None:
+                return
+            await asyncio.sleep(_LOOK_EVERY)
 
 
 class Call(operation.Call):
     """One request to the API."""
 
     __slots__ = ()
-    services: InfobipServices
+    api: InfobipApi
+
+    @property
+    def settings(self) -> InfobipConfig:
+        """``[infobip]`` of the configuration."""
+        return self.api.settings
 
     async def admit(self) -> None:
         """An account's first request begins its reports."""
-        services, account = self.services, self.caller.account
-        begins = account.reports_endpoint is None and account.id not in services.without_reports
-        if begins and self.operation.scope in (SEND, READ):
-            await _keep_reports(services, account)
+        if self.operation.scope in (SEND, READ):
+            await self.api.begin_reports(self.caller.account)
 
     async def json(self, kind: type[T], checks: Checks) -> T:
         """The body as ``kind`` (``http.read_json``); what is wrong with its shape is noted."""
@@ -107,27 +108,3 @@ class Call(operation.Call):
     async def reports_endpoint(self) -> int:
         """Where the account's reports wait to be fetched: its endpoint of the format ``pull``."""
         return await self.services.endpoints.find(self.account_id, PULL, "")
-
-
-async def _keep_reports(services: InfobipServices, account: AccountFacts) -> None:
-    """An account whose first request this is gets what all accounts of Infobip have: reports that can be fetched.
-
-    Until the worker sees that they are kept nothing is sent: the report of the first message would be lost.
-    """
-    task = services.beginning.get(account.id)
-    if task is None:
-        task = services.beginning[account.id] = asyncio.create_task(_begin(services, account))
-        task.add_done_callback(lambda _: services.beginning.pop(account.id, None))
-    await asyncio.shield(task)
-
-
-async def _begin(services: InfobipServices, account: AccountFacts) -> None:
-    endpoint = await services.endpoints.find(account.id, PULL, "")
-    if not await services.keep_reports(account.name, endpoint):
-        services.without_reports.add(account.id)
-        return
-    for _ in range(_SEEN_WITHIN):
-        seen = await services.directory.account(account.id)
-        if seen is None or seen.reports_endpoint is not None:
-            return
-        await asyncio.sleep(_LOOK_EVERY)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from litestar import Router
 from litestar.types import Method
 
 from ekiden.access.credential_scopes import SEND
@@ -24,15 +22,15 @@ from ekiden.dialects.infobip import (
     templates_api,
     validation_api,
 )
-from ekiden.dialects.infobip.auth import authenticate
-from ekiden.dialects.infobip.call import Call, InfobipServices
+from ekiden.dialects.infobip.call import InfobipApi
 from ekiden.dialects.infobip.errors import handle_content, handle_legacy, handle_platform
 from ekiden.dialects.infobip.form_reader import FORM
 from ekiden.web.need import NO_BODY, Need
-from ekiden.web.operation import Answer, Api, Operation, changes, reads, routers
+from ekiden.web.operation import Answer, Operation, changes, reads
 
 if TYPE_CHECKING:
     from ekiden.dialects.infobip.config import InfobipConfig
+    from ekiden.web.platform import Platform
 
 
 def _template(method: Method, path: str, answer: Answer, need: Need = FORM) -> Operation:
@@ -119,17 +117,6 @@ ENVELOPES: Final = {
 }
 
 
-def infobip_handlers(services: InfobipServices) -> list[Router]:
-    """Routers for ``listeners.http_app.make_app``."""
-    return routers(
-        Api(
-            (*OPERATIONS, *session_api.OPERATIONS),
-            ENVELOPES,
-            Call,
-            services,
-            partial(authenticate, logins=services.logins),
-            services.bodies,
-            services.config,
-            services.throttles,
-        )
-    )
+def infobip_api(services: Platform, settings: InfobipConfig) -> InfobipApi:
+    """``web.dialect.Dialect.api``."""
+    return InfobipApi(services, settings, (*OPERATIONS, *session_api.OPERATIONS), ENVELOPES)

@@ -176,7 +176,7 @@ async def _mailing(call: Call, form: Form, track: bool | None, checks: Checks) -
 async def _recipients(
     call: Call, checks: Checks, form: Form, reference: str
 ) -> tuple[tuple[MailingRecipient, ...], tuple[MailingRecipient, ...], tuple[MailingRecipient, ...]]:
-    most = call.services.config.max_recipients
+    most = call.settings.max_recipients
     given = {name: form.many(name) for name in ("to", "cc", "bcc")}
     if not given["to"]:
         checks.add("to", "must not be null")

@@ -174,7 +174,7 @@ class _Reader:
         ]
 
     def _check_count(self, messages: Sequence[Message]) -> None:
-        most = self._call.services.config.max_recipients
+        most = self._call.settings.max_recipients
         # Messages and groups without any are counted as well: there must not be more of them either.
         count = 0
         for message in messages:

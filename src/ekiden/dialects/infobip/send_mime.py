@@ -238,7 +238,7 @@ def _other_author(value: Any, header: Header) -> Mailbox:
 
 async def _recipients(call: Call, checks: Checks, destinations: list[Any] | None, header: Header) -> list[Address]:
     """Each once. Those of the message's header, unless the body has any."""
-    place, most = "destinations", call.services.config.max_recipients
+    place, most = "destinations", call.settings.max_recipients
     given: list[Any] = destinations or []
     if not given:
         place = "mimeMessage"

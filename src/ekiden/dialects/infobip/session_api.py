@@ -44,8 +44,8 @@ async def open_session(call: Call) -> Response[bytes]:
     password = _required(checks, "password", given.password)
     checks.done()
     shown = Password(username, password)
-    proof = await prove(services.logins.authenticator, shown, client_address(request))
-    token = await services.logins.sessions.open(proof)
+    proof = await prove(services.authenticator, shown, client_address(request))
+    token = await call.api.sessions.open(proof)
     return answer({"token": token}, headers=dict(_NO_STORE))
 
 
@@ -55,12 +55,12 @@ async def close_session(call: Call) -> Response[None]:
     scheme, token = authorization(request)
     if scheme != SESSION_SCHEME:
         raise unauthorized()
-    logins = call.services.logins
-    shown = SessionToken(logins.sessions, token)
-    found = await logins.authenticator.prove(shown, client_address(request))
+    sessions = call.api.sessions
+    shown = SessionToken(sessions, token)
+    found = await call.services.authenticator.prove(shown, client_address(request))
     if isinstance(found, LoginRefusal) and found is not LoginRefusal.SUSPENDED:
         raise refused(found, shown)
-    await logins.sessions.close(token)
+    await sessions.close(token)
     return empty()
 
 
@@ -78,8 +78,8 @@ async def give_token(call: Call) -> Response[bytes]:
     secret = _required(checks, "client_secret", given.get("client_secret"))
     checks.done()
     shown = Password(API_KEY_USERNAME, secret)
-    proof = await prove(services.logins.authenticator, shown, client_address(request))
-    token = services.logins.tokens.grant(proof, given.get("scope", ""), TOKEN_TTL)
+    proof = await prove(services.authenticator, shown, client_address(request))
+    token = services.tokens.grant(proof, given.get("scope", ""), TOKEN_TTL)
     return answer(
         {
             "access_token": token.text,
@@ -103,7 +103,7 @@ async def _form(call: Call) -> dict[str, str]:
     if scheme == "basic":
         client = basic(credentials)
         if isinstance(client, Unreadable):
-            await prove(services.logins.authenticator, client, client_address(request))
+            await prove(services.authenticator, client, client_address(request))
         else:
             given["client_secret"] = client.password
     if body.lstrip()[:1] == b"{":

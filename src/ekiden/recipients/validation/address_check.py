@@ -33,7 +33,7 @@ Mailbox = Literal["true", "false", "unknown"]
 Reason = Literal[
     "", "timed_out", "temp_rejection", "throttled", "inbox_full", "unable_to_connect", "unexpected_failure"
 ]
-"""Why a mailbox is unknown, in the words of Infobip's contract (§4.2); empty: nobody has tried."""
+"""Why a mailbox is unknown, in the words of the dialect that asks for it; empty: nobody has tried."""
 Risk = Literal["low", "medium", "high", "unknown"]
 Detail = Literal[
     "invalid_syntax",

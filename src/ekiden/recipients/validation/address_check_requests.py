@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 MAX_REQUEST: Final = 200
-"""Characters of a request's id; this and the next two are of the contract (Infobip §4.2)."""
+"""Characters of a request's id; this and the next two are of the dialect that asks for lists."""
 MAX_DESTINATIONS: Final = 100_000
 MAX_DESTINATION: Final = 320
 MAX_SIZE: Final = 1_000

@@ -1,0 +1,63 @@
+"""Infobip, as a value (``web.dialect``)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ekiden.core.texts import Help
+from ekiden.dialects.infobip.config import InfobipConfig
+from ekiden.dialects.infobip.config_help import KEYS, SECTION
+from ekiden.dialects.infobip.example_regions import EXAMPLE_REGIONS
+from ekiden.web.dialect import DemoClient, Dialect, Shown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ekiden.intake.door import Annotator
+    from ekiden.intake.tracking import Tracker
+    from ekiden.notify.endpoints import Endpoints
+    from ekiden.notify.formats import Format
+    from ekiden.web.operation import Api
+    from ekiden.web.platform import Platform
+
+
+def _api(services: Platform, settings: InfobipConfig) -> Api:
+    from ekiden.dialects.infobip.routes import infobip_api
+
+    return infobip_api(services, settings)
+
+
+def _formats() -> Sequence[Format]:
+    from ekiden.dialects.infobip.report_formats import ReportJson, ReportXml
+    from ekiden.dialects.infobip.tracking_formats import Tracking
+
+    return ReportJson(), ReportXml(), Tracking()
+
+
+def _annotators(endpoints: Endpoints, tracker: Tracker) -> Sequence[Annotator]:
+    from ekiden.dialects.infobip.annotator import HeaderAnnotator
+
+    return (HeaderAnnotator(endpoints, tracker),)
+
+
+def _demo(client: DemoClient) -> Shown:
+    label = Help("Infobip clients: base URL (and the API key)", "Infobip クライアント: ベース URL (API キーは上記)")
+    heading = Help("Send with curl, by HTTP, with a callback:", "curl で送る (HTTP、コールバック付き):")
+    commands = f"""  curl {client.http}/email/3/send -H 'Authorization: App {client.api_key}' \\
+    -F from=you@{client.domain} -F to=anything@accept.lab.test -F subject=Hi -F text=Hello \\
+    -F notifyUrl={client.lab_http}/reports
+  curl {client.lab}/http"""
+    return Shown(((label, client.http),), ((heading, commands),))
+
+
+INFOBIP: Final = Dialect(
+    name="infobip",
+    config=InfobipConfig,
+    section=SECTION,
+    keys=KEYS,
+    api=_api,
+    formats=_formats,
+    annotators=_annotators,
+    regions=EXAMPLE_REGIONS,
+    demo=_demo,
+)
