@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +13,11 @@ import pytest
 from installation import DOCUMENTS, Installation
 from typer.main import get_command
 
+from ekiden import documents
 from ekiden.cli.main import COMMANDS, app
 from ekiden.cli.reference import write_reference
 from ekiden.core.states import Cause, State
+from ekiden.documents.document import Document
 from ekiden.lab.demo import LAB_PORT, PORTS
 from support.queue_rows import Rows
 
@@ -61,6 +65,16 @@ def test_values_of_enumerations(value: str) -> None:
 
 def test_the_tables_of_json_are_those_of_the_documents() -> None:
     assert write_reference() in PAGE, "run: python -m ekiden.cli.reference"
+
+
+def test_no_document_is_printed_by_nobody() -> None:
+    made = {
+        name
+        for module in pkgutil.iter_modules(documents.__path__)
+        for name, item in vars(importlib.import_module(f"{documents.__name__}.{module.name}")).items()
+        if isinstance(item, type) and issubclass(item, Document) and item is not Document
+    }
+    assert made == set(re.findall(r"^### (\w+)$", write_reference(), re.MULTILINE))
 
 
 def test_every_command_that_prints_a_document_says_which() -> None:

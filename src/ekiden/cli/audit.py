@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import msgspec
 import typer
 
-from ekiden.cli.common import MOST_ROWS, ConfigOption, JsonOption, OfAccountOption, Opened, on_store, tr
+from ekiden.cli.common import MOST_ROWS, ConfigOption, JsonOption, OfAccountOption, of_accounts, tr
 from ekiden.cli.tables import make_table, show_list
 from ekiden.core.display import local_time
-
-if TYPE_CHECKING:
-    from ekiden.access.audit import Entry
 
 app = typer.Typer(no_args_is_help=True, help="The audit log: every change to accounts and what belongs to them.")
 
@@ -33,10 +30,7 @@ def list_(
     from ekiden.access.audit import list_entries
     from ekiden.documents.account import AuditEntry
 
-    async def work(on: Opened) -> tuple[list[Entry], dict[int, str]]:
-        return await list_entries(on.store, await on.account_id(account), limit), await on.account_names()
-
-    entries, names = on_store(config, work)
+    entries, names = of_accounts(config, account, lambda on, id: list_entries(on.store, id, limit))
     table = make_table("time", "account", "who", "from", "what", "target", "details", translate=tr)
     cells = (
         (

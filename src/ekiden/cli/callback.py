@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -15,6 +15,7 @@ from ekiden.cli.common import (
     Opened,
     lang,
     now_ms,
+    of_accounts,
     on_store,
     row_number,
 )
@@ -22,9 +23,6 @@ from ekiden.cli.moments import past
 from ekiden.cli.tables import make_table, show, show_list
 from ekiden.core.display import local_time, relative
 from ekiden.core.ids import format_id, parse_id
-
-if TYPE_CHECKING:
-    from ekiden.notify.administration import DeadLetter, EndpointState, Request
 
 app = typer.Typer(
     no_args_is_help=True, help="Callbacks: where news goes, what became of it; try again, tell once more."
@@ -58,12 +56,9 @@ def list_(
 
     now = now_ms()
 
-    async def work(on: Opened) -> tuple[list[EndpointState], dict[int, str]]:
-        wanted = await on.account_id(account)
-        found = await administration.list_endpoints(on.store, wanted, busy=busy, limit=limit)
-        return found, await on.account_names()
-
-    found, names = on_store(config, work)
+    found, names = of_accounts(
+        config, account, lambda on, id: administration.list_endpoints(on.store, id, busy=busy, limit=limit)
+    )
     cells = (
         (
             str(item.id),
@@ -104,15 +99,14 @@ def log(
     as_json: JsonOption = False,
 ) -> None:
     """List the latest requests, newest first: when, to whom, how long it took, and the answer."""
-    from ekiden.documents.callback import Request as Document
+    from ekiden.documents.callback import Request
     from ekiden.notify import administration
 
-    async def work(on: Opened) -> tuple[list[Request], dict[int, str]]:
-        wanted = await on.account_id(account)
-        found = await administration.list_requests(on.store, wanted, endpoint, failed=failed, limit=limit)
-        return found, await on.account_names()
-
-    found, names = on_store(config, work)
+    found, names = of_accounts(
+        config,
+        account,
+        lambda on, id: administration.list_requests(on.store, id, endpoint, failed=failed, limit=limit),
+    )
     right = ("endpoint", "status", "ms", "events")
     table = make_table("time", "account", "endpoint", "status", "ms", "events", "answer", right=right, translate=tr)
     cells = (
@@ -127,7 +121,7 @@ def log(
         )
         for item in found
     )
-    show_list(as_json, (Document.of(item, names.get(item.account_id, "")) for item in found), table, cells)
+    show_list(as_json, (Request.of(item, names.get(item.account_id, "")) for item in found), table, cells)
 
 
 @app.command()
@@ -139,15 +133,12 @@ def dead(
     as_json: JsonOption = False,
 ) -> None:
     """List dead letters, newest first: events that could not be told in time."""
-    from ekiden.documents.callback import DeadLetter as Document
+    from ekiden.documents.callback import DeadLetter
     from ekiden.notify import administration
 
-    async def work(on: Opened) -> tuple[list[DeadLetter], dict[int, str]]:
-        wanted = await on.account_id(account)
-        found = await administration.list_dead(on.store, wanted, endpoint, limit=limit)
-        return found, await on.account_names()
-
-    found, names = on_store(config, work)
+    found, names = of_accounts(
+        config, account, lambda on, id: administration.list_dead(on.store, id, endpoint, limit=limit)
+    )
     table = make_table(
         "event",
         "account",
@@ -173,7 +164,7 @@ def dead(
         )
         for item in found
     )
-    show_list(as_json, (Document.of(item, names.get(item.account_id, "")) for item in found), table, cells)
+    show_list(as_json, (DeadLetter.of(item, names.get(item.account_id, "")) for item in found), table, cells)
 
 
 # ---- retry, replay

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeVar
 
 import typer
 
 from ekiden.cli.terminal import Terminal, say_folded
 from ekiden.cli.translations import TEXTS
 from ekiden.core.errors import EkidenError, UsageProblem
-from ekiden.core.texts import Language, TranslatedError, language
+from ekiden.core.texts import Language, Texts, TranslatedError, language
 from ekiden.core.visible import visible_json
 
 if TYPE_CHECKING:
@@ -63,10 +63,12 @@ def row_number(value: str | int) -> int:
 
 
 class CliError(TranslatedError):
-    """A command cannot do what it was asked to; the text (``cli.translations``) is the line that the user sees."""
+    """A command cannot do what it was asked to; the text, of its ``catalogue``, is the line that the user sees."""
+
+    catalogue: ClassVar[Texts] = TEXTS
 
     def __init__(self, template: str, **values: Any) -> None:
-        super().__init__(TEXTS, template, **values)
+        super().__init__(self.catalogue, template, **values)
 
 
 class CliUsageError(CliError, UsageProblem):
@@ -214,3 +216,14 @@ def on_store(config: Config | Path | None, work: Callable[[Opened], Awaitable[T]
             await store.close()
 
     return run_async(main())
+
+
+def of_accounts(
+    config: Path | None, account: str | None, read: Callable[[Opened, int | None], Awaitable[Sequence[T]]]
+) -> tuple[Sequence[T], dict[int, str]]:
+    """What there is of one account or of all, which ``read`` tells by the account's id; and their names by id."""
+
+    async def work(on: Opened) -> tuple[Sequence[T], dict[int, str]]:
+        return await read(on, await on.account_id(account)), await on.account_names()
+
+    return on_store(config, work)

@@ -15,6 +15,7 @@ from ekiden.cli.common import (
     JsonOption,
     Opened,
     error_console,
+    of_accounts,
     on_store,
     row_number,
     tr,
@@ -216,11 +217,8 @@ def _list(kind: str, account: str | None, revoked: bool, config: Any, as_json: b
     from ekiden.access.credentials import list_credentials
     from ekiden.documents import account as documents
 
-    async def work(on: Opened) -> tuple[list[Credential], dict[int, str]]:
-        found = await list_credentials(on.store, await on.account_id(account), revoked=revoked)
-        return [item for item in found if not kind or item.kind == kind], await on.account_names()
-
-    found, names = on_store(config, work)
+    every, names = of_accounts(config, account, lambda on, id: list_credentials(on.store, id, revoked=revoked))
+    found = [item for item in every if not kind or item.kind == kind]
     shapes = (documents.Credential.of(item, names.get(item.account_id, "")) for item in found)
     show_list(as_json, shapes, credential_table(found, names), ())
 

@@ -10,11 +10,20 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, cast, get_args
 import msgspec
 import typer
 
-from ekiden.cli.common import AccountOption, ConfigOption, JsonOption, OfAccountOption, Opened, lang, on_store
+from ekiden.cli.common import (
+    AccountOption,
+    CliError,
+    CliUsageError,
+    ConfigOption,
+    JsonOption,
+    OfAccountOption,
+    Opened,
+    lang,
+    of_accounts,
+    on_store,
+)
 from ekiden.cli.domain_translations import TEXTS
 from ekiden.cli.tables import output, show, show_list
-from ekiden.core.errors import UsageProblem
-from ekiden.core.texts import TranslatedError
 
 if TYPE_CHECKING:
     from ekiden.domains.config import DomainsConfig
@@ -34,15 +43,12 @@ ChoiceOption = Annotated[
 ]
 
 
-class DomainCommandError(TranslatedError):
-    """A command about a domain cannot do what it was asked to."""
-
-    def __init__(self, template: str, **values: Any) -> None:
-        super().__init__(TEXTS, template, **values)
+class DomainCommandError(CliError):
+    catalogue = TEXTS
 
 
-class DomainUsageError(DomainCommandError, UsageProblem):
-    """Wrong usage."""
+class DomainUsageError(CliUsageError):
+    catalogue = TEXTS
 
 
 class _Told(NamedTuple):
@@ -186,12 +192,8 @@ def list_(
     from ekiden.documents import domain as documents
     from ekiden.domains.queries import list_domains
 
-    async def work(on: Opened) -> tuple[list[Domain], dict[int, str]]:
-        account_id = await on.account_id(account)
-        found = await list_domains(on.store, account_id, status=cast("Status | None", status))
-        return found, await on.account_names()
-
-    found, names = on_store(config, work)
+    chosen = cast("Status | None", status)
+    found, names = of_accounts(config, account, lambda on, id: list_domains(on.store, id, status=chosen))
     shapes = (documents.Domain.of(item, names.get(item.account_id, "")) for item in found)
     cells = (domain_cells(item, names.get(item.account_id, str(item.account_id))) for item in found)
     if account or status:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-
-from ekiden.core.errors import UsageProblem
-from ekiden.core.texts import Texts, TranslatedError, language
+from ekiden.cli.common import CliError, CliUsageError, lang
+from ekiden.core.texts import Texts
 
 TEXTS = Texts(
     {
@@ -73,15 +71,12 @@ TEXTS = Texts(
 
 def tr(text: str, **values: object) -> str:
     """A text of this catalogue in the language of the person at the terminal."""
-    return TEXTS(text, language(os.environ), **values)
+    return TEXTS(text, lang(), **values)
 
 
-class NetworkCliError(TranslatedError):
-    """A command cannot do what it was asked to; the text is one of this catalogue."""
-
-    def __init__(self, template: str, **values: object) -> None:
-        super().__init__(TEXTS, template, **values)
+class NetworkCliError(CliError):
+    catalogue = TEXTS
 
 
-class NetworkUsageError(NetworkCliError, UsageProblem):
-    """Wrong usage; the text is one of this catalogue."""
+class NetworkUsageError(CliUsageError):
+    catalogue = TEXTS

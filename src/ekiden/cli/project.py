@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ekiden.cli.account import check_region
-from ekiden.cli.common import AccountOption, ConfigOption, JsonOption, OfAccountOption, Opened, load, on_store, tr
+from ekiden.cli.common import (
+    AccountOption,
+    ConfigOption,
+    JsonOption,
+    OfAccountOption,
+    Opened,
+    load,
+    of_accounts,
+    on_store,
+    tr,
+)
 from ekiden.cli.tables import make_table, show, show_list
 from ekiden.core.display import local_time
 
@@ -57,11 +67,7 @@ def list_(
     from ekiden.documents import account as documents
     from ekiden.senders.projects import Projects
 
-    async def work(on: Opened) -> tuple[list[Project], dict[int, str]]:
-        account_id = await on.account_id(account)
-        return await Projects(on.store, on.clock).list(account_id), await on.account_names()
-
-    projects, names = on_store(config, work)
+    projects, names = of_accounts(config, account, lambda on, id: Projects(on.store, on.clock).list(id))
     table = make_table("id", "account", "name", "region", "created", translate=tr)
     cells = (
         (item.uid, names[item.account_id], item.name, item.region, local_time(item.created_at)) for item in projects

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -166,7 +167,7 @@ def _fact(name: str, value: Any, lang: Language) -> str:
     return _TEXTS("{name} {value}", lang, name=_TEXTS(_FACTS.get(name, name), lang), value=shown)
 
 
-def print_refusals(out: Console, refusals: list[KeptRefusal], accounts: dict[int, str], lang: Language) -> None:
+def print_refusals(out: Console, refusals: Sequence[KeptRefusal], accounts: dict[int, str], lang: Language) -> None:
     """One line for each."""
     if not refusals:
         out.print(_TEXTS("nothing was refused", lang))

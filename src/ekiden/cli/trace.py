@@ -16,6 +16,7 @@ from ekiden.cli.common import (
     Opened,
     lang,
     now_ms,
+    of_accounts,
     on_store,
     print_json,
 )
@@ -32,39 +33,24 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-class _Refused(Exception):
-    """The id is that of a refused submission."""
-
-    def __init__(self, refusal: KeptRefusal, account: str) -> None:
-        self.refusal = refusal
-        self.account = account
-
-
-async def _find(on: Opened, wanted: str) -> tuple[MessageTrace, int | None]:
-    """The message of a queue id, of ``ID/NUMBER`` or of a Message-ID, and the number when one was given."""
+async def _find(on: Opened, wanted: str) -> MessageTrace | KeptRefusal:
+    """What a queue id, ``ID/NUMBER``, a Message-ID or the id of a refusal names."""
     from ekiden.access.refusals import find_refusal
     from ekiden.delivery.trace_queries import find_messages, load_trace
 
-    number = None
-    if "@" in wanted:
-        found = await find_messages(on.store, header_id=wanted)
-        if len(found) > 1:
-            ids = ", ".join(format_id(message_id) for _, message_id in found)
-            raise CliError("several messages have this Message-ID; name one of {ids}", ids=ids)
-    else:
-        target = parse_target(wanted)
-        number = target.number
-        found = await find_messages(on.store, id=target.message_id)
-    trace = await load_trace(on.store, *found[0]) if found else None
-    if trace is None and "@" not in wanted:
-        refusal = await find_refusal(on.store, parse_target(wanted).message_id)
-        if refusal is not None:
-            raise _Refused(refusal, await on.account_name(refusal.account_id))
-    if trace is None:
+    number = None if "@" in wanted else parse_target(wanted).message_id
+    found = await find_messages(on.store, id=number, header_id=wanted if number is None else None)
+    if len(found) > 1 and number is None:
+        ids = ", ".join(format_id(message_id) for _, message_id in found)
+        raise CliError("several messages have this Message-ID; name one of {ids}", ids=ids)
+    named: MessageTrace | KeptRefusal | None = await load_trace(on.store, *found[0]) if found else None
+    if named is None and number is not None:
+        named = await find_refusal(on.store, number)
+    if named is None:
         raise CliError(
             "there is no message {id}; it may have been removed by retention, or be another server's", id=wanted
         )
-    return trace, number
+    return named
 
 
 def _chosen(trace: MessageTrace, number: int | None, recipient: str | None) -> list[TracedDelivery]:
@@ -87,11 +73,7 @@ def _list_refused(config: Path | None, language: Language, as_json: bool, accoun
     from ekiden.access.refusals import list_refusals
     from ekiden.cli.refusal_view import print_refusals, refusal_document
 
-    async def work(on: Opened) -> tuple[list[KeptRefusal], dict[int, str]]:
-        account_id = await on.account_id(account)
-        return await list_refusals(on.store, account_id, limit), await on.account_names()
-
-    refusals, accounts = on_store(config, work)
+    refusals, accounts = of_accounts(config, account, lambda on, id: list_refusals(on.store, id, limit))
     if as_json:
         print_json([refusal_document(item, accounts.get(item.account_id, ""), language) for item in refusals])
     else:
@@ -129,6 +111,7 @@ def trace(
     as_json: JsonOption = False,
 ) -> None:
     """Tell what happened to a message: why it was delivered, or why not, with every SMTP dialogue."""
+    from ekiden.access.refusals import KeptRefusal
     from ekiden.cli.refusal_view import print_refusal, refusal_document
     from ekiden.cli.trace_view import print_trace
     from ekiden.delivery.trace_news_queries import load_routes
@@ -144,19 +127,18 @@ def trace(
         _list_refused(config, chosen_language, as_json, account, limit)
         return
     wanted = id
-    if "@" not in wanted:
-        parse_target(wanted)
+    number = None if "@" in wanted else parse_target(wanted).number
 
-    async def work(on: Opened) -> tuple[MessageTrace, int | None, list[TracedRoute]]:
-        found, number = await _find(on, wanted)
-        return found, number, await load_routes(on.store, found)
+    async def work(on: Opened) -> tuple[MessageTrace | KeptRefusal, list[TracedRoute], str]:
+        found = await _find(on, wanted)
+        if isinstance(found, KeptRefusal):
+            return found, [], await on.account_name(found.account_id)
+        return found, await load_routes(on.store, found), found.account
 
-    try:
-        found, number, routes = on_store(config, work)
-    except _Refused as error:
-        refusal, owner = error.refusal, error.account
-        document = refusal_document(refusal, owner, chosen_language)
-        show(as_json, document, lambda: print_refusal(output(), refusal, owner, chosen_language))
+    found, routes, owner = on_store(config, work)
+    if isinstance(found, KeptRefusal):
+        document = refusal_document(found, owner, chosen_language)
+        show(as_json, document, lambda: print_refusal(output(), found, owner, chosen_language))
         return
     found.deliveries = _chosen(found, number, recipient)
     show(

@@ -15,6 +15,7 @@ from ekiden.cli.common import (
     OfAccountOption,
     Opened,
     error_console,
+    of_accounts,
     on_store,
     tr,
 )
@@ -93,11 +94,7 @@ def list_(
     from ekiden.access.console_users import list_console_users
     from ekiden.documents import account as documents
 
-    async def work(on: Opened) -> tuple[list[ConsoleUser], dict[int, str]]:
-        account_id = await on.account_id(account)
-        return await list_console_users(on.store, account_id, revoked=revoked), await on.account_names()
-
-    users, names = on_store(config, work)
+    users, names = of_accounts(config, account, lambda on, id: list_console_users(on.store, id, revoked=revoked))
     table = make_table("login", "account", "role", "created", "last used", "state", translate=tr)
     cells = (
         (

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ekiden.cli.common import AccountOption, ConfigOption, JsonOption, OfAccountOption, Opened, on_store
+from ekiden.cli.common import (
+    AccountOption,
+    ConfigOption,
+    JsonOption,
+    OfAccountOption,
+    Opened,
+    of_accounts,
+    on_store,
+)
 from ekiden.cli.network_translations import NetworkCliError, tr
 from ekiden.cli.tables import make_table, output, show, show_list
 from ekiden.core.display import local_time
@@ -48,15 +56,13 @@ def choose(zones: Sequence[Zone], wanted: str) -> Zone:
     return found[0]
 
 
-async def _read(on: Opened, account: str | None) -> tuple[list[Zone], dict[int, str]]:
-    """The zones of one account or of all, oldest first, and the names of accounts by id."""
+async def _read(on: Opened, account_id: int | None) -> list[Zone]:
+    """The zones of one account or of all, oldest first."""
     from ekiden.networks.zones import load_zones
 
-    names = await on.account_names()
-    account_id = await on.account_id(account)
     async with on.store.read() as connection:
         zones = await load_zones(connection, account_id)
-    return sorted(zones, key=lambda zone: (zone.created_at, zone.id)), names
+    return sorted(zones, key=lambda zone: (zone.created_at, zone.id))
 
 
 @app.command()
@@ -104,7 +110,7 @@ def list_(account: OfAccountOption = None, config: ConfigOption = None, as_json:
     """List zones."""
     from ekiden.documents import network as documents
 
-    zones, names = on_store(config, lambda on: _read(on, account))
+    zones, names = of_accounts(config, account, _read)
     table = make_table("id", "account", "name", "addresses", "excluded", "description", translate=tr)
     cells = (
         (
@@ -124,11 +130,10 @@ def _one(config: Path | None, wanted: str, account: str | None, *, remove: bool)
     from ekiden.networks.zones import Zones
 
     async def work(on: Opened) -> tuple[Zone, str]:
-        zones, names = await _read(on, account)
-        zone = choose(zones, wanted)
+        zone = choose(await _read(on, await on.account_id(account)), wanted)
         if remove:
             await Zones(on.store, on.clock).delete(zone.account_id, zone.id, actor=on.actor)
-        return zone, names.get(zone.account_id, "")
+        return zone, await on.account_name(zone.account_id)
 
     return on_store(config, work)
 
