@@ -92,7 +92,7 @@ def create(
             "--senders",
             parser=_senders,
             metavar="verified|any",
-            help="verified: it sends from its verified domains only; any: it relays for others.",
+            help="verified: only from its verified domains; any: from any domain, as a relay.",
         ),
     ] = "verified",
     config: ConfigOption = None,
@@ -225,7 +225,9 @@ def set_senders(
     senders: Annotated[
         str,
         typer.Argument(
-            parser=_senders, metavar="verified|any", help="verified: its verified domains only; any: a relay."
+            parser=_senders,
+            metavar="verified|any",
+            help="verified: only from its verified domains; any: from any domain, as a relay.",
         ),
     ],
     config: ConfigOption = None,
@@ -271,7 +273,7 @@ def reporting(
         str | None, _switch_option("--reports", "Keep its delivery reports, to be fetched by the HTTP API.")
     ] = None,
     suppress_bounces: Annotated[
-        str | None, _switch_option("--suppress-bounces", "Do not mail again what bounced for good.")
+        str | None, _switch_option("--suppress-bounces", "Suppress addresses after a permanent bounce.")
     ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,

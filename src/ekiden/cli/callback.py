@@ -25,13 +25,13 @@ from ekiden.core.display import local_time, relative
 from ekiden.core.ids import format_id, parse_id
 
 app = typer.Typer(
-    no_args_is_help=True, help="Callbacks: where news goes, what became of it; try again, tell once more."
+    no_args_is_help=True, help="Callbacks: endpoints and the requests to them; retry, replay."
 )
 
 EndpointOption = Annotated[
     int | None,
     typer.Option(
-        "--endpoint", "-e", parser=row_number, metavar="ENDPOINT", help="Of this endpoint only.", show_default=False
+        "--endpoint", "-e", parser=row_number, metavar="ENDPOINT", help="Only of this endpoint.", show_default=False
     ),
 ]
 LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, max=MOST_ROWS, help="At most this many.")]
@@ -44,7 +44,7 @@ LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, max=MOST_ROWS,
 def list_(
     account: OfAccountOption = None,
     busy: Annotated[
-        bool, typer.Option("--busy", help="Only those that fail, or that something waits for or was given up at.")
+        bool, typer.Option("--busy", help="Only endpoints that are failing or have pending or dead events.")
     ] = False,
     limit: LimitOption = 1000,
     config: ConfigOption = None,
@@ -98,7 +98,7 @@ def log(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the latest requests, newest first: when, to whom, how long it took, and the answer."""
+    """List the latest requests, newest first: when, to which endpoint, how long it took, and the answer."""
     from ekiden.documents.callback import Request
     from ekiden.notify import administration
 
@@ -132,7 +132,7 @@ def dead(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List dead letters, newest first: events that could not be told in time."""
+    """List dead letters, newest first: events that could not be delivered in time."""
     from ekiden.documents.callback import DeadLetter
     from ekiden.notify import administration
 
@@ -181,7 +181,7 @@ def retry(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Try endpoints again at once, with the events that wait longer and those that were given up."""
+    """Retry endpoints at once, with their pending and dead events."""
     from ekiden.documents.callback import Again
     from ekiden.notify import administration
 
@@ -215,17 +215,17 @@ def replay(
     since: Annotated[
         str | None,
         typer.Option(
-            "--from", help="What happened from then on: ISO 8601, or so long ago (2h).", show_default=False
+            "--from", help="Events since then: 2h (two hours ago), or ISO 8601.", show_default=False
         ),
     ] = None,
     until: Annotated[
-        str, typer.Option("--to", help="What happened before then: ISO 8601, so long ago, or now.")
+        str, typer.Option("--to", help="Events before then: 2h (two hours ago), ISO 8601, or now.")
     ] = "now",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count only, change nothing.")] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell an endpoint once more of what happened in a time, or of one event."""
+    """Send the events of a period, or one event, to an endpoint once more."""
     from ekiden.documents.callback import Again
     from ekiden.notify import administration
 

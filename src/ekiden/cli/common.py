@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from ekiden.store.api import Store
 
 T = TypeVar("T")
+HELP: Final = Texts("cli/help")
+"""What typer and the commands say when they are asked for help or used wrongly."""
 
 LARGEST: Final = (1 << 63) - 1
 """The largest number that a database holds."""
@@ -36,7 +38,7 @@ ConfigOption = Annotated[
     typer.Option(
         "--config",
         "-c",
-        help="The configuration file; else $EKIDEN_CONFIG, ./ekiden.toml, /etc/ekiden/ekiden.toml.",
+        help="The configuration file. Default: $EKIDEN_CONFIG, ./ekiden.toml, /etc/ekiden/ekiden.toml.",
         show_default=False,
     ),
 ]
@@ -46,7 +48,7 @@ AccountOption = Annotated[str, typer.Option("--account", "-a", help="The account
 """In whose name something is done."""
 
 OfAccountOption = Annotated[
-    str | None, typer.Option("--account", "-a", help="Of this account only.", show_default=False)
+    str | None, typer.Option("--account", "-a", help="Only of this account.", show_default=False)
 ]
 """Of a list. ``Opened.account_id`` makes a condition of it."""
 

@@ -42,7 +42,7 @@ ScopesOption = Annotated[
     list[str] | None,
     typer.Option(
         "--scope",
-        help="What it is good for: send, read or manage; several times for several. Else for everything.",
+        help="Restrict it to a scope: send, read or manage (repeatable). Default: no restriction.",
         show_default=False,
     ),
 ]
@@ -50,7 +50,7 @@ NetworksOption = Annotated[
     list[str] | None,
     typer.Option(
         "--network",
-        help="Where it may be used from: an address or a network; several times for several. Else from anywhere.",
+        help="Allow use only from this address or network (repeatable). Default: anywhere.",
         show_default=False,
     ),
 ]
@@ -70,7 +70,7 @@ def kind_name(kind: str) -> str:
 
 
 def credential_table(credentials: Sequence[Credential], accounts: Mapping[int, str]) -> TextTable:
-    """For people. A column tells of scopes and networks when anything is bound to some."""
+    """A description, for people. A column tells of scopes and networks when anything is bound to some."""
     table = make_table(
         "id", "account", "kind", "name", "created", "last used", "state", right=("id",), translate=tr
     )
@@ -101,7 +101,10 @@ def read_password() -> str:
 
 
 AskOption = Annotated[
-    bool, typer.Option("--ask", help="Ask for the password (or read a line of standard input), not invent one.")
+    bool,
+    typer.Option(
+        "--ask", help="Ask for the password (or read a line of standard input) instead of generating one."
+    ),
 ]
 """With ``read_password`` when it is given, ``generate_password`` when not."""
 
@@ -110,7 +113,10 @@ AskOption = Annotated[
 def create_password(
     account: AccountArgument,
     username: Annotated[
-        str | None, typer.Argument(help="Else the account's name.", metavar="[USERNAME]", show_default=False)
+        str | None,
+        typer.Argument(
+            help="The user name. Default: the account's name.", metavar="[USERNAME]", show_default=False
+        ),
     ] = None,
     ask: AskOption = False,
     replace: Annotated[
@@ -224,9 +230,9 @@ def _list(kind: str, account: str | None, revoked: bool, config: Any, as_json: b
 
 
 ForAccount = Annotated[
-    str | None, typer.Argument(help="Of this account only.", metavar="[ACCOUNT]", show_default=False)
+    str | None, typer.Argument(help="Only of this account.", metavar="[ACCOUNT]", show_default=False)
 ]
-RevokedOption = Annotated[bool, typer.Option("--revoked", help="Revoked ones, too.")]
+RevokedOption = Annotated[bool, typer.Option("--revoked", help="Include revoked ones.")]
 
 
 @app.command("list")
@@ -309,11 +315,11 @@ def bound(
     id: IdArgument,
     scope: ScopesOption = None,
     network: NetworksOption = None,
-    none: Annotated[bool, typer.Option("--none", help="No bounds: for everything, from anywhere.")] = False,
+    none: Annotated[bool, typer.Option("--none", help="Remove all restrictions.")] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Change what a credential is good for, and where it may be used from; both are set anew."""
+    """Change the restrictions of a credential: its scopes and its networks. Both are replaced."""
     from ekiden.access.credentials import bound_credential
     from ekiden.documents import account as documents
 

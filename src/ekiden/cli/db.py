@@ -119,9 +119,7 @@ SECRETS = {
 def key(
     adopt: Annotated[
         bool,
-        typer.Option(
-            "--adopt", help="The former key is lost for good: from now on the key of this machine is the right one."
-        ),
+        typer.Option("--adopt", help="The former key is lost for good: use the key of this machine from now on."),
     ] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,

@@ -85,11 +85,15 @@ def demo(
         typer.Option("--json", help="Print one line of JSON when everything is ready, send nothing, and stay."),
     ] = False,
     workers: Annotated[
-        int | None, typer.Option("--workers", min=0, help="How many workers; 0: one per core.", show_default=False)
+        int | None, typer.Option("--workers", min=0, help="Number of workers. 0: one per core.", show_default=False)
     ] = None,
     store: Annotated[
         Engine | None,
-        typer.Option("--store", help="The engine; sqlite unless the directory has one.", show_default=False),
+        typer.Option(
+            "--store",
+            help="The database engine. Default: the one in the directory, else sqlite.",
+            show_default=False,
+        ),
     ] = None,
     watch_stdin: Annotated[bool, typer.Option("--watch-stdin", help="Stop when standard input ends.")] = False,
     directory: Annotated[

@@ -147,7 +147,7 @@ def add(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Give an account a sending domain, and print the records to publish."""
+    """Add a sending domain to an account, and print the records to publish."""
     from ekiden.cli.domain_view import say
 
     async def work(on: Opened) -> _Told:
@@ -180,7 +180,7 @@ def list_(
             "--status",
             parser=_status,
             metavar="STATUS",
-            help="Only these: pending, verified, failed or suspended.",
+            help="Only in this state: pending, verified, failed or suspended.",
             show_default=False,
         ),
     ] = None,
@@ -233,7 +233,7 @@ def verify(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Look at the records of a domain now. Exits with 1 when it may not be sent from after that."""
+    """Check the records of a domain now. Exits with 1 when it cannot be sent from after that."""
     kinds = None if only is None else [_kind(kind.strip()) for kind in only.split(",")]
 
     async def work(on: Opened) -> _Told:
@@ -271,15 +271,15 @@ def rotate(
 def tracking(
     name: NameArgument,
     opens: Annotated[
-        bool | None, typer.Option("--opens/--no-opens", help="Count who opens a message.", show_default=False)
+        bool | None, typer.Option("--opens/--no-opens", help="Track opens.", show_default=False)
     ] = None,
     clicks: Annotated[
-        bool | None, typer.Option("--clicks/--no-clicks", help="Count who follows a link.", show_default=False)
+        bool | None, typer.Option("--clicks/--no-clicks", help="Track clicks.", show_default=False)
     ] = None,
     unsubscribes: Annotated[
         bool | None,
         typer.Option(
-            "--unsubscribes/--no-unsubscribes", help="Offer a page of ours to unsubscribe.", show_default=False
+            "--unsubscribes/--no-unsubscribes", help="Offer Ekiden's page to unsubscribe.", show_default=False
         ),
     ] = None,
     host: Annotated[
@@ -290,7 +290,7 @@ def tracking(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Set what is counted of messages that are composed here, unless a request says otherwise."""
+    """Set the tracking of messages that are composed here, unless a request says otherwise."""
     wanted = {"opens": opens, "clicks": clicks, "unsubscribes": unsubscribes}
 
     def change(on: Opened, domains: Domains, item: Domain) -> Awaitable[Domain]:
@@ -319,7 +319,7 @@ def return_path(
 def remove(
     name: NameArgument, account: ChoiceOption = None, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
-    """Take a domain away from its account, with its keys. Nothing more is accepted from it."""
+    """Remove a domain and its keys from its account. Nothing more is accepted from it."""
     from ekiden.cli.domain_view import say
     from ekiden.documents import domain as documents
 
@@ -342,7 +342,7 @@ def answer(
         typer.Option(
             "--file",
             "-f",
-            help="A JSON object of answers; -: standard input. Else you are asked.",
+            help="A JSON object of answers; - is standard input. Default: you are asked.",
             show_default=False,
         ),
     ] = None,
@@ -351,7 +351,7 @@ def answer(
         list[Path] | None,
         typer.Option(
             "--attach",
-            help="A file that supports the answers; may be repeated. These take the place of all there were.",
+            help="A file that supports the answers (repeatable). These replace all earlier ones.",
             show_default=False,
         ),
     ] = None,
@@ -388,7 +388,8 @@ def _read_files(paths: Sequence[Path]) -> list[File]:
 def attachment(
     name: NameArgument,
     number: Annotated[
-        int, typer.Argument(min=1, max=1000, help="Its number, as `ekiden domain show` tells.", show_default=False)
+        int,
+        typer.Argument(min=1, max=1000, help="Its number, as `ekiden domain show` shows it.", show_default=False),
     ],
     output_file: Annotated[
         Path, typer.Option("--output", "-o", help="Where to write it.", show_default=False, dir_okay=False)
@@ -460,7 +461,7 @@ def approve(
 @app.command()
 def refuse(
     name: NameArgument,
-    reason: Annotated[str, typer.Option("--reason", "-r", help="Why; its account reads this.")],
+    reason: Annotated[str, typer.Option("--reason", "-r", help="The reason, which its account reads.")],
     account: ChoiceOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,

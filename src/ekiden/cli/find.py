@@ -42,16 +42,16 @@ def find(
     recipient: Annotated[
         str,
         typer.Argument(
-            help="An e-mail address; * stands for any characters, and wants --since.", metavar="RECIPIENT"
+            help="An e-mail address; * stands for any characters, and needs --since.", metavar="RECIPIENT"
         ),
     ],
     since: Annotated[
         str | None,
-        typer.Option("--since", help="Since then: so long ago such as 2h, or ISO 8601.", show_default=False),
+        typer.Option("--since", help="Since then: 2h (two hours ago), or ISO 8601.", show_default=False),
     ] = None,
     until: Annotated[
         str | None,
-        typer.Option("--until", help="Before then: so long ago such as 2h, or ISO 8601.", show_default=False),
+        typer.Option("--until", help="Before then: 2h (two hours ago), or ISO 8601.", show_default=False),
     ] = None,
     account: OfAccountOption = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="At most this many.")] = 100,

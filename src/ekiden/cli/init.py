@@ -36,13 +36,15 @@ def init(
     ] = Path(),
     hostname: Annotated[
         str,
-        typer.Option("--hostname", help="The name of this mail server; else the machine's.", show_default=False),
+        typer.Option(
+            "--hostname", help="The name of this mail server. Default: the machine's.", show_default=False
+        ),
     ] = "",
     store: Annotated[
         str,
         typer.Option(
             "--store",
-            help="The database, postgresql://USER:PASSWORD@HOST/NAME; else a new SQLite file.",
+            help="The database, postgresql://USER:PASSWORD@HOST/NAME. Default: a new SQLite file.",
             show_default=False,
         ),
     ] = "",
@@ -50,7 +52,7 @@ def init(
         Path | None,
         typer.Option(
             "--instance-key",
-            help="The key of the installation that the database belongs to; else a new one is made.",
+            help="The key of the installation that the database belongs to. Default: a new one is made.",
             show_default=False,
         ),
     ] = None,

@@ -29,10 +29,15 @@ def add(
     ],
     account: AccountOption,
     uid: Annotated[
-        str, typer.Option("--id", help="What requests call it; else it is given one.", show_default=False)
+        str,
+        typer.Option("--id", help="The id by which requests name it. Default: one is made.", show_default=False),
     ] = "",
-    name: Annotated[str, typer.Option("--name", help="For people; else the file's.", show_default=False)] = "",
-    replace: Annotated[bool, typer.Option("--replace", help="The page of that id gets this content.")] = False,
+    name: Annotated[
+        str, typer.Option("--name", help="A name, for people. Default: the file's.", show_default=False)
+    ] = "",
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace the content of the page with that id.")
+    ] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:

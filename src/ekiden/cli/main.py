@@ -9,13 +9,15 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-from ekiden.cli.common import exit_status, show_error
+from ekiden.cli.common import HELP, exit_status, lang, show_error
 from ekiden.cli.completion import VARIABLE
 from ekiden.core.errors import EkidenError
 from ekiden.core.version import VERSION
@@ -58,11 +60,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "trace": (
         "ekiden.cli.trace",
-        "Tell what happened to a message: why it was delivered, or why not, with every SMTP dialogue.",
+        "Show what happened to a message: why it was delivered, or why not, with every SMTP dialogue.",
     ),
     "callback": (
         "ekiden.cli.callback",
-        "Callbacks: where news goes, what became of it; try again, tell once more.",
+        "Callbacks: endpoints and the requests to them; retry, replay.",
     ),
     "doctor": (
         "ekiden.cli.doctor",
@@ -89,17 +91,31 @@ class _LazyGroup(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if self.listing and cmd_name in COMMANDS:
-            return TyperCommand(cmd_name, help=COMMANDS[cmd_name][1])
+            return TyperCommand(cmd_name, help=HELP(COMMANDS[cmd_name][1], lang()))
         loaded = self.commands.get(cmd_name)
         if loaded is None and cmd_name in COMMANDS:
             loaded = get_command(importlib.import_module(COMMANDS[cmd_name][0]).app)
             loaded.name = cmd_name
             # Completion belongs to the whole, not to each part that typer takes for a program of its own.
             loaded.params = [item for item in loaded.params if item.name not in _COMPLETION]
+            if lang() == "ja":
+                _explained_in_japanese(loaded)
             self.commands[cmd_name] = loaded
         return loaded
 
+    def make_context(self, *args: Any, **options: Any) -> Any:
+        with _errors_told():
+            return super().make_context(*args, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _errors_told():
+            return super().invoke(ctx)
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
+        if lang() == "ja":
+            from ekiden.cli.japanese_help import translate
+
+            translate(self, ctx)
         self.listing = True
         try:
             super().format_help(ctx, formatter)
@@ -122,6 +138,34 @@ class _LazyGroup(TyperGroup):
             return super().resolve_command(ctx, args)
         finally:
             self.commands = loaded
+
+
+def _explained_in_japanese(command: Any) -> None:
+    """Its help, and that of what is below it, once it is asked for."""
+    english = command.format_help
+
+    def format_help(ctx: Any, formatter: Any) -> None:
+        from ekiden.cli.japanese_help import translate
+
+        translate(command, ctx)
+        english(ctx, formatter)
+
+    command.format_help = format_help
+    for child in getattr(command, "commands", {}).values():
+        _explained_in_japanese(child)
+
+
+@contextmanager
+def _errors_told() -> Iterator[None]:
+    """Wrong usage is told in the reader's language."""
+    try:
+        yield
+    except Exception as error:
+        if lang() == "ja" and hasattr(error, "format_message"):
+            from ekiden.cli.japanese_help import explain
+
+            explain(error)
+        raise
 
 
 app = typer.Typer(

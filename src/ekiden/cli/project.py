@@ -35,7 +35,7 @@ def add(
     account: AccountOption,
     region: Annotated[
         str | None,
-        typer.Option("--region", help="The region that serves it; else the account's.", show_default=False),
+        typer.Option("--region", help="The region that serves it. Default: the account's.", show_default=False),
     ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,

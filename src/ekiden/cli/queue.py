@@ -354,6 +354,6 @@ _add_action("retry", "Make what waits for a later time due now. The reason of it
 _add_action("hold", "Hold what waits: no attempts until it is released, whatever its sender does.")
 _add_action(
     "release",
-    "Let go what operators hold. What was scheduled still waits for its time; what its sender paused stays paused.",
+    "Release what operators hold. Scheduled mail still waits for its time; what its sender paused stays paused.",
 )
-_add_action("cancel", "Take deliveries back, for good. Senders get no notification.")
+_add_action("cancel", "Cancel deliveries for good. Senders get no notification.")

@@ -65,7 +65,7 @@ StateOption = Annotated[
         "-s",
         parser=_state,
         metavar="STATE",
-        help="In this state (several times: any of them), or all; else all that are not final.",
+        help="In this state (repeatable: any of them), or all. Default: all that are not final.",
         show_default=False,
     ),
 ]
@@ -76,7 +76,7 @@ WaitOption = Annotated[
         "-w",
         parser=_wait,
         metavar="WAIT",
-        help="Waiting for this, such as quota or held_by_operator (several times: any of them).",
+        help="Waiting for this, such as quota or held_by_operator (repeatable: any of them).",
         show_default=False,
     ),
 ]
@@ -97,10 +97,10 @@ DueOption = Annotated[
     typer.Option("--due-before", help="Due before this time: now, a duration from now such as 10m, or ISO 8601."),
 ]
 SinceOption = Annotated[
-    str | None, typer.Option("--since", help="Accepted since then: so long ago such as 2h, or ISO 8601.")
+    str | None, typer.Option("--since", help="Accepted since then: 2h (two hours ago), or ISO 8601.")
 ]
 UntilOption = Annotated[
-    str | None, typer.Option("--until", help="Accepted before then: so long ago such as 2h, or ISO 8601.")
+    str | None, typer.Option("--until", help="Accepted before then: 2h (two hours ago), or ISO 8601.")
 ]
 LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, max=MOST_ROWS, help="At most this many.")]
 
@@ -130,7 +130,9 @@ SomeOption = Annotated[
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Count only, change nothing.")]
 AllOption = Annotated[bool, typer.Option("--all", help="Everything in the queue: instead of ids and filters.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, even if the whole queue is meant.")]
-ReasonOption = Annotated[str, typer.Option("--reason", help="Why; shown in the queue and kept in the trace.")]
+ReasonOption = Annotated[
+    str, typer.Option("--reason", help="The reason, which the queue shows and the trace keeps.")
+]
 
 
 def parse_target(value: str) -> Target:

@@ -60,8 +60,10 @@ def add(
     ] = "",
     region: Annotated[str, typer.Option("--region", help="Only this region.", show_default=False)] = "",
     operation: Annotated[Operation, typer.Option("--api", help="What it protects.")] = "smtp",
-    mode: Annotated[ModeChoice, typer.Option("--mode", help="report is not for SMTP.")] = "enabled",
-    description: Annotated[str, typer.Option("--description", help="For people.", show_default=False)] = "",
+    mode: Annotated[ModeChoice, typer.Option("--mode", help="report is not available for SMTP.")] = "enabled",
+    description: Annotated[
+        str, typer.Option("--description", help="A description, for people.", show_default=False)
+    ] = "",
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -267,7 +269,7 @@ def enable(
 def disable(
     rule: RuleArgument, account: OfAccountOption = None, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
-    """Do not look at a rule any more: it neither allows nor refuses."""
+    """Disable a rule: it neither allows nor refuses."""
     _change(
         config, as_json, rule, account, _to("disabled"), tr("rule {id} is now {mode}", id="{id}", mode="disabled")
     )
@@ -284,7 +286,7 @@ def try_(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell which rule allows or refuses an address; exit status 1 when it is refused.
+    """Show which rule allows or refuses an address. Exits with 1 when it is refused.
 
     Only rules are looked at, not the deprecated lists of allowed subnets that SMTP configurations may have.
     """

@@ -101,20 +101,23 @@ def _drafts(
 @app.command()
 def send(
     to: Annotated[
-        list[str] | None, typer.Option("--to", "-t", help="Recipient (several: all in one message).")
+        list[str] | None, typer.Option("--to", "-t", help="Recipient (repeatable: all in one message).")
     ] = None,
     to_file: Annotated[
         Path | None,
-        typer.Option("--to-file", help="A file of recipients, one a line; each gets a message alone. - is stdin."),
+        typer.Option(
+            "--to-file", help="A file of recipients, one per line; each gets a message alone. - is standard input."
+        ),
     ] = None,
     sender: Annotated[
-        str | None, typer.Option("--from", "-f", help="Sender; else postmaster at a domain that may be sent from.")
+        str | None,
+        typer.Option("--from", "-f", help="Sender. Default: postmaster at a domain that may be sent from."),
     ] = None,
     subject: Annotated[str, typer.Option("--subject", "-s", help="The subject.")] = "A message from ekiden send",
-    text: Annotated[str | None, typer.Option("--text", help="The text; - reads it from standard input.")] = None,
+    text: Annotated[str | None, typer.Option("--text", help="The text; - is standard input.")] = None,
     html: Annotated[Path | None, typer.Option("--html", help="A file with an HTML part.", exists=True)] = None,
     file: Annotated[
-        Path | None, typer.Option("--file", help="A whole message (RFC 5322) instead. - is stdin.")
+        Path | None, typer.Option("--file", help="A whole message (RFC 5322) instead; - is standard input.")
     ] = None,
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="Send everything this many times.")] = 1,
     connections: Annotated[
@@ -122,21 +125,30 @@ def send(
     ] = 4,
     server: Annotated[
         str | None,
-        typer.Option("--server", help="HOST:PORT; else the configuration's first listener.", show_default=False),
+        typer.Option(
+            "--server", help="HOST:PORT. Default: the configuration's first listener.", show_default=False
+        ),
     ] = None,
     tls: Annotated[
         str | None,
-        typer.Option("--tls", help="starttls, tls or none; else the listener's mode.", show_default=False),
+        typer.Option("--tls", help="starttls, tls or none. Default: the listener's mode.", show_default=False),
     ] = None,
     ca: Annotated[Path | None, typer.Option("--ca", help="Trust this certificate.", exists=True)] = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="Do not check the server's certificate.")] = False,
     username: Annotated[
         str | None,
-        typer.Option("--username", "-u", envvar="EKIDEN_SMTP_USERNAME", help="Log in as (App: with an API key)."),
+        typer.Option(
+            "--username", "-u", envvar="EKIDEN_SMTP_USERNAME", help="User name (App: log in with an API key)."
+        ),
     ] = None,
     password: Annotated[
         str | None,
-        typer.Option("--password", "-p", envvar="EKIDEN_SMTP_PASSWORD", help="Better given by the environment."),
+        typer.Option(
+            "--password",
+            "-p",
+            envvar="EKIDEN_SMTP_PASSWORD",
+            help="Password, which is better given by the environment.",
+        ),
     ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,

@@ -23,12 +23,12 @@ def serve(
         str,
         typer.Option(
             "--roles",
-            help="What this machine does, with commas: smtp,http,delivery,notify,housekeeping.",
+            help="Roles of this machine, separated by commas: smtp,http,delivery,notify,housekeeping.",
             show_default=False,
         ),
     ] = "",
     workers: Annotated[
-        int | None, typer.Option("--workers", min=0, help="How many workers; 0: one per core.", show_default=False)
+        int | None, typer.Option("--workers", min=0, help="Number of workers. 0: one per core.", show_default=False)
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one line of JSON with the addresses once everything is ready.")

@@ -126,17 +126,17 @@ def _group() -> None:
 
 @app.command("print")
 def print_(
-    user: Annotated[str, typer.Option("--user", help="Whom the service runs as.")] = "ekiden",
+    user: Annotated[str, typer.Option("--user", help="The user that the service runs as.")] = "ekiden",
     command: Annotated[
         Path | None,
-        typer.Option("--command", help="The program; else the one that runs now.", show_default=False),
+        typer.Option("--command", help="The program. Default: the one that runs now.", show_default=False),
     ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print a unit of systemd for this configuration: own user, few rights, reload with SIGHUP.
 
-    Nothing is installed or changed. Errors of the unit show: systemd-analyze verify ekiden.service
+    Nothing is installed or changed. To check the unit: systemd-analyze verify ekiden.service
     """
     from ekiden.config.load import find_config
     from ekiden.documents.installation import ServiceUnit

@@ -38,7 +38,9 @@ AddressesArgument = Annotated[
 ]
 FileOption = Annotated[
     Path | None,
-    typer.Option("--file", "-f", help="Addresses in a file, one a line; - is standard input.", show_default=False),
+    typer.Option(
+        "--file", "-f", help="A file of addresses, one per line; - is standard input.", show_default=False
+    ),
 ]
 
 _BATCH: Final = 500
@@ -98,7 +100,7 @@ def list_(
     recipient_domain: Annotated[
         str, typer.Option("--recipient-domain", help="Of recipients in this domain.", show_default=False)
     ] = "",
-    offset: Annotated[int, typer.Option("--offset", help="Leave out this many.", min=0, max=MOST_ROWS)] = 0,
+    offset: Annotated[int, typer.Option("--offset", help="Skip this many.", min=0, max=MOST_ROWS)] = 0,
     limit: Annotated[int, typer.Option("--limit", "-n", help="At most this many.", min=1, max=MOST_ROWS)] = 100,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -139,11 +141,13 @@ def add(
     addresses: AddressesArgument = None,
     file: FileOption = None,
     kind: Annotated[str, typer.Option("--kind", help=f"One of {_KINDS}.")] = "unsubscribe",
-    reason: Annotated[str, typer.Option("--reason", help="Why; else who added it.", show_default=False)] = "",
+    reason: Annotated[
+        str, typer.Option("--reason", help="The reason. Default: who added it.", show_default=False)
+    ] = "",
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Suppress addresses. Mail to them is taken and dropped, with an event that tells why."""
+    """Suppress addresses. Mail to them is accepted and dropped, with an event that says why."""
     from ekiden.documents.recipient import SuppressionChange
     from ekiden.recipients.suppressions import Suppressions, check_kind, domain_key_of
 
@@ -194,7 +198,7 @@ def remove(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Take suppressions back: the addresses are mailed again."""
+    """Remove suppressions: the addresses are mailed again."""
     from ekiden.documents.recipient import SuppressionChange
     from ekiden.recipients.suppressions import Suppressions, check_kind
 

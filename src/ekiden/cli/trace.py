@@ -105,12 +105,12 @@ def trace(
     ] = 100,
     brief: Annotated[bool, typer.Option("--brief", help="Without the SMTP dialogues.")] = False,
     language_name: Annotated[
-        str | None, typer.Option("--lang", help="en or ja; else the locale.", show_default=False, metavar="LANG")
+        str | None, typer.Option("--lang", help="en or ja. Default: the locale.", show_default=False, metavar="LANG")
     ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell what happened to a message: why it was delivered, or why not, with every SMTP dialogue."""
+    """Show what happened to a message: why it was delivered, or why not, with every SMTP dialogue."""
     from ekiden.access.refusals import KeptRefusal
     from ekiden.cli.refusal_view import print_refusal, refusal_document
     from ekiden.cli.trace_view import print_trace

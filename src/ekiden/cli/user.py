@@ -86,7 +86,7 @@ def add(
 @app.command("list")
 def list_(
     account: OfAccountOption = None,
-    revoked: Annotated[bool, typer.Option("--revoked", help="Removed ones, too.")] = False,
+    revoked: Annotated[bool, typer.Option("--revoked", help="Include removed ones.")] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -115,7 +115,7 @@ def list_(
 def set_role(
     login: LoginArgument, role: RoleArgument, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
-    """Change a user's role. The last owner stays one."""
+    """Change a user's role. That of the last owner cannot be changed."""
     from ekiden.access.console_users import set_console_role
 
     done = tr("{login} is now {role} of the account {account}")
@@ -142,7 +142,7 @@ def set_password(
 
 @app.command()
 def remove(login: LoginArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Remove a user: nobody can log in as that user any more. The last owner stays."""
+    """Remove a user: nobody can log in as that user any more. The last owner cannot be removed."""
     from ekiden.access.console_users import remove_console_user
 
     done = tr("{login} is no longer a user of the account {account}")

@@ -82,7 +82,9 @@ def add(
             "--exclude", help="An address, range or subnet that does not belong to it.", show_default=False
         ),
     ] = None,
-    description: Annotated[str, typer.Option("--description", help="For people.", show_default=False)] = "",
+    description: Annotated[
+        str, typer.Option("--description", help="A description, for people.", show_default=False)
+    ] = "",
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, cast
 
 from ekiden.core.errors import EkidenError
 
@@ -31,18 +33,24 @@ class Help(NamedTuple):
 
 
 class Texts:
-    """A catalogue: English templates and their Japanese. ``{name}`` in a template is replaced by a value."""
+    """A catalogue: English templates and their Japanese. ``{name}`` in a template is replaced by a value.
 
-    def __init__(self, japanese: Mapping[str, str]) -> None:
-        self._japanese = dict(japanese)
+    ``Texts("cli/help")`` reads ``cli/help.ja.json`` when its Japanese is asked for first.
+    """
+
+    def __init__(self, japanese: Mapping[str, str] | str) -> None:
+        self._japanese = japanese
 
     @property
     def japanese(self) -> Mapping[str, str]:
+        if not isinstance(self._japanese, Mapping):
+            path = Path(__file__).parents[1] / f"{self._japanese}.ja.json"
+            self._japanese = cast(Mapping[str, str], json.loads(path.read_bytes()))
         return self._japanese
 
     def __call__(self, text: str, lang: Language, **values: Any) -> str:
         """The text in the language; a text without a translation stays English."""
-        chosen = self._japanese.get(text, text) if lang == "ja" else text
+        chosen = self.japanese.get(text, text) if lang == "ja" else text
         return chosen.format(**values) if values else chosen
 
 
