@@ -24,9 +24,7 @@ from ekiden.cli.tables import make_table, show, show_list
 from ekiden.core.display import local_time, relative
 from ekiden.core.ids import format_id, parse_id
 
-app = typer.Typer(
-    no_args_is_help=True, help="Callbacks: endpoints and the requests to them; retry, replay."
-)
+app = typer.Typer(no_args_is_help=True, help="Callbacks: endpoints and the requests to them; retry, replay.")
 
 EndpointOption = Annotated[
     int | None,
@@ -214,9 +212,7 @@ def replay(
     endpoint: EndpointOption = None,
     since: Annotated[
         str | None,
-        typer.Option(
-            "--from", help="Events since then: 2h (two hours ago), or ISO 8601.", show_default=False
-        ),
+        typer.Option("--from", help="Events since then: 2h (two hours ago), or ISO 8601.", show_default=False),
     ] = None,
     until: Annotated[
         str, typer.Option("--to", help="Events before then: 2h (two hours ago), ISO 8601, or now.")

@@ -105,7 +105,8 @@ def trace(
     ] = 100,
     brief: Annotated[bool, typer.Option("--brief", help="Without the SMTP dialogues.")] = False,
     language_name: Annotated[
-        str | None, typer.Option("--lang", help="en or ja. Default: the locale.", show_default=False, metavar="LANG")
+        str | None,
+        typer.Option("--lang", help="en or ja. Default: the locale.", show_default=False, metavar="LANG"),
     ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
