@@ -21,12 +21,12 @@ from ekiden.delivery.queue_changes import Action
 from ekiden.delivery.queue_queries import QueueFilter, mailbox_accounts, newest_statements
 from ekiden.store import tables
 from ekiden.store.api import Store
+from ekiden.store.claims import claim_shares
 from ekiden.store.open import open_store
 from ekiden.store.postgresql import statements as postgresql_statements
 from ekiden.store.postgresql.writer import connect
 from ekiden.store.retention import first_id
 from ekiden.store.sqlite import statements as sqlite_statements
-from ekiden.store.units import claim_shares
 from ekiden.store.url import parse_url
 from support.store_rows import NOW, TTL, Maker
 

@@ -20,7 +20,6 @@ from ekiden.store.api import StoreError
 from ekiden.store.lost import LOST, lost_rows, lost_wait
 from ekiden.store.records import DeliveryKey, Outcome, QueueStats, Registration
 from ekiden.store.tables import HELD_SQL, SENDING_SQL, WAITING_SQL, attempt, delivery, event, lease, worker
-from ekiden.store.units import state_from
 
 NextId = Callable[[Millis], int]
 
@@ -290,7 +289,7 @@ async def stats(connection: AsyncConnection) -> QueueStats:
     by_state: dict[State, int] = {}
     waiting = select(delivery.c.state, func.count()).where(text(WAITING_SQL)).group_by(delivery.c.state)
     for state, count in await connection.execute(waiting):
-        by_state[state_from(state)] = count
+        by_state[State(state)] = count
     for state, condition in ((State.SENDING, SENDING_SQL), (State.HELD, HELD_SQL)):
         count = await connection.scalar(select(func.count()).select_from(delivery).where(text(condition)))
         by_state[state] = count or 0

@@ -14,10 +14,10 @@ from sqlalchemy.dialects import postgresql
 from ekiden.core.events import EventType
 from ekiden.core.states import FIRST_FINAL, Cause, Hold, State
 from ekiden.store import tables
+from ekiden.store.claims import CLAIMED_COLUMNS, claim_shares, claimed_deliveries
 from ekiden.store.postgresql.writer import Progress
 from ekiden.store.records import Delivery
 from ekiden.store.units import (
-    CLAIMED_COLUMNS,
     MESSAGE_COLUMNS,
     OUTCOME_COLUMNS,
     RELEASE_COLUMNS,
@@ -27,8 +27,6 @@ from ekiden.store.units import (
     Row,
     Rows,
     Unit,
-    claim_shares,
-    claimed_deliveries,
     outcome_row,
     to_text,
 )

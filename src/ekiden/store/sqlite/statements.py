@@ -18,9 +18,9 @@ import msgspec
 from ekiden.core.events import EventType
 from ekiden.core.states import FIRST_FINAL, Cause, Hold, State
 from ekiden.store import tables
+from ekiden.store.claims import CLAIMED_COLUMNS, claim_shares, claimed_deliveries
 from ekiden.store.records import Delivery, Outcome
 from ekiden.store.units import (
-    CLAIMED_COLUMNS,
     MESSAGE_COLUMNS,
     OUTCOME_COLUMNS,
     RELEASE_COLUMNS,
@@ -29,8 +29,6 @@ from ekiden.store.units import (
     Group,
     Row,
     Unit,
-    claim_shares,
-    claimed_deliveries,
     outcome_row,
     to_text,
 )
