@@ -29,13 +29,15 @@ async def check_certificates(patient: Patient) -> list[Finding]:
                 continue
     wildcard = "*." + config.hostname.partition(".")[2]
     if names and config.hostname not in names and wildcard not in names:
+        what = "none is for the host name {hostname}; there are {names}"
+        fix = "clients that connect to this name will refuse it: get a certificate for it"
         found.append(
             find(
                 "certificates",
                 "warn",
                 "Certificates",
-                "none is for the host name {hostname}; there are {names}",
-                "clients that connect to this name will refuse it: get a certificate for it",
+                what,
+                fix,
                 hostname=config.hostname,
                 names=", ".join(sorted(names)),
             )
@@ -48,17 +50,9 @@ def _certificate(certificate: str, key: str, listener: str, now: Millis) -> list
         ServerTls([CertificateFiles(certificate, key)])
         facts = describe_certificate(certificate)
     except TlsError as error:
-        return [
-            find(
-                "certificates",
-                "fail",
-                "Certificates",
-                "listener {listener}: {why}",
-                "put a certificate and the key that belongs to it there",
-                listener=listener,
-                why=error,
-            )
-        ]
+        what = "listener {listener}: {why}"
+        fix = "put a certificate and the key that belongs to it there"
+        return [find("certificates", "fail", "Certificates", what, fix, listener=listener, why=error)]
     values: dict[str, Any] = {"path": certificate, "end": local_time(facts.not_after)}
     if facts.not_after <= now:
         fix = "renew it, then tell the running Ekiden with SIGHUP"

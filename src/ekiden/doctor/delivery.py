@@ -30,13 +30,15 @@ async def check_deliveries(patient: Patient) -> list[Finding]:
         for row in rows:
             if row.number < MANY or now - row.since < SLOW:
                 continue
+            what = "account {name} has {count} under way, the oldest for {length} (to {domain})"
+            fix = "slow servers hold them: ekiden queue shape; ekiden queue hold --account NAME --domain DOMAIN"
             found.append(
                 find(
                     "deliveries",
                     "warn",
                     "Deliveries",
-                    "account {name} has {count} under way, the oldest for {length} (to {domain})",
-                    "slow servers hold them: ekiden queue shape; ekiden queue hold --account NAME --domain DOMAIN",
+                    what,
+                    fix,
                     name=row.name or row.account_id,
                     count=f"{row.number:,}",
                     length=length_of(now - row.since),

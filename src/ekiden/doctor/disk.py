@@ -30,44 +30,21 @@ def _disk(folder: Path) -> list[Finding]:
         usage = shutil.disk_usage(folder)
         files = os.statvfs(folder)
     except OSError as error:
-        return [
-            find(
-                "disk",
-                "fail",
-                "Disk",
-                "{path} cannot be looked at: {why}",
-                "create the folder, and let Ekiden's user read and write it",
-                path=folder,
-                why=error.strerror,
-            )
-        ]
+        what = "{path} cannot be looked at: {why}"
+        fix = "create the folder, and let Ekiden's user read and write it"
+        return [find("disk", "fail", "Disk", what, fix, path=folder, why=error.strerror)]
     level: Level = "fail" if usage.free < NO_SPACE else "warn" if usage.free < LITTLE_SPACE else "ok"
     fix = "make room: without it no message can be accepted" if level != "ok" else ""
     values = {"path": folder, "free": octets(usage.free), "percent": round(100 * usage.free / max(usage.total, 1))}
     found = [find("disk", level, "Disk", "{free} free ({percent} %) where {path} lies", fix, **values)]
     if files.f_files and files.f_favail < 1000:
-        found.append(
-            find(
-                "disk",
-                "fail",
-                "Disk",
-                "only {count} more files can be created where {path} lies (inodes)",
-                "remove files",
-                count=files.f_favail,
-                path=folder,
-            )
-        )
+        what = "only {count} more files can be created where {path} lies (inodes)"
+        fix = "remove files"
+        found.append(find("disk", "fail", "Disk", what, fix, count=files.f_favail, path=folder))
     if not os.access(folder, os.W_OK):
-        found.append(
-            find(
-                "disk",
-                "fail",
-                "Disk",
-                "{path} cannot be written by this user",
-                "let Ekiden's user write it, or run the doctor as that user",
-                path=folder,
-            )
-        )
+        what = "{path} cannot be written by this user"
+        fix = "let Ekiden's user write it, or run the doctor as that user"
+        found.append(find("disk", "fail", "Disk", what, fix, path=folder))
     return found
 
 

@@ -38,16 +38,9 @@ async def check_files(patient: Patient) -> list[Finding]:
             continue  # a missing key is a matter of certificates, a missing database of the database
         looked += 1
         if not os.access(path, os.R_OK):
-            found.append(
-                find(
-                    "files",
-                    "fail",
-                    "Files",
-                    "{path} cannot be read by this user",
-                    "make it belong to Ekiden's user, or run the doctor as that user",
-                    path=path,
-                )
-            )
+            what = "{path} cannot be read by this user"
+            fix = "make it belong to Ekiden's user, or run the doctor as that user"
+            found.append(find("files", "fail", "Files", what, fix, path=path))
         if mode & _OTHERS:
             found.append(_open_to_others(path, mode, "chmod 600 {path}"))
     for folder in dict.fromkeys(path.parent for path in secrets):
@@ -73,13 +66,15 @@ async def check_limits(patient: Patient) -> list[Finding]:
     if hard != resource.RLIM_INFINITY:
         _, less = fit(patient.config, hard)
         if less:
+            what = "{soft} files may be open at once, and {needed} connections are allowed"
+            fix = "raise the limit (ulimit -n, LimitNOFILE=), or lower smtp.max_connections"
             return [
                 find(
                     "limits",
                     "warn",
                     "Open files",
-                    "{soft} files may be open at once, and {needed} connections are allowed",
-                    "raise the limit (ulimit -n, LimitNOFILE=), or lower smtp.max_connections",
+                    what,
+                    fix,
                     soft=hard,
                     needed=sum(wanted for wanted, _ in less.values()),
                 )

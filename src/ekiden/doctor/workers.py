@@ -46,13 +46,15 @@ async def check_workers(patient: Patient) -> list[Finding]:
     for row in rows:
         if row.expires_at > now:
             continue
+        what = "worker {id} ({host}, process {pid}) died: its lease ended {length} ago"
+        fix = "a running Ekiden frees what it had within seconds; if none runs, start it"
         found.append(
             find(
                 "workers",
                 "warn",
                 "Workers",
-                "worker {id} ({host}, process {pid}) died: its lease ended {length} ago",
-                "a running Ekiden frees what it had within seconds; if none runs, start it",
+                what,
+                fix,
                 id=row.id,
                 host=row.host,
                 pid=row.pid,
