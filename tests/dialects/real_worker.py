@@ -23,6 +23,7 @@ from ekiden.net.clock import SystemClock
 from ekiden.net.listen import open_listener
 from ekiden.process.worker import NoDelivery
 from ekiden.store.api import Store
+from ekiden.web.dialect import Dialect
 from ekiden.web.operation import routers
 from ekiden.web.platform import Platform
 from ekiden.wiring.dialects import DIALECTS
@@ -37,6 +38,7 @@ class RealWorker:
     """``port`` of its HTTP; ``apis`` by the name of their dialect."""
 
     platform: Platform
+    services: Services
     apis: dict[str, Any]
     vault: Vault
     port: int
@@ -44,7 +46,13 @@ class RealWorker:
 
 @asynccontextmanager
 async def real_worker(
-    store: Store, lab: Lab | None = None, *, clock: Any = None, proxy_from: Sequence[str] = (), **sections: Any
+    store: Store,
+    lab: Lab | None = None,
+    *,
+    clock: Any = None,
+    proxy_from: Sequence[str] = (),
+    dialects: Sequence[Dialect[Any]] = DIALECTS,
+    **sections: Any,
 ) -> AsyncIterator[RealWorker]:
     """Until the end of the block. ``sections`` of the configuration, those of dialects among them."""
     clock = clock or SystemClock()
@@ -56,10 +64,10 @@ async def real_worker(
         "dns": DnsConfig(nameservers=(host,), port=port, timeout=2.0, lifetime=4.0),
         "lab": LabConfig(enabled=True),
     }
-    config = config_type(DIALECTS)(**settings | sections)
+    config = config_type(tuple(dialects))(**settings | sections)
     me = await store.register_worker("here", 1, clock.now(), DAY)
     ids = IdFactory(me.node)
-    services = Services(config, store, clock, ids, me.id, vault)
+    services = Services(config, store, clock, ids, me.id, vault, dialects=dialects)
     faces = Faces(config, store, clock, ids, me.id, services, services.mailer(services.door(NoDelivery())))
     apis = faces.apis()
 
@@ -74,7 +82,7 @@ async def real_worker(
     server = HttpServer(app, [listener], msgspec.structs.replace(HttpConfig(), proxy_from=tuple(proxy_from)))
     await server.start()
     try:
-        yield RealWorker(next(iter(apis.values())).services, apis, vault, listener.getsockname()[1])
+        yield RealWorker(next(iter(apis.values())).services, services, apis, vault, listener.getsockname()[1])
     finally:
         await server.stop()
         await faces.close()

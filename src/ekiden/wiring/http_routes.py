@@ -25,7 +25,6 @@ from ekiden.senders.smtp_configurations import SmtpConfigurations
 from ekiden.senders.smtp_users import SmtpUsers
 from ekiden.web.operation import Api, routers
 from ekiden.web.platform import Platform
-from ekiden.wiring.dialects import DIALECTS
 
 if TYPE_CHECKING:
     from litestar import Router
@@ -72,7 +71,7 @@ class Faces:
     def apis(self) -> dict[str, Api]:
         """By the names of their dialects."""
         platform = self._platform()
-        return {item.name: item.api(platform, self._config.of(item.config)) for item in DIALECTS}
+        return {item.name: item.api(platform, self._config.of(item.config)) for item in self._services.dialects}
 
     def renewed(self, worker: int) -> None:
         """This process has another registration in the store."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from ekiden.access.authenticate import Authenticator
 from ekiden.access.quotas import Quotas
@@ -27,7 +28,7 @@ from ekiden.limits.workshop import Workshop
 from ekiden.mime.scan import HeaderBounds
 from ekiden.net.listen import Networks
 from ekiden.notify.endpoints import Endpoints
-from ekiden.notify.formats import by_name
+from ekiden.notify.formats import Format, by_name
 from ekiden.notify.outbox import Outbox
 from ekiden.notify.ssrf import Destinations
 from ekiden.recipients.suppressions import Suppressions
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from ekiden.notify.metrics import OutboxMetrics
     from ekiden.store.api import Connection, Store
     from ekiden.store.standing import Standing
+    from ekiden.web.dialect import Dialect
 
 
 def make_domains(config: Config, store: Store, clock: Clock, vault: Vault) -> Domains:
@@ -60,10 +62,10 @@ MAX_COMPOSED = 41_943_040
 """Octets of a message that is composed here: 25 MB of texts and files, in base64."""
 
 
-def _legacy_allowlist(config: Config) -> float:
+def _legacy_allowlist(config: Config, dialects: Sequence[Dialect[Any]]) -> float:
     """Seconds."""
     given = [
-        item.legacy_allowlist(config.of(item.config)) for item in DIALECTS if item.legacy_allowlist is not None
+        item.legacy_allowlist(config.of(item.config)) for item in dialects if item.legacy_allowlist is not None
     ]
     return max(given, default=0.0)
 
@@ -80,12 +82,14 @@ class Services:
         worker: int,
         vault: Vault,
         memory: Memory | None = None,
+        dialects: Sequence[Dialect[Any]] = DIALECTS,
     ) -> None:
         """``worker`` is the registration in the store; ``vault`` opens the secrets in it; ``memory`` is the budget
         that all rooms of it share."""
         self.memory = memory or Memory(memory_of_worker(config, 1))
         self.workshop = Workshop()
         self.bodies = Bodies(self.memory, self.workshop)
+        self.dialects = dialects
         self._ids = ids
         self._worker = worker
         self._config = config
@@ -98,7 +102,7 @@ class Services:
         self.authenticator = Authenticator(store, clock, config.access, proxies=proxies)
         self.directory = self.authenticator.directory
         groups = config.networks.groups
-        legacy = int(_legacy_allowlist(config) * SECOND)
+        legacy = int(_legacy_allowlist(config, dialects) * SECOND)
         self.gate = Gate(store, clock, self.directory, groups=groups, legacy_period=legacy)
         self.doorstep = Doorstep(store, clock, groups=groups, legacy_period=legacy)
         self.quotas = Quotas(store, clock)
@@ -123,7 +127,7 @@ class Services:
             self.workshop,
         )
         self._annotators = [
-            item for dialect in DIALECTS for item in dialect.annotators(self.endpoints, self._tracker)
+            item for dialect in dialects for item in dialect.annotators(self.endpoints, self._tracker)
         ]
         self.address_checks = AddressChecks(store, clock, self.resolver, carriers=config.intake.carrier_addresses)
         self.address_check_requests = AddressCheckRequests(store, clock, ids, worker, self.address_checks)
@@ -158,6 +162,10 @@ class Services:
         """For what is composed here."""
         return Mailer(door, self._tracker, memory=self.memory, workshop=self.workshop)
 
+    def formats(self) -> dict[str, Format]:
+        """Of callbacks, by name."""
+        return by_name(item for dialect in self.dialects for item in dialect.formats())
+
     def outbox(self, metrics: OutboxMetrics, standing: Standing | None = None) -> Outbox:
         """Sends what the events of messages are routed to."""
         return Outbox(
@@ -166,7 +174,7 @@ class Services:
             self._ids,
             self._worker,
             self._config.callbacks,
-            by_name(item for dialect in DIALECTS for item in dialect.formats()),
+            self.formats(),
             self.vault,
             self.resolver,
             self._destinations,
