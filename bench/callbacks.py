@@ -32,7 +32,7 @@ from ekiden.core.clock import HOUR
 from ekiden.core.events import EventType
 from ekiden.core.ids import IdFactory
 from ekiden.core.states import State
-from ekiden.dialects.infobip.report_formats import ReportJson
+from ekiden.dialects.infobip.news.reports import ReportJson
 from ekiden.dns.config import DnsConfig
 from ekiden.dns.resolver import DnsResolver
 from ekiden.net.clock import SystemClock

@@ -19,7 +19,7 @@ from ekiden.dialects.infobip import errors
 from ekiden.dialects.infobip.errors import ApiError
 from ekiden.dialects.infobip.form_reader import MAX_FIELDS, MAX_REQUEST, Form, read_form
 from ekiden.dialects.infobip.http import Query, answer, read_json
-from ekiden.dialects.infobip.send_form import FIELDS
+from ekiden.dialects.infobip.operations.send_form import FIELDS
 from ekiden.dialects.infobip.value_rules import Checks
 from ekiden.listeners.http_server import HttpServer
 from ekiden.net.listen import open_listener

@@ -13,9 +13,9 @@ from ibm_cloud import Cloud as IbmCloud
 from infobip_cloud import SENDER, Cloud
 
 from ekiden.dialects.ibm import http as ibm_http
-from ekiden.dialects.ibm.cbr_models import ZoneBody
+from ekiden.dialects.ibm.cbr_shapes import ZoneBody
 from ekiden.dialects.infobip import http as infobip_http
-from ekiden.dialects.infobip.send_json_models import MessagesRequest
+from ekiden.dialects.infobip.shapes import MessagesRequest
 from ekiden.web.shape import LONGEST_NAME, MOST_PROBLEMS, read_shape
 
 UNKNOWN = "is no field of this request"

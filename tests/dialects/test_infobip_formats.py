@@ -17,8 +17,8 @@ from ekiden.core.events import EventType
 from ekiden.core.ids import format_id
 from ekiden.core.notices import Happening
 from ekiden.core.states import Cause, State
-from ekiden.dialects.infobip.report_formats import ReportJson, ReportXml, report_v1, report_v4, reportable, xml_text
-from ekiden.dialects.infobip.tracking_formats import Tracking
+from ekiden.dialects.infobip.news.reports import ReportJson, ReportXml, report_v1, report_v4, reportable, xml_text
+from ekiden.dialects.infobip.news.tracking import Tracking
 
 STATUS = {
     "groupId": 3,

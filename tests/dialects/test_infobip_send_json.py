@@ -19,7 +19,7 @@ from ekiden.core.ids import format_id
 from ekiden.core.notices import News, parse_routes
 from ekiden.core.states import Priority, State
 from ekiden.dialects.infobip.delivery_window import DAYS, Window, read_window
-from ekiden.dialects.infobip.send_json_models import DeliveryTimeWindow, TimeOfDay
+from ekiden.dialects.infobip.shapes import DeliveryTimeWindow, TimeOfDay
 from ekiden.dialects.infobip.times import parse_time, timestamp
 from ekiden.dialects.infobip.value_rules import Checks
 from ekiden.recipients.tracking_tokens import CLICK_PATH, OPEN_PATH

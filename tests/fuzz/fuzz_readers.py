@@ -20,10 +20,10 @@ from ekiden.delivery.dsn_message import Action, Report, ReportedRecipient, build
 from ekiden.delivery.explain import explain
 from ekiden.delivery.verdict import classify
 from ekiden.dialects.infobip import value_rules as fields
-from ekiden.dialects.infobip.auth import basic
 from ekiden.dialects.infobip.form_reader import _Multipart, field_name
 from ekiden.dialects.infobip.http import decode_json
-from ekiden.dialects.infobip.send_form import FIELDS
+from ekiden.dialects.infobip.operations.send_form import FIELDS
+from ekiden.dialects.infobip.proof import basic
 from ekiden.dialects.infobip.smtp_headers import read_options
 from ekiden.dialects.infobip.value_rules import BadField
 from ekiden.dns import resolver

@@ -64,9 +64,9 @@ from fuzz_words import (
 )
 
 from ekiden.access.tokens import BadToken
-from ekiden.dialects.ibm.cbr_models import RuleBody, ZoneBody
+from ekiden.dialects.ibm.cbr_shapes import RuleBody, ZoneBody
 from ekiden.dialects.infobip.errors import ApiError
-from ekiden.dialects.infobip.send_json_models import MessagesRequest
+from ekiden.dialects.infobip.shapes import MessagesRequest
 from ekiden.dialects.infobip.smtp_headers import HeaderRefused
 from ekiden.mime.errors import MimeError
 from ekiden.net.proxy_protocol import V2_SIGNATURE, BadProxyHeader
@@ -403,7 +403,7 @@ TARGETS = {
             login_values,
             [b"YTpi"],
             [b"=", b":", b"-", b"_", b"\xff", b"YTpi", b"OjpiOg==", b"00000000-0000-0000-0000-000000000000"],
-            ["ekiden.dialects.infobip.auth", "ekiden.access.sessions"],
+            ["ekiden.dialects.infobip.proof", "ekiden.access.sessions"],
             errors=(ApiError,),
             most=16 * KIB,
         ),

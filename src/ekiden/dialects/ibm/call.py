@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from ekiden.dialects.ibm.auth import authenticate
 from ekiden.dialects.ibm.errors import ApiError
 from ekiden.dialects.ibm.http import read_json
+from ekiden.dialects.ibm.proof import authenticate
 from ekiden.networks.api_types import CONTROL_PLANE
 from ekiden.networks.rule_evaluation import smtp_resource
 from ekiden.web import operation

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from ekiden.dialects.ibm import cbr, iam, smtp_api, status_api
 from ekiden.dialects.ibm.call import IbmApi
 from ekiden.dialects.ibm.errors import handle_error
-from ekiden.dialects.ibm.regions import list_regions
+from ekiden.dialects.ibm.operations import cbr, iam, metrics, smtp
+from ekiden.dialects.ibm.operations.regions import list_regions
 from ekiden.web.need import NO_BODY
 from ekiden.web.operation import Operation, changes, reads
 
@@ -22,25 +22,25 @@ BASES: Final = ("/v1/instances", "/event-notifications/v1/instances")
 _CONFIG = "/smtp/config/{id:str}"
 _USER = _CONFIG + "/users/{user_id:str}"
 OPERATIONS: Final = (
-    changes("POST", "/smtp/config", smtp_api.create_configuration),
-    reads("/smtp/config", smtp_api.list_configurations),
-    reads(_CONFIG, smtp_api.get_configuration),
-    changes("PATCH", _CONFIG, smtp_api.update_configuration),
-    changes("DELETE", _CONFIG, smtp_api.delete_configuration, need=NO_BODY),
-    changes("PATCH", _CONFIG + "/verify", smtp_api.verify, need=NO_BODY),
-    changes("POST", _CONFIG + "/users", smtp_api.create_user),
-    reads(_CONFIG + "/users", smtp_api.list_users),
-    reads(_USER, smtp_api.get_user),
-    changes("PATCH", _USER, smtp_api.update_user),
-    changes("DELETE", _USER, smtp_api.delete_user, need=NO_BODY),
-    reads(_CONFIG + "/allowed_ips", smtp_api.get_allowed_ips),
-    changes("PATCH", _CONFIG + "/allowed_ips", smtp_api.update_allowed_ips),
-    reads(_CONFIG + "/records", smtp_api.get_records),
-    reads(_CONFIG + "/questionnaire", smtp_api.get_questionnaire),
-    changes("PUT", _CONFIG + "/questionnaire", smtp_api.put_questionnaire),
-    reads("/metrics", status_api.get_metrics),
-    reads("/metrics/bounce", status_api.get_bounces),
-    reads("/notifications/{id:str}", status_api.get_status),
+    changes("POST", "/smtp/config", smtp.create_configuration),
+    reads("/smtp/config", smtp.list_configurations),
+    reads(_CONFIG, smtp.get_configuration),
+    changes("PATCH", _CONFIG, smtp.update_configuration),
+    changes("DELETE", _CONFIG, smtp.delete_configuration, need=NO_BODY),
+    changes("PATCH", _CONFIG + "/verify", smtp.verify, need=NO_BODY),
+    changes("POST", _CONFIG + "/users", smtp.create_user),
+    reads(_CONFIG + "/users", smtp.list_users),
+    reads(_USER, smtp.get_user),
+    changes("PATCH", _USER, smtp.update_user),
+    changes("DELETE", _USER, smtp.delete_user, need=NO_BODY),
+    reads(_CONFIG + "/allowed_ips", smtp.get_allowed_ips),
+    changes("PATCH", _CONFIG + "/allowed_ips", smtp.update_allowed_ips),
+    reads(_CONFIG + "/records", smtp.get_records),
+    reads(_CONFIG + "/questionnaire", smtp.get_questionnaire),
+    changes("PUT", _CONFIG + "/questionnaire", smtp.put_questionnaire),
+    reads("/metrics", metrics.get_metrics),
+    reads("/metrics/bounce", metrics.get_bounces),
+    reads("/notifications/{id:str}", metrics.get_status),
 )
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from ekiden.access.unavailable import StoreUnavailable
 from ekiden.core.notices import News, Route
+from ekiden.dialects.infobip.news.tracking import Tracking
 from ekiden.dialects.infobip.smtp_headers import PREFIX, HeaderRefused, SmtpOptions, read_options
-from ekiden.dialects.infobip.tracking_formats import Tracking
 from ekiden.intake.errors import TemporarilyUnavailable
 from ekiden.notify.errors import NotifyError
 

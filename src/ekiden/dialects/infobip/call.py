@@ -6,10 +6,10 @@ import asyncio
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from ekiden.access.credential_scopes import READ, SEND
-from ekiden.dialects.infobip.auth import authenticate
 from ekiden.dialects.infobip.form_names import FormFields
 from ekiden.dialects.infobip.form_reader import Form, read_form
 from ekiden.dialects.infobip.http import read_json
+from ekiden.dialects.infobip.proof import authenticate
 from ekiden.dialects.infobip.value_rules import Checks
 from ekiden.notify.formats import PULL
 from ekiden.web import operation

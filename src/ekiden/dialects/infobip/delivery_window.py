@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from ekiden.core.clock import DAY, HOUR, MINUTE, SECOND, Millis
 from ekiden.dialects.infobip import value_rules as fields
-from ekiden.dialects.infobip.send_json_models import DeliveryTimeWindow, TimeOfDay
+from ekiden.dialects.infobip.shapes import DeliveryTimeWindow, TimeOfDay
 from ekiden.dialects.infobip.value_rules import Checks
 
 DAYS: Final = ("MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY")

@@ -28,8 +28,8 @@ def _api(services: Platform, settings: InfobipConfig) -> Api:
 
 
 def _formats() -> Sequence[Format]:
-    from ekiden.dialects.infobip.report_formats import ReportJson, ReportXml
-    from ekiden.dialects.infobip.tracking_formats import Tracking
+    from ekiden.dialects.infobip.news.reports import ReportJson, ReportXml
+    from ekiden.dialects.infobip.news.tracking import Tracking
 
     return ReportJson(), ReportXml(), Tracking()
 

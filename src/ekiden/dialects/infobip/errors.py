@@ -22,7 +22,7 @@ from ekiden.core.clock import SECOND
 from ekiden.core.texts import Language, Texts, TranslatedError
 from ekiden.delivery.bulks import BulkNotAllowed, BulkNotFound
 from ekiden.delivery.logs import BadCursor
-from ekiden.dialects.infobip.report_formats import xml_text
+from ekiden.dialects.infobip.news.reports import xml_text
 from ekiden.dialects.infobip.times import timestamp_z
 from ekiden.dialects.infobip.translations import TEXTS
 from ekiden.domains.errors import DomainInUse, DomainsError, DomainTaken, NoSuchDomain

@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING, Final
 from litestar.types import Method
 
 from ekiden.access.credential_scopes import SEND
-from ekiden.dialects.infobip import (
-    bulks_api,
-    content_api,
-    domains_api,
-    logs_api,
-    reports_api,
-    send_form,
-    send_json,
-    send_mime,
-    session_api,
-    suppressions_api,
-    templates_api,
-    validation_api,
-)
 from ekiden.dialects.infobip.call import InfobipApi
 from ekiden.dialects.infobip.errors import handle_content, handle_legacy, handle_platform
 from ekiden.dialects.infobip.form_reader import FORM
+from ekiden.dialects.infobip.operations import (
+    bulks,
+    content,
+    domains,
+    logs,
+    reports,
+    send_form,
+    send_json,
+    send_mime,
+    sessions,
+    suppressions,
+    templates,
+    validations,
+)
 from ekiden.web.need import NO_BODY, Need
 from ekiden.web.operation import Answer, Operation, changes, reads
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def _template(method: Method, path: str, answer: Answer, need: Need = FORM) -> Operation:
-    path = templates_api.PATH + path
+    path = templates.PATH + path
     if method == "GET":
         return reads(path, answer, "template_reads")
     return changes(method, path, answer, "template_writes", need)
@@ -45,7 +45,7 @@ def _send(path: str, answer: Answer, need: Callable[[InfobipConfig], Need]) -> O
 
 
 def _suppressions(method: Method, answer: Answer) -> Operation:
-    return changes(method, _SUPPRESSIONS, answer, "suppressions", suppressions_api.LISTS, much=True)
+    return changes(method, _SUPPRESSIONS, answer, "suppressions", suppressions.LISTS, much=True)
 
 
 _DOMAIN: Final = "/email/1/domains/{domain:str}"
@@ -60,46 +60,46 @@ OPERATIONS: Final = (
     _send("/email/3/send", send_form.send, send_form.need),
     _send("/email/4/messages", send_json.send, send_json.need),
     _send("/email/4/mime", send_mime.send, send_mime.need),
-    Operation("POST", "/email/1/content", content_api.upload, SEND, content_api.FILE, "uploads"),
-    reads("/email/1/reports", reports_api.reports, "reports"),
-    reads("/email/4/reports", reports_api.reports_v4, "reports_v4"),
-    reads("/email/1/logs", logs_api.logs, "logs"),
-    reads("/email/4/logs", logs_api.logs_v4, "logs_v4"),
-    reads("/email/1/bulks", bulks_api.get_schedule, "bulks"),
-    changes("PUT", "/email/1/bulks", bulks_api.reschedule, "bulks", much=True),
-    reads("/email/1/bulks/status", bulks_api.get_status, "bulks"),
-    changes("PUT", "/email/1/bulks/status", bulks_api.update_status, "bulks", much=True),
-    changes("POST", "/email/2/validation", validation_api.validate, "validations"),
+    Operation("POST", "/email/1/content", content.upload, SEND, content.FILE, "uploads"),
+    reads("/email/1/reports", reports.reports, "reports"),
+    reads("/email/4/reports", reports.reports_v4, "reports_v4"),
+    reads("/email/1/logs", logs.logs, "logs"),
+    reads("/email/4/logs", logs.logs_v4, "logs_v4"),
+    reads("/email/1/bulks", bulks.get_schedule, "bulks"),
+    changes("PUT", "/email/1/bulks", bulks.reschedule, "bulks", much=True),
+    reads("/email/1/bulks/status", bulks.get_status, "bulks"),
+    changes("PUT", "/email/1/bulks/status", bulks.update_status, "bulks", much=True),
+    changes("POST", "/email/2/validation", validations.validate, "validations"),
     changes(
         "POST",
         "/email/2/validations",
-        validation_api.validate_many,
+        validations.validate_many,
         "bulk_validations",
-        validation_api.MANY,
+        validations.MANY,
     ),
-    reads("/email/2/validations", validation_api.results, "bulk_validations"),
-    reads("/email/1/domains", domains_api.list_domains, "domains"),
-    changes("POST", "/email/1/domains", domains_api.add_domain, "domains"),
-    reads(_DOMAIN, domains_api.get_domain, "domains"),
-    changes("DELETE", _DOMAIN, domains_api.delete_domain, "domains", NO_BODY),
-    changes("PUT", f"{_DOMAIN}/tracking", domains_api.update_tracking, "domains"),
-    changes("PUT", f"{_DOMAIN}/return-path", domains_api.update_return_path, "domains"),
-    changes("POST", f"{_DOMAIN}/verify", domains_api.verify_domain, "domains", NO_BODY),
-    reads(_SUPPRESSIONS, suppressions_api.list_suppressions, "suppressions"),
-    _suppressions("POST", suppressions_api.add_suppressions),
-    _suppressions("DELETE", suppressions_api.delete_suppressions),
-    reads(f"{_SUPPRESSIONS}/domains", suppressions_api.list_domains, "suppressions"),
-    _template("GET", "", templates_api.list_templates),
-    _template("POST", "", templates_api.create_template),
-    _template("GET", _TEMPLATE, templates_api.get_template),
-    _template("PUT", _TEMPLATE, templates_api.replace_template),
-    _template("PATCH", _TEMPLATE, templates_api.patch_template),
-    _template("DELETE", _TEMPLATE, templates_api.delete_template, NO_BODY),
-    _template("POST", f"{_TEMPLATE}/preview", templates_api.preview, templates_api.PREVIEW),
-    _template("GET", _ATTACHMENTS, templates_api.list_attachments),
-    _template("POST", _ATTACHMENTS, templates_api.add_attachment),
-    _template("DELETE", _ATTACHMENT, templates_api.delete_attachment, NO_BODY),
-    _template("GET", f"{_ATTACHMENT}/download", templates_api.download_attachment),
+    reads("/email/2/validations", validations.results, "bulk_validations"),
+    reads("/email/1/domains", domains.list_domains, "domains"),
+    changes("POST", "/email/1/domains", domains.add_domain, "domains"),
+    reads(_DOMAIN, domains.get_domain, "domains"),
+    changes("DELETE", _DOMAIN, domains.delete_domain, "domains", NO_BODY),
+    changes("PUT", f"{_DOMAIN}/tracking", domains.update_tracking, "domains"),
+    changes("PUT", f"{_DOMAIN}/return-path", domains.update_return_path, "domains"),
+    changes("POST", f"{_DOMAIN}/verify", domains.verify_domain, "domains", NO_BODY),
+    reads(_SUPPRESSIONS, suppressions.list_suppressions, "suppressions"),
+    _suppressions("POST", suppressions.add_suppressions),
+    _suppressions("DELETE", suppressions.delete_suppressions),
+    reads(f"{_SUPPRESSIONS}/domains", suppressions.list_domains, "suppressions"),
+    _template("GET", "", templates.list_templates),
+    _template("POST", "", templates.create_template),
+    _template("GET", _TEMPLATE, templates.get_template),
+    _template("PUT", _TEMPLATE, templates.replace_template),
+    _template("PATCH", _TEMPLATE, templates.patch_template),
+    _template("DELETE", _TEMPLATE, templates.delete_template, NO_BODY),
+    _template("POST", f"{_TEMPLATE}/preview", templates.preview, templates.PREVIEW),
+    _template("GET", _ATTACHMENTS, templates.list_attachments),
+    _template("POST", _ATTACHMENTS, templates.add_attachment),
+    _template("DELETE", _ATTACHMENT, templates.delete_attachment, NO_BODY),
+    _template("GET", f"{_ATTACHMENT}/download", templates.download_attachment),
 )
 
 
@@ -108,7 +108,7 @@ ENVELOPES: Final = {
     "/email": handle_legacy,
     "/email/1/content": handle_content,
     "/email/1/suppressions": handle_platform,
-    templates_api.PATH: handle_platform,
+    templates.PATH: handle_platform,
     # Nothing answers there: nobody has addresses of his own to manage here (contract §4.5).
     "/email/1/ip-management": handle_platform,
     "/email/2/validations": handle_platform,
@@ -119,4 +119,4 @@ ENVELOPES: Final = {
 
 def infobip_api(services: Platform, settings: InfobipConfig) -> InfobipApi:
     """``web.dialect.Dialect.api``."""
-    return InfobipApi(services, settings, (*OPERATIONS, *session_api.OPERATIONS), ENVELOPES)
+    return InfobipApi(services, settings, (*OPERATIONS, *sessions.OPERATIONS), ENVELOPES)

@@ -25,9 +25,9 @@ from ekiden.dialects.infobip import form_reader as forms
 from ekiden.dialects.infobip import value_rules as fields
 from ekiden.dialects.infobip.call import Call
 from ekiden.dialects.infobip.errors import Violation
-from ekiden.dialects.infobip.report_formats import ReportJson
+from ekiden.dialects.infobip.news.reports import ReportJson
+from ekiden.dialects.infobip.news.tracking import Tracking
 from ekiden.dialects.infobip.smtp_headers import PREFIX
-from ekiden.dialects.infobip.tracking_formats import Tracking
 from ekiden.dialects.infobip.value_rules import BadField, Checks
 from ekiden.intake.mailing import MailingRecipient, TrackingWish
 from ekiden.mime.errors import BadMailbox, MimeError

@@ -17,7 +17,7 @@ from typing import Any, Final
 from ekiden.core.states import Priority
 from ekiden.core.submission import Marks
 from ekiden.dialects.infobip import value_rules as fields
-from ekiden.dialects.infobip.report_formats import ReportJson
+from ekiden.dialects.infobip.news.reports import ReportJson
 from ekiden.dialects.infobip.value_rules import BadField
 from ekiden.intake.errors import IntakeError
 from ekiden.mime.header import decode_words

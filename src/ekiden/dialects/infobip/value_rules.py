@@ -20,7 +20,7 @@ from ekiden.core.errors import BadAddress
 from ekiden.core.states import Priority
 from ekiden.core.texts import TranslatedError
 from ekiden.dialects.infobip.errors import ApiError, Violation
-from ekiden.dialects.infobip.report_formats import ReportJson, ReportXml
+from ekiden.dialects.infobip.news.reports import ReportJson, ReportXml
 from ekiden.dialects.infobip.times import parse_time
 from ekiden.dialects.infobip.translations import TEXTS
 from ekiden.intake.mailing import MailingRecipient

@@ -28,8 +28,8 @@ from ekiden.dialects.infobip.call import Call
 from ekiden.dialects.infobip.config import InfobipConfig
 from ekiden.dialects.infobip.errors import from_door, header_too_large
 from ekiden.dialects.infobip.http import answer
-from ekiden.dialects.infobip.send_form import entries
-from ekiden.dialects.infobip.send_json import MAX_BODY
+from ekiden.dialects.infobip.operations.send_form import entries
+from ekiden.dialects.infobip.operations.send_json import MAX_BODY
 from ekiden.dialects.infobip.send_request import (
     CALLBACK_DATA,
     Callback,

@@ -19,7 +19,7 @@ from ekiden.dialects.infobip.call import Call
 from ekiden.dialects.infobip.errors import XML, wants_xml
 from ekiden.dialects.infobip.form_names import FormFields
 from ekiden.dialects.infobip.http import Query, answer
-from ekiden.dialects.infobip.report_formats import xml_text
+from ekiden.dialects.infobip.news.reports import xml_text
 from ekiden.dialects.infobip.times import timestamp_z
 from ekiden.dialects.infobip.value_rules import Checks
 from ekiden.limits.loop_slices import in_turns

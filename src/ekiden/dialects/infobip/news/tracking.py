@@ -13,7 +13,7 @@ import msgspec
 
 from ekiden.core.events import EventType
 from ekiden.core.notices import Happening
-from ekiden.dialects.infobip.report_formats import CALLBACK_DATA
+from ekiden.dialects.infobip.news.reports import CALLBACK_DATA
 
 _NAMESPACE: Final = uuid.UUID("5f3c3c1e-55a7-5c55-a34d-6b1d3f2d5f5a")
 """Of the ids that receivers recognise repetitions by. It never changes."""

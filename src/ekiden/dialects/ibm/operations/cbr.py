@@ -12,7 +12,7 @@ from typing import Any, Final
 from litestar import Response
 
 from ekiden.dialects.ibm.call import Call
-from ekiden.dialects.ibm.cbr_models import (
+from ekiden.dialects.ibm.cbr_shapes import (
     RuleBody,
     ZoneBody,
     operations_shape,

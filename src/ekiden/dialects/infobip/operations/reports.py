@@ -16,7 +16,7 @@ from ekiden.core.notices import Happening
 from ekiden.dialects.infobip import value_rules as fields
 from ekiden.dialects.infobip.call import Call
 from ekiden.dialects.infobip.http import Query, answer
-from ekiden.dialects.infobip.report_formats import report_v1, report_v4, reportable
+from ekiden.dialects.infobip.news.reports import report_v1, report_v4, reportable
 from ekiden.dialects.infobip.value_rules import Checks
 from ekiden.limits.loop_slices import in_turns
 from ekiden.notify.reports import ReportFilter

@@ -26,8 +26,20 @@ from ekiden.dialects.infobip.config import InfobipConfig
 from ekiden.dialects.infobip.delivery_window import read_window
 from ekiden.dialects.infobip.errors import from_door
 from ekiden.dialects.infobip.http import answer
-from ekiden.dialects.infobip.report_formats import ReportJson
-from ekiden.dialects.infobip.send_json_models import (
+from ekiden.dialects.infobip.news.reports import ReportJson
+from ekiden.dialects.infobip.send_request import (
+    CALLBACK_DATA,
+    Callback,
+    Content,
+    new_bulk_id,
+    origin_of,
+    read_content,
+    report_routes,
+    tracking_routes,
+    tracking_wish,
+    unique,
+)
+from ekiden.dialects.infobip.shapes import (
     Attachment,
     Delivery,
     Destination,
@@ -40,18 +52,6 @@ from ekiden.dialects.infobip.send_json_models import (
     Schedule,
     TrackingModel,
     Webhooks,
-)
-from ekiden.dialects.infobip.send_request import (
-    CALLBACK_DATA,
-    Callback,
-    Content,
-    new_bulk_id,
-    origin_of,
-    read_content,
-    report_routes,
-    tracking_routes,
-    tracking_wish,
-    unique,
 )
 from ekiden.dialects.infobip.status import status_json
 from ekiden.dialects.infobip.value_rules import BadField, Checks

@@ -18,7 +18,7 @@ from ekiden.dialects.infobip import value_rules as fields
 from ekiden.dialects.infobip.call import Call
 from ekiden.dialects.infobip.codes import Error, Status
 from ekiden.dialects.infobip.http import Query, answer
-from ekiden.dialects.infobip.report_formats import PRICE, Platform, platform
+from ekiden.dialects.infobip.news.reports import PRICE, Platform, platform
 from ekiden.dialects.infobip.status import GENERAL_STATUSES, error_json, states_of, status_json, verdict
 from ekiden.dialects.infobip.times import timestamp
 from ekiden.dialects.infobip.value_rules import Checks

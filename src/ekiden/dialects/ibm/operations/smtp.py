@@ -11,7 +11,7 @@ from typing import Any, Final
 from litestar import Response
 
 from ekiden.core.clock import SECOND, Millis
-from ekiden.dialects.ibm import models
+from ekiden.dialects.ibm import shapes as models
 from ekiden.dialects.ibm.call import Call
 from ekiden.dialects.ibm.errors import ApiError
 from ekiden.dialects.ibm.http import answer, no_content, page_links, paging, text_parameter

@@ -26,7 +26,7 @@ from ekiden.dialects.infobip.config import InfobipConfig
 from ekiden.dialects.infobip.form_names import FormFields
 from ekiden.dialects.infobip.form_reader import MAX_FIELDS, MAX_REQUEST, Form
 from ekiden.dialects.infobip.http import answer
-from ekiden.dialects.infobip.report_formats import ReportJson
+from ekiden.dialects.infobip.news.reports import ReportJson
 from ekiden.dialects.infobip.send_request import (
     CALLBACK_DATA,
     CONTENT,

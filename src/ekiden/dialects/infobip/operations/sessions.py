@@ -12,10 +12,10 @@ from ekiden.access.credentials import API_KEY_USERNAME
 from ekiden.access.proof import LoginRefusal, Password, Unreadable
 from ekiden.access.sessions import SessionToken
 from ekiden.dialects.infobip import value_rules as fields
-from ekiden.dialects.infobip.auth import SESSION_SCHEME, basic, prove, refused, unauthorized
 from ekiden.dialects.infobip.call import Call
 from ekiden.dialects.infobip.errors import ApiError
 from ekiden.dialects.infobip.http import answer, decode_json, empty
+from ekiden.dialects.infobip.proof import SESSION_SCHEME, basic, prove, refused, unauthorized
 from ekiden.dialects.infobip.value_rules import Checks
 from ekiden.web.need import Need
 from ekiden.web.operation import Operation
