@@ -29,7 +29,7 @@ from ekiden.delivery.config import DeliveryConfig
 from ekiden.delivery.couriers import Couriers
 from ekiden.delivery.dsn import Notifier
 from ekiden.delivery.letters import Letter, Letters
-from ekiden.delivery.metrics import DeliveryMetrics, NoMetrics
+from ekiden.delivery.metrics import DeliveryMetrics
 from ekiden.delivery.outcome_writer import Reporter
 from ekiden.delivery.routing import Route, Router, Unroutable
 from ekiden.delivery.session import Connector
@@ -102,7 +102,7 @@ class Dispatcher:
         self._standing = standing = standing or Standing(worker, clock)
         self._clock = clock
         self._config = config
-        self._metrics = metrics or NoMetrics()
+        self._metrics = metrics or DeliveryMetrics()
         self._rng = rng or random.Random()  # noqa: S311 - spreading load is no secret
         self._most = max(1, config.site_concurrency // share)
         own_names = frozenset({hostname.lower(), config.helo.lower()} - {""})

@@ -18,7 +18,7 @@ from ekiden.core.errors import EkidenError
 from ekiden.core.said import Remark, Said, say, transcript
 from ekiden.delivery import verdict as verdicts
 from ekiden.delivery.config import DeliveryConfig
-from ekiden.delivery.metrics import DeliveryMetrics, NoMetrics, Overdue
+from ekiden.delivery.metrics import DeliveryMetrics, Overdue
 from ekiden.delivery.routing import Candidate, Route, Router
 from ekiden.net.network import Network, OutsideLab, Stream, host_port
 from ekiden.net.trouble import error_text, trouble
@@ -292,7 +292,7 @@ class Connector:
         tls: ssl.SSLContext,
         metrics: DeliveryMetrics | None = None,
     ) -> None:
-        self._metrics = metrics or NoMetrics()
+        self._metrics = metrics or DeliveryMetrics()
         self._network = network
         self._router = router
         self._clock = clock

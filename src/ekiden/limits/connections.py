@@ -10,7 +10,7 @@ more than its share of them (``limits.shares``); what it has beyond that is on s
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Final, Protocol
+from typing import Final
 
 from ekiden.limits.shares import Shares
 
@@ -18,26 +18,14 @@ SHED: Final = 8
 """Connections that make room at once when descriptors run out."""
 
 
-class ConnectionCounts(Protocol):
-    """What is counted; additions only."""
+class ConnectionCounts:
+    """What subclasses count; additions only."""
 
     def refused(self) -> None:
         """A newcomer found no place."""
-        ...
 
     def pushed_out(self) -> None:
         """One that had proven nothing gave its place to a newcomer."""
-        ...
-
-
-class NoCounts:
-    """Counts nothing."""
-
-    def refused(self) -> None:
-        pass
-
-    def pushed_out(self) -> None:
-        pass
 
 
 class Place:
@@ -120,7 +108,7 @@ class Connections:
         self.most = most
         self.per_address = per_address
         self.open = 0
-        self._counts = counts or NoCounts()
+        self._counts = counts or ConnectionCounts()
         self._addresses: dict[str, int] = {}
         self._owned = Shares(most)
         self._waiting: dict[Place, None] = {}

@@ -36,8 +36,8 @@ _STOP: Final = 2.0
 """Seconds that requests may take to end when the server does."""
 
 
-class HttpMetrics(Protocol):
-    """What is counted. Called for every connection: additions only."""
+class HttpMetrics:
+    """What subclasses count. Called for every connection: additions only."""
 
     def connection_opened(self) -> None: ...
 
@@ -45,27 +45,9 @@ class HttpMetrics(Protocol):
 
     def refused(self, reason: str) -> None:
         """One of ``metrics.HTTP_REFUSALS``."""
-        ...
 
     def unknown_proxy(self) -> None:
         """A request that came through a proxy which the configuration does not name."""
-        ...
-
-
-class NoHttpMetrics:
-    """Counts nothing."""
-
-    def connection_opened(self) -> None:
-        pass
-
-    def connection_closed(self) -> None:
-        pass
-
-    def refused(self, reason: str) -> None:
-        pass
-
-    def unknown_proxy(self) -> None:
-        pass
 
 
 class Answering(Protocol):
@@ -96,7 +78,7 @@ class HttpServer:
         """``paused``: called each time that the system has nothing left to accept connections with."""
         self.app = app
         self.config = config = config or HttpConfig()
-        self.counts: HttpMetrics = counts or NoHttpMetrics()
+        self.counts: HttpMetrics = counts or HttpMetrics()
         self.proxies = Networks(config.proxy_from)
         self.admission = admission or HttpAdmission(config)
         self._log = RepeatedLog("ekiden.http")

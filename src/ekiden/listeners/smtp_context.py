@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from ekiden.access.authenticate import Authenticator, Principal
 from ekiden.access.refusals import Refusals
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from ekiden.listeners.smtp_session import SmtpSession
 
 
-class SmtpMetrics(Protocol):
-    """What is counted. Called on the hot path: additions only."""
+class SmtpMetrics:
+    """What subclasses count. Called on the hot path: additions only."""
 
     def connection_opened(self) -> None: ...
 
@@ -31,32 +31,11 @@ class SmtpMetrics(Protocol):
 
     def session_ended(self, bound: str) -> None:
         """It reached ``bound``, one of ``metrics.SESSION_BOUNDS``, and is closed."""
-        ...
 
     def message_accepted(self, recipients: int, size: int, seconds: float) -> None:
         """``seconds`` from the end of the content to the commit."""
-        ...
 
     def message_rejected(self, code: int) -> None: ...
-
-
-class NoMetrics:
-    """Counts nothing."""
-
-    def connection_opened(self) -> None:
-        pass
-
-    def connection_closed(self) -> None:
-        pass
-
-    def session_ended(self, bound: str) -> None:
-        pass
-
-    def message_accepted(self, recipients: int, size: int, seconds: float) -> None:
-        pass
-
-    def message_rejected(self, code: int) -> None:
-        pass
 
 
 @dataclass(slots=True)

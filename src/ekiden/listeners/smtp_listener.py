@@ -17,7 +17,7 @@ from ekiden.intake.doorstep import Doorstep
 from ekiden.limits.connections import Place
 from ekiden.listeners.smtp_admission import TOO_MANY_CONNECTIONS, Admission
 from ekiden.listeners.smtp_config import SmtpConfig
-from ekiden.listeners.smtp_context import NoMetrics, SessionContext, SmtpMetrics
+from ekiden.listeners.smtp_context import SessionContext, SmtpMetrics
 from ekiden.listeners.smtp_session import SmtpSession
 from ekiden.net.accept import Acceptor
 from ekiden.net.listen import ListenAddress, Networks, open_listener, parse_listen_address
@@ -124,7 +124,7 @@ class SmtpListener:
             config=smtp_config,
             protocol=common,
             trusted_protocol=replace(common, require_tls=False, require_auth=False),
-            metrics=metrics or NoMetrics(),
+            metrics=metrics or SmtpMetrics(),
             admission=self.admission,
         )
         self._sockets: list[socket.socket] = []

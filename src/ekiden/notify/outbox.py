@@ -25,7 +25,7 @@ from ekiden.core.clock import SECOND
 from ekiden.core.said import say
 from ekiden.limits.shares import Shares
 from ekiden.notify.auth import open_auth
-from ekiden.notify.metrics import NoMetrics
+from ekiden.notify.metrics import OutboxMetrics
 from ekiden.notify.origins import Origins
 from ekiden.notify.queries import (
     DueEndpoint,
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from ekiden.notify.client import Client
     from ekiden.notify.config import CallbacksConfig
     from ekiden.notify.formats import Format
-    from ekiden.notify.metrics import OutboxMetrics
     from ekiden.notify.rounds import Round, Tools
     from ekiden.notify.ssrf import Destinations
     from ekiden.store.api import Store
@@ -113,7 +112,7 @@ class Outbox:
         self._vault = vault
         self._resolver = resolver
         self._destinations = destinations
-        self._metrics: OutboxMetrics = metrics or NoMetrics()
+        self._metrics: OutboxMetrics = metrics or OutboxMetrics()
         self._recorder = Recorder(store, clock, worker, config, self._metrics)
         self._owned: dict[int, _Owned] = {}
         self._rounds: dict[int, asyncio.Task[None]] = {}

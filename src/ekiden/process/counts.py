@@ -8,8 +8,12 @@ from collections.abc import Mapping
 import structlog
 
 from ekiden.core.states import Cause, State
-from ekiden.delivery.metrics import Overdue
+from ekiden.delivery.metrics import DeliveryMetrics, Overdue
+from ekiden.limits import connections
 from ekiden.limits.memory import Memory
+from ekiden.listeners.http_server import HttpMetrics
+from ekiden.listeners.smtp_context import SmtpMetrics
+from ekiden.notify.metrics import OutboxMetrics
 from ekiden.process.log_output import lost_lines
 from ekiden.process.metrics import WorkerMetrics, memory_bytes
 from ekiden.process.process_limits import open_descriptors
@@ -22,9 +26,7 @@ _PEAKS = 6
 """Of ten seconds each."""
 
 
-class DeliveryCounts:
-    """``delivery.metrics.DeliveryMetrics``."""
-
+class DeliveryCounts(DeliveryMetrics):
     def __init__(self, metrics: WorkerMetrics) -> None:
         self._metrics = metrics
 
@@ -70,9 +72,7 @@ class DeliveryCounts:
         self._metrics.sites_waiting.set(sites)
 
 
-class HttpCounts:
-    """``listeners.http_server.HttpMetrics``."""
-
+class HttpCounts(HttpMetrics):
     def __init__(self, metrics: WorkerMetrics) -> None:
         self._metrics = metrics
 
@@ -90,9 +90,7 @@ class HttpCounts:
         self._metrics.unknown_proxies.inc()
 
 
-class SmtpCounts:
-    """``listeners.smtp_context.SmtpMetrics``."""
-
+class SmtpCounts(SmtpMetrics):
     def __init__(self, metrics: WorkerMetrics) -> None:
         self._metrics = metrics
 
@@ -116,8 +114,8 @@ class SmtpCounts:
         (self._metrics.refused_4xx if code < 500 else self._metrics.refused_5xx).inc()
 
 
-class ConnectionCounts:
-    """``limits.connections.ConnectionCounts`` of one kind: ``smtp`` or ``http``."""
+class ConnectionCounts(connections.ConnectionCounts):
+    """Of one kind: ``smtp`` or ``http``."""
 
     def __init__(self, metrics: WorkerMetrics, kind: str) -> None:
         self._refused = metrics.connections_refused[kind]
@@ -140,9 +138,7 @@ class LoginCounts:
         self._cells[result].inc()
 
 
-class CallbackCounts:
-    """``notify.metrics.OutboxMetrics``."""
-
+class CallbackCounts(OutboxMetrics):
     def __init__(self, metrics: WorkerMetrics) -> None:
         self._metrics = metrics
 
