@@ -443,7 +443,7 @@ async def test_a_thousand_recipients_are_one_transaction(office: Office) -> None
 
 async def test_requests_at_the_same_time_are_bounded_together(office: Office) -> None:
     """Each would be allowed by itself; what was refused can be sent a moment later."""
-    mailer = Mailer(office.door, office.mailer.tracker, memory=Memory(1_000_000), patience=0.1)
+    mailer = Mailer(office.door, office.mailer.tracker, memory=Memory(1_000_000), patience=0)
     large = office.mailing(text="{{name}} " + "x" * 300_000)  # twice
     answers = await asyncio.gather(*(mailer.send_all([large]) for _ in range(4)), return_exceptions=True)
     assert {type(answer) for answer in answers} == {list, Busy}
