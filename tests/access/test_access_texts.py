@@ -14,7 +14,7 @@ import ekiden.access
 from ekiden.access.translations import TEXTS
 
 ERRORS = {"AccessError", "VaultError", "BadName", "NameTaken", "NotFound", "NeedsOwner"}
-NAMES = " has 1 to {longest} printable characters, and none of them is a blank at an end"
+NAMES = " must be 1 to {longest} printable characters without leading or trailing spaces"
 
 
 def sentences() -> set[str]:

@@ -210,7 +210,9 @@ def test_bounds_of_a_credential(ekiden: Installation) -> None:
     assert "--none" in forgotten.err
     assert ekiden.run("credential", "bound", id, "--none", "--scope", "read").status == 2
     assert ekiden.json("credential", "list")[0]["networks"] == ["192.0.2.1"]
-    assert ekiden.run("credential", "bound", id, "--none").out == "API key 'default' of acme has no bounds now\n"
+    assert (
+        ekiden.run("credential", "bound", id, "--none").out == "API key 'default' of acme has no restrictions now\n"
+    )
     assert "only for" not in ekiden.run("credential", "list").out
     for wrong in (("--scope", "all"), ("--network", "home")):
         assert ekiden.run("credential", "bound", id, *wrong).status == 2
@@ -303,7 +305,7 @@ def test_a_region_is_one_of_the_configuration(ekiden: Installation) -> None:
     assert ekiden.json("account", "create", "acme", "--region", "us-south")["region"] == "us-south"
     for words in (("create", "other", "--region", "mars"), ("set-region", "acme", "mars")):
         refused = ekiden.run("account", *words).err
-        assert refused == "ekiden: there is no region 'mars'; there are us-south\n"
+        assert refused == "ekiden: there is no region 'mars'; choose one of us-south\n"
     assert ekiden.json("account", "set-region", "acme", "")["region"] == ""
     assert [item["name"] for item in ekiden.json("account", "list")] == ["acme"]
 

@@ -110,7 +110,7 @@ def test_retry(ekiden_everywhere: Installation) -> None:
     ids = ekiden.fill(told)
     assert ekiden.run("callback", "retry").status == 2
     assert ekiden.run("callback", "retry", "5").err == "ekiden: there is no endpoint 5\n"
-    assert ekiden.run("callback", "retry", "1", "--keep-dead").out == "0 events get another chance\n"
+    assert ekiden.run("callback", "retry", "1", "--keep-dead").out == "0 events will be sent again\n"
     assert ekiden.json("callback", "retry", "--account", "acme") == {"events": 1}
     assert live(ekiden) == [(ids["waiting"], None), (ids["dead"], None)]
     assert ekiden.json("callback", "list")[0]["retry_at"] is None
@@ -125,7 +125,7 @@ def test_replay(ekiden_everywhere: Installation) -> None:
     }
     assert ekiden.json("callback", "replay", "-e", "1", "--from", "100m", "--to", "90m")["events"] == 0
     event = format_id(ids["dead"])
-    assert ekiden.run("callback", "replay", "--event", event).out == "1 event will be told once more\n"
+    assert ekiden.run("callback", "replay", "--event", event).out == "1 event will be replayed\n"
     assert live(ekiden) == [(ids["waiting"], None), (ids["dead"], None)]
     for wrong in (
         ("--event", event, "--from", "2h"),

@@ -37,7 +37,7 @@ def test_regions_are_those_of_the_configuration(ekiden: Installation, monkeypatc
     with ekiden.config.open("a", encoding="utf-8") as file:
         file.write('[[regions]]\nname = "eu-de"\nsmtp_public = "smtp.example.com"\n')
     refused = ekiden.run("project", "add", "shop", "--account", "acme", "--region", "jp-tok")
-    assert refused.err == "ekiden: there is no region 'jp-tok'; there are eu-de\n"
+    assert refused.err == "ekiden: there is no region 'jp-tok'; choose one of eu-de\n"
     monkeypatch.setenv("EKIDEN_LANG", "ja")
     refused = ekiden.run("project", "add", "shop", "--account", "acme", "--region", "jp-tok")
     assert refused.err == "ekiden: リージョン 'jp-tok' はありません。使えるもの: eu-de\n"

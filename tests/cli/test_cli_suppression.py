@@ -121,7 +121,7 @@ def test_wrong_usage(acme: Installation) -> None:
         assert ran.status == (1 if "x" in args[-1:] and "--kind" not in args else 2)
         return ran.err
 
-    assert "name an address" in failed("suppression", "add", *DOMAIN)
+    assert "give an address" in failed("suppression", "add", *DOMAIN)
     assert "is not an e-mail address" in failed("suppression", "add", "ann", *DOMAIN)
     assert "is not a domain name" in failed("suppression", "add", "a@x.example", "-a", "acme", "-d", "a b")
     assert "is not a kind of suppression" in failed("suppression", "add", "a@x.example", *DOMAIN, "--kind", "x")

@@ -79,7 +79,7 @@ def test_the_life_of_a_zone(ekiden_everywhere: Installation) -> None:
     again = ekiden.run("zone", "add", "office", "192.0.2.1", "--account", "acme")
     assert (again.status, again.err) == (1, "ekiden: there is a zone 'office' already\n")
     wrong = ekiden.run("zone", "add", "x", "192.0.2.1", "host.example", "--account", "acme")
-    assert (wrong.status, wrong.err) == (2, "ekiden: addresses[1].value: 'host.example' is no IP address\n")
+    assert (wrong.status, wrong.err) == (2, "ekiden: addresses[1].value: 'host.example' is not an IP address\n")
     assert ekiden.run("zone", "remove", "office").out == "zone office removed\n"
     assert ekiden.run("zone", "show", "office").err == "ekiden: there is no zone 'office'\n"
     assert "nothing found" in ekiden.run("zone", "list").err

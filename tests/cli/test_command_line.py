@@ -268,5 +268,5 @@ def test_scripts_for_shells() -> None:
     wrong = program("completion", "tcsh", EKIDEN_LANG="en")
     assert (wrong.returncode, wrong.stderr) == (
         2,
-        "ekiden: 'tcsh' is not a shell; there are bash, zsh, fish\n",
+        "ekiden: 'tcsh' is not a shell; choose one of bash, zsh, fish\n",
     )

@@ -73,7 +73,7 @@ def test_for_people(ekiden: Installation, monkeypatch: pytest.MonkeyPatch) -> No
     assert (nobody.status, nobody.out, nobody.err) == (0, "", "nothing found\n")
     for wrong in (("nobody",), ("*@x.example",), ("a@x.example", "--since", "soon"), ()):
         assert ekiden.run("find", *wrong).status == 2, wrong
-    assert "wants --since" in ekiden.run("find", "*@x.example").err
+    assert "needs --since" in ekiden.run("find", "*@x.example").err
     monkeypatch.setenv("EKIDEN_LANG", "ja")
     lines = ekiden.run("find", "ann@x.example").out.splitlines()
     assert lines[0].split() == ["日時", "ID", "状態", "アカウント", "送信者", "件名", "理由"]

@@ -14,8 +14,8 @@ from ekiden.cli import callback_translations, refusal_view, trace_news_view, tra
 from ekiden.core.diagnosis import Diagnosis
 from ekiden.core.events import EventType
 from ekiden.core.said import Remark, read_transcript, say, transcript
-from ekiden.core.said_sentences import WORDS
 from ekiden.core.states import Cause, Priority, State, Wait
+from ekiden.core.texts import WORDS
 from ekiden.delivery.explain import cause_name, explain, state_name, wait_name
 from ekiden.domains.reasons import REASONS, short
 from ekiden.recipients.suppressions import KINDS

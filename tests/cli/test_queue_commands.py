@@ -211,7 +211,7 @@ def test_the_whole_queue_is_not_changed_by_a_slip(ekiden: Installation, monkeypa
             refused = ekiden.run("queue", action, *options)
             assert (refused.status, refused.out) == (2, "")
             assert refused.err == (
-                f"ekiden: {action} what? Name ids, narrow it down with a filter such as --domain, or say --all\n"
+                f"ekiden: {action}: nothing is chosen; give ids, a filter such as --domain, or --all\n"
             )
     assert ekiden.run("queue", "cancel", "--all", "--domain", "b.example").status == 2
     refused = ekiden.run("queue", "cancel", "--state", "held", "--state", "deferred")
@@ -248,7 +248,7 @@ def test_show_content_as_it_is(ekiden: Installation) -> None:
     ("args", "message"),
     [
         (["queue", "list", "--older-than", "soon"], "--older-than: 'soon' is not a duration"),
-        (["queue", "list", "--due-before", "2026-13-01"], "--due-before: '2026-13-01' is neither a time"),
+        (["queue", "list", "--due-before", "2026-13-01"], "--due-before: '2026-13-01' is not a time"),
         (["queue", "list", "--domain", "a b"], "--domain: "),
         (["queue", "list", "--account", "nobody"], "there is no account 'nobody'"),
         (["queue", "retry", "xyz"], "an id has 13 letters"),

@@ -258,7 +258,7 @@ def test_nobody_answers(ekiden: Installation) -> None:
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["--server", "h:25"], "to whom? Give --to or --to-file"),
+        (["--server", "h:25"], "there is no recipient; give --to or --to-file"),
         (["--to", "nobody", "--server", "h:25"], "'nobody' has no @"),
         (["--to", "a@x.example", "--server", "mail"], "--server: 'mail' is not HOST:PORT"),
         (["--to", "a@x.example", "--server", "h:25", "--tls", "ssl"], "--tls: 'ssl' is not allowed"),

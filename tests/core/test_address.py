@@ -2,8 +2,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ekiden.core.address import Address, is_carrier, parse_address, shown_address, spellings, to_ascii_domain
-from ekiden.core.errors import BadAddress
+from ekiden.core.address import (
+    Address,
+    BadAddress,
+    is_carrier,
+    parse_address,
+    shown_address,
+    spellings,
+    to_ascii_domain,
+)
 
 GOOD = [
     ("a@b.test", "b.test"),

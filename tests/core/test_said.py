@@ -12,7 +12,8 @@ import pytest
 
 import ekiden
 from ekiden.core.said import MAX_FACT, Said, decoded, encoded, say, tell
-from ekiden.core.said_sentences import ENGLISH, TEXTS, WORDS
+from ekiden.core.said_sentences import ENGLISH, TEXTS
+from ekiden.core.texts import WORDS
 from ekiden.net.destinations import _SPECIAL, OURS
 from ekiden.net.families import Families
 from ekiden.store.set_aside import UNREADABLE

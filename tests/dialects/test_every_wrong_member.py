@@ -18,7 +18,7 @@ from ekiden.dialects.infobip import http as infobip_http
 from ekiden.dialects.infobip.shapes import MessagesRequest
 from ekiden.web.shape import LONGEST_NAME, MOST_PROBLEMS, read_shape
 
-UNKNOWN = "is no field of this request"
+UNKNOWN = "is not a field of this request"
 MISSING = "must not be null"
 
 

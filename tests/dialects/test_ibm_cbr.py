@@ -154,7 +154,7 @@ async def test_versions(server: CbrServer, cbr: ContextBasedRestrictionsV1) -> N
     await refused(409, cbr.create_zone, name="z2", account_id=account, addresses=[IP])
     bad = {"type": "ipAddress", "value": "169.23.56.2345"}
     wrong = await refused(400, cbr.create_zone, name="bad", account_id=account, addresses=[IP, bad])
-    assert wrong.message == "addresses[1].value: '169.23.56.2345' is no IP address"
+    assert wrong.message == "addresses[1].value: '169.23.56.2345' is not an IP address"
 
     send = raw(server, await server.token())
     body = {"name": "z3", "account_id": account, "addresses": [IP]}

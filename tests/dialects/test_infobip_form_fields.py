@@ -10,12 +10,12 @@ from infobip_probe import probing
 
 GOOD = {"from": SENDER, "to": "john@shop.example", "subject": "Hello", "text": "Dear John"}
 BINARY = b"\x00\xff\xfe%PDF"
-FILES = "is no field of this request; files are given as attachment, inlineImage"
-UNKNOWN = "is no field of this request"
+FILES = "is not a field of this request; files are given as attachment, inlineImage"
+UNKNOWN = "is not a field of this request"
 
 
 def meant(name: str) -> str:
-    return f"is no field of this request; did you mean {name}?"
+    return f"is not a field of this request; did you mean {name}?"
 
 
 @pytest.mark.parametrize("path", ["/email/1/send", "/email/2/send", "/email/3/send"])

@@ -171,7 +171,7 @@ ONE = part("to", "a@x.test")
 )
 async def test_broken_multipart(probe: Probe, body: bytes) -> None:
     (sentence,) = (await refused(probe, body))["request"]
-    assert sentence.startswith("the body is no form as its Content-Type says: ")
+    assert sentence.startswith("the body is not a form as its Content-Type says: ")
 
 
 @pytest.mark.parametrize(

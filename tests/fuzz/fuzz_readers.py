@@ -12,9 +12,8 @@ from jwt.api_jws import PyJWS
 from ekiden.access import sessions
 from ekiden.access.tokens import Tokens
 from ekiden.access.vault import Vault
-from ekiden.core.address import parse_address, to_ascii_domain
+from ekiden.core.address import BadAddress, parse_address, to_ascii_domain
 from ekiden.core.clock import ManualClock
-from ekiden.core.errors import BadAddress
 from ekiden.core.states import State
 from ekiden.delivery.dsn_message import Action, Report, ReportedRecipient, build_report
 from ekiden.delivery.explain import explain

@@ -74,7 +74,7 @@ def test_no_mailbox(text: str) -> None:
 
 
 def test_the_error_names_what_is_wrong() -> None:
-    with pytest.raises(BadMailbox, match="'joe at example' is no mail address"):
+    with pytest.raises(BadMailbox, match="'joe at example' is not a mail address"):
         parse_mailbox("Joe <joe at example>")
 
 

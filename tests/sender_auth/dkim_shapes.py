@@ -87,7 +87,7 @@ OWN_SHAPES: dict[str, bytes] = {
     "bare CR and LF": _TOP + b"\r\na\nb\rc\r\r\n\n\r\n\r\n",
     "bare LF in a field": b"From: a@example.com\r\nSubject: a\nb\r\n\r\nx\r\n",
     "blanks before the colon": b"From : hanako@example.com\r\nSubject\t : x\r\n\r\nbody\r\n",
-    "a line that is no field": b"From: a@example.com\r\nnonsense\r\n more: nonsense\r\nTo: b@c\r\n\r\nx\r\n",
+    "a line that is not a field": b"From: a@example.com\r\nnonsense\r\n more: nonsense\r\nTo: b@c\r\n\r\nx\r\n",
     "a mailbox line": b"From hanako Mon Jan  1 2024\r\nFrom: a@example.com\r\n\r\nx\r\n",
 }
 

@@ -81,7 +81,7 @@ def account_uid(account_id: int) -> str:
 def check_name(name: str, what: str, longest: int = MAX_NAME) -> str:
     """``name``, or ``BadName``: 1 to ``longest`` printable characters, no blanks around them."""
     if not 1 <= len(name) <= longest or not name.isprintable() or name != name.strip():
-        template = what + " has 1 to {longest} printable characters, and none of them is a blank at an end"
+        template = what + " must be 1 to {longest} printable characters without leading or trailing spaces"
         raise BadName(template, longest=longest)
     return name
 

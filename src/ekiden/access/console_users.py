@@ -17,9 +17,8 @@ from sqlalchemy import Row, func, insert, select, update
 from ekiden.access.audit import SYSTEM, Actor, changed
 from ekiden.access.credentials import MAX_PASSWORD, hash_password, hasher
 from ekiden.access.errors import AccessError, BadName, NameTaken, NotFound
-from ekiden.core.address import parse_address
+from ekiden.core.address import BadAddress, parse_address
 from ekiden.core.clock import Millis
-from ekiden.core.errors import BadAddress
 from ekiden.store.api import Conflict
 from ekiden.store.tables import account as account_table
 from ekiden.store.tables import console_user as table
@@ -72,7 +71,7 @@ class ConsoleUser:
 def check_role(role: str) -> Role:
     """``role`` if it is one. Raises ``BadName``."""
     if role not in ROLES:
-        raise BadName("{role!r} is no role; there are {known}", role=role, known=", ".join(ROLES))
+        raise BadName("{role!r} is not a role; choose one of {known}", role=role, known=", ".join(ROLES))
     return role
 
 

@@ -29,7 +29,7 @@ def scopes_text(scopes: Iterable[str]) -> str:
     """What the store keeps, each once and in the order of ``SCOPES``. Raises ``BadName`` for an unknown word."""
     given = set(scopes)
     for scope in sorted(given.difference(SCOPES)):
-        raise BadName("{scope!r} is no scope; there are {known}", scope=scope, known=", ".join(SCOPES))
+        raise BadName("{scope!r} is not a scope; choose one of {known}", scope=scope, known=", ".join(SCOPES))
     return " ".join(scope for scope in SCOPES if scope in given)
 
 
@@ -46,7 +46,9 @@ def _network(text: str) -> str:
     try:
         network = ipaddress.ip_network(text, strict=False)
     except ValueError:
-        raise BadName("{network!r} is no IP address and no network such as 192.0.2.0/24", network=text) from None
+        raise BadName(
+            "{network!r} is not an IP address and no network such as 192.0.2.0/24", network=text
+        ) from None
     if network.prefixlen == network.max_prefixlen:
         return str(network.network_address)
     if ipaddress.ip_interface(text).ip != network.network_address:

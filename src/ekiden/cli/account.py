@@ -42,7 +42,7 @@ def _priority(value: str | Priority) -> Priority:
     try:
         return Priority[value.upper()]
     except KeyError:
-        raise CliUsageError("{value!r} is not a priority; there are high, standard and low", value=value) from None
+        raise CliUsageError("{value!r} is not a priority; choose high, standard or low", value=value) from None
 
 
 PriorityOption = Annotated[
@@ -61,7 +61,7 @@ def _senders(value: str) -> str:
     from ekiden.access.accounts import Senders
 
     if value not in get_args(Senders):
-        raise CliUsageError("{value!r} is neither verified nor any", value=value)
+        raise CliUsageError("{value!r} is not allowed; choose verified or any", value=value)
     return value
 
 
@@ -69,7 +69,9 @@ def check_region(config: Config, region: str) -> str:
     """``region`` if the configuration has it, or names no regions at all. Raises ``CliError``."""
     known = [item.name for item in config.regions]
     if region and known and region not in known:
-        raise CliError("there is no region {region!r}; there are {known}", region=region, known=", ".join(known))
+        raise CliError(
+            "there is no region {region!r}; choose one of {known}", region=region, known=", ".join(known)
+        )
     return region
 
 
@@ -258,7 +260,7 @@ def set_region(
 
 def _switch(value: str) -> str:
     if value not in ("on", "off"):
-        raise CliUsageError("{value!r} is neither on nor off", value=value)
+        raise CliUsageError("{value!r} is not allowed; choose on or off", value=value)
     return value
 
 
@@ -329,7 +331,7 @@ def _limit(value: str | int) -> int:
         return NO_LIMIT
     text = str(value)
     if not (text.isascii() and text.isdigit() and len(text) < 20 and 1 <= int(text) <= LARGEST):
-        raise CliUsageError("{value!r} is neither a number from 1 nor none", value=value)
+        raise CliUsageError("{value!r} is not allowed; give a number from 1, or none", value=value)
     return int(text)
 
 
@@ -337,7 +339,7 @@ def _action(value: str) -> str:
     from ekiden.access.accounts import OverQuota
 
     if value not in get_args(OverQuota):
-        raise CliUsageError("{value!r} is neither delay nor reject", value=value)
+        raise CliUsageError("{value!r} is not allowed; choose delay or reject", value=value)
     return value
 
 

@@ -184,7 +184,7 @@ def retry(
     from ekiden.notify import administration
 
     if not endpoints and account is None:
-        raise CallbackUsageError("name endpoints, or an account with --account")
+        raise CallbackUsageError("give endpoints, or an account with --account")
 
     async def work(on: Opened) -> int:
         wanted = await on.account_id(account)
@@ -199,7 +199,7 @@ def retry(
 
     count = on_store(config, work)
     text = tr(
-        "1 event gets another chance" if count == 1 else "{count} events get another chance", count=f"{count:,}"
+        "1 event will be sent again" if count == 1 else "{count} events will be sent again", count=f"{count:,}"
     )
     show(as_json, Again(count), text)
 
@@ -230,10 +230,10 @@ def replay(
     begin = now if since is None else past(since, now, "--from")
     end = past(until, now, "--to")
     if event is not None and (since is not None or until != "now"):
-        raise CallbackUsageError("--event stands without --from and --to")
+        raise CallbackUsageError("--event cannot be combined with --from and --to")
     if event is None and (endpoint is None or since is None):
         raise CallbackUsageError(
-            "name an event with --event, or an endpoint with --endpoint and a time with --from"
+            "give an event with --event, or an endpoint with --endpoint and a time with --from"
         )
     if begin > end:
         raise CallbackUsageError("--from is later than --to")
@@ -246,7 +246,7 @@ def replay(
         if number is not None:
             count = await administration.replay_event(on.store, number, now, endpoint_id=endpoint, dry_run=dry_run)
             if not count:
-                raise CallbackCliError("event {id} is not kept, or nobody wants it", id=event)
+                raise CallbackCliError("event {id} is not kept, or no endpoint wants it", id=event)
             return count
         assert endpoint is not None, "checked above"
         return await administration.replay_range(on.store, endpoint, begin, end, now, dry_run=dry_run)
@@ -254,12 +254,12 @@ def replay(
     count = on_store(config, work)
     if dry_run:
         text = tr(
-            "1 event would be told once more" if count == 1 else "{count} events would be told once more",
+            "1 event would be replayed" if count == 1 else "{count} events would be replayed",
             count=f"{count:,}",
         )
     else:
         text = tr(
-            "1 event will be told once more" if count == 1 else "{count} events will be told once more",
+            "1 event will be replayed" if count == 1 else "{count} events will be replayed",
             count=f"{count:,}",
         )
     show(as_json, Again(count, dry_run), text)

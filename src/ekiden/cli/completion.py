@@ -17,7 +17,7 @@ VARIABLE: Final = "_EKIDEN_COMPLETE"
 
 def _shell(value: str) -> str:
     if value not in SHELLS:
-        raise CliUsageError("{value!r} is not a shell; there are {known}", value=value, known=", ".join(SHELLS))
+        raise CliUsageError("{value!r} is not a shell; choose one of {known}", value=value, known=", ".join(SHELLS))
     return value
 
 

@@ -324,7 +324,7 @@ def bound(
     from ekiden.documents import account as documents
 
     if none == bool(scope or network):
-        raise CliUsageError("give --scope or --network, or --none for no bounds")
+        raise CliUsageError("give --scope or --network, or --none for no restrictions")
 
     async def work(on: Opened) -> tuple[Credential, str]:
         credential = await bound_credential(
@@ -335,9 +335,9 @@ def bound(
     credential, account = on_store(config, work)
     kind, only = kind_name(credential.kind), ", ".join((*credential.scopes, *credential.networks))
     if only:
-        text = tr("{kind} {name!r} of {account} is now only for: {only}")
+        text = tr("{kind} {name!r} of {account} is now restricted to: {only}")
     else:
-        text = tr("{kind} {name!r} of {account} has no bounds now")
+        text = tr("{kind} {name!r} of {account} has no restrictions now")
     text = text.format(kind=kind, name=credential.name, account=account, only=only)
     show(as_json, documents.Credential.of(credential, account), text)
 

@@ -26,41 +26,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-TEXTS = Texts(
-    {
-        "Starting the platform and the lab ...": "Ekiden とラボを起動しています...",
-        "Sending a first message through port {port} (STARTTLS, AUTH) ...": (
-            "ポート {port} (STARTTLS、AUTH) から最初のメールを送っています..."
-        ),
-        "The server answered: {reply}": "サーバーの応答: {reply}",
-        "Delivered. This is its trace:": "配信されました。トレースは次のとおりです:",
-        "This is what arrived:": "届いたメールは次のとおりです:",
-        "Everything is up, on loopback only. Ctrl-C ends it.": (
-            "すべて起動しました (ループバックのみ)。Ctrl-C で終了します。"
-        ),
-        "Your mail, in a browser": "届いたメール (ブラウザーで表示)",
-        "SMTP without TLS and login, from this machine": "SMTP (TLS・ログインなし、このマシンからのみ)",
-        "SMTP with STARTTLS": "SMTP (STARTTLS)",
-        "SMTP with TLS": "SMTP (TLS)",
-        "Health and metrics": "ヘルスチェックとメトリクス",
-        "Lab (its API)": "ラボ (API)",
-        "User name": "ユーザー名",
-        "Password": "パスワード",
-        "API key (user name: App)": "API キー (ユーザー名: App)",
-        "Callbacks may go to": "コールバックの送り先の例",
-        "Certificate to trust": "信頼する証明書",
-        "Log": "ログ",
-        "Send with curl, by SMTP:": "curl で送る (SMTP):",
-        "Send with swaks:": "swaks で送る:",
-        "Send with Python:": "Python で送る:",
-        "See what arrived:": "届いたメールを見る:",
-        "Why was this not delivered?": "なぜ届かない? (greylist、reject などの宛先も試せます):",
-        "Other recipients to try: anything@greylist.lab.test, anything@reject.lab.test; all are in docs/lab.md": (
-            "試せる宛先: anything@greylist.lab.test、anything@reject.lab.test。一覧は docs/lab.md"
-        ),
-        "Stopping ...": "停止しています...",
-    }
-)
+TEXTS = Texts("cli/demo")
 
 
 class Engine(StrEnum):

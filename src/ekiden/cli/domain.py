@@ -166,7 +166,7 @@ def _status(value: str) -> str:
 
     if value not in get_args(Status):
         raise DomainUsageError(
-            "{value!r} is not a status; there are {known}", value=value, known=", ".join(get_args(Status))
+            "{value!r} is not a status; choose one of {known}", value=value, known=", ".join(get_args(Status))
         )
     return value
 
@@ -255,7 +255,7 @@ def _kind(text: str) -> Kind:
             found: Kind = kind
             return found
     kinds = ", ".join(get_args(Kind))
-    raise DomainCommandError("there is no record of the kind {kind}; there are {kinds}", kind=text, kinds=kinds)
+    raise DomainCommandError("there is no record of the kind {kind}; choose one of {kinds}", kind=text, kinds=kinds)
 
 
 @app.command()
@@ -429,7 +429,7 @@ def _ask_answers() -> dict[str, Any]:
     from ekiden.domains.questionnaire import QUESTIONS
 
     if not sys.stdin.isatty():
-        raise DomainCommandError("the answers are wanted: --file FILE, or a terminal to ask them at")
+        raise DomainCommandError("the answers are missing: give --file FILE, or run it at a terminal")
     return {question.id: _ask(question) for question in QUESTIONS}
 
 

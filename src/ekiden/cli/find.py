@@ -73,7 +73,7 @@ def find(
         raise CliUsageError("--since is later than --until")
     any_of = "*" in recipient
     if any_of and begin is None:
-        raise CliUsageError("a recipient with * wants --since: everything since then is looked at")
+        raise CliUsageError("a recipient with * needs --since: everything since then is searched")
     names = [] if any_of else spellings(recipient)
 
     async def work(on: Opened) -> tuple[list[QueueRow], list[KeptRefusal], dict[int, str]]:

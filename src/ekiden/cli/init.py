@@ -9,24 +9,12 @@ from typing import Annotated
 import typer
 
 from ekiden.cli.common import CliUsageError, JsonOption, lang, print_json, run_async
-from ekiden.core.address import to_ascii_domain
-from ekiden.core.errors import BadAddress
+from ekiden.core.address import BadAddress, to_ascii_domain
 from ekiden.core.texts import Texts
 
 app = typer.Typer()
 
-TEXTS = Texts(
-    {
-        "Made:": "作成しました:",
-        "the configuration; every key is explained in it": "設定ファイル (すべてのキーの説明つき)",
-        "the instance key; keep a copy in a safe place": "インスタンスキー (安全な場所に控えを残してください)",
-        "a self-signed certificate; replace it with one that clients trust": (
-            "自己署名証明書 (クライアントが信頼するものに置き換えてください)"
-        ),
-        "its private key": "その秘密鍵",
-        "Next:": "次にすること:",
-    }
-)
+TEXTS = Texts("cli/init")
 
 
 @app.command()

@@ -52,7 +52,7 @@ def _moment(value: str, now: Millis, option: str, direction: int) -> Millis:
         return round(datetime.fromisoformat(value).astimezone(UTC).timestamp() * SECOND)
     except (ValueError, OverflowError):
         raise CliUsageError(
-            "{option}: {value!r} is neither a time such as 2026-01-31T09:00:00+09:00 nor a duration such as 2h",
+            "{option}: {value!r} is not a time such as 2026-01-31T09:00:00+09:00 or a duration such as 2h",
             option=option,
             value=value,
         ) from None

@@ -262,10 +262,10 @@ def _act(
     from ekiden.documents.queue import QueueChange
 
     if everything and filters.given:
-        raise CliUsageError("--all stands without ids and filters")
+        raise CliUsageError("--all cannot be combined with ids and filters")
     if not everything and not filters.given:
         raise CliUsageError(
-            "{action} what? Name ids, narrow it down with a filter such as --domain, or say --all",
+            "{action}: nothing is chosen; give ids, a filter such as --domain, or --all",
             action=action,
         )
 

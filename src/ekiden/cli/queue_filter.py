@@ -11,9 +11,8 @@ import typer
 
 from ekiden.cli.common import MOST_ROWS, CliUsageError, Opened, now_ms
 from ekiden.cli.moments import duration, future, past
-from ekiden.core.address import to_ascii_domain
+from ekiden.core.address import BadAddress, to_ascii_domain
 from ekiden.core.clock import Millis
-from ekiden.core.errors import BadAddress
 from ekiden.core.ids import parse_id
 from ekiden.core.states import State, Wait
 
@@ -34,7 +33,7 @@ def _state(value: str | States) -> States:
         return States([State[value.upper()]])
     except KeyError:
         names = ", ".join([*(state.name.lower() for state in State), "all"])
-        raise CliUsageError("{value!r} is not a state; there are {names}", value=value, names=names) from None
+        raise CliUsageError("{value!r} is not a state; choose one of {names}", value=value, names=names) from None
 
 
 class Waits(frozenset[Wait]):
@@ -49,7 +48,7 @@ def _wait(value: str | Waits) -> Waits:
     except KeyError:
         names = ", ".join(wait.name.lower() for wait in Wait)
         raise CliUsageError(
-            "{value!r} is not known to --wait; there are {names}", value=value, names=names
+            "--wait: {value!r} is not allowed; choose one of {names}", value=value, names=names
         ) from None
 
 
@@ -107,7 +106,7 @@ LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, max=MOST_ROWS,
 
 def _order(value: str) -> str:
     if value not in ("due", "newest"):
-        raise CliUsageError("--sort: {value!r} is neither due nor newest", value=value)
+        raise CliUsageError("--sort: {value!r} is not allowed; choose due or newest", value=value)
     return value
 
 

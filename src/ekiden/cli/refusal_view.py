@@ -18,73 +18,7 @@ if TYPE_CHECKING:
     from ekiden.access.refusals import KeptRefusal
     from ekiden.documents.message import Refusal
 
-_TEXTS = Texts(
-    {
-        "refused": "拒否",
-        "{id}  refused at {stage}": "{id}  {stage} で拒否",
-        "time": "時刻",
-        "account": "アカウント",
-        "client": "接続元",
-        "sender": "送信者",
-        "reply": "応答",
-        "why": "理由",
-        "advice": "対処",
-        "detail": "詳細",
-        "{name} {value}": "{name}: {value}",
-        "listener": "リスナー",
-        "endpoint": "エンドポイント",
-        "user": "ユーザー",
-        "domain": "ドメイン",
-        "status": "状態",
-        "reason": "理由コード",
-        "rule": "ルール",
-        "reports": "report モードのルール",
-        "configuration": "SMTP 構成",
-        "attachment": "添付ファイル",
-        "pending": "検証待ち",
-        "verified": "検証済み",
-        "failed": "未検証（不備あり）",
-        "suspended": "停止中",
-        "nothing was refused": "拒否されたものはありません",
-        "the account is suspended": "アカウントが停止されています",
-        "an operator resumes it with `ekiden account resume`": "運用者が `ekiden account resume` で再開できます",
-        "the domain does not belong to the account or SMTP configuration that logged in": (
-            "ドメインが、ログインしたアカウントまたは SMTP 構成のものではありません"
-        ),
-        "send from a domain of the account, or add it with `ekiden domain add`": (
-            "アカウントのドメインから送るか、`ekiden domain add` でドメインを追加してください"
-        ),
-        "the domain is not verified": "ドメインが検証されていません",
-        "the domain is suspended, because its records fail the periodic checks": (
-            "定期的な確認でレコードに問題が見つかったため、ドメインが停止されています"
-        ),
-        "`ekiden domain show` tells what each record should be and what was found": (
-            "`ekiden domain show` で、あるべきレコードと実際のレコードを確認できます"
-        ),
-        "no network rule lets this address use the SMTP configuration": (
-            "この接続元から SMTP 構成を使うことを許すネットワークルールがありません"
-        ),
-        "`ekiden rule test` tells which rule allows or refuses an address": (
-            "`ekiden rule test` で、接続元を許可または拒否するルールを確認できます"
-        ),
-        "the SMTP user belongs to no configuration any more": "SMTP ユーザーが属する構成がありません",
-        "make a new user": "新しいユーザーを作成してください",
-        "the credential was revoked while the message was being sent": (
-            "メッセージの送信中に認証情報が失効しました"
-        ),
-        "log in with another one": "別の認証情報でログインしてください",
-        "the SMTP configuration takes no attachments": "SMTP 構成は添付ファイルを受け付けません",
-        "send it without attachments, or let the configuration take them": (
-            "添付ファイルなしで送るか、構成で添付ファイルを許可してください"
-        ),
-        "the quota of the account is used up": "アカウントの送信上限に達しました",
-        "`ekiden account quota` shows it, and changes it": "`ekiden account quota` で上限の確認と変更ができます",
-        "the message has no From field that can be read, so its author cannot be checked": (
-            "差出人 (From) が読み取れないため、送信者を確認できません"
-        ),
-        "give it exactly one From field with an address": "From フィールドを一つだけ付け、アドレスを書いてください",
-    }
-)
+_TEXTS = Texts("cli/refusal_view")
 _DOMAIN_ADVICE = "`ekiden domain show` tells what each record should be and what was found"
 _WHY = {
     "account_suspended": ("the account is suspended", "an operator resumes it with `ekiden account resume`"),

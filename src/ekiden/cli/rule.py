@@ -87,7 +87,7 @@ def add(
     from ekiden.networks.zones import load_zones
 
     if bool(zones or endpoint) == nobody:
-        raise NetworkUsageError("name a zone with --zone or an endpoint with --endpoint, or say --nobody")
+        raise NetworkUsageError("give a zone with --zone, an endpoint with --endpoint, or --nobody")
 
     async def work(on: Opened) -> Rule:
         owner = await on.account(account)

@@ -22,8 +22,8 @@ from ekiden.cli.common import (
 )
 from ekiden.cli.sender import default_sender
 from ekiden.cli.tables import output, show
-from ekiden.core.address import parse_address
-from ekiden.core.errors import BadAddress, EkidenError
+from ekiden.core.address import BadAddress, parse_address
+from ekiden.core.errors import EkidenError
 
 if TYPE_CHECKING:
     from ekiden.cli.submission import Draft, Result, Server
@@ -86,7 +86,7 @@ def _drafts(
             return [Draft(draft.sender, recipients, draft.content), *others] if recipients else others
         return [draft]
     if not recipients and not each:
-        raise CliUsageError("to whom? Give --to or --to-file")
+        raise CliUsageError("there is no recipient; give --to or --to-file")
     if text == "-":
         text = sys.stdin.read()
     from_address = _address(sender) if sender else default()
@@ -163,7 +163,7 @@ def send(
             raise CliUsageError("--username without a password; set EKIDEN_SMTP_PASSWORD")
         password = str(typer.prompt(tr("Password"), hide_input=True, err=True))
     if file is None and not to and to_file is None:
-        raise CliUsageError("to whom? Give --to or --to-file")
+        raise CliUsageError("there is no recipient; give --to or --to-file")
     where = _server(config, server, tls, ca, insecure)
     drafts = _drafts(
         sender=sender,

@@ -20,7 +20,7 @@ from ekiden.cli.common import (
 from ekiden.cli.opt_out_translations import OptOutCliError, OptOutUsageError, tr, unreadable
 from ekiden.cli.tables import make_table, show, show_list
 from ekiden.core.display import local_time
-from ekiden.core.said_sentences import WORDS
+from ekiden.core.texts import WORDS
 
 if TYPE_CHECKING:
     from ekiden.access.accounts import Account
@@ -87,7 +87,7 @@ def read_addresses(given: list[str] | None, file: Path | None) -> list[str]:
         )
     addresses = [*(given or ()), *lines]
     if not addresses:
-        raise OptOutUsageError("name an address, or a file with --file")
+        raise OptOutUsageError("give an address, or a file with --file")
     return addresses
 
 

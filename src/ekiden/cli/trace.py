@@ -119,7 +119,7 @@ def trace(
     from ekiden.documents.message import Trace
 
     if language_name not in (None, "en", "ja"):
-        raise CliUsageError("--lang: en and ja are known")
+        raise CliUsageError("--lang: choose en or ja")
     chosen_language: Language = language({"LANG": language_name}) if language_name else lang()
 
     if (id is None) != refused:

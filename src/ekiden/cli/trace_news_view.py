@@ -9,27 +9,7 @@ from ekiden.core.submission import Marks
 from ekiden.core.texts import Language, Texts
 from ekiden.delivery.trace_news_queries import TracedRoute
 
-_TEXTS = Texts(
-    {
-        "bulk {value}": "バルク {value}",
-        "message id {value}": "メッセージ ID {value}",
-        "application {value}": "アプリケーション {value}",
-        "entity {value}": "エンティティ {value}",
-        "campaign {value}": "キャンペーン {value}",
-        "final reports": "最終レポート",
-        "intermediate reports": "中間レポート",
-        "opens, clicks and the like": "開封・クリックなど",
-        "{news} to {url}": "{news} → {url}",
-        "{news} kept to be fetched": "{news}（取得待ちとして保管）",
-        "{count} waiting": "未送信 {count} 件",
-        "{count} not fetched yet": "未取得 {count} 件",
-        "{count} given up": "通知失敗 {count} 件",
-        "failed {count} times in a row, last with {why}; next try {time}": (
-            "連続 {count} 回失敗（直近: {why}）、次回 {time}"
-        ),
-        "no answer": "応答なし",
-    }
-)
+_TEXTS = Texts("cli/trace_news_view")
 
 _MARKS = {
     "bulk": "bulk {value}",

@@ -24,96 +24,7 @@ from ekiden.delivery.trace_news_queries import TracedRoute
 from ekiden.delivery.trace_queries import MessageTrace, TracedAttempt, TracedDelivery, TracedEvent
 from ekiden.mime.header import decode_words
 
-_TEXTS = Texts(
-    {
-        "from": "送信者",
-        "subject": "件名",
-        "Message-ID": "Message-ID",
-        "size": "サイズ",
-        "{size}, priority {priority}": "{size}、優先度 {priority}",
-        "accepted": "受付",
-        "expires": "期限",
-        "content": "本文",
-        "removed, because no recipient needs it any more": "削除済み（必要とする宛先がもうないため）",
-        "the null sender (a notification)": "空の送信者（通知）",
-        "account {account}": "アカウント {account}",
-        "password {name}": "パスワード {name}",
-        "API key {name}": "API キー {name}",
-        "no login (trusted network or made here)": "ログインなし（信頼されたネットワーク、または内部で作成）",
-        "client {client}": "接続元 {client}",
-        "without encryption": "暗号化なし",
-        "listener {listener}": "リスナー {listener}",
-        "region {region}": "リージョン {region}",
-        "{endpoint} endpoint": "{endpoint} エンドポイント",
-        "HELO {helo}": "HELO {helo}",
-        "why": "理由",
-        "advice": "対処",
-        "next attempt": "次の試行",
-        "reply": "応答",
-        "accepted and stored": "受け付けて保存しました",
-        "made right: {fields}": "直したもの: {fields}",
-        "long lines encoded": "長い行をエンコードしました",
-        "8-bit text encoded": "8 ビットのテキストをエンコードしました",
-        "{why}": "{why}",
-        "attempt {number}: {state}, after {span}": "試行 {number}：{state}（所要 {span}）",
-        "attempt {number}: begun {span} ago, not reported yet": "試行 {number}：{span}前に開始、結果は未報告",
-        "attempt {number}: its worker ended before it reported; what became of it is not known": (
-            "試行 {number}：ワーカーが報告前に終了しました。結果は分かっていません"
-        ),
-        "waits until {time}": "{time} まで待機",
-        "expired": "期限切れになりました",
-        "held": "保留しました",
-        "released": "再開しました",
-        "due again": "すぐに再試行するよう指示しました",
-        "cancelled": "取り消しました",
-        "its worker ended before it reported; the outcome of that attempt is unknown": (
-            "ワーカーが報告前に終了しました。その試行の結果は不明です"
-        ),
-        "a report to the sender was made (message {id})": "送信者への通知を作成しました（メール {id}）",
-        "a report to the sender was made": "送信者への通知を作成しました",
-        "delivered": "配信しました",
-        "deferred": "延期しました",
-        "bounced": "不達になりました",
-        "dropped": "送信を中止しました",
-        "by {who}": "操作者 {who}",
-        "opened": "開封されました",
-        "link followed: {url}": "リンクがクリックされました: {url}",
-        "the recipient unsubscribed": "受信者が配信を停止しました",
-        "reported as unwanted by the recipient": "受信者が迷惑メールとして報告しました",
-        "bounced after the recipient's server had accepted it": "相手サーバーの受け付け後に不達になりました",
-        "automatic access: {why}": "自動アクセス: {why}",
-        "automatic access": "自動アクセス",
-        "it asked without fetching (HEAD)": "内容を取得しない問い合わせ（HEAD）",
-        "fetched in advance": "先読み",
-        "it does not say what it is (no User-Agent)": "User-Agent がない",
-        "Apple Mail Privacy Protection": "Apple のメールプライバシー保護",
-        "a scanner or robot, by its User-Agent": "User-Agent がスキャナーまたはロボット",
-        "too soon after the message was accepted": "受付直後のアクセス",
-        "several links at once": "複数のリンクへの同時アクセス",
-        "how: {how}": "方法: {how}",
-        "on the page": "配信停止ページ",
-        "with one click (RFC 8058)": "ワンクリック（RFC 8058）",
-        "high": "高",
-        "standard": "標準",
-        "low": "低",
-        "suppression": "送信抑止の確認",
-        "marks": "識別",
-        "told": "通知先",
-        "recipient": "宛先",
-        "state": "状態",
-        "waits for": "待ち",
-        "still held: {holders}": "保留継続: {holders}",
-        "paused by its sender": "送信者による一時停止",
-        "held by an operator": "管理者による保留",
-        "{holder}": "{holder}",
-        "next": "次回",
-        "attempts": "試行",
-        "reason": "理由",
-        "detail": "詳細",
-        "cause": "原因",
-        "{reply} (our own verdict: {code})": "{reply}（送信側 (Ekiden) の判断: {code}）",
-    }
-)
+_TEXTS = Texts("cli/trace_view")
 
 _COLOURS = {
     State.DELIVERED: "green",
@@ -407,7 +318,7 @@ def _made_right(data: dict[str, Any], lang: Language) -> list[str]:
     """What the door changed in the message (``mime.repair``, ``mime.reencode``)."""
     remarks = []
     if data.get("repaired"):
-        remarks.append(_TEXTS("made right: {fields}", lang, fields=", ".join(map(str, data["repaired"]))))
+        remarks.append(_TEXTS("repaired: {fields}", lang, fields=", ".join(map(str, data["repaired"]))))
     for why in data.get("encoded") or ():
         remarks.append(_TEXTS(_ENCODED.get(why, "{why}"), lang, why=why))
     return remarks

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ekiden.delivery.trace_queries import TracedDelivery
     from ekiden.store.holds import HeldBy
 
-_TEXTS = Texts({"{why} (by {who})": "{why}（{who}）", "; ": "、"})
+_TEXTS = Texts("cli/waiting")
 
 
 def wait_text(row: QueueRow | TracedDelivery, lang: Language) -> str:

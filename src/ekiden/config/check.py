@@ -14,9 +14,8 @@ import msgspec
 from ekiden.config.model import Config, ListenerConfig
 from ekiden.config.reader import Path as Key
 from ekiden.config.reader import Problems, is_bad, show
-from ekiden.core.address import to_ascii_domain
+from ekiden.core.address import BadAddress, to_ascii_domain
 from ekiden.core.duration import format_duration
-from ekiden.core.errors import BadAddress
 from ekiden.listeners.smtp_config import MIN_MESSAGE, MIN_RECIPIENTS
 from ekiden.net.listen import parse_listen_address
 

@@ -22,7 +22,7 @@ SECTIONS: dict[str, Help] = {
     ),
     "listeners.certificates": Help(
         "Certificates: the first is the default, others are chosen by the name a client asks for (SNI).",
-        "リスナーの証明書。最初のものが既定で、他はクライアントが求めた名前 (SNI) で選ばれます。",
+        "リスナーの証明書。最初のものが既定で、他はクライアントが求めた名前（SNI）で選ばれます。",
     ),
     "smtp": Help(
         "Limits of the SMTP listeners. Counts and memory are per worker.",
@@ -66,7 +66,7 @@ SECTIONS: dict[str, Help] = {
     "lab": Help("The switch for trying things out.", "実験用のスイッチ。"),
     "log": Help(
         'Logs, on standard error or in a file; docs/logging.md has the lines. The level of a line can be "off".',
-        "ログ (標準エラー出力またはファイル)。各行の内容は docs/logging.md にあります。"
+        "ログ（標準エラー出力またはファイル）。各行の内容は docs/logging.md にあります。"
         '行のレベルは "off" にもできます。',
     ),
 }
@@ -83,8 +83,8 @@ KEYS: dict[str, Help] = {
     "store.url": Help(
         'The database: "sqlite:///FILE" (relative to data_dir) or "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"; '
         'of several servers ("HOST:PORT,HOST:PORT") the one that takes writes is used.',
-        'データベース。"sqlite:///ファイル" (data_dir からの相対パス) か "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"。'
-        'サーバーが複数あれば ("HOST:PORT,HOST:PORT")、書き込みを受け付けるものを使います。',
+        'データベース。"sqlite:///ファイル"（data_dir からの相対パス）か "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"。'
+        'サーバーが複数あれば（"HOST:PORT,HOST:PORT"）、書き込みを受け付けるものを使います。',
     ),
     "workers.count": Help(
         "How many worker processes; 0: one per core.", "ワーカープロセスの数。0 ならコアごとに一つです。"
@@ -107,8 +107,8 @@ KEYS: dict[str, Help] = {
     "workers.memory": Help(
         "Octets of contents and requests that one worker may hold; 0: a quarter of the machine's memory for all of "
         "them, from 64 MiB to 1 GiB each.",
-        "一つのワーカーが本文とリクエストに使えるメモリ (オクテット)。0 なら全ワーカーでマシンのメモリの 4 分の 1 "
-        "(ワーカーごとに 64 MiB から 1 GiB)。",
+        "一つのワーカーが本文とリクエストに使えるメモリ（オクテット）。0 なら全ワーカーでマシンのメモリの 4 分の 1 "
+        "（ワーカーごとに 64 MiB から 1 GiB）。",
     ),
     "listeners.name": Help("A name for logs and traces.", "ログとトレースに現れる名前。"),
     "listeners.addresses": Help(
@@ -118,7 +118,7 @@ KEYS: dict[str, Help] = {
     "listeners.mode": Help(
         '"starttls": the client must switch to TLS (port 587); "tls": TLS from the start (port 465); '
         '"plain": no TLS, for trusted networks only.',
-        '"starttls": クライアントが TLS に切り替える (ポート 587)。"tls": 最初から TLS (ポート 465)。'
+        '"starttls": クライアントが TLS に切り替える（ポート 587）。"tls": 最初から TLS（ポート 465）。'
         '"plain": TLS なし。信頼されたネットワーク専用です。',
     ),
     "listeners.region": Help("A label of the region, for traces.", "リージョンの名札。トレースに現れます。"),
@@ -128,7 +128,7 @@ KEYS: dict[str, Help] = {
     ),
     "listeners.proxy_from": Help(
         "Networks of load balancers that speak the PROXY protocol (v1 or v2); from them it is required.",
-        "PROXY プロトコル (v1/v2) を話すロードバランサーのネットワーク。そこからの接続では必須になります。",
+        "PROXY プロトコル（v1/v2）を話すロードバランサーのネットワーク。そこからの接続では必須になります。",
     ),
     "listeners.trusted_networks": Help(
         "Networks that may submit without AUTH and TLS; only loopback and private ones are allowed.",
@@ -144,11 +144,11 @@ KEYS: dict[str, Help] = {
     ),
     "listeners.max_size": Help(
         "The largest message here, in octets (SIZE), as 31457280 at IBM; 0: smtp.max_size.",
-        "このリスナーでのメッセージの最大サイズ (オクテット、SIZE)。IBM では 31457280。0 なら smtp.max_size。",
+        "このリスナーでのメッセージの最大サイズ（オクテット、SIZE）。IBM では 31457280。0 なら smtp.max_size。",
     ),
     "listeners.max_recipients": Help(
         "Recipients of one message here (LIMITS RCPTMAX), as 100 at IBM; 0: smtp.max_recipients.",
-        "このリスナーでの一通あたりの宛先の最大数 (LIMITS RCPTMAX)。IBM では 100。0 なら smtp.max_recipients。",
+        "このリスナーでの一通あたりの宛先の最大数（LIMITS RCPTMAX）。IBM では 100。0 なら smtp.max_recipients。",
     ),
     "listeners.certificates.certificate": Help(
         "A PEM file with the certificate and its chain; relative to this file.",
@@ -158,20 +158,20 @@ KEYS: dict[str, Help] = {
         "A PEM file with its private key; relative to this file.",
         "秘密鍵の PEM ファイル。このファイルからの相対パスです。",
     ),
-    "smtp.max_size": Help("The largest message, in octets (SIZE).", "メッセージの最大サイズ (オクテット、SIZE)。"),
+    "smtp.max_size": Help("The largest message, in octets (SIZE).", "メッセージの最大サイズ（オクテット、SIZE）。"),
     "smtp.max_recipients": Help(
-        "Recipients of one message (LIMITS RCPTMAX).", "一通あたりの宛先の最大数 (LIMITS RCPTMAX)。"
+        "Recipients of one message (LIMITS RCPTMAX).", "一通あたりの宛先の最大数（LIMITS RCPTMAX）。"
     ),
     "smtp.command_timeout": Help(
         "Without a complete command, or without any octet of content (RFC 5321 §4.5.3.2.7).",
-        "コマンドが完成しない、または本文が届かないまま待つ時間 (RFC 5321 §4.5.3.2.7)。",
+        "コマンドが完成しない、または本文が届かないまま待つ時間（RFC 5321 §4.5.3.2.7）。",
     ),
     "smtp.data_timeout": Help(
         "For one content, from its first octet to its last.", "一通の本文の最初から最後までに使える時間。"
     ),
     "smtp.min_rate": Help(
         "Octets per second that content must come with, on average, after its first minute; 0: any.",
-        "本文が届く平均速度の下限 (オクテット毎秒、最初の一分より後)。0 なら制限しません。",
+        "本文が届く平均速度の下限（オクテット毎秒、最初の一分より後）。0 なら制限しません。",
     ),
     "smtp.tls_timeout": Help(
         "For a TLS handshake, and for the PROXY header before it.",
@@ -184,11 +184,11 @@ KEYS: dict[str, Help] = {
     ),
     "smtp.max_connections_per_address": Help(
         "From one IP address (IPv6: one /64); trusted networks may have as many as there are.",
-        "一つの IP アドレス (IPv6 は /64) からの接続数。信頼されたネットワークには適用しません。",
+        "一つの IP アドレス（IPv6 は /64）からの接続数。信頼されたネットワークには適用しません。",
     ),
     "smtp.max_memory": Help(
         "Octets of contents that are being received or stored; MAIL is put off beyond it.",
-        "受信中・保存中の本文に使うメモリ (オクテット)。超えると MAIL を先延ばしにします。",
+        "受信中・保存中の本文に使うメモリ（オクテット）。超えると MAIL を先延ばしにします。",
     ),
     "smtp.max_errors": Help(
         "Mistakes of a client, before it is sent away.", "クライアントを切断するまでの誤りの回数。"
@@ -205,7 +205,7 @@ KEYS: dict[str, Help] = {
     ),
     "intake.max_received": Help(
         "More Received fields than this are a loop (RFC 5321 §6.3).",
-        "Received フィールドがこれより多いメッセージはループと見なします (RFC 5321 §6.3)。",
+        "Received フィールドがこれより多いメッセージはループと見なします（RFC 5321 §6.3）。",
     ),
     "intake.carrier_addresses": Help(
         "Take recipients such as a..b@docomo.ne.jp and a.@ezweb.ne.jp, which Japanese carriers gave away, without "
@@ -223,7 +223,7 @@ KEYS: dict[str, Help] = {
         "Whether 8-bit text of messages that are signed is encoded before: a server without 8BITMIME takes it, and "
         "the signature stays right on any way (RFC 6376 §5.3). Messages that need SMTPUTF8 stay as they are.",
         "署名するメッセージの 8 ビットのテキストを、署名の前にエンコードするかどうか。8BITMIME のない"
-        "サーバーにも届き、どの経路でも署名が壊れません (RFC 6376 §5.3)。SMTPUTF8 が必要なメッセージは"
+        "サーバーにも届き、どの経路でも署名が壊れません（RFC 6376 §5.3）。SMTPUTF8 が必要なメッセージは"
         "そのままです。",
     ),
     "intake.max_header": Help(
@@ -253,23 +253,23 @@ KEYS: dict[str, Help] = {
     ),
     "http.max_url": Help(
         "Octets of the target in a request line; more get 414. A link that is tracked takes up to 12,000.",
-        "リクエスト行の URL の最大長 (オクテット)。超えると 414 を返します。計測リンクは 12,000 までになります。",
+        "リクエスト行の URL の最大長（オクテット）。超えると 414 を返します。計測リンクは 12,000 までになります。",
     ),
     "http.max_header_field": Help(
         "Octets of one header field with its name; more get 431.",
-        "ヘッダーフィールド一つの最大長 (名前を含むオクテット)。超えると 431 を返します。",
+        "ヘッダーフィールド一つの最大長（名前を含むオクテット）。超えると 431 を返します。",
     ),
     "http.max_header": Help(
         "Octets of all header fields of a request, trailers included; more get 431.",
-        "一つのリクエストの全ヘッダーフィールドの合計 (オクテット、トレーラーを含む)。超えると 431 を返します。",
+        "一つのリクエストの全ヘッダーフィールドの合計（オクテット、トレーラーを含む）。超えると 431 を返します。",
     ),
     "http.max_header_fields": Help(
         "Header fields of a request, trailers included; more get 431.",
-        "一つのリクエストのヘッダーフィールドの数 (トレーラーを含む)。超えると 431 を返します。",
+        "一つのリクエストのヘッダーフィールドの数（トレーラーを含む）。超えると 431 を返します。",
     ),
     "http.max_chunk_extensions": Help(
         "Octets around the chunks of a body, beyond 18 for each octet of content; more get 400.",
-        "チャンクの前後に許すオクテット数 (本文 1 オクテットにつき 18 を超える分)。超えると 400 を返します。",
+        "チャンクの前後に許すオクテット数（本文 1 オクテットにつき 18 を超える分）。超えると 400 を返します。",
     ),
     "http.max_pipelined": Help(
         "Requests that a client may send before the first is answered; then the connection ends.",
@@ -293,7 +293,7 @@ KEYS: dict[str, Help] = {
     ),
     "http.min_rate": Help(
         "Octets per second that a body must come with, and answers be read with, after a minute; 0: any.",
-        "本文が届く速度と応答が読まれる速度の下限 (オクテット毎秒、最初の一分より後)。0 なら制限しません。",
+        "本文が届く速度と応答が読まれる速度の下限（オクテット毎秒、最初の一分より後）。0 なら制限しません。",
     ),
     "http.answer_timeout": Help(
         "Without any octet of an answer being read; then the connection ends.",
@@ -301,7 +301,7 @@ KEYS: dict[str, Help] = {
     ),
     "http.max_unread": Help(
         "Octets of all answers that wait to be read; beyond it those that have waited longest are dropped.",
-        "読まれるのを待つ応答の合計 (オクテット)。超えると最も長く待っている接続から切断します。",
+        "読まれるのを待つ応答の合計（オクテット）。超えると最も長く待っている接続から切断します。",
     ),
     "http.keep_alive": Help(
         "Between two requests of a connection. Longer than a proxy's in front, so that it is the proxy that ends.",
@@ -313,7 +313,7 @@ KEYS: dict[str, Help] = {
     ),
     "http.linger_octets": Help(
         "Of such a body; beyond them the connection ends.",
-        "読み捨てる本文の最大長 (オクテット)。超えると切断します。",
+        "読み捨てる本文の最大長（オクテット）。超えると切断します。",
     ),
     "http.max_connections": Help(
         "Connections of one worker. Beyond them the one that has waited longest for a request makes "
@@ -322,7 +322,7 @@ KEYS: dict[str, Help] = {
     ),
     "http.max_connections_per_address": Help(
         "From one IP address (IPv6: one /64); networks of proxy_from may have as many as there are.",
-        "一つの IP アドレス (IPv6 は /64) からの接続数。proxy_from のネットワークには適用しません。",
+        "一つの IP アドレス（IPv6 は /64）からの接続数。proxy_from のネットワークには適用しません。",
     ),
     "http.reserve": Help(
         "Connections beyond these bounds: /healthz, /readyz and /metrics are answered on them, the rest gets 503.",
@@ -338,12 +338,12 @@ KEYS: dict[str, Help] = {
     ),
     "access.parallelism": Help(
         "Password hashes computed at the same time, per worker; each takes 19 MiB for about 30 ms of one core.",
-        "同時に計算するパスワードハッシュの数 (ワーカーごと)。一つにつき 19 MiB と一コア約 30 ミリ秒を使います。",
+        "同時に計算するパスワードハッシュの数（ワーカーごと）。一つにつき 19 MiB と一コア約 30 ミリ秒を使います。",
     ),
     "access.window": Help("Failed logins are counted over this time.", "認証の失敗を数える期間。"),
     "access.address_delay_after": Help(
         "So many failures from one address (IPv6: one /64), and its next refusals are delayed.",
-        "一つのアドレス (IPv6 は /64) からの失敗がこの回数に達すると、次の拒否を遅らせます。",
+        "一つのアドレス（IPv6 は /64）からの失敗がこの回数に達すると、次の拒否を遅らせます。",
     ),
     "access.guess_limit": Help(
         "So many failures of one user name from one address, and it is refused there without looking at the "
@@ -358,7 +358,7 @@ KEYS: dict[str, Help] = {
     ),
     "access.account_delay_after": Help(
         "So many failures for one user name, from wherever, and replies are delayed.",
-        "一つのユーザー名への失敗が (どこからでも) この回数に達すると、返答を遅らせます。",
+        "一つのユーザー名への失敗が（どこからでも）この回数に達すると、返答を遅らせます。",
     ),
     "access.account_limit": Help(
         "So many failures of one user name, and an address that has failed itself is refused; another one has "
@@ -377,8 +377,8 @@ KEYS: dict[str, Help] = {
     "networks.groups": Help(
         "Networks (addresses, ranges, subnets) by what a zone may name: the CRN of a VPC or an instance, "
         '"service:NAME" or "service:NAME:LOCATION". What has none matches nothing.',
-        'ゾーンが指し得るもの (VPC やインスタンスの CRN、"service:名前"、"service:名前:場所") ごとのネットワーク '
-        "(アドレス、範囲、サブネット)。ここにないものはどのアドレスにも一致しません。",
+        'ゾーンが指し得るもの（VPC やインスタンスの CRN、"service:名前"、"service:名前:場所"）ごとのネットワーク '
+        "（アドレス、範囲、サブネット）。ここにないものはどのアドレスにも一致しません。",
     ),
     "networks.services": Help(
         "Tables with display_name and type of services that have a group, for people who look for them.",
@@ -386,7 +386,7 @@ KEYS: dict[str, Help] = {
     ),
     "domains.spf_include": Help(
         "The host whose SPF record lists our outgoing addresses, for include:; empty: hostname.",
-        "送信元アドレスを SPF レコードに挙げているホスト (include: に使います)。空なら hostname です。",
+        "送信元アドレスを SPF レコードに挙げているホスト（include: に使います）。空なら hostname です。",
     ),
     "domains.addresses": Help(
         "Our outgoing IP addresses and networks, which the SPF records must permit; "
@@ -404,11 +404,11 @@ KEYS: dict[str, Help] = {
     ),
     "domains.require_address": Help(
         "Whether a domain needs an address record (A or AAAA) before it is verified.",
-        "確認にアドレスレコード (A か AAAA) を必須とするかどうか。",
+        "確認にアドレスレコード（A か AAAA）を必須とするかどうか。",
     ),
     "domains.ed25519": Help(
         "Offer every domain a second DKIM key, for Ed25519 signatures (RFC 8463).",
-        "二つ目の DKIM 鍵として Ed25519 の鍵 (RFC 8463) を用意します。",
+        "二つ目の DKIM 鍵として Ed25519 の鍵（RFC 8463）を用意します。",
     ),
     "domains.overlap": Help(
         "How long the record of a key stays needed after its last signature; at least delivery.expire_after.",
@@ -431,7 +431,7 @@ KEYS: dict[str, Help] = {
     "delivery.source_address": Help(
         "The local IP addresses to connect from, one of each family at most; a family without one is not tried. "
         "Empty: the system chooses.",
-        "接続元の IP アドレス (IPv4 と IPv6 を 1 つずつまで)。指定のない種類では接続しません。"
+        "接続元の IP アドレス（IPv4 と IPv6 を 1 つずつまで）。指定のない種類では接続しません。"
         "空ならシステムが選びます。",
     ),
     "delivery.ipv6": Help(
@@ -440,11 +440,11 @@ KEYS: dict[str, Help] = {
     ),
     "delivery.allowed_networks": Help(
         "Networks that recipients' domains may lead to although they are not public, such as 10.20.0.0/16.",
-        "公開されていなくても、宛先ドメインの DNS に従って配信してよいネットワーク (例: 10.20.0.0/16)。",
+        "公開されていなくても、宛先ドメインの DNS に従って配信してよいネットワーク（例: 10.20.0.0/16）。",
     ),
     "delivery.refused_networks": Help(
         "Networks that they never may lead to, such as our own address behind NAT.",
-        "DNS が示しても決して配信しないネットワーク (例: NAT の外側の自分のアドレス)。",
+        "DNS が示しても決して配信しないネットワーク（例: NAT の外側の自分のアドレス）。",
     ),
     "delivery.routes.domain": Help(
         'A domain, ".example.com" for everything below it, or "*" for everything else.',
@@ -467,11 +467,11 @@ KEYS: dict[str, Help] = {
     ),
     "delivery.delay_notice_after": Help(
         "When a sender who asked for it (NOTIFY=DELAY) hears that a delivery is late.",
-        "遅延通知を求めた送信者 (NOTIFY=DELAY) に知らせるまでの時間。",
+        "遅延通知を求めた送信者（NOTIFY=DELAY）に知らせるまでの時間。",
     ),
     "delivery.site_concurrency": Help(
         "Connections to one site (a set of MX hosts) at the same time, at most.",
-        "一つのサイト (MX ホストの組) への同時接続の上限。",
+        "一つのサイト（MX ホストの組）への同時接続の上限。",
     ),
     "delivery.initial_concurrency": Help(
         "With how many connections a site begins; it grows with every success.",
@@ -488,7 +488,7 @@ KEYS: dict[str, Help] = {
     ),
     "delivery.connect_timeout": Help("For a connection to be made.", "接続の確立を待つ時間。"),
     "delivery.greeting_timeout": Help(
-        "For the greeting (RFC 5321 §4.5.3.2.1).", "挨拶を待つ時間 (RFC 5321 §4.5.3.2.1)。"
+        "For the greeting (RFC 5321 §4.5.3.2.1).", "挨拶を待つ時間（RFC 5321 §4.5.3.2.1）。"
     ),
     "delivery.command_timeout": Help("For the reply to a command.", "コマンドへの応答を待つ時間。"),
     "delivery.data_timeout": Help("For the reply to the content.", "本文への応答を待つ時間。"),
@@ -505,7 +505,7 @@ KEYS: dict[str, Help] = {
         "接続から DATA までの一回の試行全体の時間。試すアドレスすべてを含みます。",
     ),
     "delivery.min_rate": Help(
-        "Octets a second in which a peer has to take contents.", "相手が本文を受け取る最低の速さ (バイト/秒)。"
+        "Octets a second in which a peer has to take contents.", "相手が本文を受け取る最低の速さ（バイト/秒）。"
     ),
     "delivery.yield_after": Help(
         "When connections are scarce, an attempt that has taken so long gives its place to what waits.",
@@ -520,12 +520,12 @@ KEYS: dict[str, Help] = {
         "Deliveries in memory for one site.", "一つのサイトについてメモリに置く配信の数。"
     ),
     "delivery.queue_limit": Help(
-        "Deliveries in memory in all, per worker.", "メモリに置く配信の総数 (ワーカーごと)。"
+        "Deliveries in memory in all, per worker.", "メモリに置く配信の総数（ワーカーごと）。"
     ),
     "delivery.claim_batch": Help("Due deliveries taken from the store at once.", "一度に取り出す配信の数。"),
     "delivery.memory_limit": Help(
         "Octets of contents kept in memory for deliveries that wait there.",
-        "メモリで待つ配信の本文に使うメモリ (オクテット)。",
+        "メモリで待つ配信の本文に使うメモリ（オクテット）。",
     ),
     "dns.nameservers": Help(
         "IP addresses of recursive resolvers; empty: those of the system.",
@@ -535,7 +535,7 @@ KEYS: dict[str, Help] = {
     "dns.timeout": Help("For one question to one server.", "一つのサーバーへの一回の問い合わせの時間。"),
     "dns.lifetime": Help("For one question in all, with its repetitions.", "再送を含む問い合わせ全体の時間。"),
     "dns.cache_size": Help("Answers kept; the oldest goes first.", "保持する回答の数。古いものから捨てます。"),
-    "dns.cache_memory": Help("Octets that they take, roughly.", "そのおおよそのメモリ量 (バイト)。"),
+    "dns.cache_memory": Help("Octets that they take, roughly.", "そのおおよそのメモリ量（バイト）。"),
     "dns.concurrency": Help(
         "Questions that are asked at the same time; accounts share them.",
         "同時に行う問い合わせの数。アカウント間で分け合います。",
@@ -547,7 +547,7 @@ KEYS: dict[str, Help] = {
     "dns.slow_after": Help("When a question counts as slow.", "問い合わせを遅いとみなすまでの時間。"),
     "dns.max_answer": Help(
         "Octets of an answer over TCP; larger ones count as a failure.",
-        "TCP の回答の最大サイズ (バイト)。これを超えるものは失敗とみなします。",
+        "TCP の回答の最大サイズ（バイト）。これを超えるものは失敗とみなします。",
     ),
     "dns.max_records": Help(
         "Records of an answer that are kept; of MX those with the least preference.",
@@ -557,18 +557,18 @@ KEYS: dict[str, Help] = {
     "dns.max_ttl": Help("And at most so long.", "回答を保持する最長の時間。"),
     "dns.negative_max_ttl": Help(
         'The most for "there is no such name" and "no such record" (RFC 2308 §5).',
-        "「名前がない」「レコードがない」という回答を保持する最長の時間 (RFC 2308 §5)。",
+        "「名前がない」「レコードがない」という回答を保持する最長の時間（RFC 2308 §5）。",
     ),
     "dns.failure_max_ttl": Help(
         "The most for it: it is doubled with each failure of the same name.",
         "その上限。同じ名前で失敗するたびに倍になります。",
     ),
     "dns.failure_ttl": Help(
-        "For a failure to get any answer (RFC 2308 §7).", "回答が得られなかったことを覚える時間 (RFC 2308 §7)。"
+        "For a failure to get any answer (RFC 2308 §7).", "回答が得られなかったことを覚える時間（RFC 2308 §7）。"
     ),
     "tracking.base_url": Help(
         "Where recipients reach the HTTP listener, such as https://links.example.com; empty: https://HOSTNAME.",
-        "受信者から見た HTTP リスナーの URL (例: https://links.example.com)。空なら https://ホスト名 です。",
+        "受信者から見た HTTP リスナーの URL（例: https://links.example.com）。空なら https://ホスト名 です。",
     ),
     "callbacks.timeout": Help(
         "For one request: looking the name up, connecting, sending, and the answer.",
@@ -581,7 +581,7 @@ KEYS: dict[str, Help] = {
     "callbacks.endpoints": Help("URLs that are sent to at the same time.", "同時に送信する URL の数。"),
     "callbacks.batch": Help(
         "Events in one request, at most, where the format takes several.",
-        "1 回のリクエストに入れるイベントの最大数 (複数を送れる形式の場合)。",
+        "1 回のリクエストに入れるイベントの最大数（複数を送れる形式の場合）。",
     ),
     "callbacks.longest_wait": Help(
         "The most between two tries. The waits are 1, 2, 5, 10, 17 … minutes: 1 min + 1 min · n².",
@@ -593,7 +593,7 @@ KEYS: dict[str, Help] = {
     ),
     "callbacks.allowed_networks": Help(
         "Networks that callbacks may reach although they are not public, such as 10.20.0.0/16.",
-        "公開されていなくても通知を送ってよいネットワーク (例: 10.20.0.0/16)。",
+        "公開されていなくても通知を送ってよいネットワーク（例: 10.20.0.0/16）。",
     ),
     "retention.messages": Help(
         "Messages with their deliveries, since acceptance and since the last change of any delivery.",
@@ -629,7 +629,7 @@ KEYS: dict[str, Help] = {
     "log.level": Help("The least important level that is logged.", "記録する最低のレベル。"),
     "log.format": Help(
         '"console" for people, "json" for machines (one object per line).',
-        '"console" は人向け、"json" は機械向け (一行一オブジェクト)。',
+        '"console" は人向け、"json" は機械向け（一行一オブジェクト）。',
     ),
     "log.file": Help(
         "A file to append to instead of standard error, relative to this one. It may be moved away at any time: a "
@@ -662,7 +662,7 @@ KEYS: dict[str, Help] = {
     ),
     "log.burst": Help(
         "How many lines of one kind others may cause in ten seconds, per worker; more are counted.",
-        "他者が十秒間に書かせることのできる一種類の行の数 (ワーカーごと)。超えた分は件数だけ記録されます。",
+        "他者が十秒間に書かせることのできる一種類の行の数（ワーカーごと）。超えた分は件数だけ記録されます。",
     ),
 }
 

@@ -177,7 +177,7 @@ class Templates:
         """Change some fields of ``TemplateText``, by name. Raises as ``create`` does."""
         for name in changes:
             if name not in FIELDS:
-                raise BadField(name, "there is no field {field}")
+                raise BadField(name, "there is not a field {field}")
         return await self._change(account_id, template_id, changes, files, actor)
 
     async def _change(

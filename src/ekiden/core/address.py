@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 
 import idna
 
-from ekiden.core.errors import BadAddress
+from ekiden.core.texts import Texts, TranslatedError
 
 MAX_DOMAIN = 255  # octets, RFC 5321 §4.5.3.1.2
 MAX_PATH = 254  # octets between the angle brackets, RFC 5321 §4.5.3.1.3 less the brackets
@@ -46,6 +46,15 @@ CARRIERS: Final[tuple[str, ...]] = tuple(
     tomllib.loads(files("ekiden.core").joinpath("carriers.toml").read_text("utf-8"))["domains"]
 )
 """Domains whose addresses may have dots anywhere; one that begins with a dot stands for all below."""
+
+_TEXTS: Final = Texts("core/address")
+
+
+class BadAddress(TranslatedError, ValueError):
+    """Text that is no mail address, or one that cannot be mailed to."""
+
+    def __init__(self, template: str, /, **values: object) -> None:
+        super().__init__(_TEXTS, template, **values)
 
 
 class Address(NamedTuple):
@@ -87,7 +96,7 @@ def to_ascii_domain(domain: str) -> str:
     """
     if domain.startswith("["):
         if not _LITERAL.match(domain):
-            raise BadAddress(f"{domain} is not an address literal")
+            raise BadAddress("{domain} is not an address literal", domain=domain)
         return domain.lower()
     if len(domain) > MAX_DOMAIN + 1:
         raise BadAddress("a domain name has 1 to 255 characters")
@@ -96,13 +105,15 @@ def to_ascii_domain(domain: str) -> str:
         try:
             name = idna.encode(domain, uts46=True, transitional=False).decode("ascii").lower()
         except (idna.IDNAError, UnicodeError) as error:
-            raise BadAddress(f"{domain} is not a domain name: {error}") from None
+            raise BadAddress("{domain} is not a domain name: {error}", domain=domain, error=error) from None
     name = name.removesuffix(".")  # of the DNS, not of mail (RFC 5321 §2.3.5)
     if not name or len(name) > MAX_DOMAIN:
         raise BadAddress("a domain name has 1 to 255 characters")
     for label in name.split("."):
         if not _LABEL.match(label):
-            raise BadAddress(f"{domain} is not a domain name: the part {label!r} is not allowed")
+            raise BadAddress(
+                "{domain} is not a domain name: the part {label!r} is not allowed", domain=domain, label=label
+            )
     return name
 
 
@@ -115,13 +126,15 @@ def parse_address(text: str, *, carriers: bool = True) -> Address:
     if match is not None and len(text) <= MAX_PATH and text.isascii():
         return Address(text, match.group(1))
     if len(text) > _MAX_WRITTEN:
-        raise BadAddress(f"the address is longer than {MAX_PATH} octets")
+        raise BadAddress("the address is longer than {most} octets", most=MAX_PATH)
     at = text.rfind("@")
     if at < 0:
-        raise BadAddress(f"{text!r} has no @")
+        raise BadAddress("{text!r} has no @", text=text)
     local, domain = text[:at], text[at + 1 :]
     if not local or not domain:
-        raise BadAddress(f"{text!r} lacks the part {'before' if not local else 'after'} the @")
+        raise BadAddress(
+            "{text!r} lacks the part after the @" if local else "{text!r} lacks the part before the @", text=text
+        )
     plain = _DOT_ATOM.match(local) is not None
     dotted = not plain and _DOTTED.match(local) is not None
     if not plain and _QUOTED.match(local) is None and not (dotted and carriers):
@@ -140,13 +153,13 @@ def parse_address(text: str, *, carriers: bool = True) -> Address:
     except UnicodeEncodeError:  # surrogates, which JSON can bring along
         raise _bad_local(text, local) from None
     if octets > MAX_PATH:
-        raise BadAddress(f"the address is longer than {MAX_PATH} octets")
+        raise BadAddress("the address is longer than {most} octets", most=MAX_PATH)
     # What cannot be seen is not shown.
     return Address(found, name, text if text != found and text.isprintable() else "")
 
 
 def _bad_local(text: str, local: str) -> BadAddress:
-    return BadAddress(f"{text!r} is not an address: {local!r} is not allowed before the @")
+    return BadAddress("{text!r} is not an address: {local!r} is not allowed before the @", text=text, local=local)
 
 
 def _least_quoted(local: str) -> str:

@@ -9,7 +9,3 @@ class EkidenError(Exception):
 
 class UsageProblem(EkidenError):
     """A command was called in a way that cannot be right: its exit status is 2."""
-
-
-class BadAddress(EkidenError, ValueError):
-    """Text that is no mail address, or one that cannot be mailed to."""

@@ -12,8 +12,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from ekiden.core.said_sentences import ENGLISH, TEXTS, WORDS
-from ekiden.core.texts import Language
+from ekiden.core.said_sentences import ENGLISH, TEXTS
+from ekiden.core.texts import WORDS, Language
 
 MAX_FACT: Final = 500
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]+")

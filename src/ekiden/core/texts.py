@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Final, Literal, NamedTuple, cast
 
 from ekiden.core.errors import EkidenError
 
@@ -48,16 +48,21 @@ class Texts:
             self._japanese = cast(Mapping[str, str], json.loads(path.read_bytes()))
         return self._japanese
 
-    def __call__(self, text: str, lang: Language, **values: Any) -> str:
+    def __call__(self, text: str, lang: Language, /, **values: Any) -> str:
         """The text in the language; a text without a translation stays English."""
         chosen = self.japanese.get(text, text) if lang == "ja" else text
         return chosen.format(**values) if values else chosen
 
 
+WORDS: Final = Texts("core/words")
+"""Words of known sets that are given as a reason: the system's errors, kinds of networks and of suppressions."""
+_REASONS: Final = frozenset({"why", "error", "reason"})
+
+
 class TranslatedError(EkidenError):
     """An error that can be told in both languages; ``str(error)`` is the English."""
 
-    def __init__(self, texts: Texts, template: str, **values: Any) -> None:
+    def __init__(self, texts: Texts, template: str, /, **values: Any) -> None:
         self.texts = texts
         self.template = template
         self.values = values
@@ -65,8 +70,13 @@ class TranslatedError(EkidenError):
 
     def text(self, lang: Language) -> str:
         """The sentence for a person who reads ``lang``."""
-        values = {
-            name: value.text(lang) if isinstance(value, TranslatedError) else value
-            for name, value in self.values.items()
-        }
+        values = {name: _told(name, value, lang) for name, value in self.values.items()}
         return self.texts(self.template, lang, **values)
+
+
+def _told(name: str, value: Any, lang: Language) -> Any:
+    if isinstance(value, TranslatedError):
+        return value.text(lang)
+    if lang == "ja" and name in _REASONS:
+        return WORDS((value.strerror or str(value)) if isinstance(value, OSError) else str(value), lang)
+    return value

@@ -31,17 +31,7 @@ from ekiden.delivery.queue_changes import Action, apply_action
 if TYPE_CHECKING:
     from ekiden.store.api import Store
 
-TEXTS: Final = Texts(
-    {
-        "there is no bulk {bulk}": "一括送信 {bulk} はありません",
-        "bulk {bulk}: its sending has begun, or there is nothing that waits for a time": (
-            "一括送信 {bulk}: 送信が始まっているか、時刻を待っているものがありません"
-        ),
-        "bulk {bulk}: there is nothing to pause": "一括送信 {bulk}: 一時停止できるものがありません",
-        "bulk {bulk}: there is nothing to resume": "一括送信 {bulk}: 再開できるものがありません",
-        "bulk {bulk}: there is nothing to cancel": "一括送信 {bulk}: 取り消せるものがありません",
-    }
-)
+TEXTS: Final = Texts("delivery/bulks")
 
 _ROUNDS: Final = 3
 """How often what is left is looked for: workers give back what they had taken meanwhile."""

@@ -10,9 +10,8 @@ from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 
-from ekiden.core.address import Address, parse_address
+from ekiden.core.address import Address, BadAddress, parse_address
 from ekiden.core.clock import SECOND, Clock, Millis
-from ekiden.core.errors import BadAddress
 from ekiden.core.events import Event, EventType
 from ekiden.core.ids import IdFactory, format_id
 from ekiden.core.said import tell

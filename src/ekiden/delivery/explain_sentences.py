@@ -184,13 +184,13 @@ WAIT_NAMES: dict[Wait, Text] = {
     Wait.PACED: Text("its turn", "順番"),
     Wait.SHARE: Text("account's share", "アカウントの割り当て"),
     Wait.NO_SOURCE: Text("source address", "送信元アドレス"),
-    Wait.WORKER_LOST: Text("retry (worker lost)", "再試行 (ワーカー喪失)"),
+    Wait.WORKER_LOST: Text("retry (worker lost)", "再試行（ワーカー喪失）"),
     Wait.WORKER_STOPPED: Text("another worker", "別のワーカー"),
     Wait.HELD_BY_OPERATOR: Text("operator", "管理者"),
-    Wait.PAUSED_BY_SENDER: Text("sender (paused)", "送信者 (一時停止)"),
+    Wait.PAUSED_BY_SENDER: Text("sender (paused)", "送信者（一時停止）"),
     Wait.UNREADABLE: Text("repair", "修復"),
     Wait.CONFIRMATION: Text("confirmation", "確認"),
-    Wait.ACCOUNT_SUSPENDED: Text("account (suspended)", "アカウント (停止中)"),
+    Wait.ACCOUNT_SUSPENDED: Text("account (suspended)", "アカウント（停止中）"),
 }
 """Under "waits for"."""
 
@@ -611,5 +611,5 @@ CAUSE_NAMES: dict[Cause, Text] = {
     Cause.RATE: Text("rate", "流量"),
     Cause.POLICY: Text("policy", "方針"),
     Cause.NETWORK: Text("network", "ネットワーク"),
-    Cause.OURS: Text("ours", "送信側 (Ekiden)"),
+    Cause.OURS: Text("ours", "送信側（Ekiden）"),
 }

@@ -29,7 +29,7 @@ DEFAULT_LIMIT: Final = 50
 MOST: Final = 1000
 """Entries on one page at most."""
 
-TEXTS: Final = Texts({"this is no cursor of ours: {cursor}": "カーソルの値が正しくありません: {cursor}"})
+TEXTS: Final = Texts("delivery/logs")
 
 _FURTHER: Final = re.compile(r"[2-9]|[1-9][0-9]{1,8}")
 """Which recipient a queue id with a dash means."""
@@ -39,7 +39,7 @@ class BadCursor(TranslatedError, ValueError):
     """A cursor that no page of the log has given."""
 
     def __init__(self, cursor: str) -> None:
-        super().__init__(TEXTS, "this is no cursor of ours: {cursor}", cursor=cursor)
+        super().__init__(TEXTS, "this is not a cursor of ours: {cursor}", cursor=cursor)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,9 @@ import dns.name
 import dns.rdatatype
 import dns.resolver
 
-from ekiden.core.address import to_ascii_domain
+from ekiden.core.address import BadAddress, to_ascii_domain
 from ekiden.core.clock import Clock
-from ekiden.core.errors import BadAddress, EkidenError
+from ekiden.core.errors import EkidenError
 from ekiden.core.said import Said, say
 from ekiden.dns.config import DnsConfig
 from ekiden.dns.lookup_queue import Turn, Turns, behalf

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ekiden.core.address import to_ascii_domain
-from ekiden.core.errors import BadAddress
+from ekiden.core.address import BadAddress, to_ascii_domain
 from ekiden.domains.errors import BadDomain
 
 MAX_NAME: Final = 253 - len("._domainkey.") - 36

@@ -54,7 +54,7 @@ QUESTIONS: Final = (
         "1",
         "choice",
         "Is the mail marketing (the same for many) or transactional (caused by what its recipient did)?",
-        "メールの性質はマーケティング (多数への同報) ですか、トランザクション (受信者の操作への応答) ですか。",
+        "メールの性質はマーケティング（多数への同報）ですか、トランザクション（受信者の操作への応答）ですか。",
         ("marketing", "transactional"),
     ),
     Question("website", "2", "url", "What is the URL of your website?", "ウェブサイトの URL を教えてください。"),
@@ -131,7 +131,7 @@ QUESTIONS: Final = (
         "9",
         "text",
         "What is this request about (topic, subtopic, subject)? It may stay empty.",
-        "この依頼の分類 (トピック、サブトピック、件名) を書いてください。空でもかまいません。",
+        "この依頼の分類（トピック、サブトピック、件名）を書いてください。空でもかまいません。",
         optional=True,
     ),
     Question(

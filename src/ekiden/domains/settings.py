@@ -11,8 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from ekiden.access.audit import SYSTEM, Actor, changed
-from ekiden.core.address import parse_address, to_ascii_domain
-from ekiden.core.errors import BadAddress
+from ekiden.core.address import BadAddress, parse_address, to_ascii_domain
 from ekiden.domains.errors import BadSetting
 from ekiden.domains.model import Domain, Tracking
 from ekiden.domains.queries import change_domains, find_domain, has_domain

@@ -223,7 +223,7 @@ class Api:
         try:
             rules = msgspec.convert(given if isinstance(given, list) else [given], list[HttpRule])
         except msgspec.ValidationError as error:
-            raise LabError(f"this is no behaviour of the receiver: {error}") from None
+            raise LabError(f"this is not a behaviour of the receiver: {error}") from None
         self._lab.set_http("/".join(path), rules)
         return rules
 

@@ -194,7 +194,7 @@ def parse_behaviour(value: object, catalogue: Mapping[str, Behaviour]) -> Behavi
     try:
         return msgspec.convert(fields, Behaviour)
     except msgspec.ValidationError as error:
-        raise LabError(f"this is no behaviour: {error}") from None
+        raise LabError(f"this is not a behaviour: {error}") from None
 
 
 def _ready_made(name: str, catalogue: Mapping[str, Behaviour]) -> Behaviour:

@@ -28,32 +28,7 @@ _NAMES: Final = {
     "Reply-To": "返信先",
     "Message-ID": "Message-ID",
 }
-TEXTS: Final = Texts(
-    {
-        **_NAMES,
-        "Received mail": "受信したメール",
-        "Mail that arrived in the lab": "ラボに届いたメール",
-        "No mail yet. It appears here by itself.": "まだメールはありません。届くと自動的に表示されます。",
-        "Newest first; the page renews itself. {count} of {total} are shown.": (
-            "新しい順です。ページは自動的に更新されます。{total} 通のうち {count} 通を表示しています。"
-        ),
-        "Received": "受信時刻",
-        "(no subject)": "（件名なし）",
-        "Envelope": "エンベロープ",
-        "{sender} to {recipients}": "{sender} から {recipients} へ",
-        "Server": "サーバー",
-        "in clear": "暗号化なし",
-        "Attached": "添付",
-        "{name} ({size} octets)": "{name}（{size} オクテット）",
-        "the text is taken from HTML": "HTML から取り出したテキストです",
-        "there is more; the message as it came has everything": (
-            "続きがあります。全体は「受信したままのメール」で確認できます"
-        ),
-        "as it came": "受信したままのメール",
-        "as text": "テキスト",
-        "all mail": "一覧へ",
-    }
-)
+TEXTS: Final = Texts("lab/inbox")
 _STYLE: Final = (
     "body{font:16px/1.6 system-ui,sans-serif;margin:0 auto;max-width:60rem;padding:1.5rem}"
     "body{color:#1c2430;background:#fff}h1{font-size:1.3rem;margin:0 0 .5rem}a{color:#0b57a4}"

@@ -249,7 +249,7 @@ def domain_name(text: str) -> str:
     """The key of a domain: lower-case A-labels, no final dot. ``LabError`` when it is no name."""
     name = parse_name(text).to_text(omit_final_dot=True)
     if not name or name == "." or name.startswith("*."):
-        raise LabError(f"{text!r} is no domain that could have servers")
+        raise LabError(f"{text!r} is not a domain that can have servers")
     try:
         ipaddress.ip_address(name)
     except ValueError:

@@ -45,7 +45,7 @@ def parse_name(text: str) -> dns.name.Name:
         name = dns.name.from_text(text, idna_codec=dns.name.IDNA_2008_Practical)
         return name.canonicalize()
     except (dns.exception.DNSException, UnicodeError) as error:
-        raise LabError(f"{text!r} is no domain name: {error}") from None
+        raise LabError(f"{text!r} is not a domain name: {error}") from None
 
 
 def parse_type(text: str) -> dns.rdatatype.RdataType:

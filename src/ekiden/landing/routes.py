@@ -15,8 +15,7 @@ from litestar.exceptions import HTTPException, NotFoundException, ServiceUnavail
 from multipart import MultipartError, MultipartParser, parse_options_header  # type: ignore[import-untyped]
 
 from ekiden.access.unavailable import StoreUnavailable
-from ekiden.core.address import to_ascii_domain
-from ekiden.core.errors import BadAddress
+from ekiden.core.address import BadAddress, to_ascii_domain
 from ekiden.core.texts import Language
 from ekiden.landing import pages
 from ekiden.recipients.tracking_recorder import Recorder, Visit

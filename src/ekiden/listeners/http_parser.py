@@ -197,7 +197,7 @@ class RequestParser:
             self._halt(505 if version[0] > "1" else 400, "only HTTP/1.1 is spoken here")
         method = self._parser.get_method().decode("ascii")
         if method == "CONNECT":
-            self._halt(501, "this is no proxy")
+            self._halt(501, "this is not a proxy")
         hosts, length, expects = 0, 0, False
         for name, value in self._noted:
             if name == b"host":

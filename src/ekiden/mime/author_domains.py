@@ -21,8 +21,7 @@ import unicodedata
 from functools import lru_cache
 from typing import NamedTuple
 
-from ekiden.core.address import MAX_DOMAIN, to_ascii_domain
-from ekiden.core.errors import BadAddress
+from ekiden.core.address import MAX_DOMAIN, BadAddress, to_ascii_domain
 
 _MAX_READ = 8_192  # octets of a value that are read: some 200 authors, in less than 20 ms
 _MAX_REMEMBERED = 512  # octets of a value worth a place in the cache; bounds its memory to a few megabytes

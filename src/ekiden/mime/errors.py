@@ -19,14 +19,14 @@ class BadMailbox(MimeError, ValueError):
     """Text that is no ``Name <local@domain>`` and no ``local@domain``."""
 
     def __init__(self, mailbox: str, reason: object) -> None:
-        super().__init__("{mailbox!r} is no mail address: {reason}", mailbox=mailbox, reason=reason)
+        super().__init__("{mailbox!r} is not a mail address: {reason}", mailbox=mailbox, reason=reason)
 
 
 class BadHeaderName(MimeError, ValueError):
     """A name that no header field can have (RFC 5322 §3.6.8)."""
 
     def __init__(self, name: str) -> None:
-        super().__init__("{name!r} is no name of a header field", name=name)
+        super().__init__("{name!r} is not the name of a header field", name=name)
 
 
 class BadHeaderValue(MimeError, ValueError):

@@ -11,8 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ekiden.core.address import parse_address
-from ekiden.core.errors import BadAddress
+from ekiden.core.address import BadAddress, parse_address
 from ekiden.mime.errors import BadMailbox
 from ekiden.mime.header import decode_words, encoded_words
 

@@ -18,8 +18,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_tz
 from typing import NamedTuple
 
-from ekiden.core.address import to_ascii_domain
-from ekiden.core.errors import BadAddress
+from ekiden.core.address import BadAddress, to_ascii_domain
 from ekiden.mime.author_domains import mailbox_domains
 from ekiden.mime.errors import BadMailbox
 from ekiden.mime.header import decode_words, format_moment

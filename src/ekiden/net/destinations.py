@@ -75,7 +75,7 @@ class Destinations:
         try:
             address = ipaddress.ip_address(text)
         except ValueError:
-            return "it is no IP address"
+            return "it is not an IP address"
         for each in (address, *_inside(address)):
             why = self._refused(each)
             if why is not None:

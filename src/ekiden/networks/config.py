@@ -38,7 +38,9 @@ class NetworkConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
                 try:
                     parse_network(network)
                 except ValueError:
-                    raise ValueError(f"groups: {network!r} in {group!r} is no address, range or subnet") from None
+                    raise ValueError(
+                        f"groups: {network!r} in {group!r} is not an address, range or subnet"
+                    ) from None
         known = {name for name, _ in self.service_locations()}
         for service in self.services:
             if service not in known:

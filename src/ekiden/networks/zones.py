@@ -41,9 +41,9 @@ _CRN = re.compile(r"crn:[!-~]{1,996}")
 _REFERENCE = re.compile(r"[!-~]{1,128}")
 _LITERAL: Final = {"ipAddress": parse_ip, "ipRange": parse_range, "subnet": parse_subnet}
 _WRONG: Final = {
-    "ipAddress": "{field}: {value!r} is no IP address",
-    "ipRange": "{field}: {value!r} is no range of IP addresses, first-last",
-    "subnet": "{field}: {value!r} is no subnet, address/length",
+    "ipAddress": "{field}: {value!r} is not an IP address",
+    "ipRange": "{field}: {value!r} is not a range of IP addresses, first-last",
+    "subnet": "{field}: {value!r} is not a subnet, address/length",
 }
 
 
@@ -119,7 +119,7 @@ def parse_sort(sort: str, known: Mapping[str, str] = SORTS) -> list[tuple[str, b
         name = item.strip()
         column = known.get(name.removeprefix("-"))
         if column is None:
-            raise BadValue("sort", "{field}: {value!r} is no field to sort by", value=name)
+            raise BadValue("sort", "{field}: {value!r} is not a field to sort by", value=name)
         found.append((column, name.startswith("-")))
     return found
 
@@ -168,7 +168,7 @@ def _check_address(address: Address, field: str) -> None:
     except ValueError:
         raise BadValue(f"{field}.value", _WRONG[address.type], value=address.value) from None
     if address.type not in _LITERAL and not _CRN.fullmatch(address.value):
-        raise BadValue(f"{field}.value", "{field}: {value!r} is no CRN", value=address.value)
+        raise BadValue(f"{field}.value", "{field}: {value!r} is not a CRN", value=address.value)
 
 
 class Zones:

@@ -21,8 +21,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from ekiden.access.audit import Actor, changed
 from ekiden.access.errors import AccessError
-from ekiden.core.address import parse_address, shown_address, to_ascii_domain
-from ekiden.core.errors import BadAddress
+from ekiden.core.address import BadAddress, parse_address, shown_address, to_ascii_domain
 from ekiden.core.said import in_words
 from ekiden.core.texts import Language, TranslatedError
 from ekiden.recipients.suppression_memory import SuppressionMemory

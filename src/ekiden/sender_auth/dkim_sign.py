@@ -20,9 +20,8 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from ekiden.core.address import to_ascii_domain
+from ekiden.core.address import BadAddress, to_ascii_domain
 from ekiden.core.clock import SECOND, Millis
-from ekiden.core.errors import BadAddress
 from ekiden.mime.scan import scan
 from ekiden.sender_auth.canonical import (
     SLICE,

@@ -24,9 +24,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from ekiden.core.address import to_ascii_domain
+from ekiden.core.address import BadAddress, to_ascii_domain
 from ekiden.core.clock import SECOND, Millis
-from ekiden.core.errors import BadAddress
 from ekiden.core.texts import Language
 from ekiden.mime.scan import scan
 from ekiden.sender_auth.canonical import Canonicalization, canonical_body, canonical_field, field_name, split_fields

@@ -15,8 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
-from ekiden.core.address import to_ascii_domain
-from ekiden.core.errors import BadAddress
+from ekiden.core.address import BadAddress, to_ascii_domain
 from ekiden.core.texts import Language
 from ekiden.sender_auth.dmarc_record import (
     Alignment,

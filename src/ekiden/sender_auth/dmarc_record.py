@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, cast
 from urllib.parse import unquote
 
-from ekiden.core.address import parse_address
-from ekiden.core.errors import BadAddress
+from ekiden.core.address import BadAddress, parse_address
 from ekiden.core.texts import TranslatedError
 from ekiden.sender_auth.dmarc_translations import TEXTS
 

@@ -53,18 +53,7 @@ _NAMES: Final[dict[Stray, str]] = {
     "semicolons": "semicolons",
     "wide": "full-width and invisible characters",
 }
-TEXTS: Final = Texts(
-    {
-        "anything before v=": "v= より前の部分",
-        "quotation marks": "引用符",
-        "backslashes": "バックスラッシュ",
-        "parentheses": "括弧",
-        "blanks at the beginning, tabs and line ends": "先頭の空白、タブ、改行",
-        "semicolons": "セミコロン",
-        "full-width and invisible characters": "全角文字や見えない文字",
-        ", ": "、",
-    }
-)
+TEXTS: Final = Texts("sender_auth/pasted")
 
 
 def cleaned(record: bytes) -> tuple[bytes, frozenset[Stray]]:

@@ -18,8 +18,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
-from ekiden.core.address import to_ascii_domain
-from ekiden.core.errors import BadAddress
+from ekiden.core.address import BadAddress, to_ascii_domain
 from ekiden.sender_auth.dns import Lookup, RecordType, TemporaryDnsError
 from ekiden.sender_auth.recorded_lookup import RecordedLookup, is_dns_name
 from ekiden.sender_auth.spf_errors import SpfSyntaxError

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ekiden.core.address import parse_address
-from ekiden.core.errors import BadAddress
+from ekiden.core.address import BadAddress, parse_address
 from ekiden.core.said import say
 from ekiden.smtp.extensions import Offer
 from ekiden.smtp.params import (

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ekiden.core.address import Address, parse_address
-from ekiden.core.errors import BadAddress
+from ekiden.core.address import Address, BadAddress, parse_address
 from ekiden.smtp.errors import CommandRefused
 from ekiden.smtp.reply import Reply
 

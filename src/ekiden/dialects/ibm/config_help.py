@@ -20,7 +20,7 @@ KEYS: Final = {
         "新しい SMTP 構成で添付ファイルを許すかどうか。",
     ),
     "users_per_configuration": Help(
-        "Users of one SMTP configuration, clones included.", "一つの SMTP 構成のユーザーの上限 (クローンを含む)。"
+        "Users of one SMTP configuration, clones included.", "一つの SMTP 構成のユーザーの上限（クローンを含む）。"
     ),
     "legacy_allowlist": Help(
         "How long the deprecated list of allowed subnets is honoured after its last change; 0s: not any more.",

@@ -13,7 +13,7 @@ SECTION: Final = Help(
 
 KEYS: Final = {
     "max_recipients": Help(
-        "Recipients of a request: to, cc and bcc together.", "1 リクエストの宛先数 (to、cc、bcc の合計)。"
+        "Recipients of a request: to, cc and bcc together.", "1 リクエストの宛先数（to、cc、bcc の合計）。"
     ),
     "session_ttl": Help(
         "How long a session of /auth/1/session is good for after its last use.",

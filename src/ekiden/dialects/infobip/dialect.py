@@ -41,8 +41,10 @@ def _annotators(endpoints: Endpoints, tracker: Tracker) -> Sequence[Annotator]:
 
 
 def _demo(client: DemoClient) -> Shown:
-    label = Help("Infobip clients: base URL (and the API key)", "Infobip クライアント: ベース URL (API キーは上記)")
-    heading = Help("Send with curl, by HTTP, with a callback:", "curl で送る (HTTP、コールバック付き):")
+    label = Help(
+        "Infobip clients: base URL (and the API key)", "Infobip クライアント: ベース URL（API キーは上記）"
+    )
+    heading = Help("Send with curl, by HTTP, with a callback:", "curl で送る（HTTP、コールバック付き）:")
     commands = f"""  curl {client.http}/email/3/send -H 'Authorization: App {client.api_key}' \\
     -F from=you@{client.domain} -F to=anything@accept.lab.test -F subject=Hi -F text=Hello \\
     -F notifyUrl={client.lab_http}/reports

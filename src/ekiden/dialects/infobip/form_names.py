@@ -32,14 +32,16 @@ class FormFields:
     def unknown(self, name: str, given: str, *, file: bool) -> Violation:
         """What is wrong with a field that this form does not have, with what may have been meant."""
         if file and self.files:
-            return Violation(given, "is no field of this request; files are given as {names}", _names(self.files))
+            return Violation(
+                given, "is not a field of this request; files are given as {names}", _names(self.files)
+            )
         if name in self.files:
             return Violation(given, "must be a file with a name")
         known = {**self.texts, **self.files}
         meant = alike(name, known)
         if meant:
-            return Violation(given, "is no field of this request; did you mean {name}?", {"name": known[meant]})
-        return Violation(given, "is no field of this request")
+            return Violation(given, "is not a field of this request; did you mean {name}?", {"name": known[meant]})
+        return Violation(given, "is not a field of this request")
 
 
 def _names(fields: Mapping[str, str]) -> dict[str, Any]:

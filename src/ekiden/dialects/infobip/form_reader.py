@@ -159,7 +159,7 @@ async def _urlencoded(body: Body, fields: FormFields) -> Form:
 
 
 def _no_form(why: str) -> ApiError:
-    return ApiError.because(400, "the body is no form as its Content-Type says: {why}", why=why)
+    return ApiError.because(400, "the body is not a form as its Content-Type says: {why}", why=why)
 
 
 class _Multipart:

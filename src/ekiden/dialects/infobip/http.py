@@ -103,9 +103,9 @@ def _violation(problem: Problem) -> Violation:
     if problem.kind == "unknown":
         if problem.meant:
             return Violation(
-                problem.path, "is no field of this request; did you mean {name}?", {"name": problem.meant}
+                problem.path, "is not a field of this request; did you mean {name}?", {"name": problem.meant}
             )
-        return Violation(problem.path, "is no field of this request")
+        return Violation(problem.path, "is not a field of this request")
     place = f" - at `$.{problem.path}`" if problem.path else ""
     return violation_of(msgspec.ValidationError(problem.why + place))
 

@@ -14,9 +14,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from ekiden.core.address import Address, parse_address
+from ekiden.core.address import Address, BadAddress, parse_address
 from ekiden.core.clock import DAY, HOUR, MINUTE, SECOND, Millis
-from ekiden.core.errors import BadAddress
 from ekiden.core.states import Priority
 from ekiden.core.texts import TranslatedError
 from ekiden.dialects.infobip.errors import ApiError, Violation

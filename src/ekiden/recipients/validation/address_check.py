@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from ekiden.core.address import Address, parse_address, spellings
+from ekiden.core.address import Address, BadAddress, parse_address, spellings
 from ekiden.core.clock import DAY, Millis
 from ekiden.core.diagnosis import BY_NUMBER, Diagnosis
-from ekiden.core.errors import BadAddress
 from ekiden.core.states import Cause, State
 from ekiden.dns.lookup_queue import on_behalf_of
 from ekiden.dns.resolver import DnsTemporary, NoMailHost, NoSuchDomain, NullMx

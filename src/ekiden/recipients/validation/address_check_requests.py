@@ -44,14 +44,7 @@ _AT_ONCE: Final = 16
 _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 _WAITING: Final = text("checked_at IS NULL")  # word for word as in the partial index
 
-TEXTS: Final = Texts(
-    {
-        "this is no cursor of ours: {cursor}": "カーソルの値が正しくありません: {cursor}",
-        "the id of a request has 1 to {longest} characters": "リクエストの ID は 1～{longest} 文字です",
-        "a request has 1 to {most} addresses": "アドレスは 1～{most} 件です",
-        "an address has 1 to {longest} characters": "アドレスは 1～{longest} 文字です",
-    }
-)
+TEXTS: Final = Texts("recipients/validation/address_check_requests")
 
 
 class BadCheckRequest(TranslatedError, ValueError):
@@ -288,7 +281,7 @@ def _parse_cursor(cursor: str) -> tuple[bool, int | None]:
             raise ValueError(cursor)
         return cursor[0] == "p", parse_id(cursor[1:])
     except ValueError:
-        raise BadCheckRequest("cursor", "this is no cursor of ours: {cursor}", cursor=cursor) from None
+        raise BadCheckRequest("cursor", "this is not a cursor of ours: {cursor}", cursor=cursor) from None
 
 
 def _storable(text: str) -> bool:

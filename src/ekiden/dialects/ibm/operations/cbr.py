@@ -224,7 +224,7 @@ def _own(caller: Caller, account_id: str | None) -> None:
     if account_id.lower() == caller.account.uid or account_id == caller.account.name:
         return
     if not _ACCOUNT_ID.fullmatch(account_id):
-        raise ApiError(400, "{value!r} is no account id", texts=TEXTS, value=account_id)
+        raise ApiError(400, "{value!r} is not an account id", texts=TEXTS, value=account_id)
     raise ApiError(403, "the account {value!r} is not yours", texts=TEXTS, value=account_id)
 
 

@@ -18,8 +18,7 @@ from typing import Any, Final
 import msgspec
 from litestar import Response
 
-from ekiden.core.address import Address, parse_address
-from ekiden.core.errors import BadAddress
+from ekiden.core.address import Address, BadAddress, parse_address
 from ekiden.core.ids import external_id
 from ekiden.core.submission import Recipient, Submission
 from ekiden.dialects.infobip import value_rules as fields

@@ -112,7 +112,9 @@ async def _form(call: Call) -> dict[str, str]:
     try:
         return given | dict(parse_qsl(body.decode(), max_num_fields=20))
     except ValueError as error:
-        raise ApiError.because(400, "the body is no form as its Content-Type says: {why}", why=str(error)) from None
+        raise ApiError.because(
+            400, "the body is not a form as its Content-Type says: {why}", why=str(error)
+        ) from None
 
 
 def _required(checks: Checks, name: str, value: Any) -> str:

@@ -13,8 +13,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from litestar import Response
 
-from ekiden.core.address import parse_address, to_ascii_domain
-from ekiden.core.errors import BadAddress
+from ekiden.core.address import BadAddress, parse_address, to_ascii_domain
 from ekiden.dialects.infobip import value_rules as fields
 from ekiden.dialects.infobip.call import Call
 from ekiden.dialects.infobip.errors import Violation
