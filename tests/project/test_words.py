@@ -68,8 +68,10 @@ def test_errors_say_what_to_enter() -> None:
 
 
 def test_english_is_plain() -> None:
-    """ "is not a …" for "is no …"; "at most N" for "so many"."""
-    wrong = re.compile(r"(?<![Tt]here )\bis no (?!longer)|\btold of\b|\bso many\b|\bso long ago\b|\bneither on nor\b")
+    """It is not a thing, rather than no thing; at most N, rather than so many."""
+    wrong = re.compile(
+        r"(?<![Tt]here )\bis no (?!longer)|\btold of\b|\bso many\b|\bso long ago\b|\bneither on nor\b"
+    )
     assert [
         f"{path.relative_to(ROOT)}: {english}"
         for path in sorted((ROOT / "src").rglob("*.ja.json"))
