@@ -203,7 +203,7 @@ def test_bounds_of_a_credential(ekiden: Installation) -> None:
     assert listed[1].rstrip().endswith("send, read, 10.0.0.0/8")
     id = str(made["id"])
     told = ekiden.run("credential", "bound", id, "--network", "192.0.2.1").out
-    assert told == "API key 'default' of acme is now only for: 192.0.2.1\n"
+    assert told == "API key 'default' of acme is now restricted to: 192.0.2.1\n"
     assert log_in(ekiden, "App", made["api_key"]) == "acme"
     forgotten = ekiden.run("credential", "bound", id)
     assert (forgotten.status, forgotten.out) == (2, "")

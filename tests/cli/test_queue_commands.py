@@ -211,7 +211,7 @@ def test_the_whole_queue_is_not_changed_by_a_slip(ekiden: Installation, monkeypa
             refused = ekiden.run("queue", action, *options)
             assert (refused.status, refused.out) == (2, "")
             assert refused.err == (
-                f"ekiden: {action}: nothing is chosen; give ids, a filter such as --domain, or --all\n"
+                f"ekiden: {action}: no deliveries are chosen; give ids, a filter such as --domain, or --all\n"
             )
     assert ekiden.run("queue", "cancel", "--all", "--domain", "b.example").status == 2
     refused = ekiden.run("queue", "cancel", "--state", "held", "--state", "deferred")
@@ -266,7 +266,7 @@ def test_errors_are_one_line(ekiden: Installation, args: list[str], message: str
 def test_an_unknown_state_is_a_wrong_usage(ekiden: Installation) -> None:
     ended = ekiden.run("queue", "list", "--state", "lost")
     assert ended.status == 2
-    assert "there are held, scheduled" in " ".join(ended.err.replace("│", " ").split())
+    assert "choose one of held, scheduled" in " ".join(ended.err.replace("│", " ").split())
 
 
 def test_targets() -> None:

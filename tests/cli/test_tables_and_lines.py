@@ -211,7 +211,7 @@ def test_an_error_is_folded_on_a_terminal_too(ekiden: Installation, monkeypatch:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     told_people = ekiden.run("queue", "cancel").err
     assert told_people.splitlines() == [
-        "ekiden: cancel what? Name ids, narrow it down with a filter such as --domain, or",
-        "  say --all",
+        "ekiden: cancel: no deliveries are chosen; give ids, a filter such as --domain,",
+        "  or --all",
     ]
     assert json.loads(ekiden.run("account", "list", "--json").out) == []

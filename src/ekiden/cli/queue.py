@@ -265,7 +265,7 @@ def _act(
         raise CliUsageError("--all cannot be combined with ids and filters")
     if not everything and not filters.given:
         raise CliUsageError(
-            "{action}: nothing is chosen; give ids, a filter such as --domain, or --all",
+            "{action}: no deliveries are chosen; give ids, a filter such as --domain, or --all",
             action=action,
         )
 
