@@ -22,6 +22,7 @@ MARKS: Final[tuple[tuple[re.Pattern[str], Diagnosis], ...]] = tuple(
         (D.FULL, r"[?&]p=overquota|storedrv\.deliver; .{0,40}mailbox is full|quotaexceeded"),
         (D.RATE_RECIPIENT, r"[?&]p=receivingrate"),
         (D.DOMAIN_BLOCKED, r"\bdbl\.spamhaus|spamhaus\.org/(?:query/)?(?:dbl|domain)|\bspamhaus dbl\b"),
+        (D.DOMAIN_BLOCKED, r"\b(?:mail ?from|sender|sending|helo) domain is (?:black)?listed\b"),
         (D.DOMAIN_BLOCKED, r"\bsurbl\b|\buribl\b|\bivmuri\b|\brhsbl\b"),
         # Outlook.com
         (D.RATE_IP, r"\brp-001\b"),
@@ -87,6 +88,7 @@ WORDS: Final[tuple[tuple[re.Pattern[str], Diagnosis], ...]] = tuple(
             D.MALFORMED,
             (
                 r"duplicate header|multiple (?:\w{1,20} )?(?:headers|addresses in from)",
+                r"not rfc \d{3,4} compliant",
                 r"missing (?:a )?(?:valid )?(?:message-?id|(?:from|date|subject) (?:header|field))",
             ),
         ),
@@ -144,7 +146,16 @@ WORDS: Final[tuple[tuple[re.Pattern[str], Diagnosis], ...]] = tuple(
                 r"\bspf\b.{1,120}\bdkim\b|\bdkim\b.{1,120}\bspf\b",
             ),
         ),
-        (D.SPF, (r"\bspf\d?\b", r"sender policy framework", r"sender id \(?pra", r"\bopenspf\b")),
+        (
+            D.SPF,
+            (
+                r"\bspf\d?\b",
+                r"sender policy framework",
+                r"sender id \(?pra",
+                r"\bopenspf\b",
+                r"domain \S{1,80} mismatches client ip",
+            ),
+        ),
         (D.DKIM, (r"\bdkim\b", r"\bdomainkeys\b")),
         (
             D.PTR,
