@@ -93,7 +93,7 @@ def test_aliases_are_followed(records: Records) -> None:
         ("a.lab.test", "MX", ["10 ok.", "mx.only"], "mx.only"),
         ("a.lab.test", "CNAME", ["b.lab.test."], "CNAME"),
         ("a..test", "A", ["127.0.0.1"], "a..test"),
-        ("x" * 64 + ".test", "A", ["127.0.0.1"], "no domain name"),
+        ("x" * 64 + ".test", "A", ["127.0.0.1"], "is not a domain name"),
     ],
 )
 def test_wrong_edits_are_explained_and_change_nothing(

@@ -37,7 +37,7 @@ def test_groups_and_services() -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ('[networks.groups]\n"service:x" = ["host.example"]', "'host.example' in 'service:x' is no address"),
+        ('[networks.groups]\n"service:x" = ["host.example"]', "'host.example' in 'service:x' is not an address"),
         ('[networks.services.x]\ntype = "t"', "there is no group service:x"),
         ('[networks.groups]\n"service:xy" = []\n[networks.services.x]\ntype = "t"', "there is no group service:x"),
         ("[networks]\ngroup = {}", "unknown key"),
