@@ -13,7 +13,7 @@ import ekiden
 from ekiden.cli import callback_translations, refusal_view, trace_news_view, trace_view
 from ekiden.core.diagnosis import Diagnosis
 from ekiden.core.events import EventType
-from ekiden.core.said import Remark, read_transcript, say, transcript
+from ekiden.core.said import Remark, dialogue_told, read_dialogue, say
 from ekiden.core.states import Cause, Priority, State, Wait
 from ekiden.core.texts import WORDS
 from ekiden.delivery.explain import cause_name, explain, state_name, wait_name
@@ -80,11 +80,10 @@ def test_no_remark_in_a_dialogue_is_a_sentence_of_one_language() -> None:
     """Each is a ``Remark``: code and facts."""
     found = [
         f"{path.relative_to(ROOT)}:{node.lineno}"
-        for room in ("delivery", "smtp")
+        for room in ("delivery", "smtp", "store", "net")
         for path in sorted((ROOT / room).rglob("*.py"))
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.match(r"# \w", node.value)
-        if node.value not in ("# content", "# TLS ")
     ]
     assert found == []
 
@@ -97,12 +96,14 @@ def test_a_dialogue_is_told_in_the_language_of_its_reader() -> None:
         '# ["odd',
         "# from an older Ekiden",
     ]
-    kept = transcript(lines)
+    kept = "\n".join(lines)
     assert "Connection refused" in kept
     assert "connected to" not in kept
-    back = read_transcript(kept)
+    back = read_dialogue(kept)
     assert back == lines
-    assert [line.told("ja") for line in back if isinstance(line, Remark)] == [
+    assert dialogue_told(back, "ja") == [
         "# mx.b.example (192.0.2.1:25) に接続しました",
+        "S: 220 hello",
         "# mx2.b.example: 接続が拒否されました",
+        *lines[3:],
     ]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import ekiden
-from ekiden.core.said import MAX_FACT, Said, decoded, encoded, say, tell
+from ekiden.core.said import MAX_FACT, Remark, Said, decoded, dialogue_told, either, encoded, in_words, say, tell
 from ekiden.core.said_sentences import ENGLISH, TEXTS
 from ekiden.core.texts import WORDS
 from ekiden.net.destinations import _SPECIAL, OURS
@@ -102,3 +102,20 @@ def test_what_a_newer_ekiden_says_stands_for_itself() -> None:
     for text in ("{}", "[]", '["turn"]', "x", '["turn", []]'):
         with pytest.raises(UNREADABLE):
             decoded(text)
+
+
+def test_nobodys_text_passes_for_ours() -> None:
+    """A reply or a reason may be written as we write what we say."""
+    ours = say("over_quota")
+    forged = ours.encode()
+    assert in_words(either(ours)) == ours.text()
+    assert in_words(either(ours), "ja") == ours.text("ja")
+    assert in_words(either(forged)).strip() == forged
+    assert in_words(either("550 no")) == "550 no"
+
+
+def test_a_remark_is_kept_as_its_code_and_told_to_its_reader() -> None:
+    remark = Remark(say("content_sent", octets=9))
+    assert "octets" in remark
+    assert remark.said.text() not in remark
+    assert dialogue_told(["C: DATA", remark], "en") == ["C: DATA", "# content, 9 octets"]

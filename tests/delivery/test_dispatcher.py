@@ -12,6 +12,7 @@ from sqlalchemy import insert
 
 from ekiden.core.clock import Clock
 from ekiden.core.events import EventType
+from ekiden.core.said import Remark, say
 from ekiden.core.states import Cause, Priority, State
 from ekiden.delivery.session import lines_of
 from ekiden.dns.config import DnsConfig
@@ -629,7 +630,7 @@ def test_a_dialogue_shows_only_its_own_recipient() -> None:
         "S: 550 5.1.1 such user",
         "S: 250 2.1.5 Ok",
         "S: 354 Go",
-        "# content, 9 octets",
+        Remark(say("content_sent", octets=9)),
         "S: 250 2.0.0 Queued",
     ]
     assert lines_of(pipelined, "x@c.test") == [
@@ -640,7 +641,7 @@ def test_a_dialogue_shows_only_its_own_recipient() -> None:
         "S: 550-5.1.1 No",
         "S: 550 5.1.1 such user",
         "S: 354 Go",
-        "# content, 9 octets",
+        Remark(say("content_sent", octets=9)),
         "S: 250 2.0.0 Queued",
     ]
     assert lines_of(pipelined, "y@c.test")[1:2] == ["C: RCPT TO:<Y@c.test> NOTIFY=NEVER"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import shutil
 import socket
 import ssl
@@ -311,6 +312,15 @@ class Client:
         assert self.ask("STARTTLS").startswith("220 ")
         self.start_tls(context)
         assert self.ask("EHLO client.example.com").startswith("250 ")
+
+
+Make = Callable[..., Harness]
+"""Of the fixture ``make``: started with these options of ``Harness``."""
+
+
+def plain(username: str, password: str) -> str:
+    """The command that logs in so, in one line."""
+    return "AUTH PLAIN " + base64.b64encode(f"\0{username}\0{password}".encode()).decode()
 
 
 class Lag:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
-from listener_harness import Client, Harness, Lag
+from listener_harness import Client, Lag, Make
 
 from ekiden.limits.loop_slices import SharedTurn
 from ekiden.limits.memory import Memory
@@ -23,23 +21,12 @@ SIZE = 19 * MiB
 PATIENCE = 1.0
 """Seconds that the event loop may be away at once. It is hundredths; with the code before it was up to a minute."""
 
-Make = Callable[..., Harness]
-
 
 @pytest.fixture
-def make(tmp_path: Path, sqlite_template: Path) -> Iterator[Make]:
-    started: list[Harness] = []
-
-    def make_one(**options: Any) -> Harness:
-        values: dict[str, Any] = {"mode": "plain", "trusted": True, "trusted_networks": ("127.0.0.1",)} | options
-        harness = Harness(tmp_path, sqlite_template, **values)
-        harness.__enter__()
-        started.append(harness)
-        return harness
-
-    yield make_one
-    for harness in started:
-        harness.__exit__()
+def make(make: Make) -> Make:
+    """Those that speak in clear and trust this machine."""
+    usual = {"mode": "plain", "trusted": True, "trusted_networks": ("127.0.0.1",)}
+    return lambda **options: make(**usual | options)
 
 
 def filled(unit: bytes, head: bytes = b"From: a@example.com\r\n\r\n") -> bytes:

@@ -12,12 +12,11 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from listener_harness import HOST, PASSWORD, Client, Harness
+from listener_harness import HOST, PASSWORD, Client, Harness, Make
 from sqlalchemy.schema import DropTable
 
 from ekiden.access.accounts import suspend_account
@@ -31,28 +30,10 @@ from ekiden.store import tables
 from support.stores_away import store_away
 
 MiB = 1_048_576
-Make = Callable[..., Harness]
 
 
 def base64_text(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
-
-
-@pytest.fixture
-def make(tmp_path: Path, sqlite_template: Path) -> Iterator[Make]:
-    """Makes started harnesses, and stops them."""
-    made: list[Harness] = []
-
-    def one(**options: Any) -> Harness:
-        folder = tmp_path / str(len(made))
-        folder.mkdir()
-        harness = Harness(folder, sqlite_template, **options)
-        made.append(harness)
-        return harness.__enter__()
-
-    yield one
-    for harness in made:
-        harness.__exit__()
 
 
 @pytest.fixture(scope="module", params=["uvloop", "asyncio"])

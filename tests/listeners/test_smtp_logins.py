@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
-from listener_harness import PASSWORD, Client, Harness
+from listener_harness import PASSWORD, Client, Harness, Make, plain
 from sqlalchemy.schema import DropTable
 
 from ekiden.access.accounts import create_account, suspend_account
@@ -21,29 +19,8 @@ from ekiden.store.tables import credential
 from support.busy_threads import BusyThreads
 from support.structured_logs import told
 
-Make = Callable[..., Harness]
 NEW = "battery staple horse"
 GONE = "421 4.7.0 Your credential is not valid any more"
-
-
-@pytest.fixture
-def make(tmp_path: Path, sqlite_template: Path) -> Iterator[Make]:
-    made: list[Harness] = []
-
-    def one(**options: Any) -> Harness:
-        folder = tmp_path / str(len(made))
-        folder.mkdir()
-        harness = Harness(folder, sqlite_template, **options)
-        made.append(harness)
-        return harness.__enter__()
-
-    yield one
-    for harness in made:
-        harness.__exit__()
-
-
-def plain(username: str, password: str) -> str:
-    return "AUTH PLAIN " + base64.b64encode(f"\0{username}\0{password}".encode()).decode()
 
 
 def log_in(client: Client, harness: Harness, username: str = "mailer", password: str = PASSWORD) -> None:

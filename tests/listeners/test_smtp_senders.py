@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import dkim
 import pytest
-from listener_harness import PASSWORD, Client, Harness, Lag
+from listener_harness import PASSWORD, Client, Harness, Lag, Make, plain
 from sqlalchemy import update
 
 from ekiden.access.accounts import OverQuota as WhenOver
@@ -34,31 +32,20 @@ from ekiden.senders.smtp_configurations import SmtpConfiguration, SmtpConfigurat
 from ekiden.senders.smtp_users import NewSmtpUser, SmtpUsers
 from ekiden.store import tables
 
-Make = Callable[..., Harness]
 CLOCK = SystemClock()
 TO = "rcpt@elsewhere.example"
 
 
 @pytest.fixture
-def make(tmp_path: Path, sqlite_template: Path) -> Iterator[Make]:
-    made: list[Harness] = []
+def make(make: Make) -> Make:
+    """Those whose account may send from its verified domains only."""
 
     def one(**options: Any) -> Harness:
-        folder = tmp_path / str(len(made))
-        folder.mkdir()
-        harness = Harness(folder, sqlite_template, **options)
-        made.append(harness)
-        harness.__enter__()
+        harness = make(**options)
         harness.call(set_senders(harness.store, "acme", "verified", CLOCK.now()))
         return harness
 
-    yield one
-    for harness in made:
-        harness.__exit__()
-
-
-def plain(username: str, password: str) -> str:
-    return "AUTH PLAIN " + base64.b64encode(f"\0{username}\0{password}".encode()).decode()
+    return one
 
 
 def login(client: Client, harness: Harness, username: str = "mailer", password: str = PASSWORD) -> Client:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ekiden.core.diagnosis import Stage
+from ekiden.core.said import Remark, say
 from ekiden.core.submission import Notify, Ret
 from ekiden.smtp.client import ClientConnection
 from ekiden.smtp.errors import UsageError
@@ -29,6 +30,7 @@ from ekiden.smtp.transaction import (
 )
 
 A, B, C = (TransactionRecipient(f"{name}@dst.test") for name in "abc")
+IN_TLS = say("tls_begun", tls="TLSv1.3 X")
 CONTENT = b"Subject: x\r\n\r\n.dot\r\n"
 STUFFED = b"Subject: x\r\n\r\n..dot\r\n.\r\n"
 PIPELINING = b"250-mx.test\r\n250 PIPELINING\r\n"
@@ -505,12 +507,12 @@ def test_starttls() -> None:
     assert (client.next_event(), client.buffered) == (None, 0)
     with pytest.raises(UsageError):
         client.ehlo()
-    client.tls_established("TLSv1.3 X")
+    client.tls_established(IN_TLS)
     assert client.offer.extensions == {}
     client.ehlo()
     client.receive_data(PIPELINING)
     assert client.next_event() == HelloDone({"PIPELINING": ""})
-    assert "# TLS TLSv1.3 X" in client.dialogue
+    assert Remark(IN_TLS) in client.dialogue
 
 
 def test_starttls_refused() -> None:
@@ -720,7 +722,7 @@ def test_dialogue_is_kept_for_one_transaction() -> None:
             "S: 250-2.1.5 two",
             "S: 250 2.1.5 lines",
             "S: 354 Go",
-            "# content, 20 octets",
+            Remark(say("content_sent", octets=20)),
             "S: 250 2.0.0 Ok",
         ]
 
@@ -747,7 +749,7 @@ def test_out_of_turn() -> None:
     with pytest.raises(UsageError):
         client.send(Transaction("s@src.test", [A], CONTENT))
     with pytest.raises(UsageError):
-        client.tls_established()
+        client.tls_established(IN_TLS)
 
 
 REPLIES = [
@@ -786,7 +788,7 @@ def test_any_peer(pieces: list[bytes], tls: bool, end: str) -> None:
                 case HelloDone() if tls and "STARTTLS" in client.offer.extensions:
                     client.starttls()
                 case TlsReady():
-                    client.tls_established()
+                    client.tls_established(IN_TLS)
                     client.ehlo()
                 case HelloDone() | TlsRefused() | ResetDone():
                     began += 1

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from smtp_dialogue import Driver, open_relay
 
+from ekiden.core.said import say
 from ekiden.core.submission import Notify, Ret
 from ekiden.smtp.client import ClientConnection
 from ekiden.smtp.content import normalise_line_ends
@@ -43,7 +44,7 @@ def carry(
                         client.starttls()
                     case TlsReady():
                         driver.connection.tls_established("TLSv1.3 TEST")
-                        client.tls_established("TLSv1.3 TEST")
+                        client.tls_established(say("tls_begun", tls="TLSv1.3 TEST"))
                         client.ehlo()
                     case HelloDone() | TransactionDone():
                         if isinstance(event, TransactionDone):

@@ -13,11 +13,12 @@ from sqlalchemy import func, insert, select, update
 from ekiden.core.diagnosis import Diagnosis
 from ekiden.core.events import EventType
 from ekiden.core.notices import News, Route
-from ekiden.core.said import say
+from ekiden.core.said import Remark, say
 from ekiden.core.states import Cause, Priority, State, Wait
 from ekiden.core.submission import Marks, SharedContent
 from ekiden.store import tables as t
 from ekiden.store.api import Conflict, Store, StoreError
+from ekiden.store.lost import LOST
 from ekiden.store.records import Delivery, NewMessage, Registration, Release
 from support.store_rows import NOW, TTL, Maker, outcome
 
@@ -637,7 +638,9 @@ async def test_reap_frees_the_deliveries_of_the_dead(store: Store, worker: Regis
     assert [(a["recipient_number"], a["number"], a["worker"], a["state"]) for a in attempts] == [
         (number, 1, worker.id, State.DEFERRED) for number in (1, 2, 3)
     ]
-    assert all("unknown" in a["dialogue"] and a["started_at"] == NOW and a["finished_at"] == then for a in attempts)
+    assert all(
+        a["dialogue"] == Remark(LOST) and a["started_at"] == NOW and a["finished_at"] == then for a in attempts
+    )
     lost_events = await rows(store, t.event, t.event.c.type == EventType.LEASE_LOST)
     assert sorted(e["recipient_number"] for e in lost_events) == [1, 2, 3]
     assert json.loads(lost_events[0]["data"]) == {"worker": worker.id, "attempt": 1}

@@ -46,9 +46,7 @@ def _network(text: str) -> str:
     try:
         network = ipaddress.ip_network(text, strict=False)
     except ValueError:
-        raise BadName(
-            "{network!r} is not an IP address and no network such as 192.0.2.0/24", network=text
-        ) from None
+        raise BadName("{network!r} is not an IP address or a network such as 192.0.2.0/24", network=text) from None
     if network.prefixlen == network.max_prefixlen:
         return str(network.network_address)
     if ipaddress.ip_interface(text).ip != network.network_address:

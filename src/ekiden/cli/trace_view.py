@@ -16,7 +16,7 @@ from ekiden.core.diagnosis import Diagnosis
 from ekiden.core.display import exact_time, local_time, octets, relative, span
 from ekiden.core.events import EventType
 from ekiden.core.ids import format_id
-from ekiden.core.said import Remark, Said, tell
+from ekiden.core.said import Said, dialogue_told, tell
 from ekiden.core.states import State
 from ekiden.core.texts import Language, Texts
 from ekiden.delivery.explain import cause_name, explain, state_name, suppression_kind
@@ -264,7 +264,7 @@ def _attempt_details(attempt: TracedAttempt, lang: Language, dialogue: bool) -> 
     if attempt.reply:
         details.append(_reply(attempt, lang))
     if dialogue:
-        details += [line.told(lang) if isinstance(line, Remark) else line for line in attempt.dialogue]
+        details += dialogue_told(attempt.dialogue, lang)
     return details
 
 

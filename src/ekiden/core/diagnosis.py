@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import Final
 
-from ekiden.core.said import Said
+from ekiden.core.said import Remark, Said
 from ekiden.core.states import Cause, State, Wait
 
 
@@ -300,7 +300,7 @@ class Verdict:
     @property
     def remark(self) -> str:
         """``text`` as a dialogue of one line, for the store."""
-        return f"# {self.text}" if self.said is None else f"# {self.said.encode()}"
+        return f"# {self.text}" if self.said is None else str(Remark(self.said))
 
     @property
     def delivered(self) -> bool:

@@ -63,27 +63,26 @@ def _line(text: str) -> str:
 
 
 class Remark(str):
-    """A line of a dialogue that is ours: ``# …`` in English, and what it says."""
+    """A line of a dialogue that is ours, as the store keeps it: ``# ``, and ``said`` as code and facts.
+
+    Every message has some, and few are ever read: sentences are made for readers only (``dialogue_told``).
+    """
 
     __slots__ = ("said",)
+    said: Said
 
     def __new__(cls, said: Said) -> Remark:
-        line = super().__new__(cls, f"# {said.text()}")
+        line = super().__new__(cls, f"# {said.encode()}")
         line.said = said
         return line
 
-    def told(self, lang: Language) -> str:
-        return f"# {self.said.text(lang)}"
 
-    said: Said
-
-
-def transcript(lines: Iterable[str]) -> str:
-    """A dialogue as the store keeps it; a remark is kept as code and facts."""
-    return "\n".join(f"# {line.said.encode()}" if isinstance(line, Remark) else line for line in lines)
+def dialogue_told(lines: Iterable[str], lang: Language) -> list[str]:
+    """A dialogue for people."""
+    return [f"# {line.said.text(lang)}" if isinstance(line, Remark) else line for line in lines]
 
 
-def read_transcript(text: str) -> list[str]:
+def read_dialogue(text: str) -> list[str]:
     """The lines, with ``Remark`` where a remark was; those of an older Ekiden stay the English that they are."""
     lines: list[str] = []
     for line in text.splitlines():
@@ -113,8 +112,15 @@ def recognised(text: str) -> Said | None:
     return said if said is not None and said.code in ENGLISH else None
 
 
+def either(text: str | Said) -> str:
+    """What Ekiden says or a text of others, as one column keeps both: nobody's text passes for ours."""
+    if isinstance(text, Said):
+        return text.encode()
+    return f" {text}" if recognised(text) else text
+
+
 def in_words(text: str, lang: Language = "en") -> str:
-    """A text of anybody, or what Ekiden said, as the store keeps either."""
+    """What ``either`` made."""
     said = recognised(text)
     return text if said is None else said.text(lang)
 

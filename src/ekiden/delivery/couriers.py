@@ -17,7 +17,7 @@ import structlog
 from ekiden.core.clock import Clock, Millis
 from ekiden.core.diagnosis import Verdict
 from ekiden.core.ids import format_id
-from ekiden.core.said import Remark, Said, say, transcript
+from ekiden.core.said import Remark, Said, say
 from ekiden.core.states import State
 from ekiden.core.submission import Notify, Ret
 from ekiden.delivery import verdict as verdicts
@@ -404,7 +404,7 @@ class Couriers:
                 site.slow_down()
                 site.put_back(parcel)
                 return None
-            dialogue = transcript(error.dialogue)
+            dialogue = "\n".join(error.dialogue)
             site.failed(now(), self._rng.random(), error.verdict, dialogue, error.host, error.address)
             self.settle(
                 parcel.letter, parcel.deliveries, error.verdict, started, error.host, error.address, dialogue
@@ -487,7 +487,7 @@ class Couriers:
                 session.address,
                 session.tls,
                 verdict.text,
-                session.preamble + "\n" + transcript(own),
+                session.preamble + "\n" + "\n".join(own),
                 verdict.said,
             )
             if reply.local:
@@ -507,7 +507,7 @@ class Couriers:
         """The site was found down a moment ago: these are deferred without dialling, and the attempt says so."""
         assert site.trouble is not None
         verdict, dialogue, host, address = site.trouble
-        remark = transcript([_NOT_DIALLED])
+        remark: str = _NOT_DIALLED
         if len(dialogue) > _MOST_REPEATED:
             remark, dialogue = f"{remark}\n# …", dialogue[-_MOST_REPEATED:].partition("\n")[2]
         self.settle(letter, deliveries, verdict, self._clock.now(), host, address, f"{remark}\n{dialogue}")
@@ -516,7 +516,7 @@ class Couriers:
         host, address, dialogue = "", "", verdict.remark
         if session is not None:
             host, address = session.host, session.address
-            dialogue = "\n".join([session.preamble, transcript(session.lines), dialogue])
+            dialogue = "\n".join([session.preamble, *session.lines, dialogue])
         self.settle(parcel.letter, parcel.deliveries, verdict, self._clock.now(), host, address, dialogue)
 
     def settle(

@@ -17,7 +17,7 @@ import structlog
 from ekiden.core.clock import Clock
 from ekiden.core.diagnosis import Diagnosis
 from ekiden.core.ids import format_id
-from ekiden.core.said import Remark, say, transcript
+from ekiden.core.said import Remark, say
 from ekiden.core.states import State
 from ekiden.core.submission import OWN_REPORT
 from ekiden.delivery.dsn import Notifier
@@ -155,14 +155,14 @@ class Reporter:
         if await self._write(outcomes, notices):
             return
         why = _UNWRITABLE.text()
-        said = transcript([Remark(_UNWRITABLE)])
+        remark = str(Remark(_UNWRITABLE))
         for outcome in outcomes:
             seen = outcome.attempt
             bare = replace(
                 outcome,
                 reason=why,
                 said=_UNWRITABLE,
-                attempt=replace(seen, host="", address="", tls="", reply="", dialogue=said, said=None),
+                attempt=replace(seen, host="", address="", tls="", reply="", dialogue=remark, said=None),
             )
             if await self._write([bare], []):
                 continue

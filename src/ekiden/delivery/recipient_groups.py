@@ -15,7 +15,8 @@ def regrouped(verdicts: Sequence[Verdict], *, together: bool) -> Groups | None:
     number = len(verdicts)
     if number > 1 and any(verdict.delivered for verdict in verdicts):
         postponed = [at for at, verdict in enumerate(verdicts) if _too_many(verdict)]
-        return ([at for at in range(number) if at not in set(postponed)], [postponed]) if postponed else None
+        kept = [at for at, verdict in enumerate(verdicts) if not _too_many(verdict)]
+        return (kept, [postponed]) if postponed else None
     if together and all(map(_too_many, verdicts)):
         # For their number alone: two halves may do.
         return [], [list(range(number // 2)), list(range(number // 2, number))]

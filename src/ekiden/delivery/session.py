@@ -15,7 +15,7 @@ import ssl
 from ekiden.core.clock import Clock
 from ekiden.core.diagnosis import Stage, Verdict
 from ekiden.core.errors import EkidenError
-from ekiden.core.said import Remark, Said, say, transcript
+from ekiden.core.said import Remark, Said, say
 from ekiden.delivery import verdict as verdicts
 from ekiden.delivery.config import DeliveryConfig
 from ekiden.delivery.metrics import DeliveryMetrics, Overdue
@@ -152,7 +152,7 @@ class Session:
             return False
         lines = self.lines
         first = next((line for line in lines if line.startswith("S:")), "S: 421")
-        return first.startswith("S: 421") and not any(line.startswith("# content") for line in lines)
+        return first.startswith("S: 421") and not any(map(_is_content, lines))
 
     async def quit(self) -> None:
         """Say goodbye without waiting for the answer, and close."""
@@ -267,7 +267,7 @@ class Session:
             self.tls = await self._stream.start_tls(tls, name, left)
         except OSError as error:
             raise _TlsBroken(say("tls_failed", why=error_text(error))) from error
-        self._machine.tls_established(self.tls, say("tls_begun", tls=self.tls))
+        self._machine.tls_established(say("tls_begun", tls=self.tls))
 
 
 _AGAIN_IN_CLEAR = Remark(say("again_in_clear"))
@@ -337,7 +337,7 @@ class Connector:
                 verdict = verdicts.no_connection(error.said)
                 dialogue.append(Remark(error.said))
                 continue
-            session.preamble = transcript(dialogue + session.greeting)
+            session.preamble = "\n".join(dialogue + session.greeting)
             return session
         self._router.unreachable(candidates)
         raise NotConnected(verdict, dialogue, candidate)
@@ -402,6 +402,11 @@ def _lost(event: ClientEvent) -> SessionLost:
     return SessionLost(said)
 
 
+def _is_content(line: str) -> bool:
+    """It stands for the content, of which a dialogue has no more than its size."""
+    return isinstance(line, Remark) and line.said.code == "content_sent"
+
+
 def lines_of(lines: list[str], address: str) -> list[str]:
     """Of a transaction with several recipients, what concerns ``address``: all but the others' RCPT and its reply.
 
@@ -416,7 +421,7 @@ def lines_of(lines: list[str], address: str) -> list[str]:
             kept.append((reply, line))
             if line[6:7] != "-":
                 reply += 1
-        elif line.startswith(("C:", "# content")):
+        elif line.startswith("C:") or _is_content(line):
             if line.startswith("C: RCPT") and not line.lower().startswith(mine):
                 others.add(command)
             kept.append((command, line))

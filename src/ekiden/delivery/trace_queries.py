@@ -13,7 +13,7 @@ from ekiden.core.clock import Millis
 from ekiden.core.diagnosis import Diagnosis
 from ekiden.core.events import EventType
 from ekiden.core.notices import Route, parse_routes
-from ekiden.core.said import Said, decoded, read_transcript
+from ekiden.core.said import Said, decoded, read_dialogue
 from ekiden.core.states import Cause, Priority, State, Wait
 from ekiden.core.submission import Marks
 from ekiden.core.waits import wait_of
@@ -238,7 +238,7 @@ async def _attempts(connection: AsyncConnection, trace: MessageTrace, by_number:
             row.code,
             row.enhanced,
             row.reply,
-            read_transcript(row.dialogue),
+            read_dialogue(row.dialogue),
             decoded(row.said),
             Diagnosis(row.diagnosis),
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from ekiden.core.display import iso
 from ekiden.core.ids import format_id
 from ekiden.core.notices import News
+from ekiden.core.said import dialogue_told
 from ekiden.core.texts import Language
 from ekiden.documents.document import Document, Time, says
 from ekiden.documents.queue import (
@@ -153,7 +154,7 @@ class Attempt(Document, frozen=True):
     @classmethod
     def of(cls, attempt: TracedAttempt) -> Self:
         length = attempt.finished_at - attempt.started_at
-        dialogue = [str(line) for line in attempt.dialogue]
+        dialogue = dialogue_told(attempt.dialogue, "en")
         return cls.like(attempt, milliseconds=length, diagnosis=attempt.diagnosis.label, dialogue=dialogue)
 
 

@@ -94,7 +94,6 @@ class Mailer:
         """``memory`` and ``workshop`` are the worker's own."""
         self._door = door
         self.tracker = tracker
-        self.new_id, self.sending_settings, self.tracked = tracker.new_id, tracker.sending_settings, tracker.tracked
         self._memory = memory or Memory(2 * MAX_REQUEST)
         self._workshop = workshop or Workshop()
         self._patience = patience

@@ -10,13 +10,13 @@ from urllib.parse import unquote
 import msgspec
 
 from ekiden.core.errors import EkidenError
+from ekiden.core.texts import Language, reader_language
 from ekiden.lab.behaviour import Behaviour, LabError
 from ekiden.lab.http import HttpRule, Request, Response
-from ekiden.lab.inbox import as_text, inbox_page, mail_page, reader_language
+from ekiden.lab.inbox import as_text, inbox_page, mail_page
 from ekiden.lab.internet import Domain, domain_name
 
 if TYPE_CHECKING:
-    from ekiden.core.texts import Language
     from ekiden.lab.lab import Lab
     from ekiden.lab.mailbox import Mail
 

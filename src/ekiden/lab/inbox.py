@@ -49,11 +49,6 @@ _HEADERS: Final = (
 )
 
 
-def reader_language(accept_language: str) -> Language:
-    """Japanese for who asks for it first."""
-    return "ja" if accept_language.strip().lower().startswith("ja") else "en"
-
-
 def as_text(mail: Mail, lang: Language) -> Response:
     """One message, for a terminal."""
     found = read(mail)

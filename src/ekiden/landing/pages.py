@@ -6,7 +6,6 @@ and no cache, and tells nobody where its reader came from: the address of the pa
 
 from __future__ import annotations
 
-import re
 from base64 import b64encode
 from hashlib import sha256
 from html import escape
@@ -74,24 +73,6 @@ CUSTOM_HEADERS: Final = {
     "Vary": "Accept-Language",
 }
 """Of an account's own HTML: pictures and styles may come from elsewhere; no script runs, and it has no origin."""
-
-_RANGE = re.compile(r"\s*(ja|en)(?:-[A-Za-z0-9-]+)?\s*(?:;\s*q\s*=\s*([01](?:\.\d{0,3})?)\s*)?\Z", re.IGNORECASE)
-
-
-def reader_language(accept: str) -> Language:
-    """What of Japanese and English the field ``Accept-Language`` (RFC 9110 §12.5.4) likes better; else English."""
-    liked: dict[str, float] = {}
-    for item in accept[:500].split(","):
-        if found := _RANGE.match(item):
-            name, quality = found[1].lower(), float(found[2] or 1)
-            liked[name] = max(quality, liked.get(name, 0.0))
-    return "ja" if liked.get("ja", 0.0) > liked.get("en", 0.0) or _first(accept, liked) else "en"
-
-
-def _first(accept: str, liked: dict[str, float]) -> bool:
-    """Both are liked alike, and Japanese is named first."""
-    tie = liked.get("ja", 0.0) == liked.get("en", -1.0) > 0
-    return tie and accept.strip().lower().startswith("ja")
 
 
 def button(lang: Language) -> str:

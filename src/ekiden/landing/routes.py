@@ -6,11 +6,11 @@ from base64 import b64decode
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import structlog
-from litestar import MediaType, Request, Response, Router, post, route
+from litestar import MediaType, Response, Router, post, route
 from litestar.exceptions import HTTPException, NotFoundException, ServiceUnavailableException
 from multipart import MultipartError, MultipartParser, parse_options_header  # type: ignore[import-untyped]
 
@@ -23,6 +23,8 @@ from ekiden.recipients.unsubscribing import Unsubscribing
 from ekiden.web.body import Bodies, Body
 from ekiden.web.errors import NoRoom, RequestRefused, TooLarge, TooMany
 from ekiden.web.need import SMALL
+from ekiden.web.problem import AnyRequest, language_of
+from ekiden.web.proof import client_address
 from ekiden.web.urlencoded import BadForm, UrlencodedReader
 
 if TYPE_CHECKING:
@@ -31,8 +33,6 @@ if TYPE_CHECKING:
     from ekiden.recipients.tracking_tokens import TrackingTokens
 
 log = structlog.get_logger()
-
-AnyRequest = Request[Any, Any, Any]
 
 _LONGEST_TYPE: Final = 1_000
 """Octets of a Content-Type that are read."""
@@ -81,7 +81,7 @@ def landing_handlers(services: LandingServices) -> list[Router]:
         token = tokens.read_unsubscribe(request.path_params["token"])
         if token is None:
             raise NotFoundException
-        lang = _language(request)
+        lang = language_of(request)
         if await unsubscribing.left(token):
             return _page(lang, pages.done(lang, token))
         page = await services.pages.find(token.account_id, token.page) if token.page else None
@@ -95,7 +95,7 @@ def landing_handlers(services: LandingServices) -> list[Router]:
         token = tokens.read_unsubscribe(request.path_params["token"])
         if token is None:
             raise NotFoundException
-        lang, visit = _language(request), _visit(request)
+        lang, visit = language_of(request), _visit(request)
         form = await read_form(request, services.bodies)
         if form.get("list-unsubscribe", "").strip().lower() == "one-click":
             await unsubscribing.leave(token, "one-click", visit)
@@ -120,7 +120,7 @@ async def read_form(request: AnyRequest, bodies: Bodies) -> dict[str, str]:
         fields[name.lower()] = value
 
     media_type, options = parse_options_header(request.headers.get("content-type", "")[:_LONGEST_TYPE])
-    with bodies.counted(), closing(Body(request, SMALL, bodies, _client(request))) as body:
+    with bodies.counted(), closing(Body(request, SMALL, bodies, client_address(request))) as body:
         whole = bytes(await body.read())
     # The link alone says who leaves. A provider's broken form is no reason to go on mailing.
     with suppress(MultipartError, BadForm, TooMany):
@@ -167,7 +167,7 @@ def handle_error(request: AnyRequest, error: Exception) -> Response[str]:
         status = 500
     if status in (429, 503):
         headers = {"Retry-After": _RETRY_AFTER}
-    lang = _language(request)
+    lang = language_of(request)
     return _page(lang, pages.error(lang, status), status, headers)
 
 
@@ -180,14 +180,6 @@ def _page(lang: Language, text: str, status: int = 200, headers: dict[str, str] 
     )
 
 
-def _language(request: AnyRequest) -> Language:
-    return pages.reader_language(request.headers.get("accept-language", ""))
-
-
 def _visit(request: AnyRequest) -> Visit:
     headers = {name.lower(): value for name, value in request.headers.items()}
-    return Visit(request.method, headers, _client(request))
-
-
-def _client(request: AnyRequest) -> str:
-    return request.client.host if request.client is not None else ""
+    return Visit(request.method, headers, client_address(request))

@@ -22,7 +22,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from ekiden.access.audit import Actor, changed
 from ekiden.access.errors import AccessError
 from ekiden.core.address import BadAddress, parse_address, shown_address, to_ascii_domain
-from ekiden.core.said import in_words
+from ekiden.core.said import Said, either, in_words
 from ekiden.core.texts import Language, TranslatedError
 from ekiden.recipients.suppression_memory import SuppressionMemory
 from ekiden.recipients.translations import TEXTS
@@ -61,7 +61,7 @@ class SuppressionError(AccessError, ValueError):
 class Suppression:
     """``domain`` does not mail ``address``, which is as people write it.
 
-    ``reason``: the reply that led to it, who asked for it, or what Ekiden says (``Said.encode``).
+    ``reason``: the reply that led to it, who asked for it, or what Ekiden says (``said.either``).
     """
 
     id: int
@@ -194,7 +194,7 @@ class Suppressions:
         name, known_kind = domain_key_of(domain), check_kind(kind)
         keys = list(dict.fromkeys(mailbox_key(address) for address in addresses))
         now = self._clock.now()
-        reason = (reason or actor.name)[:MAX_REASON]
+        reason = either(reason or actor.name)[:MAX_REASON]
         async with self._in_turn(account_id) as connection:
             rows = [_New(account_id, name, key, known_kind, reason) for key in keys]
             added = await _insert(connection, rows, now)
@@ -231,12 +231,14 @@ class Suppressions:
 
     # what happens by itself
 
-    async def note(self, account_id: int, domain: str, address: str, kind: SuppressionKind, reason: str) -> bool:
+    async def note(
+        self, account_id: int, domain: str, address: str, kind: SuppressionKind, reason: str | Said
+    ) -> bool:
         """Suppress an address because of something that happened; false: it was already. Not in the audit log.
 
         Calls at the same time share a transaction. Raises ``SuppressionError``.
         """
-        row = _New(account_id, domain_key_of(domain), mailbox_key(address), kind, reason[:MAX_REASON])
+        row = _New(account_id, domain_key_of(domain), mailbox_key(address), kind, either(reason)[:MAX_REASON])
         answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(account_id, []).append(_Waiting(row, answer))
         if account_id not in self._tasks:

@@ -34,7 +34,7 @@ class Unsubscribing:
         page = how == "page"
         said = say("unsubscribed_page", message=id) if page else say("unsubscribed_one_click", message=id)
         where = (token.account_id, token.domain, token.address)
-        new = await self._suppressions.note(*where, "unsubscribe", said.encode())
+        new = await self._suppressions.note(*where, "unsubscribe", said)
         await self._recorder.unsubscribed(token, visit, how, new=new)
 
     async def come_back(self, token: UnsubscribeToken, visit: Visit) -> None:

@@ -208,14 +208,17 @@ class ClientConnection:
             raise UsageError("the peer does not offer STARTTLS")
         self._command(_Step.STARTTLS, "STARTTLS")
 
-    def tls_established(self, tls: str = "", said: Said | None = None) -> None:
-        """The handshake is done: forget what was learned in clear text (RFC 3207 §4.2), and say ``ehlo()``."""
+    def tls_established(self, said: Said) -> None:
+        """The handshake is done: forget what was learned in clear text (RFC 3207 §4.2), and say ``ehlo()``.
+
+        ``said`` tells of it in the dialogue.
+        """
         if not self._handshake:
             raise UsageError("tls_established() without TlsReady")
         self._handshake = False
         self._parser.clear()
         self.offer = Offer()
-        self.dialogue.append(f"# TLS {tls}".rstrip() if said is None else Remark(said))
+        self.dialogue.append(Remark(said))
 
     def rset(self) -> None:
         """Ends in ResetDone."""

@@ -7,7 +7,7 @@ import msgspec
 from ekiden.core.clock import MINUTE, SECOND, Millis
 from ekiden.core.diagnosis import Diagnosis
 from ekiden.core.events import EventType
-from ekiden.core.said import say
+from ekiden.core.said import Remark, say
 from ekiden.core.states import Cause, State
 from ekiden.store.units import Row
 
@@ -53,7 +53,7 @@ def lost_rows(
         0,
         "",
         "",
-        f"# {LOST.text()}",
+        str(Remark(LOST)),
         LOST.encode(),
         int(Diagnosis.UNREPORTED),
     )

@@ -18,7 +18,7 @@ from litestar.exceptions import (
 from ekiden.access.unavailable import StoreUnavailable
 from ekiden.access.vault import VaultError
 from ekiden.core.errors import EkidenError
-from ekiden.core.texts import Language, Texts, TranslatedError
+from ekiden.core.texts import Language, Texts, TranslatedError, reader_language
 from ekiden.web.errors import Incomplete, NoRoom, RequestRefused, TooDeep, TooLarge, TooMany
 
 log = structlog.get_logger()
@@ -183,6 +183,6 @@ def _fault(request: AnyRequest, error: Exception) -> tuple[Fault, dict[str, Any]
     return (Fault.NO_STORE if isinstance(error, StoreUnavailable) else Fault.OURS), {}
 
 
-def reader_language(request: AnyRequest) -> Language:
-    """Japanese for those who ask for it first (``Accept-Language``), English for everybody else."""
-    return "ja" if request.headers.get("accept-language", "").strip().lower().startswith("ja") else "en"
+def language_of(request: AnyRequest) -> Language:
+    """The reader's, as ``Accept-Language`` says."""
+    return reader_language(request.headers.get("accept-language", ""))

@@ -20,7 +20,7 @@ from ekiden.core.texts import Texts, TranslatedError
 from ekiden.dialects.ibm.translations import TEXTS
 from ekiden.domains.errors import DomainInUse, DomainsError, DomainTaken, NoSuchDomain
 from ekiden.web import problem
-from ekiden.web.problem import JSON, AnyRequest, Envelope, Fault, Told, reader_language
+from ekiden.web.problem import JSON, AnyRequest, Envelope, Fault, Told, language_of
 
 _ID = re.compile(r"[a-zA-Z0-9 ,\-_]{1,1024}")
 _CODES = {
@@ -87,7 +87,7 @@ def trace_headers(request: AnyRequest) -> dict[str, str]:
 
 def error_text(request: AnyRequest, error: TranslatedError) -> str:
     """The sentence for whoever sent the request."""
-    return error.text(reader_language(request))
+    return error.text(language_of(request))
 
 
 _FAULTS: Final = {

@@ -14,6 +14,7 @@ from ekiden.notify.errors import NotifyError
 
 if TYPE_CHECKING:
     from ekiden.core.submission import Submission
+    from ekiden.domains.queries import SendingSettings
     from ekiden.intake.tracking import Tracker
     from ekiden.mime.scan import Header
     from ekiden.notify.endpoints import Endpoints
@@ -72,21 +73,29 @@ class HeaderAnnotator:
         if submission.sender is None or not (options.tracking_url or any(asked)):
             return submission
         settings = await self._tracker.sending_settings(submission.account_id, submission.sender.domain)
-        opens = _wish(options.track_opens, options.track, settings.tracking.opens)
-        clicks = _wish(options.track_clicks, options.track, settings.tracking.clicks)
-        if not opens and not clicks:
-            return submission
-        message_id = self._tracker.new_id()
-        content = await self._tracker.tracked(
-            submission.content,
-            submission.account_id,
-            message_id,
-            len(submission.recipients),
-            settings,
-            opens=opens,
-            clicks=clicks,
-        )
-        return replace(submission, content=content, message_id=message_id)
+        return await tracked(submission, options, self._tracker, settings)
+
+
+async def tracked(
+    submission: Submission, options: SmtpOptions, tracker: Tracker, settings: SendingSettings
+) -> Submission:
+    """With links and picture in its HTML, as the message's own fields say and the ``settings`` of its domain after
+    them. Raises ``IntakeError``."""
+    opens = _wish(options.track_opens, options.track, settings.tracking.opens)
+    clicks = _wish(options.track_clicks, options.track, settings.tracking.clicks)
+    if not opens and not clicks:
+        return submission
+    message_id = tracker.new_id()
+    content = await tracker.tracked(
+        submission.content,
+        submission.account_id,
+        message_id,
+        len(submission.recipients),
+        settings,
+        opens=opens,
+        clicks=clicks,
+    )
+    return replace(submission, content=content, message_id=message_id)
 
 
 def _wish(own: bool | None, master: bool | None, default: bool) -> bool:

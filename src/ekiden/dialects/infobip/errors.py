@@ -48,7 +48,7 @@ from ekiden.mime.errors import MimeError
 from ekiden.notify.errors import NotifyError
 from ekiden.recipients.validation.address_check_requests import BadCheckRequest
 from ekiden.web import problem
-from ekiden.web.problem import JSON, RETRY_AFTER, AnyRequest, Envelope, Fault, Told, reader_language
+from ekiden.web.problem import JSON, RETRY_AFTER, AnyRequest, Envelope, Fault, Told, language_of
 
 XML: Final = "application/xml"
 REQUEST: Final = "request"
@@ -182,7 +182,7 @@ def legacy_response(request: AnyRequest, error: ApiError) -> Response[bytes]:
     """``requestError.serviceException``, in JSON or XML. ``validationErrors`` is there when there are any."""
     message_id = _FIXED[error.status].message_id
     problems: dict[str, list[str]] = {}
-    lang = reader_language(request)
+    lang = language_of(request)
     for violation in error.violations:
         problems.setdefault(violation.property, []).append(violation.text(lang))
     if wants_xml(request):
@@ -212,7 +212,7 @@ def _problems_xml(problems: dict[str, list[str]]) -> str:
 def platform_response(request: AnyRequest, error: ApiError) -> Response[bytes]:
     """``errorCode`` and the four others, always all."""
     fixed = _FIXED[error.status]
-    lang = reader_language(request)
+    lang = language_of(request)
     body = {
         "errorCode": f"E{error.status}",
         "description": fixed.description,
@@ -229,7 +229,7 @@ def content_response(request: AnyRequest, error: ApiError) -> Response[bytes]:
     """The 400 of ``/email/1/content`` has a shape of its own; everything else is legacy."""
     if error.status != 400:
         return legacy_response(request, error)
-    lang = reader_language(request)
+    lang = language_of(request)
     problems = [f"{violation.property}: {violation.text(lang)}" for violation in error.violations]
     body = {"bulkId": "", "messages": [], "errorMessage": "; ".join(problems) or error.fixed_text}
     return _response(error, msgspec.json.encode(body), JSON)

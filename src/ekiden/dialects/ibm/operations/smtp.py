@@ -18,7 +18,7 @@ from ekiden.dialects.ibm.http import answer, no_content, page_links, paging, tex
 from ekiden.domains.errors import DomainInUse, DomainTaken, NoSuchDomain
 from ekiden.domains.model import Domain, Kind
 from ekiden.senders.smtp_configurations import SmtpConfiguration
-from ekiden.web.problem import reader_language
+from ekiden.web.problem import language_of
 
 MAX_SEARCH: Final = 100
 _KINDS: Final[dict[str, tuple[Kind, ...]]] = {
@@ -213,7 +213,7 @@ async def get_records(call: Call) -> Response[Any]:
     """Everything to publish for the domain, with what the last checks found. An addition of ours."""
     configuration = await _configuration(call)
     domain = await call.services.domains.by_id(configuration.domain_id)
-    language = reader_language(call.request)
+    language = language_of(call.request)
     records = await call.services.domains.records(domain)
     return answer(
         call.request,

@@ -219,7 +219,7 @@ def _reply_to(checks: Checks, form: Form, content: Content) -> tuple[Mailbox, ..
 
 async def _files(call: Call, form: Form, content: Content) -> tuple[SharedParts | None, str | None]:
     """What the messages share, and the HTML that refers to it."""
-    attachments = Attachments(call.services.mailer.new_id())
+    attachments = Attachments(call.services.mailer.tracker.new_id())
     for upload in content.files:
         await attachments.add_upload("templateId", call.services.uploads, upload)
     for uploaded in form.files:

@@ -227,7 +227,7 @@ class _Reader:
 
     async def _mailing(self, draft: _Draft, routes: tuple[Route, ...], message: Message, at: str) -> Mailing:
         content, account = draft.content, self._call.caller.account
-        attachments = Attachments(self._call.services.mailer.new_id())
+        attachments = Attachments(self._call.services.mailer.tracker.new_id())
         for upload in content.files:
             await attachments.add_upload(f"{at}.templateId", self._call.services.uploads, upload)
         for name, files, inline in (

@@ -22,6 +22,7 @@ from ekiden.core.address import Address, BadAddress, parse_address
 from ekiden.core.ids import external_id
 from ekiden.core.submission import Recipient, Submission
 from ekiden.dialects.infobip import value_rules as fields
+from ekiden.dialects.infobip.annotator import tracked
 from ekiden.dialects.infobip.attachments import decoded_base64
 from ekiden.dialects.infobip.call import Call
 from ekiden.dialects.infobip.config import InfobipConfig
@@ -297,23 +298,7 @@ def _rewritten(header: Header, names: frozenset[bytes], author: Mailbox | None) 
 
 async def _settled(call: Call, submission: Submission, author: Address, options: SmtpOptions) -> Submission:
     """With its envelope sender, and tracked: as the domain's settings say, and the message's own fields before."""
-    mailer = call.services.mailer
-    settings = await mailer.sending_settings(call.account_id, author.domain)
+    tracker = call.services.mailer.tracker
+    settings = await tracker.sending_settings(call.account_id, author.domain)
     sender = parse_address(settings.return_path) if settings.return_path else author
-    message_id = mailer.new_id()
-    content = await mailer.tracked(
-        submission.content,
-        call.account_id,
-        message_id,
-        len(submission.recipients),
-        settings,
-        opens=_first(options.track_opens, options.track, settings.tracking.opens),
-        clicks=_first(options.track_clicks, options.track, settings.tracking.clicks),
-    )
-    return replace(submission, sender=sender, content=content, message_id=message_id)
-
-
-def _first(own: bool | None, master: bool | None, default: bool) -> bool:
-    if own is not None:
-        return own
-    return default if master is None else master
+    return await tracked(replace(submission, sender=sender), options, tracker, settings)
