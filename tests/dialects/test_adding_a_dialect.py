@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Sequence
 from http.client import HTTPConnection
 from pathlib import Path
@@ -107,10 +109,31 @@ PARROT = Dialect(
     config=ParrotConfig,
     section=Help("Parrots.", "オウム。"),
     keys={"word": Help("What it says.", "話す言葉。"), "longest": Help("Octets.", "オクテット数。")},
+    load=lambda: None,
     api=_api,
     formats=lambda: (ParrotLines(),),
 )
 ALL = (*DIALECTS, PARROT)
+
+
+LOADED_LATER = """
+import ast, inspect, sys
+from ekiden.wiring.dialects import DIALECTS
+for dialect in DIALECTS:
+    dialect.load()
+for dialect in DIALECTS:
+    tree = ast.parse(inspect.getsource(sys.modules[dialect.api.__module__]))
+    for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
+        for node in ast.walk(function):
+            if isinstance(node, ast.ImportFrom) and node.module not in sys.modules:
+                print(node.module)
+"""
+
+
+def test_workers_share_what_dialects_load() -> None:
+    """What is loaded behind the fork is in the memory of each worker."""
+    done = subprocess.run([sys.executable, "-c", LOADED_LATER], capture_output=True, text=True, check=True)
+    assert done.stdout == ""
 
 
 def test_its_section_is_read_explained_and_overridden() -> None:

@@ -108,6 +108,8 @@ class Supervisor:
             listeners=[str(address) for address in self._serving.ports.all()],
             descriptors=self._descriptors,
         )
+        for dialect in DIALECTS:
+            dialect.load()
         share_one_heap()
         if "http" in self.config.workers.roles:
             preload()

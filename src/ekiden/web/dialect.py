@@ -59,6 +59,7 @@ class Dialect(Generic[S]):
     """``name`` is that of its section; ``config`` the section, each key with a default; ``section`` and ``keys``
     say what they mean.
 
+    ``load`` loads what the others work with: the supervisor does so before it forks workers, which then share it.
     ``api`` answers over HTTP: operations, envelopes of errors, schemes of credentials. ``formats`` are those of its
     callbacks. ``annotators`` read its header fields at the door. ``regions`` are examples of ``[[regions]]``, which
     ``ekiden init`` writes. ``legacy_allowlist``: seconds that lists of allowed subnets are honoured, which its
@@ -69,6 +70,7 @@ class Dialect(Generic[S]):
     config: type[S]
     section: Help
     keys: Mapping[str, Help]
+    load: Callable[[], object]
     api: Callable[[Platform, S], Api]
     formats: Callable[[], Sequence[Format]] = _none
     annotators: Callable[[Endpoints, Tracker], Sequence[Annotator]] = _none

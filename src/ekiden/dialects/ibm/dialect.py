@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from ekiden.web.platform import Platform
 
 
+def _load() -> None:
+    import ekiden.dialects.ibm.routes  # noqa: F401
+
+
 def _api(services: Platform, settings: IbmConfig) -> Api:
     from ekiden.dialects.ibm.routes import ibm_api
 
@@ -39,6 +43,7 @@ IBM: Final = Dialect(
     config=IbmConfig,
     section=SECTION,
     keys=KEYS,
+    load=_load,
     api=_api,
     regions=EXAMPLE_REGIONS,
     legacy_allowlist=lambda settings: settings.legacy_allowlist,

@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from ekiden.web.platform import Platform
 
 
+def _load() -> None:
+    import ekiden.dialects.infobip.annotator
+    import ekiden.dialects.infobip.news.reports
+    import ekiden.dialects.infobip.news.tracking
+    import ekiden.dialects.infobip.routes  # noqa: F401
+
+
 def _api(services: Platform, settings: InfobipConfig) -> Api:
     from ekiden.dialects.infobip.routes import infobip_api
 
@@ -57,6 +64,7 @@ INFOBIP: Final = Dialect(
     config=InfobipConfig,
     section=SECTION,
     keys=KEYS,
+    load=_load,
     api=_api,
     formats=_formats,
     annotators=_annotators,
