@@ -40,11 +40,17 @@ class Hook:
         """The entries of all reports that were taken, in the order in which they came, once there are ``count``."""
         requests = 1
         while True:
-            taken = [item for item in self.requests(requests) if 200 <= item["status"] < 300]
-            found = [entry for item in taken for entry in json.loads(item["body"])["results"]]
+            came = self.requests(requests)
+            found = [
+                entry
+                for item in came
+                if 200 <= item["status"] < 300
+                for entry in json.loads(item["body"])["results"]
+            ]
             if len(found) >= count:
                 return found
-            requests = len(self.requests(requests)) + 1
+            # One more than were looked at: those that came since then count, too.
+            requests = len(came) + 1
 
     def happenings(self, count: int = 1) -> list[dict[str, Any]]:
         """What the tracking URL was told, one request each."""
