@@ -102,16 +102,18 @@ async def world(store: Store, request: pytest.FixtureRequest) -> World:
 
 async def test_every_question_has_an_answer_however_fresh_it_must_be(world: World) -> None:
     gate = world.gate
-    assert await gate.enter(world.whole, INSIDE, "public") is None
+    assert await gate.enter(world.whole, INSIDE, "public") == Allowed()
     refused = await gate.enter(world.user, INSIDE, "public")
-    assert refused is not None
+    assert isinstance(refused, Refused)
     assert refused.facts["why"] == "no_rule"
     rule = await world.rule("192.0.2.0/24")
     world = await renewed(world)
     gate = world.gate
-    assert await gate.enter(world.user, INSIDE, "public") is None
+    entered = await gate.enter(world.user, INSIDE, "public")
+    assert isinstance(entered, Allowed)
+    assert entered.max_recipients == 5, "of its configuration, however old what is known of the account"
     outside = await gate.enter(world.user, OUTSIDE, "public")
-    assert outside is not None
+    assert isinstance(outside, Refused)
     assert outside.facts["rule"] == rule
     for principal in (world.user, world.whole):
         assert isinstance(await gate.mail(principal, INSIDE, "public", "own.example"), Allowed)
@@ -184,7 +186,7 @@ async def test_a_report_over_smtp_is_logged_once(world: World, caplog: pytest.Lo
     report = await world.rule("192.0.2.0/24", "report")
     world = await renewed(world)
     for _ in range(3):
-        assert await world.gate.enter(world.user, OUTSIDE, "public") is None
+        assert isinstance(await world.gate.enter(world.user, OUTSIDE, "public"), Allowed)
     assert caplog.messages == [
         f"a rule would refuse rule={report} account={world.account.id} client={OUTSIDE} endpoint=public why=address"
     ]

@@ -42,12 +42,21 @@ class Counting:
         self.reads = 0
         self.writes = 0
         self.broken = False
+        self.held: asyncio.Event | None = None
+        """Set once the next read has its rows, which ends when it is ``free``."""
+        self.free = asyncio.Event()
 
-    def read(self) -> AbstractAsyncContextManager[AsyncConnection]:
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
         if self.broken:
             raise StoreUnavailable("no")
         self.reads += 1
-        return self._store.read()
+        held = self.held
+        async with self._store.read() as connection:
+            yield connection
+        if held is not None:
+            held.set()
+            await self.free.wait()
 
     def write(self) -> AbstractAsyncContextManager[AsyncConnection]:
         self.writes += 1
@@ -144,6 +153,21 @@ async def test_a_check_finds_what_was_added(store: Store) -> None:
         assert await worker.service.add(account, DOMAIN, ["ann@x.example"], "bounce", actor=ADMIN) == 0
         (found,) = await worker.service.list(account)
         assert (found.domain, found.address, found.reason) == (DOMAIN, "ann@x.example", "test:admin")
+
+
+async def test_a_row_that_comes_while_the_account_is_read_is_known(store: Store) -> None:
+    """However coarse the clock: the rows of this account were read before it came, those of others after."""
+    account = await an_account(store)
+    async with working(store, ManualClock()) as worker:
+        worker.store.held, worker.store.free = asyncio.Event(), asyncio.Event()
+        await worker.service.memory.suspects(account, {(DOMAIN, "ann@x.example")})
+        await worker.store.held.wait()
+        worker.store.held = None
+        await worker.service.add(account, DOMAIN, ["ann@x.example"], "bounce", actor=ADMIN)
+        assert await worker.check(account, "ann@x.example") == {"ann@x.example": "bounce"}
+        worker.store.free.set()
+        await worker.know(account)
+        assert await worker.check(account, "ann@x.example") == {"ann@x.example": "bounce"}
 
 
 async def test_of_several_kinds_the_weightiest_is_told(store: Store) -> None:

@@ -58,6 +58,11 @@ class Allowed(NamedTuple):
     configurations: tuple[ConfigurationFacts, ...] = ()
     signing: SenderFacts | None = None
 
+    @property
+    def max_recipients(self) -> int | None:
+        """Of a message; ``None``: nothing but the listener bounds it."""
+        return min((item.max_recipients for item in self.configurations), default=None)
+
 
 _ALLOWED: Final = Allowed()
 _LISTED: Final = Decision(True, "", Why.PASSED)
@@ -104,24 +109,14 @@ class Gate:
 
     # --- the questions --------------------------------------------------------------------------------------
 
-    async def enter(self, principal: Principal, client: str, endpoint: str) -> Refused | None:
-        """At AUTH: an SMTP user must come from where a rule allows it. ``None``: come in."""
+    async def enter(self, principal: Principal, client: str, endpoint: str) -> Allowed | Refused:
+        """At AUTH: an SMTP user must come from where a rule allows it. Its configurations are the answer."""
         if not principal.credential_id:
-            return None
+            return _ALLOWED
         account = await self._directory.account(principal.account_id)
         if account is None:
             return SUSPENDED
         return await self._settle(lambda: self._enter(account, principal.credential_id, client, endpoint))
-
-    def known_recipients(self, principal: Principal) -> int | None:
-        """Recipients that a message of an SMTP user may have, whichever of its configurations it is for.
-
-        From memory, after ``enter``; ``None``: nothing but the listener bounds it.
-        """
-        account = self._directory.fresh_account(principal.account_id)
-        grant = None if account is None else self._grants.get(account, principal.credential_id)
-        limits = () if grant is None else [item.max_recipients for item in grant.configurations]
-        return min(limits, default=None)
 
     def known_mail(
         self, principal: Principal, client: str, endpoint: str, sender: str | None
@@ -191,9 +186,10 @@ class Gate:
 
     # --- the answers ----------------------------------------------------------------------------------------
 
-    def _enter(self, account: AccountFacts, credential_id: int, client: str, endpoint: str) -> Refused | None:
+    def _enter(self, account: AccountFacts, credential_id: int, client: str, endpoint: str) -> Allowed | Refused:
         grant = self._grant(account, credential_id)
-        return self._from_nowhere(account, grant, client, endpoint) if grant.restricted else None
+        refused = self._from_nowhere(account, grant, client, endpoint) if grant.restricted else None
+        return Allowed(grant.configurations) if refused is None else refused
 
     def _mail(
         self, account: AccountFacts, credential_id: int, client: str, endpoint: str, sender: str | None

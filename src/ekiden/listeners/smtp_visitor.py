@@ -44,13 +44,15 @@ class Pending(Enum):
 class Visitor:
     """One per session. Answers are the reply of a refusal, or ``None``: accepted."""
 
-    __slots__ = ("_recipients_left", "_shared", "peer", "principal")
+    __slots__ = ("_recipients_left", "_shared", "max_recipients", "peer", "principal")
 
     def __init__(self, shared: SessionContext, peer: str) -> None:
         self._shared = shared
         self.peer = peer
         """Its IP address."""
         self.principal: Principal | None = None
+        self.max_recipients: int | None = None
+        """Of each of its messages, as of its login; ``None``: as the listener says."""
         self._recipients_left: int | None = None
 
     def connect(self) -> Reply | None:
@@ -71,13 +73,15 @@ class Visitor:
         shared = self._shared
 
         async def admits(principal: Principal) -> bool:
-            refused = await shared.gate.enter(principal, self.peer, shared.endpoint)
-            if refused is not None:
-                # What the client hears is what a wrong password gets: nobody learns more from a foreign network.
-                facts = {"user": shown_login(event.username), **refused.facts}
-                reply = NOT_LOGGED_IN[LoginRefusal.NETWORK]
-                self._note("auth", principal, refused._replace(reply=reply, facts=facts))
-            return refused is None
+            verdict = await shared.gate.enter(principal, self.peer, shared.endpoint)
+            if isinstance(verdict, Allowed):
+                self.max_recipients = verdict.max_recipients
+                return True
+            # What the client hears is what a wrong password gets: nobody learns more from a foreign network.
+            facts = {"user": shown_login(event.username), **verdict.facts}
+            reply = NOT_LOGGED_IN[LoginRefusal.NETWORK]
+            self._note("auth", principal, verdict._replace(reply=reply, facts=facts))
+            return False
 
         shown = Password(event.username, event.password)
         answer = await shared.authenticator.prove(shown, self.peer, SEND, admits=admits)
@@ -85,11 +89,6 @@ class Visitor:
             return NOT_LOGGED_IN[answer]
         self.principal = answer.principal
         return None
-
-    @property
-    def max_recipients(self) -> int | None:
-        """Of each of its messages; ``None``: as the listener says."""
-        return None if self.principal is None else self._shared.gate.known_recipients(self.principal)
 
     def ended(self) -> bool:
         """Whether what the session was opened with would not open it any more, as of the last look."""
@@ -147,8 +146,7 @@ class Visitor:
     def _mail(self, principal: Principal, event: MailFrom, verdict: Allowed | Refused) -> Reply | None:
         if isinstance(verdict, Refused):
             return self._note("mail", principal, verdict, event)
-        limits = [item.max_recipients for item in verdict.configurations]
-        self._recipients_left = min(limits) if limits else None
+        self._recipients_left = verdict.max_recipients
         return None
 
     def _note(self, stage: str, principal: Principal, refused: Refused, event: MailFrom | None = None) -> Reply:

@@ -73,6 +73,8 @@ class SuppressionMemory:
         self._clock = clock
         self._accounts: dict[int, _Known] = {}
         self._checked = float("-inf")
+        self._rounds = 0
+        """How often it has caught up. Clocks are too coarse to say whether it did since."""
         self._catching_up: asyncio.Task[None] | None = None
         self._loading: set[asyncio.Task[None]] = set()
 
@@ -155,6 +157,7 @@ class SuppressionMemory:
             late = any(known.ready and known is not asked.get(key) for key, known in self._accounts.items())
             if len(rows) < _BATCH and not late:
                 self._checked = now
+                self._rounds += 1
                 return
 
     async def _news(self, cursors: Mapping[int, int]) -> Sequence[Row[Any]]:
@@ -177,7 +180,7 @@ class SuppressionMemory:
                     .order_by(table.c.id)
                     .limit(_BATCH)
                 )
-                began = self._clock.monotonic()
+                began = self._rounds
                 async with self._store.read() as connection:
                     rows = (await connection.execute(query)).all()
                 for number, domain, address in rows:
@@ -185,7 +188,7 @@ class SuppressionMemory:
                     known.cursor = number
                 if len(rows) < _BATCH:
                     known.ready = True
-                    if began < self._checked:
+                    if began < self._rounds:
                         self.outdated()  # others are known better: before anybody relies on it, they are alike
                     return
         except Exception as error:
