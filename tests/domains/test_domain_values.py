@@ -18,8 +18,8 @@ from ekiden.domains.names import MAX_NAME, check_domain_name
 from ekiden.domains.outgoing import outgoing, spread
 from ekiden.domains.reasons import Fault
 from ekiden.domains.schedule import next_check
+from ekiden.domains.status import event_of, judge, proofs
 from ekiden.domains.translations import TEXTS
-from ekiden.domains.verdict import event_of, judge, proofs
 from ekiden.net.families import Families
 from ekiden.sender_auth.spf_record import parse_spf_record
 

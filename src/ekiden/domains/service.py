@@ -31,7 +31,7 @@ from ekiden.domains.reasons import short
 from ekiden.domains.records import records_of
 from ekiden.domains.schedule import first_check, next_check
 from ekiden.domains.settings import DomainSettings
-from ekiden.domains.verdict import event_of, judge, proofs
+from ekiden.domains.status import event_of, judge, proofs
 from ekiden.store.api import Conflict
 
 if TYPE_CHECKING:
