@@ -17,7 +17,7 @@ from ekiden.domains.model import Check, Domain, Kind, Result, Tracking
 from ekiden.domains.names import MAX_NAME, check_domain_name
 from ekiden.domains.outgoing import outgoing, spread
 from ekiden.domains.reasons import Fault
-from ekiden.domains.schedule import next_check
+from ekiden.domains.check_schedule import next_check
 from ekiden.domains.status import event_of, judge, proofs
 from ekiden.domains.translations import TEXTS
 from ekiden.net.families import Families

@@ -29,7 +29,7 @@ from ekiden.domains.outgoing import ANY_VERSION, outgoing
 from ekiden.domains.questionnaire import validate
 from ekiden.domains.reasons import short
 from ekiden.domains.records import records_of
-from ekiden.domains.schedule import first_check, next_check
+from ekiden.domains.check_schedule import first_check, next_check
 from ekiden.domains.settings import DomainSettings
 from ekiden.domains.status import event_of, judge, proofs
 from ekiden.store.api import Conflict
