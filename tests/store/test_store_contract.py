@@ -18,7 +18,7 @@ from ekiden.core.states import Cause, Priority, State, Wait
 from ekiden.core.submission import Marks, SharedContent
 from ekiden.store import tables as t
 from ekiden.store.api import Conflict, Store, StoreError
-from ekiden.store.lost import LOST
+from ekiden.store.lost_rows import LOST
 from ekiden.store.records import Delivery, NewMessage, Registration, Release
 from support.store_rows import NOW, TTL, Maker, outcome
 

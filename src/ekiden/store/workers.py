@@ -17,7 +17,7 @@ from ekiden.core.ids import MAX_NODE
 from ekiden.core.said import Said
 from ekiden.core.states import Cause, Hold, Priority, State, Wait
 from ekiden.store.api import StoreError
-from ekiden.store.lost import LOST, lost_rows, lost_wait
+from ekiden.store.lost_rows import LOST, lost_rows, lost_wait
 from ekiden.store.records import DeliveryKey, Outcome, QueueStats, Registration
 from ekiden.store.tables import HELD_SQL, SENDING_SQL, WAITING_SQL, attempt, delivery, event, lease, worker
 
