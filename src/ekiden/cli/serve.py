@@ -11,7 +11,7 @@ from ekiden.cli.common import CliUsageError, ConfigOption, load, print_json
 
 if TYPE_CHECKING:
     from ekiden.config.model import Config
-    from ekiden.process.ports import Ports
+    from ekiden.process.listening_ports import Ports
 
 app = typer.Typer()
 

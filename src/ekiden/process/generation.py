@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from ekiden.config.model import Config
-from ekiden.process.ports import Ports
+from ekiden.process.listening_ports import Ports
 from ekiden.process.restart_backoff import Backoff
 
 # What cannot change while workers of both configurations run beside each other.

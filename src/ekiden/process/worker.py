@@ -54,7 +54,7 @@ from ekiden.process.instance_key import DatabaseWatch, confirm
 from ekiden.process.logging import get_logger
 from ekiden.process.loop_watch import LoopWatch
 from ekiden.process.metrics import Exposition, Metrics
-from ekiden.process.ports import Ports
+from ekiden.process.listening_ports import Ports
 from ekiden.process.registration import Post
 from ekiden.process.translations import TEXTS
 from ekiden.recipients.hard_bounces import HardBounces
