@@ -16,7 +16,7 @@ from ekiden.doctor.dns import check_hostname, check_resolver
 from ekiden.doctor.domains import check_domains, check_sender_record, check_senders
 from ekiden.doctor.files import check_files, check_limits
 from ekiden.doctor.nodes import check_nodes
-from ekiden.doctor.outbound import check_outbound
+from ekiden.doctor.outbound_port import check_outbound
 from ekiden.doctor.ports import check_ports
 from ekiden.doctor.proxies import check_proxies
 from ekiden.doctor.store import check_database, check_key, check_rows
