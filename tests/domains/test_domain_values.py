@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ekiden.core.clock import DAY, HOUR, MINUTE
 from ekiden.core.events import EventType
+from ekiden.domains.check_schedule import next_check
 from ekiden.domains.config import DomainsConfig
 from ekiden.domains.errors import BadDomain
 from ekiden.domains.examine import spf_suggestion
@@ -17,7 +18,6 @@ from ekiden.domains.model import Check, Domain, Kind, Result, Tracking
 from ekiden.domains.names import MAX_NAME, check_domain_name
 from ekiden.domains.outgoing import outgoing, spread
 from ekiden.domains.reasons import Fault
-from ekiden.domains.check_schedule import next_check
 from ekiden.domains.status import event_of, judge, proofs
 from ekiden.domains.translations import TEXTS
 from ekiden.net.families import Families

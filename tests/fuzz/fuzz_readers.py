@@ -31,12 +31,12 @@ from ekiden.mime.author_domains import mailbox_domains
 from ekiden.mime.errors import MimeError
 from ekiden.mime.fields import extra_field, text_field
 from ekiden.mime.header import decode_words
-from ekiden.mime.instrument import instrument
 from ekiden.mime.mailbox import format_mailbox, parse_mailbox
 from ekiden.mime.placeholders import Text
 from ekiden.mime.reencode import reencode
 from ekiden.mime.repair import author_meant, repair
 from ekiden.mime.scan import HeaderBounds, measure, scan
+from ekiden.mime.tracked_message import with_tracking
 from ekiden.net.proxy_protocol import parse_proxy_header
 from ekiden.recipients.tracking_tokens import ClickToken, OpenToken, TrackingTokens
 from ekiden.sender_auth import dkim_verify
@@ -222,7 +222,7 @@ def attachments(case: bytes) -> None:
 
 def tracked(case: bytes) -> None:
     if measure(case, _BOUNDS) is None:
-        instrument(case, link=lambda url: "https://t.example/x", pixel="https://t.example/p")
+        with_tracking(case, link=lambda url: "https://t.example/x", pixel="https://t.example/p")
 
 
 def placeholders(case: bytes) -> None:

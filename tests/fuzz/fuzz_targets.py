@@ -251,7 +251,7 @@ TARGETS = {
             tracked,
             [MESSAGE, MULTIPART],
             MIME_WORDS,
-            ["ekiden.mime.instrument", "ekiden.mime.html_links", "ekiden.mime.html_tokens"],
+            ["ekiden.mime.tracked_message", "ekiden.mime.html_links", "ekiden.mime.html_tokens"],
         ),
         Target(
             "placeholders",

@@ -18,6 +18,7 @@ from ekiden.access.audit import SYSTEM, Actor, changed
 from ekiden.core.clock import SECOND, Millis
 from ekiden.core.ids import MAX_NODE, IdFactory
 from ekiden.domains import evidence, queries
+from ekiden.domains.check_schedule import first_check, next_check
 from ekiden.domains.errors import DomainInUse, DomainsError, DomainTaken
 from ekiden.domains.examine import Examination
 from ekiden.domains.keyring import PURPOSE
@@ -29,7 +30,6 @@ from ekiden.domains.outgoing import ANY_VERSION, outgoing
 from ekiden.domains.questionnaire import validate
 from ekiden.domains.reasons import short
 from ekiden.domains.records import records_of
-from ekiden.domains.check_schedule import first_check, next_check
 from ekiden.domains.settings import DomainSettings
 from ekiden.domains.status import event_of, judge, proofs
 from ekiden.store.api import Conflict

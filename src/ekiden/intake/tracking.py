@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from ekiden.domains.queries import SendingSettings
 from ekiden.intake.errors import Busy, TemporarilyUnavailable, TooManyLinks
 from ekiden.limits.workshop import Workshop
-from ekiden.mime.instrument import instrument
+from ekiden.mime.tracked_message import with_tracking
 from ekiden.recipients.tracking_tokens import TrackingTokens, TrackingUrls, trackable
 from ekiden.store.api import StoreUnavailable
 
@@ -83,7 +83,7 @@ class Tracker:
         opens: bool,
         clicks: bool,
     ) -> bytes:
-        """The message with tracking in it as far as that breaks nothing (``mime.instrument``).
+        """The message with tracking in it as far as that breaks nothing (``mime.tracked_message``).
 
         ``message_id`` is one of ``new_id``. What another encoding makes too large stays as it is. Raises
         ``TooManyLinks``, ``Busy``.
@@ -104,7 +104,7 @@ class Tracker:
             return urls.click(account_id, message_id, number, url)
 
         work = partial(
-            instrument,
+            with_tracking,
             content,
             link=link if clicks else None,
             pixel=urls.open(account_id, message_id, number) if opens else "",

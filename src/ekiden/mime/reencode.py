@@ -26,8 +26,8 @@ from ekiden.mime.encodings import base64_body, base64_rows, quoted_printable, wo
 from ekiden.mime.errors import MimeError
 from ekiden.mime.fields import extra_field, text_field
 from ekiden.mime.header import decode_words, encoded_words
-from ekiden.mime.instrument import BOUNDARY, CHARSET, SIGNATURES, TYPE
 from ekiden.mime.scan import Field, Header, scan
+from ekiden.mime.tracked_message import BOUNDARY, CHARSET, SIGNATURES, TYPE
 
 MAX_LINE = 998
 """Octets of a line, without its CRLF (RFC 5322 §2.1.1)."""

@@ -32,10 +32,10 @@ from ekiden.core.texts import TranslatedError
 from ekiden.listeners.http_app import preload
 from ekiden.process.beats import Beats, Pulse
 from ekiden.process.generation import Child, Generation, Place, Slots, keep_fixed
+from ekiden.process.listening_ports import Ports, reserve_ports
 from ekiden.process.log_output import flush_logs, reopen_logs
 from ekiden.process.logging import configure_logging, get_logger, open_log
 from ekiden.process.metrics import Metrics
-from ekiden.process.listening_ports import Ports, reserve_ports
 from ekiden.process.process_limits import (
     cores,
     die_with_parent,

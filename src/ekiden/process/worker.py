@@ -51,10 +51,10 @@ from ekiden.process.counts import (
 from ekiden.process.duties import Duties
 from ekiden.process.heartbeat import Heartbeat
 from ekiden.process.instance_key import DatabaseWatch, confirm
+from ekiden.process.listening_ports import Ports
 from ekiden.process.logging import get_logger
 from ekiden.process.loop_watch import LoopWatch
 from ekiden.process.metrics import Exposition, Metrics
-from ekiden.process.listening_ports import Ports
 from ekiden.process.registration import Post
 from ekiden.process.translations import TEXTS
 from ekiden.recipients.hard_bounces import HardBounces

@@ -56,7 +56,7 @@ class _Part(NamedTuple):
     end: int
 
 
-def instrument(
+def with_tracking(
     content: bytes,
     *,
     link: Callable[[str], str] | None,

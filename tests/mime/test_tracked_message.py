@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ekiden.mime.compose import Composer
-from ekiden.mime.instrument import instrument
 from ekiden.mime.mailbox import Mailbox
+from ekiden.mime.tracked_message import with_tracking
 
 _HEAD = b"From: a@b.example\r\nTo: c@d.example\r\nSubject: x\r\nMIME-Version: 1.0\r\n"
 _LINK = '<a href="https://x.example/">x</a>'
@@ -24,7 +24,9 @@ _PIXEL = '<img src="https://t.example/o" width="1" height="1" alt="">'
 
 
 def _instrument(content: bytes) -> bytes:
-    return instrument(content, link=lambda _: "https://t.example/c", pixel="https://t.example/o", position="BOTTOM")
+    return with_tracking(
+        content, link=lambda _: "https://t.example/c", pixel="https://t.example/o", position="BOTTOM"
+    )
 
 
 def _html(body: bytes, *fields: bytes, kind: bytes = b"text/html; charset=utf-8") -> bytes:
@@ -172,16 +174,18 @@ def test_too_deep() -> None:
 
 def test_only_what_is_asked_for() -> None:
     content = _HEAD + _PLAIN_HTML
-    assert instrument(content, link=None) is content
-    assert instrument(content, link=lambda url: url) is content
-    assert instrument(content, link=lambda _: "https://t.example/c") == _HEAD + _html(_TRACKED.encode())
-    assert instrument(content, link=None, pixel="https://t.example/o") == _HEAD + _html((_PIXEL + _LINK).encode())
-    assert instrument(content, link=lambda _: "x", untouched={"https://x.example/"}) is content
+    assert with_tracking(content, link=None) is content
+    assert with_tracking(content, link=lambda url: url) is content
+    assert with_tracking(content, link=lambda _: "https://t.example/c") == _HEAD + _html(_TRACKED.encode())
+    assert with_tracking(content, link=None, pixel="https://t.example/o") == _HEAD + _html(
+        (_PIXEL + _LINK).encode()
+    )
+    assert with_tracking(content, link=lambda _: "x", untouched={"https://x.example/"}) is content
 
 
 def test_placeholders_mean_nothing_here() -> None:
     content = _HEAD + _html(b"{{name}} <a href='https://x.example/{{id}}'>")
-    assert instrument(content, link=lambda url: url + "!") == _HEAD + _html(
+    assert with_tracking(content, link=lambda url: url + "!") == _HEAD + _html(
         b"{{name}} <a href='https://x.example/{{id}}!'>"
     )
 
@@ -190,7 +194,7 @@ def test_placeholders_mean_nothing_here() -> None:
 def test_lines_that_become_too_long(declared: bytes | None) -> None:
     fields = () if declared is None else (b"Content-Transfer-Encoding: " + declared, b"X-Last: 1")
     content = _HEAD + _multipart(b"mixed", _html(_LINK.encode() + b" " + b"y" * 900, *fields), _TEXT)
-    done = instrument(content, link=lambda _: "https://t.example/" + "c" * 200)
+    done = with_tracking(content, link=lambda _: "https://t.example/" + "c" * 200)
     message = message_from_bytes(done, policy=policy.SMTP)
     assert isinstance(message, EmailMessage)
     html, text = message.iter_parts()
@@ -232,8 +236,8 @@ _LINES = st.sampled_from([
 @given(st.lists(_LINES, max_size=25).map(b"".join))
 def test_any_structure(content: bytes) -> None:
     """Nothing is lost, and with links that stay and no pixel nothing changes."""
-    assert instrument(content, link=lambda url: url) is content
-    done = instrument(content, link=lambda _: "https://t.example/c")
+    assert with_tracking(content, link=lambda url: url) is content
+    done = with_tracking(content, link=lambda _: "https://t.example/c")
     assert done.replace(_TRACKED.encode(), _LINK.encode()) == content
 
 
@@ -254,5 +258,5 @@ def test_boundaries_within_a_line_do_not_cost_the_square_of_them() -> None:
     head = b"From: a@b.example\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n"
     content = head + b"--b" * 300_000 + b"x--b" * 300_000 + b"\r\n--b--\r\n"
     began = time.process_time()
-    instrument(content, link=lambda url: url, pixel="https://t.example/p")
+    with_tracking(content, link=lambda url: url, pixel="https://t.example/p")
     assert time.process_time() - began < 5  # it was hours
