@@ -90,7 +90,7 @@ TARGETS = {
             SMTP_WORDS,
             [
                 "ekiden.smtp.server",
-                "ekiden.smtp.server_session",
+                "ekiden.smtp.server_lines",
                 "ekiden.smtp.server_transaction",
                 "ekiden.smtp.content",
                 "ekiden.smtp.params",

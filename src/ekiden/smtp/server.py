@@ -35,8 +35,9 @@ from ekiden.smtp.events import (
 from ekiden.smtp.params import MailParameters, parse_mail_parameters, parse_recipient
 from ekiden.smtp.path import mailbox, split_path
 from ekiden.smtp.reply import Reply
-from ekiden.smtp.server_session import Ask, Mode, ServerConfig
-from ekiden.smtp.server_transaction import TransactionSession
+from ekiden.smtp.server_config import ServerConfig
+from ekiden.smtp.server_lines import Ask, Mode
+from ekiden.smtp.server_transaction import ServerTransaction
 
 __all__ = [
     "Authenticate",
@@ -79,7 +80,7 @@ def _ehlo_reply(config: ServerConfig, tls: bool, recipients: int) -> bytes:
     return Reply.of(250, "", *lines).encode()
 
 
-class ServerConnection(TransactionSession):
+class ServerConnection(ServerTransaction):
     """One session. The banner is queued from the start; see the module for the loop around it."""
 
     def __init__(self, config: ServerConfig, *, tls: str = "") -> None:

@@ -9,14 +9,15 @@ from ekiden.smtp.commands import State
 from ekiden.smtp.content import ChunkedContent, ContentReader
 from ekiden.smtp.params import MailParameters
 from ekiden.smtp.reply import Reply
-from ekiden.smtp.server_session import Ask, Mode, ServerConfig, Session
+from ekiden.smtp.server_config import ServerConfig
+from ekiden.smtp.server_lines import Ask, Mode, ServerLines
 
 _SENDER_OK = replies.SENDER_OK.encode()
 _RECIPIENT_OK = replies.RECIPIENT_OK.encode()
 _START_CONTENT = replies.START_CONTENT.encode()
 
 
-class TransactionSession(Session):
+class ServerTransaction(ServerLines):
     """A session that can accept and reject. ``ServerConnection`` adds the commands that ask."""
 
     def __init__(self, config: ServerConfig, tls: str) -> None:
@@ -55,7 +56,7 @@ class TransactionSession(Session):
 
     @property
     def receiving(self) -> str:
-        """As in ``Session``; between chunks it is still the content that is awaited."""
+        """As in ``ServerLines``; between chunks it is still the content that is awaited."""
         if self._ask or self._mode >= Mode.HANDSHAKE:
             return ""
         in_content = self._state is State.CHUNKS or self._mode in (Mode.CONTENT, Mode.CHUNK)
