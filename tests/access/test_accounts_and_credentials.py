@@ -22,13 +22,12 @@ from ekiden.access.credential_scopes import allows, networks_text, scopes_text
 from ekiden.access.credentials import (
     bound_credential,
     create_api_key,
-    generate_password,
-    hasher,
     list_credentials,
     revoke_credential,
     set_password,
 )
 from ekiden.access.errors import BadName, NameTaken, NotFound
+from ekiden.access.passwords import generate_password, hasher
 from ekiden.core.clock import ManualClock
 from ekiden.core.states import Priority
 from ekiden.store.api import Store

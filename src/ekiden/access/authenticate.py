@@ -28,18 +28,11 @@ from typing import TYPE_CHECKING
 from argon2.exceptions import Argon2Error, InvalidHashError
 
 from ekiden.access.config import AccessConfig
-from ekiden.access.credentials import (
-    API_KEY_PREFIX,
-    API_KEY_USERNAME,
-    MAX_PASSWORD,
-    MAX_USERNAME,
-    find_login,
-    hasher,
-    note_used,
-)
+from ekiden.access.credentials import API_KEY_PREFIX, API_KEY_USERNAME, MAX_USERNAME, find_login, note_used
 from ekiden.access.directory import CredentialFacts, Directory
 from ekiden.access.failures import Failures
 from ekiden.access.login_queue import Busy, Turns
+from ekiden.access.passwords import MAX_PASSWORD, hasher
 from ekiden.access.proof import Found, LoginRefusal, Password, Principal, Proof, Shown, judge, stands
 from ekiden.access.unavailable import looking_up
 from ekiden.limits.journal import LOCKED, LOGIN

@@ -15,8 +15,8 @@ from argon2.exceptions import Argon2Error, InvalidHashError
 from sqlalchemy import Row, func, insert, select, update
 
 from ekiden.access.audit import SYSTEM, Actor, changed
-from ekiden.access.credentials import MAX_PASSWORD, hash_password, hasher
 from ekiden.access.errors import AccessError, BadName, NameTaken, NotFound
+from ekiden.access.passwords import MAX_PASSWORD, hash_password, hasher
 from ekiden.core.address import BadAddress, parse_address
 from ekiden.core.clock import Millis
 from ekiden.store.api import Conflict

@@ -1,25 +1,24 @@
 """Credentials of accounts: passwords and API keys are made here, every kind is listed, bounded and revoked here.
 
-A password is kept as argon2id. An API key has 256 random bits, so SHA-256 of it is as good a lock and needs no
-stretching; the key itself is shown once, when it is made. Access keys are made in ``access_keys``.
+A password is kept as ``passwords`` hashes it. An API key has 256 random bits, so SHA-256 of it is as good a lock
+and needs no stretching; the key itself is shown once, when it is made. Access keys are made in ``access_keys``.
 """
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import secrets
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from argon2 import PasswordHasher
 from sqlalchemy import Row, bindparam, insert, select, update
 
 from ekiden.access.accounts import check_name
 from ekiden.access.audit import SYSTEM, Actor, changed
 from ekiden.access.credential_scopes import networks_text, scopes_text
 from ekiden.access.errors import BadName, NameTaken, NotFound
+from ekiden.access.passwords import BASE62, hash_password
 from ekiden.core.clock import Millis
 from ekiden.store.api import Conflict
 from ekiden.store.tables import credential as table
@@ -40,14 +39,8 @@ SESSION = "session"
 API_KEY_USERNAME = "app"
 """Whoever logs in as ``App``, in any case, gives an API key as password, as mail clients of other services do."""
 API_KEY_PREFIX = "ek_"
-MIN_PASSWORD = 8
-MAX_PASSWORD = 512  # characters; longer ones cannot pass an AUTH line anyway (RFC 4954 §4)
 MAX_USERNAME = 254
 
-# OWASP's first choice for argon2id: 19 MiB, two passes, one lane; about 30 ms on one core.
-hasher = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
-
-_BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _KEY_LENGTH = 43  # of 32 octets in base 62
 
 
@@ -84,22 +77,12 @@ def api_key_lookup(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def generate_password() -> str:
-    """A password nobody has to remember: 142 random bits, letters and digits.
-
-    Its base64 never begins with Q or R, which ``openssl s_client`` takes for commands of its own: the first
-    letter is none of A to G.
-    """
-    first = secrets.choice([char for char in _BASE62 if char not in "ABCDEFG"])
-    return first + "".join(secrets.choice(_BASE62) for _ in range(23))
-
-
 def _generate_api_key() -> str:
     number = int.from_bytes(secrets.token_bytes(32), "big")
     digits = []
     for _ in range(_KEY_LENGTH):
         number, digit = divmod(number, 62)
-        digits.append(_BASE62[digit])
+        digits.append(BASE62[digit])
     return API_KEY_PREFIX + "".join(digits)
 
 
@@ -109,15 +92,6 @@ def check_username(username: str) -> str:
     if username.lower() == API_KEY_USERNAME:
         raise BadName("the user name {name!r} stands for API keys", name=username)
     return username
-
-
-async def hash_password(password: str) -> str:
-    """argon2id of a password, computed in a thread. Raises ``BadName`` when it is too short or too long."""
-    if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD or "\0" in password:
-        raise BadName(
-            "a password has {shortest} to {longest} characters", shortest=MIN_PASSWORD, longest=MAX_PASSWORD
-        )
-    return await asyncio.to_thread(hasher.hash, password)
 
 
 async def set_password(

@@ -128,7 +128,8 @@ def create_password(
     as_json: JsonOption = False,
 ) -> None:
     """Create a user name with a password, or with --replace give a user name a new password."""
-    from ekiden.access.credentials import PASSWORD, generate_password, list_credentials, set_password
+    from ekiden.access.credentials import PASSWORD, list_credentials, set_password
+    from ekiden.access.passwords import generate_password
     from ekiden.documents.account import PasswordMade
 
     password = read_password() if ask else generate_password()

@@ -71,7 +71,7 @@ def add(
 ) -> None:
     """Add a user to an account; the first one is its owner."""
     from ekiden.access.console_users import add_console_user
-    from ekiden.access.credentials import generate_password
+    from ekiden.access.passwords import generate_password
 
     password = read_password() if ask else generate_password()
 
@@ -128,7 +128,7 @@ def set_password(
 ) -> None:
     """Give a user a new password."""
     from ekiden.access.console_users import set_console_password
-    from ekiden.access.credentials import generate_password
+    from ekiden.access.passwords import generate_password
 
     password = read_password() if ask else generate_password()
     _change(

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import Row, Select, delete, func, insert, select, update
 
 from ekiden.access.audit import SYSTEM, Actor, changed
-from ekiden.access.credentials import SMTP_USER, generate_password, hasher
+from ekiden.access.credentials import SMTP_USER
+from ekiden.access.passwords import generate_password, hasher
 from ekiden.senders.errors import InUse, NoSuch, TooManyUsers, check_text
 from ekiden.senders.projects import canonical_uid
 from ekiden.store.api import Conflict
