@@ -7,9 +7,9 @@ import re
 import pytest
 
 from ekiden.core.diagnosis import Diagnosis, Verdict
+from ekiden.core.language import Language
 from ekiden.core.said import say
 from ekiden.core.states import Cause, State, Wait
-from ekiden.core.texts import Language
 from ekiden.delivery import verdict as verdicts
 from ekiden.delivery.explain import cause_name, explain, state_name
 from ekiden.delivery.explain_sentences import HEADLINES, REASONS

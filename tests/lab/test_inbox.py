@@ -9,7 +9,7 @@ from email.message import EmailMessage
 import pytest
 from lab_clients import Running
 
-from ekiden.core.texts import Language
+from ekiden.core.language import Language
 from ekiden.lab.inbox import MAX_ROWS, TEXTS, as_text, inbox_page, mail_page
 from ekiden.lab.mailbox import Mail
 from ekiden.lab.reading import MAX_OCTETS, MAX_TEXT, read, text_of_html

@@ -11,7 +11,7 @@ from ekiden.access.audit import Actor, list_entries
 from ekiden.core.clock import ManualClock
 from ekiden.core.events import EventType
 from ekiden.core.ids import format_id
-from ekiden.core.texts import reader_language
+from ekiden.core.language import reader_language
 from ekiden.landing import pages
 from ekiden.landing.translations import TEXTS
 from ekiden.recipients.tracking_recorder import MOST

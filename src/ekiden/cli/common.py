@@ -13,7 +13,8 @@ import typer
 from ekiden.cli.terminal import Terminal, say_folded
 from ekiden.cli.translations import TEXTS
 from ekiden.core.errors import EkidenError, UsageProblem
-from ekiden.core.texts import Language, Texts, TranslatedError, language
+from ekiden.core.language import Language, language
+from ekiden.core.texts import Texts, TranslatedError
 from ekiden.core.visible import visible_json
 
 if TYPE_CHECKING:

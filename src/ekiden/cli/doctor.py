@@ -12,7 +12,8 @@ from rich.text import Text
 from ekiden.cli.common import ConfigOption, JsonOption, lang, load, run_async
 from ekiden.cli.tables import make_table, output, show
 from ekiden.core.errors import EkidenError
-from ekiden.core.texts import Language, TranslatedError
+from ekiden.core.language import Language
+from ekiden.core.texts import TranslatedError
 from ekiden.doctor.translations import TEXTS
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from ekiden.cli.tables import make_table
 from ekiden.cli.trace_news_view import separator
 from ekiden.core.display import local_time
 from ekiden.core.ids import format_id
-from ekiden.core.texts import Language, Texts
+from ekiden.core.language import Language
+from ekiden.core.texts import Texts
 
 if TYPE_CHECKING:
     from ekiden.access.refusals import KeptRefusal

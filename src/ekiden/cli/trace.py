@@ -23,7 +23,7 @@ from ekiden.cli.common import (
 from ekiden.cli.queue_filter import parse_target
 from ekiden.cli.tables import output, show
 from ekiden.core.ids import format_id
-from ekiden.core.texts import Language, language
+from ekiden.core.language import Language, language
 
 if TYPE_CHECKING:
     from ekiden.access.refusals import KeptRefusal

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from ekiden.core.clock import Millis
 from ekiden.core.display import relative
+from ekiden.core.language import Language
 from ekiden.core.notices import News
 from ekiden.core.submission import Marks
-from ekiden.core.texts import Language, Texts
+from ekiden.core.texts import Texts
 from ekiden.delivery.trace_news_queries import TracedRoute
 
 _TEXTS = Texts("cli/trace_news_view")

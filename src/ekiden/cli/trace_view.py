@@ -16,9 +16,10 @@ from ekiden.core.diagnosis import Diagnosis
 from ekiden.core.display import exact_time, local_time, octets, relative, span
 from ekiden.core.events import EventType
 from ekiden.core.ids import format_id
+from ekiden.core.language import Language
 from ekiden.core.said import Said, dialogue_told, tell
 from ekiden.core.states import State
-from ekiden.core.texts import Language, Texts
+from ekiden.core.texts import Texts
 from ekiden.delivery.explain import cause_name, explain, state_name, suppression_kind
 from ekiden.delivery.trace_news_queries import TracedRoute
 from ekiden.delivery.trace_queries import MessageTrace, TracedAttempt, TracedDelivery, TracedEvent

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ekiden.core.language import Language
 from ekiden.core.said import tell
-from ekiden.core.texts import Language, Texts
+from ekiden.core.texts import Texts
 from ekiden.core.waits import SHOWN_AS
 from ekiden.delivery.explain import wait_name
 

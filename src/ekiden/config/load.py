@@ -15,7 +15,8 @@ from ekiden.config.check import check_config, resolve_paths
 from ekiden.config.model import Config, config_type
 from ekiden.config.reader import Problem, Problems, apply_environment, is_bad, read_struct
 from ekiden.config.translations import TEXTS
-from ekiden.core.texts import Language, TranslatedError
+from ekiden.core.language import Language
+from ekiden.core.texts import TranslatedError
 from ekiden.web.dialect import Dialect
 
 SEARCHED = ("ekiden.toml", "/etc/ekiden/ekiden.toml")

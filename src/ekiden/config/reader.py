@@ -19,7 +19,7 @@ import msgspec
 
 from ekiden.config.translations import TEXTS
 from ekiden.core.duration import parse_duration
-from ekiden.core.texts import Language
+from ekiden.core.language import Language
 
 T = TypeVar("T")
 Path = tuple[str | int, ...]

@@ -11,7 +11,7 @@ from ekiden.config.help import Explained
 from ekiden.config.model import Config, config_type
 from ekiden.config.reader import field_types, is_duration, is_struct, show, unwrap
 from ekiden.core.duration import format_duration
-from ekiden.core.texts import Language
+from ekiden.core.language import Language
 from ekiden.web.dialect import Dialect
 
 _EXAMPLES = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from ekiden.core.clock import DAY, HOUR, MINUTE, SECOND, Millis
-from ekiden.core.texts import Language
+from ekiden.core.language import Language
 
 
 def iso(at: Millis | None) -> str | None:

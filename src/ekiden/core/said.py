@@ -12,8 +12,9 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from ekiden.core.language import Language
 from ekiden.core.said_sentences import ENGLISH, TEXTS
-from ekiden.core.texts import WORDS, Language
+from ekiden.core.texts import WORDS
 
 MAX_FACT: Final = 500
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]+")

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from ekiden.core.diagnosis import Diagnosis
+from ekiden.core.language import Language
 from ekiden.core.said import Said
 from ekiden.core.states import Cause, State, Wait
-from ekiden.core.texts import Language
 from ekiden.delivery.explain_sentences import (
     CAUSE_NAMES,
     HEADLINES,

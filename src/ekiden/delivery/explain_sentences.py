@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ekiden.core.diagnosis import Diagnosis
+from ekiden.core.language import Language
 from ekiden.core.states import Cause, State, Wait
-from ekiden.core.texts import Language
 
 
 class Text(NamedTuple):

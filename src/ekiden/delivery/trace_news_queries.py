@@ -8,9 +8,9 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ekiden.core.clock import Millis
+from ekiden.core.language import Language
 from ekiden.core.notices import News
 from ekiden.core.said import in_words
-from ekiden.core.texts import Language
 from ekiden.delivery.trace_queries import MessageTrace
 from ekiden.store.api import Store
 from ekiden.store.tables import callback, endpoint, event, notice

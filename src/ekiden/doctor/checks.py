@@ -12,7 +12,7 @@ from typing import Any, Literal
 from ekiden.config.model import Config
 from ekiden.core.clock import Clock, Millis
 from ekiden.core.display import span
-from ekiden.core.texts import Language
+from ekiden.core.language import Language
 from ekiden.doctor.translations import TEXTS
 from ekiden.store.api import Store
 

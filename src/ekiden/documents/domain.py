@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from ekiden.core.display import iso
-from ekiden.core.texts import Language
+from ekiden.core.language import Language
 from ekiden.documents.document import Document, Time, says
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from ekiden.core.display import iso
 from ekiden.core.ids import format_id
+from ekiden.core.language import Language
 from ekiden.core.notices import News
 from ekiden.core.said import dialogue_told
-from ekiden.core.texts import Language
 from ekiden.documents.document import Document, Time, says
 from ekiden.documents.queue import (
     CAUSE,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from ekiden.core.texts import Language
+from ekiden.core.language import Language
 from ekiden.domains.model import Check, Key, Result
 from ekiden.domains.reasons import Fault
 from ekiden.sender_auth.dkim_key import check_published, parse_key_record

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from ekiden.core.clock import Millis
-from ekiden.core.texts import Language
+from ekiden.core.language import Language
 from ekiden.domains.reasons import Fault, advice, explanation
 from ekiden.sender_auth.dkim_key import Algorithm
 

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from ekiden.core.address import parse_address, to_ascii_domain
-from ekiden.core.texts import Language
+from ekiden.core.language import Language
 from ekiden.domains.errors import BadAnswer
 
 AnswerKind = Literal["choice", "url", "text", "yes_no", "addresses", "affirmation"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, Literal, NamedTuple
 
-from ekiden.core.texts import Language
+from ekiden.core.language import Language
 from ekiden.domains.reason_translations import TEXTS
 
 Code = Literal[

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import msgspec
 
 from ekiden.core.errors import EkidenError
-from ekiden.core.texts import Language, reader_language
+from ekiden.core.language import Language, reader_language
 from ekiden.lab.behaviour import Behaviour, LabError
 from ekiden.lab.http import HttpRule, Request, Response
 from ekiden.lab.inbox import as_text, inbox_page, mail_page

@@ -26,11 +26,13 @@ import msgspec
 
 from ekiden.access.accounts import create_account, set_reporting
 from ekiden.access.credential_scopes import MANAGE, READ
-from ekiden.access.credentials import create_api_key, generate_password, set_password
+from ekiden.access.credentials import create_api_key, set_password
+from ekiden.access.passwords import generate_password
 from ekiden.config.load import load_config
 from ekiden.config.model import Config
 from ekiden.config.write import write_toml
-from ekiden.core.texts import Language, TranslatedError
+from ekiden.core.language import Language
+from ekiden.core.texts import TranslatedError
 from ekiden.documents.installation import DemoAccount, DemoFacts, DemoSmtp
 from ekiden.net.clock import SystemClock
 from ekiden.notify.endpoints import Endpoints

@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Final
 
-from ekiden.core.texts import Language, Texts
+from ekiden.core.language import Language
+from ekiden.core.texts import Texts
 from ekiden.core.visible import visible
 from ekiden.lab.http import Response
 from ekiden.lab.mailbox import Mail

@@ -11,7 +11,7 @@ from hashlib import sha256
 from html import escape
 from typing import TYPE_CHECKING, Final
 
-from ekiden.core.texts import Language
+from ekiden.core.language import Language
 from ekiden.landing.translations import TEXTS
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from multipart import MultipartError, MultipartParser, parse_options_header  # t
 
 from ekiden.access.unavailable import StoreUnavailable
 from ekiden.core.address import BadAddress, to_ascii_domain
-from ekiden.core.texts import Language
+from ekiden.core.language import Language
 from ekiden.landing import pages
 from ekiden.recipients.tracking_recorder import Recorder, Visit
 from ekiden.recipients.unsubscribing import Unsubscribing

@@ -16,9 +16,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from ekiden.core.clock import DAY, Millis
 from ekiden.core.events import EventType
 from ekiden.core.ids import id_time
+from ekiden.core.language import Language
 from ekiden.core.notices import NEWS, parse_routes
 from ekiden.core.said import in_words
-from ekiden.core.texts import Language
 from ekiden.notify.formats import PULL
 from ekiden.store.retention import first_id
 from ekiden.store.set_aside import readable

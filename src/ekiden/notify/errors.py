@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from ekiden.core.language import Language
 from ekiden.core.said import Said
 from ekiden.core.said_sentences import ENGLISH
 from ekiden.core.said_sentences import TEXTS as SENTENCES
-from ekiden.core.texts import Language, TranslatedError
+from ekiden.core.texts import TranslatedError
 from ekiden.notify.translations import TEXTS
 
 

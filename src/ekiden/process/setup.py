@@ -13,7 +13,8 @@ from ekiden.access.vault import Vault
 from ekiden.config.load import build_config, load_config
 from ekiden.config.model import Config
 from ekiden.config.write import write_toml
-from ekiden.core.texts import Language, TranslatedError
+from ekiden.core.language import Language
+from ekiden.core.texts import TranslatedError
 from ekiden.net.clock import SystemClock
 from ekiden.net.tls import make_self_signed
 from ekiden.process.instance_key import KEY_NAME, confirm, fits, has_owner

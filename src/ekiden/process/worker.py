@@ -23,7 +23,8 @@ from ekiden.config.model import Config, ListenerConfig
 from ekiden.core.clock import SECOND
 from ekiden.core.errors import EkidenError
 from ekiden.core.ids import IdFactory
-from ekiden.core.texts import TranslatedError, language
+from ekiden.core.language import language
+from ekiden.core.texts import TranslatedError
 from ekiden.delivery.dispatcher import Dispatcher
 from ekiden.intake.door import Door
 from ekiden.limits.memory import Memory

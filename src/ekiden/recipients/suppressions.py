@@ -22,8 +22,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from ekiden.access.audit import Actor, changed
 from ekiden.access.errors import AccessError
 from ekiden.core.address import BadAddress, parse_address, shown_address, to_ascii_domain
+from ekiden.core.language import Language
 from ekiden.core.said import Said, either, in_words
-from ekiden.core.texts import Language, TranslatedError
+from ekiden.core.texts import TranslatedError
 from ekiden.recipients.suppression_memory import SuppressionMemory
 from ekiden.recipients.translations import TEXTS
 from ekiden.store.api import StoreUnavailable

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_public_key,
 )
 
-from ekiden.core.texts import Language
+from ekiden.core.language import Language
 from ekiden.sender_auth.dkim_errors import BadKeyRecord, BadSigningKey, BadTagList, RecordFault
 from ekiden.sender_auth.dkim_tags import decode_base64, parse_tags, words
 from ekiden.sender_auth.dkim_translations import TEXTS

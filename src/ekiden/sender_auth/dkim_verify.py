@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from ekiden.core.address import BadAddress, to_ascii_domain
 from ekiden.core.clock import SECOND, Millis
-from ekiden.core.texts import Language
+from ekiden.core.language import Language
 from ekiden.mime.scan import scan
 from ekiden.sender_auth.canonical import Canonicalization, canonical_body, canonical_field, field_name, split_fields
 from ekiden.sender_auth.dkim_errors import BadKeyRecord, BadTagList

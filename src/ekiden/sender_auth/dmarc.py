@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 from ekiden.core.address import BadAddress, to_ascii_domain
-from ekiden.core.texts import Language
+from ekiden.core.language import Language
 from ekiden.sender_auth.dmarc_record import (
     Alignment,
     DmarcRecord,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ekiden.core.texts import Language
+from ekiden.core.language import Language
 from ekiden.sender_auth.dmarc_record import DmarcRecord, Policy, report_address
 from ekiden.sender_auth.dmarc_translations import TEXTS
 

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from itertools import permutations
 from typing import Final, Literal
 
-from ekiden.core.texts import Language, Texts
+from ekiden.core.language import Language
+from ekiden.core.texts import Texts
 
 Stray = Literal["before", "quotes", "backslashes", "parentheses", "blanks", "semicolons", "wide"]
 """A kind of what does not belong to a record; ``before``: anything before ``v=``, such as a name and a type."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from ekiden.core.texts import Language, TranslatedError
+from ekiden.core.language import Language
+from ekiden.core.texts import TranslatedError
 from ekiden.sender_auth.spf_translations import TEXTS
 
 SpfSyntaxCode = Literal[

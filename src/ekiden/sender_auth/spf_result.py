@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from ekiden.core.texts import Language
+from ekiden.core.language import Language
 from ekiden.sender_auth.recorded_lookup import Asked
 from ekiden.sender_auth.spf_errors import SpfSyntaxError
 from ekiden.sender_auth.spf_record import Qualifier

@@ -12,9 +12,9 @@ import msgspec
 from sqlalchemy import ColumnElement, and_, or_
 
 from ekiden.core.clock import Millis
+from ekiden.core.language import Language
 from ekiden.core.said import Said, say, tell
 from ekiden.core.states import Cause, Hold, State, Wait
-from ekiden.core.texts import Language
 from ekiden.core.waits import KNOWN, SHOWN_AS, USUAL, WAITS_OF, holds_of
 from ekiden.store.tables import delivery
 

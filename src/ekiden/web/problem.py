@@ -18,7 +18,8 @@ from litestar.exceptions import (
 from ekiden.access.unavailable import StoreUnavailable
 from ekiden.access.vault import VaultError
 from ekiden.core.errors import EkidenError
-from ekiden.core.texts import Language, Texts, TranslatedError, reader_language
+from ekiden.core.language import Language, reader_language
+from ekiden.core.texts import Texts, TranslatedError
 from ekiden.web.errors import Incomplete, NoRoom, RequestRefused, TooDeep, TooLarge, TooMany
 
 log = structlog.get_logger()

@@ -19,7 +19,8 @@ from litestar import Response
 from ekiden.access.errors import AccessError, NameTaken, NotFound
 from ekiden.content.errors import ContentError, ContentTaken, NoSuchContent
 from ekiden.core.clock import SECOND
-from ekiden.core.texts import Language, Texts, TranslatedError
+from ekiden.core.language import Language
+from ekiden.core.texts import Texts, TranslatedError
 from ekiden.delivery.bulks import BulkNotAllowed, BulkNotFound
 from ekiden.delivery.logs import BadCursor
 from ekiden.dialects.infobip.news.reports import xml_text
