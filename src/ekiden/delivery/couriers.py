@@ -22,6 +22,7 @@ from ekiden.core.states import State
 from ekiden.core.submission import Notify, Ret
 from ekiden.delivery import verdict as verdicts
 from ekiden.delivery.config import DeliveryConfig
+from ekiden.delivery.connector import Connector, NotConnected
 from ekiden.delivery.dsn import Notifier
 from ekiden.delivery.letters import LARGE, Letter, Letters, Parcel
 from ekiden.delivery.metrics import DeliveryMetrics
@@ -30,7 +31,7 @@ from ekiden.delivery.outcome_writer import Report, Reporter
 from ekiden.delivery.recipient_groups import regrouped
 from ekiden.delivery.retry import Schedule
 from ekiden.delivery.routing import Unroutable
-from ekiden.delivery.session import Connector, NotConnected, Session, lines_of
+from ekiden.delivery.session import Session, lines_of
 from ekiden.delivery.site import Site
 from ekiden.dns.lookup_queue import on_behalf_of
 from ekiden.limits.shares import Shares

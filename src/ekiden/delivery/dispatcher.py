@@ -26,13 +26,13 @@ from ekiden.core.said import say
 from ekiden.core.states import Wait
 from ekiden.delivery import verdict as verdicts
 from ekiden.delivery.config import DeliveryConfig
+from ekiden.delivery.connector import Connector
 from ekiden.delivery.couriers import Couriers
 from ekiden.delivery.dsn import Notifier
 from ekiden.delivery.letters import Letter, Letters
 from ekiden.delivery.metrics import DeliveryMetrics
 from ekiden.delivery.outcome_writer import Reporter
 from ekiden.delivery.routing import Route, Router, Unroutable
-from ekiden.delivery.session import Connector
 from ekiden.delivery.site import Site
 from ekiden.dns.lookup_queue import on_behalf_of
 from ekiden.dns.resolver import Resolver
