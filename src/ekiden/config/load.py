@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ekiden.config.check import check_config, resolve_paths
+from ekiden.config.environment import apply_environment
 from ekiden.config.model import Config, config_type
-from ekiden.config.reader import Problem, Problems, apply_environment, is_bad, read_struct
+from ekiden.config.reader import Problem, Problems, is_bad, read_struct
 from ekiden.config.translations import TEXTS
 from ekiden.core.language import Language
 from ekiden.core.texts import TranslatedError
