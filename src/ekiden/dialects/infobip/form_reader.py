@@ -17,21 +17,13 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from tempfile import SpooledTemporaryFile
-from typing import Any, Final
-from urllib.parse import unquote
-
-from multipart import (  # type: ignore[import-untyped]
-    MultipartError,
-    MultipartSegment,
-    PushMultipartParser,
-    parse_options_header,
-)
+from typing import Final
 
 from ekiden.dialects.infobip.errors import ApiError
 from ekiden.dialects.infobip.form_names import FormFields, Problems
 from ekiden.dialects.infobip.value_rules import BadField, Checks, single
 from ekiden.mime.file_names import extensions
-from ekiden.mime.header import decode_words
+from ekiden.web import multipart
 from ekiden.web.body import Body
 from ekiden.web.need import Need
 from ekiden.web.urlencoded import BadForm, UrlencodedReader
@@ -47,7 +39,6 @@ MAX_FIELDS: Final = 12_000
 MAX_FIELD_NAME: Final = 255
 FORM: Final = Need(MAX_REQUEST, 64)
 """Of a form with a text for each of its names."""
-_LONGEST_TYPE: Final = 1_000
 _LONGEST_CHARSET: Final = 40
 IN_MEMORY: Final = 262_144
 """Octets of a file before it goes to a temporary file."""
@@ -60,7 +51,6 @@ BLOCKED: Final = frozenset(_BLOCKED.split())
 """Extensions of files that are not sent (contract §2.2)."""
 
 _BAD_IN_NAME: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_EXTENDED: Final = re.compile(r";\s*filename\*\s*=\s*utf-8'[^']*'([^;\s]+)", re.IGNORECASE)
 # Other codecs of the library are no character sets of forms, and some take time beyond measure.
 _CHARSETS: Final = re.compile(
     r"utf-8|utf-16|ascii|iso8859-\d+|cp125\d|cp932|euc_jp|euc_kr|iso2022_jp|gb2312|gbk|gb18030|big5|koi8-r"
@@ -126,9 +116,9 @@ async def read_form(body: Body, content_type: str, fields: FormFields) -> Form:
 
     Raises ``ApiError`` (it is no form) and ``web.errors``, with nothing left behind.
     """
-    media_type, options = parse_options_header(content_type[:_LONGEST_TYPE])
-    if media_type == "multipart/form-data":
-        return await _Multipart(options.get("boundary", ""), body.need.values, fields).read(body.chunks())
+    media_type, _ = multipart.media_type(content_type)
+    if media_type == multipart.MEDIA_TYPE:
+        return await _Multipart(fields).read(multipart.events(body.chunks(), content_type, body.need.values))
     if media_type == "application/x-www-form-urlencoded":
         return await _urlencoded(body, fields)
     raise ApiError.because(400, "the body must be a form: multipart/form-data or application/x-www-form-urlencoded")
@@ -165,12 +155,8 @@ def _no_form(why: str) -> ApiError:
 class _Multipart:
     """One form on its way in."""
 
-    def __init__(self, boundary: str, most: int, fields: FormFields) -> None:
+    def __init__(self, fields: FormFields) -> None:
         self._fields = fields
-        try:
-            self._parser = PushMultipartParser(boundary, max_segment_count=most)
-        except MultipartError as error:
-            raise _no_form(str(error)) from None
         self._form = Form()
         self._files_size = 0
         self._name = ""
@@ -178,20 +164,16 @@ class _Multipart:
         self._text: _TextReader | None = None
         self._file: UploadedFile | None = None
 
-    async def read(self, chunks: AsyncIterator[bytes]) -> Form:
+    async def read(self, events: AsyncIterator[multipart.Event]) -> Form:
         try:
-            async for chunk in chunks:
-                if not chunk or self._parser.closed:
-                    continue  # what comes behind the last delimiter is nothing (RFC 2046 §5.1.1)
-                for event in self._parser.parse(chunk):
-                    try:
-                        self._on(event)
-                    except ApiError as error:
-                        self._refuse(error)
-            self._parser.close()
-        except MultipartError as error:
+            async for event in events:
+                try:
+                    self._on(event)
+                except ApiError as error:
+                    self._refuse(error)
+        except BadForm as error:
             self._drop()
-            raise _no_form(str(error.args[0])) from None
+            raise _no_form(error.why) from None
         except BaseException:
             self._drop()
             raise
@@ -202,9 +184,9 @@ class _Multipart:
         if self._file is not None:
             self._file.file.close()
 
-    def _on(self, event: Any) -> None:
+    def _on(self, event: multipart.Event) -> None:
         # A part's head, a piece of its content, or its end.
-        if isinstance(event, MultipartSegment):
+        if isinstance(event, multipart.Head):
             self._begin(event)
         elif event is None:
             self._end()
@@ -219,8 +201,8 @@ class _Multipart:
             self._file.file.close()
             self._file = None
 
-    def _begin(self, part: MultipartSegment) -> None:
-        given = (part.name or "").strip()
+    def _begin(self, part: multipart.Head) -> None:
+        given = part.name
         if len(given) > MAX_FIELD_NAME:
             raise ApiError.because(400, "the form has a field with a long name")
         self._name = field_name(given)
@@ -231,13 +213,12 @@ class _Multipart:
             if not self._form.problems.full:
                 raise ApiError(400, (self._fields.unknown(self._name, given, file=part.filename is not None),))
             return
-        encoding = part.header("Content-Transfer-Encoding", "").strip().lower()
-        if encoding not in _PLAIN_ENCODINGS:  # RFC 7578 §4.7
-            raise ApiError.field(self._given_name, "must not be encoded as {encoding}", encoding=encoding)
+        if part.encoding not in _PLAIN_ENCODINGS:  # RFC 7578 §4.7
+            raise ApiError.field(self._given_name, "must not be encoded as {encoding}", encoding=part.encoding)
         if self._name in self._fields.texts:
             self._text = _TextReader(self._given_name, part.charset or "utf-8")
             return
-        filename = self._file_name(part.filename or _extended_name(part.header("Content-Disposition", "")))
+        filename = self._file_name(part.filename or "")
         if len(self._form.files) >= MAX_FILES:
             raise ApiError.field(self._given_name, "there must not be more than {most} files", most=MAX_FILES)
         content_type = part.content_type or "application/octet-stream"
@@ -245,8 +226,7 @@ class _Multipart:
         spooled = SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115
         self._file = UploadedFile(self._name, filename, content_type, spooled, 0)
 
-    def _file_name(self, given: str) -> str:
-        name = re.split(r"[/\\]", decode_words(given))[-1].strip()
+    def _file_name(self, name: str) -> str:
         if not name:
             raise ApiError.field(self._given_name, "must be a file with a name")
         if _BAD_IN_NAME.search(name) is not None or len(name) > MAX_FILE_NAME:
@@ -290,12 +270,6 @@ def blocked_extension(filename: str) -> str:
     The name that counts is the one under which a receiver's system may save it (``mime.file_names``).
     """
     return min(extensions(filename) & BLOCKED, default="")
-
-
-def _extended_name(disposition: str) -> str:
-    """From ``filename*=`` (RFC 5987), which RFC 7578 forbids and older clients send; empty: there is none."""
-    match = _EXTENDED.search(disposition)
-    return unquote(match[1], errors="replace") if match else ""
 
 
 class _TextReader:
