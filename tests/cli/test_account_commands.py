@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from installation import Installation, write_config
 
-from ekiden.access.access_keys import secret_of
+from ekiden.access.access_keys import AccessKeys
 from ekiden.access.accounts import get_account
 from ekiden.access.audit import local_actor
 from ekiden.access.authenticate import Authenticator, Password, Proof
@@ -232,7 +232,8 @@ def test_an_access_key_is_shown_once_and_can_be_had_back(ekiden: Installation) -
     async def secret() -> str:
         store = await open_store(ekiden.url)
         try:
-            return (await secret_of(store, Vault(bytes(32)), made["access_key"])).secret
+            known = await AccessKeys(store, Vault(bytes(32))).find(made["access_key"])
+            return "" if known is None else known.secret.decode()
         finally:
             await store.close()
 

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 
 from argon2.exceptions import Argon2Error, InvalidHashError
 
+from ekiden.access.access_keys import Signature
 from ekiden.access.config import AccessConfig
 from ekiden.access.credentials import API_KEY_PREFIX, API_KEY_USERNAME, MAX_USERNAME, find_login, note_used
 from ekiden.access.directory import CredentialFacts, Directory
@@ -54,6 +55,8 @@ _LOOKUPS = 4
 _MAX_SHOWN = 64
 """Characters of a user name in the log."""
 _LIKE_A_KEY = re.compile(f"{API_KEY_PREFIX}[0-9A-Za-z]+")
+_SIGNATURE = "(signature)"
+"""What wrong signatures are counted under, by address: of whichever access key, so that no owner is slowed."""
 _KNOWN_GOOD_FOR = 86_400.0
 _FLUSH_EVERY = 60.0
 _AS_WRONG = (LoginRefusal.BAD_CREDENTIALS, LoginRefusal.NETWORK)
@@ -145,13 +148,13 @@ class Authenticator:
             told(self.log, "authentication is not possible", error)
             answer = LoginRefusal.UNAVAILABLE
         if isinstance(answer, LoginRefusal):
-            self._tell(answer, shown.login, client_ip)
+            self.tell(answer, shown.login, client_ip)
         elif isinstance(shown, Password):
             self.told("accepted")
         return answer
 
-    def _tell(self, why: LoginRefusal, login: str, client_ip: str) -> None:
-        """Count and log a login that was refused. Never the secret."""
+    def tell(self, why: LoginRefusal, login: str, client_ip: str) -> None:
+        """Count and log a login that was refused, here or by who knows more of what was shown. Never the secret."""
         self.told(why.value)
         if why is LoginRefusal.UNAVAILABLE:
             return
@@ -206,7 +209,36 @@ class Authenticator:
         self._threads.shutdown(wait=False, cancel_futures=True)
         self.log.flush()
 
+    async def _signed(self, shown: Signature, client_ip: str) -> Proof | LoginRefusal:
+        """As an API key: each is looked at, a wrong one is answered late, and nobody else waits for it."""
+        failures, address = self._failures, self._failures.key(client_ip)
+        if shown.known:
+            found = await shown.find()
+        else:
+            # Ids that somebody makes up cost a query each: they wait for one another.
+            def failed() -> float:
+                return failures.of(address, _SIGNATURE, api_key=True)
+
+            try:
+                await self._lookups.wait(address, failed, self._config.max_wait)
+            except Busy:
+                await asyncio.sleep(self._delay(address, _SIGNATURE, True))
+                return LoginRefusal.BUSY
+            try:
+                found = await shown.find()
+            finally:
+                self._lookups.give(address)
+        answer = LoginRefusal.BAD_CREDENTIALS if found is None else await self._judged(found, client_ip)
+        if answer in _AS_WRONG:
+            failures.count(address, _SIGNATURE, api_key=True, checked=True)
+            await asyncio.sleep(self._delay(address, _SIGNATURE, True))
+        elif isinstance(answer, Proof):
+            self._note_use(answer.credential.id)
+        return answer
+
     async def _shown(self, shown: Shown, client_ip: str) -> Proof | LoginRefusal:
+        if isinstance(shown, Signature):
+            return await self._signed(shown, client_ip)
         found = await shown.find()
         return LoginRefusal.BAD_CREDENTIALS if found is None else await self._judged(found, client_ip)
 

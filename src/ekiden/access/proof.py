@@ -34,6 +34,10 @@ class LoginRefusal(Enum):
     SCOPE = "scope"
     """Right, but not for this."""
     SUSPENDED = "suspended"
+    STALE = "stale"
+    """Signed too long ago, or with a clock that is wrong."""
+    REPLAY = "replay"
+    """Right, and used before."""
     UNAVAILABLE = "unavailable"
 
 

@@ -15,7 +15,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Select, Table, and_, delete, exists, func, or_, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ekiden.core.clock import HOUR, SECOND, Millis
+from ekiden.core.clock import HOUR, MINUTE, SECOND, Millis
 from ekiden.core.duration import Duration
 from ekiden.core.ids import EPOCH, NODE_BITS, SEQUENCE_BITS, id_time
 from ekiden.core.states import FIRST_FINAL
@@ -24,6 +24,9 @@ from ekiden.store.api import Store
 
 FETCHED: Final = "pull"
 """The format of endpoints whose notices are fetched, never sent: ``notify.formats.PULL``, of a floor above."""
+
+SIGNED: Final[Millis] = 15 * MINUTE
+"""After that nobody takes a signature any more: one may be five minutes early or late, and so may a clock."""
 
 READING: Final[Millis] = HOUR
 """Who has begun to read a file before its time was over comes to its end."""
@@ -83,6 +86,7 @@ PLAN: Final[dict[str, Rule]] = {
     "domain_check": Rule("checks", "since the check, but never the last one of its kind for a domain"),
     "audit": Rule("audit", "since the change"),
     "quota_usage": Rule("workers", "once its window is over"),
+    "seen_signature": Rule("", "until a request that is signed so would be too old: a quarter of an hour"),
     "installation": Rule("", "as long as there is the database"),
     "account": Rule("", "until an operator removes it"),
     "project": Rule("", "until an operator removes it"),
@@ -228,6 +232,7 @@ async def _prune_records(
             and_(t.callback.c.endpoint_id.in_(_endpoints(t.callback)), t.callback.c.id < first_id(callbacks)),
         ),
         (t.address_check, t.address_check.c.id < first_id(events)),
+        (t.seen_signature, t.seen_signature.c.at < now - SIGNED),
     ):
         key = tuple_(*table.primary_key)
         for account in await _accounts(store, table):

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ekiden.access.access_keys import AccessKeys
     from ekiden.access.authenticate import Authenticator
     from ekiden.access.directory import Directory
+    from ekiden.access.seen_signatures import SeenSignatures
     from ekiden.access.sessions import Sessions
     from ekiden.access.tokens import Tokens
     from ekiden.content.landing_pages import LandingPages
@@ -48,6 +50,8 @@ class Platform:
     clock: Clock
     bodies: Bodies
     authenticator: Authenticator
+    access_keys: AccessKeys
+    seen_signatures: SeenSignatures
     tokens: Tokens
     sessions: Callable[[float, float], Sessions]
     gate: Gate

@@ -6,9 +6,11 @@ from typing import Any, Final
 
 from ekiden.dialects.ibm.dialect import IBM
 from ekiden.dialects.infobip.dialect import INFOBIP
+from ekiden.dialects.naver.dialect import NAVER
 from ekiden.web.dialect import Dialect
 
 DIALECTS: Final[tuple[Dialect[Any], ...]] = (
     IBM,
     INFOBIP,
+    NAVER,
 )

@@ -5,7 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ekiden.access.access_keys import AccessKeys
 from ekiden.access.accounts import begin_reporting
+from ekiden.access.seen_signatures import SeenSignatures
 from ekiden.access.sessions import Sessions
 from ekiden.access.tokens import Tokens
 from ekiden.content.landing_pages import LandingPages
@@ -59,6 +61,7 @@ class Faces:
         self._pages = LandingPages(store, clock)
         self._events = RecipientEvents(store, worker)
         self._recorder = Recorder(self._events, clock)
+        self._seen = SeenSignatures(store, clock)
 
     def routers(self) -> list[Router]:
         """For ``listeners.http_app.make_app``."""
@@ -80,6 +83,7 @@ class Faces:
     async def close(self) -> None:
         """Write what is not written yet."""
         await self._recorder.close()
+        await self._seen.close()
 
     def _platform(self) -> Platform:
         """What dialects work with."""
@@ -93,6 +97,8 @@ class Faces:
             clock=clock,
             bodies=services.bodies,
             authenticator=services.authenticator,
+            access_keys=AccessKeys(store, services.vault),
+            seen_signatures=self._seen,
             tokens=Tokens(services.vault, clock),
             sessions=partial(Sessions, store, clock, services.directory),
             gate=services.gate,

@@ -24,6 +24,7 @@ from ekiden.store.tables.access import (
     quota_usage,
     refusal,
     refused_recipient,
+    seen_signature,
     smtp_configuration,
     smtp_user,
 )
@@ -100,6 +101,7 @@ __all__ = [
     "quota_usage",
     "refusal",
     "refused_recipient",
+    "seen_signature",
     "shared_content",
     "smtp_configuration",
     "smtp_user",

@@ -293,6 +293,16 @@ installation = Table(
     Column("bound_at", BigInteger, nullable=False),
 )
 
+seen_signature = Table(
+    "seen_signature",
+    metadata,
+    Column("account_id", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False, comment="the time that is signed"),
+    Column("digest", LargeBinary, nullable=False, comment="the beginning of the HMAC"),
+    PrimaryKeyConstraint("account_id", "at", "digest"),
+    sqlite_with_rowid=False,
+)
+
 refused_recipient = Table(
     "refused_recipient",
     metadata,

@@ -1,0 +1,1 @@
+"""NAVER Cloud Outbound Mailer: the signed REST API, version 1."""

@@ -1,0 +1,1 @@
+"""Operations by subject: each module exports ``OPERATIONS``, with paths below the base; ``routes`` lists them."""
