@@ -499,6 +499,8 @@ class _Worker:
                 pass
 
         self._start(duties.every(_CHECK_EVERY, "check addresses", check_addresses), "check addresses")
+        books = duties.every(_CHECK_EVERY, "address books", services.address_books.work, shared=True)
+        self._start(books, "address books")
 
     async def _sample(self, sampler: Sampler) -> None:
         while True:

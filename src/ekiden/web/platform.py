@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ekiden.access.seen_signatures import SeenSignatures
     from ekiden.access.sessions import Sessions
     from ekiden.access.tokens import Tokens
+    from ekiden.content.address_book import AddressBooks
     from ekiden.content.landing_pages import LandingPages
     from ekiden.content.templates import Templates
     from ekiden.content.uploads import Uploads
@@ -68,6 +69,7 @@ class Platform:
     templates: Templates
     uploads: Uploads
     landing_pages: LandingPages
+    address_books: AddressBooks
     bulks: Bulks
     logs: Logs
     statistics: Statistics

@@ -115,6 +115,7 @@ class Faces:
             templates=Templates(store, clock, uploads),
             uploads=uploads,
             landing_pages=self._pages,
+            address_books=services.address_books,
             bulks=Bulks(store, clock, self._ids),
             logs=Logs(store, clock),
             statistics=Statistics(store),

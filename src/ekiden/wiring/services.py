@@ -9,6 +9,7 @@ from ekiden.access.authenticate import Authenticator
 from ekiden.access.quotas import Quotas
 from ekiden.access.refusals import Refusals
 from ekiden.access.remembered import Remembered
+from ekiden.content.address_book import AddressBooks
 from ekiden.core.clock import SECOND
 from ekiden.dns.resolver import DnsResolver
 from ekiden.domains.keyring import KeyRing
@@ -132,6 +133,7 @@ class Services:
         self.address_checks = AddressChecks(store, clock, self.resolver, carriers=config.intake.carrier_addresses)
         self.address_check_requests = AddressCheckRequests(store, clock, ids, worker, self.address_checks)
         self.suppressions = Suppressions(store, clock)
+        self.address_books = AddressBooks(store, clock)
         self.policy = Policy(
             self.directory,
             self.gate,
@@ -197,6 +199,7 @@ class Services:
         await self.quotas.close()
         await self.refusals.close()
         await self.suppressions.close()
+        await self.address_books.close()
         self.signer.close()
 
 
