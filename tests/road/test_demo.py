@@ -38,6 +38,8 @@ def test_the_line(demo: Any) -> None:
         *("name", "username", "password", "api_key", "domain"),
         *("instance_id", "iam_apikey"),
     }
+    assert facts["naver"] == f"{facts['http']}/api/v1"
+    assert set(facts["account"]["naver"]) == {"access_key", "secret_key"}
     assert "{id}" in facts["trace"]
     assert len(demo.workers()) == 2
 

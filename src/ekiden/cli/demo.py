@@ -77,9 +77,10 @@ def demo(
     ones where these are taken.
 
     The line of --json has: smtp.plain (without TLS), smtp.starttls, smtp.tls and smtp.private (host and port; the
-    last with STARTTLS), http (APIs, health, metrics), lab (its API, and pages at /inbox), lab_http (its receiver of
-    callbacks), ca (certificate to trust), account (name, username, password, api_key, domain, instance_id,
-    iam_apikey), trace (command line; put an id for {id}), config and log (files).
+    last with STARTTLS), http (APIs, health, metrics), naver (base URL of NAVER's API), lab (its API, and pages at
+    /inbox), lab_http (its receiver of callbacks), ca (certificate to trust), account (name, username, password,
+    api_key, domain, instance_id, iam_apikey, naver.access_key, naver.secret_key), trace (command line; put an id
+    for {id}), config and log (files).
     """
     from ekiden.lab.demo import Demo
 
@@ -234,6 +235,8 @@ def _of_dialects(facts: DemoFacts) -> list[Shown]:
         account.api_key,
         account.instance_id,
         account.iam_apikey,
+        account.naver.access_key,
+        account.naver.secret_key,
     )
     return [dialect.demo(client) for dialect in DIALECTS]
 

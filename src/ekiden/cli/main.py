@@ -36,6 +36,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "account": ("ekiden.cli.account", "Accounts: whose mail it is."),
     "credential": ("ekiden.cli.credential", "Passwords, API keys and access keys of accounts."),
+    "sign": (
+        "ekiden.cli.sign",
+        "Print the header fields that sign a request with an access key; for a URL, a curl command.",
+    ),
     "user": (
         "ekiden.cli.user",
         "Users of the console, by account, and their roles. The console itself comes with a later version.",

@@ -56,6 +56,7 @@ PRINTED: Final = (
     Printed(account.PasswordMade, "credential password: create"),
     Printed(account.ApiKeyMade, "credential api-key: create"),
     Printed(account.AccessKeyMade, "credential access-key: create"),
+    Printed(account.SignedRequest, "sign"),
     Printed(account.ConsoleUser, "user: add, set-role, set-password, remove", "user: list"),
     Printed(account.Project, "project: add", "project: list"),
     Printed(account.AuditEntry, "", "audit: list"),

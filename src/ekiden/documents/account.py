@@ -98,6 +98,15 @@ class AccessKeyMade(Credential, frozen=True, kw_only=True):
     secret: Annotated[str, says("signs requests")]
 
 
+class SignedRequest(Document, frozen=True):
+    """What shows who sends a request."""
+
+    method: Annotated[str, says("in upper case")]
+    target: Annotated[str, says("path and query that are signed")]
+    headers: Annotated[dict[str, str], says("header fields by name")]
+    curl: Annotated[str | None, says("a command line; null: no URL was given")]
+
+
 class AccountDomain(Document, frozen=True):
     """A domain of an account in short."""
 

@@ -45,6 +45,13 @@ class DemoSmtp(Document, frozen=True):
     private: Annotated[Address, says("with STARTTLS; its endpoint is private")]
 
 
+class DemoAccessKey(Document, frozen=True):
+    """An access key of the demo's account."""
+
+    access_key: Annotated[str, says("its id")]
+    secret_key: Annotated[str, says("what it signs with")]
+
+
 class DemoAccount(Document, frozen=True):
     """The account of the demo."""
 
@@ -55,6 +62,7 @@ class DemoAccount(Document, frozen=True):
     domain: Annotated[str, says("that it may send from")]
     instance_id: Annotated[str, says("for IBM's clients")]
     iam_apikey: Annotated[str, says("for IBM's clients")]
+    naver: Annotated[DemoAccessKey, says("for clients of NAVER Cloud Outbound Mailer")] = DemoAccessKey("", "")
 
 
 class DemoFacts(Document, frozen=True):
@@ -62,6 +70,7 @@ class DemoFacts(Document, frozen=True):
 
     smtp: Annotated[DemoSmtp, says("where it listens for SMTP")]
     http: Annotated[str, says("URL of APIs, health and metrics")]
+    naver: Annotated[str, says("base URL of NAVER Cloud Outbound Mailer, up to and including `/api/v1`")]
     lab: Annotated[str, says("URL of the lab's API")]
     lab_http: Annotated[str, says("URL of its receiver of callbacks")]
     ca: Annotated[str, says("path of the certificate to trust")]

@@ -24,7 +24,8 @@ from typing import IO, TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
-from ekiden.access.accounts import create_account, set_reporting
+from ekiden.access.access_keys import create_access_key
+from ekiden.access.accounts import create_account, get_account, set_reporting
 from ekiden.access.credential_scopes import MANAGE, READ
 from ekiden.access.credentials import create_api_key, set_password
 from ekiden.access.passwords import generate_password
@@ -33,7 +34,7 @@ from ekiden.config.model import Config
 from ekiden.config.write import write_toml
 from ekiden.core.language import Language
 from ekiden.core.texts import TranslatedError
-from ekiden.documents.installation import DemoAccount, DemoFacts, DemoSmtp
+from ekiden.documents.installation import DemoAccessKey, DemoAccount, DemoFacts, DemoSmtp
 from ekiden.net.clock import SystemClock
 from ekiden.notify.endpoints import Endpoints
 from ekiden.notify.formats import PULL
@@ -150,6 +151,10 @@ class Demo:
         if self.state.account is None:
             self.state.account = asyncio.run(self._make_account(loaded))
             self._save_state()
+        elif not self.state.account.naver.access_key:  # of an older Ekiden
+            key = asyncio.run(self._make_access_key(loaded))
+            self.state.account = msgspec.structs.replace(self.state.account, naver=key)
+            self._save_state()
         self._start_platform()
         return self.facts()
 
@@ -160,6 +165,7 @@ class Demo:
         return DemoFacts(
             DemoSmtp(smtp["plain"], smtp["submission"], smtp["submissions"], smtp["private"]),
             self.platform["http"][0],
+            f"{self.platform['http'][0]}/api/v1",
             self.lab["api"],
             self.lab["http"],
             str(self.directory / CERTIFICATE),
@@ -374,6 +380,7 @@ class Demo:
             iam = await create_api_key(store, account.id, "iam", clock.now(), scopes=(READ, MANAGE))
             project = await Projects(store, clock).create(account.id, "demo", region="demo")
             vault = await checked_vault(config, store)
+            access_key = await create_access_key(store, vault, account.id, "demo", clock.now())
             kept = await Endpoints(store, clock, vault).find(account.id, PULL, "")
             await set_reporting(store, ACCOUNT, clock.now(), reports_endpoint=kept, suppress_bounces=True)
             domains = make_domains(config, store, clock, vault)
@@ -386,7 +393,19 @@ class Demo:
             await store.close()
         if domain.status != "verified":
             raise DemoError(TEXTS, "the domain of the demo is not verified: {why}", why=domain.reason)
-        return DemoAccount(account.name, "demo", password, key.key, DOMAIN, project.uid, iam.key)
+        naver = DemoAccessKey(access_key.id, access_key.secret)
+        return DemoAccount(account.name, "demo", password, key.key, DOMAIN, project.uid, iam.key, naver)
+
+    async def _make_access_key(self, config: Config) -> DemoAccessKey:
+        """For an account that has none."""
+        store = await open_store(config.store_url())
+        try:
+            account = await get_account(store, ACCOUNT)
+            vault = await checked_vault(config, store)
+            made = await create_access_key(store, vault, account.id, "demo", SystemClock().now())
+        finally:
+            await store.close()
+        return DemoAccessKey(made.id, made.secret)
 
     def _put(self, path: str, value: str | list[str]) -> None:
         request = urllib.request.Request(  # noqa: S310 (the lab on loopback)

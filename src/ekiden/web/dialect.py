@@ -16,6 +16,7 @@ import msgspec
 from ekiden.core.texts import Help
 
 if TYPE_CHECKING:
+    from ekiden.core.clock import Millis
     from ekiden.intake.door import Annotator
     from ekiden.intake.tracking import Tracker
     from ekiden.notify.endpoints import Endpoints
@@ -37,6 +38,8 @@ class DemoClient(NamedTuple):
     api_key: str
     instance_id: str
     iam_apikey: str
+    access_key: str
+    secret_key: str
 
 
 class Shown(NamedTuple):
@@ -44,6 +47,17 @@ class Shown(NamedTuple):
 
     rows: Sequence[tuple[Help, str]] = ()
     examples: Sequence[tuple[Help, str]] = ()
+
+
+class ToSign(NamedTuple):
+    """A request that is to be signed with an access key. ``target``: path and query as they go on the wire; ``at``:
+    when, in milliseconds since the epoch."""
+
+    method: str
+    target: str
+    access_key: str
+    secret_key: str
+    at: Millis
 
 
 def _none(*_: Any) -> tuple[()]:
@@ -63,7 +77,8 @@ class Dialect(Generic[S]):
     ``api`` answers over HTTP: operations, envelopes of errors, schemes of credentials. ``formats`` are those of its
     callbacks. ``annotators`` read its header fields at the door. ``regions`` are examples of ``[[regions]]``, which
     ``ekiden init`` writes. ``legacy_allowlist``: seconds that lists of allowed subnets are honoured, which its
-    operations set. ``demo``: for its clients.
+    operations set. ``demo``: for its clients. ``sign``: the header fields that prove who sends a request, where
+    these are signed.
     """
 
     name: str
@@ -77,3 +92,4 @@ class Dialect(Generic[S]):
     regions: Sequence[Mapping[str, Any]] = ()
     legacy_allowlist: Callable[[S], float] | None = None
     demo: Callable[[DemoClient], Shown] = _nothing
+    sign: Callable[[ToSign], Mapping[str, str]] | None = None

@@ -9,6 +9,9 @@ from ekiden.dialects.naver.config_help import KEYS, SECTION
 from ekiden.web.dialect import Dialect
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ekiden.web.dialect import ToSign
     from ekiden.web.operation import Api
     from ekiden.web.platform import Platform
 
@@ -23,6 +26,12 @@ def _api(services: Platform, settings: NaverConfig) -> Api:
     return naver_api(services, settings)
 
 
+def _sign(request: ToSign) -> Mapping[str, str]:
+    from ekiden.dialects.naver.signing import signed_headers
+
+    return signed_headers(request)
+
+
 NAVER: Final = Dialect(
     name="naver",
     config=NaverConfig,
@@ -30,4 +39,5 @@ NAVER: Final = Dialect(
     keys=KEYS,
     load=_load,
     api=_api,
+    sign=_sign,
 )

@@ -12,6 +12,7 @@ from ekiden.access.proof import LoginRefusal, Unreadable
 from ekiden.access.seen_signatures import Seen
 from ekiden.core.clock import MINUTE, Millis
 from ekiden.dialects.naver.errors import RATE, SUSPENDED, UNAUTHENTICATED, UNAVAILABLE, ApiError
+from ekiden.dialects.naver.signing import ACCESS_KEY, SIGNATURE, TIMESTAMP, string_to_sign
 from ekiden.web.problem import RETRY_AFTER, Throttled
 from ekiden.web.proof import Caller, client_address, identify
 
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from ekiden.web.platform import Platform
     from ekiden.web.problem import AnyRequest
 
-TIMESTAMP: Final = "x-ncp-apigw-timestamp"
-ACCESS_KEY: Final = "x-ncp-iam-access-key"
-SIGNATURE: Final = "x-ncp-apigw-signature-v2"
 SKEW: Final[Millis] = 5 * MINUTE
 """From this on a timestamp is too far from the server's clock."""
 _LONGEST: Final = 256
@@ -102,10 +100,9 @@ def _digest(text: str) -> bytes | None:
 
 def _texts(request: AnyRequest, timestamp: str, id: str) -> Sequence[bytes]:
     """What may have been signed (``string to sign``, contract §1), each form of the target in turn."""
-    method = str(request.method).encode()
-    end = f"\n{timestamp}\n{id}".encode("latin-1", "replace")
+    method, at, key = str(request.method).encode(), timestamp.encode(), id.encode("latin-1", "replace")
     path, query = request.scope["raw_path"], request.scope["query_string"]
-    return [method + b" " + target + end for target in targets(path, query)]
+    return [string_to_sign(method, target, at, key) for target in targets(path, query)]
 
 
 def targets(path: bytes, query: bytes) -> Sequence[bytes]:
