@@ -13,6 +13,7 @@ from ekiden.access.errors import BadName, NameTaken, NotFound
 from ekiden.core.clock import Millis
 from ekiden.core.states import Priority
 from ekiden.store.api import Conflict
+from ekiden.store.row_values import value_of
 from ekiden.store.set_aside import read, readable
 from ekiden.store.tables import account as table
 from ekiden.store.tables import audit
@@ -229,18 +230,7 @@ async def _change(
 
 
 def _account(row: Row[Any]) -> Account:
-    return Account(
-        row.id,
-        row.name,
-        Priority(row.priority),
-        row.created_at,
-        row.suspended_at,
-        row.region,
-        cast(Senders, row.senders),
-        quota_of(row),
-        row.reports_endpoint,
-        row.suppress_bounces,
-    )
+    return value_of(Account, row, priority=Priority(row.priority), quota=quota_of(row))
 
 
 def quota_of(row: Row[Any]) -> Quota:

@@ -12,6 +12,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ekiden.core.clock import Millis
+from ekiden.store.row_values import value_of
 from ekiden.store.set_aside import readable
 from ekiden.store.tables import account, audit
 
@@ -95,13 +96,4 @@ async def list_entries(store: Store, account_id: int | None = None, limit: int =
 
 
 def _entry(row: Any) -> Entry:
-    return Entry(
-        row.id,
-        row.account_id,
-        row.at,
-        row.actor,
-        row.source,
-        row.action,
-        row.target,
-        msgspec.json.decode(row.data),
-    )
+    return value_of(Entry, row, data=msgspec.json.decode(row.data))

@@ -20,6 +20,7 @@ from ekiden.access.passwords import MAX_PASSWORD, hash_password, hasher
 from ekiden.core.address import BadAddress, parse_address
 from ekiden.core.clock import Millis
 from ekiden.store.api import Conflict
+from ekiden.store.row_values import value_of
 from ekiden.store.tables import account as account_table
 from ekiden.store.tables import console_user as table
 
@@ -227,6 +228,4 @@ async def _owners(connection: AsyncConnection, account_id: int) -> int:
 
 
 def _user(row: Row[Any]) -> ConsoleUser:
-    return ConsoleUser(
-        row.id, row.account_id, row.login, row.role, row.created_at, row.revoked_at, row.last_used_at
-    )
+    return value_of(ConsoleUser, row)

@@ -21,6 +21,7 @@ from ekiden.access.errors import BadName, NameTaken, NotFound
 from ekiden.access.passwords import BASE62, hash_password
 from ekiden.core.clock import Millis
 from ekiden.store.api import Conflict
+from ekiden.store.row_values import value_of
 from ekiden.store.tables import credential as table
 
 if TYPE_CHECKING:
@@ -279,15 +280,10 @@ async def credential_changed(
 
 def credential_of(row: Row[Any]) -> Credential:
     """From a row of the table ``credential``."""
-    return Credential(
-        row.id,
-        row.account_id,
-        row.kind,
-        row.name,
-        row.created_at,
-        row.revoked_at,
-        row.last_used_at,
-        tuple(row.scopes.split()),
-        tuple(row.networks.split()),
-        row.lookup if row.kind == ACCESS_KEY else "",
+    return value_of(
+        Credential,
+        row,
+        scopes=tuple(row.scopes.split()),
+        networks=tuple(row.networks.split()),
+        access_key=row.lookup if row.kind == ACCESS_KEY else "",
     )

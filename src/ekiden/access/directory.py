@@ -15,6 +15,7 @@ from ekiden.access.credentials import SESSION, credential_rows
 from ekiden.access.unavailable import in_time, looking_up
 from ekiden.core.states import Priority
 from ekiden.net.listen import Networks
+from ekiden.store.row_values import value_of
 from ekiden.store.set_aside import readable
 
 if TYPE_CHECKING:
@@ -244,15 +245,10 @@ class Directory:
 
 
 def _account_facts(row: Any) -> AccountFacts:
-    return AccountFacts(
-        row.id,
-        row.name,
-        Priority(row.priority),
-        row.suspended_at is not None,
-        row.revision,
-        row.senders,
-        row.region,
-        quota_of(row),
-        row.reports_endpoint,
-        row.suppress_bounces,
+    return value_of(
+        AccountFacts,
+        row,
+        priority=Priority(row.priority),
+        suspended=row.suspended_at is not None,
+        quota=quota_of(row),
     )

@@ -23,6 +23,7 @@ from ekiden.limits.repeated_log import RepeatedLog
 from ekiden.smtp.reply import KeptReply, Reply
 from ekiden.store.errors import told
 from ekiden.store.retention import first_id
+from ekiden.store.row_values import value_of
 from ekiden.store.set_aside import readable
 from ekiden.store.tables import refusal as table
 from ekiden.store.tables import refused_recipient
@@ -261,15 +262,4 @@ async def refusals_to(
 
 
 def _refusal(row: Any) -> KeptRefusal:
-    return KeptRefusal(
-        row.account_id,
-        row.id,
-        row.at,
-        row.stage,
-        row.reason,
-        row.reply,
-        row.credential_id,
-        row.client,
-        row.sender,
-        msgspec.json.decode(row.data),
-    )
+    return value_of(KeptRefusal, row, facts=msgspec.json.decode(row.data))

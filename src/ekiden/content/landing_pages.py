@@ -18,6 +18,7 @@ from sqlalchemy import Row, delete, insert, select, update
 from ekiden.access.audit import Actor, changed
 from ekiden.content.errors import BadContent, ContentTaken, NoSuchContent
 from ekiden.mime.placeholders import Text
+from ekiden.store.row_values import value_of
 from ekiden.store.tables import account
 from ekiden.store.tables import landing_page as table
 
@@ -164,4 +165,4 @@ async def _new_uid(connection: AsyncConnection, account_id: int) -> str:
 
 
 def _page(row: Row[Any]) -> LandingPage:
-    return LandingPage(row.id, row.account_id, row.uid, row.name, row.html, row.created_at, row.updated_at)
+    return value_of(LandingPage, row)

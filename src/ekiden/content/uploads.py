@@ -22,6 +22,7 @@ from ekiden.content.errors import BadField, NoSuchContent, TooMuchContent, check
 from ekiden.core.clock import DAY, MINUTE, Millis
 from ekiden.networks.zones import lock_account
 from ekiden.store.api import StoreUnavailable
+from ekiden.store.row_values import value_of
 from ekiden.store.tables import upload as table
 from ekiden.store.tables import upload_piece
 
@@ -281,14 +282,4 @@ def _is_uid(text: str) -> bool:
 
 
 def _upload(row: Row[Any]) -> Upload:
-    return Upload(
-        row.id,
-        row.account_id,
-        row.uid,
-        row.template_id,
-        row.name,
-        row.media_type,
-        row.size,
-        row.created_at,
-        row.expires_at,
-    )
+    return value_of(Upload, row)

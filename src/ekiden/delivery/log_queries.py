@@ -26,6 +26,7 @@ from ekiden.core.states import Cause, State
 from ekiden.core.submission import OWN_REPORT
 from ekiden.store.api import Store
 from ekiden.store.retention import first_id
+from ekiden.store.row_values import value_of
 from ekiden.store.set_aside import readable_in_turns
 from ekiden.store.tables import (
     APPLICATION_SQL,
@@ -329,26 +330,13 @@ def _delivery_conditions(wanted: EntryFilter) -> list[ColumnElement[bool]]:
 
 
 def _entry(row: Any) -> LogEntry:
-    return LogEntry(
-        row.message_id,
-        row.number,
-        row.shown,
-        row.sender,
-        row.subject,
-        row.accepted_at,
-        row.updated_at,
-        State(row.state),
-        Cause(row.cause),
-        row.code,
-        row.enhanced,
-        row.reason,
-        decoded(row.said),
-        row.attempts,
-        row.bulk,
-        row.reference,
-        row.application,
-        row.entity,
-        row.campaign,
-        _decode_labels(row.labels),
-        Diagnosis(row.diagnosis),
+    return value_of(
+        LogEntry,
+        row,
+        recipient=row.shown,
+        state=State(row.state),
+        cause=Cause(row.cause),
+        said=decoded(row.said),
+        labels=_decode_labels(row.labels),
+        diagnosis=Diagnosis(row.diagnosis),
     )

@@ -27,6 +27,7 @@ from ekiden.core.waits import wait_of
 from ekiden.store.api import Store
 from ekiden.store.holds import HeldBy, held_by, waits_for
 from ekiden.store.records import DeliveryKey
+from ekiden.store.row_values import value_of
 from ekiden.store.set_aside import readable
 from ekiden.store.tables import BY_RECIPIENT, HELD_SQL, SENDING_SQL, SHOWN, WAITING_SQL, account, delivery, message
 
@@ -339,25 +340,22 @@ async def _rows(connection: AsyncConnection, found: Sequence[Any]) -> list[Queue
 
     def listed(row: Any) -> QueueRow:
         state = State(row.state)
-        return QueueRow(
-            DeliveryKey(row.account_id, row.message_id, row.number),
-            names.get(row.account_id, str(row.account_id)),
-            *facts.get((row.account_id, row.message_id), ("", "")),
-            row.shown,
-            row.domain,
-            state,
-            Cause(row.cause),
-            row.reason,
-            decoded(row.said),
-            wait_of(state, row.wait, row.holds, row.cause),
-            held_by(state, row.holds, row.held),
-            row.code,
-            row.enhanced,
-            Priority(row.priority),
-            row.due_at,
-            row.attempts,
-            row.updated_at,
-            Diagnosis(row.diagnosis),
+        sender, subject = facts.get((row.account_id, row.message_id), ("", ""))
+        return value_of(
+            QueueRow,
+            row,
+            key=DeliveryKey(row.account_id, row.message_id, row.number),
+            account=names.get(row.account_id, str(row.account_id)),
+            sender=sender,
+            subject=subject,
+            recipient=row.shown,
+            state=state,
+            cause=Cause(row.cause),
+            said=decoded(row.said),
+            wait=wait_of(state, row.wait, row.holds, row.cause),
+            holds=held_by(state, row.holds, row.held),
+            priority=Priority(row.priority),
+            diagnosis=Diagnosis(row.diagnosis),
         )
 
     return readable("delivery", listed, found)

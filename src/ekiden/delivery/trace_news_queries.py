@@ -13,6 +13,7 @@ from ekiden.core.notices import News
 from ekiden.core.said import in_words
 from ekiden.delivery.trace_queries import MessageTrace
 from ekiden.store.api import Store
+from ekiden.store.row_values import value_of
 from ekiden.store.tables import callback, endpoint, event, notice
 
 
@@ -58,17 +59,15 @@ async def load_routes(store: Store, trace: MessageTrace) -> list[TracedRoute]:
             waiting, dead = counts.get(row.id, (0, 0))
             status, answer = await _last(connection, trace.account_id, row.id) if row.failures else (0, "")
             found.append(
-                TracedRoute(
-                    row.id,
-                    row.format,
-                    row.url,
-                    News(route.news),
-                    waiting,
-                    dead,
-                    row.failures,
-                    row.retry_at,
-                    status,
-                    answer,
+                value_of(
+                    TracedRoute,
+                    row,
+                    endpoint_id=row.id,
+                    news=News(route.news),
+                    waiting=waiting,
+                    dead=dead,
+                    status=status,
+                    answer=answer,
                 )
             )
     return found

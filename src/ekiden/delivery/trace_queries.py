@@ -19,6 +19,7 @@ from ekiden.core.submission import Marks
 from ekiden.core.waits import wait_of
 from ekiden.store.api import Store
 from ekiden.store.holds import HeldBy, held_by
+from ekiden.store.row_values import value_of
 from ekiden.store.set_aside import read, readable
 from ekiden.store.tables import account, attempt, content, credential, delivery, event, message
 
@@ -163,25 +164,18 @@ async def _message(connection: AsyncConnection, account_id: int, message_id: int
 
 
 def _trace_of(row: Any) -> MessageTrace:
-    return MessageTrace(
-        row.id,
-        row.account_id,
-        row.account_name or str(row.account_id),
-        row.credential_name or "",
-        row.credential_kind or "",
-        row.sender,
-        row.size,
-        Priority(row.priority),
-        row.envid,
-        row.accepted_at,
-        row.expires_at,
-        row.header_id,
-        row.subject,
-        json.loads(row.origin),
-        json.loads(row.labels),
-        row.content_id is not None,
-        Marks(row.bulk, row.reference, row.application, row.entity, row.campaign),
-        parse_routes(row.routes),
+    return value_of(
+        MessageTrace,
+        row,
+        account=row.account_name or str(row.account_id),
+        credential=row.credential_name or "",
+        credential_kind=row.credential_kind or "",
+        priority=Priority(row.priority),
+        origin=json.loads(row.origin),
+        labels=json.loads(row.labels),
+        has_content=row.content_id is not None,
+        marks=value_of(Marks, row),
+        routes=parse_routes(row.routes),
     )
 
 
@@ -194,24 +188,17 @@ async def _deliveries(connection: AsyncConnection, trace: MessageTrace) -> None:
 
     def traced(row: Any) -> TracedDelivery:
         state = State(row.state)
-        return TracedDelivery(
-            row.number,
-            row.written or row.recipient,
-            row.domain,
-            row.notify,
-            row.orcpt,
-            state,
-            Cause(row.cause),
-            row.reason,
-            decoded(row.said),
-            wait_of(state, row.wait, row.holds, row.cause),
-            held_by(state, row.holds, row.held),
-            row.code,
-            row.enhanced,
-            row.due_at,
-            row.attempts,
-            row.updated_at,
-            Diagnosis(row.diagnosis),
+        return value_of(
+            TracedDelivery,
+            row,
+            recipient=row.written or row.recipient,
+            state=state,
+            cause=Cause(row.cause),
+            said=decoded(row.said),
+            wait=wait_of(state, row.wait, row.holds, row.cause),
+            holds=held_by(state, row.holds, row.held),
+            attempt_count=row.attempts,
+            diagnosis=Diagnosis(row.diagnosis),
         )
 
     trace.deliveries = readable("delivery", traced, rows)
@@ -225,22 +212,14 @@ async def _attempts(connection: AsyncConnection, trace: MessageTrace, by_number:
     )
 
     def traced(row: Any) -> tuple[int, TracedAttempt]:
-        return row.recipient_number, TracedAttempt(
-            row.number,
-            row.worker,
-            row.started_at,
-            row.finished_at,
-            State(row.state),
-            Cause(row.cause),
-            row.host,
-            row.address,
-            row.tls,
-            row.code,
-            row.enhanced,
-            row.reply,
-            read_dialogue(row.dialogue),
-            decoded(row.said),
-            Diagnosis(row.diagnosis),
+        return row.recipient_number, value_of(
+            TracedAttempt,
+            row,
+            state=State(row.state),
+            cause=Cause(row.cause),
+            dialogue=read_dialogue(row.dialogue),
+            said=decoded(row.said),
+            diagnosis=Diagnosis(row.diagnosis),
         )
 
     for number, made in readable("attempt", traced, rows):

@@ -13,21 +13,18 @@ from sqlalchemy import ColumnElement, and_, delete, exists, func, insert, select
 from ekiden.domains.errors import NoSuchDomain
 from ekiden.domains.evidence import Evidence, File
 from ekiden.domains.model import (
-    Approval,
     Check,
     Domain,
     Key,
-    KeyStatus,
     Kind,
-    Proof,
     Result,
     Status,
     Tracking,
 )
 from ekiden.domains.names import check_domain_name
 from ekiden.domains.reasons import Fault
-from ekiden.sender_auth.dkim_key import Algorithm
 from ekiden.store.pages import Page
+from ekiden.store.row_values import value_of
 from ekiden.store.set_aside import read, readable
 from ekiden.store.tables import dkim_key, domain, domain_check, domain_evidence, event, smtp_configuration
 
@@ -295,44 +292,17 @@ async def sending_settings(connection: Connection, account_id: int, name: str) -
 
 def domain_of(row: Any) -> Domain:
     """A row of the table ``domain``."""
-    return Domain(
-        id=row.id,
-        account_id=row.account_id,
-        name=row.name,
-        created_at=row.created_at,
-        verified_at=row.verified_at,
-        status=cast(Status, row.status),
-        vouched=row.vouched,
-        spf=cast(Proof, row.spf),
-        dkim=cast(Proof, row.dkim),
-        approval=cast(Approval, row.approval),
-        approval_reason=row.approval_reason,
-        approved_by=row.approved_by,
-        approved_at=row.approved_at,
+    return value_of(
+        Domain,
+        row,
         questionnaire=msgspec.json.decode(row.questionnaire),
-        reason=cast(Fault, row.reason),
-        checked_at=row.checked_at,
-        check_at=row.check_at,
-        failing_since=row.failing_since,
         tracking=Tracking(row.track_opens, row.track_clicks, row.track_unsubscribes, row.tracking_host),
-        return_path=row.return_path,
     )
 
 
 def key_of(row: Any, domain: str) -> Key:
     """A row of the table ``dkim_key``."""
-    return Key(
-        id=row.id,
-        domain_id=row.domain_id,
-        domain=domain,
-        selector=row.selector,
-        algorithm=cast(Algorithm, row.algorithm),
-        record=row.record,
-        status=cast(KeyStatus, row.status),
-        created_at=row.created_at,
-        active_at=row.active_at,
-        retired_at=row.retired_at,
-    )
+    return value_of(Key, row, domain=domain)
 
 
 def check_of(row: Any) -> Check:

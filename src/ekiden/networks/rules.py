@@ -7,7 +7,7 @@ import secrets
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from sqlalchemy import Row, delete, insert, select, update
@@ -26,6 +26,7 @@ from ekiden.networks.errors import (
     VersionMismatch,
 )
 from ekiden.networks.zones import SORTS, check_description, is_id, lock_account, missing_zones, parse_sort
+from ekiden.store.row_values import value_of
 from ekiden.store.set_aside import read, readable
 from ekiden.store.tables import access_rule as table
 from ekiden.store.tables import account as account_table
@@ -418,19 +419,12 @@ _decode_api_types = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
 def _rule(row: Row[Any]) -> Rule:
-    return Rule(
-        row.id,
-        row.account_id,
-        row.description,
-        _decode_contexts(row.contexts),
-        _decode_resource(row.resource),
-        _decode_api_types(row.api_types),
-        cast(Mode, row.mode),
-        row.version,
-        row.created_at,
-        row.created_by,
-        row.updated_at,
-        row.updated_by,
+    return value_of(
+        Rule,
+        row,
+        contexts=_decode_contexts(row.contexts),
+        resource=_decode_resource(row.resource),
+        api_types=_decode_api_types(row.api_types),
     )
 
 

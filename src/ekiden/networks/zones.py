@@ -17,6 +17,7 @@ from ekiden.access.audit import Actor, changed
 from ekiden.core.clock import Clock, Millis
 from ekiden.networks.addresses import Interval, parse_ip, parse_range, parse_subnet
 from ekiden.networks.errors import BadValue, TooMany, VersionMismatch, ZoneInUse, ZoneNameTaken, ZoneNotFound
+from ekiden.store.row_values import value_of
 from ekiden.store.set_aside import read, readable
 from ekiden.store.tables import access_rule
 from ekiden.store.tables import account as account_table
@@ -334,19 +335,7 @@ _decode_addresses = msgspec.json.Decoder(tuple[Address, ...]).decode
 
 
 def _zone(row: Row[Any]) -> Zone:
-    return Zone(
-        row.id,
-        row.account_id,
-        row.name,
-        row.description,
-        _decode_addresses(row.addresses),
-        _decode_addresses(row.excluded),
-        row.version,
-        row.created_at,
-        row.created_by,
-        row.updated_at,
-        row.updated_by,
-    )
+    return value_of(Zone, row, addresses=_decode_addresses(row.addresses), excluded=_decode_addresses(row.excluded))
 
 
 def _audited(values: ZoneValues) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from ekiden.core.notices import NEWS, parse_routes
 from ekiden.core.said import in_words
 from ekiden.notify.formats import PULL
 from ekiden.store.retention import first_id
+from ekiden.store.row_values import value_of
 from ekiden.store.set_aside import readable
 from ekiden.store.tables import LIVE_SQL, callback, endpoint, event, message, notice
 
@@ -132,19 +133,13 @@ async def list_endpoints(
     async with store.read() as connection:
         rows = (await connection.execute(query)).all()
     return [
-        EndpointState(
-            row.id,
-            row.account_id,
-            row.format,
-            row.url,
-            row.sealed is not None,
-            row.created_at,
-            row.failures,
-            row.failing_since,
-            row.retry_at,
-            row.live or 0,
-            None if row.first is None else id_time(row.first),
-            row.given_up or 0,
+        value_of(
+            EndpointState,
+            row,
+            authenticated=row.sealed is not None,
+            waiting=row.live or 0,
+            oldest=None if row.first is None else id_time(row.first),
+            dead=row.given_up or 0,
         )
         for row in rows
     ]
@@ -168,19 +163,7 @@ async def list_requests(
         query = query.where((callback.c.status < 200) | (callback.c.status >= 300))
     async with store.read() as connection:
         rows = (await connection.execute(query)).all()
-    return [
-        Request(
-            row.id,
-            row.account_id,
-            row.endpoint_id,
-            row.at,
-            row.millis,
-            row.status,
-            row.answer,
-            _ids(row.notices),
-        )
-        for row in rows
-    ]
+    return [value_of(Request, row, events=_ids(row.notices)) for row in rows]
 
 
 async def list_dead(
@@ -209,15 +192,12 @@ async def list_dead(
         rows = (await connection.execute(query)).all()
 
     def letter(row: Any) -> DeadLetter:
-        return DeadLetter(
-            row.account_id,
-            row.endpoint_id,
-            row.id,
-            row.message_id,
-            row.recipient_number,
-            None if row.type is None else EventType(row.type),
-            row.attempts,
-            row.dead_at,
+        return value_of(
+            DeadLetter,
+            row,
+            event_id=row.id,
+            number=row.recipient_number,
+            type=None if row.type is None else EventType(row.type),
         )
 
     return readable("event", letter, rows)

@@ -28,6 +28,7 @@ from ekiden.core.texts import TranslatedError
 from ekiden.recipients.suppression_memory import SuppressionMemory
 from ekiden.recipients.translations import TEXTS
 from ekiden.store.api import StoreUnavailable
+from ekiden.store.row_values import value_of
 from ekiden.store.tables import suppression as table
 
 if TYPE_CHECKING:
@@ -377,5 +378,4 @@ async def _audit(
 
 
 def _suppression(row: Row[Any]) -> Suppression:
-    address = shown_address(row.address)
-    return Suppression(row.id, row.account_id, row.domain, address, row.kind, row.reason, row.created_at)
+    return value_of(Suppression, row, address=shown_address(row.address))

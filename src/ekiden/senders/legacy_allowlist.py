@@ -11,6 +11,7 @@ from ekiden.access.credentials import SMTP_USER
 from ekiden.core.clock import DAY, Millis
 from ekiden.net.listen import Networks
 from ekiden.store import tables
+from ekiden.store.row_values import value_of
 from ekiden.store.set_aside import readable
 
 if TYPE_CHECKING:
@@ -99,15 +100,13 @@ async def load_grant(connection: AsyncConnection, account_id: int, credential_id
 
 
 def _configuration(row: Any) -> ConfigurationFacts:
-    return ConfigurationFacts(
-        row.id,
-        row.uid,
-        row.region,
-        row.domain_name,
-        row.attachments,
-        row.max_recipients,
-        Networks(msgspec.json.decode(row.allowed_subnets)),
-        row.allowed_at or 0,
+    return value_of(
+        ConfigurationFacts,
+        row,
+        project=row.uid,
+        domain=row.domain_name,
+        subnets=Networks(msgspec.json.decode(row.allowed_subnets)),
+        subnets_at=row.allowed_at or 0,
     )
 
 

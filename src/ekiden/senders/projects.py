@@ -11,6 +11,7 @@ from sqlalchemy import Row, insert, select
 from ekiden.access.audit import SYSTEM, Actor, changed
 from ekiden.senders.errors import InUse, check_text
 from ekiden.store.api import Conflict
+from ekiden.store.row_values import value_of
 from ekiden.store.tables import project as table
 
 if TYPE_CHECKING:
@@ -88,4 +89,4 @@ class Projects:
 
 
 def _project(row: Row[Any]) -> Project:
-    return Project(row.id, row.account_id, row.uid, row.name, row.region, row.created_at)
+    return value_of(Project, row)

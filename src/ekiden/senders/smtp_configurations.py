@@ -17,6 +17,7 @@ from ekiden.senders.projects import canonical_uid
 from ekiden.senders.smtp_users import remove_users
 from ekiden.store.api import Conflict
 from ekiden.store.pages import Page, contains
+from ekiden.store.row_values import value_of
 from ekiden.store.set_aside import readable
 from ekiden.store.tables import domain as domain_table
 from ekiden.store.tables import smtp_configuration as table
@@ -225,18 +226,9 @@ def _query() -> Select[Any]:
 
 
 def _configuration(row: Row[Any]) -> SmtpConfiguration:
-    return SmtpConfiguration(
-        row.id,
-        row.account_id,
-        row.project_id,
-        row.domain_id,
-        row.domain_name,
-        row.name,
-        row.description,
-        row.attachments,
-        row.max_recipients,
-        tuple(msgspec.json.decode(row.allowed_subnets, type=list[str])),
-        row.allowed_at,
-        row.created_at,
-        row.updated_at,
+    return value_of(
+        SmtpConfiguration,
+        row,
+        domain=row.domain_name,
+        allowed_subnets=tuple(msgspec.json.decode(row.allowed_subnets, type=list[str])),
     )

@@ -25,6 +25,7 @@ from ekiden.senders.errors import InUse, NoSuch, TooManyUsers, check_text
 from ekiden.senders.projects import canonical_uid
 from ekiden.store.api import Conflict
 from ekiden.store.pages import Page, contains
+from ekiden.store.row_values import value_of
 from ekiden.store.tables import credential, smtp_configuration
 from ekiden.store.tables import smtp_user as table
 
@@ -259,12 +260,4 @@ def _query() -> Select[Any]:
 
 
 def _user(row: Row[Any]) -> SmtpUser:
-    return SmtpUser(
-        row.id,
-        row.configuration_id,
-        row.credential_id,
-        row.username,
-        row.description,
-        row.created_at,
-        row.updated_at,
-    )
+    return value_of(SmtpUser, row)
