@@ -247,45 +247,6 @@ def list_all(
     _list("", account, revoked, config, as_json)
 
 
-@password_app.command("list")
-def list_passwords(
-    account: ForAccount = None,
-    revoked: RevokedOption = False,
-    config: ConfigOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """List user names with passwords."""
-    from ekiden.access.credentials import PASSWORD
-
-    _list(PASSWORD, account, revoked, config, as_json)
-
-
-@api_key_app.command("list")
-def list_keys(
-    account: ForAccount = None,
-    revoked: RevokedOption = False,
-    config: ConfigOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """List API keys."""
-    from ekiden.access.credentials import API_KEY
-
-    _list(API_KEY, account, revoked, config, as_json)
-
-
-@access_key_app.command("list")
-def list_pairs(
-    account: ForAccount = None,
-    revoked: RevokedOption = False,
-    config: ConfigOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """List access keys."""
-    from ekiden.access.credentials import ACCESS_KEY
-
-    _list(ACCESS_KEY, account, revoked, config, as_json)
-
-
 def _revoke(id: int, kind: str, config: Any, as_json: bool) -> None:
     from ekiden.access.credentials import list_credentials, revoke_credential
     from ekiden.documents import account as documents
@@ -349,25 +310,26 @@ def revoke(id: IdArgument, config: ConfigOption = None, as_json: JsonOption = Fa
     _revoke(id, "", config, as_json)
 
 
-@password_app.command("revoke")
-def revoke_password(id: IdArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Revoke a user name and its password."""
-    from ekiden.access.credentials import PASSWORD
+def _list_and_revoke(of: typer.Typer, kind: str, listing: str, revoking: str) -> None:
+    """The commands ``list`` and ``revoke`` of one kind, with their help."""
 
-    _revoke(id, PASSWORD, config, as_json)
+    @of.command("list", help=listing)
+    def list_(
+        account: ForAccount = None,
+        revoked: RevokedOption = False,
+        config: ConfigOption = None,
+        as_json: JsonOption = False,
+    ) -> None:
+        _list(kind, account, revoked, config, as_json)
+
+    @of.command("revoke", help=revoking)
+    def revoke(id: IdArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+        _revoke(id, kind, config, as_json)
 
 
-@api_key_app.command("revoke")
-def revoke_key(id: IdArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Revoke an API key."""
-    from ekiden.access.credentials import API_KEY
-
-    _revoke(id, API_KEY, config, as_json)
-
-
-@access_key_app.command("revoke")
-def revoke_pair(id: IdArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Revoke an access key."""
-    from ekiden.access.credentials import ACCESS_KEY
-
-    _revoke(id, ACCESS_KEY, config, as_json)
+# The kinds of ``access.credentials``, which help need not load.
+_list_and_revoke(
+    password_app, "password", "List user names with passwords.", "Revoke a user name and its password."
+)
+_list_and_revoke(api_key_app, "api_key", "List API keys.", "Revoke an API key.")
+_list_and_revoke(access_key_app, "access_key", "List access keys.", "Revoke an access key.")
