@@ -62,22 +62,22 @@ async def _add_domain(call: Call, name: str) -> tuple[Domain, bool]:
         return await domains.get(account_id, name), False
 
 
+def _asked(call: Call) -> tuple[int, int, str]:
+    """``(offset, limit, search)`` of the query of a list."""
+    return *paging(call.request), text_parameter(call.request, "search", MAX_SEARCH) or ""
+
+
+def _page(call: Call, offset: int, limit: int, total: int, items: dict[str, Any]) -> Response[Any]:
+    page = {"total_count": total, "offset": offset, "limit": limit, **items}
+    return answer(call.request, page | page_links(call.request, offset, limit, total))
+
+
 async def list_configurations(call: Call) -> Response[Any]:
     """SMTPConfigurationsList."""
-    offset, limit = paging(call.request)
-    search = text_parameter(call.request, "search", MAX_SEARCH) or ""
+    offset, limit, search = _asked(call)
     page = await call.services.configurations.list(call.project.id, offset=offset, limit=limit, search=search)
     items = [await _read(call, item) for item in page.items]
-    return answer(
-        call.request,
-        {
-            "total_count": page.total,
-            "offset": offset,
-            "limit": limit,
-            "smtp_configurations": items,
-            **page_links(call.request, offset, limit, page.total),
-        },
-    )
+    return _page(call, offset, limit, page.total, {"smtp_configurations": items})
 
 
 async def get_configuration(call: Call) -> Response[Any]:
@@ -143,20 +143,11 @@ async def create_user(call: Call) -> Response[Any]:
 
 async def list_users(call: Call) -> Response[Any]:
     """SMTPUsersList."""
-    offset, limit = paging(call.request)
-    search = text_parameter(call.request, "search", MAX_SEARCH) or ""
+    offset, limit, search = _asked(call)
     configuration = await _configuration(call)
     page = await call.api.users.list(configuration.id, offset=offset, limit=limit, search=search)
-    return answer(
-        call.request,
-        {
-            "total_count": page.total,
-            "offset": offset,
-            "limit": limit,
-            "users": [models.smtp_user(item, configuration.domain) for item in page.items],
-            **page_links(call.request, offset, limit, page.total),
-        },
-    )
+    users = [models.smtp_user(item, configuration.domain) for item in page.items]
+    return _page(call, offset, limit, page.total, {"users": users})
 
 
 async def get_user(call: Call) -> Response[Any]:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 from html import escape
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -96,45 +96,42 @@ class ReportV4(msgspec.Struct, omit_defaults=True, kw_only=True):
 
 def report_v1(happening: Happening) -> ReportV1:
     """For one of the events that are ``reportable``."""
-    status, error = verdict_of(happening)
     return ReportV1(
         applicationId=happening.application,
         entityId=happening.entity,
-        bulkId=happening.bulk,
-        messageId=happening.external_id,
-        to=happening.recipient,
-        sentAt=timestamp(happening.accepted_at),
-        doneAt=timestamp(happening.at),
         messageCount=1,
-        attemptCount=happening.attempts,
-        timeToFirstAttempt=_time_to_first(happening),
-        price=PRICE,
-        status=status_json(status),
-        error=error_json(error),
         channel=_CHANNEL,
+        **_common(happening),
     )
 
 
 def report_v4(happening: Happening) -> ReportV4:
     """For one of the events that are ``reportable``."""
-    status, error = verdict_of(happening)
     return ReportV4(
-        bulkId=happening.bulk,
-        price=PRICE,
-        status=status_json(status),
-        error=error_json(error),
-        messageId=happening.external_id,
-        to=happening.recipient,
         sender=happening.sender,
-        sentAt=timestamp(happening.accepted_at),
-        doneAt=timestamp(happening.at),
         messageCount=1,
         callbackData=happening.labels.get(CALLBACK_DATA, ""),
         platform=platform(happening.entity, happening.application),
         campaignReferenceId=happening.campaign,
-        attemptCount=happening.attempts,
-        timeToFirstAttempt=_time_to_first(happening),
+        **_common(happening),
     )
+
+
+def _common(happening: Happening) -> dict[str, Any]:
+    """What every generation of reports tells."""
+    status, error = verdict_of(happening)
+    return {
+        "bulkId": happening.bulk,
+        "price": PRICE,
+        "status": status_json(status),
+        "error": error_json(error),
+        "messageId": happening.external_id,
+        "to": happening.recipient,
+        "sentAt": timestamp(happening.accepted_at),
+        "doneAt": timestamp(happening.at),
+        "attemptCount": happening.attempts,
+        "timeToFirstAttempt": _time_to_first(happening),
+    }
 
 
 def platform(entity: str, application: str) -> Platform | None:
@@ -194,25 +191,15 @@ def _response(happening: Happening) -> str:
 
 
 def _pushed(happening: Happening) -> _Pushed:
-    status, error = verdict_of(happening)
     response = _response(happening)
     return _Pushed(
         entityId=happening.entity,
         applicationId=happening.application,
         campaignReferenceId=happening.campaign,
-        bulkId=happening.bulk,
-        price=PRICE,
-        status=status_json(status),
-        error=error_json(error),
-        messageId=happening.external_id,
-        doneAt=timestamp(happening.at),
         smsCount=1,
-        sentAt=timestamp(happening.accepted_at),
-        attemptCount=happening.attempts,
-        timeToFirstAttempt=_time_to_first(happening),
         smtp={"response": response} if response else None,
         callbackData=happening.labels.get(CALLBACK_DATA, ""),
-        to=happening.recipient,
+        **_common(happening),
     )
 
 
