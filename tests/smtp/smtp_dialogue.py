@@ -10,17 +10,10 @@ from __future__ import annotations
 import codecs
 from dataclasses import dataclass, field
 
+from ekiden.smtp.events import Authenticate, DataStarting, Event, MailFrom, MessageReceived, RcptTo
 from ekiden.smtp.reply import Reply
-from ekiden.smtp.server import (
-    Authenticate,
-    DataStarting,
-    Event,
-    MailFrom,
-    MessageReceived,
-    RcptTo,
-    ServerConfig,
-    ServerConnection,
-)
+from ekiden.smtp.server import ServerConnection
+from ekiden.smtp.server_config import ServerConfig
 
 PASSWORD = "password"
 QUEUE_ID = "0123456789ABC"

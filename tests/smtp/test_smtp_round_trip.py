@@ -11,7 +11,9 @@ from ekiden.core.said import say
 from ekiden.core.submission import Notify, Ret
 from ekiden.smtp.client import ClientConnection
 from ekiden.smtp.content import normalise_line_ends
-from ekiden.smtp.server import MessageReceived, ServerConfig, ServerConnection
+from ekiden.smtp.events import MessageReceived
+from ekiden.smtp.server import ServerConnection
+from ekiden.smtp.server_config import ServerConfig
 from ekiden.smtp.transaction import (
     Closed,
     Greeting,

@@ -11,18 +11,10 @@ from ekiden.core.address import Address
 from ekiden.core.submission import Notify, Recipient, Ret
 from ekiden.smtp.commands import COMMANDS
 from ekiden.smtp.errors import UsageError
+from ekiden.smtp.events import Authenticate, ConnectionClosing, Hello, MailFrom, MessageReceived, RcptTo, StartTls
 from ekiden.smtp.reply import Reply
-from ekiden.smtp.server import (
-    Authenticate,
-    ConnectionClosing,
-    Hello,
-    MailFrom,
-    MessageReceived,
-    RcptTo,
-    ServerConfig,
-    ServerConnection,
-    StartTls,
-)
+from ekiden.smtp.server import ServerConnection
+from ekiden.smtp.server_config import ServerConfig
 
 STARTTLS = ServerConfig("mail.test", tls_available=True)
 IMPLICIT = ServerConfig("mail.test", tls_active=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from smtp_dialogue import Driver, open_relay, started
 
-from ekiden.smtp.server import ConnectionClosing, MailFrom, ServerConfig
+from ekiden.smtp.events import ConnectionClosing, MailFrom
+from ekiden.smtp.server_config import ServerConfig
 
 QUEUED = b"250 2.0.0 Ok: queued as 0123456789ABC\r\n"
 ENVELOPE = b"MAIL FROM:<a@b.test>\r\nRCPT TO:<a@b.test>\r\n"

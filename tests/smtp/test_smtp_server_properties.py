@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from smtp_dialogue import Driver, open_relay, started
 
-from ekiden.smtp.server import ConnectionClosing, ServerConfig, ServerConnection, StartTls
+from ekiden.smtp.events import ConnectionClosing, StartTls
+from ekiden.smtp.server import ServerConnection
+from ekiden.smtp.server_config import ServerConfig
 
 REPLY = re.compile(rb"(?:[2-5][0-9]{2}-[^\r\n]*\r\n)*[2-5][0-9]{2} [^\r\n]*\r\n")
 CONFIGS = [

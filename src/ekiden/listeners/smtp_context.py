@@ -14,7 +14,7 @@ from ekiden.listeners.smtp_admission import Admission
 from ekiden.listeners.smtp_config import SmtpConfig
 from ekiden.net.listen import Networks
 from ekiden.net.tls import ServerTls
-from ekiden.smtp.server import ServerConfig
+from ekiden.smtp.server_config import ServerConfig
 
 if TYPE_CHECKING:
     from ekiden.core.clock import Clock

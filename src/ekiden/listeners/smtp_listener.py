@@ -23,7 +23,7 @@ from ekiden.net.accept import Acceptor
 from ekiden.net.listen import ListenAddress, Networks, open_listener, parse_listen_address
 from ekiden.net.proxy_protocol import BadProxyHeader, read_proxy_header
 from ekiden.net.tls import ServerTls
-from ekiden.smtp.server import ServerConfig
+from ekiden.smtp.server_config import ServerConfig
 from ekiden.store.errors import told
 
 if TYPE_CHECKING:

@@ -23,7 +23,6 @@ from ekiden.smtp.commands import COMMANDS, NOT_OFFERED, OTHER_PROTOCOLS, Command
 from ekiden.smtp.errors import CommandRefused, UsageError
 from ekiden.smtp.events import (
     Authenticate,
-    ConnectionClosing,
     DataStarting,
     Event,
     Hello,
@@ -38,22 +37,6 @@ from ekiden.smtp.reply import Reply
 from ekiden.smtp.server_config import ServerConfig
 from ekiden.smtp.server_lines import Ask, Mode
 from ekiden.smtp.server_transaction import ServerTransaction
-
-__all__ = [
-    "Authenticate",
-    "ConnectionClosing",
-    "DataStarting",
-    "Event",
-    "Hello",
-    "MailFrom",
-    "MailParameters",
-    "MessageReceived",
-    "RcptTo",
-    "ServerConfig",
-    "ServerConnection",
-    "StartTls",
-]
-
 
 _SMALL_CHUNK = 1024
 """Octets. Smaller chunks count as commands: content does not come on with them."""
