@@ -17,9 +17,9 @@ from ekiden.access.config import AccessConfig
 from ekiden.access.credentials import list_credentials, revoke_credential
 from ekiden.access.errors import BadName
 from ekiden.access.vault import Vault, VaultError
-from ekiden.core.clock import ManualClock
 from ekiden.store.api import Store
 from ekiden.store.tables import credential as table
+from support.manual_clock import ManualClock
 
 NOW = 1_800_000_000_000
 VAULT = Vault(bytes(range(32)))

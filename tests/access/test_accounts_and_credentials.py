@@ -28,10 +28,10 @@ from ekiden.access.credentials import (
 )
 from ekiden.access.errors import BadName, NameTaken, NotFound
 from ekiden.access.passwords import generate_password, hasher
-from ekiden.core.clock import ManualClock
 from ekiden.core.states import Priority
 from ekiden.store.api import Store
 from ekiden.store.tables import credential as table
+from support.manual_clock import ManualClock
 
 NOW = 1_800_000_000_000
 

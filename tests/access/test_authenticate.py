@@ -28,7 +28,7 @@ from ekiden.access.credentials import (
     set_password,
 )
 from ekiden.access.directory import Directory
-from ekiden.core.clock import SECOND, ManualClock
+from ekiden.core.clock import SECOND
 from ekiden.core.states import Priority
 from ekiden.listeners.smtp_visitor import NOT_LOGGED_IN
 from ekiden.net.listen import Networks
@@ -36,6 +36,7 @@ from ekiden.store.api import Store
 from ekiden.store.open import open_store
 from ekiden.store.tables import account as account_table
 from ekiden.store.tables import credential as table
+from support.manual_clock import ManualClock
 from support.stores_away import store_away
 from support.structured_logs import told
 

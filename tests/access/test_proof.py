@@ -17,9 +17,10 @@ from ekiden.access.proof import Found, LoginRefusal, Password, Principal, Proof,
 from ekiden.access.sessions import LIFETIME, Sessions, SessionToken
 from ekiden.access.tokens import BearerToken, Tokens
 from ekiden.access.vault import Vault
-from ekiden.core.clock import SECOND, ManualClock
+from ekiden.core.clock import SECOND
 from ekiden.store.api import Store
 from ekiden.store.open import open_store
+from support.manual_clock import ManualClock
 from support.stores_away import store_away
 from support.structured_logs import told
 

@@ -19,11 +19,12 @@ from ekiden.access.accounts import OverQuota as WhenOver
 from ekiden.access.directory import AccountFacts, Directory
 from ekiden.access.quota_windows import Ledger, window_start
 from ekiden.access.quotas import HORIZON, OverQuota, Quotas, usage
-from ekiden.core.clock import DAY, HOUR, MINUTE, SECOND, ManualClock, Millis
+from ekiden.core.clock import DAY, HOUR, MINUTE, SECOND, Millis
 from ekiden.core.states import Priority
 from ekiden.store.api import Store
 from ekiden.store.open import open_store
 from ekiden.store.tables import quota_usage
+from support.manual_clock import ManualClock
 
 MIDNIGHT = 1_767_225_600_000
 """Where the manual clock begins: a minute, an hour and a day begin, too."""

@@ -9,11 +9,12 @@ from structlog.testing import capture_logs
 
 from ekiden.access.refusals import Refusals, find_refusal, list_refusals, refusals_to
 from ekiden.core.address import parse_address
-from ekiden.core.clock import MINUTE, SECOND, ManualClock
+from ekiden.core.clock import MINUTE, SECOND
 from ekiden.core.ids import IdFactory, format_id, parse_id
 from ekiden.smtp.reply import Reply
 from ekiden.store import tables
 from ekiden.store.api import Store
+from support.manual_clock import ManualClock
 from support.structured_logs import told
 
 REPLY = Reply.of(553, "5.7.1", "Sender address rejected")

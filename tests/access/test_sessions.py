@@ -12,9 +12,10 @@ from ekiden.access.authenticate import Authenticator, Password, Proof
 from ekiden.access.config import AccessConfig
 from ekiden.access.credentials import create_api_key, revoke_credential, set_password
 from ekiden.access.sessions import LIFETIME, Sessions, SessionToken
-from ekiden.core.clock import MINUTE, SECOND, ManualClock
+from ekiden.core.clock import MINUTE, SECOND
 from ekiden.store.api import Store
 from ekiden.store.open import open_store
+from support.manual_clock import ManualClock
 
 PASSWORD = "correct horse"
 HERE = "192.0.2.1"

@@ -11,8 +11,9 @@ from ekiden.access.directory import AccountFacts, CredentialFacts
 from ekiden.access.proof import granted
 from ekiden.access.tokens import BadToken, TokenClaims, Tokens
 from ekiden.access.vault import Vault
-from ekiden.core.clock import SECOND, ManualClock
+from ekiden.core.clock import SECOND
 from ekiden.core.states import Priority
+from support.manual_clock import ManualClock
 
 KEY = CredentialFacts(7, 3, False, "hash", "api_key")
 ACCOUNT = AccountFacts(3, "acme", Priority.STANDARD, False)

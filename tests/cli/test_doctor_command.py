@@ -592,8 +592,8 @@ def test_the_clock_is_compared_with_the_database(
     from installation import write_config
 
     from ekiden.config.load import load_config
-    from ekiden.core.clock import ManualClock
     from ekiden.store.open import open_store
+    from support.manual_clock import ManualClock
 
     async def main() -> list[tuple[str, str]]:
         store = await open_store(postgresql_url)

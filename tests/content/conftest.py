@@ -7,8 +7,8 @@ import pytest
 from ekiden.access.accounts import create_account
 from ekiden.content.templates import Templates
 from ekiden.content.uploads import Uploads
-from ekiden.core.clock import ManualClock
 from ekiden.store.api import Store
+from support.manual_clock import ManualClock
 
 
 @pytest.fixture

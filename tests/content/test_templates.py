@@ -17,9 +17,9 @@ from ekiden.content.errors import BadField, NoSuchContent, TooMuchContent
 from ekiden.content.templates import MAX_ATTACHMENTS, NewAttachment, Templates, TemplateText
 from ekiden.content.translations import TEXTS
 from ekiden.content.uploads import Uploads
-from ekiden.core.clock import ManualClock
 from ekiden.store import tables as t
 from ekiden.store.api import Store
+from support.manual_clock import ManualClock
 
 KEY = Actor("api_key:7", "192.0.2.1")
 SPRING = TemplateText(

@@ -12,9 +12,10 @@ from sqlalchemy import func, select, update
 
 from ekiden.content.errors import BadField, NoSuchContent, TooMuchContent
 from ekiden.content.uploads import MAX_VALIDITY, MIN_VALIDITY, PIECE, Uploads
-from ekiden.core.clock import MINUTE, ManualClock
+from ekiden.core.clock import MINUTE
 from ekiden.store import tables as t
 from ekiden.store.api import Store
+from support.manual_clock import ManualClock
 
 
 async def test_a_file_is_read_as_it_came(uploads: Uploads, store: Store, account: int, clock: ManualClock) -> None:

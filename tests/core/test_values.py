@@ -1,9 +1,10 @@
 import pytest
 
-from ekiden.core.clock import MINUTE, ManualClock
+from ekiden.core.clock import MINUTE
 from ekiden.core.diagnosis import Diagnosis, Verdict
 from ekiden.core.states import WAITING, Cause, State
 from ekiden.core.submission import Notify
+from support.manual_clock import ManualClock
 
 
 def test_every_state_is_waiting_final_or_neither():

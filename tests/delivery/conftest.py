@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from ekiden.core.clock import ManualClock
 from ekiden.delivery.bulks import Bulks
 from ekiden.lab import Lab
 from ekiden.store.api import Store
 from ekiden.store.open import open_store
+from support.manual_clock import ManualClock
 from support.queue_rows import NOW, Rows
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import insert, text
 
 from ekiden.access.accounts import create_account
 from ekiden.access.audit import Actor
-from ekiden.core.clock import DAY, ManualClock
+from ekiden.core.clock import DAY
 from ekiden.core.states import State
 from ekiden.dns.config import DnsConfig
 from ekiden.dns.resolver import DnsResolver
@@ -21,6 +21,7 @@ from ekiden.recipients.validation.address_check_rules import edit_distance, is_d
 from ekiden.recipients.validation.queries import sent_to
 from ekiden.store import tables as t
 from ekiden.store.api import Store
+from support.manual_clock import ManualClock
 from support.queue_rows import Rows
 
 PERSON = "ann@good.example"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from ekiden.core.clock import DAY, ManualClock
+from ekiden.core.clock import DAY
 from ekiden.core.ids import IdFactory
 from ekiden.dns.config import DnsConfig
 from ekiden.dns.resolver import DnsResolver
@@ -26,6 +26,7 @@ from ekiden.recipients.validation.address_check_requests import (
 )
 from ekiden.store import tables as t
 from ekiden.store.api import Store, StoreUnavailable
+from support.manual_clock import ManualClock
 
 ACCOUNT = 7
 ALL = CheckFilter(ACCOUNT)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from ekiden.core.clock import DAY, HOUR, ManualClock, Millis
+from ekiden.core.clock import DAY, HOUR, Millis
 from ekiden.core.events import EventType
 from ekiden.core.states import Cause, State, Wait
 from ekiden.core.submission import Marks
@@ -19,6 +19,7 @@ from ekiden.delivery.queue_queries import QueueFilter, Target
 from ekiden.store.api import Store
 from ekiden.store.records import NewMessage
 from ekiden.store.tables import content, delivery, event, message
+from support.manual_clock import ManualClock
 from support.queue_rows import NOW, Rows
 
 BY = "api_key:7"

@@ -7,7 +7,6 @@ from collections import Counter
 
 import pytest
 
-from ekiden.core.clock import ManualClock
 from ekiden.core.said import say
 from ekiden.core.states import State
 from ekiden.delivery.config import DeliveryConfig, RouteConfig
@@ -15,6 +14,7 @@ from ekiden.delivery.routing import Candidate, Hop, Route, Router, Unroutable, s
 from ekiden.dns.resolver import DnsError, DnsTemporary, MxHost, NoMailHost, NoSuchDomain, NullMx, address_of_literal
 from ekiden.net.destinations import OURS, Destinations
 from ekiden.net.families import Families, has_way
+from support.manual_clock import ManualClock
 
 Answer = list[MxHost] | type[DnsError]
 

@@ -18,12 +18,13 @@ from ekiden.access.authenticate import Authenticator, Password, Proof
 from ekiden.access.credentials import revoke_credential, set_password
 from ekiden.access.directory import Directory
 from ekiden.access.sessions import Sessions, SessionToken
-from ekiden.core.clock import MINUTE, SECOND, ManualClock
+from ekiden.core.clock import MINUTE, SECOND
 from ekiden.dialects.infobip.config import InfobipConfig
 from ekiden.lab import Lab
 from ekiden.store.api import Store
 from ekiden.store.tables import credential
 from ekiden.web.throttle import Throttle, Throttles
+from support.manual_clock import ManualClock
 from support.structured_logs import told
 
 LEGACY_401 = {"requestError": {"serviceException": {"messageId": "UNAUTHORIZED", "text": "Unauthorized"}}}

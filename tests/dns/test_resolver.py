@@ -10,12 +10,12 @@ import dns.rcode
 import pytest
 from dns_peer import DnsPeer
 
-from ekiden.core.clock import ManualClock
 from ekiden.dns.config import DnsConfig
 from ekiden.dns.lookup_queue import on_behalf_of
 from ekiden.dns.resolver import DnsResolver, DnsTemporary, MxHost, NoMailHost, NoSuchDomain, NullMx
 from ekiden.net.clock import SystemClock
 from ekiden.net.network import OutsideLab
+from support.manual_clock import ManualClock
 
 
 @pytest.fixture

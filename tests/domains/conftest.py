@@ -9,7 +9,6 @@ from domain_owner import INCLUDE, OURS, Owner
 
 from ekiden.access.accounts import create_account
 from ekiden.access.vault import Vault
-from ekiden.core.clock import ManualClock
 from ekiden.dns.config import DnsConfig
 from ekiden.dns.resolver import DnsResolver
 from ekiden.domains.config import DomainsConfig
@@ -17,6 +16,7 @@ from ekiden.domains.lookup import DnsLookup
 from ekiden.domains.service import Domains
 from ekiden.lab import Lab
 from ekiden.store.api import Store
+from support.manual_clock import ManualClock
 
 
 @pytest.fixture

@@ -9,13 +9,13 @@ import msgspec
 from sqlalchemy import select
 
 from ekiden.access.audit import Actor
-from ekiden.core.clock import ManualClock
 from ekiden.core.events import EventType
 from ekiden.domains.model import Check, Domain, Kind, Record
 from ekiden.domains.service import Domains
 from ekiden.lab import Lab
 from ekiden.store.api import Store
 from ekiden.store.tables import account, event
+from support.manual_clock import ManualClock
 
 INCLUDE = "spf.sender.example"
 OURS = ("192.0.2.10", "198.51.100.7")

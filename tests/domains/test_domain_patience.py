@@ -9,12 +9,13 @@ from domain_owner import INCLUDE
 
 from ekiden.access.accounts import create_account
 from ekiden.access.vault import Vault
-from ekiden.core.clock import SECOND, ManualClock
+from ekiden.core.clock import SECOND
 from ekiden.domains.config import DomainsConfig
 from ekiden.domains.lookup import PATIENCE
 from ekiden.domains.service import Domains
 from ekiden.sender_auth.dns import RecordType
 from ekiden.store.api import Store
+from support.manual_clock import ManualClock
 
 SLOWNESS = 2 * SECOND
 

@@ -13,7 +13,6 @@ from ekiden.access import sessions
 from ekiden.access.tokens import Tokens
 from ekiden.access.vault import Vault
 from ekiden.core.address import BadAddress, parse_address, to_ascii_domain
-from ekiden.core.clock import ManualClock
 from ekiden.core.states import State
 from ekiden.delivery.dsn_message import Action, Report, ReportedRecipient, build_report
 from ekiden.delivery.explain import explain
@@ -48,10 +47,12 @@ from ekiden.sender_auth.spf_record import parse_spf_record
 from ekiden.smtp.client import ClientConnection
 from ekiden.smtp.events import Authenticate, DataStarting, MailFrom, MessageReceived, RcptTo, StartTls
 from ekiden.smtp.reply import ReplyParser
-from ekiden.smtp.server import ServerConfig, ServerConnection
+from ekiden.smtp.server import ServerConnection
+from ekiden.smtp.server_config import ServerConfig
 from ekiden.smtp.transaction import Transaction, TransactionRecipient
 from ekiden.web.json_gauge import JsonGauge
 from ekiden.web.urlencoded import UrlencodedReader
+from support.manual_clock import ManualClock
 
 KIB = 1024
 

@@ -13,6 +13,9 @@ import sys
 import time
 import zlib
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from fuzz_engine import Fuzzer, Outcome
 from fuzz_targets import TARGETS

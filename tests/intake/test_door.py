@@ -22,7 +22,7 @@ from ekiden.access.audit import Actor
 from ekiden.access.directory import Directory
 from ekiden.access.vault import Vault
 from ekiden.core.address import parse_address
-from ekiden.core.clock import DAY, HOUR, SECOND, ManualClock
+from ekiden.core.clock import DAY, HOUR, SECOND
 from ekiden.core.events import EventType
 from ekiden.core.ids import IdFactory, parse_id
 from ekiden.core.states import Priority, State
@@ -53,6 +53,7 @@ from ekiden.store.api import Store, StoreError
 from ekiden.store.open import open_store
 from ekiden.store.records import Delivery
 from support.door_parts import DoorParts, door_parts
+from support.manual_clock import ManualClock
 from support.stores_away import store_away
 
 ORIGIN = Origin(

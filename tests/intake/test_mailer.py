@@ -21,7 +21,7 @@ from ekiden.access.directory import Directory
 from ekiden.access.remembered import Remembered
 from ekiden.access.vault import Vault
 from ekiden.core.address import parse_address
-from ekiden.core.clock import DAY, MINUTE, SECOND, ManualClock
+from ekiden.core.clock import DAY, MINUTE, SECOND
 from ekiden.core.events import EventType
 from ekiden.core.ids import IdFactory, format_id
 from ekiden.core.notices import News, Route
@@ -56,6 +56,7 @@ from ekiden.store import tables as t
 from ekiden.store.api import Store
 from ekiden.store.records import Delivery
 from support.door_parts import DoorParts, door_parts
+from support.manual_clock import ManualClock
 
 AUTHOR = Mailbox("Shop", "news@shop.example")
 HTML = '<body><p>Hi {{name}}</p><a href="https://shop.example/?c={{name}}">go</a></body>'

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from landing_server import FIREFOX, Landing, running_landing
 from sqlalchemy import delete, select, update
 
-from ekiden.core.clock import DAY, MINUTE, SECOND, ManualClock
+from ekiden.core.clock import DAY, MINUTE, SECOND
 from ekiden.core.events import EventType
 from ekiden.core.ids import EPOCH, NODE_BITS, SEQUENCE_BITS
 from ekiden.core.notices import News, Route, routes_text
@@ -19,6 +19,7 @@ from ekiden.landing.routes import location
 from ekiden.recipients.tracking_recorder import MOST
 from ekiden.store.api import Store, StoreUnavailable
 from ekiden.store.tables import message, notice
+from support.manual_clock import ManualClock
 
 SHOP = "https://shop.example/a?b=c&d=%20#e"
 

@@ -11,8 +11,9 @@ from ekiden.access.accounts import create_account
 from ekiden.access.audit import Actor, list_entries
 from ekiden.content.errors import BadContent, ContentTaken, NoSuchContent
 from ekiden.content.landing_pages import MAX_HTML, LandingPages
-from ekiden.core.clock import SECOND, ManualClock
+from ekiden.core.clock import SECOND
 from ekiden.store.api import Store
+from support.manual_clock import ManualClock
 
 ADMIN = Actor("test:admin")
 HTML = "<p>{{unsubscribe}}"

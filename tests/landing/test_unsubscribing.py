@@ -8,7 +8,6 @@ import pytest
 from landing_server import DOMAIN, FIREFOX, RECIPIENT, Landing, running_landing
 
 from ekiden.access.audit import Actor, list_entries
-from ekiden.core.clock import ManualClock
 from ekiden.core.events import EventType
 from ekiden.core.ids import format_id
 from ekiden.core.language import reader_language
@@ -16,6 +15,7 @@ from ekiden.landing import pages
 from ekiden.landing.translations import TEXTS
 from ekiden.recipients.tracking_recorder import MOST
 from ekiden.store.api import Store
+from support.manual_clock import ManualClock
 
 ONE_CLICK = b"List-Unsubscribe=One-Click"
 ADMIN = Actor("test:admin")

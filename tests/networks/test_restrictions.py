@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from ekiden.access.accounts import create_account
 from ekiden.access.audit import SYSTEM
-from ekiden.core.clock import ManualClock
 from ekiden.networks.api_types import CONTROL_PLANE
 from ekiden.networks.rule_evaluation import (
     AddressUnion,
@@ -27,6 +26,7 @@ from ekiden.networks.rule_evaluation import (
 from ekiden.networks.rules import SMTP_API_TYPES, Resource, ResourceAttribute, Rule, Rules, RuleValues
 from ekiden.networks.zones import Zone, Zones, ZoneValues
 from ekiden.store.api import Store
+from support.manual_clock import ManualClock
 from support.network_values import INSTANCE, context, resource, rule_values, zone_values
 
 ALIAS = "crn:v1:bluemix:public:event-notifications::::api-type:smtp-configuration"

@@ -10,7 +10,7 @@ from sqlalchemy import insert, select
 
 from ekiden.access.accounts import Account, create_account
 from ekiden.access.audit import Actor, list_entries
-from ekiden.core.clock import MINUTE, ManualClock
+from ekiden.core.clock import MINUTE
 from ekiden.networks import rules as module
 from ekiden.networks.api_types import CONTROL_PLANE, MODES, SMTP, find_api_type
 from ekiden.networks.errors import (
@@ -37,6 +37,7 @@ from ekiden.store.api import Store
 from ekiden.store.open import open_store
 from ekiden.store.tables import access_rule as table
 from support.lock_waits import until_waiting
+from support.manual_clock import ManualClock
 from support.network_values import INSTANCE, context, resource, rule_values, zone_values
 
 ANN = Actor("cli:ann@host")

@@ -9,7 +9,7 @@ import pytest
 
 from ekiden.access.accounts import Account, create_account
 from ekiden.access.audit import Actor, list_entries
-from ekiden.core.clock import MINUTE, ManualClock
+from ekiden.core.clock import MINUTE
 from ekiden.networks import zones as module
 from ekiden.networks.errors import (
     BadValue,
@@ -24,6 +24,7 @@ from ekiden.networks.rules import Rules
 from ekiden.networks.translations import TEXTS
 from ekiden.networks.zones import MAX_ADDRESSES, Address, ServiceRef, Zones, ZoneValues, check_zone, parse_sort
 from ekiden.store.api import Store
+from support.manual_clock import ManualClock
 from support.network_values import address, context, rule_values, zone_values
 
 ANN, BOB = Actor("cli:ann@host"), Actor("api_key:7", "192.0.2.1")

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 
 from ekiden.access.accounts import create_account
 from ekiden.access.vault import Vault
-from ekiden.core.clock import DAY, ManualClock
+from ekiden.core.clock import DAY
 from ekiden.core.diagnosis import Diagnosis
 from ekiden.core.events import Event, EventType
 from ekiden.core.ids import IdFactory
@@ -31,6 +31,7 @@ from ekiden.notify.ssrf import Destinations
 from ekiden.store.api import Store
 from ekiden.store.records import Attempt, Delivery, Message, NewMessage, Noted, Outcome, Registration
 from ekiden.store.tables import callback, endpoint, notice
+from support.manual_clock import ManualClock
 
 VAULT = Vault(b"k" * 32)
 LAB = Destinations(loopback_only=True)

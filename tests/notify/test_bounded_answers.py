@@ -10,11 +10,11 @@ from contextlib import asynccontextmanager
 import pytest
 from outbox_parts import LAB, Names
 
-from ekiden.core.clock import ManualClock
 from ekiden.notify.bounded_answers import MAX_INTERIM, MAX_OCTETS
 from ekiden.notify.client import Answer, Client
 from ekiden.notify.config import CallbacksConfig
 from ekiden.notify.status_codes import Result
+from support.manual_clock import ManualClock
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from outbox_parts import LAB, VAULT, Names, World
 
-from ekiden.core.clock import DAY, HOUR, MINUTE, SECOND, ManualClock
+from ekiden.core.clock import DAY, HOUR, MINUTE, SECOND
 from ekiden.lab.http import HttpRule, HttpServer, Receiver
 from ekiden.net.tls import make_self_signed
 from ekiden.notify.auth import Auth, Basic, Bearer, BodyKey, Header, authenticated, open_auth, seal_auth
@@ -23,6 +23,7 @@ from ekiden.notify.errors import BadEndpoint
 from ekiden.notify.formats import PULL, by_name
 from ekiden.notify.schedule import retry_after, wait_after, waited
 from ekiden.notify.status_codes import Result, result_of
+from support.manual_clock import ManualClock
 
 
 class Peer:

@@ -11,7 +11,7 @@ from outbox_parts import ALL, LAB, VAULT, World, running, settled, until
 from sqlalchemy import delete, func, select, update
 
 from ekiden.access.accounts import create_account, set_reporting
-from ekiden.core.clock import DAY, HOUR, MINUTE, ManualClock
+from ekiden.core.clock import DAY, HOUR, MINUTE
 from ekiden.core.notices import Route
 from ekiden.notify.config import CallbacksConfig
 from ekiden.notify.endpoints import Endpoints
@@ -20,6 +20,7 @@ from ekiden.notify.origins import SILENT, Origins
 from ekiden.notify.schedule import wait_after
 from ekiden.store.retention import RetentionConfig, prune
 from ekiden.store.tables import callback, endpoint, message, notice
+from support.manual_clock import ManualClock
 
 PLACES = 8
 URLS = 120

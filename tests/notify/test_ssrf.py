@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from outbox_parts import Names, World, running, until
 
-from ekiden.core.clock import ManualClock
 from ekiden.lab.http import HttpRule, HttpServer, Receiver
 from ekiden.notify.client import Client
 from ekiden.notify.config import CallbacksConfig
@@ -16,6 +15,7 @@ from ekiden.notify.errors import BadEndpoint, ForbiddenDestination, NotifyError
 from ekiden.notify.ssrf import Destinations
 from ekiden.notify.status_codes import Result
 from ekiden.notify.translations import TEXTS
+from support.manual_clock import ManualClock
 
 PUBLIC = ["8.8.8.8", "1.1.1.1", "203.0.112.1", "2606:4700:4700::1111", "2a00:1450:4001::5", "64:ff9b::808:808"]
 FORBIDDEN = [

@@ -9,9 +9,10 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from ekiden.core.clock import SECOND, ManualClock
+from ekiden.core.clock import SECOND
 from ekiden.process.clock_watch import ClockWatch, ClockWrong, Steady, clock_offset, offset_of
 from ekiden.store.api import Store
+from support.manual_clock import ManualClock
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,14 @@ import os
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from ekiden.core.clock import SECOND, ManualClock
+from ekiden.core.clock import SECOND
 from ekiden.core.states import Cause, State
 from ekiden.net.clock import SystemClock
 from ekiden.process.counts import DeliveryCounts, LoginCounts, SmtpCounts
 from ekiden.process.metrics import Exposition, Metrics
 from ekiden.process.shared_counters import SharedCounters
 from ekiden.store.api import Store
+from support.manual_clock import ManualClock
 
 
 def test_processes_count_together() -> None:

@@ -20,7 +20,7 @@ from ekiden.access.accounts import create_account
 from ekiden.access.audit import Actor, list_entries
 from ekiden.access.directory import Directory
 from ekiden.core.address import parse_address, to_ascii_domain
-from ekiden.core.clock import DAY, SECOND, ManualClock
+from ekiden.core.clock import DAY, SECOND
 from ekiden.recipients import suppression_memory, suppressions
 from ekiden.recipients.hash_set import HashSet
 from ekiden.recipients.suppressions import KINDS, SuppressionError, Suppressions
@@ -28,6 +28,7 @@ from ekiden.recipients.translations import TEXTS
 from ekiden.store.api import Store, StoreUnavailable
 from ekiden.store.open import open_store
 from ekiden.store.tables import suppression as table
+from support.manual_clock import ManualClock
 
 ADMIN = Actor("test:admin")
 DOMAIN = "shop.example"

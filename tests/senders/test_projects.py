@@ -8,10 +8,10 @@ import pytest
 
 from ekiden.access.accounts import create_account
 from ekiden.access.audit import Actor, list_entries
-from ekiden.core.clock import ManualClock
 from ekiden.senders.errors import BadValue, InUse
 from ekiden.senders.projects import Projects
 from ekiden.store.api import Store
+from support.manual_clock import ManualClock
 
 
 async def test_projects(store: Store) -> None:

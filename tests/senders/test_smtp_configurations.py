@@ -16,7 +16,7 @@ from ekiden.access.credentials import list_credentials
 from ekiden.access.directory import Directory
 from ekiden.access.errors import AccessError, BadName
 from ekiden.access.vault import Vault
-from ekiden.core.clock import SECOND, ManualClock
+from ekiden.core.clock import SECOND
 from ekiden.dns.config import DnsConfig
 from ekiden.dns.resolver import DnsResolver
 from ekiden.domains.config import DomainsConfig
@@ -30,6 +30,7 @@ from ekiden.senders.smtp_users import NewSmtpUser, SmtpUser, SmtpUsers, generate
 from ekiden.store.api import Store
 from ekiden.store.tables import account as account_table
 from ekiden.store.tables import smtp_configuration, smtp_user
+from support.manual_clock import ManualClock
 
 ME = Actor("test", "192.0.2.1")
 

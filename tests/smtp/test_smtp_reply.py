@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ekiden.smtp.reply import Reply, ReplyParser, parse_reply
+from ekiden.smtp.reply import Reply, ReplyParser
+
+
+def parse_reply(data: bytes) -> Reply:
+    """The one reply that ``data`` is. Raises ``ValueError`` when it is not exactly one."""
+    parser = ReplyParser()
+    parser.feed(data)
+    reply = parser.next(strict=True)
+    if reply is None or parser.buffered or parser.odd:
+        raise ValueError("not exactly one reply")
+    return reply
 
 
 @pytest.mark.parametrize(

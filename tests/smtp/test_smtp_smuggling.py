@@ -15,8 +15,13 @@ from ekiden.smtp.content import (
     normalise_line_ends,
     outgoing,
     stuff_dots,
-    unstuff_dots,
 )
+
+
+def unstuff_dots(content: bytes) -> bytes:
+    """The reverse of stuffing. Only CRLF begins a new line: a dot behind a bare LF is content as it stands."""
+    return content.replace(b"\r\n.", b"\r\n").removeprefix(b".")
+
 
 ENVELOPE = b"MAIL FROM:<a@b.test>\r\nRCPT TO:<a@b.test>\r\nDATA\r\n"
 SMUGGLED = b"MAIL FROM:<evil@b.test>\r\nRCPT TO:<victim@b.test>\r\nDATA\r\nevil\r\n"

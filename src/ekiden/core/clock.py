@@ -23,22 +23,3 @@ class Clock(Protocol):
     def monotonic(self) -> float:
         """Seconds that never run backwards, for time-outs and latencies."""
         ...
-
-
-class ManualClock:
-    """A clock that moves only when told to: for replaying schedules and for tests of timing rules."""
-
-    def __init__(self, start: Millis = 1_767_225_600_000) -> None:
-        self._now = start
-
-    def now(self) -> Millis:
-        return self._now
-
-    def monotonic(self) -> float:
-        return self._now / SECOND
-
-    def advance(self, by: Millis) -> None:
-        """Move forward by ``by`` milliseconds."""
-        if by < 0:
-            raise ValueError("a clock does not run backwards")
-        self._now += by

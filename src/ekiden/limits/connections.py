@@ -141,10 +141,6 @@ class Connections:
         """How many hold their place on sufferance."""
         return len(self._waiting)
 
-    def greediest(self, most: int = 10) -> list[tuple[str, int]]:
-        """For ``doctor`` and logs: addresses with most connections."""
-        return sorted(self._addresses.items(), key=lambda item: item[1], reverse=True)[:most]
-
     def _may_have(self, key: str) -> bool:
         held = self._addresses.get(key, 0)
         # Who has none may have one; else half of what the others leave, the place of a pushed-out one included.

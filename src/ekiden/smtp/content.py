@@ -42,13 +42,6 @@ def stuff_dots(content: bytes) -> bytes:
     return b"." + content if content.startswith(b".") else content
 
 
-def unstuff_dots(content: bytes) -> bytes:
-    """The reverse. Only CRLF begins a new line here: a dot behind a bare LF is content as it stands."""
-    if b"\r\n." in content:
-        content = content.replace(b"\r\n.", b"\r\n")
-    return content[1:] if content.startswith(b".") else content
-
-
 def outgoing(content: bytes, *, normalised: bool = False, piece: int = PIECE) -> Iterator[bytes]:
     """What DATA sends for ``content``, its end mark included: one piece, or several of a large one.
 

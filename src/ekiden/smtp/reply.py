@@ -245,13 +245,3 @@ def _without(text: str, status: str) -> str:
     if text == status:
         return ""
     return text[len(status) :].lstrip(" ") if text.startswith(status + " ") else text
-
-
-def parse_reply(data: bytes) -> Reply:
-    """The one reply that ``data`` is. Raises ``ValueError`` when it is not exactly one."""
-    parser = ReplyParser()
-    parser.feed(data)
-    reply = parser.next(strict=True)
-    if reply is None or parser.buffered or parser.odd:
-        raise ValueError("not exactly one reply")
-    return reply
