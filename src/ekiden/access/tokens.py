@@ -1,7 +1,7 @@
 """Bearer tokens: JSON Web Tokens (RFC 7519, HS256) that stand for an API key for up to an hour.
 
-The claims are those of IBM's IAM (IBM contract §1.3), with two of ours: the API key that the token was given for,
-and what it may do. A token dies with its API key: whoever reads one asks the directory, hardly a second old.
+The claims are those of contract ibm.md §1.3, with two of ours: the API key that the token was given for, and what
+it may do. A token dies with its API key: whoever reads one asks the directory, hardly a second old.
 """
 
 from __future__ import annotations

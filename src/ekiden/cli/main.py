@@ -47,7 +47,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "domain": ("ekiden.cli.domain", "Domains that accounts send from."),
     "project": (
         "ekiden.cli.project",
-        "Projects of accounts: the instances that clients of IBM Event Notifications use.",
+        "Projects of accounts: instances, each with its SMTP configurations and their users.",
     ),
     "zone": ("ekiden.cli.zone", "Network zones: named sets of addresses that rules refer to."),
     "rule": (

@@ -1,4 +1,4 @@
-"""``ekiden project``: instances, as the IBM dialect calls them."""
+"""``ekiden project``: instances, as clients call them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ekiden.senders.projects import Project
 
 app = typer.Typer(
-    no_args_is_help=True, help="Projects of accounts: the instances that clients of IBM Event Notifications use."
+    no_args_is_help=True, help="Projects of accounts: instances, each with its SMTP configurations and their users."
 )
 
 

@@ -139,16 +139,16 @@ KEYS: dict[str, Help] = {
         "trusted_networks からのメールが属するアカウント。",
     ),
     "listeners.restricted": Help(
-        "Turn clients away at once that no network rule lets in; for SMTP users of the IBM dialect only.",
-        "どのネットワークルールでも許可されないクライアントを接続時に断ります。IBM 方言の SMTP ユーザー専用です。",
+        "Turn clients away at once that no network rule lets in; for SMTP users only.",
+        "どのネットワークルールでも許可されないクライアントを接続時に断ります。SMTP ユーザー専用です。",
     ),
     "listeners.max_size": Help(
-        "The largest message here, in octets (SIZE), as 31457280 at IBM; 0: smtp.max_size.",
-        "このリスナーでのメッセージの最大サイズ（オクテット、SIZE）。IBM では 31457280。0 なら smtp.max_size。",
+        "The largest message here, in octets (SIZE); 0: smtp.max_size.",
+        "このリスナーでのメッセージの最大サイズ（オクテット、SIZE）。0 なら smtp.max_size。",
     ),
     "listeners.max_recipients": Help(
-        "Recipients of one message here (LIMITS RCPTMAX), as 100 at IBM; 0: smtp.max_recipients.",
-        "このリスナーでの一通あたりの宛先の最大数（LIMITS RCPTMAX）。IBM では 100。0 なら smtp.max_recipients。",
+        "Recipients of one message here (LIMITS RCPTMAX); 0: smtp.max_recipients.",
+        "このリスナーでの一通あたりの宛先の最大数（LIMITS RCPTMAX）。0 なら smtp.max_recipients。",
     ),
     "listeners.certificates.certificate": Help(
         "A PEM file with the certificate and its chain; relative to this file.",

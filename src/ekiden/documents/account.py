@@ -164,7 +164,7 @@ class ConsoleUser(Document, frozen=True):
 class Project(Document, frozen=True):
     """A project of an account."""
 
-    id: Annotated[str, says("the instance id of clients of IBM Event Notifications")]
+    id: Annotated[str, says("what clients give as the instance id")]
     account: Annotated[str, says("the account's name")]
     name: Annotated[str, says("for people")]
     region: Annotated[str, says("the region that serves it, or empty")]

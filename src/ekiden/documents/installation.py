@@ -60,8 +60,8 @@ class DemoAccount(Document, frozen=True):
     password: Annotated[str, says("to log in with")]
     api_key: Annotated[str, says("for the user name `App`, and for clients that show an API key")]
     domain: Annotated[str, says("that it may send from")]
-    instance_id: Annotated[str, says("for IBM's clients")]
-    iam_apikey: Annotated[str, says("for IBM's clients")]
+    instance_id: Annotated[str, says("of its project, for clients that ask for an instance")]
+    iam_apikey: Annotated[str, says("of its project, to get bearer tokens with")]
     naver: Annotated[DemoAccessKey, says("for clients of NAVER Cloud Outbound Mailer")] = DemoAccessKey("", "")
 
 

@@ -1,4 +1,4 @@
-"""Files that support the answers to a questionnaire: what IBM's support case has as attachments (its seed)."""
+"""Files that support the answers to a questionnaire, for the administrator who decides."""
 
 from __future__ import annotations
 

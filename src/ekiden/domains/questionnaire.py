@@ -1,8 +1,7 @@
 """The questions that an administrator decides by, and what is an answer to them.
 
-The eight parts are those of the questionnaire of IBM Cloud Event Notifications, in words of our own; what the
-support case around it has besides (a category, a watch list) need not be answered. Its attachments are
-``domains.evidence``.
+The eight parts are those of a large provider's questionnaire, in words of our own; what a support case around it
+has besides (a category, a watch list) need not be answered. Its attachments are ``domains.evidence``.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ class CredentialRevoked(IntakeError):
 
 
 class SenderRefused(IntakeError):
-    """The sender or the author is not the account's to use; the reply says which, and why (contract IBM §5.3)."""
+    """The sender or the author is not the account's; the reply says which, and why (contract ibm.md §5.3)."""
 
     default = Reply.of(553, "5.7.1", "Sender address rejected")
 

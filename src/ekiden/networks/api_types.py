@@ -11,7 +11,7 @@ MODES: Final[tuple[Mode, ...]] = ("enabled", "disabled", "report")
 
 EVENT_NOTIFICATIONS: Final = "event-notifications"
 SMTP: Final = "crn:v1:bluemix:public:event-notifications-dev::::api-type:smtp-configuration"
-"""Submission over SMTP. IBM's documentation prints the service with ``-dev``; both spellings mean the same."""
+"""Submission over SMTP. Contract ibm.md §4.5 has the service with ``-dev``; both spellings mean the same."""
 CONTROL_PLANE: Final = "crn:v1:bluemix:public:context-based-restrictions::::api-type:control-plane"
 """The HTTP API that manages an instance. It does not concern SMTP."""
 

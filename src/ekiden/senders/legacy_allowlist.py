@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 LEGACY_PERIOD: Millis = 180 * DAY
-"""How long the deprecated list of allowed subnets is honoured by default: the six months of IBM's seed."""
+"""How long the deprecated list of allowed subnets is honoured by default: six months (contract ibm.md §4.5)."""
 
 
 class SenderFacts(NamedTuple):

@@ -1,4 +1,4 @@
-"""Projects of accounts: what IBM calls an instance. Each is served by a region, and has SMTP configurations."""
+"""Projects of accounts: what clients call an instance. Each is served by a region, and has SMTP configurations."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_NAME: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """``uid`` is a UUID in lower case: the instance id of the IBM dialect. ``region`` empty: the account's."""
+    """``uid`` is a UUID in lower case: what clients give as the instance id. ``region`` empty: the account's."""
 
     id: int
     account_id: int

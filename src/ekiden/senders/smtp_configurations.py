@@ -1,4 +1,4 @@
-"""SMTP configurations: what a project needs to send from one domain (IBM contract §2, §3)."""
+"""SMTP configurations: what a project needs to send from one domain (contract ibm.md §2, §3)."""
 
 from __future__ import annotations
 

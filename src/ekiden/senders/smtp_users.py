@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 MAX_DESCRIPTION: Final = 250
 DEFAULT_LIMIT: Final = 5
-"""Users of one configuration (the seed of IBM's)."""
+"""Users of one configuration (contract ibm.md §3)."""
 _LETTERS = string.ascii_lowercase + string.digits
 
 
@@ -64,7 +64,7 @@ class NewSmtpUser:
 
 
 def generate_username() -> str:
-    """One that nobody has: 93 random bits and two digits, as IBM's are."""
+    """One that nobody has: 93 random bits and two digits (contract ibm.md §2.2)."""
     letters = "".join(secrets.choice(_LETTERS) for _ in range(18))
     return f"{letters}{secrets.randbelow(100):02d}"
 
