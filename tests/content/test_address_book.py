@@ -20,10 +20,10 @@ from ekiden.content import address_book
 from ekiden.content import address_book_queries as queries
 from ekiden.content.address_book import AddressBooks, BookState, GroupAddresses
 from ekiden.content.errors import BadField, NoSuchContent, TooMuchContent
-from ekiden.core.clock import ManualClock
 from ekiden.store import tables
 from ekiden.store.api import Store
 from ekiden.store.open import open_store
+from support.manual_clock import ManualClock
 
 ADMIN = Actor("test:admin")
 NAMES = (f"account {number}" for number in count())
