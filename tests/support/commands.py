@@ -7,8 +7,11 @@ The program is loaded at the first command, once for each process of a test run.
 from __future__ import annotations
 
 import atexit
+import gc
+import importlib
 import json
 import os
+import pkgutil
 import subprocess
 import sys
 import tempfile
@@ -17,6 +20,19 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+_NOT_OF_COMMANDS = ("ekiden.lab", "ekiden.store.migrations.")
+_LATE = (
+    "aiosqlite",
+    "asyncpg",
+    "dns.asyncbackend",
+    "pydantic.fields",
+    "pydantic.functional_validators",
+    "pydantic.type_adapter",
+    "pydantic.types",
+    "zoneinfo",
+)
+"""What others load when it is first used."""
 
 
 class Commands:
@@ -71,10 +87,22 @@ def run_command(
     return _commands(os.getpid()).run(arguments, environment, given)
 
 
+def _load() -> None:
+    """Load whatever a command may load: what it loads by itself, each loads anew, and that is most of it."""
+    import ekiden
+
+    modules = [module.name for module in pkgutil.walk_packages(ekiden.__path__, "ekiden.")]
+    for name in (*_LATE, *modules):
+        if not name.startswith(_NOT_OF_COMMANDS) and not name.endswith(".__main__"):
+            importlib.import_module(name)
+    gc.collect()
+    gc.freeze()  # a collection would make copies of pages that processes share
+
+
 def _serve() -> None:
     import ekiden.cli.main
-    import ekiden.store.open  # and with it what nearly every command loads
 
+    _load()
     assert threading.active_count() == 1, "who has threads cannot be forked"
     for line in sys.stdin.buffer:
         order = json.loads(line)
