@@ -12,9 +12,22 @@ from content_files import chunks, contents, count
 from sqlalchemy import insert, select
 
 from ekiden.access.audit import Actor, list_entries
-from ekiden.content import errors, landing_pages, templates, uploads
+from ekiden.content import (
+    errors,
+    landing_pages,
+    template_categories,
+    template_exports,
+    template_files,
+    template_imports,
+    template_queries,
+    template_sender,
+    template_text,
+    templates,
+    uploads,
+)
 from ekiden.content.errors import BadField, NoSuchContent, TooMuchContent
-from ekiden.content.templates import MAX_ATTACHMENTS, NewAttachment, Templates, TemplateText
+from ekiden.content.template_text import TemplateText
+from ekiden.content.templates import MAX_ATTACHMENTS, NewAttachment, Templates
 from ekiden.content.translations import TEXTS
 from ekiden.content.uploads import Uploads
 from ekiden.store import tables as t
@@ -190,7 +203,16 @@ async def test_senders_may_have_placeholders(templates: Templates, account: int)
 
 def said(module: ModuleType) -> set[str]:
     """The texts of the errors that a module raises."""
-    raised = {"BadField": 1, "BadContent": 0, "NoSuchContent": 0, "TooMuchContent": 0, "ContentTaken": 0}
+    others = (
+        "BadContent",
+        "BadFile",
+        "CategoryNotEmpty",
+        "ContentTaken",
+        "ImportBroken",
+        "NoSuchContent",
+        "TooMuchContent",
+    )
+    raised = {"BadField": 1, **dict.fromkeys(others, 0)}
     found = set()
     for node in ast.walk(ast.parse(inspect.getsource(module))):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in raised:
@@ -201,7 +223,20 @@ def said(module: ModuleType) -> set[str]:
 
 
 def test_every_text_has_its_japanese() -> None:
-    assert said(errors) | said(uploads) | said(templates) | said(landing_pages) <= set(TEXTS.japanese)
+    modules = (
+        errors,
+        landing_pages,
+        template_categories,
+        template_exports,
+        template_files,
+        template_imports,
+        template_queries,
+        template_sender,
+        template_text,
+        templates,
+        uploads,
+    )
+    assert set().union(*map(said, modules)) == set(TEXTS.japanese)
     for english, japanese in TEXTS.japanese.items():
         names = [{name for _, name, _, _ in string.Formatter().parse(text) if name} for text in (english, japanese)]
         assert names[0] == names[1]

@@ -12,7 +12,8 @@ import pytest
 from infobip_cloud import ADMIN, DOMAIN, SENDER, Cloud, File
 
 from ekiden.access.accounts import set_reporting
-from ekiden.content.templates import NewAttachment, TemplateText
+from ekiden.content.template_text import TemplateText
+from ekiden.content.templates import NewAttachment
 from ekiden.core.clock import DAY, HOUR
 from ekiden.core.ids import format_id
 from ekiden.core.notices import News, parse_routes

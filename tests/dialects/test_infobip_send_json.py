@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from infobip_cloud import DOMAIN, SENDER, Cloud
 
-from ekiden.content.templates import TemplateText
+from ekiden.content.template_text import TemplateText
 from ekiden.core.clock import DAY, HOUR, MINUTE
 from ekiden.core.ids import format_id
 from ekiden.core.notices import News, parse_routes

@@ -30,12 +30,24 @@ class BadField(BadContent):
         self.field = field
 
 
+class BadFile(BadContent):
+    """A file that is not what it should be."""
+
+
 class ContentTaken(ContentError):
-    """The account has something of that id already."""
+    """The account has something of that id or name already."""
 
 
 class NoSuchContent(ContentError, LookupError):
     """The account has nothing of that id."""
+
+
+class ImportBroken(ContentError):
+    """What is in a file cannot be made, from some place in it on."""
+
+
+class CategoryNotEmpty(ContentError):
+    """Only a category with nothing in it can be removed."""
 
 
 class TooMuchContent(ContentError):

@@ -1,23 +1,39 @@
 """Templates of an account: what its messages can begin with, and the files that go with each (contract §4.6).
 
-The placeholders in them are the business of whoever renders; here they are text. ``sender`` and ``reply_to`` are
-what a header field says, so nothing in them can end a line.
+Each has its place in a tree of categories (``content.template_categories``). One that is not in use is out of sight
+for everybody who does not ask for it, and can be brought back; of the many that an account may collect, those that
+were out of use for longest go.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Row, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ekiden.access.audit import SYSTEM, Actor, changed
 from ekiden.content.errors import BadField, ContentError, NoSuchContent, TooMuchContent, check_line
-from ekiden.mime.author_domains import mailbox_domains
-from ekiden.mime.placeholders import MAX_SLOTS, too_many_slots
+from ekiden.content.template_queries import (
+    MAX_ID,
+    ROOT,
+    category,
+    check_name,
+    last_place,
+    place_before,
+)
+from ekiden.content.template_text import (
+    FIELDS,
+    MAX_FILED_SUBJECT,
+    MAX_NAME,
+    MAX_SUBJECT,
+    TemplateText,
+    check_description,
+    check_template,
+)
 from ekiden.networks.zones import lock_account
 from ekiden.store.api import StoreUnavailable
 from ekiden.store.pages import Page
@@ -30,38 +46,22 @@ if TYPE_CHECKING:
     from ekiden.core.clock import Clock, Millis
     from ekiden.store.api import Store
 
-MAX_NAME: Final = 255
-MAX_SUBJECT: Final = 200
-MAX_PREHEADER: Final = 75
-MAX_HEADER: Final = 998 - len("Reply-To: ")
-"""Characters of a header field's value: RFC 5322 §2.1.1 allows no longer line."""
-MAX_HTML: Final = 10 * 1024 * 1024
-"""Octets (contract §2.2)."""
 MAX_TEMPLATES: Final = 1_000
-"""Of an account; the contract has no number."""
+"""Of an account, in use; the contract has no number."""
+MAX_UNUSED: Final = 1_000
+"""Of an account, not in use."""
 MAX_ATTACHMENTS: Final = 20
 MAX_ATTACHED: Final = 25 * 1024 * 1024
 """Octets of all attachments of one template: more than that no message may have."""
-MAX_ID: Final = (1 << 63) - 1
 
 
 @dataclass(frozen=True, slots=True)
-class TemplateText:
-    """What a client writes into a template; empty: not given.
+class Filing:
+    """Where a template is filed, and how. ``category_id``: ``ROOT``: in none."""
 
-    ``preheader`` is the line that readers show beside the subject. ``landing_page`` is the uid of one.
-    """
-
-    name: str
-    html: str
-    sender: str = ""
-    reply_to: str = ""
-    subject: str = ""
-    preheader: str = ""
-    landing_page: str = ""
-
-
-FIELDS: Final = tuple(item.name for item in fields(TemplateText))
+    category_id: int = ROOT
+    description: str = ""
+    in_use: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,7 @@ class Template:
     text: TemplateText
     created_at: Millis
     updated_at: Millis
+    filing: Filing
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,19 +103,19 @@ class Templates:
 
     # --- reading --------------------------------------------------------------------------------------------
 
-    async def get(self, account_id: int, template_id: int) -> Template:
-        """Raises ``NoSuchContent``."""
+    async def get(self, account_id: int, template_id: int, *, unused: bool = False) -> Template:
+        """``unused``: also one that is not in use. Raises ``NoSuchContent``."""
         async with self._store.read() as connection:
-            return _template(await self._row(connection, account_id, template_id))
+            return _template(await self._row(connection, account_id, template_id, unused=unused))
 
     async def list(self, account_id: int, *, offset: int = 0, limit: int = 20) -> Page[TemplateEntry]:
-        """The newest first."""
-        theirs = table.c.account_id == account_id
+        """Those in use, the newest first."""
+        theirs = _used(account_id)
         columns = (table.c.id, table.c.name, table.c.created_at, table.c.updated_at)
-        query = select(*columns).where(theirs).order_by(table.c.id.desc()).offset(offset).limit(limit)
+        query = select(*columns).where(*theirs).order_by(table.c.id.desc()).offset(offset).limit(limit)
         async with self._store.read() as connection:
             rows = (await connection.execute(query)).all()
-            total = await connection.scalar(select(func.count()).select_from(table).where(theirs))
+            total = await connection.scalar(select(func.count()).select_from(table).where(*theirs))
         return Page([TemplateEntry(*row) for row in rows], total or 0)
 
     async def attachments(self, account_id: int, template_id: int) -> Sequence[Upload]:
@@ -126,20 +127,43 @@ class Templates:
     # --- changing -------------------------------------------------------------------------------------------
 
     async def create(
-        self, account_id: int, text: TemplateText, files: Sequence[NewAttachment] = (), *, actor: Actor = SYSTEM
+        self,
+        account_id: int,
+        text: TemplateText,
+        files: Sequence[NewAttachment] = (),
+        *,
+        filing: Filing | None = None,
+        actor: Actor = SYSTEM,
     ) -> Template:
-        """A template with all its files, or none. Raises ``BadField``, ``TooMuchContent``, ``NoSuchContent``."""
-        check_template(text)
+        """A template with all its files, or none, behind what stands in its category.
+
+        ``filing`` ``None``: at the top, whatever the others there are called. Raises ``BadField``,
+        ``TooMuchContent``, ``NoSuchContent``, and ``ContentTaken`` when it is filed and another one has its name.
+        """
+        filed = filing or Filing()
+        check_template(text, MAX_SUBJECT if filing is None else MAX_FILED_SUBJECT)
+        check_description(filed.description)
         received = await self._receive(account_id, files)
         now = self._clock.now()
         try:
             async with self._store.write() as connection:
                 await lock_account(connection, account_id)
                 await self._check_landing_page(connection, account_id, text)
-                theirs = select(func.count()).select_from(table).where(table.c.account_id == account_id)
-                if (await connection.scalar(theirs) or 0) >= MAX_TEMPLATES:
-                    raise TooMuchContent("an account has at most {most} templates", most=MAX_TEMPLATES)
-                values = {**asdict(text), "account_id": account_id, "created_at": now, "updated_at": now}
+                if filed.category_id != ROOT:
+                    await category(connection, account_id, filed.category_id)
+                if filing is not None and filed.in_use:
+                    await check_name(connection, account_id, filed.category_id, text.name, is_category=False)
+                await self._make_room(connection, account_id, filed.in_use, now, actor)
+                values = {
+                    **asdict(text),
+                    "account_id": account_id,
+                    "created_at": now,
+                    "updated_at": now,
+                    "category_id": filed.category_id,
+                    "position": await last_place(connection, account_id, filed.category_id),
+                    "description": filed.description,
+                    "unused_since": None if filed.in_use else now,
+                }
                 row = (await connection.execute(insert(table).values(values).returning(*table.c))).one()
                 for file in received:
                     await self._uploads.publish(connection, file, template_id=row.id)
@@ -190,13 +214,13 @@ class Templates:
     ) -> Template:
         before = await self.get(account_id, template_id)
         # A mistake is told before the files are taken; what is written is checked again.
-        check_template(replace(before.text, **changes))
+        _changed(before.text, changes)
         received = await self._receive(account_id, files or ())
         now = self._clock.now()
         try:
             async with self._store.write() as connection:
                 row = await self._row(connection, account_id, template_id, lock=True)
-                text = check_template(replace(_template(row).text, **changes))
+                text = _changed(_template(row).text, changes)
                 if text.landing_page != row.landing_page:
                     await self._check_landing_page(connection, account_id, text)
                 if files is not None:
@@ -214,14 +238,92 @@ class Templates:
             raise
         return _template(row)
 
+    async def edit(
+        self,
+        account_id: int,
+        template_id: int,
+        changes: Mapping[str, str],
+        *,
+        description: str,
+        in_use: bool | None = None,
+        actor: Actor = SYSTEM,
+    ) -> Template:
+        """Change fields of ``TemplateText``, by name, and the description of one that is in use or not.
+
+        ``in_use`` ``None``: as it was. Raises as ``create`` of one that is filed.
+        """
+        check_description(description)
+        now = self._clock.now()
+        async with self._store.write() as connection:
+            await lock_account(connection, account_id)
+            row = await self._row(connection, account_id, template_id, lock=True, unused=True)
+            text = check_template(replace(_template(row).text, **changes), MAX_FILED_SUBJECT)
+            if text.landing_page != row.landing_page:
+                await self._check_landing_page(connection, account_id, text)
+            values = {**asdict(text), "description": description, "updated_at": now}
+            used = row.unused_since is None if in_use is None else in_use
+            values |= await self._use(connection, row, used, now, actor, name=text.name)
+            row = await self._write(connection, row.id, values)
+            data = {"name": text.name, "fields": sorted(changes), "in_use": used}
+            await changed(connection, account_id, now, actor, "template.change", str(template_id), **data)
+        return _template(row)
+
+    async def move(
+        self,
+        account_id: int,
+        template_id: int,
+        *,
+        name: str,
+        category_id: int | None = None,
+        lower: int | None = None,
+        actor: Actor = SYSTEM,
+    ) -> Template:
+        """Another name, another category (``None``: its own), a place in front of the sibling ``lower`` (if it is
+        one). In another category it comes last. Raises as ``create`` of one that is filed."""
+        check_line("name", name, 0, MAX_NAME)
+        now = self._clock.now()
+        async with self._store.write() as connection:
+            await lock_account(connection, account_id)
+            row = await self._row(connection, account_id, template_id, lock=True, unused=True)
+            parent = row.category_id if category_id is None else category_id
+            values: dict[str, Any] = {"name": name, "category_id": parent, "updated_at": now}
+            if parent != row.category_id:
+                if parent != ROOT:
+                    await category(connection, account_id, parent)
+                values["position"] = await last_place(connection, account_id, parent)
+            if row.unused_since is None and (name, parent) != (row.name, row.category_id):
+                await check_name(connection, account_id, parent, name, is_category=False, but=template_id)
+            if lower is not None:
+                position = await place_before(connection, account_id, parent, template_id, lower)
+                if position is not None:
+                    values["position"] = position
+            row = await self._write(connection, template_id, values)
+            data = {"name": name, "category": parent}
+            await changed(connection, account_id, now, actor, "template.move", str(template_id), **data)
+        return _template(row)
+
+    async def use(self, account_id: int, template_id: int, *, in_use: bool, actor: Actor = SYSTEM) -> Template:
+        """Take it out of use, or bring it back; what is so already stays so.
+
+        Raises ``NoSuchContent``; when it comes back, ``ContentTaken`` and ``TooMuchContent``, too.
+        """
+        now = self._clock.now()
+        async with self._store.write() as connection:
+            await lock_account(connection, account_id)
+            row = await self._row(connection, account_id, template_id, lock=True, unused=True)
+            values = await self._use(connection, row, in_use, now, actor, name=row.name)
+            if values:
+                row = await self._write(connection, template_id, {**values, "updated_at": now})
+                action = "template.restore" if in_use else "template.retire"
+                await changed(connection, account_id, now, actor, action, str(template_id), name=row.name)
+        return _template(row)
+
     async def delete(self, account_id: int, template_id: int, *, actor: Actor = SYSTEM) -> None:
         """Remove it with its files. Raises ``NoSuchContent``."""
         now = self._clock.now()
         async with self._store.write() as connection:
             row = await self._row(connection, account_id, template_id, lock=True)
-            await self._uploads.expire(connection, upload_table.c.template_id == template_id)
-            await connection.execute(delete(table).where(table.c.id == template_id))
-            await changed(connection, account_id, now, actor, "template.delete", str(template_id), name=row.name)
+            await self._remove(connection, account_id, row.id, row.name, now, actor)
 
     # --- attachments ----------------------------------------------------------------------------------------
 
@@ -284,15 +386,61 @@ class Templates:
 
     # --- rows -----------------------------------------------------------------------------------------------
 
+    async def _use(
+        self, connection: AsyncConnection, row: Row[Any], in_use: bool, now: Millis, actor: Actor, *, name: str
+    ) -> dict[str, Any]:
+        """What changes in a row that is to be called ``name`` and to be in use or not."""
+        was = row.unused_since is None
+        if in_use and (not was or name != row.name):
+            await check_name(connection, row.account_id, row.category_id, name, is_category=False, but=row.id)
+        if in_use == was:
+            return {}
+        await self._make_room(connection, row.account_id, in_use, now, actor)
+        return {"unused_since": None if in_use else now}
+
+    async def _make_room(
+        self, connection: AsyncConnection, account_id: int, in_use: bool, now: Millis, actor: Actor
+    ) -> None:
+        """For one more that is in use, or not: then what was out of use for longest goes.
+
+        Raises ``TooMuchContent``.
+        """
+        theirs = _used(account_id) if in_use else _unused(account_id)
+        count = await connection.scalar(select(func.count()).select_from(table).where(*theirs)) or 0
+        if count < (MAX_TEMPLATES if in_use else MAX_UNUSED):
+            return
+        if in_use:
+            raise TooMuchContent("an account has at most {most} templates", most=MAX_TEMPLATES)
+        oldest = select(table.c.id, table.c.name).where(*theirs).order_by(table.c.unused_since, table.c.id)
+        for gone in (await connection.execute(oldest.limit(count - MAX_UNUSED + 1))).all():
+            await self._remove(connection, account_id, gone.id, gone.name, now, actor)
+
+    async def _remove(
+        self, connection: AsyncConnection, account_id: int, template_id: int, name: str, now: Millis, actor: Actor
+    ) -> None:
+        await self._uploads.expire(connection, upload_table.c.template_id == template_id)
+        await connection.execute(delete(table).where(table.c.id == template_id))
+        await changed(connection, account_id, now, actor, "template.delete", str(template_id), name=name)
+
+    @staticmethod
+    async def _write(connection: AsyncConnection, template_id: int, values: Mapping[str, Any]) -> Row[Any]:
+        change = update(table).where(table.c.id == template_id).values(values)
+        return (await connection.execute(change.returning(*table.c))).one()
+
     @staticmethod
     async def _row(
-        connection: AsyncConnection, account_id: int, template_id: int, *, lock: bool = False
+        connection: AsyncConnection,
+        account_id: int,
+        template_id: int,
+        *,
+        lock: bool = False,
+        unused: bool = False,
     ) -> Row[Any]:
         query = select(table).where(table.c.id == template_id, table.c.account_id == account_id)
         row = None
         if 0 < template_id <= MAX_ID:
             row = (await connection.execute(query.with_for_update() if lock else query)).one_or_none()
-        if row is None:
+        if row is None or not (unused or row.unused_since is None):
             raise NoSuchContent("there is no template {id}", id=template_id)
         return row
 
@@ -307,37 +455,18 @@ class Templates:
             raise BadField("landing_page", "{field}: there is no landing page {uid}", uid=text.landing_page)
 
 
-def check_template(text: TemplateText) -> TemplateText:
-    """``text``, or ``BadField``; whether its landing page exists is not asked here."""
-    check_line("name", text.name, 0, MAX_NAME)
-    check_line("subject", text.subject, 0, MAX_SUBJECT)
-    check_line("preheader", text.preheader, 0, MAX_PREHEADER)
-    check_line("landing_page", text.landing_page, 0, MAX_NAME)
-    _check_mailboxes("sender", text.sender, 1)
-    _check_mailboxes("reply_to", text.reply_to, None)
-    try:
-        size = len(text.html.encode())
-    except UnicodeEncodeError:
-        size = -1
-    if too_many_slots(text.html):
-        raise BadField("html", "{field} has at most {most} placeholders", most=MAX_SLOTS)
-    if size < 0 or "\0" in text.html:
-        raise BadField("html", "{field} is not a text that can be kept")
-    if not 1 <= size <= MAX_HTML:
-        raise BadField("html", "{field} has {shortest} to {longest} characters", shortest=1, longest=MAX_HTML)
-    return text
+def _changed(text: TemplateText, changes: Mapping[str, str]) -> TemplateText:
+    """A subject that was filed here in another language may stay as long as it is."""
+    longest = MAX_SUBJECT if "subject" in changes else max(MAX_SUBJECT, len(text.subject))
+    return check_template(replace(text, **changes), longest)
 
 
-def _check_mailboxes(field: str, value: str, most: int | None) -> None:
-    check_line(field, value, 0, MAX_HEADER)
-    # What placeholders will be is checked when the message is made.
-    if not value or "{{" in value:
-        return
-    domains = mailbox_domains(value.encode())
-    if domains is None or (most is not None and len(domains) > most):
-        if most == 1:
-            raise BadField(field, "{field} is one e-mail address, with a name or without")
-        raise BadField(field, "{field} is a list of e-mail addresses")
+def _used(account_id: int) -> tuple[ColumnElement[bool], ...]:
+    return table.c.account_id == account_id, table.c.unused_since.is_(None)
+
+
+def _unused(account_id: int) -> tuple[ColumnElement[bool], ...]:
+    return table.c.account_id == account_id, table.c.unused_since.is_not(None)
 
 
 def _check_attachments(count: int, size: int) -> None:
@@ -354,4 +483,5 @@ def _check_attachments(count: int, size: int) -> None:
 
 def _template(row: Row[Any]) -> Template:
     text = TemplateText(**{name: getattr(row, name) for name in FIELDS})
-    return Template(row.id, row.account_id, text, row.created_at, row.updated_at)
+    filing = Filing(row.category_id, row.description, row.unused_since is None)
+    return Template(row.id, row.account_id, text, row.created_at, row.updated_at, filing)

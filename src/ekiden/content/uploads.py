@@ -66,7 +66,7 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A file that is here, but that nobody can see yet: see ``Uploads.publish`` and ``Templates``."""
+    """A file that is here, but that nobody else can see yet: see ``Uploads.publish`` and ``Templates``."""
 
     id: int
     account_id: int
@@ -116,10 +116,19 @@ class Uploads:
             await self.expire(connection, *named)
             return await self.publish(connection, received, uid=uid, expires_at=now + validity)
 
-    async def receive(self, account_id: int, name: str, media_type: str, chunks: AsyncIterable[bytes]) -> Received:
+    async def receive(
+        self,
+        account_id: int,
+        name: str,
+        media_type: str,
+        chunks: AsyncIterable[bytes],
+        *,
+        largest: int | None = None,
+    ) -> Received:
         """Write a file as it comes; nothing of it stays when it does not come to its end.
 
-        Raises ``BadField``, ``TooMuchContent``, and whatever ``chunks`` raises.
+        ``largest``: octets that it may have; ``None``: as any file. Raises ``BadField``, ``TooMuchContent``, and
+        whatever ``chunks`` raises.
         """
         check_line("name", name, 1, MAX_NAME)
         check_media_type(media_type)
@@ -138,21 +147,23 @@ class Uploads:
             made = await connection.execute(insert(table).values(values).returning(table.c.id))
             upload_id: int = made.scalar_one()
         try:
-            size = await self._write_pieces(account_id, upload_id, chunks)
+            size = await self._write_pieces(account_id, upload_id, chunks, largest or self._largest)
         except BaseException:
             with contextlib.suppress(StoreUnavailable):
                 await self.discard(Received(upload_id, account_id, 0))
             raise
         return Received(upload_id, account_id, size)
 
-    async def _write_pieces(self, account_id: int, upload_id: int, chunks: AsyncIterable[bytes]) -> int:
-        room = min(self._largest, self._room - await self._stored(account_id))
+    async def _write_pieces(
+        self, account_id: int, upload_id: int, chunks: AsyncIterable[bytes], largest: int
+    ) -> int:
+        room = min(largest, self._room - await self._stored(account_id))
         pending = bytearray()
         size = number = 0
         async for chunk in chunks:
             size += len(chunk)
-            if size > self._largest:
-                raise TooMuchContent("a file has at most {longest} bytes", longest=self._largest)
+            if size > largest:
+                raise TooMuchContent("a file has at most {longest} bytes", longest=largest)
             if size > room:
                 raise TooMuchContent(
                     "the files of the account have {longest} bytes in all; wait until some of them have expired",
@@ -237,8 +248,9 @@ class Uploads:
             raise NoSuchContent("there is no upload {uid}, or it has expired", uid=uid)
         return _upload(row)
 
-    async def pieces(self, upload: Upload) -> AsyncIterator[bytes]:
+    async def pieces(self, upload: Upload | Received) -> AsyncIterator[bytes]:
         """Its octets, a piece of at most ``PIECE`` at a time. Raises ``NoSuchContent`` when it goes meanwhile."""
+        uid = upload.uid if isinstance(upload, Upload) else upload.id
         read = number = 0
         while read < upload.size:
             query = select(upload_piece.c.data).where(
@@ -247,7 +259,7 @@ class Uploads:
             async with self._store.read() as connection:
                 data = await connection.scalar(query)
             if data is None:
-                raise NoSuchContent("there is no upload {uid}, or it has expired", uid=upload.uid)
+                raise NoSuchContent("there is no upload {uid}, or it has expired", uid=uid)
             yield bytes(data)
             read += len(data)
             number += 1

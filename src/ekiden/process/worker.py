@@ -502,6 +502,12 @@ class _Worker:
         books = duties.every(_CHECK_EVERY, "address books", services.address_books.work, shared=True)
         self._start(books, "address books")
 
+        async def export_templates() -> None:
+            while await services.template_exports.work():
+                pass
+
+        self._start(duties.every(_CHECK_EVERY, "export templates", export_templates), "export templates")
+
     async def _sample(self, sampler: Sampler) -> None:
         while True:
             sampler.weigh()

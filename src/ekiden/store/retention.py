@@ -104,7 +104,9 @@ PLAN: Final[dict[str, Rule]] = {
     "group_member": Rule("", "until its account removes it; of a group that is gone, by and by"),
     "listed_address": Rule("", "until its account removes it; of a book that was reset, by and by"),
     "recipient_group": Rule("", "until its account removes it"),
-    "template": Rule("", "until its account removes it"),
+    "template": Rule("", "until its account removes it, or has too many that are not in use"),
+    "template_category": Rule("", "until its account removes it"),
+    "template_export": Rule("events", "since it was asked for; its file goes earlier"),
     "landing_page": Rule("", "until its account removes it"),
     "network_zone": Rule("", "until its account removes it"),
     "access_rule": Rule("", "until its account removes it"),
@@ -238,6 +240,7 @@ async def _prune_records(
         ),
         (t.address_check, t.address_check.c.id < first_id(events)),
         (t.seen_signature, t.seen_signature.c.at < now - SIGNED),
+        (t.template_export, and_(t.template_export.c.requested_at < events, t.template_export.c.expires_at < now)),
     ):
         key = tuple_(*table.primary_key)
         for account in await _accounts(store, table):

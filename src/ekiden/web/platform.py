@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from ekiden.access.tokens import Tokens
     from ekiden.content.address_book import AddressBooks
     from ekiden.content.landing_pages import LandingPages
+    from ekiden.content.template_categories import TemplateCategories
+    from ekiden.content.template_exports import TemplateExports
+    from ekiden.content.template_imports import TemplateImports
     from ekiden.content.templates import Templates
     from ekiden.content.uploads import Uploads
     from ekiden.core.clock import Clock
@@ -67,6 +70,9 @@ class Platform:
     mailer: Mailer
     carriers: bool
     templates: Templates
+    template_categories: TemplateCategories
+    template_exports: TemplateExports
+    template_imports: TemplateImports
     uploads: Uploads
     landing_pages: LandingPages
     address_books: AddressBooks

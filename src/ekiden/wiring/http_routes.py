@@ -11,8 +11,6 @@ from ekiden.access.seen_signatures import SeenSignatures
 from ekiden.access.sessions import Sessions
 from ekiden.access.tokens import Tokens
 from ekiden.content.landing_pages import LandingPages
-from ekiden.content.templates import Templates
-from ekiden.content.uploads import Uploads
 from ekiden.delivery.bulks import Bulks
 from ekiden.delivery.logs import Logs
 from ekiden.delivery.statistics import Statistics
@@ -88,7 +86,6 @@ class Faces:
     def _platform(self) -> Platform:
         """What dialects work with."""
         config, store, clock, services = self._config, self._store, self._clock, self._services
-        uploads = Uploads(store, clock)
 
         async def keep_reports(account: str, endpoint: int) -> bool:
             return await begin_reporting(store, account, clock.now(), reports_endpoint=endpoint)
@@ -112,8 +109,11 @@ class Faces:
             domains=services.domains,
             mailer=self._mailer,
             carriers=config.intake.carrier_addresses,
-            templates=Templates(store, clock, uploads),
-            uploads=uploads,
+            templates=services.templates,
+            template_categories=services.template_categories,
+            template_exports=services.template_exports,
+            template_imports=services.template_imports,
+            uploads=services.uploads,
             landing_pages=self._pages,
             address_books=services.address_books,
             bulks=Bulks(store, clock, self._ids),

@@ -10,6 +10,11 @@ from ekiden.access.quotas import Quotas
 from ekiden.access.refusals import Refusals
 from ekiden.access.remembered import Remembered
 from ekiden.content.address_book import AddressBooks
+from ekiden.content.template_categories import TemplateCategories
+from ekiden.content.template_exports import TemplateExports
+from ekiden.content.template_imports import TemplateImports
+from ekiden.content.templates import Templates
+from ekiden.content.uploads import Uploads
 from ekiden.core.clock import SECOND
 from ekiden.dns.resolver import DnsResolver
 from ekiden.domains.keyring import KeyRing
@@ -134,6 +139,12 @@ class Services:
         self.address_check_requests = AddressCheckRequests(store, clock, ids, worker, self.address_checks)
         self.suppressions = Suppressions(store, clock)
         self.address_books = AddressBooks(store, clock)
+        self.uploads = Uploads(store, clock)
+        self.templates = Templates(store, clock, self.uploads)
+        self.template_categories = TemplateCategories(store, clock)
+        tree = self.templates, self.template_categories, self.uploads, self.workshop
+        self.template_exports = TemplateExports(store, clock, worker, *tree)
+        self.template_imports = TemplateImports(*tree)
         self.policy = Policy(
             self.directory,
             self.gate,
@@ -188,6 +199,7 @@ class Services:
         """This process has another registration in the store."""
         self._worker = worker
         self.address_check_requests.renewed(worker)
+        self.template_exports.renewed(worker)
 
     async def _keys(self, connection: Connection, _: int, domain_id: int) -> tuple[SigningKey, ...]:
         return await self.keyring.load(connection, domain_id)

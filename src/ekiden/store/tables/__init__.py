@@ -66,6 +66,8 @@ from ekiden.store.tables.services import (
     landing_page,
     suppression,
     template,
+    template_category,
+    template_export,
     upload,
     upload_piece,
 )

@@ -15,7 +15,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from ekiden.store.tables.base import Serial, metadata, where
+from ekiden.store.tables.base import EMPTY, ZERO, Serial, metadata, where
 
 endpoint = Table(
     "endpoint",
@@ -71,7 +71,7 @@ template = Table(
     "template",
     metadata,
     Column("id", Serial, primary_key=True),
-    Column("account_id", BigInteger, nullable=False, index=True),
+    Column("account_id", BigInteger, nullable=False),
     Column("name", Text, nullable=False),
     Column("sender", Text, nullable=False, comment="From, as it is written in a header"),
     Column("reply_to", Text, nullable=False),
@@ -81,6 +81,52 @@ template = Table(
     Column("landing_page", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
+    Column(
+        "category_id", BigInteger, nullable=False, server_default=ZERO, comment="template_category.id; 0: in none"
+    ),
+    Column("position", BigInteger, nullable=False, server_default=ZERO, comment="among its siblings, then by id"),
+    Column("description", Text, nullable=False, server_default=EMPTY),
+    Column("unused_since", BigInteger, comment="NULL: it is in use"),
+    # All that a tree shows: on SQLite what stands behind a large text is read through all of its pages.
+    Index(
+        "ix_template_tree",
+        "account_id",
+        "category_id",
+        "position",
+        "id",
+        "unused_since",
+        "created_at",
+        "name",
+    ),
+    Index("ix_template_unused", "account_id", "unused_since", "id"),
+    sqlite_autoincrement=True,
+)
+
+template_category = Table(
+    "template_category",
+    metadata,
+    Column("account_id", BigInteger, nullable=False),
+    Column("id", BigInteger, nullable=False, comment="of the numbers of templates"),
+    Column("parent_id", BigInteger, nullable=False, comment="0: at the top"),
+    Column("position", BigInteger, nullable=False, comment="among its siblings, templates too; then by id"),
+    Column("name", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("account_id", "id"),
+    sqlite_with_rowid=False,
+)
+
+template_export = Table(
+    "template_export",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("account_id", BigInteger, nullable=False),
+    Column("requested_at", BigInteger, nullable=False),
+    Column("owner", BigInteger, comment="worker.id of who writes it now"),
+    Column("completed_at", BigInteger, comment="NULL: it waits, or is being written"),
+    Column("upload_uid", Text, nullable=False, comment="its file; empty: there is none"),
+    Column("expires_at", BigInteger, comment="from when on there is no file any more; NULL: there is none yet"),
+    Index("ix_template_export_account_id", "account_id", "id"),
+    Index("ix_template_export_waiting", "id", **where("completed_at IS NULL")),
     sqlite_autoincrement=True,
 )
 

@@ -18,7 +18,8 @@ from litestar.response import Stream
 
 from ekiden.content.errors import BadField as BadContentField
 from ekiden.content.errors import TooMuchContent
-from ekiden.content.templates import MAX_ATTACHMENTS, NewAttachment, Template, TemplateText
+from ekiden.content.template_text import TemplateText
+from ekiden.content.templates import MAX_ATTACHMENTS, NewAttachment, Template
 from ekiden.content.uploads import Upload
 from ekiden.dialects.infobip import value_rules as fields
 from ekiden.dialects.infobip.attachments import decoded_base64
