@@ -94,10 +94,12 @@ class SharedContent:
 
     It begins where a line begins, ends with CRLF, and is canonical as RFC 6376 §3.4.4 ("relaxed") has it: no blank
     before a line end, no two blanks together, no empty line at the end. ``id`` is one of ``core.ids``.
+    ``stored``: it is on stable storage before the messages are.
     """
 
     id: int
     pieces: tuple[bytes, ...] = field(repr=False)
+    stored: bool = False
 
     @property
     def size(self) -> int:
@@ -133,3 +135,5 @@ class Submission:
     """An id made before (``intake.tracking``), for links that have to name it; ``None``: a new one."""
     shared: SharedContent | None = None
     """What follows ``content``: the part that the messages of one request have in common."""
+    to_unsubscribed: bool = False
+    """Those who have unsubscribed get it as well; what else stops mail to them does so."""

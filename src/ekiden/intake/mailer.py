@@ -189,9 +189,11 @@ class Mailer:
             shared=mailing.shared,
             clicks=clicks,
             pixel=wish.pixel if opens else None,
+            syntax=mailing.syntax,
         )
-        written = sum(len(text) for text in (mailing.text, mailing.html, mailing.amp) if text is not None)
-        if any(text is not None and too_many_slots(text) for text in (mailing.text, mailing.html, mailing.amp)):
+        texts = [text for text in (mailing.text, mailing.html, mailing.amp) if text is not None]
+        written = sum(map(len, texts))
+        if any(too_many_slots(text, mailing.syntax) for text in texts):
             raise TooManyPlaceholders
         composer = await self._work(mailing.account_id, written, compiled)
         if composer.links > MAX_LINKS:
@@ -262,6 +264,7 @@ class Mailer:
             routes=mailing.routes,
             message_id=message_id,
             shared=None if mailing.shared is None else mailing.shared.content,
+            to_unsubscribed=mailing.to_unsubscribed,
         )
 
 

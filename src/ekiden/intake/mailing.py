@@ -14,6 +14,7 @@ from ekiden.core.submission import NO_MARKS, Marks, Origin
 from ekiden.mime.attachment_parts import SharedParts
 from ekiden.mime.html_links import PixelPosition
 from ekiden.mime.mailbox import Mailbox
+from ekiden.mime.placeholders import BRACES, Syntax
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,8 @@ class Mailing:
     """Messages of one author and one set of texts. ``defaults`` fill what a recipient has no value for.
 
     ``headers`` are further fields. ``expires_after``: how long delivery may be tried. ``marks`` have no reference.
-    ``{{unsubscribeUrl}}`` stands for the link to the page where its recipient unsubscribes.
+    ``{{unsubscribeUrl}}``, in the ``syntax`` of its placeholders, stands for the link to the page where its recipient
+    unsubscribes. ``to_unsubscribed``: those who have unsubscribed get it as well.
     """
 
     account_id: int
@@ -93,6 +95,8 @@ class Mailing:
     labels: Mapping[str, str] = field(default_factory=dict)
     routes: tuple[Route, ...] = ()
     tracking: TrackingWish = TrackingWish()
+    syntax: Syntax = BRACES
+    to_unsubscribed: bool = False
 
 
 class Mailed(NamedTuple):

@@ -27,7 +27,7 @@ from ekiden.intake.sender_rights import Allowed, Gate, Refused
 from ekiden.limits.workshop import Workshop
 from ekiden.mime.attachments import find_attachment
 from ekiden.mime.author_domains import is_mail_system, mailbox_domains
-from ekiden.recipients.suppressions import Suppression, Suppressions
+from ekiden.recipients.suppressions import KINDS, Suppression, SuppressionKind, Suppressions
 from ekiden.store.api import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+_BUT_UNSUBSCRIBED = tuple(kind for kind in KINDS if kind != "unsubscribe")
 _AT_ONCE = 32_768
 """Octets of a content that is looked through for attachments at once; a larger one in a thread."""
 
@@ -142,7 +143,8 @@ class Policy:
         if allowed.signing is not None and authors:
             known = self._keys.get(account, allowed.signing.id)
             keys = await self._keys.load(account, allowed.signing.id) if known is None else known
-        suppressed = await self._suppressed(account, recipients, sender, authors)
+        kinds = _BUT_UNSUBSCRIBED if submission.to_unsubscribed else KINDS
+        suppressed = await self._suppressed(account, recipients, sender, authors, kinds)
         due_at = now
         if account.quota.limited and len(recipients) > len(suppressed):
             due_at = await self._take(account, submission, len(recipients) - len(suppressed), now)
@@ -154,15 +156,16 @@ class Policy:
         recipients: Sequence[Recipient],
         sender: str | None,
         authors: tuple[str, ...] | None,
+        kinds: Sequence[SuppressionKind],
     ) -> Mapping[str, Suppression]:
         """By the author's domain, which recipients know, and that of the envelope, where bounces go."""
         addresses = [recipient.address.text for recipient in recipients]
         found: dict[str, Suppression] = {}
         author = authors[0] if authors else sender
         if sender is not None and sender != author:
-            found = await self._suppressions.check(account.id, sender, addresses)
+            found = await self._suppressions.check(account.id, sender, addresses, kinds)
         if author is not None:
-            found |= await self._suppressions.check(account.id, author, addresses)
+            found |= await self._suppressions.check(account.id, author, addresses, kinds)
         return found
 
     async def _check_configurations(

@@ -17,7 +17,7 @@ from ekiden.mime.encodings import encode_text
 from ekiden.mime.fields import extra_field, text_field
 from ekiden.mime.html_links import Html, PixelPosition
 from ekiden.mime.mailbox import Mailbox, mailbox_field
-from ekiden.mime.placeholders import Text
+from ekiden.mime.placeholders import BRACES, Syntax, Text
 
 _PLAIN = b"text/plain"
 _AMP = b"text/x-amp-html"
@@ -39,15 +39,16 @@ class Composer:
         shared: SharedParts | None = None,
         clicks: bool = False,
         pixel: PixelPosition | None = None,
+        syntax: Syntax = BRACES,
     ) -> None:
         """Without any body, there is an empty text. ``headers`` are in the order given, and not templates.
 
-        ``clicks`` and ``pixel`` are ``Html.compile``'s. Raises ``BadHeaderName`` and ``BadHeaderValue``.
+        ``clicks`` and ``pixel`` are ``Html.compile``'s, ``syntax`` says how placeholders are written. Raises ``BadHeaderName`` and ``BadHeaderValue``.
         """
-        self._subject = Text(subject)
-        self._html = None if html is None else Html.compile(html, clicks, pixel)
-        self._amp = None if amp is None else Text(amp)
-        self._text = Text(text or "") if text is not None or (html is None and amp is None) else None
+        self._subject = Text(subject, syntax)
+        self._html = None if html is None else Html.compile(html, clicks, pixel, syntax)
+        self._amp = None if amp is None else Text(amp, syntax)
+        self._text = Text(text or "", syntax) if text is not None or (html is None and amp is None) else None
         self._encoded_text = None if self._text is None or self._text.names else _part(_PLAIN, self._text.source)
         self._from = mailbox_field("From", (sender,))
         self._headers = [(name.lower(), extra_field(name, value)) for name, value in headers]

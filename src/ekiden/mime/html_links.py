@@ -26,7 +26,7 @@ from html.entities import html5
 from typing import Literal, NamedTuple
 
 from ekiden.mime.html_tokens import DOCTYPE, END, Attribute, Tag, attributes, tags
-from ekiden.mime.placeholders import Growth, Text, mask, slots, split
+from ekiden.mime.placeholders import BRACES, Growth, Syntax, Text, mask, slots, split
 
 PixelPosition = Literal["TOP", "BOTTOM"]
 
@@ -65,9 +65,10 @@ class _Edit(NamedTuple):
 class Html:
     """A compiled document. ``links``: how many links ``render`` may ask to replace. ``names``: its placeholders."""
 
-    __slots__ = ("_chosen", "_fixed", "_growth", "_length", "_parts", "_pixel", "_slots", "links", "names")
+    __slots__ = ("_chosen", "_fixed", "_growth", "_length", "_parts", "_pixel", "_slots", "_syntax", "links", "names")
 
-    def __init__(self, html: str, edits: list[_Edit]) -> None:
+    def __init__(self, html: str, edits: list[_Edit], syntax: Syntax = BRACES) -> None:
+        self._syntax = syntax
         self._parts: list[str] = []
         self._slots: list[tuple[int, str]] = []
         self._fixed: list[tuple[int, str, bool]] = []
@@ -89,15 +90,17 @@ class Html:
         self._length = len(html)
 
     @classmethod
-    def compile(cls, html: str, clicks: bool = False, pixel: PixelPosition | None = None) -> Html:
+    def compile(
+        cls, html: str, clicks: bool = False, pixel: PixelPosition | None = None, syntax: Syntax = BRACES
+    ) -> Html:
         """``html`` with its links found if ``clicks``, and a place for the pixel unless ``None``. Never fails.
 
         TOP: behind ``<body>``, else where a body would begin. BOTTOM: before ``</body>``, else at the end.
         """
         if not clicks and pixel is None:
-            return cls(html, [])
+            return cls(html, [], syntax)
         # Where a placeholder stands it is not known which marks will stand there: braces mean nothing to HTML.
-        masked = mask(html)
+        masked = mask(html, syntax)
         edits: list[_Edit] = []
         places = _PixelPlaces()
         for tag in tags(masked, _LINKS | _PLACES if clicks else _PLACES):
@@ -108,7 +111,7 @@ class Html:
             place = places.top if pixel == "TOP" else places.bottom
             edits.append(_Edit(place, place, "pixel"))
         edits.sort(key=lambda edit: (edit.start, edit.end))
-        return cls(html, edits)
+        return cls(html, edits, syntax)
 
     def length(self, values: Mapping[str, str]) -> int:
         """Characters of what ``render`` returns, before links are replaced."""
@@ -147,17 +150,17 @@ class Html:
 
     def _append(self, html: str) -> None:
         begin = len(self._parts)
-        parts = split(html)
-        found = slots(parts)
+        parts = split(html, self._syntax)
+        found = slots(parts, self._syntax)
         self._parts += parts
         self._slots += [(begin + at, name) for at, name in found]
         self._growth.add(parts, found)
 
     def _link(self, raw: str, quoted: bool) -> None:
-        text = Text(raw)
+        text = Text(raw, self._syntax)
         if text.names:
-            parts = split(raw)
-            self._growth.add(parts, slots(parts))
+            parts = split(raw, self._syntax)
+            self._growth.add(parts, slots(parts, self._syntax))
             self._chosen.append((len(self._parts), text, quoted))
         else:
             target = link_target(raw)

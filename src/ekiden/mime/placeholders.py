@@ -1,4 +1,4 @@
-"""Templates: text with ``{{name}}`` where each recipient's own words go.
+"""Templates: text with ``{{name}}``, or ``${name}``, where each recipient's own words go.
 
 Compiled once for a request and rendered for each recipient, in one pass: what a value brings along is never looked
 at again, so a value with braces in it names nothing. A name is any text without braces; blanks around it do not
@@ -9,17 +9,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
 
 MAX_SLOTS = 20_000
 """Placeholders of one text: finding more is one call that lets nobody else run for too long."""
 
-_PLACEHOLDER = re.compile(r"(\{\{[^{}]*+\}\})")
-_BRACES = 2
 
 
-def too_many_slots(source: str) -> bool:
+class Syntax(NamedTuple):
+    """How a placeholder is written: ``pattern`` finds it, with what stands around its name."""
+
+    opening: str
+    closing: str
+    pattern: re.Pattern[str]
+
+
+BRACES: Final = Syntax("{{", "}}", re.compile(r"(\{\{[^{}]*+\}\})"))
+DOLLAR: Final = Syntax("${", "}", re.compile(r"(\$\{[^{}]*+\})"))
+
+
+def too_many_slots(source: str, syntax: Syntax = BRACES) -> bool:
     """Whether there may be more than ``MAX_SLOTS``: to be asked before a text is compiled."""
-    return source.count("{{") > MAX_SLOTS
+    return source.count(syntax.opening) > MAX_SLOTS
 
 
 class Growth:
@@ -54,10 +65,10 @@ class Text:
 
     __slots__ = ("_growth", "_parts", "_slots", "names", "source")
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, syntax: Syntax = BRACES) -> None:
         self.source = source
-        self._parts = split(source)
-        self._slots = slots(self._parts)
+        self._parts = split(source, syntax)
+        self._slots = slots(self._parts, syntax)
         self._growth = Growth()
         self._growth.add(self._parts, self._slots)
         self.names = self._growth.names
@@ -83,20 +94,21 @@ class Text:
         return "".join(parts)
 
 
-def split(source: str) -> list[str]:
+def split(source: str, syntax: Syntax = BRACES) -> list[str]:
     """``source`` in pieces: text, a placeholder with its braces, text, and so on; text may be empty."""
-    return _PLACEHOLDER.split(source)
+    return syntax.pattern.split(source)
 
 
-def slots(parts: list[str]) -> list[tuple[int, str]]:
-    """The places and names of the placeholders in what ``split`` returned. ``{{}}`` is none."""
-    found = ((at, parts[at][_BRACES:-_BRACES].strip()) for at in range(1, len(parts), 2))
+def slots(parts: list[str], syntax: Syntax = BRACES) -> list[tuple[int, str]]:
+    """The places and names of the placeholders in what ``split`` returned. One without a name is none."""
+    begin, end = len(syntax.opening), -len(syntax.closing)
+    found = ((at, parts[at][begin:end].strip()) for at in range(1, len(parts), 2))
     return [(at, name) for at, name in found if name]
 
 
-def mask(source: str) -> str:
+def mask(source: str, syntax: Syntax = BRACES) -> str:
     """``source`` with opening braces over each placeholder, at equal length.
 
     For those who look for marks in a template: a name may have blanks, quotes and angle brackets in it.
     """
-    return _PLACEHOLDER.sub(lambda match: "{" * len(match[0]), source)
+    return syntax.pattern.sub(lambda match: "{" * len(match[0]), source)
