@@ -11,11 +11,11 @@ from __future__ import annotations
 import contextlib
 import re
 import uuid
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import Row, delete, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ekiden.content.errors import BadField, NoSuchContent, TooMuchContent, check_line
@@ -23,8 +23,8 @@ from ekiden.core.clock import DAY, MINUTE, Millis
 from ekiden.networks.zones import lock_account
 from ekiden.store.api import StoreUnavailable
 from ekiden.store.row_values import value_of
+from ekiden.store.tables import BATCH_SQL, upload_piece
 from ekiden.store.tables import upload as table
-from ekiden.store.tables import upload_piece
 
 if TYPE_CHECKING:
     from ekiden.core.clock import Clock
@@ -62,6 +62,8 @@ class Upload:
     size: int
     created_at: Millis
     expires_at: Millis | None
+    batch: str = ""
+    """What the client calls those of one request; empty: it came alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,24 @@ class Uploads:
                 raise BadField("uid", "{field} is that of an attachment of a template")
             await self.expire(connection, *named)
             return await self.publish(connection, received, uid=uid, expires_at=now + validity)
+
+    async def keep_batch(
+        self, account_id: int, batch: str, received: Mapping[str, Received], validity: Millis
+    ) -> list[Upload]:
+        """Make files that came with one request visible together for ``validity``; ``received``: by their uids."""
+        now = self._clock.now()
+        async with self._store.write() as connection:
+            return [
+                await self.publish(connection, item, uid=uid, expires_at=now + validity, batch=batch)
+                for uid, item in received.items()
+            ]
+
+    async def expire_batch(self, account_id: int, batch: str) -> list[Upload]:
+        """Take the files of one request away; returns what they were. Raises ``NoSuchContent``."""
+        found = await self.of_batch(account_id, batch)
+        async with self._store.write() as connection:
+            await self.expire(connection, table.c.id.in_([upload.id for upload in found]))
+        return found
 
     async def receive(
         self,
@@ -200,12 +220,14 @@ class Uploads:
         uid: str | None = None,
         template_id: int | None = None,
         expires_at: Millis | None = None,
+        batch: str = "",
     ) -> Upload:
         """Make a file visible, in the caller's transaction; ``uid`` ``None``: one is made."""
         values = {
             "uid": uuid.uuid4().hex if uid is None else uid,
             "template_id": template_id,
             "expires_at": expires_at,
+            "batch": batch,
         }
         changed = update(table).where(table.c.id == received.id).values(values).returning(*table.c)
         row = (await connection.execute(changed)).one_or_none()
@@ -230,6 +252,7 @@ class Uploads:
             gone = {
                 "uid": f" {uuid.uuid4().hex}",
                 "template_id": None,
+                "batch": "",
                 "expires_at": self._clock.now(),
             }
             await connection.execute(update(table).where(table.c.id == upload_id).values(gone))
@@ -247,6 +270,22 @@ class Uploads:
         if row is None or (row.expires_at is not None and row.expires_at <= self._clock.now()):
             raise NoSuchContent("there is no upload {uid}, or it has expired", uid=uid)
         return _upload(row)
+
+    async def of_batch(self, account_id: int, batch: str) -> list[Upload]:
+        """The files that came with one request, in their order. Raises ``NoSuchContent`` when there are none."""
+        wanted = select(table).where(
+            table.c.account_id == account_id,
+            table.c.batch == batch,
+            text(BATCH_SQL),  # word for word as in the partial index
+            table.c.expires_at > self._clock.now(),
+        )
+        found: list[Upload] = []
+        if batch and _is_uid(batch):
+            async with self._store.read() as connection:
+                found = [_upload(row) for row in await connection.execute(wanted.order_by(table.c.id))]
+        if not found:
+            raise NoSuchContent("there is no upload {uid}, or it has expired", uid=batch)
+        return found
 
     async def pieces(self, upload: Upload | Received) -> AsyncIterator[bytes]:
         """Its octets, a piece of at most ``PIECE`` at a time. Raises ``NoSuchContent`` when it goes meanwhile."""
@@ -271,11 +310,11 @@ class Uploads:
             return [_upload(row) for row in await connection.execute(query)]
 
 
-def check_media_type(text: str) -> str:
-    """``text``, or ``BadField`` when it is no media type (RFC 2045 §5.1), with parameters or without."""
-    if len(text) > MAX_NAME or not _MEDIA_TYPE.fullmatch(text):
+def check_media_type(given: str) -> str:
+    """``given``, or ``BadField`` when it is no media type (RFC 2045 §5.1), with parameters or without."""
+    if len(given) > MAX_NAME or not _MEDIA_TYPE.fullmatch(given):
         raise BadField("media_type", "{field} is a media type such as application/pdf")
-    return text
+    return given
 
 
 def _check_uid(uid: str) -> str:
@@ -285,10 +324,10 @@ def _check_uid(uid: str) -> str:
     return uid
 
 
-def _is_uid(text: str) -> bool:
+def _is_uid(given: str) -> bool:
     """Whether a file could have it; a database must not be asked for just any text (NUL)."""
     try:
-        return bool(_check_uid(text))
+        return bool(_check_uid(given))
     except BadField:
         return False
 

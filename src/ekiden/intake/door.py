@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -21,6 +21,7 @@ from ekiden.intake.errors import (
     AccountSuspended,
     AlreadyExpired,
     HeaderTooLarge,
+    IntakeError,
     MailLoop,
     MessageTooLarge,
     NoRecipients,
@@ -36,7 +37,7 @@ from ekiden.mime.header import format_date, make_message_id
 from ekiden.mime.repair import repair
 from ekiden.mime.scan import Header, measure, scan
 from ekiden.store.api import StoreUnavailable
-from ekiden.store.records import Delivery, Message, NewMessage
+from ekiden.store.records import Delivery, ExpandedPiece, Message, NewMessage
 
 if TYPE_CHECKING:
     from ekiden.access.directory import AccountFacts, Directory
@@ -163,17 +164,52 @@ class Door:
         if not submissions:
             return []
         account = await self._account(submissions[0])
-        messages = await self._admit_all(account, submissions)
+        messages = [each.new for each in await self._admit_all(account, submissions)]
+        await self._commit_all(account, submissions, messages)
+        return [_receipt(message) for message in messages]
+
+    async def submit_each(
+        self,
+        submissions: Sequence[Submission],
+        piece: Callable[[Sequence[IntakeError | None]], ExpandedPiece],
+    ) -> list[IntakeError | None]:
+        """``submit_all``, with what is refused left out; returns why, in the order of ``submissions``.
+
+        ``piece`` is told the same: what it makes of it is done in the same transaction, also when nothing is left.
+        Raises ``TemporarilyUnavailable`` and ``AccountSuspended``, as if nothing had been asked.
+        """
+        if not submissions:
+            await self._commit_all(None, (), (), piece(()))
+            return []
+        account = await self._account(submissions[0])
+        admitted, refused = await self._admit_each(account, submissions)
+        errors = [refused.get(at) for at in range(len(submissions))]
+        kept = [submission for submission, error in zip(submissions, errors, strict=True) if error is None]
+        try:
+            await self._commit_all(account, kept, [each.new for each in admitted], piece(errors))
+        except BaseException:
+            self._give_back(account, admitted)
+            raise
+        return errors
+
+    async def _commit_all(
+        self,
+        account: AccountFacts | None,
+        submissions: Sequence[Submission],
+        messages: Sequence[NewMessage],
+        piece: ExpandedPiece | None = None,
+    ) -> None:
+        """Write them, hand over what this worker has room for, and tell of each."""
         due = size = 0
         for message in messages:
             own = _due(message)
             due += own
             size += message.message.size
-            if own and self._handover.capacity(account.id, due, size):
+            if own and account is not None and self._handover.capacity(account.id, due, size):
                 _hand_over(message)
         self.waiting += 1
         try:
-            await self._store.accept_all(self._worker_id, messages)
+            await self._store.accept_all(self._worker_id, messages, piece)
         except StoreUnavailable as error:
             raise TemporarilyUnavailable from error
         finally:
@@ -182,28 +218,49 @@ class Door:
             self._offer(message)
             if ACCEPTED.tells(message.message.id):
                 _tell(message, submission)
-        return [_receipt(message) for message in messages]
 
-    async def _admit_all(self, account: AccountFacts, submissions: Sequence[Submission]) -> list[NewMessage]:
-        """Some at a time: they are signed together, and nobody on the event loop waits for all of them."""
+    async def _admit_all(self, account: AccountFacts, submissions: Sequence[Submission]) -> list[_Admitted]:
+        """Raises what the first of them is refused for."""
+        admitted, refused = await self._admit_each(account, submissions, all_of_them=True)
+        for error in refused.values():
+            self._give_back(account, admitted)
+            raise error
+        return admitted
+
+    async def _admit_each(
+        self, account: AccountFacts, submissions: Sequence[Submission], *, all_of_them: bool = False
+    ) -> tuple[list[_Admitted], dict[int, IntakeError]]:
+        """Those that may be stored, and why others may not, by their place. ``all_of_them``: the first refusal is
+        the last that is asked for.
+
+        Some at a time: they are signed together, and nobody on the event loop waits for all of them.
+        """
         admitted: list[_Admitted] = []
+        refused: dict[int, IntakeError] = {}
         try:
             for start in range(0, len(submissions), _TOGETHER):
                 part = (self._admit(account, submission) for submission in submissions[start : start + _TOGETHER])
-                refused: BaseException | None = None
-                for found in await asyncio.gather(*part, return_exceptions=True):
-                    if isinstance(found, BaseException):
-                        refused = refused or found
+                fault: BaseException | None = None
+                for at, found in enumerate(await asyncio.gather(*part, return_exceptions=True), start):
+                    if isinstance(found, IntakeError) and not isinstance(found, TemporarilyUnavailable):
+                        refused[at] = found
+                    elif isinstance(found, BaseException):
+                        fault = fault or found
                     else:
                         admitted.append(found)
-                if refused is not None:
-                    raise refused
+                if fault is not None:
+                    raise fault
+                if refused and all_of_them:
+                    break
         except BaseException:
-            # None of them will be sent: what they took of the quota is for others.
-            for each in admitted:
-                self.policy.give_back(account, each.counted, each.counted_at)
+            self._give_back(account, admitted)
             raise
-        return [each.new for each in admitted]
+        return admitted, refused
+
+    def _give_back(self, account: AccountFacts, admitted: Sequence[_Admitted]) -> None:
+        """They will not be sent: what they took of the quota is for others."""
+        for each in admitted:
+            self.policy.give_back(account, each.counted, each.counted_at)
 
     async def _account(self, submission: Submission) -> AccountFacts:
         account = self._directory.fresh_account(submission.account_id)

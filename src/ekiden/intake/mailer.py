@@ -9,12 +9,15 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from ekiden.core.address import Address, parse_address
+from ekiden.core.errors import EkidenError
 from ekiden.core.ids import external_id, format_id
 from ekiden.core.submission import Recipient, Submission
 from ekiden.intake.errors import (
     Busy,
+    IntakeError,
     MessageTooLarge,
     RequestTooLarge,
+    TemporarilyUnavailable,
     TooManyLinks,
     TooManyPlaceholders,
 )
@@ -24,12 +27,14 @@ from ekiden.limits.loop_slices import Turns
 from ekiden.limits.memory import Memory
 from ekiden.limits.workshop import Workshop
 from ekiden.mime.compose import Composer
+from ekiden.mime.errors import MimeError
 from ekiden.mime.mailbox import Mailbox
 from ekiden.mime.placeholders import too_many_slots
 from ekiden.recipients.tracking_tokens import TrackingUrls, trackable
 
 if TYPE_CHECKING:
     from ekiden.intake.door import Door, Receipt
+    from ekiden.store.records import ExpandedPiece
 
 MAX_REQUEST = 134_217_728
 """Octets of all the messages of one request, what they share counted once: they are in memory together. A thousand
@@ -124,6 +129,59 @@ class Mailer:
         finally:
             self._memory.give(key, octets)
         return [[mailed for plan in mine for mailed in _mailed(plan, next(receipts))] for mine in plans]
+
+    async def send_each(
+        self, mailing: Mailing, piece: Callable[[Sequence[EkidenError | None]], ExpandedPiece]
+    ) -> list[EkidenError | None]:
+        """Take every message of the mailing that can be made and may be sent; returns why others were not.
+
+        ``piece`` is told that, too, and makes what is committed with the messages (``Door.submit_each``). What is
+        wrong with the texts themselves is wrong with every message. Raises ``Busy`` and ``TemporarilyUnavailable``,
+        and what the store does; nothing is kept then.
+        """
+        plans = list(_plans(mailing))
+        errors: list[EkidenError | None] = [None] * len(plans)
+        try:
+            letters = await self._letters(mailing)
+        except TemporarilyUnavailable:
+            raise
+        except (IntakeError, MimeError) as error:
+            errors = [error] * len(plans)
+            await self._door.submit_each((), lambda _: piece(errors))
+            return errors
+        octets = 0 if mailing.shared is None else mailing.shared.content.size
+        turns = Turns()
+        for at, plan in enumerate(plans):
+            await turns.next()
+            try:
+                octets += self._octets(plan, letters)
+            except MessageTooLarge as error:
+                errors[at] = error
+        octets = min(octets, self._memory.total)
+        await self._take(mailing.account_id, octets)
+        try:
+            submissions: list[Submission] = []
+            for at, plan in enumerate(plans):
+                await turns.next()
+                if errors[at] is None:
+                    try:
+                        submissions.append(await self._render(mailing, plan, letters))
+                    except TemporarilyUnavailable:
+                        raise
+                    except (IntakeError, MimeError) as error:
+                        errors[at] = error
+
+            def concluded(refused: Sequence[EkidenError | None]) -> ExpandedPiece:
+                later = iter(refused)
+                for at, error in enumerate(errors):
+                    if error is None:
+                        errors[at] = next(later)
+                return piece(errors)
+
+            await self._door.submit_each(submissions, concluded)
+            return errors
+        finally:
+            self._memory.give(mailing.account_id, octets)
 
     def _octets(self, plan: _Plan, letters: _Letters) -> int:
         """About as many as the message will have. Raises ``MessageTooLarge``."""

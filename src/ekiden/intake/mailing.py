@@ -72,7 +72,7 @@ class Mailing:
     """Messages of one author and one set of texts. ``defaults`` fill what a recipient has no value for.
 
     ``headers`` are further fields. ``expires_after``: how long delivery may be tried. ``marks`` have no reference.
-    ``{{unsubscribeUrl}}``, in the ``syntax`` of its placeholders, stands for the link to the page where its recipient
+    ``{{unsubscribeUrl}}``, in the ``syntax`` of placeholders, stands for the link to the page where its recipient
     unsubscribes. ``to_unsubscribed``: those who have unsubscribed get it as well.
     """
 

@@ -43,7 +43,8 @@ class Composer:
     ) -> None:
         """Without any body, there is an empty text. ``headers`` are in the order given, and not templates.
 
-        ``clicks`` and ``pixel`` are ``Html.compile``'s, ``syntax`` says how placeholders are written. Raises ``BadHeaderName`` and ``BadHeaderValue``.
+        ``clicks`` and ``pixel`` are ``Html.compile``'s, ``syntax`` says how placeholders are written. Raises
+        ``BadHeaderName`` and ``BadHeaderValue``.
         """
         self._subject = Text(subject, syntax)
         self._html = None if html is None else Html.compile(html, clicks, pixel, syntax)

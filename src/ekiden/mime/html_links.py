@@ -65,7 +65,18 @@ class _Edit(NamedTuple):
 class Html:
     """A compiled document. ``links``: how many links ``render`` may ask to replace. ``names``: its placeholders."""
 
-    __slots__ = ("_chosen", "_fixed", "_growth", "_length", "_parts", "_pixel", "_slots", "_syntax", "links", "names")
+    __slots__ = (
+        "_chosen",
+        "_fixed",
+        "_growth",
+        "_length",
+        "_parts",
+        "_pixel",
+        "_slots",
+        "_syntax",
+        "links",
+        "names",
+    )
 
     def __init__(self, html: str, edits: list[_Edit], syntax: Syntax = BRACES) -> None:
         self._syntax = syntax

@@ -15,7 +15,6 @@ MAX_SLOTS = 20_000
 """Placeholders of one text: finding more is one call that lets nobody else run for too long."""
 
 
-
 class Syntax(NamedTuple):
     """How a placeholder is written: ``pattern`` finds it, with what stands around its name."""
 

@@ -33,6 +33,8 @@ from ekiden.listeners.http_app import make_app
 from ekiden.listeners.http_server import HttpServer
 from ekiden.listeners.smtp_admission import Admission
 from ekiden.listeners.smtp_listener import ListenerSpec, SmtpListener
+from ekiden.mailings.counting import Counting
+from ekiden.mailings.expansion import Expander
 from ekiden.net.clock import SystemClock
 from ekiden.net.destinations import Destinations
 from ekiden.net.listen import open_listener
@@ -79,6 +81,7 @@ RUSH = 4  # clients of this worker that wait for a commit: from here on submissi
 _PRUNE_EVERY = 600.0  # seconds
 _LOOK_EVERY = 5.0  # seconds, whether the database is still the one it was
 _LAST_WORD = 5.0  # seconds to tell the store that this worker ends
+_COUNT_EVERY = 5.0  # for mail requests of which nothing changes any more
 _CHECK_EVERY = 2.0  # for domains whose check is due
 LOST = 75  # exit status (EX_TEMPFAIL): a part failed or the supervisor is gone, another worker takes over
 
@@ -220,10 +223,15 @@ class _Worker:
             self._start(self.heartbeat.run(), "heartbeat")
             self._start(self._watch_database(), "database")
             mailer = services.mailer(door)
+            expander = Expander(store, self.clock, mailer, lambda: self.me.id)
+            if "delivery" in roles:
+                self._start(expander.run(), "mail requests")
             if "smtp" in roles:
                 await self._listen(store, door, services)
             if "http" in roles:
-                self.faces = Faces(self.config, store, self.clock, self.ids, self.me.id, services, mailer)
+                self.faces = Faces(
+                    self.config, store, self.clock, self.ids, self.me.id, services, mailer, expander.wake
+                )
                 stack.push_async_callback(self.faces.close)
                 await self._serve_http(store, self.faces, sampler, stack)
             if "housekeeping" in roles and self.spec.number == 0:  # one of a node is enough
@@ -501,6 +509,8 @@ class _Worker:
         self._start(duties.every(_CHECK_EVERY, "check addresses", check_addresses), "check addresses")
         books = duties.every(_CHECK_EVERY, "address books", services.address_books.work, shared=True)
         self._start(books, "address books")
+        counting = Counting(store, self.clock)
+        self._start(duties.every(_COUNT_EVERY, "count mails", counting.settle), "count mails")
 
         async def export_templates() -> None:
             while await services.template_exports.work():

@@ -15,6 +15,7 @@ from ekiden.store.records import (
     Counters,
     Delivery,
     DeliveryKey,
+    ExpandedPiece,
     NewMessage,
     Noted,
     Outcome,
@@ -46,6 +47,10 @@ class Conflict(StoreError):
     def instead(self, constraint: str, error: EkidenError) -> EkidenError:
         """``error`` when it is about ``constraint``, else this conflict: one that nobody has foreseen."""
         return error if constraint == self.constraint else self
+
+
+class Fenced(StoreError):
+    """What was to be changed belongs to somebody else by now; nothing was written."""
 
 
 class SchemaOutdated(StoreError):
@@ -142,8 +147,13 @@ class Store(Protocol):
         """
         ...
 
-    async def accept_all(self, worker: int, messages: Sequence[NewMessage]) -> None:
-        """``accept`` for all messages of one request: either all of them are on stable storage, or none is."""
+    async def accept_all(
+        self, worker: int, messages: Sequence[NewMessage], piece: ExpandedPiece | None = None
+    ) -> None:
+        """``accept`` for all messages of one request: either all of them are on stable storage, or none is.
+
+        With the ``piece`` that they are made of, which is done then. Raises ``Fenced`` when it is not ``worker``'s.
+        """
         ...
 
     async def note(self, worker: int, events: Sequence[Noted]) -> None:

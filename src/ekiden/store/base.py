@@ -18,6 +18,7 @@ from ekiden.store.records import (
     Counters,
     Delivery,
     DeliveryKey,
+    ExpandedPiece,
     NewMessage,
     Noted,
     Outcome,
@@ -78,10 +79,12 @@ class BaseStore(ABC):
         if message.message.routes:
             self._noticed()
 
-    async def accept_all(self, worker: int, messages: Sequence[NewMessage]) -> None:
-        if not messages:
+    async def accept_all(
+        self, worker: int, messages: Sequence[NewMessage], piece: ExpandedPiece | None = None
+    ) -> None:
+        if not messages and piece is None:
             return
-        await self._writer.submit(AcceptAll(worker, messages))
+        await self._writer.submit(AcceptAll(worker, messages, piece))
         if any(new.message.routes for new in messages):
             self._noticed()
 

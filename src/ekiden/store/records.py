@@ -98,6 +98,17 @@ class NewMessage:
     """What follows ``content``; those that have the same one are given to one ``accept_all``."""
 
 
+class ExpandedPiece(NamedTuple):
+    """A piece of a mail request whose messages are written: it belongs to the worker that writes them, and never
+    again to another. ``failed``: JSON of what became no message (``mailings``)."""
+
+    account_id: int
+    request_id: int
+    number: int
+    at: Millis
+    failed: str = ""
+
+
 @dataclass(slots=True)
 class Attempt:
     """What one attempt saw. ``dialogue`` never holds content; see ``store.tables.attempt``."""

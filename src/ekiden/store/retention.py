@@ -15,7 +15,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Select, Table, and_, delete, exists, func, or_, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ekiden.core.clock import HOUR, MINUTE, SECOND, Millis
+from ekiden.core.clock import DAY, HOUR, MINUTE, SECOND, Millis
 from ekiden.core.duration import Duration
 from ekiden.core.ids import EPOCH, NODE_BITS, SEQUENCE_BITS, id_time
 from ekiden.core.states import FIRST_FINAL
@@ -53,6 +53,8 @@ class RetentionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The audit log: who changed what, and from where."""
 
 
+_PIECES: Final = 20
+"""Pieces of a mail request that go in one transaction: each has some hundred recipients."""
 ENDPOINT_USED: Final[Millis] = HOUR
 """A message may name an endpoint so long after its ``used_at``: that is not written for every message."""
 
@@ -87,6 +89,11 @@ PLAN: Final[dict[str, Rule]] = {
     "audit": Rule("audit", "since the change"),
     "quota_usage": Rule("workers", "once its window is over"),
     "seen_signature": Rule("", "until a request that is signed so would be too old: a quarter of an hour"),
+    "mail_request": Rule(
+        "messages", "once nothing of it changes any more and that old; one that was not taken, for a day"
+    ),
+    "mail_request_piece": Rule("messages", "with its request"),
+    "mail_number": Rule("", "as long as the account: no number is used twice"),
     "installation": Rule("", "as long as there is the database"),
     "account": Rule("", "until an operator removes it"),
     "project": Rule("", "until an operator removes it"),
@@ -129,6 +136,7 @@ async def prune(store: Store, now: Millis, config: RetentionConfig, batch: int =
     await _prune_range(store, t.delivery, _OF_A_MESSAGE, messages, messages, batch, removed)
     await _prune_workers(store, now - round(config.workers * SECOND), removed)
     await _prune_records(store, now, config, batch, removed)
+    await _prune_requests(store, now, messages, batch, removed)
     await _prune_shared(store, now, batch, removed)
     await _prune_uploads(store, now, batch, removed)
     await _prune_endpoints(store, now, batch, removed)
@@ -260,6 +268,33 @@ def _endpoints(table: Table) -> Select[tuple[int]]:
     return select(t.endpoint.c.id).where(t.endpoint.c.account_id == table.c.account_id)
 
 
+async def _prune_requests(store: Store, now: Millis, before: Millis, batch: int, removed: Counter[str]) -> None:
+    """Requests to mail many, and what did not become one; each with its pieces, some of them at a time."""
+    request, piece = t.mail_request.c, t.mail_request_piece.c
+    old = and_(request.id < first_id(before), request.settled_at < before)
+    staged = and_(request.state == 0, text(t.UNSETTLED_SQL), request.id < first_id(now - DAY))
+    for account in await _accounts(store, t.mail_request):
+        query = select(request.id).where(request.account_id == account, or_(old, staged)).order_by(request.id)
+        async with store.read() as connection:
+            ids = list(await connection.scalars(query.limit(batch)))
+        for gone in ids:
+            some = (
+                select(piece.number)
+                .where(piece.account_id == account, piece.request_id == gone)
+                .order_by(piece.number)
+                .limit(_PIECES)
+            )
+            while True:
+                async with store.write() as connection:
+                    numbers = list(await connection.scalars(some))
+                    theirs = and_(piece.account_id == account, piece.request_id == gone, piece.number.in_(numbers))
+                    await _delete(connection, t.mail_request_piece, theirs, removed)
+                    if len(numbers) < _PIECES:
+                        itself = and_(request.account_id == account, request.id == gone)
+                        await _delete(connection, t.mail_request, itself, removed)
+                        break
+
+
 async def _prune_shared(store: Store, now: Millis, batch: int, removed: Counter[str]) -> None:
     """What messages have shared and none of them needs any more, one at a time: each may have many megabytes.
 
@@ -284,6 +319,10 @@ async def _prune_shared(store: Store, now: Millis, batch: int, removed: Counter[
                         select(t.content.c.shared_id).where(t.content.c.shared_id.in_(ids)).distinct()
                     )
                 )
+                # What the messages of a request will share has its id, and is there before them.
+                request = t.mail_request.c
+                coming = request.account_id == account, request.id.in_(ids), text(t.UNSETTLED_SQL)
+                needed.update(await connection.scalars(select(request.id).where(*coming)))
             for unneeded in (shared_id for shared_id in ids if shared_id not in needed):
                 async with store.write() as connection:
                     pieces = and_(shared.account_id == account, shared.id == unneeded)

@@ -18,7 +18,7 @@ from ekiden.core.said import encoded
 from ekiden.core.states import State
 from ekiden.store import tables
 from ekiden.store.api import StoreError
-from ekiden.store.records import NewMessage, Noted, Outcome, Release
+from ekiden.store.records import ExpandedPiece, NewMessage, Noted, Outcome, Release
 
 Row = tuple[Any, ...]
 
@@ -60,12 +60,17 @@ class Accept(Unit):
 class AcceptAll(Unit):
     worker: int
     messages: Sequence[NewMessage]
+    piece: ExpandedPiece | None = None
 
     @property
     def weight(self) -> int:
-        shared = {new.shared.id: new.shared.size for new in self.messages if new.shared is not None}
+        shared = {
+            new.shared.id: new.shared.size
+            for new in self.messages
+            if new.shared is not None and not new.shared.stored
+        }
         own = sum(len(new.content) + 512 * (1 + len(new.deliveries)) for new in self.messages)
-        return own + sum(shared.values())
+        return 512 + own + sum(shared.values())
 
 
 @dataclass(slots=True)
@@ -235,7 +240,7 @@ class Rows:
         shared = new.shared
         if any(not d.state.final for d in new.deliveries):
             self.contents.append((account, message, new.content, None if shared is None else shared.id))
-        if shared is not None and shared.id not in self.shared:
+        if shared is not None and not shared.stored and shared.id not in self.shared:
             self.shared[shared.id] = [
                 (account, shared.id, number, piece) for number, piece in enumerate(shared.pieces)
             ]
@@ -334,15 +339,16 @@ class Group:
 
     ``rows`` has what the accepted messages insert, and those that come with outcomes; ``results`` is in the order
     of the units, filled in by the engine at the positions that ``finishes``, ``claims`` and ``beats`` name.
-    ``mend``: see ``BadText``.
+    ``pieces`` are those of mail requests that are done, as ``EXPANDED_COLUMNS`` has it. ``mend``: see ``BadText``.
     """
 
-    __slots__ = ("beats", "claims", "finishes", "frees", "results", "rows")
+    __slots__ = ("beats", "claims", "finishes", "frees", "pieces", "results", "rows")
 
     def __init__(self, units: Sequence[Unit], ids: EventIds, mend: bool) -> None:
         self.results: list[Any] = [None] * len(units)
         self.rows = rows = Rows(mend)
         self.frees: list[Row] = []
+        self.pieces: list[Row] = []
         self.finishes: list[tuple[int, Finish]] = []
         self.claims: list[tuple[int, Claim]] = []
         self.beats: list[tuple[int, Beat]] = []
@@ -354,6 +360,8 @@ class Group:
                     next_id = ids.of(unit.worker)
                     for new in unit.messages:
                         rows.add_message(unit.worker, new, next_id)
+                    if unit.piece is not None:
+                        self.pieces.append(expanded_row(unit.worker, unit.piece, mend))
                 case Note():
                     for noted in unit.events:
                         rows.add_events((noted.event,), noted.routes, ids.of(unit.worker))
@@ -441,4 +449,13 @@ def release_row(worker: int, release: Release, mend: bool) -> Row:
     d, said = release.delivery, release.said
     key = (d.message.account_id, d.message.id, d.number)
     row = (*key, worker, d.attempts, release.due_at, int(release.wait), said.text(), said.encode())
+    return mended(row) if mend else row
+
+
+EXPANDED_COLUMNS = ("account_id", "request_id", "number", "worker", "at", "failed")
+
+
+def expanded_row(worker: int, piece: ExpandedPiece, mend: bool) -> Row:
+    """The values of ``EXPANDED_COLUMNS``: the first four say which piece, and its fence."""
+    row = (piece.account_id, piece.request_id, piece.number, worker, piece.at, piece.failed)
     return mended(row) if mend else row

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from ekiden.domains.service import Domains
     from ekiden.intake.mailer import Mailer
     from ekiden.intake.sender_rights import Gate
+    from ekiden.mailings.reading import MailReading
+    from ekiden.mailings.requests import MailRequests
     from ekiden.networks.config import NetworkConfig
     from ekiden.networks.rules import Rules
     from ekiden.networks.zones import Zones
@@ -68,6 +70,8 @@ class Platform:
     smtp_users: Callable[[int], SmtpUsers]
     domains: Domains
     mailer: Mailer
+    mail_requests: MailRequests
+    mail_reading: MailReading
     carriers: bool
     templates: Templates
     template_categories: TemplateCategories

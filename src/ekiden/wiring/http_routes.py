@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ from ekiden.delivery.bulks import Bulks
 from ekiden.delivery.logs import Logs
 from ekiden.delivery.statistics import Statistics
 from ekiden.landing.routes import LandingServices, landing_handlers
+from ekiden.mailings.reading import MailReading
+from ekiden.mailings.requests import MailRequests
 from ekiden.networks.rules import Rules
 from ekiden.networks.zones import Zones
 from ekiden.notify.reports import Reports
@@ -49,13 +52,16 @@ class Faces:
         worker: int,
         services: Services,
         mailer: Mailer,
+        wake: Callable[[], None] = lambda: None,
     ) -> None:
+        """``wake`` is called when there are mail requests to be worked on."""
         self._config = config
         self._store = store
         self._clock = clock
         self._ids = ids
         self._services = services
         self._mailer = mailer
+        self._wake = wake
         self._pages = LandingPages(store, clock)
         self._events = RecipientEvents(store, worker)
         self._recorder = Recorder(self._events, clock)
@@ -108,6 +114,10 @@ class Faces:
             smtp_users=lambda limit: SmtpUsers(store, clock, limit=limit),
             domains=services.domains,
             mailer=self._mailer,
+            mail_requests=MailRequests(
+                store, clock, self._mailer, services.gate, services.directory, uploads, self._wake
+            ),
+            mail_reading=MailReading(store, clock),
             carriers=config.intake.carrier_addresses,
             templates=services.templates,
             template_categories=services.template_categories,

@@ -14,6 +14,7 @@ from sqlalchemy.dialects import postgresql
 from ekiden.core.events import EventType
 from ekiden.core.states import FIRST_FINAL, Cause, Hold, State
 from ekiden.store import tables
+from ekiden.store.api import Fenced
 from ekiden.store.claims import CLAIMED_COLUMNS, claim_shares, claimed_deliveries
 from ekiden.store.postgresql.writer import Progress
 from ekiden.store.records import Delivery
@@ -46,7 +47,7 @@ async def apply(connection: Any, units: Sequence[Unit], ids: EventIds, mend: boo
     group = Group(units, ids, mend)
     large = group.rows.take_contents(_LARGE)
     many = group.rows.most() > _MANY
-    other = group.finishes or group.frees or group.claims or group.beats
+    other = group.finishes or group.frees or group.claims or group.beats or group.pieces
     if not (other or group.rows.shared or large or many):
         progress.committing = True
         await _insert(connection, group.rows)  # one statement is a transaction of its own
@@ -58,6 +59,9 @@ async def apply(connection: Any, units: Sequence[Unit], ids: EventIds, mend: boo
         for content in large:
             await _copy_content(connection, *content)
         await _insert(connection, group.rows)
+        for account_id, request_id, number, worker, at, failed in group.pieces:
+            if not await connection.fetchval(_EXPANDED, at, failed, account_id, request_id, number, worker):
+                raise Fenced(f"piece {number} of mail request {request_id}")
         if ended:
             await connection.execute(_REMOVE_CONTENT, *_columns(ended))
         for position, claim in group.claims:
@@ -191,6 +195,10 @@ _HOLD = (
     f"UPDATE delivery SET state = {int(State.HELD)}, cause = {int(Cause.OURS)}, reason = $4, owner = NULL, "
     f"attempts = attempts - 1, updated_at = $5, said = $6, holds = {int(Hold.UNREADABLE)}, held = '' "
     "WHERE account_id = $1 AND message_id = $2 AND number = $3"
+)
+_EXPANDED = (
+    "UPDATE mail_request_piece SET state = 1, owner = NULL, expanded_at = $1, failed = $2 "
+    "WHERE account_id = $3 AND request_id = $4 AND number = $5 AND state = 0 AND owner = $6 RETURNING 1"
 )
 _INSERT_PIECE = "INSERT INTO shared_content VALUES ($1, $2, $3, $4)"
 

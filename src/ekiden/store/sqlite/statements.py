@@ -18,6 +18,7 @@ import msgspec
 from ekiden.core.events import EventType
 from ekiden.core.states import FIRST_FINAL, Cause, Hold, State
 from ekiden.store import tables
+from ekiden.store.api import Fenced
 from ekiden.store.claims import CLAIMED_COLUMNS, claim_shares, claimed_deliveries
 from ekiden.store.records import Delivery, Outcome
 from ekiden.store.units import (
@@ -50,6 +51,10 @@ def apply(connection: sqlite3.Connection, units: Sequence[Unit], ids: EventIds, 
         _each_chunk(connection, partial(_insert_sql, table), inserted)
     if ended:
         _each_chunk(connection, _remove_content_sql, list(ended))
+    for account_id, request_id, number, worker, at, failed in group.pieces:
+        done = connection.execute(_EXPANDED_SQL, (at, failed, account_id, request_id, number, worker))
+        if done.rowcount != 1:
+            raise Fenced(f"piece {number} of mail request {request_id}")
     for position, unit in group.claims:
         group.results[position] = claim(connection, unit, ids)
     return group.results
@@ -223,6 +228,10 @@ def _remove_content_sql(size: int) -> str:
     )
 
 
+_EXPANDED_SQL = (
+    "UPDATE mail_request_piece SET state = 1, owner = NULL, expanded_at = ?, failed = ? "
+    "WHERE account_id = ? AND request_id = ? AND number = ? AND state = 0 AND owner = ?"
+)
 _OWNED_SQL = (
     "SELECT 1 FROM delivery WHERE account_id = ? AND message_id = ? AND number = ? "
     f"AND +state = {int(State.SENDING)} AND owner = ? AND attempts = ?"

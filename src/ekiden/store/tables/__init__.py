@@ -37,6 +37,7 @@ from ekiden.store.tables.address_book import (
 )
 from ekiden.store.tables.base import (
     APPLICATION_SQL,
+    BATCH_SQL,
     BULK_SQL,
     CAMPAIGN_SQL,
     HELD_SQL,
@@ -45,6 +46,16 @@ from ekiden.store.tables.base import (
     SENDING_SQL,
     WAITING_SQL,
     metadata,
+)
+from ekiden.store.tables.mail_requests import (
+    DUE_REQUEST_SQL,
+    PIECE_WAITING_SQL,
+    RESOLVING_SQL,
+    UNCOUNTED_SQL,
+    UNSETTLED_SQL,
+    mail_number,
+    mail_request,
+    mail_request_piece,
 )
 from ekiden.store.tables.messages import (
     BY_RECIPIENT,

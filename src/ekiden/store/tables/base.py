@@ -29,6 +29,7 @@ BULK_SQL = "bulk <> ''"
 REFERENCE_SQL = "reference <> ''"
 CAMPAIGN_SQL = "campaign <> ''"
 APPLICATION_SQL = "application <> ''"
+BATCH_SQL = "batch <> ''"
 LIVE_SQL = "dead_at IS NULL"
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from ekiden.store.tables.base import EMPTY, ZERO, Serial, metadata, where
+from ekiden.store.tables.base import BATCH_SQL, EMPTY, ZERO, Serial, metadata, where
 
 endpoint = Table(
     "endpoint",
@@ -142,7 +142,11 @@ upload = Table(
     Column("size", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger, comment="NULL: with its template"),
+    Column(
+        "batch", Text, nullable=False, server_default=EMPTY, comment="what the client calls those of one request"
+    ),
     UniqueConstraint("account_id", "uid"),
+    Index("ix_upload_batch", "account_id", "batch", **where(BATCH_SQL)),
     sqlite_autoincrement=True,
 )
 

@@ -1,0 +1,448 @@
+"""Requests to mail many as somebody looks at them: lists, counts, single mails and what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    and_,
+    case,
+    func,
+    or_,
+    select,
+    text,
+    tuple_,
+    update,
+)
+
+from ekiden.core.clock import Millis
+from ekiden.core.events import EventType
+from ekiden.core.states import State
+from ekiden.mailings.queries import PIECE, REQUEST
+from ekiden.mailings.values import MailStatus, PieceState, RequestState
+from ekiden.store.tables import (
+    BULK_SQL,
+    BY_RECIPIENT,
+    REFERENCE_SQL,
+    UNCOUNTED_SQL,
+    UNSETTLED_SQL,
+    attempt,
+    delivery,
+    event,
+    mail_request,
+    mail_request_piece,
+    message,
+)
+
+if TYPE_CHECKING:
+    from ekiden.store.api import Store
+
+_UNCOUNTED: Final = text(UNCOUNTED_SQL)  # word for word as in the partial index
+_UNSETTLED: Final = text(UNSETTLED_SQL)
+_HAS_BULK: Final = text(BULK_SQL)
+_HAS_REFERENCE: Final = text(REFERENCE_SQL)
+
+_UNSUBSCRIBED: Final = '["suppressed",%"kind":"unsubscribe"%'
+"""``core.said.Said.encode`` of whoever does not want it."""
+_IS_UNSUBSCRIBED: Final = and_(delivery.c.state == int(State.DROPPED), delivery.c.said.like(_UNSUBSCRIBED))
+
+
+class DeliveryRow(NamedTuple):
+    """A recipient of a mail, as far as counting needs it."""
+
+    reference: str
+    state: int
+    attempts: int
+    unsubscribed: bool
+
+
+class Uncounted(NamedTuple):
+    """A piece of which something can change yet."""
+
+    number: int
+    first_number: int
+    mails: int
+    state: int
+    failed: str
+
+
+# --- counting ---------------------------------------------------------------------------------------------------
+
+
+async def counted_pieces(store: Store, account_id: int, request_id: int) -> Sequence[tuple[str, int]]:
+    """Counts that were kept, and how many pieces have exactly these."""
+    key = and_(PIECE.account_id == account_id, PIECE.request_id == request_id, PIECE.counts != "")
+    query = select(PIECE.counts, func.count()).where(key).group_by(PIECE.counts)
+    async with store.read() as connection:
+        return [(row[0], row[1]) for row in await connection.execute(query)]
+
+
+async def uncounted_pieces(
+    store: Store, account_id: int, request_id: int, limit: int | None = None
+) -> Sequence[Uncounted]:
+    """In their order."""
+    query = (
+        select(PIECE.number, PIECE.first_number, PIECE.mails, PIECE.state, PIECE.failed)
+        .where(PIECE.account_id == account_id, PIECE.request_id == request_id, _UNCOUNTED)
+        .order_by(PIECE.number)
+        .limit(limit)
+    )
+    async with store.read() as connection:
+        return [Uncounted(*row) for row in await connection.execute(query)]
+
+
+def range_conditions(account_id: int, request: str, first: str, last: str) -> tuple[Any, ...]:
+    """Messages of the request whose mails are called so."""
+    return (
+        message.c.account_id == account_id,
+        message.c.reference >= first,
+        message.c.reference <= last,
+        _HAS_REFERENCE,
+        message.c.bulk == request,
+    )
+
+
+_OF_MESSAGE: Final = and_(delivery.c.account_id == message.c.account_id, delivery.c.message_id == message.c.id)
+
+
+def range_statement(account_id: int, request: str, first: str, last: str) -> Select[Any]:
+    """Mails from ``first`` to ``last`` by what their deliveries come to, as ``counting.status_of`` has it."""
+
+    def sum_of(condition: ColumnElement[bool]) -> ColumnElement[Any]:
+        return func.sum(case((condition, 1), else_=0))
+
+    state = delivery.c.state
+    mails = (
+        select(
+            func.count().label("all"),
+            sum_of(state == int(State.DELIVERED)).label("sent"),
+            sum_of(state == int(State.CANCELLED)).label("cancelled"),
+            sum_of(_IS_UNSUBSCRIBED).label("unsubscribed"),
+            sum_of(state < int(State.DELIVERED)).label("open"),
+            sum_of(
+                and_(state < int(State.DELIVERED), or_(state == int(State.SENDING), delivery.c.attempts > 0))
+            ).label("begun"),
+        )
+        .select_from(message.join(delivery, _OF_MESSAGE))
+        .where(*range_conditions(account_id, request, first, last))
+        .group_by(message.c.id)
+        .subquery("mails")
+    )
+    of = mails.c
+    status = case(
+        (of.sent == of.all, int(MailStatus.SENT)),
+        (and_(of.open == of.all, of.begun == 0), int(MailStatus.READY)),
+        (of.open > 0, int(MailStatus.SENDING)),
+        (of.sent > 0, int(MailStatus.PARTLY)),
+        (of.cancelled == of.all, int(MailStatus.CANCELLED)),
+        (of.unsubscribed == of.all, int(MailStatus.UNSUBSCRIBED)),
+        else_=int(MailStatus.FAILED),
+    ).label("status")
+    return select(status, func.count()).select_from(mails).group_by(status)
+
+
+async def count_range(store: Store, account_id: int, request: str, first: str, last: str) -> dict[MailStatus, int]:
+    """Mails from ``first`` to ``last`` by status."""
+    async with store.read() as connection:
+        rows = await connection.execute(range_statement(account_id, request, first, last))
+        return {MailStatus(row[0]): row[1] for row in rows}
+
+
+async def deliveries_of(store: Store, account_id: int, request: str, first: str, last: str) -> list[DeliveryRow]:
+    """Those of the mails from ``first`` to ``last``."""
+    query = (
+        select(message.c.reference, delivery.c.state, delivery.c.attempts, _IS_UNSUBSCRIBED)
+        .select_from(message.join(delivery, _OF_MESSAGE))
+        .where(*range_conditions(account_id, request, first, last))
+    )
+    async with store.read() as connection:
+        return [DeliveryRow(row[0], row[1], row[2], bool(row[3])) for row in await connection.execute(query)]
+
+
+async def freeze_piece(store: Store, account_id: int, request_id: int, number: int, counts: str) -> bool:
+    """Keep its counts; false: somebody has."""
+    key = and_(PIECE.account_id == account_id, PIECE.request_id == request_id, PIECE.number == number)
+    expanded = PIECE.state == int(PieceState.EXPANDED)
+    frozen = update(mail_request_piece).where(key, expanded, _UNCOUNTED).values(counts=counts)
+    async with store.write() as connection:
+        return (await connection.execute(frozen)).rowcount == 1
+
+
+async def settle_request(
+    store: Store, account_id: int, request_id: int, now: Millis, values: dict[str, Any]
+) -> bool:
+    """Keep its counts; false: somebody has."""
+    key = and_(REQUEST.account_id == account_id, REQUEST.id == request_id, _UNSETTLED)
+    async with store.write() as connection:
+        done = update(mail_request).where(key).values(settled_at=now, **values)
+        return (await connection.execute(done)).rowcount == 1
+
+
+async def unsettled_requests(
+    store: Store, limit: int, account_id: int | None = None, after: tuple[int, int] = (0, 0)
+) -> Sequence[Row[Any]]:
+    """Of every account, or of one; without texts. ``after`` are account and id of the last one of before."""
+    known = REQUEST.state != int(RequestState.STAGING)
+    later = tuple_(REQUEST.account_id, REQUEST.id) > after
+    query = select(*LISTED).where(_UNSETTLED, known, later).order_by(REQUEST.account_id, REQUEST.id).limit(limit)
+    if account_id is not None:
+        query = query.where(REQUEST.account_id == account_id)
+    async with store.read() as connection:
+        return (await connection.execute(query)).all()
+
+
+LISTED: Final = tuple(column for column in mail_request.c if column.name != "content")
+"""Columns of a list: texts are large."""
+
+
+# --- lists --------------------------------------------------------------------------------------------------------
+
+
+async def list_requests(
+    store: Store,
+    conditions: Sequence[ColumnElement[bool]],
+    order: Sequence[ColumnElement[Any]],
+    offset: int,
+    limit: int,
+) -> tuple[int, Sequence[Row[Any]]]:
+    """How many there are, and a page of them, without texts."""
+    wanted = and_(REQUEST.state != int(RequestState.STAGING), *conditions)
+    page = select(*LISTED).where(wanted).order_by(*order).offset(offset).limit(limit)
+    async with store.read() as connection:
+        total = await connection.scalar(select(func.count()).select_from(mail_request).where(wanted))
+        return int(total or 0), (await connection.execute(page)).all()
+
+
+class PieceRow(NamedTuple):
+    """A piece without its mails."""
+
+    number: int
+    first_number: int
+    mails: int
+    state: int
+    failed: str
+    counts: str
+
+
+async def list_pieces(store: Store, account_id: int, request_id: int) -> list[PieceRow]:
+    """In their order."""
+    query = (
+        select(PIECE.number, PIECE.first_number, PIECE.mails, PIECE.state, PIECE.failed, PIECE.counts)
+        .where(PIECE.account_id == account_id, PIECE.request_id == request_id)
+        .order_by(PIECE.number)
+    )
+    async with store.read() as connection:
+        return [PieceRow(*row) for row in await connection.execute(query)]
+
+
+async def find_piece(store: Store, account_id: int, number: int) -> Row[Any] | None:
+    """The one whose mails the number may be of."""
+    query = (
+        select(mail_request_piece)
+        .where(PIECE.account_id == account_id, PIECE.first_number <= number)
+        .order_by(PIECE.first_number.desc())
+        .limit(1)
+    )
+    async with store.read() as connection:
+        row = (await connection.execute(query)).first()
+    return row if row is not None and number < row.first_number + row.mails else None
+
+
+async def piece_rows(store: Store, account_id: int, request_id: int, numbers: Sequence[int]) -> Sequence[Row[Any]]:
+    """These pieces with their mails."""
+    query = (
+        select(mail_request_piece)
+        .where(PIECE.account_id == account_id, PIECE.request_id == request_id, PIECE.number.in_(numbers))
+        .order_by(PIECE.number)
+    )
+    async with store.read() as connection:
+        return (await connection.execute(query)).all()
+
+
+async def requests_by_recipient(store: Store, account_id: int, addresses: Sequence[str]) -> set[int]:
+    """Numbers of the requests that have had mail for any of the spellings of an address."""
+    query = (
+        select(message.c.bulk)
+        .select_from(delivery.join(message, _OF_MESSAGE))
+        .where(delivery.c.account_id == account_id, delivery.c.recipient.in_(addresses), _HAS_BULK)
+        .with_hint(delivery, BY_RECIPIENT, "sqlite")
+        .distinct()
+    )
+    async with store.read() as connection:
+        return {int(bulk[-12:]) for bulk in await connection.scalars(query) if len(bulk) == 20 and bulk.isdecimal()}
+
+
+async def mails_by_recipient(store: Store, account_id: int, request: str, addresses: Sequence[str]) -> list[str]:
+    """What the mails of the request to any of the spellings of an address are called."""
+    query = (
+        select(message.c.reference)
+        .select_from(delivery.join(message, _OF_MESSAGE))
+        .where(
+            delivery.c.account_id == account_id,
+            delivery.c.recipient.in_(addresses),
+            message.c.bulk == request,
+            _HAS_BULK,
+        )
+        .with_hint(delivery, BY_RECIPIENT, "sqlite")
+    )
+    async with store.read() as connection:
+        return list(await connection.scalars(query))
+
+
+async def pieces_with(store: Store, account_id: int, needle: bytes, request_id: int | None = None) -> Sequence[Any]:
+    """Pieces with mails that are no messages, in which the octets stand: (request_id, number)."""
+    key = PIECE.account_id == account_id
+    if request_id is not None:
+        key = and_(key, PIECE.request_id == request_id)
+    no_messages = or_(PIECE.state != int(PieceState.EXPANDED), PIECE.failed != "")
+    async with store.read() as connection:
+        found = "instr(data, :needle) > 0"
+        if connection.dialect.name == "postgresql":
+            found = "position(:needle in data) > 0"
+        query = select(PIECE.request_id, PIECE.number).where(
+            key, no_messages, text(found).bindparams(needle=needle)
+        )
+        return (await connection.execute(query.order_by(PIECE.request_id, PIECE.number))).all()
+
+
+async def mails_by_subject(store: Store, account_id: int, request: str, part: str) -> list[str]:
+    """What the mails of the request are called in whose title ``part`` stands."""
+    query = select(message.c.reference).where(
+        message.c.account_id == account_id,
+        message.c.bulk == request,
+        _HAS_BULK,
+        message.c.subject.contains(part, autoescape=True),
+    )
+    async with store.read() as connection:
+        return list(await connection.scalars(query))
+
+
+# --- single mails -------------------------------------------------------------------------------------------------
+
+
+async def messages_by_reference(
+    store: Store, account_id: int, request: str, references: Sequence[str]
+) -> Sequence[Any]:
+    """Deliveries of these mails with what a list tells of them: one row each."""
+    query = (
+        select(
+            message.c.reference,
+            message.c.id,
+            message.c.subject,
+            message.c.accepted_at,
+            delivery.c.number,
+            delivery.c.recipient,
+            delivery.c.state,
+            delivery.c.attempts,
+            delivery.c.code,
+            delivery.c.enhanced,
+            delivery.c.reason,
+            delivery.c.said,
+            delivery.c.diagnosis,
+            delivery.c.updated_at,
+            _IS_UNSUBSCRIBED.label("unsubscribed"),
+        )
+        .select_from(message.join(delivery, _OF_MESSAGE))
+        .where(
+            message.c.account_id == account_id,
+            message.c.reference.in_(references),
+            _HAS_REFERENCE,
+            message.c.bulk == request,
+        )
+        .order_by(message.c.reference, delivery.c.number)
+    )
+    async with store.read() as connection:
+        return (await connection.execute(query)).all()
+
+
+async def last_replies(store: Store, account_id: int, message_id: int) -> dict[int, str]:
+    """What the servers said last, by recipient."""
+    query = (
+        select(attempt.c.recipient_number, attempt.c.reply)
+        .where(attempt.c.account_id == account_id, attempt.c.message_id == message_id)
+        .order_by(attempt.c.number)
+    )
+    async with store.read() as connection:
+        return {row[0]: row[1] for row in await connection.execute(query)}
+
+
+async def first_opens(store: Store, account_id: int, message_id: int) -> dict[int, Millis]:
+    """When the message was first opened, by recipient."""
+    query = (
+        select(event.c.recipient_number, func.min(event.c.at))
+        .where(
+            event.c.account_id == account_id,
+            event.c.message_id == message_id,
+            event.c.type == int(EventType.OPENED),
+        )
+        .group_by(event.c.recipient_number)
+    )
+    async with store.read() as connection:
+        return {row[0]: row[1] for row in await connection.execute(query)}
+
+
+# --- what is wanted of a list of requests -----------------------------------------------------------------------
+
+
+def request_conditions(
+    account_id: int,
+    *,
+    base: Sequence[ColumnElement[bool]] = (),
+    first: int | None = None,
+    last: int | None = None,
+    ids: Collection[int] | None = None,
+    numbers: Collection[int] | None = None,
+    or_ids: Collection[int] = (),
+    via: str = "",
+    title: str = "",
+    template_id: int | None = None,
+    sender: str = "",
+    statuses: Collection[MailStatus] = (),
+    open_ids: Collection[int] = (),
+) -> list[ColumnElement[bool]]:
+    """``base``, and what else is said. ``statuses`` are of those that are settled; ``open_ids`` are others that are
+    wanted. ``numbers`` or ``or_ids``: one of them has it."""
+    found = list(base) or [REQUEST.account_id == account_id]
+    if first is not None and last is not None:
+        found.append(REQUEST.id.between(first, last))
+    if ids is not None:
+        found.append(REQUEST.id.in_(ids))
+    if numbers is not None:
+        found.append(or_(REQUEST.number.in_(numbers), REQUEST.id.in_(or_ids)))
+    if via:
+        found.append(REQUEST.via == via)
+    if title:
+        found.append(REQUEST.subject.contains(title, autoescape=True))
+    if template_id is not None:
+        found.append(REQUEST.template_id == template_id)
+    if sender:
+        found.append(func.lower(REQUEST.sender) == sender.lower())
+    if statuses:
+        settled = and_(REQUEST.settled_at.is_not(None), REQUEST.status.in_(sorted(map(int, statuses))))
+        found.append(or_(settled, REQUEST.id.in_(open_ids)))
+    return found
+
+
+def request_order(
+    order: Sequence[tuple[str, bool]], statuses: Mapping[int, MailStatus]
+) -> list[ColumnElement[Any]]:
+    """``statuses``: of those that are not settled, by their ids."""
+    status: ColumnElement[Any] = REQUEST.status
+    by_status: dict[MailStatus, list[int]] = {}
+    for id, of in statuses.items():
+        by_status.setdefault(of, []).append(id)
+    if by_status:
+        status = case(*((REQUEST.id.in_(ids), int(of)) for of, ids in by_status.items()), else_=REQUEST.status)
+    columns: dict[str, ColumnElement[Any]] = {
+        "created": REQUEST.id,
+        "recipients": REQUEST.recipients,
+        "reserved": func.coalesce(REQUEST.reserved_at, 0),
+        "sent": func.coalesce(REQUEST.begun_at, 0),
+        "status": status,
+    }
+    found = [columns[name].desc() if down else columns[name].asc() for name, down in order]
+    return [*found, REQUEST.id.desc()]

@@ -1,0 +1,7 @@
+"""What changes to content say when they are refused, in Japanese."""
+
+from __future__ import annotations
+
+from ekiden.core.texts import Texts
+
+TEXTS = Texts("mailings/translations")
