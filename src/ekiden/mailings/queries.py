@@ -231,13 +231,3 @@ async def claim_resolving(store: Store, owner: int) -> Any | None:
         key = and_(REQUEST.account_id == found.account_id, REQUEST.id == found.id)
         taken = update(mail_request).where(key).values(owner=owner)
         return (await connection.execute(taken.returning(*mail_request.c))).first()
-
-
-async def piece_data(store: Store, account_id: int, request_id: int, number: int) -> bytes | None:
-    """Of one piece; ``None``: there is none of that number."""
-    query = select(PIECE.data).where(
-        PIECE.account_id == account_id, PIECE.request_id == request_id, PIECE.number == number
-    )
-    async with store.read() as connection:
-        data = await connection.scalar(query)
-    return None if data is None else bytes(data)

@@ -111,7 +111,7 @@ class MailRequests:
         try:
             author = parse_address(new.sender)
         except BadAddress as error:
-            raise MailingError("{why}", "sender", why=error) from None
+            raise MailingError("the sender address cannot be used: {why}", "sender", why=error) from None
         account = await self._directory.account(new.account_id)
         if account is None:
             raise MailingError("this account is suspended", "sender")
@@ -119,7 +119,7 @@ class MailRequests:
         envelope = parse_address(settings.return_path).domain if settings.return_path else author.domain
         allowed = await self._gate.message(account, new.credential_id, envelope, (author.domain,))
         if isinstance(allowed, Refused):
-            raise MailingError("{why}", "sender", why=allowed.reply.text)
+            raise MailingError("the sender address cannot be used: {why}", "sender", why=allowed.reply.text)
 
     # what becomes of it
 
@@ -375,7 +375,7 @@ class Pieces:
             copies = (*self._together["C"], *self._together["B"])
             self._together["C"], self._together["B"] = [], []
             if copies and not self._together["R"]:
-                raise MailingError("a mail that several get has a recipient that is no copy", "people")
+                raise MailingError("a mail that several get has a recipient besides the copies", "people")
             if self._together["R"]:
                 self._add_together(copies)
             if self._open.mails:

@@ -1,4 +1,4 @@
-"""What changes to content say when they are refused, in Japanese."""
+"""What requests to mail many say when they are refused, in Japanese."""
 
 from __future__ import annotations
 

@@ -339,7 +339,7 @@ class Group:
 
     ``rows`` has what the accepted messages insert, and those that come with outcomes; ``results`` is in the order
     of the units, filled in by the engine at the positions that ``finishes``, ``claims`` and ``beats`` name.
-    ``pieces`` are those of mail requests that are done, as ``EXPANDED_COLUMNS`` has it. ``mend``: see ``BadText``.
+    ``pieces`` are those of mail requests that are done, as ``expanded_row`` has them. ``mend``: see ``BadText``.
     """
 
     __slots__ = ("beats", "claims", "finishes", "frees", "pieces", "results", "rows")
@@ -452,10 +452,7 @@ def release_row(worker: int, release: Release, mend: bool) -> Row:
     return mended(row) if mend else row
 
 
-EXPANDED_COLUMNS = ("account_id", "request_id", "number", "worker", "at", "failed")
-
-
 def expanded_row(worker: int, piece: ExpandedPiece, mend: bool) -> Row:
-    """The values of ``EXPANDED_COLUMNS``: the first four say which piece, and its fence."""
+    """Account, request and number of the piece, and its fence; then what is new."""
     row = (piece.account_id, piece.request_id, piece.number, worker, piece.at, piece.failed)
     return mended(row) if mend else row
