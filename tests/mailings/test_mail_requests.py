@@ -325,7 +325,7 @@ async def _octets(*chunks: bytes) -> AsyncIterator[bytes]:
 
 async def test_files_are_kept_with_the_request_and_stored_once(bureau: Bureau) -> None:
     received = await bureau.uploads.receive(bureau.account_id, "plan.txt", "text/plain", _octets(b"the ", b"plan"))
-    await bureau.uploads.keep_batch(bureau.account_id, "batch-99", {"file-99": received}, DAY)
+    await bureau.uploads.keep_batch("batch-99", {"file-99": received}, DAY)
     accepted = await bureau.ask(*people(2), files=["file-99"], reserved_at=bureau.clock.now() + 5 * DAY)
     bureau.clock.advance(5 * DAY)
     await prune(bureau.store, bureau.clock.now(), RetentionConfig())
@@ -343,7 +343,7 @@ async def test_files_are_kept_with_the_request_and_stored_once(bureau: Bureau) -
 
 async def test_files_are_too_much_together(bureau: Bureau) -> None:
     received = await bureau.uploads.receive(bureau.account_id, "a", "text/plain", _octets(b"x"))
-    await bureau.uploads.keep_batch(bureau.account_id, "batch-99", {"file-99": received}, DAY)
+    await bureau.uploads.keep_batch("batch-99", {"file-99": received}, DAY)
     async with bureau.store.write() as connection:
         await connection.execute(update(t.upload).values(size=MAX_FILES + 1))
     with pytest.raises(MailingError) as caught:

@@ -118,9 +118,7 @@ class Uploads:
             await self.expire(connection, *named)
             return await self.publish(connection, received, uid=uid, expires_at=now + validity)
 
-    async def keep_batch(
-        self, account_id: int, batch: str, received: Mapping[str, Received], validity: Millis
-    ) -> list[Upload]:
+    async def keep_batch(self, batch: str, received: Mapping[str, Received], validity: Millis) -> list[Upload]:
         """Make files that came with one request visible together for ``validity``; ``received``: by their uids."""
         now = self._clock.now()
         async with self._store.write() as connection:

@@ -20,7 +20,7 @@ from ekiden.core.texts import TranslatedError
 from ekiden.mailings.translations import TEXTS
 
 MAX_PEOPLE: Final = 100_000
-"""That a request names; those of groups come on top (contract NAVER §4.1)."""
+"""That a request names; those of groups come on top."""
 MAX_TOGETHER: Final = 30
 """Recipients of each kind that one mail of a group has."""
 MAX_AHEAD: Final[Millis] = 30 * DAY
