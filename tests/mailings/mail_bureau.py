@@ -16,7 +16,7 @@ from ekiden.access.directory import Directory
 from ekiden.access.remembered import Remembered
 from ekiden.access.vault import Vault
 from ekiden.content.uploads import Uploads
-from ekiden.core.clock import DAY, ManualClock
+from ekiden.core.clock import DAY
 from ekiden.core.ids import IdFactory
 from ekiden.core.submission import Origin
 from ekiden.dns.config import DnsConfig
@@ -38,6 +38,7 @@ from ekiden.store import tables as t
 from ekiden.store.api import Store
 from ekiden.store.records import Delivery
 from support.door_parts import DoorParts, door_parts
+from support.manual_clock import ManualClock
 
 SENDER = "news@shop.example"
 HTML = "<p>Dear ${name}, your grade is ${grade}.</p>"
