@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import zlib
 from typing import Any
 
 import pytest
 from ibm_cloud import Cloud as IbmCloud
 from infobip_cloud import Cloud
+from naver_cloud import running_naver
 from neighbour import Neighbour
 
+from ekiden.access.credential_scopes import SCOPES
 from ekiden.dialects.ibm import routes as ibm
 from ekiden.dialects.infobip.routes import OPERATIONS
+from ekiden.dialects.naver import routes as naver
+from ekiden.store.open import open_store
 from ekiden.web.body import PLACES
 from ekiden.web.need import QUERY
 
@@ -80,6 +85,25 @@ async def test_ibm(cloud: IbmCloud) -> None:
             assert await asked(cloud.port, method, path, body, "Authorization: Bearer " + "y" * 9_000) == 401, path
         assert await asked(cloud.port, method, path, HUGE, token) == 413, path
     assert await asked(cloud.port, "POST", "/identity/token", HUGE) == 413
+
+
+async def test_naver(sqlite_url: str) -> None:
+    store = await open_store(sqlite_url)
+    async with running_naver(store) as cloud:
+        clients = {scope: cloud.client_of(await cloud.add_key(scopes=[scope])) for scope in SCOPES}
+        port = cloud.port
+        for operation in naver.OPERATIONS:
+            method, path = operation.method, "/api/v1" + re.sub(r"{\w+:str}", "1", operation.path)
+
+            def signed(scope: str, method: str = method, path: str = path) -> list[str]:
+                return [f"{name}: {value}" for name, value in clients[scope].headers(method, path).items()]
+
+            other = next(scope for scope in SCOPES if scope != operation.scope)
+            for body in (ENDLESS, HUGE):
+                assert await asked(port, method, path, body) == 401, path
+                assert await asked(port, method, path, body, *signed(other)) == 401, path
+            assert await asked(port, method, path, HUGE, *signed(operation.scope)) == 413, path
+    await store.close()
 
 
 @pytest.mark.parametrize(

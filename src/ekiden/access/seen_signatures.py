@@ -29,7 +29,7 @@ MOST: Final = 300_000
 """Of an account and a worker within ``WINDOW``: five hundred a second. A row has some forty octets."""
 _DIGEST: Final = 16
 """Octets of an HMAC that are kept."""
-_MAX_REMEMBERED: Final = 50_000
+_MAX_REMEMBERED: Final = 20_000
 _BATCH: Final = 200
 
 

@@ -28,6 +28,8 @@ LONGEST_PARAMETER: Final = 2_048
 """Characters of a parameter of the query."""
 LONGEST_NUMBER: Final = 2**53
 """Numbers that every client can read: beyond them JavaScript's are not whole."""
+Whole = Annotated[int, msgspec.Meta(ge=-1, le=LONGEST_NUMBER)]
+"""A number in a body, such as a sid; -1 is the root of categories."""
 _NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _WINDOW: Final = 262_144
 _OVERLAP: Final = 64
@@ -40,9 +42,9 @@ async def read_json(body: Body, content_type: str, kind: type[T]) -> T:
     values may be texts, and texts numbers. Raises ``ApiError``: 400, 415, and ``web.errors``.
     """
     text = await body.read_json()
-    if text.strip():
+    if text:
         check_media_type(content_type)
-    given = text or b"{}"
+    given = text if text not in (b"", b"null") else b"{}"
     made = await body.work(len(given), partial(_decoded, given, kind))
     if made is None:
         made = await body.work(EFFORT * len(given), partial(decode_tolerant, given, kind))
@@ -104,13 +106,14 @@ def _lenient(value: Any, kind: Any) -> Any:
         return [_lenient(item, of) for item in value if item is not None]
     if str in choices:
         return msgspec.json.encode(value).decode() if isinstance(value, (int, float)) else value
-    if isinstance(value, str):
-        if not value.strip() and NoneType in choices:
+    if isinstance(value, (str, int, float)):
+        given = value.strip() if isinstance(value, str) else value
+        if given == "" and NoneType in choices:
             return None
         for choice in choices:
             if choice in (int, float, bool):
                 with suppress(msgspec.ValidationError):
-                    return msgspec.convert(value.strip(), choice, strict=False)
+                    return msgspec.convert(given, choice, strict=False)
     return value
 
 
