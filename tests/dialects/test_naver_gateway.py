@@ -37,7 +37,7 @@ from ekiden.store.api import Store
 from ekiden.store.open import open_store
 from ekiden.web.need import Need
 from ekiden.web.operation import Operation, reads
-from support.naver_client import NES_DATE, NaverClient, Reply, assert_shape, make_signature, page_shape, send
+from support.naver_client import LABEL, NES_DATE, NaverClient, Reply, assert_shape, make_signature, page_shape, send
 
 
 class Part(msgspec.Struct):
@@ -68,6 +68,7 @@ async def _list(call: Any) -> Response[bytes]:
             "isUse": call.query.flag("isUse"),
             "period": call.query.period(needed=call.query.text("period") is not None),
             "region": call.region,
+            "sid": call.query.number_or_none("sid"),
             "status": labelled("email_status", "PF", call.language),
         }
     ]
@@ -192,11 +193,10 @@ async def test_signatures_are_compared_in_constant_time(cloud: Cloud, monkeypatc
 async def test_whoever_signs_is_answered_in_each_region(cloud: Cloud) -> None:
     made = await cloud.client.request("POST", "/items", {"name": "a"})
     assert (made.status, made.json, made.headers["content-type"]) == (201, MADE, "application/json")
-    label = {"label": str, "code": str}
     for base, region in (("/api/v1", "kr"), ("/api/v1-sgn", "sgn"), ("/api/v1-jpn", "jpn")):
         client = cloud.client_of(cloud.key, base)
         listed = await client.request("GET", "/items?size=10&page=2")
-        item = {"name": None, "isUse": None, "period": [None], "region": region, "status": label}
+        item = {"name": None, "isUse": None, "period": [None], "region": region, "sid": None, "status": LABEL}
         assert_shape(listed.json, page_shape(item))
         found = await client.request("GET", "/items/3/?tag=a&tag=b")
         assert found.json == {"sid": 3, "tags": ["a", "b"]}
@@ -427,6 +427,7 @@ PAGES = (
     ("page=99999999999999999999", "page must be a whole number from 0"),
     ("sort=body", "body cannot be sorted by; choose one of createUtc, name"),
     ("sort=desc", None),
+    ("sid=-1", "sid must be a whole number from 0"),
     ("isUse=maybe", "isUse must be true or false"),
     ("name=%00", "name cannot have that value"),
     ("name=" + "x" * 3_000, "name cannot have that value"),

@@ -107,13 +107,10 @@ class NaverClient:
 async def send(
     port: int, method: str, target: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
 ) -> Reply:
-    """A raw request; what is not ASCII in ``target`` goes as UTF-8 without being encoded."""
+    """A raw request. ``target`` is ASCII."""
 
     def ask() -> Reply:
         connection = HTTPConnection("127.0.0.1", port, timeout=60)
-        # Korean may stand raw in a request line.
-        connection._encode_request = lambda request: request.encode()  # type: ignore[attr-defined]
-        connection._validate_path = lambda url: None  # type: ignore[attr-defined]
         try:
             connection.request(method, target, body, dict(headers or {}))
             found = connection.getresponse()

@@ -44,7 +44,7 @@ async def read_json(body: Body, content_type: str, kind: type[T]) -> T:
     text = await body.read_json()
     if text:
         check_media_type(content_type)
-    given = text if text not in (b"", b"null") else b"{}"
+    given = b"{}" if len(text) <= 4 and bytes(text) in (b"", b"null") else text
     made = await body.work(len(given), partial(_decoded, given, kind))
     if made is None:
         made = await body.work(EFFORT * len(given), partial(decode_tolerant, given, kind))
