@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from infobip_probe import Probe, probing
 
-from ekiden.dialects.infobip.form_reader import MAX_FILES_SIZE, MAX_REQUEST, MAX_TEXT, blocked_extension, field_name
+from ekiden.dialects.infobip.blocked_files import blocked_extension
+from ekiden.dialects.infobip.form_reader import MAX_FILES_SIZE, MAX_REQUEST, MAX_TEXT, field_name
 
 BOUNDARY = "60f8fdd2cfba7ad5016ba25529a66409"
 MULTIPART = f"multipart/form-data; boundary={BOUNDARY}"

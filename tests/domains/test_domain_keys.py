@@ -8,8 +8,8 @@ from sqlalchemy import select
 
 from ekiden.access.vault import Vault, VaultError
 from ekiden.core.clock import DAY, HOUR
-from ekiden.domains.keyring import KeyRing
 from ekiden.domains.model import Domain, Key
+from ekiden.domains.signing_keys import KeyRing
 from ekiden.sender_auth.dkim_key import dump_private, public_record
 from ekiden.store.api import Store
 from ekiden.store.tables import dkim_key

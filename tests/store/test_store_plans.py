@@ -24,7 +24,7 @@ from ekiden.store.api import Store
 from ekiden.store.claims import claim_shares
 from ekiden.store.open import open_store
 from ekiden.store.postgresql import statements as postgresql_statements
-from ekiden.store.postgresql.writer import connect
+from ekiden.store.postgresql.group_commit import connect
 from ekiden.store.retention import first_id
 from ekiden.store.sqlite import statements as sqlite_statements
 from ekiden.store.url import parse_url

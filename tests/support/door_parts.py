@@ -14,7 +14,7 @@ from ekiden.access.remembered import Remembered
 from ekiden.access.vault import Vault
 from ekiden.core.clock import Clock
 from ekiden.core.ids import IdFactory
-from ekiden.domains.keyring import KeyRing
+from ekiden.domains.signing_keys import KeyRing
 from ekiden.intake.policy import Policy
 from ekiden.intake.sender_rights import Gate
 from ekiden.intake.signer import Signer

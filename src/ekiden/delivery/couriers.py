@@ -28,7 +28,7 @@ from ekiden.delivery.letters import LARGE, Letter, Letters, Parcel
 from ekiden.delivery.metrics import DeliveryMetrics
 from ekiden.delivery.outcome import make_outcome
 from ekiden.delivery.outcome_writer import Report, Reporter
-from ekiden.delivery.recipient_groups import regrouped
+from ekiden.delivery.recipient_splitting import regrouped
 from ekiden.delivery.retry import Schedule
 from ekiden.delivery.routing import Unroutable
 from ekiden.delivery.session import Session, lines_of

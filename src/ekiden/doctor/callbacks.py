@@ -11,7 +11,7 @@ from ekiden.core.display import relative
 from ekiden.core.errors import EkidenError
 from ekiden.dns.resolver import DnsTemporary
 from ekiden.doctor.checks import Finding, Patient, find, in_each
-from ekiden.doctor.dns import make_resolver
+from ekiden.doctor.hostname import make_resolver
 from ekiden.notify import administration
 
 MAX_ENDPOINTS: Final = 20

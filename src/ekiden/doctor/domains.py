@@ -10,7 +10,7 @@ from ekiden.core.clock import DAY, SECOND, Millis
 from ekiden.core.display import local_time
 from ekiden.dns.resolver import DnsError, DnsTemporary, NullMx
 from ekiden.doctor.checks import Finding, Patient, find, in_each
-from ekiden.doctor.dns import make_resolver
+from ekiden.doctor.hostname import make_resolver
 from ekiden.domains.examine import Examination
 from ekiden.domains.lookup import DnsLookup
 from ekiden.domains.outgoing import outgoing

@@ -12,9 +12,9 @@ from ekiden.doctor.clock import check_clock
 from ekiden.doctor.configuration import check_configuration
 from ekiden.doctor.delivery import check_deliveries
 from ekiden.doctor.disk import check_disk
-from ekiden.doctor.dns import check_hostname, check_resolver
 from ekiden.doctor.domains import check_domains, check_sender_record, check_senders
 from ekiden.doctor.files import check_files, check_limits
+from ekiden.doctor.hostname import check_hostname, check_resolver
 from ekiden.doctor.nodes import check_nodes
 from ekiden.doctor.outbound_port import check_outbound
 from ekiden.doctor.ports import check_ports

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from ekiden.core.errors import EkidenError
 from ekiden.doctor.checks import Finding, Patient, find, length_of
-from ekiden.doctor.dns import LAB_DOMAIN, make_resolver
+from ekiden.doctor.hostname import LAB_DOMAIN, make_resolver
 from ekiden.doctor.talk import TROUBLE, talk
 from ekiden.net.listen import ListenAddress
 from ekiden.net.network import OutsideLab, is_loopback

@@ -21,8 +21,7 @@ from ekiden.domains import evidence, queries
 from ekiden.domains.check_schedule import first_check, next_check
 from ekiden.domains.errors import DomainInUse, DomainsError, DomainTaken
 from ekiden.domains.examine import Examination
-from ekiden.domains.keyring import PURPOSE
-from ekiden.domains.keys import after_checks, decisive, make_keys
+from ekiden.domains.key_rotation import after_checks, decisive, make_keys, outlived
 from ekiden.domains.lookup import PatientLookup
 from ekiden.domains.model import Check, Domain, Key, Kind, Record, Status
 from ekiden.domains.names import check_domain_name
@@ -31,6 +30,7 @@ from ekiden.domains.questionnaire import validate
 from ekiden.domains.reasons import short
 from ekiden.domains.records import records_of
 from ekiden.domains.settings import DomainSettings
+from ekiden.domains.signing_keys import PURPOSE
 from ekiden.domains.status import event_of, judge, proofs
 from ekiden.store.api import Conflict
 
@@ -283,9 +283,7 @@ class Domains:
         return moved
 
     async def _drop_keys(self, connection: Connection, keys: Sequence[Key], now: Millis) -> dict[str, str]:
-        """Remove retired keys when nothing that they signed can be on its way any more."""
-        over = now - round(self._config.overlap * SECOND)
-        gone = [key for key in keys if key.retired_at is not None and key.retired_at <= over]
+        gone = outlived(keys, now, round(self._config.overlap * SECOND))
         if gone:
             await queries.drop_keys(connection, [key.id for key in gone])
         return {key.selector: "removed" for key in gone}

@@ -22,7 +22,7 @@ from ekiden.intake.errors import (
     TooManyPlaceholders,
 )
 from ekiden.intake.mailing import Mailed, Mailing, MailingGroup, MailingRecipient
-from ekiden.intake.tracking import MAX_LINKS, Tracker
+from ekiden.intake.tracking import Tracker
 from ekiden.limits.loop_slices import Turns
 from ekiden.limits.memory import Memory
 from ekiden.limits.workshop import Workshop
@@ -30,6 +30,7 @@ from ekiden.mime.compose import Composer
 from ekiden.mime.errors import MimeError
 from ekiden.mime.mailbox import Mailbox
 from ekiden.mime.placeholders import too_many_slots
+from ekiden.mime.tracked_message import MAX_LINKS
 from ekiden.recipients.tracking_tokens import TrackingUrls, trackable
 
 if TYPE_CHECKING:

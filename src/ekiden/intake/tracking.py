@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from ekiden.domains.queries import SendingSettings
 from ekiden.intake.errors import Busy, TemporarilyUnavailable, TooManyLinks
 from ekiden.limits.workshop import Workshop
-from ekiden.mime.tracked_message import with_tracking
+from ekiden.mime.tracked_message import MAX_LINKS, with_tracking
 from ekiden.recipients.tracking_tokens import TrackingTokens, TrackingUrls, trackable
 from ekiden.store.api import StoreUnavailable
 
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from ekiden.core.clock import Clock
     from ekiden.core.ids import IdFactory
 
-MAX_LINKS = 150
-"""Links of a message that are tracked (as the strictest dialect has it)."""
 _LARGE = 16_384
 """Octets of a message from which on it is looked through in a thread: 25 ms if it is all links."""
 

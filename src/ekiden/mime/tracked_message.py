@@ -21,6 +21,8 @@ from ekiden.mime.html_links import Html, PixelPosition
 from ekiden.mime.placeholders import too_many_slots
 from ekiden.mime.scan import Header, scan
 
+MAX_LINKS = 150
+"""Links of a message that are tracked (as the strictest dialect has it)."""
 _MAX_DEPTH = 10
 _MAX_PARTS = 200
 _MAX_LINE = 998  # octets, RFC 5322 §2.1.1

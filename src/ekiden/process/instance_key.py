@@ -18,16 +18,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ekiden.access import access_keys
 from ekiden.access.vault import Vault, VaultError
 from ekiden.core.texts import TranslatedError
-from ekiden.domains import keyring
+from ekiden.domains import signing_keys
 from ekiden.notify import auth
 from ekiden.process.translations import TEXTS
 from ekiden.store.api import Conflict
-from ekiden.store.migrations import HEAD
 from ekiden.store.tables import credential, dkim_key, endpoint, installation
 
 if TYPE_CHECKING:
-    from structlog.stdlib import BoundLogger
-
     from ekiden.config.model import Config
     from ekiden.core.clock import Clock, Millis
     from ekiden.store.api import Store
@@ -50,7 +47,7 @@ State = Literal["fits", "unbound", "other", "unreadable"]
 
 SEALED: Final = {
     # What stands sealed in the database: its column, what it was sealed for, and those that are out of use.
-    "dkim_keys": (dkim_key.c.sealed, keyring.PURPOSE, dkim_key.c.status != "retired"),
+    "dkim_keys": (dkim_key.c.sealed, signing_keys.PURPOSE, dkim_key.c.status != "retired"),
     "access_keys": (credential.c.sealed, access_keys.PURPOSE, credential.c.revoked_at.is_(None)),
     "endpoints": (endpoint.c.sealed, auth.PURPOSE, endpoint.c.sealed.is_not(None)),
 }
@@ -192,39 +189,12 @@ async def adopt(config: Config, store: Store, clock: Clock) -> Vault:
     return vault
 
 
-class DatabaseWatch:
-    """Whether the database is still the one that a worker began with: another may be put in its place while it
-    runs, and a newer Ekiden may change its tables."""
-
-    def __init__(self, store: Store, vault: Vault, log: BoundLogger) -> None:
-        self._store = store
-        self._fingerprint = vault.fingerprint
-        self._log = log
-        self.missing: tuple[str, ...] = ()
-        """For ``/readyz``: ``instance_key`` when it is not the database's, ``schema`` when the tables changed."""
-
-    async def look(self) -> None:
-        """What is wrong is logged once. Raises what the store raises."""
-        async with self._store.read() as connection:
-            revision = await connection.scalar(text("SELECT version_num FROM alembic_version"))
-            bound = await _bound(connection)
-        missing = []
-        if revision != HEAD:
-            missing.append("schema")
-            if "schema" not in self.missing:
-                self._log.error(
-                    "the tables of the database are those of another Ekiden now: restart this one as that version",
-                    revision=revision,
-                    needed=HEAD,
-                )
-        if bound is None or bound[0] != self._fingerprint:
-            missing.append("instance_key")
-            if "instance_key" not in self.missing:
-                self._log.error(
-                    "the database is another one now, and instance.key is not its key: stop, put the two that "
-                    "belong together in place (ekiden doctor), start"
-                )
-        self.missing = tuple(missing)
+async def identity(store: Store) -> tuple[str, str]:
+    """The revision of the tables, and the fingerprint of the key that the database belongs to (empty: of none)."""
+    async with store.read() as connection:
+        revision = await connection.scalar(text("SELECT version_num FROM alembic_version"))
+        bound = await _bound(connection)
+    return str(revision), "" if bound is None else bound[0]
 
 
 async def _bound(connection: AsyncConnection) -> tuple[str, int] | None:

@@ -53,11 +53,12 @@ from ekiden.process.counts import (
 )
 from ekiden.process.duties import Duties
 from ekiden.process.heartbeat import Heartbeat
-from ekiden.process.instance_key import DatabaseWatch, confirm
+from ekiden.process.instance_key import confirm
 from ekiden.process.listening_ports import Ports
 from ekiden.process.logging import get_logger
 from ekiden.process.loop_watch import LoopWatch
 from ekiden.process.metrics import Exposition, Metrics
+from ekiden.process.readiness import DatabaseWatch, missing
 from ekiden.process.registration import Post
 from ekiden.process.translations import TEXTS
 from ekiden.recipients.hard_bounces import HardBounces
@@ -473,12 +474,9 @@ class _Worker:
             stack.push_async_callback(server.stop)
 
     async def _missing(self) -> list[str]:
-        missing = []
-        if self.draining or self.stop.is_set():
-            missing.append("draining")
-        if not self.heartbeat.healthy:
-            missing.append("store")
-        return [*missing, *self.database.missing]
+        return missing(
+            draining=self.draining or self.stop.is_set(), leased=self.heartbeat.healthy, database=self.database
+        )
 
     def _keep_house(self, store: Store, services: Services) -> None:
         self.duties = duties = Duties(

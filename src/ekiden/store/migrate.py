@@ -19,8 +19,8 @@ from ekiden.store.postgresql.connect import cold_engine
 from ekiden.store.postgresql.connect import judge as postgresql_judge
 from ekiden.store.postgresql.statements import NOW_SQL
 from ekiden.store.sqlite.connect import connect
+from ekiden.store.sqlite.group_commit import judge as sqlite_judge
 from ekiden.store.sqlite.turn import Turn
-from ekiden.store.sqlite.writer import judge as sqlite_judge
 from ekiden.store.url import StoreUrl, parse_url
 
 if TYPE_CHECKING:

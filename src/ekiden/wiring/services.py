@@ -17,10 +17,10 @@ from ekiden.content.templates import Templates
 from ekiden.content.uploads import Uploads
 from ekiden.core.clock import SECOND
 from ekiden.dns.resolver import DnsResolver
-from ekiden.domains.keyring import KeyRing
 from ekiden.domains.lookup import DnsLookup
 from ekiden.domains.queries import sending_settings
 from ekiden.domains.service import Domains
+from ekiden.domains.signing_keys import KeyRing
 from ekiden.intake.config import IntakeConfig
 from ekiden.intake.door import Door, Handover
 from ekiden.intake.doorstep import Doorstep

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -15,8 +14,7 @@ from litestar import Response
 from ekiden.core.clock import SECOND, Millis
 from ekiden.dialects.ibm.errors import ApiError, trace_headers
 from ekiden.web.body import Body
-from ekiden.web.errors import TooLarge
-from ekiden.web.json_gauge import JsonGauge
+from ekiden.web.gzip_body import BadGzip, unpacked
 from ekiden.web.need import Need
 from ekiden.web.problem import JSON, AnyRequest
 from ekiden.web.shape import EFFORT, Problem, read_shape
@@ -27,8 +25,6 @@ MAX_BODY: Final = 1_048_576
 """Octets of a body, as sent and as unpacked."""
 MAX_LIMIT: Final = 100
 DEFAULT_LIMIT: Final = 10
-_PIECE: Final = 65_536
-_GZIP = 16 + zlib.MAX_WBITS
 
 
 BODY: Final = Need(MAX_BODY, 20_000)
@@ -42,25 +38,10 @@ async def read_body(request: AnyRequest, body: Body) -> bytes | bytearray:
         return await body.read_json()
     if encoding not in ("gzip", "x-gzip"):
         raise ApiError(415, "the body is encoded in a way that is not known: {encoding}", encoding=encoding[:40])
-    unpacker = zlib.decompressobj(_GZIP)
-    unpacked = bytearray()
-    gauge = JsonGauge(body.need.values, body.need.depth)
     try:
-        async for packed in body.chunks():
-            rest = packed
-            # One piece may be a thousand times as large unpacked.
-            while rest and not unpacker.eof:
-                piece = unpacker.decompress(rest, _PIECE)
-                rest = unpacker.unconsumed_tail
-                unpacked += piece
-                if len(unpacked) > body.need.octets:
-                    raise TooLarge(body.need.octets)
-                gauge.feed(piece)
-    except zlib.error:
+        return await unpacked(body)
+    except BadGzip:
         raise ApiError(400, "the body is not what its Content-Encoding says") from None
-    if not unpacker.eof:
-        raise ApiError(400, "the body is not what its Content-Encoding says")
-    return unpacked
 
 
 async def read_json(request: AnyRequest, body: Body, kind: type[T]) -> T:

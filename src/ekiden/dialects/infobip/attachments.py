@@ -10,8 +10,9 @@ from typing import Final
 from ekiden.content.errors import NoSuchContent
 from ekiden.content.uploads import Upload, Uploads
 from ekiden.dialects.infobip import form_reader as forms
+from ekiden.dialects.infobip.blocked_files import blocked_extension
 from ekiden.dialects.infobip.errors import ApiError, Violation
-from ekiden.dialects.infobip.form_reader import UploadedFile, blocked_extension
+from ekiden.dialects.infobip.form_reader import UploadedFile
 from ekiden.mime.attachment_parts import PartWriter, SharedBuilder, SharedParts, refer_inline
 
 _BLOCK: Final = 1_048_576

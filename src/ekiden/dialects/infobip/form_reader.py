@@ -19,10 +19,10 @@ from dataclasses import dataclass, field
 from tempfile import SpooledTemporaryFile
 from typing import Final
 
+from ekiden.dialects.infobip.blocked_files import blocked_extension
 from ekiden.dialects.infobip.errors import ApiError
 from ekiden.dialects.infobip.form_names import FormFields, Problems
 from ekiden.dialects.infobip.value_rules import BadField, Checks, single
-from ekiden.mime.file_names import extensions
 from ekiden.web import multipart
 from ekiden.web.body import Body
 from ekiden.web.need import Need
@@ -43,12 +43,6 @@ _LONGEST_CHARSET: Final = 40
 IN_MEMORY: Final = 262_144
 """Octets of a file before it goes to a temporary file."""
 
-_BLOCKED: Final = (
-    "ade adp apk appx appxbundle bat cab chm cmd com cpl dll dmg ex ex_ exe hta ins isp iso jar js jse lib lnk mde "
-    "msc msi msix msixbundle msp mst nsh pif ps1 scr sct shb sys vb vbe vbs vxd wsc wsf wsh"
-)
-BLOCKED: Final = frozenset(_BLOCKED.split())
-"""Extensions of files that are not sent (contract §2.2)."""
 
 _BAD_IN_NAME: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 # Other codecs of the library are no character sets of forms, and some take time beyond measure.
@@ -262,14 +256,6 @@ class _Multipart:
         elif self._text is not None:
             self._form.texts.setdefault(self._name, []).append(self._text.end())
             self._text = None
-
-
-def blocked_extension(filename: str) -> str:
-    """The extension that keeps the file from being sent; empty: it may be sent.
-
-    The name that counts is the one under which a receiver's system may save it (``mime.file_names``).
-    """
-    return min(extensions(filename) & BLOCKED, default="")
 
 
 class _TextReader:

@@ -16,7 +16,7 @@ from ekiden.core.states import FIRST_FINAL, Cause, Hold, State
 from ekiden.store import tables
 from ekiden.store.api import Fenced
 from ekiden.store.claims import CLAIMED_COLUMNS, claim_shares, claimed_deliveries
-from ekiden.store.postgresql.writer import Progress
+from ekiden.store.postgresql.group_commit import Progress
 from ekiden.store.records import Delivery
 from ekiden.store.units import (
     MESSAGE_COLUMNS,

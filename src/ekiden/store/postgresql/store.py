@@ -24,9 +24,9 @@ from ekiden.store.postgresql.connect import (
     reading,
     writing,
 )
+from ekiden.store.postgresql.group_commit import WRITERS, Writer
 from ekiden.store.postgresql.servers import Servers
 from ekiden.store.postgresql.statements import NOW_SQL, apply
-from ekiden.store.postgresql.writer import WRITERS, Writer
 from ekiden.store.units import Beat
 
 CONNECTIONS = WRITERS + POOLED

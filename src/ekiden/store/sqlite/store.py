@@ -1,4 +1,4 @@
-"""The store in one SQLite file: the embedded default. See ``store.sqlite.writer`` for what is durable when."""
+"""The store in one SQLite file: the embedded default; ``store.sqlite.group_commit`` says what is durable when."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from ekiden.store.base import BaseStore
 from ekiden.store.errors import translating
 from ekiden.store.overdue import PATIENCE
 from ekiden.store.sqlite.connect import BUSY_TIMEOUT, configure, connect, readable_text
+from ekiden.store.sqlite.group_commit import Writer, judge, judge_read, translated
 from ekiden.store.sqlite.statements import apply
 from ekiden.store.sqlite.turn import Turns
-from ekiden.store.sqlite.writer import Writer, judge, judge_read, translated
 
 # UPDATE … FROM came with 3.33, RETURNING with 3.35.
 OLDEST_SQLITE = (3, 35, 0)
-# Seconds; see store.sqlite.writer. Half a millisecond costs a busy loop next to nothing.
+# Seconds; see store.sqlite.group_commit. Half a millisecond costs a busy loop next to nothing.
 SWITCH_INTERVAL = 0.0005
 READERS = 2
 

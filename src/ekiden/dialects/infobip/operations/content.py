@@ -10,9 +10,9 @@ from ekiden.content.errors import BadField, ContentError
 from ekiden.content.uploads import MAX_FILE, MAX_UID, MAX_VALIDITY, MIN_VALIDITY
 from ekiden.core.clock import MINUTE
 from ekiden.dialects.infobip import value_rules as fields
+from ekiden.dialects.infobip.blocked_files import blocked_extension
 from ekiden.dialects.infobip.call import Call
 from ekiden.dialects.infobip.errors import REQUEST, ApiError, Violation
-from ekiden.dialects.infobip.form_reader import blocked_extension
 from ekiden.dialects.infobip.http import answer
 from ekiden.dialects.infobip.value_rules import Checks
 from ekiden.web.need import Need

@@ -21,6 +21,7 @@ from ekiden.dialects.infobip import codes
 from ekiden.dialects.infobip import form_reader as forms
 from ekiden.dialects.infobip import value_rules as fields
 from ekiden.dialects.infobip.attachments import Attachments
+from ekiden.dialects.infobip.blocked_files import blocked_extension
 from ekiden.dialects.infobip.call import Call
 from ekiden.dialects.infobip.config import InfobipConfig
 from ekiden.dialects.infobip.delivery_window import read_window
@@ -410,7 +411,7 @@ def _lists(group: Group) -> tuple[list[Destination] | None, ...]:
 
 def _file_name(value: Any) -> str:
     name = re.split(r"[/\\]", fields.line(value, forms.MAX_FILE_NAME))[-1].strip() or _BLANK_NAME
-    extension = forms.blocked_extension(name)
+    extension = blocked_extension(name)
     if extension:
         raise BadField("files of the type .{extension} are not accepted", extension=extension)
     return name

@@ -23,10 +23,11 @@ from ekiden.content.templates import MAX_ATTACHMENTS, NewAttachment, Template
 from ekiden.content.uploads import Upload
 from ekiden.dialects.infobip import value_rules as fields
 from ekiden.dialects.infobip.attachments import decoded_base64
+from ekiden.dialects.infobip.blocked_files import blocked_extension
 from ekiden.dialects.infobip.call import Call
 from ekiden.dialects.infobip.errors import REQUEST, ApiError, Violation
 from ekiden.dialects.infobip.form_names import FormFields
-from ekiden.dialects.infobip.form_reader import MAX_REQUEST, Form, blocked_extension
+from ekiden.dialects.infobip.form_reader import MAX_REQUEST, Form
 from ekiden.dialects.infobip.http import Query, answer, decode_json, empty
 from ekiden.dialects.infobip.paging import read_page
 from ekiden.dialects.infobip.times import timestamp

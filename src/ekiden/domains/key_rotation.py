@@ -1,4 +1,4 @@
-"""DKIM keys of domains: making them, and which of them sign after a check."""
+"""Rotation of the DKIM keys of domains: making them, which of them sign after a check, and which go."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ekiden.core.clock import Millis
-from ekiden.domains.keyring import PURPOSE
 from ekiden.domains.model import Check, Key
+from ekiden.domains.signing_keys import PURPOSE
 from ekiden.sender_auth.dkim_key import Algorithm, dump_private, generate, public_record
 
 if TYPE_CHECKING:
@@ -76,3 +76,8 @@ def decisive(keys: Sequence[Key], checks: Mapping[int, Check]) -> Check | None:
     active = [check for key, check in looked if key.status == "active"]
     pending = [check for key, check in looked if key.status == "pending"]
     return next(iter([*passed, *active, *pending]), None)
+
+
+def outlived(keys: Sequence[Key], now: Millis, overlap: Millis) -> list[Key]:
+    """Retired keys of which nothing that they signed can be on its way any more."""
+    return [key for key in keys if key.retired_at is not None and key.retired_at <= now - overlap]
