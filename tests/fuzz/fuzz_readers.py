@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import dns.message
+import msgspec
 from jwt.api_jws import PyJWS
 
 from ekiden.access import sessions
@@ -24,6 +25,10 @@ from ekiden.dialects.infobip.operations.send_form import FIELDS
 from ekiden.dialects.infobip.proof import basic
 from ekiden.dialects.infobip.smtp_headers import read_options
 from ekiden.dialects.infobip.value_rules import BadField
+from ekiden.dialects.naver.errors import ApiError as NaverError
+from ekiden.dialects.naver.http import Query, decode_tolerant
+from ekiden.dialects.naver.paging import Order, read_page
+from ekiden.dialects.naver.proof import targets
 from ekiden.dns import resolver
 from ekiden.mime.attachments import find_attachment
 from ekiden.mime.author_domains import mailbox_domains
@@ -321,6 +326,44 @@ def json_of(kind: type[Any]) -> Callable[[bytes], None]:
         decode_json(case, kind)
 
     return read
+
+
+class Lenient(msgspec.Struct):
+    """What a body of NAVER's API may have of types."""
+
+    name: str
+    sid: int | None = None
+    loud: bool = False
+    parts: list[Lenient] = []
+    parameters: dict[str, Any] = {}
+
+
+def naver_json(case: bytes) -> None:
+    gauge = JsonGauge(2_000, 16)
+    gauge.feed(case)
+    decode_tolerant(case, Lenient)
+
+
+def naver_target(case: bytes) -> None:
+    """What may have been signed, and what the query says."""
+    path, _, query = case.partition(b"?")
+    for target in targets(path, query):
+        # Whichever form was signed, it has the same parts.
+        head, _, tail = target.partition(b"?")
+        assert (head.count(b"/"), tail.count(b"&"), b"#" in target) == (
+            path.count(b"/"),
+            query.count(b"&"),
+            b"#" in case,
+        )
+    found = Query(query)
+    for read in (
+        lambda: read_page(found, ("createUtc", "sid"), Order("createUtc")),
+        lambda: found.period(needed=False),
+        lambda: found.flag("isUse"),
+        lambda: found.number_or_none("templateSid"),
+    ):
+        with suppress(NaverError):
+            read()
 
 
 def infobip_values(case: bytes) -> None:

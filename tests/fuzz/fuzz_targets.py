@@ -29,6 +29,8 @@ from fuzz_readers import (
     made_fields,
     mailbox,
     mailboxes,
+    naver_json,
+    naver_target,
     placeholders,
     proxy_header,
     reencoded,
@@ -68,6 +70,7 @@ from ekiden.dialects.ibm.cbr_shapes import RuleBody, ZoneBody
 from ekiden.dialects.infobip.errors import ApiError
 from ekiden.dialects.infobip.shapes import MessagesRequest
 from ekiden.dialects.infobip.smtp_headers import HeaderRefused
+from ekiden.dialects.naver.errors import ApiError as NaverError
 from ekiden.mime.errors import MimeError
 from ekiden.net.proxy_protocol import V2_SIGNATURE, BadProxyHeader
 from ekiden.sender_auth.dkim_errors import DkimError
@@ -364,6 +367,38 @@ TARGETS = {
             JSON_WORDS,
             ["ekiden.dialects.infobip.http", "ekiden.web.json_gauge"],
             errors=(ApiError, BadForm, RequestRefused),
+        ),
+        Target(
+            "json-naver",
+            naver_json,
+            [b'{"name":5,"sid":"7","loud":"true","parts":[{"name":"a","sid":null},null],"parameters":{"a":1}}'],
+            [*JSON_WORDS, b'"sid":', b'"name":', b'"parts":[', b'"7"', b"null", b"1e9"],
+            ["ekiden.dialects.naver.http", "ekiden.web.json_gauge"],
+            errors=(NaverError, RequestRefused),
+        ),
+        Target(
+            "naver-target",
+            naver_target,
+            [
+                b"/api/v1/items?sort=createUtc%2Cdesc&startDateTime=2018-11-20%2015:19&name=20%EB%8C%80",
+                b"/api/v1/%EB%8C%80?size=5&page=1&startUtc=1542694793240&endDateTime=2018-11-20+15:19:53+240",
+            ],
+            [
+                b"%26",
+                b"%3D",
+                b"%2F",
+                b"%3F",
+                b"%2B",
+                b"%23",
+                b"+",
+                b"&",
+                b"=",
+                b"sort=",
+                b"size=",
+                b"endUtc=",
+                b"?",
+            ],
+            ["ekiden.dialects.naver.proof", "ekiden.dialects.naver.http", "ekiden.dialects.naver.paging"],
         ),
         Target(
             "infobip-values",

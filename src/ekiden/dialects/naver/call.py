@@ -80,7 +80,7 @@ class Call(operation.Call):
     def query(self) -> Query:
         """Its parameters."""
         if not hasattr(self, "_query"):
-            self._query = Query(self.request)
+            self._query = Query(self.request.scope["query_string"])
         return self._query
 
     async def admit(self) -> None:

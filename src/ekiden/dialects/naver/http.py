@@ -19,7 +19,7 @@ from ekiden.core.clock import Millis
 from ekiden.dialects.naver.errors import MEDIA_TYPE, ApiError, BadRequest
 from ekiden.dialects.naver.times import parse_time, parse_utc
 from ekiden.web.body import Body
-from ekiden.web.problem import JSON, AnyRequest
+from ekiden.web.problem import JSON
 from ekiden.web.shape import EFFORT, read_shape
 
 T = TypeVar("T")
@@ -144,8 +144,9 @@ class Query:
 
     __slots__ = ("_values",)
 
-    def __init__(self, request: AnyRequest) -> None:
-        text = request.scope["query_string"].decode("utf-8", "replace")
+    def __init__(self, query: bytes) -> None:
+        """``query`` as it is on the wire."""
+        text = query.decode("utf-8", "replace")
         self._values: dict[str, list[str]] = {}
         for name, value in parse_qsl(text, errors="replace"):
             self._values.setdefault(name, []).append(value)
