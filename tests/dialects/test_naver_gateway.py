@@ -369,6 +369,7 @@ async def test_media_types(cloud: Cloud) -> None:
     for given_type, status in (
         ("application/json; charset=UTF-8", 201),
         ("Application/JSON", 201),
+        ("application/json;", 201),
         ("", 201),
         ("text/plain", 415),
         ("application/x-www-form-urlencoded", 415),

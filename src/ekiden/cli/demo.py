@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ekiden.cli.common import CliError, lang
+from ekiden.cli.common import CliError, lang, now_ms
 from ekiden.cli.terminal import say
 from ekiden.core.texts import Texts
 from ekiden.web.dialect import DemoClient, Shown
@@ -226,6 +226,8 @@ def _explain(facts: DemoFacts) -> None:
 
 
 def _of_dialects(facts: DemoFacts) -> list[Shown]:
+    from ekiden.lab.demo import ekiden_command
+
     account = facts.account
     client = DemoClient(
         facts.http,
@@ -237,6 +239,8 @@ def _of_dialects(facts: DemoFacts) -> list[Shown]:
         account.iam_apikey,
         account.naver.access_key,
         account.naver.secret_key,
+        ekiden_command(),
+        now_ms(),
     )
     return [dialect.demo(client) for dialect in DIALECTS]
 

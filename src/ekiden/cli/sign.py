@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from typing import TYPE_CHECKING, Annotated, Any, Final
 from urllib.parse import quote, urlsplit
@@ -12,6 +11,7 @@ import typer
 from ekiden.cli.common import CliError, CliUsageError, ConfigOption, JsonOption, Opened, on_store
 from ekiden.cli.tables import show
 from ekiden.cli.terminal import say
+from ekiden.web.curl import curl_command
 from ekiden.web.dialect import ToSign
 from ekiden.wiring.dialects import DIALECTS
 
@@ -109,12 +109,7 @@ def sign(
         secret_key = sys.stdin.readline().rstrip("\r\n")
     secret = secret_key or _secret(config, access_key)
     headers = dict(chosen.sign(ToSign(method.upper(), signed, access_key, secret, now_ms())))
-    curl = ""
-    if url:
-        fields = [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in headers.items()]
-        if data is not None:
-            fields.append(f"-H 'Content-Type: application/json' -d {shlex.quote(data)}")
-        curl = f"curl -X {method.upper()} {shlex.quote(url)} {' '.join(fields)}"
+    curl = curl_command(method.upper(), url, headers, data) if url else ""
 
     def told() -> None:
         for line in [curl] if curl else [f"{name}: {value}" for name, value in headers.items()]:

@@ -29,7 +29,7 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 class DemoClient(NamedTuple):
     """Where the demo is, and who may use it. ``http``, ``lab``, ``lab_http`` are base URLs: of Ekiden, of the lab's
-    API, of its receiver of callbacks."""
+    API, of its receiver of callbacks. ``command``: how a shell calls ``ekiden``; ``now`` is in milliseconds."""
 
     http: str
     lab: str
@@ -40,6 +40,8 @@ class DemoClient(NamedTuple):
     iam_apikey: str
     access_key: str
     secret_key: str
+    command: str
+    now: Millis
 
 
 class Shown(NamedTuple):
