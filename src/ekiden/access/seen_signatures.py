@@ -56,7 +56,7 @@ class SeenSignatures:
         self._clock = clock
         self._most = most
         dialect = sqlite if store.engine == "sqlite" else postgresql
-        self._insert = dialect.insert(table).on_conflict_do_nothing()
+        self._insert = dialect.insert(table).on_conflict_do_nothing().returning(*table.c)
         self._known: Lru[_Key, None] = Lru(_MAX_REMEMBERED)
         self._counts = SlidingCounter(WINDOW)
         self._waiting: dict[_Key, asyncio.Future[bool]] = {}
@@ -108,4 +108,6 @@ class SeenSignatures:
 
     async def _write(self, keys: list[_Key]) -> list[bool]:
         async with self._store.write() as connection:
-            return [(await connection.execute(self._insert, key._asdict())).rowcount == 1 for key in keys]
+            rows = await connection.execute(self._insert, [key._asdict() for key in keys])
+            new = {_Key(*row) for row in rows}
+        return [key in new for key in keys]
