@@ -55,6 +55,7 @@ from ekiden.smtp.reply import ReplyParser
 from ekiden.smtp.server import ServerConnection
 from ekiden.smtp.server_config import ServerConfig
 from ekiden.smtp.transaction import Transaction, TransactionRecipient
+from ekiden.web import multipart
 from ekiden.web.json_gauge import JsonGauge
 from ekiden.web.urlencoded import UrlencodedReader
 from support.manual_clock import ManualClock
@@ -315,7 +316,8 @@ async def _chunks(case: bytes) -> AsyncIterator[bytes]:
 
 
 def form_multipart(case: bytes) -> None:
-    run(_Multipart("b", 64, FIELDS).read(_chunks(case))).close()
+    events = multipart.events(_chunks(case), "multipart/form-data; boundary=b", 64)
+    run(_Multipart(FIELDS).read(events)).close()
 
 
 def json_of(kind: type[Any]) -> Callable[[bytes], None]:

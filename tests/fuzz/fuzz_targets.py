@@ -339,7 +339,7 @@ TARGETS = {
             form_multipart,
             [FORM],
             FORM_WORDS,
-            ["ekiden.dialects.infobip.form_reader", "ekiden.web.urlencoded"],
+            ["ekiden.dialects.infobip.form_reader", "ekiden.web.multipart", "ekiden.web.urlencoded"],
             errors=(ApiError, BadForm, RequestRefused),
             most=256 * KIB,
         ),
