@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from ekiden.store.api import Connection, Store
 
 MAX_NAME = 64
+MAX_BLOCK_HOURS: Final = 876_000
+"""A hundred years."""
 _REPORTING: Final = "account.reporting"
 Senders = Literal["verified", "any"]
 """Which senders an account may use: those of its verified domains, or any, as a relay for others needs it."""
@@ -67,6 +69,8 @@ class Account:
     """Keeps its delivery reports to be fetched; ``None``: none are kept."""
     suppress_bounces: bool = False
     """Addresses that bounce for good are not mailed again."""
+    block_hours: int | None = None
+    """For so long such an address is blocked for the whole account; ``None``: nobody has said."""
 
     @property
     def uid(self) -> str:
@@ -215,6 +219,13 @@ async def begin_reporting(
         await connection.execute(update(table).where(table.c.id == row.id).values(values))
         await changed(connection, row.id, now, actor, _REPORTING, name, **values)
     return True
+
+
+async def set_block_hours(store: Store, name: str, hours: int, now: Millis, *, actor: Actor = SYSTEM) -> Account:
+    """Change for how long addresses that bounce for good from now on are blocked. Raises ``BadName``."""
+    if not 1 <= hours <= MAX_BLOCK_HOURS:
+        raise BadName("a block lasts from 1 to {most} hours", most=MAX_BLOCK_HOURS)
+    return await _change(store, name, now, actor, "account.block", {"block_hours": hours})
 
 
 async def _change(

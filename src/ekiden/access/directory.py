@@ -42,6 +42,7 @@ class AccountFacts(NamedTuple):
     quota: Quota = Quota()
     reports_endpoint: int | None = None
     suppress_bounces: bool = False
+    block_hours: int | None = None
 
     @property
     def uid(self) -> str:

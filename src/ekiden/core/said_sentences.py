@@ -97,6 +97,7 @@ ENGLISH: Final[dict[str, str]] = {
     # ---- suppressions
     "unsubscribed_page": "unsubscribed on the page, message {message}",
     "unsubscribed_one_click": "unsubscribed with one click, message {message}",
+    "suppression_expired": "its time was over",
     # ---- what a server cannot take
     "needs_smtputf8": "The message needs SMTPUTF8, which the recipient's server does not offer",
     "needs_8bitmime": "The message has 8-bit content, and the recipient's server does not offer 8BITMIME",

@@ -54,6 +54,11 @@ OWN_REPORT: Final = "DSN"
 """``Origin.via`` of the reports that this platform writes to senders: no messages of theirs."""
 
 
+BLOCKING: Final = "blocking"
+"""A label (``Submission.labels``), with any value: addresses at which the message bounces for good are blocked for
+the whole account, and for its block period (``recipients.hard_bounces``)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """How a submission came in: for the Received field, the trace and the rules of access."""

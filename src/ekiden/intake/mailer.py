@@ -287,6 +287,7 @@ class Mailer:
                 address,
                 page=wish.landing_page,
                 placeholders=wish.landing_placeholders,
+                everywhere=wish.everywhere,
             )
             values = {**values, UNSUBSCRIBE_NAME: way_out}
             if letters.leaves and not letters.own_way_out:

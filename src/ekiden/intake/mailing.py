@@ -56,7 +56,7 @@ class TrackingWish:
     """``None``: as the settings of the author's domain say.
 
     ``unsubscribe``: offer a page of ours, also by one click (RFC 8058). ``landing_page``: the account's own one;
-    naming it is a wish for it.
+    naming it is a wish for it. ``everywhere``: who leaves by it leaves all domains of the account.
     """
 
     opens: bool | None = None
@@ -65,6 +65,7 @@ class TrackingWish:
     unsubscribe: bool | None = None
     landing_page: str = ""
     landing_placeholders: Mapping[str, str] = field(default_factory=dict)
+    everywhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -214,7 +214,7 @@ class _Worker:
             sampler.watch_bodies(services.bodies.refused)
             services.authenticator.told = LoginCounts(self.metrics)
             stack.push_async_callback(services.close)
-            self.bounces = HardBounces(services.directory, services.suppressions)
+            self.bounces = HardBounces(services.directory, services.suppressions, self.clock)
             stack.push_async_callback(self.bounces.close)
             self.services = services
             door = services.door(NoDelivery())
@@ -505,6 +505,12 @@ class _Worker:
                 pass
 
         self._start(duties.every(_CHECK_EVERY, "check addresses", check_addresses), "check addresses")
+
+        async def expire_suppressions() -> None:
+            while await services.suppressions.expire():
+                pass
+
+        self._start(duties.every(_CHECK_EVERY, "expire suppressions", expire_suppressions), "expire suppressions")
         books = duties.every(_CHECK_EVERY, "address books", services.address_books.work, shared=True)
         self._start(books, "address books")
         counting = Counting(store, self.clock)

@@ -67,6 +67,7 @@ class UnsubscribeToken(msgspec.Struct, frozen=True, array_like=True, tag=3):
     """Of the way out: ``address`` wants no more mail from ``domain``.
 
     ``page``: the account's own landing page; empty: ours. ``placeholders``: what is written into it.
+    ``everywhere``: nor from any other domain of the account.
     """
 
     account_id: int
@@ -76,6 +77,7 @@ class UnsubscribeToken(msgspec.Struct, frozen=True, array_like=True, tag=3):
     address: str
     page: str = ""
     placeholders: dict[str, str] = {}
+    everywhere: bool = False
 
 
 AnyToken = OpenToken | ClickToken | UnsubscribeToken
@@ -175,9 +177,9 @@ class TrackingUrls:
         *,
         page: str = "",
         placeholders: Mapping[str, str] | None = None,
+        everywhere: bool = False,
     ) -> str:
         """For List-Unsubscribe and for a link in the text."""
-        token = UnsubscribeToken(
-            account_id, message_id, number, domain, address, page, dict(placeholders) if placeholders else {}
-        )
+        values = dict(placeholders) if placeholders else {}
+        token = UnsubscribeToken(account_id, message_id, number, domain, address, page, values, everywhere)
         return f"{self.base}{UNSUBSCRIBE_PATH}{self.tokens.seal(token)}"

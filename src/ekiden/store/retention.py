@@ -50,7 +50,7 @@ class RetentionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     checks: Duration = 30 * 86_400.0
     """Checks of domains; the last ones of each domain stay."""
     audit: Duration = 400 * 86_400.0
-    """The audit log: who changed what, and from where."""
+    """The audit log: who changed what, and from where; and the history of suppressions."""
 
 
 _PIECES: Final = 20
@@ -105,7 +105,8 @@ PLAN: Final[dict[str, Rule]] = {
     "smtp_configuration": Rule("", "until its account removes it"),
     "smtp_user": Rule("", "until its account removes it"),
     "endpoint": Rule("", "until no message, notice or line of the log is left that could name it"),
-    "suppression": Rule("", "until its account removes it"),
+    "suppression": Rule("", "until its account removes it, or it expires"),
+    "suppression_history": Rule("audit", "since it happened"),
     "address_book": Rule("", "until an operator removes its account"),
     "address_book_job": Rule("", "until it is done, which takes minutes"),
     "group_member": Rule("", "until its account removes it; of a group that is gone, by and by"),
@@ -232,6 +233,7 @@ async def _prune_records(
         (t.event, and_(t.event.c.message_id == 0, t.event.c.id < first_id(events))),
         (checks, and_(checks.c.at < now - round(config.checks * SECOND), superseded)),
         (t.audit, t.audit.c.at < now - round(config.audit * SECOND)),
+        (t.suppression_history, t.suppression_history.c.at < now - round(config.audit * SECOND)),
         (t.quota_usage, t.quota_usage.c.starts_at + t.quota_usage.c.seconds * SECOND < usage),
         (notices, and_(notices.c.endpoint_id.in_(fetched), notices.c.id < first_id(reports))),
         (

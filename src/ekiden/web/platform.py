@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ekiden.networks.zones import Zones
     from ekiden.notify.endpoints import Endpoints
     from ekiden.notify.reports import Reports
+    from ekiden.recipients.send_blocks import SendBlocks
     from ekiden.recipients.suppressions import Suppressions
     from ekiden.recipients.validation.address_check import AddressChecks
     from ekiden.recipients.validation.address_check_requests import AddressCheckRequests
@@ -87,6 +88,7 @@ class Platform:
     reports: Reports
     keep_reports: Callable[[str, int], Awaitable[bool]]
     suppressions: Suppressions
+    blocks: SendBlocks
     checks: AddressChecks
     check_requests: AddressCheckRequests
 

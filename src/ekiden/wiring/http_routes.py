@@ -22,6 +22,7 @@ from ekiden.networks.rules import Rules
 from ekiden.networks.zones import Zones
 from ekiden.notify.reports import Reports
 from ekiden.recipients.recipient_events import RecipientEvents
+from ekiden.recipients.send_blocks import SendBlocks
 from ekiden.recipients.tracking_recorder import Recorder
 from ekiden.senders.projects import Projects
 from ekiden.senders.smtp_configurations import SmtpConfigurations
@@ -133,6 +134,7 @@ class Faces:
             reports=Reports(store, clock),
             keep_reports=keep_reports,
             suppressions=services.suppressions,
+            blocks=SendBlocks(store, clock, services.suppressions),
             checks=services.address_checks,
             check_requests=services.address_check_requests,
         )

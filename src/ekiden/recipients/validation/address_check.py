@@ -159,7 +159,9 @@ class AddressChecks:
                 for form in spellings(address.shown)
                 for row in await connection.execute(sent_to(account_id, form, since, _LAST))
             ]
-            suppressions = (await connection.execute(suppressions_of(account_id, address.key))).all()
+            suppressions = (
+                await connection.execute(suppressions_of(account_id, address.key, self._clock.now()))
+            ).all()
         tried = (
             _tried(row.state, BY_NUMBER.get(row.diagnosis, Diagnosis.NONE), row.updated_at)
             for row in sorted(deliveries, key=attrgetter("message_id"), reverse=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, literal, or_, select
 
 from ekiden.store.tables import BY_RECIPIENT, delivery, domain, suppression
 
@@ -22,9 +22,12 @@ def sent_to(account_id: int, recipient: str, since: int, most: int) -> Select[An
     )
 
 
-def suppressions_of(account_id: int, key: str) -> Select[Any]:
-    """By the domains of the account, as their index has them; ``key`` is that of the address."""
-    theirs = select(domain.c.name).where(domain.c.account_id == account_id)
+def suppressions_of(account_id: int, key: str, now: int) -> Select[Any]:
+    """By the domains of the account, as their index has them, and for all; ``key`` is that of the address."""
+    theirs = select(domain.c.name).where(domain.c.account_id == account_id).union_all(select(literal("")))
     return select(suppression.c.kind, suppression.c.created_at).where(
-        suppression.c.account_id == account_id, suppression.c.domain.in_(theirs), suppression.c.address == key
+        suppression.c.account_id == account_id,
+        suppression.c.domain.in_(theirs),
+        suppression.c.address == key,
+        or_(suppression.c.expires_at.is_(None), suppression.c.expires_at > now),
     )

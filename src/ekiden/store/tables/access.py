@@ -37,6 +37,11 @@ account = Table(
     Column("reports_endpoint", BigInteger, comment="keeps its delivery reports to be fetched; NULL: none are kept"),
     Column("suppress_bounces", Boolean, nullable=False, comment="addresses that bounce hard are not mailed again"),
     Column(
+        "block_hours",
+        BigInteger,
+        comment="hours for which a hard bounce blocks its address for all domains; NULL: nobody has said",
+    ),
+    Column(
         "revision",
         BigInteger,
         nullable=False,

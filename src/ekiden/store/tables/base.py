@@ -31,6 +31,7 @@ CAMPAIGN_SQL = "campaign <> ''"
 APPLICATION_SQL = "application <> ''"
 BATCH_SQL = "batch <> ''"
 LIVE_SQL = "dead_at IS NULL"
+EXPIRING_SQL = "expires_at IS NOT NULL"
 
 
 def where(condition: str) -> dict[str, Any]:

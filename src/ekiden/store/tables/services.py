@@ -15,7 +15,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from ekiden.store.tables.base import BATCH_SQL, EMPTY, ZERO, Serial, metadata, where
+from ekiden.store.tables.base import BATCH_SQL, EMPTY, EXPIRING_SQL, ZERO, Serial, metadata, where
 
 endpoint = Table(
     "endpoint",
@@ -57,13 +57,42 @@ suppression = Table(
     metadata,
     Column("id", Serial, primary_key=True, comment="grows: workers read what is new"),
     Column("account_id", BigInteger, nullable=False),
-    Column("domain", Text, nullable=False, comment="sending domain, lower-case A-labels"),
+    Column(
+        "domain", Text, nullable=False, comment="sending domain, lower-case A-labels; empty: any of the account's"
+    ),
     Column("address", Text, nullable=False, comment="as core.address writes it, lower case"),
     Column("kind", Text, nullable=False, comment="'bounce', 'complaint', 'over_quota' or 'unsubscribe'"),
     Column("reason", Text, nullable=False, comment="the reply that led to it, or who asked for it"),
     Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, comment="it stops nothing any more from then on; NULL: until it is removed"),
+    Column(
+        "registered_by",
+        Text,
+        nullable=False,
+        server_default=EMPTY,
+        comment="'recipient', 'account', 'platform' or 'operator'; empty: an older Ekiden did not say",
+    ),
     UniqueConstraint("account_id", "domain", "address", "kind"),
     Index("ix_suppression_account_id", "account_id", "id"),
+    Index("ix_suppression_kind", "account_id", "domain", "kind", "created_at"),
+    Index("ix_suppression_expires_at", "expires_at", **where(EXPIRING_SQL)),
+    sqlite_autoincrement=True,
+)
+
+suppression_history = Table(
+    "suppression_history",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("account_id", BigInteger, nullable=False),
+    Column("domain", Text, nullable=False, comment="this and the next two as of the suppression"),
+    Column("address", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("action", Text, nullable=False, comment="'registered' or 'removed'"),
+    Column("done_by", Text, nullable=False, comment="as suppression.registered_by"),
+    Column("reason", Text, nullable=False, comment="the reply that led to it, or who asked for it"),
+    Column("diagnosis", SmallInteger, nullable=False, comment="core.diagnosis of that reply; 0: there is none"),
+    Column("at", BigInteger, nullable=False),
+    Index("ix_suppression_history_address", "account_id", "address", "at"),
     sqlite_autoincrement=True,
 )
 
