@@ -8,14 +8,18 @@ import io
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from installation import Installation
 
-from ekiden.access.accounts import create_account
+from ekiden.access.accounts import create_account, get_account
 from ekiden.cli import landing_page, suppression
 from ekiden.cli import opt_out_translations as opt_out_texts
 from ekiden.cli.opt_out_translations import TEXTS
+from ekiden.core.clock import HOUR
+from ekiden.net.clock import SystemClock
+from ekiden.recipients.suppressions import ANY_DOMAIN, Suppressions
 
 DOMAIN = ("--account", "acme", "--domain", "shop.example")
 
@@ -46,6 +50,8 @@ def test_the_life_of_a_suppression(ekiden_everywhere: Installation) -> None:
         "address": "ann@x.example",
         "kind": "unsubscribe",
         "reason": "by phone",
+        "expires_at": None,
+        "registered_by": "operator",
     }
     assert [item["address"] for item in others] == ["bob@y.example", "cy@x.example", "ann@x.example"]
     assert others[1]["reason"].startswith("cli:")
@@ -59,7 +65,7 @@ def test_the_life_of_a_suppression(ekiden_everywhere: Installation) -> None:
     assert listed("--domain", "other.example") == []
     assert listed("--offset", "1", "--limit", "2") == ["c", "b"]
     lines = ekiden.run("suppression", "list", "-a", "acme").out.splitlines()
-    assert lines[0].split() == ["address", "domain", "kind", "since", "reason"]
+    assert lines[0].split() == ["address", "domain", "kind", "since", "until", "reason"]
     assert lines[-1].split()[:3] == ["ann@x.example", "shop.example", "unsubscribe"]
     assert ekiden.json("suppression", "remove", "ann@x.example", *DOMAIN, "--kind", "bounce")["removed"] == 1
     assert ekiden.run("suppression", "remove", "ann@x.example", "bob@y.example", *DOMAIN).out == (
@@ -67,6 +73,32 @@ def test_the_life_of_a_suppression(ekiden_everywhere: Installation) -> None:
     )
     assert listed() == ["c"]
     assert [entry["action"] for entry in ekiden.json("audit", "list")][:2] == ["suppression.remove"] * 2
+
+
+def test_those_of_a_whole_account(acme: Installation) -> None:
+    """One that a hard bounce has led to ends by itself; until then it can be taken back here."""
+
+    async def block(rows: Any) -> None:
+        owner = await get_account(rows.store, "acme")
+        service = Suppressions(rows.store, SystemClock())
+        until = SystemClock().now() + HOUR
+        await service.note_bounce(owner.id, ANY_DOMAIN, "gone@x.example", "550 5.1.1 no", expires_at=until)
+        await service.close()
+
+    acme.fill(block)
+    everywhere = ("-a", "acme", "--all-domains")
+    assert acme.run("suppression", "add", "a@x.example", *everywhere).out.startswith(
+        "suppressed for all domains: 1;"
+    )
+    added, blocked = acme.json("suppression", "list", "-a", "acme")
+    assert (added["domain"], added["expires_at"], added["registered_by"]) == ("", None, "operator")
+    assert (blocked["domain"], blocked["kind"], blocked["registered_by"]) == ("", "bounce", "platform")
+    assert blocked["expires_at"] > blocked["created_at"]
+    lines = acme.run("suppression", "list", "-a", "acme").out.splitlines()
+    assert all("all domains" in line for line in lines[1:])
+    assert acme.json("suppression", "remove", "gone@x.example", *DOMAIN)["removed"] == 0
+    assert acme.json("suppression", "remove", "gone@x.example", *everywhere)["removed"] == 1
+    assert acme.run("suppression", "remove", "a@x.example", *DOMAIN, "--all-domains").status == 2
 
 
 def test_addresses_of_a_file(acme: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""``ekiden suppression``: addresses that a sending domain does not mail."""
+"""``ekiden suppression``: addresses that a sending domain, or a whole account, does not mail."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ app = typer.Typer(no_args_is_help=True, help="Suppressions: addresses that a sen
 _KINDS: Final = "complaint, unsubscribe, bounce, over_quota"
 """``recipients.suppressions.KINDS``, which help need not load."""
 
-DomainOption = Annotated[str, typer.Option("--domain", "-d", help="The sending domain.")]
+DomainOption = Annotated[str, typer.Option("--domain", "-d", help="The sending domain.", show_default=False)]
+AllDomainsOption = Annotated[
+    bool, typer.Option("--all-domains", help="In the place of --domain: for all domains of the account.")
+]
 AddressesArgument = Annotated[
     list[str] | None, typer.Argument(help="Recipients' addresses.", metavar="ADDRESS...", show_default=False)
 ]
@@ -126,9 +129,16 @@ def list_(
         )
 
     found = on_store(config, work)
-    table = make_table("address", "domain", "kind", "since", "reason", translate=tr)
+    table = make_table("address", "domain", "kind", "since", "until", "reason", translate=tr)
     cells = (
-        (item.address, item.domain, WORDS(item.kind, lang()), local_time(item.created_at), item.told(lang()))
+        (
+            item.address,
+            item.domain or tr("all domains"),
+            WORDS(item.kind, lang()),
+            local_time(item.created_at),
+            "" if item.expires_at is None else local_time(item.expires_at),
+            item.told(lang()),
+        )
         for item in found
     )
     show_list(as_json, (documents.Suppression.of(item, account) for item in found), table, cells)
@@ -137,8 +147,9 @@ def list_(
 @app.command()
 def add(
     account: AccountOption,
-    domain: DomainOption,
     addresses: AddressesArgument = None,
+    domain: DomainOption = "",
+    all_domains: AllDomainsOption = False,
     file: FileOption = None,
     kind: Annotated[str, typer.Option("--kind", help=f"One of {_KINDS}.")] = "unsubscribe",
     reason: Annotated[
@@ -151,26 +162,37 @@ def add(
     from ekiden.documents.recipient import SuppressionChange
     from ekiden.recipients.suppressions import Suppressions, check_kind, domain_key_of
 
+    _one_or_all(domain, all_domains)
     wanted = read_addresses(addresses, file)
     check_kind(kind)
-    domain_key_of(domain)
+    if not all_domains:
+        domain_key_of(domain)
 
     async def work(on: Opened) -> int:
         owner = await on.account(account)
-        await _check_owner(on.store, owner, domain)
+        if not all_domains:
+            await _check_owner(on.store, owner, domain)
         service = Suppressions(on.store, on.clock)
         added = 0
         for start in range(0, len(wanted), _BATCH):
             batch = wanted[start : start + _BATCH]
-            added += await service.add(owner.id, domain, batch, kind, actor=on.actor, reason=reason)
+            added += await service.add(owner.id, domain, batch, kind, actor=on.actor, reason=reason, by="operator")
         return added
 
     added = on_store(config, work)
     known = len(wanted) - added
     text = tr(
-        "suppressed for {domain}: {count:,}; suppressed already: {known:,}", domain=domain, count=added, known=known
+        "suppressed for {domain}: {count:,}; suppressed already: {known:,}",
+        domain=domain or tr("all domains"),
+        count=added,
+        known=known,
     )
     show(as_json, SuppressionChange(account, domain, kind, added=added), text)
+
+
+def _one_or_all(domain: str, all_domains: bool) -> None:
+    if bool(domain) == all_domains:
+        raise OptOutUsageError("give a domain with --domain, or --all-domains")
 
 
 async def _check_owner(store: Store, account: Account, domain: str) -> None:
@@ -189,8 +211,9 @@ async def _check_owner(store: Store, account: Account, domain: str) -> None:
 @app.command()
 def remove(
     account: AccountOption,
-    domain: DomainOption,
     addresses: AddressesArgument = None,
+    domain: DomainOption = "",
+    all_domains: AllDomainsOption = False,
     file: FileOption = None,
     kind: Annotated[
         str, typer.Option("--kind", help=f"Only of this kind: one of {_KINDS}.", show_default=False)
@@ -202,6 +225,7 @@ def remove(
     from ekiden.documents.recipient import SuppressionChange
     from ekiden.recipients.suppressions import Suppressions, check_kind
 
+    _one_or_all(domain, all_domains)
     wanted = read_addresses(addresses, file)
     if kind:
         check_kind(kind)
@@ -212,9 +236,10 @@ def remove(
         removed = 0
         for start in range(0, len(wanted), _BATCH):
             batch = wanted[start : start + _BATCH]
-            removed += await service.remove(owner.id, domain, batch, kind, actor=on.actor)
+            removed += await service.remove(owner.id, domain, batch, kind, actor=on.actor, by="operator")
         return removed
 
     removed = on_store(config, work)
-    text = tr("removed from the suppressions of {domain}: {count:,}", domain=domain, count=removed)
+    which = domain or tr("all domains")
+    text = tr("removed from the suppressions of {domain}: {count:,}", domain=which, count=removed)
     show(as_json, SuppressionChange(account, domain, kind, removed=removed), text)

@@ -14,14 +14,16 @@ if TYPE_CHECKING:
 
 
 class Suppression(Document, frozen=True):
-    """An address that a domain does not mail."""
+    """An address that a domain does not mail, or no domain of the account."""
 
     account: Annotated[str, says("the account's name")]
-    domain: Annotated[str, says("the sending domain")]
+    domain: Annotated[str, says("the sending domain; empty: all of the account's")]
     address: Annotated[str, says("the recipient's")]
     kind: Annotated[str, says("`bounce`, `complaint`, `over_quota`, `unsubscribe`")]
     reason: Annotated[str, says("the reply that led to it, or who asked for it")]
     created_at: Annotated[Time, says("since when")]
+    expires_at: Annotated[Time | None, says("until when; null: until it is removed")]
+    registered_by: Annotated[str, says("`recipient`, `account`, `platform`, `operator`; empty: it is not known")]
 
     @classmethod
     def of(cls, item: suppressions.Suppression, account: str) -> Self:
@@ -32,7 +34,7 @@ class SuppressionChange(Document, frozen=True):
     """How many suppressions came or went."""
 
     account: Annotated[str, says("the account's name")]
-    domain: Annotated[str, says("the sending domain")]
+    domain: Annotated[str, says("the sending domain; empty: all of the account's")]
     kind: Annotated[str, says("as of a suppression; empty: of any")]
     added: Annotated[int | UnsetType, says("of `suppression add`: how many")] = UNSET
     removed: Annotated[int | UnsetType, says("of `suppression remove`: how many")] = UNSET
