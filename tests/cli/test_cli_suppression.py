@@ -81,8 +81,7 @@ def test_those_of_a_whole_account(acme: Installation) -> None:
     async def block(rows: Any) -> None:
         owner = await get_account(rows.store, "acme")
         service = Suppressions(rows.store, SystemClock())
-        until = SystemClock().now() + HOUR
-        await service.note_bounce(owner.id, ANY_DOMAIN, "gone@x.example", "550 5.1.1 no", expires_at=until)
+        await service.note_bounce(owner.id, ANY_DOMAIN, "gone@x.example", "550 5.1.1 no", lasts=HOUR)
         await service.close()
 
     acme.fill(block)

@@ -108,8 +108,8 @@ async def test_it_expires(store: Store, service: Suppressions, account: int, clo
     blocks = SendBlocks(store, clock, service)
     begin = clock.now()
     assert await blocks.state(account, ADDRESS) == BlockState(False)
-    assert await service.note_bounce(account, ANY_DOMAIN, ADDRESS, "550 no", expires_at=begin + DAY)
-    assert not await service.note_bounce(account, ANY_DOMAIN, ADDRESS, "550 no", expires_at=begin + 2 * DAY)
+    assert await service.note_bounce(account, ANY_DOMAIN, ADDRESS, "550 no", lasts=DAY)
+    assert not await service.note_bounce(account, ANY_DOMAIN, ADDRESS, "550 no", lasts=2 * DAY)
     assert await checked(service, account) == ["bounce"]
     assert await blocks.state(account, ADDRESS) == BlockState(True, begin + DAY)
     clock.advance(DAY - 1)
@@ -123,7 +123,7 @@ async def test_it_expires(store: Store, service: Suppressions, account: int, clo
     assert await blocks.state(account, ADDRESS) == BlockState(False)
     assert await service.remove(account, ANY_DOMAIN, [ADDRESS], actor=ADMIN) == 0
     # It comes again, as another one.
-    assert await service.note_bounce(account, ANY_DOMAIN, ADDRESS, "551 no", expires_at=clock.now() + HOUR)
+    assert await service.note_bounce(account, ANY_DOMAIN, ADDRESS, "551 no", lasts=HOUR)
     clock.advance(2 * HOUR)
     assert await service.expire() == 1
     assert await service.expire() == 0
@@ -143,7 +143,7 @@ async def test_whoever_looks_at_a_history_sees_what_has_expired(
     store: Store, service: Suppressions, account: int, clock: ManualClock
 ) -> None:
     blocks = SendBlocks(store, clock, service)
-    await service.note_bounce(account, ANY_DOMAIN, ADDRESS, "550", expires_at=clock.now() + HOUR)
+    await service.note_bounce(account, ANY_DOMAIN, ADDRESS, "550", lasts=HOUR)
     clock.advance(HOUR)
     page = await blocks.history(account, "A@x.example", oldest=True, offset=1, limit=1)
     assert ([item.action for item in page.items], page.total) == (["removed"], 2)
@@ -152,10 +152,10 @@ async def test_whoever_looks_at_a_history_sees_what_has_expired(
 async def test_what_was_to_expire_stays_when_somebody_says_so(
     store: Store, service: Suppressions, account: int, clock: ManualClock
 ) -> None:
-    await service.note_bounce(account, DOMAIN, ADDRESS, "550 no", expires_at=clock.now() + HOUR)
+    await service.note_bounce(account, DOMAIN, ADDRESS, "550 no", lasts=HOUR)
     assert await service.add(account, DOMAIN, [ADDRESS], "bounce", actor=ADMIN) == 1
     assert await service.add(account, DOMAIN, [ADDRESS], "bounce", actor=ADMIN) == 0
-    assert not await service.note_bounce(account, DOMAIN, ADDRESS, "550", expires_at=clock.now() + HOUR)
+    assert not await service.note_bounce(account, DOMAIN, ADDRESS, "550", lasts=HOUR)
     clock.advance(DAY)
     assert await checked(service, account) == ["bounce"]
     [row] = await service.list(account)
@@ -275,7 +275,7 @@ async def test_hard_bounces(
     if hours is not None:
         await set_block_hours(store, "acme", hours, now)
     directory = Directory(store, clock)
-    bounces = HardBounces(directory, service, clock)
+    bounces = HardBounces(directory, service)
     bounces(bounce(account, labels, Diagnosis.FULL))
     bounces(bounce(account, labels))
     await bounces.close()
@@ -314,7 +314,7 @@ async def test_a_row_of_the_domain_keeps_a_block_from_ending(
 ) -> None:
     blocks = SendBlocks(store, clock, service)
     now = clock.now()
-    await service.note_bounce(account, ANY_DOMAIN, ADDRESS, "550", expires_at=now + HOUR)
+    await service.note_bounce(account, ANY_DOMAIN, ADDRESS, "550", lasts=HOUR)
     await service.note(account, ANY_DOMAIN, ADDRESS, "over_quota", "452", expires_at=now + DAY)
     await service.add(account, ANY_DOMAIN, [ADDRESS], "unsubscribe", actor=ADMIN)
     assert await blocks.state(account, ADDRESS) == BlockState(True, now + DAY)

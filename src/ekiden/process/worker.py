@@ -214,7 +214,7 @@ class _Worker:
             sampler.watch_bodies(services.bodies.refused)
             services.authenticator.told = LoginCounts(self.metrics)
             stack.push_async_callback(services.close)
-            self.bounces = HardBounces(services.directory, services.suppressions, self.clock)
+            self.bounces = HardBounces(services.directory, services.suppressions)
             stack.push_async_callback(self.bounces.close)
             self.services = services
             door = services.door(NoDelivery())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
@@ -18,9 +17,6 @@ from ekiden.recipients.suppressions import ANY_DOMAIN, Suppressions
 from ekiden.store.errors import told
 from ekiden.store.records import Outcome
 
-if TYPE_CHECKING:
-    from ekiden.core.clock import Clock
-
 log = structlog.get_logger()
 
 
@@ -33,10 +29,9 @@ class HardBounces:
     What a crash loses here is learnt again from the next bounce.
     """
 
-    def __init__(self, directory: Directory, suppressions: Suppressions, clock: Clock) -> None:
+    def __init__(self, directory: Directory, suppressions: Suppressions) -> None:
         self._directory = directory
         self._suppressions = suppressions
-        self._clock = clock
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __call__(self, outcome: Outcome) -> None:
@@ -51,11 +46,11 @@ class HardBounces:
             account = await self._directory.account(message.account_id)
             if account is None:
                 return
-            domain, expires_at = parse_address(message.sender).domain, None
+            domain, lasts = parse_address(message.sender).domain, None
             # The two settings are of different interfaces, of which one account may use both.
             if _blocks(message.labels) or (account.block_hours is not None and not account.suppress_bounces):
                 domain = ANY_DOMAIN
-                expires_at = self._clock.now() + (account.block_hours or DEFAULT_BLOCK_HOURS) * HOUR
+                lasts = (account.block_hours or DEFAULT_BLOCK_HOURS) * HOUR
             elif not account.suppress_bounces:
                 return
             reason = f"{outcome.code} {outcome.enhanced} {outcome.reason}"
@@ -65,7 +60,7 @@ class HardBounces:
                 outcome.delivery.recipient,
                 reason,
                 diagnosis=outcome.diagnosis,
-                expires_at=expires_at,
+                lasts=lasts,
             )
         except Exception as error:
             told(log, "a bounce is not remembered", error, id=format_id(message.id))

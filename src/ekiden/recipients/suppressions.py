@@ -367,9 +367,11 @@ class Suppressions:
         reason: str,
         *,
         diagnosis: Diagnosis = Diagnosis.NONE,
-        expires_at: Millis | None = None,
+        lasts: Millis | None = None,
     ) -> bool:
-        """``note`` a bounce whose diagnosis is hard. ``reason`` is the reply with its codes."""
+        """``note`` a bounce whose diagnosis is hard. ``reason`` is the reply with its codes. ``lasts``: for how long
+        from now; ``None``: until somebody removes it."""
+        expires_at = None if lasts is None else self._clock.now() + lasts
         return await self.note(
             account_id, domain, address, "bounce", reason, diagnosis=diagnosis, expires_at=expires_at
         )
