@@ -15,7 +15,7 @@ they expire; from then on nobody is told of them. Who registered and removed wha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, get_args
@@ -140,8 +140,8 @@ class Suppressions:
         """Those of ``addresses`` (each as ``core.address`` accepts it) that ``domain`` must not mail, and why.
 
         Suppressions of other than ``kinds`` do not count: a message that is no advertising may go to those who have
-        unsubscribed where only that was declined. Which ``kind`` stops it, what is found says: of several that count
-        the first of ``KINDS``.
+        unsubscribed where only that was declined. What is found says which ``kind`` stops it: of several that
+        count the first of ``KINDS``.
 
         Hardly a second behind other workers. No query, but for one a second, unless an address is suppressed.
         """
@@ -369,8 +369,10 @@ class Suppressions:
         diagnosis: Diagnosis = Diagnosis.NONE,
         lasts: Millis | None = None,
     ) -> bool:
-        """``note`` a bounce whose diagnosis is hard. ``reason`` is the reply with its codes. ``lasts``: for how long
-        from now; ``None``: until somebody removes it."""
+        """``note`` a bounce whose diagnosis is hard. ``reason`` is the reply with its codes.
+
+        ``lasts``: for how long from now; ``None``: until somebody removes it.
+        """
         expires_at = None if lasts is None else self._clock.now() + lasts
         return await self.note(
             account_id, domain, address, "bounce", reason, diagnosis=diagnosis, expires_at=expires_at
