@@ -249,6 +249,11 @@ def test_an_access_key_is_shown_once_and_can_be_had_back(ekiden: Installation) -
     assert wrong.err == f"ekiden: credential {made['id']} is of the kind access key, not API key\n"
     revoked = ekiden.run("credential", "access-key", "revoke", str(made["id"])).out
     assert revoked == "revoked access key 'batch' of acme\n"
+    assert ekiden.json("credential", "bound", made["access_key"], "--scope", "send")["scopes"] == ["send"]
+    assert ekiden.json("credential", "access-key", "revoke", made["access_key"])["id"] == made["id"]
+    unknown = ekiden.run("credential", "access-key", "revoke", "EK" + "A" * 18)
+    assert (unknown.status, "there is no access key" in unknown.err) == (1, True)
+    assert ekiden.run("credential", "revoke", "-x").status == 2
 
 
 # quotas, senders, regions

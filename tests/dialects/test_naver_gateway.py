@@ -21,7 +21,7 @@ from naver_cloud import Cloud, running_naver
 from real_worker import real_worker
 
 import ekiden.dialects.naver
-from ekiden.access.accounts import suspend_account
+from ekiden.access.accounts import create_account, suspend_account
 from ekiden.access.credential_scopes import MANAGE
 from ekiden.access.credentials import create_api_key, revoke_credential
 from ekiden.core.clock import MINUTE
@@ -37,7 +37,17 @@ from ekiden.store.api import Store
 from ekiden.store.open import open_store
 from ekiden.web.need import Need
 from ekiden.web.operation import Operation, reads
-from support.naver_client import LABEL, NES_DATE, NaverClient, Reply, assert_shape, make_signature, page_shape, send
+from support.naver_client import (
+    LABEL,
+    NES_DATE,
+    NaverClient,
+    Reply,
+    assert_shape,
+    make_signature,
+    next_time,
+    page_shape,
+    send,
+)
 
 
 class Part(msgspec.Struct):
@@ -289,39 +299,120 @@ async def test_what_an_access_key_is_good_for(cloud: Cloud) -> None:
     assert (suspended.status, suspended.error) == (403, {"code": "77202", "message": "the account is suspended"})
 
 
-EXPECTED = {
-    "en-US": ("Invalid authentication information.", "PUT is not possible here", "the request body must be"),
-    "ko-KR": ("인증 정보가 올바르지 않습니다.", "여기에서는 PUT 메서드를 사용할 수 없습니다", "요청 본문은"),
-    "zh-CN": ("认证信息无效。", "此处不能使用 PUT 方法", "请求正文必须是"),
-    "ja-JP": ("認証情報が正しくありません。", "PUT はここでは使えません", "リクエストボディは"),
-    "fr-FR": ("Invalid authentication information.", "PUT is not possible here", "the request body must be"),
-    "": ("Invalid authentication information.", "PUT is not possible here", "the request body must be"),
+SAID = {
+    "en": {
+        "200": ("Authentication Failed", "Invalid authentication information."),
+        "missing": "Authentication information are missing.",
+        "210": ("Permission Denied", "the access key may not do this: it does not have the scope manage"),
+        "300": ("Not Found Exception", "URL not found."),
+        "77001": "PUT is not possible here",
+        "77002": "the request body must be application/json",
+        "77102": "name is missing",
+        "77103": "there is nothing with the number x",
+        "77202": "the account is suspended",
+    },
+    "ko": {
+        "200": ("인증에 실패했습니다", "인증 정보가 올바르지 않습니다."),
+        "missing": "인증 정보가 없습니다.",
+        "210": ("권한이 없습니다", "이 액세스 키로는 이 작업을 할 수 없습니다. manage 권한이 필요합니다"),
+        "300": ("찾을 수 없습니다", "URL을 찾을 수 없습니다."),
+        "77001": "여기에서는 PUT 메서드를 사용할 수 없습니다",
+        "77002": "요청 본문은 application/json 형식이어야 합니다",
+        "77102": "name 값이 필요합니다",
+        "77103": "번호가 x인 리소스가 없습니다",
+        "77202": "계정이 정지되었습니다",
+    },
+    "zh": {
+        "200": ("认证失败", "认证信息无效。"),
+        "missing": "缺少认证信息。",
+        "210": ("没有权限", "该访问密钥不能执行此操作：需要 manage 权限"),
+        "300": ("未找到", "未找到该 URL。"),
+        "77001": "此处不能使用 PUT 方法",
+        "77002": "请求正文必须是 application/json",
+        "77102": "缺少 name",
+        "77103": "不存在编号为 x 的资源",
+        "77202": "账户已被停用",
+    },
+    "ja": {
+        "200": ("認証に失敗しました", "認証情報が正しくありません。"),
+        "missing": "認証情報がありません。",
+        "210": ("権限がありません", "このアクセスキーではこの操作ができません（スコープ manage が必要です）"),
+        "300": ("見つかりません", "URL が見つかりません。"),
+        "77001": "PUT はここでは使えません",
+        "77002": "リクエストボディは application/json で指定してください",
+        "77102": "name を指定してください",
+        "77103": "番号 x のものはありません",
+        "77202": "アカウントは停止されています",
+    },
+}
+ASKED = {
+    "en-US": "en",
+    "ko-KR": "ko",
+    "zh-CN": "zh",
+    "ja-JP": "ja",
+    "KO-kr": "ko",
+    "fr-FR": "en",
+    "ko": "en",
+    "": "en",
 }
 
 
 async def test_errors_are_told_in_the_language_that_is_asked_for(cloud: Cloud) -> None:
-    for lang in EXPECTED:
-        await told_in(cloud, lang)
+    gone = await create_account(cloud.store, "gone", 1)
+    keys = {
+        "suspended": await cloud.add_key(gone.id),
+        "reader": await cloud.add_key(scopes=["read"]),
+        "revoked": await cloud.add_key(),
+        "elsewhere": await cloud.add_key(networks=["192.0.2.0/24"]),
+    }
+    await suspend_account(cloud.store, "gone", 1)
+    await revoke_credential(cloud.store, keys["revoked"].credential.id, 1)
+    for lang, language in ASKED.items():
+        said: Any = SAID[language]
 
+        def client(key: str = "", lang: str = lang) -> NaverClient:
+            return cloud.client_of(keys[key] if key else cloud.key, lang=lang)
 
-async def told_in(cloud: Cloud, lang: str) -> None:
-    client = cloud.client_of(cloud.key, lang=lang)
-    details, method, media_type = EXPECTED[lang]
-    wrong = await client.request("GET", "/items", signed="/")
-    assert (wrong.code, wrong.error["details"]) == ((401, "200"), details)
-    stale = await client.request("GET", "/items", timestamp="1521787414578")
-    assert (stale.code, stale.error) == ((401, "200"), wrong.error)
-    refused = await client.request("PUT", "/items", {})
-    assert (refused.code, refused.error["message"]) == ((405, "77001"), method)
-    assert "POST" in refused.headers["allow"]
-    xml = await client.request("POST", "/items", body=b"<a/>", headers={"Content-Type": "application/xml"})
-    assert xml.code == (415, "77002")
-    assert xml.error["message"].startswith(media_type)
-    # Not of the header of another dialect.
-    other = await client.request("PUT", "/items", {}, headers={"Accept-Language": "ja"})
-    assert other.error == refused.error
-    status = (await client.request("GET", "/items")).json["content"][0]["status"]
-    assert status == labelled("email_status", "PF", TAGS.get(lang.lower(), "en"))
+        def gateway(code: str, details: str = "", said: Any = said) -> dict[str, str]:
+            return {"errorCode": code, "message": said[code][0], "details": details or said[code][1]}
+
+        def service(code: str, said: Any = said) -> dict[str, str]:
+            return {"code": code, "message": said[code]}
+
+        unknown = NaverClient(cloud.port, "EK" + "A" * 18, "x", lang=lang)
+        nobody = await send(cloud.port, "GET", "/api/v1/items", headers={"x-ncp-lang": lang} if lang else {})
+        at = next_time()
+        assert (await client().request("POST", "/items", {"name": "a"}, timestamp=at)).status == 201
+        xml = {"Content-Type": "application/xml"}
+        cases: dict[str, tuple[Reply, int, dict[str, str]]] = {
+            "missing": (nobody, 401, gateway("200", said["missing"])),
+            "wrong": (await client().request("GET", "/items", signed="/"), 401, gateway("200")),
+            "stale": (await client().request("GET", "/items", timestamp="1521787414578"), 401, gateway("200")),
+            "replayed": (await client().request("POST", "/items", {}, timestamp=at), 401, gateway("200")),
+            "unknown": (await unknown.request("GET", "/items"), 401, gateway("200")),
+            "revoked": (await client("revoked").request("GET", "/items"), 401, gateway("200")),
+            "elsewhere": (await client("elsewhere").request("GET", "/items"), 401, gateway("200")),
+            "scope": (await client("reader").request("POST", "/items", {}), 401, gateway("210")),
+            "path": (await client().request("GET", "/nothing"), 404, gateway("300")),
+            "suspended": (await client("suspended").request("GET", "/items"), 403, service("77202")),
+            "method": (await client().request("PUT", "/items", {}), 405, service("77001")),
+            "media type": (
+                await client().request("POST", "/items", body=b"<a/>", headers=xml),
+                415,
+                service("77002"),
+            ),
+            "value": (await client().request("POST", "/items", {}), 400, service("77102")),
+            "resource": (await client().request("GET", "/items/x"), 400, service("77103")),
+        }
+        for name, (reply, status, error) in cases.items():
+            assert (reply.status, reply.json) == (status, {"error": error}), (lang, name)
+            assert reply.headers["content-type"] == "application/json"
+        assert set(cases["method"][0].headers["allow"].split(", ")) >= {"GET", "POST", "DELETE"}
+        # Not of the header of another dialect.
+        other = await client().request("PUT", "/items", {}, headers={"Accept-Language": "ja"})
+        assert other.error == cases["method"][2]
+        label = (await client().request("GET", "/items")).json["content"][0]["status"]
+        assert label == labelled("email_status", "PF", TAGS.get(lang.lower(), "en"))
 
 
 async def test_where_nothing_is(cloud: Cloud) -> None:

@@ -247,12 +247,33 @@ def list_all(
     _list("", account, revoked, config, as_json)
 
 
-def _revoke(id: int, kind: str, config: Any, as_json: bool) -> None:
-    from ekiden.access.credentials import list_credentials, revoke_credential
+def _key_or_number(value: str | int) -> str | int:
+    """The id of an access key, which has letters, or the number of a credential."""
+    text = str(value)
+    return text if text.isalnum() and not text.isdecimal() and text.isascii() else row_number(value)
+
+
+async def _found(on: Opened, id: str | int) -> Credential | None:
+    from ekiden.access.credentials import list_credentials
+
+    known = await list_credentials(on.store)
+    return next((item for item in known if id in (item.id, item.access_key or None)), None)
+
+
+def _number(id: str | int, found: Credential | None) -> int:
+    """Of the credential, be there one or not. Raises ``CliError`` for an access key that there is not."""
+    if found is None and isinstance(id, str):
+        raise CliError("there is no access key {id!r}", id=id)
+    return found.id if found is not None else row_number(id)
+
+
+def _revoke(id: str | int, kind: str, config: Any, as_json: bool) -> None:
+    from ekiden.access.credentials import revoke_credential
     from ekiden.documents import account as documents
 
     async def work(on: Opened) -> tuple[Credential, str]:
-        found = next((item for item in await list_credentials(on.store) if item.id == id), None)
+        found = await _found(on, id)
+        number = _number(id, found)
         if kind and found is not None and found.kind != kind:
             raise CliError(
                 "credential {id} is of the kind {found}, not {kind}",
@@ -260,7 +281,7 @@ def _revoke(id: int, kind: str, config: Any, as_json: bool) -> None:
                 found=kind_name(found.kind),
                 kind=kind_name(kind),
             )
-        credential = await revoke_credential(on.store, id, on.now, actor=on.actor)
+        credential = await revoke_credential(on.store, number, on.now, actor=on.actor)
         return credential, await on.account_name(credential.account_id)
 
     credential, account = on_store(config, work)
@@ -269,7 +290,10 @@ def _revoke(id: int, kind: str, config: Any, as_json: bool) -> None:
     show(as_json, documents.Credential.of(credential, account), text)
 
 
-IdArgument = Annotated[int, typer.Argument(parser=row_number, help="The number in the list.", metavar="ID")]
+IdArgument = Annotated[
+    Any,  # str | int, which typer does not take from a parser
+    typer.Argument(parser=_key_or_number, help="The number in the list, or an access key.", metavar="ID"),
+]
 
 
 @app.command("bound")
@@ -289,8 +313,9 @@ def bound(
         raise CliUsageError("give --scope or --network, or --none for no restrictions")
 
     async def work(on: Opened) -> tuple[Credential, str]:
+        number = _number(id, await _found(on, id))
         credential = await bound_credential(
-            on.store, id, on.now, scopes=scope or (), networks=network or (), actor=on.actor
+            on.store, number, on.now, scopes=scope or (), networks=network or (), actor=on.actor
         )
         return credential, await on.account_name(credential.account_id)
 
