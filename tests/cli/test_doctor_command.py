@@ -30,7 +30,7 @@ from ekiden.cli import doctor
 from ekiden.config.model import ALL_ROLES
 from ekiden.core.clock import DAY, HOUR, MINUTE
 from ekiden.core.states import State
-from ekiden.doctor import callbacks, checks, clock, disk, examine, nodes, workers
+from ekiden.doctor import callbacks, checks, clock, disk, examine, postgresql, workers
 from ekiden.doctor.translations import TEXTS
 from ekiden.lab.lab import Lab
 from ekiden.net.clock import SystemClock
@@ -731,7 +731,9 @@ def test_connections_of_all_workers_and_what_the_server_takes(tmp_path: Path, po
                 for number in range(count):
                     await store.register_worker(f"host{number % 2}", number, None, HOUR)
                 await store.register_worker("lost.example", 4711, 0, MINUTE)  # dead, and not yet noticed
-                found.append([(item.level, *item.told("en")[1:]) for item in await nodes.check_nodes(patient)])
+                found.append(
+                    [(item.level, *item.told("en")[1:]) for item in await postgresql.check_postgresql(patient)]
+                )
             return found
         finally:
             await store.close()
@@ -760,7 +762,7 @@ def test_which_of_several_servers_takes_writes(tmp_path: Path, postgresql_url: s
             patient = checks.Patient(
                 load_config(write_config(tmp_path, url), dialects=DIALECTS), SystemClock(), store
             )
-            return [(item.level, item.told("en")[1]) for item in await nodes.check_nodes(patient)][1:]
+            return [(item.level, item.told("en")[1]) for item in await postgresql.check_postgresql(patient)][1:]
         finally:
             await store.close()
 

@@ -18,7 +18,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from installation import Installation, loop_apart
 
 from ekiden.cli.common import CliError
-from ekiden.cli.sender import _domain, default_sender
+from ekiden.cli.default_sender import _domain, default_sender
 from ekiden.cli.submission import configured_server, given_server, read_message
 from ekiden.config.load import load_config
 from ekiden.store.open import open_store

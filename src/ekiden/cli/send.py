@@ -20,7 +20,7 @@ from ekiden.cli.common import (
     load,
     tr,
 )
-from ekiden.cli.sender import default_sender
+from ekiden.cli.default_sender import default_sender
 from ekiden.cli.tables import output, show
 from ekiden.core.address import BadAddress, parse_address
 from ekiden.core.errors import EkidenError

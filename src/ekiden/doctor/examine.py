@@ -15,9 +15,9 @@ from ekiden.doctor.disk import check_disk
 from ekiden.doctor.domains import check_domains, check_sender_record, check_senders
 from ekiden.doctor.files import check_files, check_limits
 from ekiden.doctor.hostname import check_hostname, check_resolver
-from ekiden.doctor.nodes import check_nodes
 from ekiden.doctor.outbound_port import check_outbound
 from ekiden.doctor.ports import check_ports
+from ekiden.doctor.postgresql import check_postgresql
 from ekiden.doctor.proxies import check_proxies
 from ekiden.doctor.store import check_database, check_key, check_rows
 from ekiden.doctor.workers import check_queue, check_workers
@@ -33,7 +33,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     check_database,
     check_key,
     check_rows,
-    check_nodes,
+    check_postgresql,
     check_clock,
     check_certificates,
     check_ports,

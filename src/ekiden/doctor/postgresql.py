@@ -8,7 +8,7 @@ from ekiden.store.api import StoreError
 from ekiden.store.url import parse_url
 
 
-async def check_nodes(patient: Patient) -> list[Finding]:
+async def check_postgresql(patient: Patient) -> list[Finding]:
     """Nothing on SQLite, whose workers are on one machine and share a file."""
     store = patient.store
     if store is None or store.engine != "postgresql":
