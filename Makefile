@@ -14,6 +14,10 @@ BROWSER_PACKAGES := chromium fonts-ipafont-gothic
 # Half of the suite waits for processes it has started: more of them than cores.
 PROCESSES ?= $(shell echo $$(( ($$(nproc 2>/dev/null || echo 2) * 3 + 1) / 2 )))
 
+# Where the environment forbids compiled files (images of containers do), each of the many processes of the suite would
+# compile all that it loads, and each worker would rewrite every assertion anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup clients run test fuzz hostile mutants check format bench lock clean
 
 help:
