@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -17,11 +17,12 @@ from ekiden.store.api import Store
 
 MiB = 1 << 20
 HEAD = b"From: a@src.test\r\nSubject: Hello\r\n\r\n"
-CONTENTS = {
-    "dots": HEAD + b".\r\n" * (20 * MiB // 3),
-    "blank-lines": HEAD + b"\r\n" * (20 * MiB // 2),
-    "one-line": HEAD + b"x" * (20 * MiB) + b"\r\n",
-    "larger": HEAD + (b"x" * 76 + b"\r\n") * (40 * MiB // 78),
+# Made when they are sent: each is as large as it may be.
+CONTENTS: dict[str, Callable[[], bytes]] = {
+    "dots": lambda: HEAD + b".\r\n" * (20 * MiB // 3),
+    "blank-lines": lambda: HEAD + b"\r\n" * (20 * MiB // 2),
+    "one-line": lambda: HEAD + b"x" * (20 * MiB) + b"\r\n",
+    "larger": lambda: HEAD + (b"x" * 76 + b"\r\n") * (40 * MiB // 78),
 }
 PATIENCE = 1.0
 """Seconds that the event loop may be away at once: hundredths of them on a processor of its own."""
@@ -95,7 +96,7 @@ class Taker:
 @pytest.mark.parametrize("name", CONTENTS)
 @pytest.mark.parametrize("hand_over", [True, False], ids=["handed over", "from the store"])
 async def test_a_large_content_goes_out_in_pieces(store: Store, name: str, hand_over: bool) -> None:
-    content = CONTENTS[name]
+    content = CONTENTS[name]()
     taker, network = Taker(), Watched()
     async with (
         peer(taker) as port,
@@ -126,5 +127,5 @@ async def test_a_verdict_before_the_end_of_the_content_is_none(store: Store) -> 
             writer.write(b"250 2.0.0 Ok\r\n")
 
     async with peer_road(store, hasty) as r:
-        row = await r.one(await r.send("a@hasty.test", content=CONTENTS["dots"]))
+        row = await r.one(await r.send("a@hasty.test", content=CONTENTS["dots"]()))
         assert row["state"] == State.DEFERRED

@@ -9,6 +9,7 @@ import json
 import re
 import string
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -33,11 +34,9 @@ PUT_TOGETHER = {"listener {listener}", "region {region}"}
 NOT_OURS = {"core/words": "systems and libraries", "cli/help": "typer; tests/cli/test_japanese_help.py tries them"}
 
 
+@cache
 def parsed() -> dict[Path, ast.Module]:
     return {path: ast.parse(path.read_text("utf-8")) for path in sorted(ROOT.rglob("*.py"))}
-
-
-TREES = parsed()
 
 
 def constants(node: ast.AST) -> Iterator[str]:
@@ -52,7 +51,7 @@ def constants(node: ast.AST) -> Iterator[str]:
 def everything_written() -> set[str]:
     """Every constant text of the sources, its paragraphs with their lines joined (help), names of events."""
     found: set[str] = {event.name.lower() for event in EventType} | PUT_TOGETHER
-    for tree in TREES.values():
+    for tree in parsed().values():
         for node in ast.walk(tree):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 found.add(node.value)
@@ -80,7 +79,7 @@ def said(module: ModuleType, tree: ast.Module) -> Iterator[tuple[int, str]]:
 def test_everything_said_has_its_japanese() -> None:
     known = {english for _, english, _ in ENTRIES}
     missing = []
-    for path, tree in TREES.items():
+    for path, tree in parsed().items():
         if "migrations" in path.parts or path.name == "__main__.py":
             continue
         name = ".".join(("ekiden", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
