@@ -236,7 +236,7 @@ def test_every_text_has_its_japanese() -> None:
         templates,
         uploads,
     )
-    assert set().union(*map(said, modules)) == set(TEXTS.japanese)
+    assert set().union(*map(said, modules)) <= set(TEXTS.japanese)
     for english, japanese in TEXTS.japanese.items():
         names = [{name for _, name, _, _ in string.Formatter().parse(text) if name} for text in (english, japanese)]
         assert names[0] == names[1]

@@ -12,6 +12,7 @@ not given, and a list instead of the object around it. Nothing is in memory but 
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Generator
 from dataclasses import dataclass, field
@@ -37,6 +38,7 @@ END: Final = b"]}\n"
 
 _KINDS: Final = ("subCategories", "templates")
 _BLANK: Final = re.compile(rb"[ \t\r\n]*+")
+_MARK: Final = codecs.BOM_UTF8
 _IN_STRING: Final = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 _LITERAL: Final = re.compile(rb"[A-Za-z0-9+.\-]*+")
 _MAX_LITERAL: Final = 64
@@ -271,6 +273,9 @@ class TreeReader:
 
     def _file(self) -> Generator[None, None, None]:
         yield
+        if (yield from self._peek()) == _MARK[0]:  # as editors on Windows write it
+            for octet in _MARK:
+                yield from self._take(bytes((octet,)))
         if (yield from self._peek()) == 0x5B:
             yield from self._elements(lambda: self._node(1, None))
         else:

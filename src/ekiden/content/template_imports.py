@@ -48,7 +48,7 @@ class TemplateImports:
         )
 
     async def take(self, received: Received, *, actor: Actor = SYSTEM) -> list[Branch]:
-        """Make what is in the file; returns that, as a tree. The file is gone then.
+        """Make what is in the file; returns that, as a tree. The file is gone then (``drop``).
 
         Raises ``ImportBroken``, and ``TimeoutError`` when it has not had a thread in time.
         """
@@ -56,10 +56,14 @@ class TemplateImports:
         try:
             await self._read(received, made)
         finally:
-            with contextlib.suppress(StoreUnavailable):
-                await self._uploads.discard(received)
+            await self.drop(received)
         tree = await self._categories.tree(received.account_id)
         return [branch for branch in tree if branch.node.id in made.top]
+
+    async def drop(self, received: Received) -> None:
+        """Nothing is made of it."""
+        with contextlib.suppress(StoreUnavailable):
+            await self._uploads.discard(received)
 
     async def _read(self, received: Received, made: _Made) -> None:
         reader = TreeReader()

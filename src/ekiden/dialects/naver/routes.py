@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from ekiden.dialects.naver.call import BASES, NaverApi
 from ekiden.dialects.naver.errors import handle_error
+from ekiden.dialects.naver.operations import categories, template_exports, templates
 from ekiden.web.operation import Operation
 from ekiden.web.throttle import Throttle
 
@@ -16,7 +17,11 @@ if TYPE_CHECKING:
     from ekiden.dialects.naver.config import NaverConfig
     from ekiden.web.platform import Platform
 
-OPERATIONS: Final[tuple[Operation, ...]] = ()
+OPERATIONS: Final[tuple[Operation, ...]] = (
+    *templates.OPERATIONS,
+    *template_exports.OPERATIONS,
+    *categories.OPERATIONS,
+)
 """``*module.OPERATIONS`` of each module in ``operations``. Only what works is here."""
 
 _THROTTLE: Final = "requests"
