@@ -48,6 +48,7 @@ from support.naver_client import (
     page_shape,
     send,
 )
+from support.structured_logs import told
 
 
 class Part(msgspec.Struct):
@@ -297,6 +298,28 @@ async def test_what_an_access_key_is_good_for(cloud: Cloud) -> None:
     await suspend_account(cloud.store, cloud.account.name, 1)
     suspended = await cloud.client.request("POST", "/items", {"name": "a"})
     assert (suspended.status, suspended.error) == (403, {"code": "77202", "message": "the account is suspended"})
+
+
+async def test_what_the_log_says_of_strangers(cloud: Cloud) -> None:
+    """Never a secret, be it at the place of the access key."""
+    key, at = cloud.key, next_time()
+    assert (await cloud.client.request("POST", "/items", {"name": "a"}, timestamp=at)).status == 201
+    with told(requests="off", refused="off") as lines:
+        await cloud.client.request("GET", "/items", signed="/")
+        await cloud.client.request("GET", "/items", timestamp="1521787414578")
+        await cloud.client.request("POST", "/items", {}, timestamp=at)
+        for swapped in (None, "1521787414578"):
+            other = NaverClient(cloud.port, key.secret, key.id)
+            await other.request("GET", "/items", timestamp=swapped)
+        await send(cloud.port, "GET", "/api/v1/items")
+    assert [(line["why"], line["login"]) for line in lines] == [
+        ("bad_credentials", key.id),
+        ("stale", key.id),
+        ("replay", key.id),
+        ("bad_credentials", "(signature)"),
+        ("bad_credentials", "(signature)"),
+    ]
+    assert key.secret not in str(lines)
 
 
 SAID = {

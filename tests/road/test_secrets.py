@@ -5,7 +5,10 @@ from __future__ import annotations
 import base64
 import os
 import tomllib
+import urllib.error
+import urllib.request
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +43,7 @@ def create_secrets(demo: Any) -> dict[str, str]:
     user = cloud.create_smtp_user(account["instance_id"], made["id"]).get_result()
     secrets["an SMTP user's password"] = user["password"]
     secrets["a token"] = authenticator.token_manager.get_token()
+    secrets["the secret key of the demo"] = account["naver"]["secret_key"]
     secrets["the instance key"] = (Path(demo.facts["config"]).parent / "instance.key").read_text().strip()
     # Used, and misused, so that they come by whatever writes logs and errors.
     for username, password in (("App", key["api_key"]), (account["username"], account["password"])):
@@ -56,6 +60,14 @@ def create_secrets(demo: Any) -> dict[str, str]:
         client.docmd(f"AUTH PLAIN {access['secret']}")
         client.docmd(f"MAIL FROM:<{user['password']}>")
         client.docmd(key["api_key"])
+    # Whoever mixes up the two halves of an access key shows the secret one.
+    for keys in ((access["access_key"], access["secret"]), (access["secret"], access["access_key"])):
+        signed = demo.run(
+            "sign", "naver", "GET", "/api/v1/config", "--access-key", keys[0], "--secret-key", keys[1]
+        )
+        request = urllib.request.Request(demo.facts["naver"] + "/config", headers=signed["headers"])
+        with suppress(urllib.error.HTTPError), urllib.request.urlopen(request) as reply:
+            reply.read()
     with pytest.raises(Exception, match=r".*") as caught:
         IAMAuthenticator(key["api_key"] + "x", url=demo.facts["http"]).token_manager.get_token()
     assert key["api_key"] not in str(caught.value)

@@ -55,6 +55,11 @@ class AccessKey:
         return self.credential.access_key
 
 
+def is_access_key(text: str) -> bool:
+    """Whether it can be the id of one. What is not may be a secret at the wrong place: nothing for a log."""
+    return _ID.fullmatch(text) is not None
+
+
 async def create_access_key(
     store: Store,
     vault: Vault,
@@ -109,7 +114,7 @@ class AccessKeys:
 
     def knows(self, id: str) -> bool:
         """Whether ``find`` asks nobody: it is remembered, or nothing that could be an id."""
-        return id in self._known or _ID.fullmatch(id) is None
+        return id in self._known or not is_access_key(id)
 
     async def find(self, id: str) -> _Known | None:
         """``None``: there is no such key. Raises ``StoreUnavailable``, ``VaultError``."""
@@ -117,7 +122,7 @@ class AccessKeys:
         if known is not None:
             self._known.move_to_end(id)
             return known
-        if _ID.fullmatch(id) is None:
+        if not is_access_key(id):
             return None
         task = self._loading.get(id)
         if task is None:

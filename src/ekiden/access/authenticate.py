@@ -222,7 +222,7 @@ class Authenticator:
             try:
                 await self._lookups.wait(address, failed, self._config.max_wait)
             except Busy:
-                await asyncio.sleep(self._delay(address, _SIGNATURE, True))
+                await asyncio.sleep(self._lateness(address))
                 return LoginRefusal.BUSY
             try:
                 found = await shown.find()
@@ -231,10 +231,14 @@ class Authenticator:
         answer = LoginRefusal.BAD_CREDENTIALS if found is None else await self._judged(found, client_ip)
         if answer in _AS_WRONG:
             failures.count(address, _SIGNATURE, api_key=True, checked=True)
-            await asyncio.sleep(self._delay(address, _SIGNATURE, True))
+            await asyncio.sleep(self._lateness(address))
         elif isinstance(answer, Proof):
             self._note_use(answer.credential.id)
         return answer
+
+    def _lateness(self, address: str) -> float:
+        """Seconds to wait before the answer to a wrong signature. Nobody can guess one, so it does not grow."""
+        return min(self._delay(address, _SIGNATURE, True), self._config.delay)
 
     async def _shown(self, shown: Shown, client_ip: str) -> Proof | LoginRefusal:
         if isinstance(shown, Signature):

@@ -7,7 +7,7 @@ from base64 import b64decode
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from ekiden.access.access_keys import Signature
+from ekiden.access.access_keys import Signature, is_access_key
 from ekiden.access.proof import LoginRefusal, Unreadable
 from ekiden.access.seen_signatures import Seen
 from ekiden.core.clock import MINUTE, Millis
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 SKEW: Final[Millis] = 5 * MINUTE
 """From this on a timestamp is too far from the server's clock."""
 _LONGEST: Final = 256
-"""Characters of each of the three: an access key has 20, a signature 44."""
+"""Characters of a signature, which has 44."""
 _OCTETS: Final = 32
 # Escapes of what delimits parts of a path or of a query, and of controls.
 _DELIMITS_PATH: Final = re.compile(rb"%(?:2[35Ff]|3[BbFf]|[01][0-9A-Fa-f]|7[Ff])")
@@ -46,7 +46,7 @@ async def authenticate(request: AnyRequest, services: Platform) -> Caller:
         raise ApiError(401, "Authentication information are missing.", code=UNAUTHENTICATED)
     at, digest = _time(timestamp), _digest(given)
     authenticator = services.authenticator
-    if at is None or digest is None or len(id) > _LONGEST:
+    if at is None or digest is None or not is_access_key(id):
         shown: Signature | Unreadable = Unreadable("(signature)")
     elif abs(services.clock.now() - at) >= SKEW:
         authenticator.tell(LoginRefusal.STALE, id, client_address(request))
