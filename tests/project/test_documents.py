@@ -132,6 +132,47 @@ def test_what_pages_name_of_the_code_is_there(page):
     assert [name for name in names if not name.endswith(".key") and not _name_is_known(name)] == []
 
 
+def _columns(page: str, heads: set[str]) -> list[tuple[str, str]]:
+    """Cells of the columns of tables that are called so, each with the line that it is in."""
+    found, place = [], None
+    for line in _text(page).splitlines():
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] if line.startswith("|") else []
+        if not cells:
+            place = None
+        elif place is None:
+            place = next((number for number, cell in enumerate(cells) if cell in heads), -1)
+        elif place >= 0 and not cells[0].startswith("---"):
+            assert len(cells) > place, f"{page}: a cell is missing in {line}"
+            found.append((cells[place], line))
+    return found
+
+
+def _is_module(dotted: str) -> bool:
+    place = PACKAGE.joinpath(*dotted.split("."))
+    return place.with_suffix(".py").exists() or (place / "__init__.py").exists()
+
+
+SAYING_WHERE = [page for page in PAGES if page.startswith("docs/") and _columns(page, {"where", "module"})]
+
+
+@pytest.mark.parametrize("page", SAYING_WHERE)
+def test_modules_that_tables_name_are_there(page):
+    """A column "where" or "module" names modules without ``ekiden.``, or files of the package or the project."""
+    for cell, line in _columns(page, {"where", "module"}):
+        names = re.findall(r"`([^`]+)`", cell)
+        assert names, f"{page}: no module in {line}"
+        assert [name for name in names if not (_path_is_there(name) if "/" in name else _is_module(name))] == [], (
+            line
+        )
+
+
+def test_every_limit_says_where_it_is():
+    rows = [line for line in _text("docs/limits.md").splitlines() if line.startswith("| ")]
+    heads = [row for row in rows if re.match(r"\| (what|section|---) ?\|", row)]
+    assert len(_columns("docs/limits.md", {"where"})) == len(rows) - len(heads)
+    assert "docs/callbacks.md" in SAYING_WHERE
+
+
 def test_commands_of_make_that_pages_name_are_there():
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     said = {word for page in PAGES for word in re.findall(r"`make ([a-z]+)", (ROOT / page).read_text())}
