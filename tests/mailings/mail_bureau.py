@@ -15,6 +15,7 @@ from ekiden.access.accounts import create_account
 from ekiden.access.directory import Directory
 from ekiden.access.remembered import Remembered
 from ekiden.access.vault import Vault
+from ekiden.content.address_book import AddressBooks
 from ekiden.content.uploads import Uploads
 from ekiden.core.clock import DAY
 from ekiden.core.ids import IdFactory
@@ -62,6 +63,7 @@ class Bureau:
     door: Door
     mailer: Mailer
     uploads: Uploads
+    books: AddressBooks
     requests: MailRequests
     expander: Expander
     reading: MailReading
@@ -137,11 +139,14 @@ async def open_bureau(store: Store) -> AsyncIterator[Bureau]:
         clock, ids, directory, Remembered(store, sending_settings), TrackingTokens(vault), base_url, door.max_size
     )
     mailer = Mailer(door, tracker)
-    uploads = Uploads(store, clock)
+    uploads, books = Uploads(store, clock), AddressBooks(store, clock)
     woken: list[bool] = []
-    requests = MailRequests(store, clock, mailer, parts.policy.gate, directory, uploads, lambda: woken.append(True))
-    expander = Expander(store, clock, mailer, lambda: me.id)
+    gate = parts.policy.gate
+    requests = MailRequests(store, clock, mailer, gate, directory, uploads, books, lambda: woken.append(True))
+    expander = Expander(store, clock, mailer, books, lambda: me.id)
     reading = MailReading(store, clock)
-    yield Bureau(store, clock, parts, door, mailer, uploads, requests, expander, reading, account.id, me.id, woken)
+    services = store, clock, parts, door, mailer, uploads, books
+    yield Bureau(*services, requests, expander, reading, account.id, me.id, woken)
+    await books.close()
     await parts.close()
     await directory.close()

@@ -10,13 +10,16 @@ from mail_bureau import Bureau, people
 from sqlalchemy import update
 
 from ekiden.access.accounts import Quota, set_quota
+from ekiden.content.address_book import GroupAddresses
+from ekiden.content.errors import NoSuchContent
 from ekiden.core.clock import DAY, HOUR, MINUTE, SECOND
 from ekiden.core.states import State
 from ekiden.mailings.numbers import day_of
 from ekiden.mailings.reading import MailFilter
-from ekiden.mailings.requests import MAILS_OF_A_PIECE
+from ekiden.mailings.requests import MAILS_OF_A_PIECE, Pieces, write_pieces
 from ekiden.mailings.values import (
     MAX_FILES,
+    Groups,
     MailingError,
     MailStatus,
     NoSuchRequest,
@@ -361,3 +364,63 @@ async def test_accounts_take_turns(bureau: Bureau) -> None:
     assert len(await bureau.rows(t.message)) == 10
     states = {row.state for row in await bureau.rows(t.delivery)}
     assert states == {State.QUEUED}
+
+
+# --- groups
+
+
+async def _groups(bureau: Bureau) -> None:
+    teens = GroupAddresses("teens", [f"t{n}@x.example" for n in range(65)])
+    await bureau.books.add(bureau.account_id, [teens, GroupAddresses("men", ["T3@x.example", "m@x.example"])])
+    assert await bureau.books.settle(bureau.account_id, 30)
+
+
+async def test_people_of_groups_are_added_once(bureau: Bureau) -> None:
+    await _groups(bureau)
+    both = await bureau.ask(Person("M@x.example", "M"), groups=Groups(("teens", "men"), False))
+    assert both.mails == 67
+    status = await bureau.reading.status(bureau.account_id, both.id)
+    assert (status.request.status, status.standing.prepared) == (MailStatus.PREPARING, False)
+    await bureau.expand()
+    recipients = sorted(row.recipient for row in await bureau.rows(t.delivery))
+    assert recipients == sorted(["M@x.example", *(f"t{n}@x.example" for n in range(65))])
+    status = await bureau.reading.status(bureau.account_id, both.id)
+    assert (status.standing.mails, status.request.mails, status.request.recipients) == (66, 66, 66)
+
+
+async def test_people_in_all_of_the_groups_and_a_copy(bureau: Bureau) -> None:
+    await _groups(bureau)
+    copy = Person("me@x.example", "", "B")
+    accepted = await bureau.ask(copy, groups=Groups(("teens",), True), individual=False, hold=True)
+    assert accepted.mails == 3
+    await bureau.ask(copy, groups=Groups(("teens", "men"), True), individual=False)
+    await bureau.expand()
+    (letter,) = await bureau.letters()
+    assert letter["To"] == "t3@x.example"
+    assert [row.recipient for row in await bureau.rows(t.delivery)] == ["t3@x.example", "me@x.example"]
+    status = await bureau.reading.status(bureau.account_id, accepted.id)
+    assert (status.request.mails, status.request.recipients) == (3, 66)
+
+
+async def test_who_is_killed_while_groups_are_read_leaves_it_to_the_next(bureau: Bureau) -> None:
+    await _groups(bureau)
+    await bureau.ask("a@x.example", groups=Groups(("teens",), True))
+    (row,) = await bureau.rows(t.mail_request)
+    left = Pieces(True, "", "", {}, row.pieces)
+    left.add([Person("t1@x.example")])
+    async with bureau.store.write() as connection:
+        await write_pieces(connection, bureau.account_id, row.id, left.take(everything=True))
+        await connection.execute(update(t.mail_request).values(owner=bureau.worker + 1000))
+    await bureau.expand()
+    assert len(await bureau.rows(t.delivery)) == 66
+
+
+async def test_a_group_that_there_is_not(bureau: Bureau) -> None:
+    with pytest.raises(NoSuchContent):
+        await bureau.ask(groups=Groups(("nobody",), True))
+    await _groups(bureau)
+    accepted = await bureau.ask(groups=Groups(("men",), True))
+    await bureau.books.remove_group(bureau.account_id, "men")
+    await bureau.expand()
+    status = await bureau.reading.status(bureau.account_id, accepted.id)
+    assert (status.standing.counts, status.request.mails) == ({}, 0)

@@ -40,6 +40,7 @@ from ekiden.mailings.queries import (
     Claimed,
     RequestRow,
     claim_pieces,
+    claim_resolving,
     conclude,
     due_accounts,
     let_go,
@@ -47,6 +48,7 @@ from ekiden.mailings.queries import (
     read_shared,
     request_row,
 )
+from ekiden.mailings.resolving import resolve_groups
 from ekiden.mailings.values import Content, Failure, Mail, decode_content, decode_mails, encode_failures
 from ekiden.mime.attachment_parts import SharedParts
 from ekiden.mime.errors import MimeError
@@ -56,6 +58,7 @@ from ekiden.store.api import Fenced
 from ekiden.store.records import ExpandedPiece
 
 if TYPE_CHECKING:
+    from ekiden.content.address_book import AddressBooks
     from ekiden.core.clock import Clock
     from ekiden.intake.mailer import Mailer
     from ekiden.store.api import Store
@@ -76,7 +79,10 @@ _MOST_TRIES: Final = 5
 class Expander:
     """One per worker. ``owner`` tells the worker's registration."""
 
-    def __init__(self, store: Store, clock: Clock, mailer: Mailer, owner: Callable[[], int]) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, mailer: Mailer, books: AddressBooks, owner: Callable[[], int]
+    ) -> None:
+        self._books = books
         self._store = store
         self._clock = clock
         self._mailer = mailer
@@ -113,6 +119,10 @@ class Expander:
     async def work(self) -> bool:
         """Some pieces of the account whose turn it is; false: there was nothing to be done."""
         now = self._clock.now()
+        unresolved = await claim_resolving(self._store, self._owner())
+        if unresolved is not None:
+            await resolve_groups(self._store, self._books, unresolved)
+            return True
         accounts = await due_accounts(self._store, now)
         if not accounts:
             return False

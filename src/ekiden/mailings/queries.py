@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sqlalchemy import Row, Text, and_, cast, delete, exists, insert, literal, or_, select, text, update
@@ -124,7 +124,8 @@ async def cancel_pieces(connection: AsyncConnection, account_id: int, request_id
 
 async def due_accounts(store: Store, now: Millis) -> list[int]:
     """Those with requests whose time has come, in order."""
-    query = select(REQUEST.account_id).where(_DUE, REQUEST.due_at <= now).distinct().order_by(REQUEST.account_id)
+    due = _DUE, REQUEST.due_at <= now, REQUEST.resolving == 0
+    query = select(REQUEST.account_id).where(*due).distinct().order_by(REQUEST.account_id)
     async with store.read() as connection:
         return list(await connection.scalars(query))
 
@@ -143,14 +144,14 @@ async def claim_pieces(store: Store, account_id: int, owner: int, now: Millis, m
     Requests of which nothing is left to be done are ``EXPANDED`` then.
     """
     due = (
-        select(REQUEST.id, REQUEST.resolving)
-        .where(_DUE, REQUEST.due_at <= now, REQUEST.account_id == account_id)
+        select(REQUEST.id)
+        .where(_DUE, REQUEST.due_at <= now, REQUEST.account_id == account_id, REQUEST.resolving == 0)
         .order_by(REQUEST.id)
         .limit(most)
     )
     found: list[Claimed] = []
     async with store.write() as connection:
-        for request_id, resolving in (await connection.execute(due)).all():
+        for request_id in (await connection.scalars(due)).all():
             waiting = and_(PIECE.account_id == account_id, PIECE.request_id == request_id, _WAITING)
             free = or_(PIECE.owner.is_(None), PIECE.owner == owner, PIECE.owner.not_in(ALIVE))
             some = select(PIECE.number).where(waiting, free).order_by(PIECE.number).limit(most - len(found))
@@ -164,7 +165,7 @@ async def claim_pieces(store: Store, account_id: int, owner: int, now: Millis, m
                     REQUEST.account_id == account_id, REQUEST.id == request_id, REQUEST.begun_at.is_(None)
                 )
                 await connection.execute(begun.values(begun_at=now))
-            elif not resolving and not await connection.scalar(select(exists().where(waiting))):
+            elif not await connection.scalar(select(exists().where(waiting))):
                 states = (RequestState.DUE,)
                 await change_request(connection, account_id, request_id, states, state=int(RequestState.EXPANDED))
             if len(found) >= most:
@@ -231,3 +232,22 @@ async def claim_resolving(store: Store, owner: int) -> Any | None:
         key = and_(REQUEST.account_id == found.account_id, REQUEST.id == found.id)
         taken = update(mail_request).where(key).values(owner=owner)
         return (await connection.execute(taken.returning(*mail_request.c))).first()
+
+
+async def named_pieces(store: Store, account_id: int, request_id: int, before: int) -> AsyncIterator[bytes]:
+    """The mails of each piece of the people that a request names: those below ``before``."""
+    for number in range(before):
+        query = select(PIECE.data).where(
+            PIECE.account_id == account_id, PIECE.request_id == request_id, PIECE.number == number
+        )
+        async with store.read() as connection:
+            data = await connection.scalar(query)
+        if data is not None:
+            yield bytes(data)
+
+
+async def remove_pieces(store: Store, account_id: int, request_id: int, since: int) -> None:
+    """Those from a number on: who began to resolve the groups has not come to the end."""
+    key = and_(PIECE.account_id == account_id, PIECE.request_id == request_id, PIECE.number >= since)
+    async with store.write() as connection:
+        await connection.execute(delete(mail_request_piece).where(key))

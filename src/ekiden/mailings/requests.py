@@ -37,6 +37,7 @@ from ekiden.mailings.values import (
     Mail,
     MailingError,
     NewRequest,
+    NoSuchFile,
     NoSuchRequest,
     NotAllowedNow,
     Person,
@@ -49,6 +50,7 @@ from ekiden.mime.placeholders import DOLLAR, Text, too_many_slots
 
 if TYPE_CHECKING:
     from ekiden.access.directory import Directory
+    from ekiden.content.address_book import AddressBooks
     from ekiden.content.uploads import Uploads
     from ekiden.core.clock import Clock
     from ekiden.intake.mailer import Mailer
@@ -60,6 +62,8 @@ LENGTH_OF_A_PIECE: Final = 4_000_000
 """Characters that the mails of a piece have together, once they are filled: all are in memory when it is sent."""
 _AT_ONCE: Final = 5
 """Pieces that are written in one transaction."""
+_PATIENCE: Final = 5.0
+"""Seconds that a request waits for what is just being added to the groups that it names."""
 _LENGTH_AT_ONCE: Final = 2_000_000
 """Characters of people that are written in one transaction."""
 
@@ -75,6 +79,7 @@ class MailRequests:
         gate: Gate,
         directory: Directory,
         uploads: Uploads,
+        books: AddressBooks,
         wake: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
@@ -83,10 +88,12 @@ class MailRequests:
         self._gate = gate
         self._directory = directory
         self._uploads = uploads
+        self._books = books
         self._wake = wake
 
     async def begin(self, new: NewRequest) -> Draft:
-        """A request whose texts and options are good, without people. Raises ``MailingError``.
+        """A request whose texts and options are good, without people. Raises ``MailingError``, and ``ContentError``
+        for groups that there are not.
 
         To be used as a context: what is not committed in it leaves nothing.
         """
@@ -99,7 +106,11 @@ class MailRequests:
             if too_many_slots(text, DOLLAR):
                 raise MailingError("a text has too many placeholders", field)
         await self._check_sender(new)
-        draft = Draft(self._store, self._mailer.tracker.new_id(), new, now, self._wake)
+        expected = 0
+        if new.groups is not None:
+            await self._books.settle(new.account_id, _PATIENCE)
+            expected = await self._books.count(new.account_id, new.groups.names, all_of=new.groups.all)
+        draft = Draft(self._store, self._mailer.tracker.new_id(), new, now, expected, self._wake)
         try:
             await draft.attach(self._uploads)
         except BaseException:
@@ -170,11 +181,20 @@ class Draft:
     """A request that is being received."""
 
     def __init__(
-        self, store: Store, request_id: int, new: NewRequest, now: Millis, wake: Callable[[], None]
+        self,
+        store: Store,
+        request_id: int,
+        new: NewRequest,
+        now: Millis,
+        expected: int,
+        wake: Callable[[], None],
     ) -> None:
+        """``expected``: people of its groups, as far as is known."""
         self._store = store
         self._new = new
         self._now = now
+        self._expected = expected
+        self._copies: tuple[Person, ...] = ()
         self._wake = wake
         self._id = request_id
         self._number = 0
@@ -200,7 +220,7 @@ class Draft:
             try:
                 found.append(await uploads.open(self._new.account_id, uid))
             except ContentError:
-                raise MailingError("there is no file {id}, or it has expired", "files", id=uid) from None
+                raise NoSuchFile(uid) from None
         if sum(upload.size for upload in found) > MAX_FILES:
             raise MailingError("the files have at most {most} octets together", "files", most=MAX_FILES)
         builder = SharedBuilder(self._id)
@@ -229,13 +249,15 @@ class Draft:
 
     async def commit(self) -> Accepted:
         """The request is there once this returns. Raises ``MailingError``."""
-        new = self._new
-        rest = self.pieces.take(everything=True)
-        pieces = self.pieces
+        new, pieces = self._new, self.pieces
+        if new.groups is not None:
+            self._copies = pieces.take_copies()
+        rest = pieces.take(everything=True)
         if not pieces.mails and new.groups is None:
             raise MailingError("there is no recipient", "people")
         state = RequestState.HELD if new.hold else RequestState.DUE
-        totals = {"mails": pieces.mails, "recipients": pieces.people, "pieces": pieces.count}
+        people = pieces.people - len(self._copies)
+        totals = {"mails": pieces.mails, "recipients": people, "pieces": pieces.count}
         async with self._store.write() as connection:
             if self._number:
                 await self._insert_pieces(connection, rest)
@@ -249,7 +271,8 @@ class Draft:
                 await self._insert_pieces(connection, rest)
         self._committed = True
         self._wake()
-        return Accepted(PublicId(day_of(self._now), self._number).text, pieces.mails)
+        more = self._expected if new.individual else -(-self._expected // MAX_TOGETHER)
+        return Accepted(PublicId(day_of(self._now), self._number).text, pieces.mails + more)
 
     async def discard(self) -> None:
         """It is not going to be one."""
@@ -306,6 +329,7 @@ class Draft:
             references=new.references,
             files=self._files,
             groups=new.groups,
+            copies=self._copies,
             priority=new.priority,
             origin=new.origin,
             shared=self._shared,
@@ -369,11 +393,16 @@ class Pieces:
         while len(self._together["R"]) > MAX_TOGETHER:
             self._add_together(())
 
+    def take_copies(self) -> tuple[Person, ...]:
+        """Those that no mail has yet; the last one is to have them."""
+        copies = (*self._together["C"], *self._together["B"])
+        self._together["C"], self._together["B"] = [], []
+        return copies
+
     def take(self, *, everything: bool = False) -> list[Piece]:
         """Those that are complete; the last one as well, when ``everything`` has come."""
         if everything:
-            copies = (*self._together["C"], *self._together["B"])
-            self._together["C"], self._together["B"] = [], []
+            copies = self.take_copies()
             if copies and not self._together["R"]:
                 raise MailingError("a mail that several get has a recipient besides the copies", "people")
             if self._together["R"]:

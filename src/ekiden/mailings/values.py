@@ -47,6 +47,13 @@ class NoSuchRequest(MailingError, LookupError):
         super().__init__("there is no mail request {id}", id=id)
 
 
+class NoSuchFile(MailingError, LookupError):
+    """A file that the account has not uploaded, or that is gone."""
+
+    def __init__(self, id: str) -> None:
+        super().__init__("there is no file {id}, or it has expired", "files", id=id)
+
+
 class NotAllowedNow(MailingError):
     """A request that stands where this one does cannot be changed so."""
 
@@ -172,8 +179,8 @@ class Groups(msgspec.Struct, frozen=True):
 class Content(msgspec.Struct, frozen=True):
     """What mails are made of, besides what has a column.
 
-    ``unsubscribe`` is what advertising says of it, empty: our own text. ``after``: where the reading of ``groups``
-    goes on. ``shared``: there are files, kept as the content that its messages share.
+    ``unsubscribe`` is what advertising says of it, empty: our own text. ``copies`` are for the last mail, once the
+    people of ``groups`` are known. ``shared``: there are files, kept as the content that its messages share.
     """
 
     html: str
@@ -182,6 +189,7 @@ class Content(msgspec.Struct, frozen=True):
     references: str = ""
     files: tuple[AttachedFile, ...] = ()
     groups: Groups | None = None
+    copies: tuple[Person, ...] = ()
     priority: int = 1
     origin: Origin = Origin("HTTP")
     shared: bool = False

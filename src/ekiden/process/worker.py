@@ -224,7 +224,7 @@ class _Worker:
             self._start(self.heartbeat.run(), "heartbeat")
             self._start(self._watch_database(), "database")
             mailer = services.mailer(door)
-            expander = Expander(store, self.clock, mailer, lambda: self.me.id)
+            expander = Expander(store, self.clock, mailer, services.address_books, lambda: self.me.id)
             if "delivery" in roles:
                 self._start(expander.run(), "mail requests")
             if "smtp" in roles:

@@ -126,7 +126,7 @@ class Body:
     async def read_json(self) -> bytearray:
         """The whole of a JSON text, counted as it comes."""
         whole = bytearray()
-        gauge = JsonGauge(self.need.values, self.need.depth)
+        gauge = JsonGauge(self.need.values, self.need.depth, at_once=self.need.at_once)
         async for chunk in self.chunks():
             gauge.feed(chunk)
             whole += chunk

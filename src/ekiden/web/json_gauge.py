@@ -28,9 +28,22 @@ for _open, _close in (b"{}", b"[]"):
 class JsonGauge:
     """``values``: of members, elements, objects and arrays together; ``depth``: of objects and arrays."""
 
-    __slots__ = ("_depth", "_escapes", "_inside", "_level", "_most", "_plain", "_rest", "_strings", "_values")
+    __slots__ = (
+        "_bounded",
+        "_depth",
+        "_escapes",
+        "_inside",
+        "_level",
+        "_most",
+        "_plain",
+        "_rest",
+        "_strings",
+        "_values",
+    )
 
-    def __init__(self, values: int, depth: int) -> None:
+    def __init__(self, values: int, depth: int, *, at_once: bool = True) -> None:
+        """``at_once``: it is decoded in one call, which must not take too long."""
+        self._bounded = at_once
         self._most = values
         self._depth = depth
         self._values = 0
@@ -48,7 +61,7 @@ class JsonGauge:
             self._rest = b""
         if b"\\" in piece:
             self._escapes += piece.count(b"\\")
-            if self._escapes > MAX_ESCAPES:
+            if self._bounded and self._escapes > MAX_ESCAPES:
                 raise TooMany(MAX_ESCAPES)
             piece = piece.replace(b"\\\\", b"")
             if piece.endswith(b"\\"):  # what it escapes is yet to come
@@ -64,7 +77,7 @@ class JsonGauge:
         outside = b"".join(parts[self._inside :: 2])
         self._inside ^= (len(parts) - 1) & 1
         self._plain += len(outside)
-        if self._plain > MAX_PLAIN:
+        if self._bounded and self._plain > MAX_PLAIN:
             raise TooMany(self._most)
         outside = outside.translate(None, _OTHERS)
         if not outside:

@@ -12,13 +12,15 @@ class Need:
 
     ``octets`` of it. ``values``: what JSON may have of members, elements, objects and arrays together, or a form of
     fields. ``depth``: objects and arrays within each other. ``kept``: it is in memory as a whole, and so counts in
-    the worker's budget; else it goes on piece by piece.
+    the worker's budget; else it goes on piece by piece. ``at_once``: JSON of it is decoded in one call, not
+    element by element (``web.json_members``).
     """
 
     octets: int
     values: int = 1_000
     depth: int = 16
     kept: bool = True
+    at_once: bool = True
 
 
 NO_BODY: Final = Need(65_536, 0, 0)

@@ -116,7 +116,14 @@ class Faces:
             domains=services.domains,
             mailer=self._mailer,
             mail_requests=MailRequests(
-                store, clock, self._mailer, services.gate, services.directory, services.uploads, self._wake
+                store,
+                clock,
+                self._mailer,
+                services.gate,
+                services.directory,
+                services.uploads,
+                services.address_books,
+                self._wake,
             ),
             mail_reading=MailReading(store, clock),
             carriers=config.intake.carrier_addresses,

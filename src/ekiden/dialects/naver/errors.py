@@ -16,6 +16,7 @@ from ekiden.content.errors import ContentError, NoSuchContent
 from ekiden.core.texts import Texts, TranslatedError
 from ekiden.dialects.naver.translations import LANGUAGE_HEADER, TEXTS, Language, knows, language_of, sentence, told
 from ekiden.domains.errors import DomainsError, NoSuchDomain
+from ekiden.mailings.values import MailingError, NoSuchFile, NoSuchRequest
 from ekiden.web import problem
 from ekiden.web.problem import JSON, AnyRequest, Envelope, Fault, Told
 
@@ -117,7 +118,7 @@ _TELLS: Final[dict[Fault, tuple[Told, str]]] = {
 }
 _FAULTS: Final = {fault: tells for fault, (tells, _) in _TELLS.items()}
 _CODES: Final = {tells.template: code for tells, code in _TELLS.values()}
-NOTHING_FOUND: Final = (NotFound, NoSuchDomain, NoSuchContent)
+NOTHING_FOUND: Final = (NotFound, NoSuchDomain, NoSuchContent, NoSuchRequest, NoSuchFile)
 """Errors of services that mean 77103."""
 
 
@@ -125,7 +126,7 @@ class NaverEnvelope(Envelope[ApiError]):
     """Of all operations."""
 
     faults = _FAULTS
-    statuses = (((AccessError, DomainsError, ContentError), 400),)
+    statuses = (((AccessError, DomainsError, ContentError, MailingError), 400),)
 
     def own(self, request: AnyRequest, error: Exception) -> ApiError | None:
         return error if isinstance(error, ApiError) else None

@@ -44,6 +44,11 @@ async def read_json(body: Body, content_type: str, kind: type[T]) -> T:
     text = await body.read_json()
     if text:
         check_media_type(content_type)
+    return await decode_json(body, text, kind)
+
+
+async def decode_json(body: Body, text: bytes | bytearray, kind: type[T]) -> T:
+    """``read_json`` of a text that is here: the body, or what is left of it."""
     given = b"{}" if len(text) <= 4 and bytes(text) in (b"", b"null") else text
     made = await body.work(len(given), partial(_decoded, given, kind))
     if made is None:
@@ -60,7 +65,7 @@ def check_media_type(content_type: str, wanted: str = JSON) -> None:
 
 def _decoded(text: bytes | bytearray, kind: type[T]) -> T | None:
     """``None``: it does not have the shape as it is. Raises the 400 of what is no JSON."""
-    _check_characters(text)
+    check_characters(text)
     try:
         return msgspec.json.decode(text, type=kind, strict=False)
     except msgspec.ValidationError:
@@ -126,7 +131,7 @@ def _choices(kind: Any) -> tuple[Any, ...]:
     return (kind,)
 
 
-def _check_characters(text: bytes | bytearray) -> None:
+def check_characters(text: bytes | bytearray) -> None:
     """NUL can be stored nowhere. In windows: one call must not look through megabytes while nobody else runs."""
     for at in range(0, len(text), _WINDOW):
         if _NUL.search(text, max(0, at - _OVERLAP), at + _WINDOW) is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from ekiden.dialects.naver.call import BASES, NaverApi
 from ekiden.dialects.naver.errors import handle_error
-from ekiden.dialects.naver.operations import categories, template_exports, templates
+from ekiden.dialects.naver.operations import categories, files, mail_reading, mails, template_exports, templates
 from ekiden.web.operation import Operation
 from ekiden.web.throttle import Throttle
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from ekiden.web.platform import Platform
 
 OPERATIONS: Final[tuple[Operation, ...]] = (
+    *files.OPERATIONS,
+    *mails.OPERATIONS,
+    *mail_reading.OPERATIONS,
     *templates.OPERATIONS,
     *template_exports.OPERATIONS,
     *categories.OPERATIONS,
