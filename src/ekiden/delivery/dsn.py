@@ -1,4 +1,4 @@
-"""Delivery status notifications (RFC 3464, RFC 3461): who hears of what, and the message that says it.
+"""Delivery status notifications (RFC 3464, RFC 3461): who is told what, and when; ``dsn_message`` writes it.
 
 A report goes to the envelope sender, in the same account, and is queued in the same transaction as the outcomes
 that it tells of; never for the null sender, so that no report ever answers a report (RFC 5321 §4.5.5).
