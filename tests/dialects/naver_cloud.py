@@ -49,10 +49,12 @@ class Cloud:
 async def running_naver(
     store: Store, lab: Lab | None = None, *, besides: Sequence[Operation] = (), name: str = "acme", **sections: Any
 ) -> AsyncIterator[Cloud]:
-    """Until the end of the block. ``besides``: operations that there are only here."""
+    """Until the end of the block. ``besides``: operations that there are only here, also in the place of others."""
+    own = {(item.method, item.path) for item in besides}
+    operations = (*(item for item in OPERATIONS if (item.method, item.path) not in own), *besides)
 
     def api(services: Any, settings: Any) -> Any:
-        return naver_api(services, settings, (*OPERATIONS, *besides))
+        return naver_api(services, settings, operations)
 
     dialects = tuple(replace(NAVER, api=api) if item is NAVER else item for item in DIALECTS)
     async with real_worker(store, lab, dialects=dialects, **sections) as worker:

@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Final
 
 from ekiden.dialects.naver.call import BASES, NaverApi
 from ekiden.dialects.naver.errors import handle_error
-from ekiden.dialects.naver.operations import categories, files, mail_reading, mails, template_exports, templates
+from ekiden.dialects.naver.operations import (
+    address_book,
+    categories,
+    files,
+    mail_reading,
+    mails,
+    project_settings,
+    send_block,
+    template_exports,
+    templates,
+    unsubscribers,
+)
 from ekiden.web.operation import Operation
 from ekiden.web.throttle import Throttle
 
@@ -18,12 +29,16 @@ if TYPE_CHECKING:
     from ekiden.web.platform import Platform
 
 OPERATIONS: Final[tuple[Operation, ...]] = (
-    *files.OPERATIONS,
     *mails.OPERATIONS,
     *mail_reading.OPERATIONS,
+    *files.OPERATIONS,
+    *address_book.OPERATIONS,
     *templates.OPERATIONS,
     *template_exports.OPERATIONS,
     *categories.OPERATIONS,
+    *project_settings.OPERATIONS,
+    *send_block.OPERATIONS,
+    *unsubscribers.OPERATIONS,
 )
 """``*module.OPERATIONS`` of each module in ``operations``. Only what works is here."""
 
