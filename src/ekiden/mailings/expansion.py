@@ -19,7 +19,7 @@ from ekiden.core.clock import MINUTE
 from ekiden.core.diagnosis import Diagnosis
 from ekiden.core.errors import EkidenError
 from ekiden.core.states import Priority
-from ekiden.core.submission import Marks, SharedContent
+from ekiden.core.submission import BLOCKING, Marks, SharedContent
 from ekiden.intake.errors import (
     AccountSuspended,
     CredentialRevoked,
@@ -220,7 +220,9 @@ class _Known:
             shared=self._shared,
             priority=Priority(content.priority),
             marks=Marks(bulk=self.public),
-            tracking=TrackingWish(unsubscribe=True if row.advertising else None),
+            labels={BLOCKING: "1"},
+            # Who wants no advertising wants none from any domain of the account.
+            tracking=TrackingWish(unsubscribe=True if row.advertising else None, everywhere=True),
             syntax=DOLLAR,
             to_unsubscribed=not row.advertising,
         )

@@ -13,6 +13,7 @@ from litestar import Response
 
 from ekiden.core.diagnosis import Diagnosis
 from ekiden.dialects.naver.addresses import address
+from ekiden.dialects.naver.codes import result_code
 from ekiden.dialects.naver.http import answer
 from ekiden.dialects.naver.labels import label, labelled
 from ekiden.dialects.naver.paging import Order, read_page
@@ -29,11 +30,6 @@ _REQUESTERS: Final = {
     ("removed", "platform"): "SYSTEM",
     ("registered", "operator"): "ADMIN",
     ("removed", "operator"): "ADMIN",
-}
-_RESULTS: Final = {
-    Diagnosis.DISABLED: "MAILBOX_ERROR",
-    Diagnosis.FULL: "MAILBOX_ERROR",
-    Diagnosis.NULL_MX: "NONEXISTENT_DOMAIN_ADDRESS",
 }
 
 
@@ -68,6 +64,6 @@ def _item(entry: Entry, language: Language) -> dict[str, Any]:
         "actionRequesterType": labelled("block_requester", requester, language),
         "requestDate": nes_date(entry.at),
         "historySid": entry.id,
-        "sendResultCode": _RESULTS.get(entry.diagnosis, "RECIPIENT_ADDRESS_ERROR") if bounced else None,
+        "sendResultCode": result_code(entry.diagnosis, final=True) if bounced else None,
         "sendResultMessage": f"{entry.told()}\n" if bounced else None,
     }
