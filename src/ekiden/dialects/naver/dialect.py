@@ -8,12 +8,12 @@ from urllib.parse import urlsplit
 from ekiden.core.texts import Help
 from ekiden.dialects.naver.config import NaverConfig
 from ekiden.dialects.naver.config_help import KEYS, SECTION
-from ekiden.web.dialect import DemoClient, Dialect, Shown
+from ekiden.web.curl import curl_command
+from ekiden.web.dialect import DemoClient, Dialect, Shown, ToSign
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ekiden.web.dialect import ToSign
     from ekiden.web.operation import Api
     from ekiden.web.platform import Platform
 
@@ -39,14 +39,9 @@ def _demo(client: DemoClient) -> Shown:
 
 
 def _examples(client: DemoClient, url: str) -> Sequence[tuple[Help, str]]:
-    """How mail is sent, once it can be."""
-    from ekiden.dialects.naver.routes import OPERATIONS
+    """How mail is sent."""
     from ekiden.dialects.naver.signing import signed_headers
-    from ekiden.web.curl import curl_command
-    from ekiden.web.dialect import ToSign
 
-    if not any(item.path == "/mails" for item in OPERATIONS):
-        return ()
     recipient = '{"address":"anything@accept.lab.test","type":"R","parameters":{"name":"A"}}'
     texts = '"title":"Hi ${name}","body":"Hello ${name}"'
     body = f'{{"senderAddress":"you@{client.domain}",{texts},"recipients":[{recipient}]}}'
