@@ -13,6 +13,8 @@ from jwt.api_jws import PyJWS
 from ekiden.access import sessions
 from ekiden.access.tokens import Tokens
 from ekiden.access.vault import Vault
+from ekiden.content.errors import ContentError
+from ekiden.content.template_files import TreeReader
 from ekiden.core.address import BadAddress, parse_address, to_ascii_domain
 from ekiden.core.states import State
 from ekiden.delivery.dsn_message import Action, Report, ReportedRecipient, build_report
@@ -344,6 +346,23 @@ def naver_json(case: bytes) -> None:
     gauge = JsonGauge(2_000, 16)
     gauge.feed(case)
     decode_tolerant(case, Lenient)
+
+
+def template_tree(case: bytes) -> None:
+    """In pieces it has in it what it has as a whole."""
+    found: list[list[Any]] = []
+    for pieces in ([case], list(cut(case))):
+        reader = TreeReader()
+        items: list[Any] = []
+        try:
+            for piece in pieces:
+                items += reader.feed(piece)
+            while more := reader.close():
+                items += more
+        except ContentError as error:
+            items.append(str(error))
+        found.append(items)
+    assert found[0] == found[1]
 
 
 def naver_target(case: bytes) -> None:

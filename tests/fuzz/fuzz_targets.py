@@ -39,6 +39,7 @@ from fuzz_readers import (
     smtp_reply,
     smtp_server,
     spf_record,
+    template_tree,
     token_claims,
     tracked,
     tracking_token,
@@ -375,6 +376,17 @@ TARGETS = {
             [*JSON_WORDS, b'"sid":', b'"name":', b'"parts":[', b'"7"', b"null", b"1e9"],
             ["ekiden.dialects.naver.http", "ekiden.web.json_gauge"],
             errors=(NaverError, RequestRefused),
+        ),
+        Target(
+            "template-tree",
+            template_tree,
+            [
+                b'{"contents":[{"sid":1,"name":"AD","isCategory":true,"subCategories":[{"name":"c","templates":null}],'
+                b'"templates":[{"name":"t","title":"a","body":"<p>\\n","senderAddress":"a@b.example","isUse":false}]}]}',
+                b'\xef\xbb\xbf[{"name":"t","body":"b","description":null,"createDate":{"utc":1.5e3}}]',
+            ],
+            [*JSON_WORDS, b'"contents":[', b'"templates":[', b'"subCategories":[{', b'"isCategory":', b'"\\u00'],
+            ["ekiden.content.template_files"],
         ),
         Target(
             "naver-target",
