@@ -192,10 +192,16 @@ def test_for_people(lang: str) -> None:
             line = process.stdout.readline()
             assert line, shown.decode()
             shown += line
+        text = shown.decode()
+        signed = [line for line in text.splitlines() if "/api/v1/mails" in line]
+        answers = [
+            subprocess.run(["sh", "-c", line], capture_output=True, env=ENVIRONMENT, check=True).stdout
+            for line in (signed[0], *signed)
+        ]
         process.stdin.close()
         assert process.wait(PATIENCE) == 0
         process.stdout.read()
-    text = shown.decode()
+    assert [b'"requestId"' in answer for answer in answers] == [True, False, True], answers
     assert "250 2.0.0 Ok: queued as " in text
     assert "hello@accept.lab.test" in text
     assert "S: 250 2.0.0 Ok" in text
