@@ -19,7 +19,7 @@ from ekiden.core.states import Priority, State
 from ekiden.core.submission import OWN_REPORT, Notify, Origin, Ret
 from ekiden.delivery.config import DeliveryConfig
 from ekiden.delivery.dsn_message import Action, Report, ReportedRecipient, build_report
-from ekiden.delivery.dsn_translations import SUBJECTS
+from ekiden.delivery.dsn_sentences import SUBJECTS
 from ekiden.delivery.explain import explain_to_sender
 from ekiden.delivery.letters import Letter
 from ekiden.delivery.trace_queries import notified

@@ -15,7 +15,7 @@ from enum import Enum
 
 from ekiden.core.clock import Millis
 from ekiden.core.submission import Ret
-from ekiden.delivery import dsn_translations as texts
+from ekiden.delivery import dsn_sentences as texts
 from ekiden.mime.header import encode_words, format_date
 from ekiden.smtp.content import normalise_line_ends
 from ekiden.smtp.reply import printable
