@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench import attachments, callbacks, flatness, logs, pull, rendering, report, request
+from bench import attachments, callbacks, flatness, logs, mail_request, pull, rendering, report, request
 from bench.report import Table
 
 
@@ -44,6 +44,7 @@ PARTS: Mapping[str, Part] = {
     "callbacks": Part(callbacks.Told, callbacks.run, callbacks.tables, callbacks.verdicts),
     "logs": _flat(logs.SUBJECT),
     "pull": _flat(pull.SUBJECT),
+    "mails": Part(mail_request.Asked, mail_request.run, mail_request.tables, mail_request.verdicts),
 }
 ALL = "infobip"
 Results = Mapping[str, list[Any]]
@@ -52,7 +53,7 @@ Results = Mapping[str, list[Any]]
 
 def names(what: str) -> Sequence[str]:
     """The parts that a word of the command line means; none: it is another kind of word."""
-    return tuple(PARTS) if what == ALL else (what,) if what in PARTS else ()
+    return tuple(name for name in PARTS if name != "mails") if what == ALL else (what,) if what in PARTS else ()
 
 
 def run(what: str, options: argparse.Namespace, base: Path) -> bool:
