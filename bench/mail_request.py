@@ -1,8 +1,8 @@
 """A request with 100,000 recipients, each with words of their own, to ``POST /mails``: how long until it is
-answered, what it takes of memory, and what others feel meanwhile, who ask a worker for nothing (NOOP) all the time.
+answered, what it takes of memory, and what others feel who ask a worker for nothing (NOOP) all the time.
 
-*Kept* requests are for an hour later, so that the request alone is measured. The other one is sent at once: its time
-is until the sink has every mail. Memory is the most that a process has (``VmHWM``) above what it had before
+*Kept* requests are for an hour later, so that the request alone is measured. The other one is sent at once: its
+time is until the sink has every mail. Memory is the most that a process has (``VmHWM``) above what it had before
 (``VmRSS``).
 """
 

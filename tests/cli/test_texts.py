@@ -17,6 +17,7 @@ from installation import Installation
 from ekiden.cli import (
     account,
     audit,
+    bulk,
     common,
     completion,
     credential,
@@ -202,6 +203,7 @@ def test_the_password_comes_before_the_remark_in_one_pipe(ekiden: Installation) 
 MODULES = (
     account,
     audit,
+    bulk,
     common,
     completion,
     credential,

@@ -23,6 +23,7 @@ from ekiden.dialects.naver.codes import KINDS, STATUS, result_code
 from ekiden.dialects.naver.labels import all_labels
 from ekiden.dialects.naver.operations.mail_reading import masked
 from ekiden.dialects.naver.operations.mails import MAX_BODY
+from ekiden.mailings.decisions import MailDecisions
 from ekiden.mailings.expansion import Expander
 from ekiden.mailings.values import MailStatus
 from ekiden.store import tables as t
@@ -413,7 +414,8 @@ async def test_reserved_and_held(post: Post) -> None:
     assert [
         item["status"]["code"] for item in (await post.get(f"/mails/requests/{held}/status"))["countsByStatus"]
     ] == ["R"]
-    await post.cloud.worker.platform.mail_requests.reject(post.cloud.account.id, held, "test")
+    decisions = MailDecisions(post.store, post.cloud.worker.platform.clock)
+    await decisions.reject(post.cloud.account.id, held, Actor("test"))
     assert [
         item["status"]["code"] for item in (await post.get(f"/mails/requests/{held}/status"))["countsByStatus"]
     ] == ["C"]

@@ -30,6 +30,7 @@ from ekiden.intake.config import IntakeConfig
 from ekiden.intake.door import Door
 from ekiden.intake.mailer import Mailer
 from ekiden.intake.tracking import Tracker
+from ekiden.mailings.decisions import MailDecisions
 from ekiden.mailings.expansion import Expander
 from ekiden.mailings.reading import MailReading
 from ekiden.mailings.requests import MailRequests
@@ -64,6 +65,7 @@ class Bureau:
     mailer: Mailer
     uploads: Uploads
     books: AddressBooks
+    decisions: MailDecisions
     requests: MailRequests
     expander: Expander
     reading: MailReading
@@ -145,7 +147,7 @@ async def open_bureau(store: Store) -> AsyncIterator[Bureau]:
     requests = MailRequests(store, clock, mailer, gate, directory, uploads, books, lambda: woken.append(True))
     expander = Expander(store, clock, mailer, books, lambda: me.id)
     reading = MailReading(store, clock)
-    services = store, clock, parts, door, mailer, uploads, books
+    services = store, clock, parts, door, mailer, uploads, books, MailDecisions(store, clock)
     yield Bureau(*services, requests, expander, reading, account.id, me.id, woken)
     await books.close()
     await parts.close()

@@ -10,6 +10,7 @@ from mail_bureau import Bureau, people
 from sqlalchemy import update
 
 from ekiden.access.accounts import Quota, set_quota
+from ekiden.access.audit import Actor
 from ekiden.content.address_book import GroupAddresses
 from ekiden.content.errors import NoSuchContent
 from ekiden.core.clock import DAY, HOUR, MINUTE, SECOND
@@ -29,6 +30,8 @@ from ekiden.mailings.values import (
 )
 from ekiden.store import tables as t
 from ekiden.store.retention import RetentionConfig, prune
+
+ANN = Actor("cli:ann")
 
 
 async def test_each_person_gets_a_mail_with_their_own_words(bureau: Bureau) -> None:
@@ -241,20 +244,21 @@ async def test_what_is_held_is_sent_once_it_is_confirmed(bureau: Bureau) -> None
     status = await bureau.reading.status(bureau.account_id, accepted.id)
     assert (status.request.status, status.standing.prepared) == (MailStatus.READY, True)
     assert not await bureau.rows(t.message)
-    await bureau.requests.confirm(bureau.account_id, accepted.id, "cli:ann")
+    assert [request.id for request in await bureau.decisions.held()] == [accepted.id]
+    await bureau.decisions.confirm(bureau.account_id, accepted.id, ANN)
     await bureau.expand()
     assert len(await bureau.rows(t.message)) == 1
     with pytest.raises(NotAllowedNow):
-        await bureau.requests.confirm(bureau.account_id, accepted.id, "cli:ann")
+        await bureau.decisions.confirm(bureau.account_id, accepted.id, ANN)
     with pytest.raises(NotAllowedNow):
-        await bureau.requests.reject(bureau.account_id, accepted.id, "cli:ann")
+        await bureau.decisions.reject(bureau.account_id, accepted.id, ANN)
     with pytest.raises(NoSuchRequest):
-        await bureau.requests.confirm(bureau.account_id + 1, accepted.id, "cli:ann")
+        await bureau.decisions.confirm(bureau.account_id + 1, accepted.id, ANN)
 
 
 async def test_what_is_rejected_is_never_sent(bureau: Bureau) -> None:
     accepted = await bureau.ask(*people(3), hold=True)
-    await bureau.requests.reject(bureau.account_id, accepted.id, "cli:ann")
+    await bureau.decisions.reject(bureau.account_id, accepted.id, ANN)
     await bureau.expand()
     assert not await bureau.rows(t.message)
     status = await bureau.reading.status(bureau.account_id, accepted.id)
@@ -277,6 +281,17 @@ async def test_a_suspended_account_s_requests_wait(bureau: Bureau) -> None:
     bureau.clock.advance(MINUTE + SECOND)
     await bureau.expand()
     assert len(await bureau.rows(t.message)) == 1
+
+
+async def test_what_is_cancelled_is_not_made_any_more(bureau: Bureau) -> None:
+    accepted = await bureau.ask("a@x.example", reserved_at=bureau.clock.now() + HOUR)
+    await bureau.decisions.cancel(bureau.account_id, accepted.id, ANN)
+    bureau.clock.advance(HOUR)
+    await bureau.expand()
+    assert not await bureau.rows(t.message)
+    with pytest.raises(NotAllowedNow):
+        await bureau.decisions.cancel(bureau.account_id, accepted.id, ANN)
+    assert [row.action for row in await bureau.rows(t.audit)][-1] == "mail_request.cancel"
 
 
 # --- advertising

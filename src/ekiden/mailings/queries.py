@@ -15,6 +15,7 @@ from ekiden.store.tables import (
     DUE_REQUEST_SQL,
     PIECE_WAITING_SQL,
     RESOLVING_SQL,
+    UNSETTLED_SQL,
     mail_number,
     mail_request,
     mail_request_piece,
@@ -100,6 +101,15 @@ async def find_request(store: Store, account_id: int, number: int) -> Row[Any] |
     )
     async with store.read() as connection:
         return (await connection.execute(query)).one_or_none()
+
+
+async def held_requests(store: Store, account_id: int | None, limit: int = 1_000) -> Sequence[RequestRow]:
+    """Those that wait to be confirmed, the oldest first."""
+    query = select(mail_request).where(text(UNSETTLED_SQL), REQUEST.state == int(RequestState.HELD))
+    if account_id is not None:
+        query = query.where(REQUEST.account_id == account_id)
+    async with store.read() as connection:
+        return (await connection.execute(query.order_by(REQUEST.id).limit(limit))).all()
 
 
 async def request_row(store: Store, account_id: int, request_id: int) -> Row[Any] | None:

@@ -37,6 +37,7 @@ from ekiden.mailings.reading_queries import (
     request_conditions,
     request_order,
     requests_by_recipient,
+    said_by,
     unsettled_requests,
 )
 from ekiden.mailings.shelf import FoundMail, Shelf, counted_row, values_for
@@ -413,7 +414,7 @@ def _reader(
     own = status_of([counted_row(row)])
     reply = replies.get(row.number, "")
     if not reply and (own.final or row.attempts):
-        reply = " ".join(part for part in (str(row.code or ""), row.enhanced, row.reason) if part)
+        reply = said_by(row.code, row.enhanced, row.reason)
     diagnosis = BY_NUMBER.get(row.diagnosis, Diagnosis.UNKNOWN)
     opened = opens.get(row.number)
     return Reader(person, own, diagnosis, suppressed, own.final, row.attempts, reply, opened)

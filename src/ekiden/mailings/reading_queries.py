@@ -362,22 +362,28 @@ async def messages_by_reference(
 async def last_replies(store: Store, account_id: int, message_id: int) -> dict[int, str]:
     """What the servers said last, by recipient."""
     query = (
-        select(attempt.c.recipient_number, attempt.c.reply)
+        select(attempt.c.recipient_number, attempt.c.code, attempt.c.enhanced, attempt.c.reply)
         .where(attempt.c.account_id == account_id, attempt.c.message_id == message_id)
         .order_by(attempt.c.number)
     )
     async with store.read() as connection:
-        return {row[0]: row[1] for row in await connection.execute(query)}
+        return {row[0]: said_by(*row[1:]) for row in await connection.execute(query)}
+
+
+def said_by(code: int, enhanced: str, text: str) -> str:
+    """A reply as it stands on the wire: ``550 5.1.1 No such user``."""
+    return " ".join(part for part in (str(code or ""), enhanced, text) if part)
 
 
 async def first_opens(store: Store, account_id: int, message_id: int) -> dict[int, Millis]:
-    """When the message was first opened, by recipient."""
+    """When the message was first opened, by recipient; what looks like a machine's opening does not count."""
     query = (
         select(event.c.recipient_number, func.min(event.c.at))
         .where(
             event.c.account_id == account_id,
             event.c.message_id == message_id,
             event.c.type == int(EventType.OPENED),
+            event.c.data.not_like('%"machine":true%'),
         )
         .group_by(event.c.recipient_number)
     )

@@ -14,12 +14,9 @@ from ekiden.content.errors import ContentError
 from ekiden.core.address import BadAddress, parse_address
 from ekiden.core.clock import Millis
 from ekiden.intake.sender_rights import Refused
-from ekiden.mailings.numbers import PublicId, day_of, parse_public_id
+from ekiden.mailings.numbers import PublicId, day_of
 from ekiden.mailings.queries import (
-    RequestRow,
-    cancel_pieces,
     change_request,
-    find_request,
     insert_pieces,
     insert_request,
     insert_shared,
@@ -38,8 +35,6 @@ from ekiden.mailings.values import (
     MailingError,
     NewRequest,
     NoSuchFile,
-    NoSuchRequest,
-    NotAllowedNow,
     Person,
     RequestState,
     encode_content,
@@ -131,50 +126,6 @@ class MailRequests:
         allowed = await self._gate.message(account, new.credential_id, envelope, (author.domain,))
         if isinstance(allowed, Refused):
             raise MailingError("the sender address cannot be used: {why}", "sender", why=allowed.reply.text)
-
-    # what becomes of it
-
-    async def confirm(self, account_id: int, id: str, by: str) -> None:
-        """Let go a request that waits for it; for its time if that has not come.
-
-        ``by``: who says so. Raises ``NoSuchRequest``, ``NotAllowedNow``.
-        """
-        row = await self._found(account_id, id)
-        async with self._store.write() as connection:
-            states, state = (RequestState.HELD,), int(RequestState.DUE)
-            if not await change_request(connection, account_id, row.id, states, state=state, decided_by=by):
-                raise NotAllowedNow("mail request {id} does not wait to be confirmed", id=id)
-        self._wake()
-
-    async def reject(self, account_id: int, id: str, by: str) -> None:
-        """A request that waits to be confirmed is not sent at all. As ``confirm``."""
-        row = await self._found(account_id, id)
-        async with self._store.write() as connection:
-            if not await self._cancel(connection, row, (RequestState.HELD,), by):
-                raise NotAllowedNow("mail request {id} does not wait to be confirmed", id=id)
-
-    async def cancel(self, account_id: int, id: str, by: str) -> None:
-        """What has not become a message of it never will; those that have are ``delivery.bulks``'s to cancel."""
-        row = await self._found(account_id, id)
-        async with self._store.write() as connection:
-            if not await self._cancel(connection, row, (RequestState.HELD, RequestState.DUE), by):
-                raise NotAllowedNow("mail request {id} has been sent, or cancelled", id=id)
-
-    async def _cancel(
-        self, connection: Connection, row: RequestRow, states: Sequence[RequestState], by: str
-    ) -> bool:
-        cancelled = {"state": int(RequestState.CANCELLED), "resolving": 0, "decided_by": by}
-        if not await change_request(connection, row.account_id, row.id, states, **cancelled):
-            return False
-        await cancel_pieces(connection, row.account_id, row.id)
-        return True
-
-    async def _found(self, account_id: int, id: str) -> RequestRow:
-        public = parse_public_id(id)
-        row = None if public is None else await find_request(self._store, account_id, public.number)
-        if public is None or row is None or row.day != public.day:
-            raise NoSuchRequest(id)
-        return row
 
 
 class Draft:

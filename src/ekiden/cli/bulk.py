@@ -1,0 +1,106 @@
+"""``ekiden bulk``: requests to mail many that wait until somebody confirms them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ekiden.cli.common import (
+    AccountOption,
+    ConfigOption,
+    JsonOption,
+    OfAccountOption,
+    Opened,
+    of_accounts,
+    on_store,
+    tr,
+)
+from ekiden.cli.tables import make_table, show, show_list
+from ekiden.core.display import local_time
+
+if TYPE_CHECKING:
+    from ekiden.mailings.decisions import MailDecisions, Waiting
+
+app = typer.Typer(
+    no_args_is_help=True, help="Requests to mail many that are sent once somebody has confirmed them."
+)
+
+IdArgument = Annotated[str, typer.Argument(help="The request, as `ekiden bulk list` shows it.", metavar="ID")]
+
+
+@app.command("list")
+def list_(account: OfAccountOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """List the requests that wait to be confirmed."""
+    from ekiden.documents import sending as documents
+
+    waiting, names = of_accounts(config, account, lambda on, id: _decisions(on).held(id))
+    table = make_table(
+        "id",
+        "account",
+        "sender",
+        "subject",
+        "mails",
+        "send at",
+        "created",
+        right=("mails",),
+        translate=tr,
+    )
+    cells = (
+        (
+            item.id,
+            names[item.account_id],
+            item.sender,
+            item.subject,
+            str(item.mails),
+            "" if item.reserved_at is None else local_time(item.reserved_at),
+            local_time(item.created_at),
+        )
+        for item in waiting
+    )
+    show_list(as_json, (documents.MailRequest.of(item, names[item.account_id]) for item in waiting), table, cells)
+
+
+@app.command()
+def confirm(
+    id: IdArgument, account: AccountOption, config: ConfigOption = None, as_json: JsonOption = False
+) -> None:
+    """Send a request: at once, or at the time that its sender asked for."""
+    from ekiden.documents import sending as documents
+
+    def work(on: Opened, account_id: int) -> Awaitable[Waiting]:
+        return _decisions(on).confirm(account_id, id, on.actor)
+
+    done = _decide(config, account, work)
+    text = tr("mail request {id} is confirmed: {mails} mails", id=done.id, mails=done.mails)
+    show(as_json, documents.MailRequest.of(done, account), text)
+
+
+@app.command()
+def reject(
+    id: IdArgument, account: AccountOption, config: ConfigOption = None, as_json: JsonOption = False
+) -> None:
+    """Never send a request."""
+    from ekiden.documents import sending as documents
+
+    def work(on: Opened, account_id: int) -> Awaitable[Waiting]:
+        return _decisions(on).reject(account_id, id, on.actor)
+
+    done = _decide(config, account, work)
+    text = tr("mail request {id} is rejected: {mails} mails are not sent", id=done.id, mails=done.mails)
+    show(as_json, documents.MailRequest.of(done, account), text)
+
+
+def _decide(config: Path | None, account: str, work: Callable[[Opened, int], Awaitable[Waiting]]) -> Waiting:
+    async def decide(on: Opened) -> Waiting:
+        return await work(on, (await on.account(account)).id)
+
+    return on_store(config, decide)
+
+
+def _decisions(on: Opened) -> MailDecisions:
+    from ekiden.mailings.decisions import MailDecisions
+
+    return MailDecisions(on.store, on.clock)
