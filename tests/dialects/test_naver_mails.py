@@ -5,6 +5,7 @@ from __future__ import annotations
 import email
 import email.policy
 import json
+import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +23,7 @@ from ekiden.core.states import State
 from ekiden.dialects.naver.codes import KINDS, STATUS, result_code
 from ekiden.dialects.naver.labels import all_labels
 from ekiden.dialects.naver.operations.mail_reading import masked
-from ekiden.dialects.naver.operations.mails import MAX_BODY
+from ekiden.dialects.naver.operations.mails import MAX_BODY, NewMails
 from ekiden.mailings.decisions import MailDecisions
 from ekiden.mailings.expansion import Expander
 from ekiden.mailings.values import MailStatus
@@ -346,6 +347,36 @@ async def test_bodies_that_are_none(post: Post) -> None:
     assert (await client.request("PUT", "/mails", PLAIN)).code == (405, "77001")
     too_many = {**PLAIN, "recipients": [{"address": "a@x.example"}] * 100_001}
     assert (await client.request("POST", "/mails", too_many)).code == (400, "77102")
+
+
+async def test_whatever_is_in_a_body_is_no_fault_of_ours(post: Post) -> None:
+    chance = random.Random(12)
+    odd: list[Any] = [
+        None, True, 0, -1, 1.5, 10**30, "", "x", "${a}", "\ud800", "a@x.example", "가" * 200, [], ["x"], [[]], {},
+        {"a": None}, {"a": {"b": [1]}}, [{"address": "a@x.example"}],
+        [{"address": "b@x.example", "parameters": {"": 1}}],
+        {"andFilter": False, "groups": ["x"]}, "#{UNSUBSCRIBE_MESSAGE}", "<html></body>", "2018-11-20 15:19", "\n",
+    ]  # fmt: skip
+    names = (*NewMails.__struct_fields__, "unknown")
+    for _ in range(150):
+        body = dict(PLAIN)
+        for name in chance.sample(names, chance.randrange(1, 4)):
+            body[name] = chance.choice(odd)
+        if chance.random() < 0.3:
+            member = chance.choice(("address", "name", "type", "parameters", "more"))
+            body["recipients"] = [{"address": "a@x.example", member: chance.choice(odd)}]
+        octets = json.dumps(body).encode()
+        if chance.random() < 0.1:
+            octets = octets[: chance.randrange(len(octets))]
+        reply = await post.cloud.client.request("POST", "/mails", body=octets)
+        assert reply.status == 201 or reply.code[0] == 400, (octets, reply.body)
+    await post.expand()
+    page = await post.get("/mails/requests?startUtc=0&endDateTime=9000-01-01&size=1000")
+    for item in page["content"]:
+        mails = await post.get(f"/mails/requests/{item['requestId']}/mails")
+        assert mails["totalElements"] == item["requestCount"]
+        for mail in mails["content"]:
+            assert_shape(await post.get(f"/mails/{mail['mailId']}"), DETAIL)
 
 
 async def test_group_mail_with_copies(post: Post) -> None:
