@@ -19,7 +19,6 @@ import hashlib
 import hmac
 import os
 import re
-import secrets
 from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -33,7 +32,7 @@ from ekiden.access.credentials import API_KEY_PREFIX, API_KEY_USERNAME, MAX_USER
 from ekiden.access.directory import CredentialFacts, Directory
 from ekiden.access.failures import Failures
 from ekiden.access.login_queue import Busy, Turns
-from ekiden.access.passwords import MAX_PASSWORD, hasher
+from ekiden.access.passwords import MAX_PASSWORD, hasher, no_hash
 from ekiden.access.proof import Found, LoginRefusal, Password, Principal, Proof, Shown, judge, stands
 from ekiden.access.unavailable import looking_up
 from ekiden.limits.journal import LOCKED, LOGIN
@@ -110,7 +109,7 @@ class Authenticator:
         self._known_good: Lru[tuple[str, str], float] = Lru(_MAX_CACHED)
         self._threads = ThreadPoolExecutor(config.parallelism, thread_name_prefix="argon2")
         # An unknown user name costs the same work as a wrong password.
-        self._no_hash = self._threads.submit(hasher.hash, secrets.token_hex(16))
+        self._no_hash = self._threads.submit(no_hash)
         self.computed = 0
         """Password hashes computed so far, for metrics: each is about 30 ms of one core."""
         self._used: dict[int, Millis] = {}

@@ -6,9 +6,7 @@ The table ``ALLOWED`` says what a role may do; whatever shows or changes somethi
 from __future__ import annotations
 
 import asyncio
-import secrets
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from argon2.exceptions import Argon2Error, InvalidHashError
@@ -16,7 +14,7 @@ from sqlalchemy import Row, func, insert, select, update
 
 from ekiden.access.audit import SYSTEM, Actor, changed
 from ekiden.access.errors import AccessError, BadName, NameTaken, NotFound
-from ekiden.access.passwords import MAX_PASSWORD, hash_password, hasher
+from ekiden.access.passwords import MAX_PASSWORD, hash_password, hasher, no_hash
 from ekiden.core.address import BadAddress, parse_address
 from ekiden.core.clock import Millis
 from ekiden.store.api import Conflict
@@ -175,15 +173,9 @@ async def verify_console_user(store: Store, login: str, password: str, now: Mill
     return None if row is None else _user(row)
 
 
-@cache
-def _no_hash() -> str:
-    """An unknown login costs the same work as a wrong password."""
-    return hasher.hash(secrets.token_hex(16))
-
-
 def _matches(secret_hash: str | None, password: str) -> bool:
     try:
-        right = len(password) <= MAX_PASSWORD and hasher.verify(secret_hash or _no_hash(), password)
+        right = len(password) <= MAX_PASSWORD and hasher.verify(secret_hash or no_hash(), password)
     except (Argon2Error, InvalidHashError, UnicodeEncodeError):
         return False
     return right and secret_hash is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from functools import cache
 
 from argon2 import PasswordHasher
 
@@ -14,6 +15,13 @@ MAX_PASSWORD = 512  # characters; longer ones cannot pass an AUTH line anyway (R
 
 # OWASP's first choice for argon2id: 19 MiB, two passes, one lane; about 30 ms on one core.
 hasher = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
+
+
+@cache
+def no_hash() -> str:
+    """To compare with it costs the work of a wrong password: for logins that nobody has. One for each process."""
+    return hasher.hash(secrets.token_hex(16))
+
 
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
