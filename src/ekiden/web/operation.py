@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from litestar import Response, Router, route
 from litestar.handlers import HTTPRouteHandler
@@ -126,13 +126,21 @@ class Api:
         raise NotImplementedError
 
 
+class _OfOneApplication(Router):
+    """Litestar registers a deep copy of a router, since another application may get it as well. None gets ours, and
+    the copies were a third of what it costs to make the application."""
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
+        return self
+
+
 def routers(api: Api) -> list[Router]:
     """For ``listeners.http_app.make_app``: one for each path, and one below which nothing but an envelope is."""
     by_path: dict[str, list[Operation]] = {}
     for operation in api.operations:
         by_path.setdefault(operation.path, []).append(operation)
-    found = [
-        Router(
+    found: list[Router] = [
+        _OfOneApplication(
             path,
             route_handlers=[_handler(api, operation) for operation in operations],
             exception_handlers={Exception: _envelope(api, path)},
@@ -140,7 +148,7 @@ def routers(api: Api) -> list[Router]:
         for path, operations in by_path.items()
     ]
     found += [
-        Router(path, route_handlers=[], exception_handlers={Exception: envelope})
+        _OfOneApplication(path, route_handlers=[], exception_handlers={Exception: envelope})
         for path, envelope in api.envelopes.items()
         if path not in by_path
     ]
