@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from bench import parts, profile, queue_depth, report
+from bench import fairness, parts, profile, queue_depth, report
 from bench.ekiden_server import Ekiden
 from bench.figures import Sample
 from bench.haraka import Haraka
@@ -67,17 +67,20 @@ def parser() -> argparse.ArgumentParser:
         "attachments: memory and storage; callbacks: telling of events; logs: asking for what was sent; "
         "pull: fetching reports; "
         "mails: one request of NAVER's API with 100,000 recipients; "
+        "fairness: single messages beside the flood of another account; "
         "profile: where the time of Ekiden's worker goes; "
         "report: print the tables of a file again",
     )
     top.add_argument("file", nargs="?", type=Path, help="report: a file below bench/results")
     top.add_argument("--quick", action="store_true", help="one round of a tenth of the messages: a first look")
     top.add_argument("--rounds", type=int, help="how often each server is run (default 3; 1 with --quick)")
-    top.add_argument("--scenarios", type=_names, help=f"of {', '.join(SCENARIOS)}")
+    top.add_argument(
+        "--scenarios", type=_names, help=f"of {', '.join(SCENARIOS)}; fairness: of {', '.join(fairness.SCENARIOS)}"
+    )
     top.add_argument("--servers", type=_names, help=f"of {', '.join(known_servers())}")
     top.add_argument("--with", dest="also", type=_names, default=[], help="servers beside the default ones")
-    top.add_argument("--depths", type=_names, help="queue, logs, pull: how many messages, e.g. 1000,100000,1000000")
-    top.add_argument("--engines", type=_names, help="queue, logs, pull: sqlite, postgresql")
+    top.add_argument("--depths", type=_names, help="queue, logs, pull, fairness: how many, e.g. 1000,1000000")
+    top.add_argument("--engines", type=_names, help="queue, logs, pull, fairness: sqlite, postgresql")
     top.add_argument("--dir", type=Path, default=Path("/var/tmp"), help="where queues are kept: a real disk")
     top.add_argument("--keep", action="store_true", help="keep the directories of the servers, with their logs")
     top.add_argument("--markdown", action="store_true", help="print Markdown")

@@ -19,9 +19,11 @@ from ekiden.store.tables import content, delivery, event, message
 from ekiden.store.url import parse_url
 
 TABLES: tuple[Table, ...] = (message, content, delivery, event)
+AGE = HOUR
+"""Since when the messages wait."""
 _CHUNK = 20_000
 _DOMAINS = 100
-_NODE = 1023
+NODE = 1023
 _CONTENT = (
     b"From: <a@src.test>\r\nTo: <b@dst.test>\r\nDate: Thu, 1 Jan 2026 00:00:00 +0000\r\n"
     b"Message-ID: <bench@src.test>\r\nSubject: bench\r\n\r\n" + (b"X" * 70 + b"\r\n") * 5
@@ -45,7 +47,7 @@ def _priority(number: int) -> Priority:
 def values(number: int, due: int, account: int, identifier: int, now: Millis) -> list[dict[str, Any]]:
     """A row for each of ``TABLES``: message ``number`` (from 0), deferred once. The first ``due`` are due now,
     oldest first; the others within a day from an hour on."""
-    accepted = now - HOUR
+    accepted = now - AGE
     domain = f"d{number % _DOMAINS}.test"
     due_at = now - MINUTE + number * MINUTE // max(due, 1) if number < due else now + HOUR + number * 7919 % DAY
     return [
@@ -94,8 +96,8 @@ def values(number: int, due: int, account: int, identifier: int, now: Millis) ->
 
 def rows(count: int, due: int, account: int, now: Millis) -> Iterator[list[tuple[Any, ...]]]:
     """A tuple for each of ``TABLES``, in the order of its columns, ``count`` times."""
-    ids = IdFactory(_NODE)
-    return tuples(TABLES, (values(number, due, account, ids.next(now - HOUR), now) for number in range(count)))
+    ids = IdFactory(NODE)
+    return tuples(TABLES, (values(number, due, account, ids.next(now - AGE), now) for number in range(count)))
 
 
 def tuples(tables: Sequence[Table], values: Iterable[list[dict[str, Any]]]) -> Iterator[list[tuple[Any, ...]]]:

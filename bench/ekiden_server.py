@@ -81,6 +81,15 @@ level = "warning"
 format = "json"
 """
 
+_LISTENER = """
+[[listeners]]
+name = "{account}"
+addresses = ["127.0.0.1:{port}"]
+mode = "plain"
+trusted_networks = ["127.0.0.0/8"]
+trusted_account = "{account}"
+"""
+
 
 def command() -> str:
     """The ``ekiden`` that belongs to the Python that runs the bench."""
@@ -96,8 +105,12 @@ class Ekiden(Server):
 
     secure = True
 
-    def __init__(self, name: str, workers: int, postgresql: bool = False, signing: Signing = "no") -> None:
+    def __init__(
+        self, name: str, workers: int, postgresql: bool = False, signing: Signing = "no", others: int = 0
+    ) -> None:
+        """``others``: so many further accounts, each with a listener of its own (``other_ports``)."""
         self.name = name
+        self._others = others
         self._workers = workers
         self.postgresql = postgresql
         self.signing = signing
@@ -109,6 +122,8 @@ class Ekiden(Server):
         self._records: dict[Path, Mapping[str, bytes]] = {}
         self._databases: dict[Path, EmbeddedPostgres] = {}
         self._endpoints: dict[Path, Endpoint] = {}
+        self.other_ports: dict[int, int] = {}
+        """Of the last ``configure``: account id and the port on which anybody sends as that account."""
 
     def missing(self) -> str | None:
         if not Path(command()).exists():
@@ -125,7 +140,8 @@ class Ekiden(Server):
 
     def configure(self, run: Run) -> str:
         """Write configuration and instance key, make database, account and domain. Returns the store's URL."""
-        port, tls_port, http_port = free_ports(3)
+        port, tls_port, http_port, *other_ports = free_ports(3 + self._others)
+        others = [f"other{number}" for number in range(1, self._others + 1)]
         certificate, key = write_certificate(run.directory)
         url = self._database(run)
         (run.directory / "ekiden.toml").write_text(
@@ -141,11 +157,15 @@ class Ekiden(Server):
                 key=key,
                 sink=run.sink_port,
             )
+            + "".join(
+                _LISTENER.format(account=other, port=own) for other, own in zip(others, other_ports, strict=True)
+            )
         )
         instance_key = run.directory / KEY_NAME
         instance_key.touch(0o600)
         instance_key.write_text(secrets.token_hex(32) + "\n")
         self._records[run.directory] = asyncio.run(_make_account(url, self.signing, instance_key))
+        self.other_ports = dict(zip(asyncio.run(_make_others(url, others)), other_ports, strict=True))
         self._endpoints[run.directory] = Endpoint(port, tls_port, (ACCOUNT, PASSWORD), http_port)
         return url
 
@@ -214,6 +234,18 @@ async def _make_account(url: str, signing: Signing, instance_key: Path) -> Mappi
         domains = Domains(store, clock, Vault.from_file(instance_key), _no_dns, config, HOSTNAME)
         domain = await domains.add(account.id, SENDER_DOMAIN, vouched=True)
         return {key.name: key.record.encode() for key in await domains.keys(domain)}
+    finally:
+        await store.close()
+
+
+async def _make_others(url: str, names: Sequence[str]) -> list[int]:
+    """Further accounts that may use any sender; their ids."""
+    if not names:
+        return []
+    now = SystemClock().now()
+    store = await open_store(url)
+    try:
+        return [(await create_account(store, name, now, senders="any")).id for name in names]
     finally:
         await store.close()
 

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench import attachments, callbacks, flatness, logs, mail_request, pull, rendering, report, request
+from bench import attachments, callbacks, fairness, flatness, logs, mail_request, pull, rendering, report, request
 from bench.report import Table
 
 
@@ -45,15 +45,20 @@ PARTS: Mapping[str, Part] = {
     "logs": _flat(logs.SUBJECT),
     "pull": _flat(pull.SUBJECT),
     "mails": Part(mail_request.Asked, mail_request.run, mail_request.tables, mail_request.verdicts),
+    "fairness": Part(fairness.Beside, fairness.run, fairness.tables_of, fairness.verdicts),
 }
 ALL = "infobip"
+_OF_ITS_OWN = {"mails", "fairness"}
+"""Parts that have nothing to do with ``ALL``."""
 Results = Mapping[str, list[Any]]
 """What parts found, by their names."""
 
 
 def names(what: str) -> Sequence[str]:
     """The parts that a word of the command line means; none: it is another kind of word."""
-    return tuple(name for name in PARTS if name != "mails") if what == ALL else (what,) if what in PARTS else ()
+    if what == ALL:
+        return tuple(name for name in PARTS if name not in _OF_ITS_OWN)
+    return (what,) if what in PARTS else ()
 
 
 def run(what: str, options: argparse.Namespace, base: Path) -> bool:

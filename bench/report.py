@@ -32,7 +32,7 @@ _COLUMNS = (
 )
 _SIGNED_COLUMNS = ("e2e × OpenDKIM",)
 """Beside the others where signing is compared: the ratio to Postfix with OpenDKIM."""
-KINDS = ("attachments", "callbacks", "infobip", "logs", "mails", "pull", "rendering", "request")
+KINDS = ("attachments", "callbacks", "fairness", "infobip", "logs", "mails", "pull", "rendering", "request")
 """Of files that ``bench.parts`` writes."""
 VERDICT_HEADER = ("target", "wanted", "measured", "verdict")
 
