@@ -226,7 +226,7 @@ async def test_an_idle_connection_that_the_peer_closed_costs_nothing(sqlite_stor
 
 
 async def test_a_site_never_sees_more_connections_than_allowed(sqlite_store: Store, lab: Lab) -> None:
-    async with road(sqlite_store, lab, site_concurrency=6, share=2) as r:
+    async with road(sqlite_store, lab, site_concurrency=6, share=2, idle_timeout=30) as r:
         ids = [await r.send(f"u{n}@accept.lab.test") for n in range(60)]
         for message_id in ids:
             assert (await r.one(message_id))["state"] == State.DELIVERED

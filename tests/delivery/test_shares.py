@@ -142,6 +142,66 @@ async def test_a_million_due_of_one_account_do_not_stand_before_another(store: S
         await r.drain(0.1)
 
 
+async def test_the_only_due_delivery_of_an_account_is_in_the_first_claims(store: Store) -> None:
+    """On both engines: whatever is due longer, and however little of it can be sent."""
+    async with hostile_road(store, silent, claim_batch=40, max_connections=8) as r:
+        flood = r.message([f"u@d{n}.test" for n in range(1000)], account=GREEDY, hand_over=False)
+        single = r.message(["v@victim.test"], hand_over=False, priority=Priority.LOW)
+        for delivery in flood.deliveries:
+            delivery.due_at -= 60_000
+        await r.store.accept_all(r.worker.id, [flood, single])
+        r.dispatcher.wake()
+        await delivered(r, single.message.id)
+        at = (await r.attempts(single.message.id))[0]["started_at"]
+        rows = await r.deliveries(flood.message.id)
+        # Each claim has a time of its own; those that share a millisecond are one more at most.
+        assert sum(row["state"] == State.SENDING and row["updated_at"] < at for row in rows) <= 3 * 40
+        await r.drain(0.1)
+
+
+async def test_many_accounts_have_one_turn_each_before_anybody_has_many(sqlite_store: Store) -> None:
+    """Three hundred accounts, the first ones of which are due first: all of them are served in one round."""
+    accounts = range(100, 400)
+    async with hostile_road(sqlite_store, silent, claim_batch=100, max_connections=8) as r:
+        due = r.clock.now() - 60_000
+        messages = []
+        for account in accounts:
+            new = r.message([f"u@d{account}x{n}.test" for n in range(10)], account=account, hand_over=False)
+            for delivery in new.deliveries:
+                delivery.due_at = due + account
+            messages.append(new)
+        await r.store.accept_all(r.worker.id, messages)
+        r.dispatcher.wake()
+
+        async def all_served() -> bool:
+            rows = await r.rows(t.delivery, t.delivery.c.state == State.SENDING)
+            return {row["account_id"] for row in rows} == set(accounts)
+
+        await until(all_served)
+        rows = await r.rows(t.delivery, t.delivery.c.state == State.SENDING)
+        first = {account: min(r["updated_at"] for r in rows if r["account_id"] == account) for account in accounts}
+        before = sum(row["updated_at"] <= max(first.values()) for row in rows)
+        assert before <= 600, "a round, and a claim in order before it"
+        await r.drain(0.1)
+
+
+async def test_the_door_hands_over_newcomers_however_full_memory_is(sqlite_store: Store) -> None:
+    """What accounts have here fills it up to the part that is kept for those that have nothing."""
+    async with hostile_road(sqlite_store, silent, max_connections=100, queue_limit=320) as r:
+        places = r.dispatcher._letters.places
+        for account in range(100, 104):
+            while r.dispatcher.capacity(account, 10, 100):
+                await r.send(*(f"u@d{account}x{n}.test" for n in range(10)), account=account)
+        assert [places.held(account) for account in range(100, 104)] == [160, 80, 40, 10]
+        assert places.may_take(103, 1)
+        assert not r.dispatcher.capacity(103, 1, 100), "what is left is for those who have nothing here"
+        assert r.dispatcher.capacity(ACCOUNT, 5, 100)
+        await delivered(r, await r.send("v@victim.test"))
+        # What only a claim can bring has its place as well, while its account has nothing here.
+        await delivered(r, await r.send("v@victim.test", hand_over=False))
+        await r.drain(0.1)
+
+
 async def test_accounts_take_turns_at_a_site(sqlite_store: Store) -> None:
     """One busy provider for all: the only message of the victim is not behind the flood of the other."""
     taken: list[bytes] = []
@@ -172,4 +232,32 @@ async def test_accounts_take_turns_at_a_site(sqlite_store: Store) -> None:
         await delivered(r, victim)
         before = next(n for n, line in enumerate(taken) if b"victim" in line)
         assert before <= 2
+        await r.drain(0.1)
+
+
+async def test_a_full_queue_gets_all_the_connections_that_its_site_bears(sqlite_store: Store) -> None:
+    """Nothing new comes that would ask for one: each success does."""
+    connections = 0
+    taken = 0
+    all_are_there = asyncio.Event()
+
+    async def waits_for_the_others(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections, taken
+        connections += 1
+        if connections == 4:
+            all_are_there.set()
+        writer.write(b"220 peer\r\n")
+        while line := await reader.readline():
+            if line.startswith(b"DATA"):
+                writer.write(b"354 Go\r\n")
+                await reader.readuntil(b"\r\n.\r\n")
+                taken += 1
+                if taken > 20:  # more than the window needs to grow to four
+                    await all_are_there.wait()
+            writer.write(b"250 Ok\r\n")
+
+    settings = {"site_concurrency": 4, "initial_concurrency": 1, "max_recipients": 1}
+    async with hostile_road(sqlite_store, waits_for_the_others, **settings) as r:
+        await r.settled(await r.send(*(f"u{n}@full.test" for n in range(40))))
+        assert connections == 4
         await r.drain(0.1)

@@ -28,6 +28,7 @@ from ekiden.store.postgresql.group_commit import connect
 from ekiden.store.retention import first_id
 from ekiden.store.sqlite import statements as sqlite_statements
 from ekiden.store.url import parse_url
+from ekiden.store.workers import DUE_ACCOUNTS_SQL
 from support.store_rows import NOW, TTL, Maker
 
 _OUR_TABLES = set(tables.metadata.tables)
@@ -77,6 +78,22 @@ def test_sqlite_claims_in_turn_from_the_index_of_accounts(sqlite_file: sqlite3.C
     ]
 
 
+def test_sqlite_finds_due_accounts_by_the_first_of_each_priority(sqlite_file: sqlite3.Connection) -> None:
+    steps = [row[3] for row in sqlite_file.execute(f"EXPLAIN QUERY PLAN {DUE_ACCOUNTS_SQL}", [NOW, 1, 10])]
+    assert {step for step in steps if step.startswith("SEARCH")} == {
+        "SEARCH d USING COVERING INDEX ix_delivery_turn (account_id>?)",
+        "SEARCH d USING COVERING INDEX ix_delivery_turn (account_id=? AND priority=? AND due_at<?)",
+    }
+    assert {step for step in steps if step.startswith("SCAN")} == {"SCAN CONSTANT ROW", "SCAN turn"}
+
+
+def _numbered(sql: str, *names: str) -> str:
+    """``sql`` with ``$1`` for ``:now`` and so on."""
+    for number, name in enumerate(names, 1):
+        sql = sql.replace(f":{name}", f"${number}::bigint")
+    return sql
+
+
 async def test_postgresql_claims_from_the_index_of_what_is_due(postgresql_url: str) -> None:
     store = await open_store(postgresql_url)
     worker = await store.register_worker("host", 1, NOW, TTL)
@@ -97,16 +114,19 @@ async def test_postgresql_claims_from_the_index_of_what_is_due(postgresql_url: s
             assert len(due) == 3
             assert sum(node["Actual Rows"] for node in due) == claimed
             assert not [node for node in nodes if node["Node Type"] == "Seq Scan"]
-            (explained,) = await connection.fetch(
-                f"EXPLAIN (FORMAT JSON) {postgresql_statements.TURN_SQL}", NOW, 100, [1, 2], 50, 1
-            )
-            nodes = list(flattened(json.loads(explained[0])[0]["Plan"]))
-            assert "ix_delivery_turn" in {node.get("Index Name") for node in nodes}, nodes
-            assert not [node for node in nodes if node["Node Type"] == "Seq Scan"]
+            due_accounts = _numbered(DUE_ACCOUNTS_SQL, "now", "after", "limit")
+            for sql, arguments in (
+                (postgresql_statements.TURN_SQL, (NOW, 100, [1, 2], 50, *claim_shares(50), 1)),
+                (due_accounts, (NOW, 1, 100)),
+            ):
+                (explained,) = await connection.fetch(f"EXPLAIN (FORMAT JSON) {sql}", *arguments)
+                nodes = list(flattened(json.loads(explained[0])[0]["Plan"]))
+                assert "ix_delivery_turn" in {node.get("Index Name") for node in nodes}, nodes
+                assert not [node for node in nodes if node["Node Type"] == "Seq Scan"], nodes
         for name in ("_FINISH", "_FREE", "_LOCK_CONTENT", "_REMOVE_CONTENT"):
             sql = getattr(postgresql_statements, name)
-            arguments: list[list[Any]] = [[] for _ in range(sql.count("::") - sql.count("::int)"))]
-            (explained,) = await connection.fetch(f"EXPLAIN (FORMAT JSON) {sql}", *arguments)
+            empty: list[list[Any]] = [[] for _ in range(sql.count("::") - sql.count("::int)"))]
+            (explained,) = await connection.fetch(f"EXPLAIN (FORMAT JSON) {sql}", *empty)
             nodes = list(flattened(json.loads(explained[0])[0]["Plan"]))
             used = {node["Index Name"] for node in nodes if "Index Name" in node}
             assert used <= {"pk_delivery", "pk_content"}

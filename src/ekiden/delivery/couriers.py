@@ -425,7 +425,7 @@ class Couriers:
         letter = parcel.letter
         started = self._clock.now()
         if len(parcel.deliveries) > session.max_recipients:
-            site.put_back(Parcel(letter, parcel.deliveries[session.max_recipients :]))
+            site.put_back(Parcel(letter, parcel.deliveries[session.max_recipients :]), served=True)
             del parcel.deliveries[session.max_recipients :]
         size = letter.message.size
         account = letter.message.account_id
@@ -471,7 +471,7 @@ class Couriers:
         if groups is not None:
             kept, others = groups
             for group in others:
-                site.put_back(Parcel(letter, [deliveries[at] for at in group]))
+                site.put_back(Parcel(letter, [deliveries[at] for at in group]), served=True)
             if not kept:
                 return
             deliveries, judged = [deliveries[at] for at in kept], [judged[at] for at in kept]
@@ -499,6 +499,8 @@ class Couriers:
             site.slow_down()
         else:
             site.succeeded()
+            if site.coming < site.parcels and site.may_connect:
+                self.call(site)  # it bears one more by now, and nothing new may come for long
         site.done(len(outcomes), self._clock.monotonic())
         self._report(letter, outcomes, "DSN" in session.extensions, local)
 

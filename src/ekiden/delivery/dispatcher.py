@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 import structlog
 
-from ekiden.core.clock import SECOND, Clock
+from ekiden.core.clock import SECOND, Clock, Millis
 from ekiden.core.ids import IdFactory
 from ekiden.core.said import say
 from ekiden.core.states import Wait
@@ -54,7 +54,9 @@ _LOOK_FOR_STRAYS = 60.0
 _SHARE_WAIT = (
     0.5  # seconds, at least, that a delivery waits which came although its account has its share of places
 )
-_ACCOUNTS = 64  # whose turn it is at one claim
+_ACCOUNTS = 128  # whose turn it is at one claim
+_CROWD = 32  # accounts with something due, from which on what is claimed goes before nobody's at its site
+_PAUSES = 64  # accounts whose handover pauses that are remembered
 _RELIEF = 1.0  # seconds between two looks at who waits for a connection
 _IN_ORDER = 2.0  # seconds without a claim in order after one that was of little use
 _SHARE_SAID = say("account_share")
@@ -137,9 +139,12 @@ class Dispatcher:
         self._backlog = False
         """Something was not handed over: it is due in the store already."""
         self._behind = False
-        """More is due than one claim takes: every second claim goes by account."""
-        self._in_turn = False
+        """More is due than one claim takes: claims go by account."""
         self._last_account = 0
+        """Behind which account the next look for due ones begins."""
+        self._this_round = self._last_round = 0
+        """How many accounts with something due have been seen in this round, and in the one before."""
+        self._round_over = False
         self._in_order_from = 0.0
         self._next_relief = 0.0
         self._next_sweep = clock.monotonic() + _FORGET_SITE
@@ -159,8 +164,8 @@ class Dispatcher:
         """Whether ``count`` deliveries of a message of ``size`` octets may be handed over in memory."""
         if (
             not self._stopping
-            and self._letters.places.may_take(account_id, count)
-            and self._reporter.has_room
+            and self._letters.may_come(account_id, count)
+            and (self._reporter.has_room or self._letters.has_little(account_id))
             and self._clock.monotonic() < self._standing.until
             and not self._pauses(account_id)
         ):
@@ -173,9 +178,9 @@ class Dispatcher:
         """Deliveries that this worker owns by their insertion. Every one of them is taken care of."""
         before = self._postponed
         for delivery in deliveries:
-            self._take_in(delivery)
+            self._take_in(delivery, fresh=True)
         if self._postponed != before and deliveries:
-            if len(self._no_handover_until) >= _ACCOUNTS:
+            if len(self._no_handover_until) >= _PAUSES:
                 self._no_handover_until.clear()
             account_id = deliveries[0].message.account_id
             self._no_handover_until[account_id] = self._clock.monotonic() + _REFUSE_HANDOVER
@@ -192,8 +197,8 @@ class Dispatcher:
 
     # from a delivery to its site
 
-    def _take_in(self, delivery: Delivery) -> None:
-        letter = self._letters.admit(delivery)
+    def _take_in(self, delivery: Delivery, fresh: bool) -> None:
+        letter = self._letters.admit(delivery, fresh)
         if letter is None:
             self._postponed += 1
             due_at = self._clock.now() + round(_SHARE_WAIT * (1 + self._rng.random()) * SECOND)
@@ -257,7 +262,7 @@ class Dispatcher:
             self.couriers.refuse(site, letter, [delivery])
         elif site.is_full(now, self._letters.places.free, self._config.ready_limit, account):
             self._postponed += 1
-            due_at = site.postpone(now, self._clock.now(), self._rng.random())
+            due_at = site.postpone(account, now, self._clock.now(), self._rng.random())
             self._letters.discharge(letter)
             self._reporter.release([Release(delivery, due_at, Wait.PACED, say("turn", site=_short(route.site)))])
             self._metrics.released(1)
@@ -293,14 +298,18 @@ class Dispatcher:
             if not await self._standing.wait(_IDLE_POLL):
                 continue  # what is claimed now may be ours no more
             try:
-                room = self._config.queue_limit - self._letters.deliveries
-                if room >= min(size, self._config.queue_limit // 2) and self._reporter.has_room:
+                room = self._letters.room_for_claims
+                if not self._reporter.has_room:
+                    pause = 0.05
+                elif room >= min(size, self._config.queue_limit // 2):
                     self._backlog = False
                     pause, size = await self._claim(min(size, room), size)
                     if self._backlog:
                         pause = min(pause, 0.05)
                 else:
                     pause = 0.05
+                    if (room := self._letters.room_for_newcomers) > 0:
+                        await self._claim(min(size, room), size, newcomers=True)
             except Exception as error:
                 told(_log, "due deliveries could not be claimed", error)
             self._metrics.in_memory(self._letters.deliveries)
@@ -312,19 +321,22 @@ class Dispatcher:
             if pause > 0:
                 await self._pause(pause)
 
-    async def _claim(self, limit: int, size: int) -> tuple[float, int]:
-        """One claim; how long to pause after it, and how many to ask for next time."""
+    async def _claim(self, limit: int, size: int, newcomers: bool = False) -> tuple[float, int]:
+        """One claim; how long to pause after it, and how many to ask for next time.
+
+        ``newcomers``: only of accounts that have nothing here.
+        """
         now = self._clock.now()
         due = await self._store.next_due(now)
         if due is None or due > now:
             return (_IDLE_POLL if due is None else min(_IDLE_POLL, (due - now) / 1000)), self._config.claim_batch
-        accounts, limit = await self._whose_turn(limit)
+        accounts, limit = await self._whose_turn(now, limit, newcomers)
         if not limit:
             return 0.05, size
         claimed = await self._store.claim(self._worker, now, limit, accounts or ())
         before = self._postponed
         for delivery in claimed:
-            self._take_in(delivery)
+            self._take_in(delivery, fresh=self._last_round < _CROWD)
         useless = bool(claimed) and self._postponed - before > len(claimed) // 2
         if accounts is None:
             self._behind = useless or len(claimed) == limit
@@ -340,24 +352,32 @@ class Dispatcher:
             return (0.0 if len(claimed) > limit // 4 else 0.01), size
         return (0.0 if len(claimed) == limit else 0.01), min(self._config.claim_batch, size * 2)
 
-    async def _whose_turn(self, limit: int) -> tuple[Sequence[int] | None, int]:
+    async def _whose_turn(self, now: Millis, limit: int, newcomers: bool) -> tuple[Sequence[int] | None, int]:
         """Of which accounts to claim next, and how many; ``None``: of whoever has waited longest.
 
-        What is due longest may be a million deliveries of one account. While more is due than a claim takes,
-        every second one asks account by account instead, and leaves those out that have their share of places.
-        Every one does while an account has all that it may have: in order it would get what has no place here.
+        What is due longest may be a million deliveries of one account. While more is due than a claim takes, claims
+        go from account to account instead, and leave those out that have their share of places; one in order comes
+        after each round. None does while an account has all that it may have: in order it would get what has no
+        place here. How much each account gets follows from how many the last round had.
         """
         letters = self._letters
         room = letters.places.least_room()
-        crowded = room < max(1, limit // 4)
-        if not crowded and not (self._behind and self._clock.monotonic() < self._in_order_from):
-            self._in_turn = self._behind and not self._in_turn
-            if not self._in_turn:
-                return None, min(limit, room)
-        found = await self._store.waiting_accounts(self._last_account, _ACCOUNTS)
-        self._last_account = found[-1] if len(found) == _ACCOUNTS else 0
-        each = max(1, limit // max(1, len(found)))
-        rooms = {account: most for account in found if (most := letters.room(account, each))}
+        crowded = newcomers or room < max(1, limit // 4)
+        in_order = self._round_over and self._clock.monotonic() >= self._in_order_from
+        if not crowded and (in_order or not self._behind):
+            self._round_over = False
+            return None, min(limit, room)
+        found = await self._store.due_accounts(now, self._last_account, min(_ACCOUNTS, limit))
+        self._last_account = found.after
+        self._this_round += len(found.accounts)
+        if not found.after:
+            self._round_over = True
+            self._last_round, self._this_round = self._this_round, 0
+        each = max(1, limit // max(1, self._last_round, len(found.accounts)))
+        if newcomers:
+            found_new = [account for account in found.accounts if not letters.places.held(account)][:limit]
+            return found_new, len(found_new)
+        rooms = {account: most for account in found.accounts if (most := letters.room(account, each))}
         return list(rooms), min(limit, len(rooms) * max(rooms.values(), default=0))
 
     async def _pause(self, seconds: float) -> None:

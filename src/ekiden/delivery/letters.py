@@ -11,6 +11,9 @@ from ekiden.store.records import Delivery, Message
 
 _OF_OCTETS = 0.8
 """The part of the contents that one account alone may keep here: what finds no room is only read once more."""
+_KEPT = 8
+"""One place in so many is kept for mail from the door of accounts that have few here."""
+_FEW = 10  # places that an account may have and still be one of them
 LARGE = 262_144
 """Contents from this size on take their turn at being loaded; smaller ones are bounded by the connections."""
 
@@ -18,10 +21,12 @@ LARGE = 262_144
 class Letter:
     """A message that this worker has deliveries of in memory."""
 
-    __slots__ = ("content", "held", "loading", "message", "open")
+    __slots__ = ("content", "fresh", "held", "loading", "message", "open")
 
-    def __init__(self, message: Message) -> None:
+    def __init__(self, message: Message, fresh: bool = False) -> None:
         self.message = message
+        self.fresh = fresh
+        """It goes before what waits at its site if its account has little there (``Site.put``)."""
         self.content: bytes | None = None
         self.held = 0
         """Octets of ``content`` as counted against the limit."""
@@ -62,6 +67,29 @@ class Letters:
         """Octets of contents that wait in memory."""
         return self._octets.total - self._octets.free
 
+    @property
+    def room_for_claims(self) -> int:
+        """How many deliveries may be claimed. What is kept for newcomers counts as taken."""
+        return self.places.free - self.places.total // _KEPT
+
+    @property
+    def room_for_newcomers(self) -> int:
+        """The same of accounts that have nothing here: they may take half of what is kept as well."""
+        return self.places.free - self.places.total // _KEPT // 2
+
+    def has_little(self, account: int) -> bool:
+        """Whether it has few deliveries here, or none."""
+        return self.places.held(account) < _FEW
+
+    def may_come(self, account: int, count: int) -> bool:
+        """Whether ``count`` deliveries of ``account`` may be handed over by the door."""
+        places = self.places
+        if not places.may_take(account, count):
+            return False
+        if places.free - count >= places.total // _KEPT:
+            return True
+        return self.has_little(account) and count <= max(_FEW, places.free // 2)
+
     def room(self, account: int, most: int) -> int:
         """How many deliveries of ``account`` to claim at once, ``most`` at most: none, while it would be only a few
         of what it has here already.
@@ -69,8 +97,9 @@ class Letters:
         room = self.places.room(account) or int(self.places.may_take(account))
         return min(room, most) if room >= min(most, self.places.held(account) // 8) else 0
 
-    def admit(self, delivery: Delivery) -> Letter | None:
+    def admit(self, delivery: Delivery, fresh: bool) -> Letter | None:
         """A delivery comes into memory. A content that it brings is kept if there is room, else loaded again.
+        ``fresh``: see ``Letter``; so is what comes from the door.
 
         ``None``: its account has its share of places already, and the delivery should wait in the store.
         """
@@ -80,7 +109,7 @@ class Letters:
         key = (message.account_id, message.id)
         letter = self._letters.get(key)
         if letter is None:
-            letter = self._letters[key] = Letter(message)
+            letter = self._letters[key] = Letter(message, fresh)
         content = message.content
         if content is not None:
             message.content = None

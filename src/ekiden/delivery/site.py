@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import chain
 
 from ekiden.core.clock import MINUTE, SECOND, Millis
 from ekiden.core.diagnosis import Verdict
@@ -17,11 +18,14 @@ from ekiden.store.records import Delivery
 
 MIN_READY = 50
 """So many deliveries any site may keep in memory, however slow it is."""
-_MIN_OF_EACH = 10  # deliveries that each account may have at a site that others have filled
+_MIN_OF_EACH = 10
+"""Deliveries that each account may have at a site that others have filled; who has fewer there has little."""
+_MOST_FRESH = 3  # takes in a row before those that wait for their next turn
 _READY_SECONDS = 60.0  # a site keeps at most the work of so many seconds in memory
 _FIRST_PACE = 0.01
 _STALLED = 5.0
 _MAX_POSTPONED: Millis = 10 * MINUTE
+_FORGET_HORIZONS = 256
 _BREAK_FIRST = 15.0
 _BREAK_MOST = 300.0
 
@@ -32,30 +36,57 @@ _TURNS = tuple((2, 1, 0) if turn == 15 else (1, 0, 2) if turn % 4 == 3 else _HIG
 
 
 class _Queue:
-    """Parcels of one priority: accounts take turns, each with its own in order."""
+    """Parcels of one priority: accounts take turns, each with its own in order.
 
-    __slots__ = ("_by_account",)
+    What is fresh, of an account with little here, goes before those that wait for their next turn, at three takes
+    of four at most: a single message does not wait until each of a thousand accounts had a turn, and a thousand
+    single messages do not keep the others from theirs.
+    """
+
+    __slots__ = ("_by_account", "_fresh", "_fresh_taken")
 
     def __init__(self) -> None:
         self._by_account: dict[int, deque[Parcel]] = {}
+        """In the order of their turns."""
+        self._fresh: dict[int, deque[Parcel]] = {}
+        """What goes before them. When one of an account's is taken, the rest of it waits with the others."""
+        self._fresh_taken = 0
+        """Takes in a row from there."""
 
-    def append(self, parcel: Parcel) -> None:
+    def append(self, parcel: Parcel, fresh: bool) -> None:
         account = parcel.letter.message.account_id
-        waiting = self._by_account.get(account)
+        queue = self._fresh if fresh else self._by_account
+        waiting = queue.get(account)
         if waiting is None:
-            waiting = self._by_account[account] = deque()
-        waiting.append(parcel)
+            queue[account] = deque((parcel,))
+        else:
+            waiting.append(parcel)
 
-    def put_back(self, parcel: Parcel) -> None:
-        """It is the next one."""
+    def put_back(self, parcel: Parcel, served: bool) -> None:
         account = parcel.letter.message.account_id
-        waiting = self._by_account.pop(account, None) or deque()
+        if not served:
+            waiting = self._fresh.pop(account, None) or deque()
+            self._fresh = {account: waiting, **self._fresh}
+            self._fresh_taken = 0
+        elif (found := self._by_account.get(account)) is not None:
+            waiting = found
+        else:
+            waiting = self._by_account[account] = deque()
         waiting.appendleft(parcel)
-        self._by_account = {account: waiting, **self._by_account}
 
     def take(self, may: Callable[[int], bool]) -> Parcel | None:
+        fresh_first = self._fresh_taken < _MOST_FRESH or not self._by_account
+        parcel = self._take_fresh(may) if fresh_first and self._fresh else None
+        if parcel is None:
+            parcel = self._take_waiting(may)
+        if parcel is None and not fresh_first and self._fresh:
+            parcel = self._take_fresh(may)
+        return parcel
+
+    def _take_waiting(self, may: Callable[[int], bool]) -> Parcel | None:
         for account, waiting in self._by_account.items():
             if may(account):
+                self._fresh_taken = 0
                 parcel = waiting.popleft()
                 if not waiting:
                     del self._by_account[account]
@@ -65,15 +96,31 @@ class _Queue:
                 return parcel
         return None
 
+    def _take_fresh(self, may: Callable[[int], bool]) -> Parcel | None:
+        for account, waiting in self._fresh.items():
+            if may(account):
+                self._fresh_taken += 1
+                del self._fresh[account]
+                parcel = waiting.popleft()
+                if waiting:
+                    others = self._by_account.setdefault(account, waiting)
+                    if others is not waiting:
+                        others.extendleft(reversed(waiting))
+                return parcel
+        return None
+
     def __iter__(self) -> Iterator[Parcel]:
-        return (parcel for waiting in self._by_account.values() for parcel in waiting)
+        for queue in (self._fresh, self._by_account):
+            for waiting in queue.values():
+                yield from waiting
 
     @property
     def accounts(self) -> Iterator[int]:
-        return iter(self._by_account)
+        return chain(self._fresh, self._by_account)
 
     def clear(self) -> None:
         self._by_account.clear()
+        self._fresh.clear()
 
 
 def _anyone(_: int) -> bool:
@@ -95,7 +142,7 @@ class Site:
         "connections",
         "dialling",
         "failures",
-        "horizon",
+        "horizons",
         "idle",
         "last_done",
         "last_used",
@@ -143,13 +190,16 @@ class Site:
         """Seconds for one delivery, lately, all connections together."""
         self.last_done = 0.0
         self.last_used = 0.0
-        self.horizon: Millis = 0
+        self.horizons: dict[int, Millis] = {}
+        """By account: when the last of its deliveries that found no room here comes back."""
 
     # the ready queue
 
     def put(self, letter: Letter, delivery: Delivery) -> bool:
         """Queue; True when this made a new parcel, False when it joined one of the same message."""
-        self._count(letter.message.account_id, 1)
+        account = letter.message.account_id
+        fresh = letter.fresh and self.ready_of.get(account, 0) < _MIN_OF_EACH
+        self._count(account, 1)
         message_id = letter.message.id
         parcel = self._open_parcels.get(message_id)
         if parcel is not None and len(parcel.deliveries) < self.max_recipients:
@@ -157,7 +207,7 @@ class Site:
             return False
         parcel = Parcel(letter, [delivery])
         self._open_parcels[message_id] = parcel
-        self._queues[letter.message.priority].append(parcel)
+        self._queues[letter.message.priority].append(parcel, fresh)
         self.parcels += 1
         return True
 
@@ -192,9 +242,11 @@ class Site:
         else:
             del self.ready_of[account]
 
-    def put_back(self, parcel: Parcel) -> None:
-        """It goes to the front of its priority."""
-        self._queues[parcel.letter.message.priority].put_back(parcel)
+    def put_back(self, parcel: Parcel, *, served: bool = False) -> None:
+        """It goes to the front of its priority. ``served``: its account has had its turn by another part of it, and
+        it goes to the front of the account only.
+        """
+        self._queues[parcel.letter.message.priority].put_back(parcel, served)
         self.parcels += 1
         self._count(parcel.letter.message.account_id, len(parcel.deliveries))
 
@@ -210,18 +262,21 @@ class Site:
 
     # how much waits here
 
-    def is_full(self, now: float, free: int, ready_limit: int, account: int | None = None) -> bool:
-        """Whether one more delivery should wait in the store instead. ``free``: places left in this worker.
+    def is_full(self, now: float, free: int, ready_limit: int, account: int) -> bool:
+        """Whether one more delivery of ``account`` should wait in the store instead. ``free``: places left in this
+        worker.
 
         A site may take half of what is left (so that there is always something left for others) and no more than
-        it works off within a minute. Accounts share that: who has few here still gets in when the others fill it.
+        it works off within a minute. Who has less of that here than would be its part still gets in when others
+        fill it, and has a few at least.
         """
         if self.ready < MIN_READY:
             return False
-        minute = _READY_SECONDS / self._pace_at(now)
-        if self.ready < max(MIN_READY, min(ready_limit, free, minute)):
+        most = max(MIN_READY, min(ready_limit, free, _READY_SECONDS / self._pace_at(now)))
+        if self.ready < most:
             return False
-        return account is None or free < 1 or self.ready_of.get(account, 0) >= _MIN_OF_EACH
+        part = most / (len(self.ready_of) + (account not in self.ready_of))
+        return free < 1 or self.ready_of.get(account, 0) >= max(_MIN_OF_EACH, part)
 
     def _pace_at(self, now: float) -> float:
         # Nothing finished for seconds although connections are at work: it is slower than it was.
@@ -229,14 +284,21 @@ class Site:
             return max(self.pace, (now - self.last_done) / self.connections)
         return self.pace
 
-    def postpone(self, now: float, wall: Millis, chance: float) -> Millis:
-        """When a delivery that found the site full should come back: about when the ones before it are done."""
+    def postpone(self, account: int, now: float, wall: Millis, chance: float) -> Millis:
+        """When a delivery of ``account`` that found no room should come back: about when those of the account that
+        were before it are done. What others have waiting only counts for their turns between.
+        """
         start = wall + 2 * SECOND
-        self.horizon = max(self.horizon, start) + max(1, round(self._pace_at(now) * SECOND))
-        if self.horizon > wall + _MAX_POSTPONED:
-            self.horizon = wall + _MAX_POSTPONED
+        if account not in self.horizons and len(self.horizons) >= _FORGET_HORIZONS:
+            self.horizons = {one: until for one, until in self.horizons.items() if until > start}
+        took = self._pace_at(now) * max(1, len(self.ready_of))
+        horizon = max(self.horizons.get(account, 0), start) + max(1, round(took * SECOND))
+        if horizon > wall + _MAX_POSTPONED:
+            horizon = wall + _MAX_POSTPONED
+            self.horizons[account] = horizon
             return wall + round(_MAX_POSTPONED * (0.5 + chance / 2))
-        return self.horizon
+        self.horizons[account] = horizon
+        return horizon
 
     def done(self, count: int, now: float) -> None:
         """``count`` deliveries have ended their attempt."""

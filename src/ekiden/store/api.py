@@ -15,6 +15,7 @@ from ekiden.store.records import (
     Counters,
     Delivery,
     DeliveryKey,
+    DueAccounts,
     ExpandedPiece,
     NewMessage,
     Noted,
@@ -163,8 +164,8 @@ class Store(Protocol):
     async def claim(self, worker: int, now: Millis, limit: int, accounts: Sequence[int] = ()) -> list[Delivery]:
         """Own up to ``limit`` due deliveries: higher priorities first, but each priority gets a share.
 
-        With ``accounts``: of these only, and each of them gets as much as the others of each priority, so that
-        whoever has a million due does not stand before who has one.
+        With ``accounts``: of these only, and each of them gets as many as the others, so that whoever has a million
+        due does not stand before who has one. What is said of priorities holds within each account.
 
         Each is now ``SENDING`` with its attempt counted and committed; its ``due_at`` is ``now``. Contents are
         not loaded; deliveries of one message share one ``Message``.
@@ -208,8 +209,11 @@ class Store(Protocol):
         """
         ...
 
-    async def waiting_accounts(self, after: int, limit: int) -> list[int]:
-        """The next ``limit`` accounts above ``after`` with deliveries that wait, due or not, in order."""
+    async def due_accounts(self, now: Millis, after: int, limit: int) -> DueAccounts:
+        """The next accounts above ``after`` with deliveries that are due, ``limit`` at most.
+
+        Fewer, or none at all, while many others with deliveries for later lie between: go on where it says.
+        """
         ...
 
     async def next_due(self, now: Millis) -> Millis | None:

@@ -18,6 +18,7 @@ from ekiden.store.records import (
     Counters,
     Delivery,
     DeliveryKey,
+    DueAccounts,
     ExpandedPiece,
     NewMessage,
     Noted,
@@ -202,9 +203,9 @@ class BaseStore(ABC):
         async with self.write() as connection:
             return await workers.take_lease(connection, name, worker, await self._now(connection, now), ttl)
 
-    async def waiting_accounts(self, after: int, limit: int) -> list[int]:
+    async def due_accounts(self, now: Millis, after: int, limit: int) -> DueAccounts:
         async with self.read() as connection:
-            return await workers.waiting_accounts(connection, after, limit)
+            return await workers.due_accounts(connection, now, after, limit)
 
     async def next_due(self, now: Millis) -> Millis | None:
         async with self.read() as connection:

@@ -171,6 +171,13 @@ class Registration(NamedTuple):
     node: int
 
 
+class DueAccounts(NamedTuple):
+    """``accounts`` that have something due, in order. ``after``: where to go on; 0: there are no more."""
+
+    accounts: list[int]
+    after: int
+
+
 @dataclass(slots=True)
 class QueueStats:
     """For metrics: deliveries that are not final by state, the oldest due time, live workers, held leases."""

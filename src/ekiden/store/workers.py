@@ -18,7 +18,7 @@ from ekiden.core.said import Said
 from ekiden.core.states import Cause, Hold, Priority, State, Wait
 from ekiden.store.api import StoreError
 from ekiden.store.lost_rows import LOST, lost_rows, lost_wait
-from ekiden.store.records import DeliveryKey, Outcome, QueueStats, Registration
+from ekiden.store.records import DeliveryKey, DueAccounts, Outcome, QueueStats, Registration
 from ekiden.store.tables import HELD_SQL, SENDING_SQL, WAITING_SQL, attempt, delivery, event, lease, worker
 
 NextId = Callable[[Millis], int]
@@ -245,21 +245,33 @@ async def take_lease(connection: AsyncConnection, name: str, worker_id: int, now
     return taken.first() is not None
 
 
-# From account to account through ix_delivery_turn: the cost is in their number.
+LOOKED_AT = 2_000
+"""Accounts that one look for due ones passes at most: some milliseconds, however many have mail for later."""
+
+# From account to account through ix_delivery_turn, and for each one whether its first in a priority is due: the
+# cost is in the number of accounts that are passed. The last of them is told in any case.
 _NEXT_ACCOUNT = f"FROM delivery AS d WHERE d.{WAITING_SQL} AND d.account_id > "
-_WAITING_ACCOUNTS = text(
-    f"WITH RECURSIVE turn(account_id) AS (SELECT (SELECT d.account_id {_NEXT_ACCOUNT} :after "
-    "ORDER BY d.account_id LIMIT 1) "
-    f"UNION ALL SELECT (SELECT d.account_id {_NEXT_ACCOUNT} turn.account_id ORDER BY d.account_id LIMIT 1) "
-    "FROM turn WHERE turn.account_id IS NOT NULL"
-    ") SELECT account_id FROM turn WHERE account_id IS NOT NULL LIMIT :limit"
+_HAS_DUE = (
+    f"EXISTS (SELECT 1 FROM delivery AS d WHERE d.{WAITING_SQL} AND d.account_id = turn.account_id "
+    f"AND d.priority IN ({', '.join(str(int(priority)) for priority in Priority)}) AND d.due_at <= :now)"
 )
+DUE_ACCOUNTS_SQL = (
+    f"WITH RECURSIVE turn(account_id, n) AS (SELECT (SELECT d.account_id {_NEXT_ACCOUNT} :after "
+    "ORDER BY d.account_id LIMIT 1), 1 "
+    f"UNION ALL SELECT (SELECT d.account_id {_NEXT_ACCOUNT} turn.account_id ORDER BY d.account_id LIMIT 1), n + 1 "
+    f"FROM turn WHERE turn.account_id IS NOT NULL AND n < {LOOKED_AT}"
+    f") SELECT account_id, {_HAS_DUE} AS due FROM turn "
+    f"WHERE account_id IS NOT NULL AND (n = {LOOKED_AT} OR {_HAS_DUE}) LIMIT :limit"
+)
+_DUE_ACCOUNTS = text(DUE_ACCOUNTS_SQL)
 
 
-async def waiting_accounts(connection: AsyncConnection, after: int, limit: int) -> list[int]:
-    """The next accounts above ``after`` that have deliveries waiting."""
-    found = await connection.execute(_WAITING_ACCOUNTS, {"after": after, "limit": limit})
-    return [row[0] for row in found]
+async def due_accounts(connection: AsyncConnection, now: Millis, after: int, limit: int) -> DueAccounts:
+    """See ``store.api.Store``."""
+    found = (await connection.execute(_DUE_ACCOUNTS, {"now": now, "after": after, "limit": limit})).all()
+    last = found[-1] if found else None
+    more = last is not None and (len(found) == limit or not last.due)
+    return DueAccounts([row.account_id for row in found if row.due], last.account_id if last and more else 0)
 
 
 # Built once: it is asked before every claim. The first entry of ix_delivery_due for each priority.

@@ -115,7 +115,10 @@ async def _claim(connection: Any, unit: Claim, ids: EventIds) -> list[Delivery]:
         return []
     if unit.accounts:
         each = max(1, unit.limit // len(unit.accounts))
-        found = await connection.fetch(TURN_SQL, unit.now, unit.limit, list(unit.accounts), each, unit.worker)
+        shares = claim_shares(each)
+        found = await connection.fetch(
+            TURN_SQL, unit.now, unit.limit, list(unit.accounts), each, *shares, unit.worker
+        )
     else:
         found = await connection.fetch(CLAIM_SQL, unit.now, unit.limit, *claim_shares(unit.limit), unit.worker)
     deliveries, broken = claimed_deliveries(map(tuple, found), unit.now)
@@ -273,13 +276,15 @@ CLAIM_SQL = (
     + _taken_sql("$6")
 )
 
-# $1 now, $2 limit, $3 the accounts, $4 how many of each and priority, $5 the worker.
+# $1 now, $2 limit, $3 the accounts, $4 how many of each, $5 to $7 the shares of priorities in that, $8 the worker.
 TURN_SQL = (
-    "WITH picked AS (SELECT d.* FROM unnest($3::bigint[]) AS a(account_id) "
-    "CROSS JOIN unnest(ARRAY[0, 1, 2]::smallint[]) AS p(priority) CROSS JOIN LATERAL ("
-    "SELECT l.*, row_number() OVER (ORDER BY l.due_at) AS place FROM ("
+    "WITH due AS (SELECT d.*, row_number() OVER ("
+    "PARTITION BY d.account_id ORDER BY d.nth > d.share, d.priority, d.nth) AS place "
+    "FROM unnest($3::bigint[]) AS a(account_id) "
+    "CROSS JOIN unnest(ARRAY[0, 1, 2]::smallint[], ARRAY[$5, $6, $7]::int[]) AS p(priority, share) "
+    "CROSS JOIN LATERAL (SELECT l.*, p.share, row_number() OVER (ORDER BY l.due_at) AS nth FROM ("
     "SELECT account_id, message_id, number, priority, due_at FROM delivery "
     f"WHERE {tables.WAITING_SQL} AND account_id = a.account_id AND priority = p.priority AND due_at <= $1 "
-    "ORDER BY due_at LIMIT $4::int FOR UPDATE SKIP LOCKED) AS l) AS d "
-    "ORDER BY d.place, d.priority LIMIT $2), " + _taken_sql("$5")
+    "ORDER BY due_at LIMIT $4::int FOR UPDATE SKIP LOCKED) AS l) AS d), "
+    "picked AS (SELECT * FROM due WHERE place <= $4 ORDER BY place, priority LIMIT $2), " + _taken_sql("$8")
 )

@@ -11,6 +11,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -142,12 +143,16 @@ def _singly(connection: sqlite3.Connection, sql: str, values: tuple[Any, ...]) -
 def _in_turn(connection: sqlite3.Connection, unit: Claim) -> list[Row]:
     """Keys of due deliveries of ``unit.accounts``, as many of each as of the others; the places come last."""
     each = max(1, unit.limit // len(unit.accounts))
+    shares = claim_shares(each)
     keys: list[Row] = []
     for account in unit.accounts:
-        for priority in range(3):
+        found: list[tuple[bool, int, int, Row]] = []
+        for priority, share in enumerate(shares):
             due = connection.execute(TURN_SQL, (account, priority, unit.now, each))
-            keys += [(*row, place) for place, row in enumerate(due)]
-    keys.sort(key=lambda key: (key[4], key[3]))
+            found += [(place >= share, priority, place, row) for place, row in enumerate(due)]
+        found.sort(key=itemgetter(0, 1, 2))
+        keys += [(*row, place) for place, (_, _, _, row) in enumerate(found[:each])]
+    keys.sort(key=itemgetter(4, 3))
     return keys[: unit.limit]
 
 
