@@ -254,11 +254,11 @@ async def _uncount(connection: Connection, account_id: int, lists: Any) -> None:
 
 _UNION: Final = (
     "SELECT * FROM (SELECT address_id FROM group_member WHERE account_id = :account AND list_id = :list{} "
-    "AND address_id > :after ORDER BY address_id LIMIT :most) AS m{}"
+    "AND address_id > :after ORDER BY address_id LIMIT {}) AS m{}"
 )
 _INTERSECTION: Final = (
     "SELECT m.address_id{} FROM (SELECT address_id FROM group_member WHERE account_id = :account "
-    "AND list_id = :list0 AND address_id > :after ORDER BY address_id LIMIT :most) AS m ORDER BY m.address_id"
+    "AND list_id = :list0 AND address_id > :after ORDER BY address_id LIMIT {}) AS m ORDER BY m.address_id"
 )
 _IS_IN: Final = (
     "EXISTS (SELECT 1 FROM group_member AS o WHERE o.account_id = :account AND o.list_id = :list{} "
@@ -266,19 +266,20 @@ _IS_IN: Final = (
 )
 
 
-def window_statement(lists: int, *, all_of: bool) -> TextualSelect:
+def window_statement(lists: int, most: int, *, all_of: bool) -> TextualSelect:
     """The next members of ``lists`` groups behind ``:after``, in the order of their ids: ``address_id``, and
-    ``wanted``. It reads ``:most`` rows of each index at most, however few of them are wanted.
+    ``wanted``. It reads ``most`` rows of each index at most, however few of them are wanted.
 
-    With ``all_of`` it walks along the first list, whose members are wanted when all others have them.
+    With ``all_of`` it walks along the first list, whose members are wanted when all others have them. ``most`` is
+    no parameter: PostgreSQL would have to guess how many rows are joined.
     """
     if all_of:
         others = " AND ".join(_IS_IN.format(number) for number in range(1, lists))
-        sql = _INTERSECTION.format(f", {others or 'true'} AS wanted")
+        sql = _INTERSECTION.format(f", {others or 'true'} AS wanted", int(most))
     else:
-        union = " UNION ".join(_UNION.format(number, number) for number in range(lists))
-        sql = f"SELECT u.address_id, true AS wanted FROM ({union}) AS u ORDER BY u.address_id LIMIT :most"  # noqa: S608
-    names = ("account", "after", "most", *(f"list{number}" for number in range(lists)))
+        union = " UNION ".join(_UNION.format(number, int(most), number) for number in range(lists))
+        sql = f"SELECT u.address_id, true AS wanted FROM ({union}) AS u ORDER BY u.address_id LIMIT {int(most)}"  # noqa: S608
+    names = ("account", "after", *(f"list{number}" for number in range(lists)))
     bound = text(sql).bindparams(*(bindparam(name, type_=BigInteger) for name in names))
     return bound.columns(column("address_id", BigInteger), column("wanted", Boolean))
 
@@ -290,29 +291,27 @@ async def window(
 
     Fewer than ``most`` rows: there are no more.
     """
-    inner = window_statement(len(lists), all_of=all_of).subquery("w")
+    inner = window_statement(len(lists), most, all_of=all_of).subquery("w")
     address = listed_address
     joined = inner.outerjoin(address, and_(inner.c.wanted, address.c.id == inner.c.address_id))
     query = select(inner.c.address_id, address.c.key, address.c.written).select_from(joined)
-    return (
-        await connection.execute(query.order_by(inner.c.address_id), _values(account_id, lists, after, most))
-    ).all()
+    return (await connection.execute(query.order_by(inner.c.address_id), _values(account_id, lists, after))).all()
 
 
 async def count_window(
     connection: Connection, account_id: int, lists: Sequence[int], *, all_of: bool, after: int, most: int
 ) -> tuple[int, int, int]:
     """Of ``window``: how many rows it has, how many of them are wanted, and the last id; 0: there is none."""
-    inner = window_statement(len(lists), all_of=all_of).subquery("w")
+    inner = window_statement(len(lists), most, all_of=all_of).subquery("w")
     wanted = func.sum(case((inner.c.wanted, 1), else_=0))
     columns = func.count(), func.coalesce(wanted, 0), func.coalesce(func.max(inner.c.address_id), 0)
-    values = _values(account_id, lists, after, most)
+    values = _values(account_id, lists, after)
     rows, found, last = (await connection.execute(select(*columns).select_from(inner), values)).one()
     return int(rows), int(found), int(last)
 
 
-def _values(account_id: int, lists: Sequence[int], after: int, most: int) -> dict[str, Any]:
-    values: dict[str, Any] = {"account": account_id, "after": after, "most": most}
+def _values(account_id: int, lists: Sequence[int], after: int) -> dict[str, Any]:
+    values: dict[str, Any] = {"account": account_id, "after": after}
     return values | {f"list{number}": list_id for number, list_id in enumerate(lists)}
 
 
