@@ -36,7 +36,6 @@ ACTION = {
 }
 BLOCK = page_shape(ACTION, registerStatus=str, expectedDeleteDate=(NES_DATE, None))
 UNSUBSCRIBERS = page_shape({"address": str, "blockDate": NES_DATE, "isRegByManager": bool})
-COUNTS = {"count": int, "requestCount": int, "ignoreCount": int}
 ADDRESS = "a@x.example"
 ADMIN = Actor("test:admin")
 PATH = "/unsubscribers"
