@@ -163,7 +163,8 @@ def _person(given: Any, number: int, carriers: bool) -> Person:
     address = address.strip()
     try:
         parse_address(address, carriers=carriers)
-        Mailbox(name, address)
+        if not name.isprintable():  # it may have what no header field can
+            Mailbox(name, address)
     except (BadAddress, MimeError) as error:
         raise BadRequest(
             "{field} has an unexpected value: {why}", field=f"{_RECIPIENTS}[{number}].address", why=error
