@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from sqlalchemy import Select, insert, text
 
@@ -82,16 +83,9 @@ def test_sqlite_finds_due_accounts_by_the_first_of_each_priority(sqlite_file: sq
     steps = [row[3] for row in sqlite_file.execute(f"EXPLAIN QUERY PLAN {DUE_ACCOUNTS_SQL}", [NOW, 1, 10])]
     assert {step for step in steps if step.startswith("SEARCH")} == {
         "SEARCH d USING COVERING INDEX ix_delivery_turn (account_id>?)",
-        "SEARCH d USING COVERING INDEX ix_delivery_turn (account_id=? AND priority=? AND due_at<?)",
+        "SEARCH d USING COVERING INDEX ix_delivery_turn (account_id=? AND priority=?)",
     }
     assert {step for step in steps if step.startswith("SCAN")} == {"SCAN CONSTANT ROW", "SCAN turn"}
-
-
-def _numbered(sql: str, *names: str) -> str:
-    """``sql`` with ``$1`` for ``:now`` and so on."""
-    for number, name in enumerate(names, 1):
-        sql = sql.replace(f":{name}", f"${number}::bigint")
-    return sql
 
 
 async def test_postgresql_claims_from_the_index_of_what_is_due(postgresql_url: str) -> None:
@@ -114,15 +108,13 @@ async def test_postgresql_claims_from_the_index_of_what_is_due(postgresql_url: s
             assert len(due) == 3
             assert sum(node["Actual Rows"] for node in due) == claimed
             assert not [node for node in nodes if node["Node Type"] == "Seq Scan"]
-            due_accounts = _numbered(DUE_ACCOUNTS_SQL, "now", "after", "limit")
-            for sql, arguments in (
-                (postgresql_statements.TURN_SQL, (NOW, 100, [1, 2], 50, *claim_shares(50), 1)),
-                (due_accounts, (NOW, 1, 100)),
-            ):
-                (explained,) = await connection.fetch(f"EXPLAIN (FORMAT JSON) {sql}", *arguments)
-                nodes = list(flattened(json.loads(explained[0])[0]["Plan"]))
-                assert "ix_delivery_turn" in {node.get("Index Name") for node in nodes}, nodes
-                assert not [node for node in nodes if node["Node Type"] == "Seq Scan"], nodes
+            (explained,) = await connection.fetch(
+                f"EXPLAIN (FORMAT JSON) {postgresql_statements.TURN_SQL}",
+                *(NOW, 100, [1, 2], 50, *claim_shares(50), 1),
+            )
+            nodes = list(flattened(json.loads(explained[0])[0]["Plan"]))
+            assert "ix_delivery_turn" in {node.get("Index Name") for node in nodes}, nodes
+            assert not [node for node in nodes if node["Node Type"] == "Seq Scan"]
         for name in ("_FINISH", "_FREE", "_LOCK_CONTENT", "_REMOVE_CONTENT"):
             sql = getattr(postgresql_statements, name)
             empty: list[list[Any]] = [[] for _ in range(sql.count("::") - sql.count("::int)"))]
@@ -132,6 +124,28 @@ async def test_postgresql_claims_from_the_index_of_what_is_due(postgresql_url: s
             assert used <= {"pk_delivery", "pk_content"}
             assert used
             assert not [node for node in nodes if node["Node Type"] in ("Seq Scan", "Hash Join", "Merge Join")]
+    finally:
+        await connection.close()
+
+
+async def test_postgresql_finds_due_accounts_from_the_index_of_accounts(postgresql_url: str) -> None:
+    """Also when it knows that nearly everything is one account's and due."""
+    store = await open_store(postgresql_url)
+    worker = await store.register_worker("host", 1, NOW, TTL)
+    maker = Maker()
+    await store.accept_all(worker.id, [maker.message(100) for _ in range(30)])
+    await store.accept(worker.id, maker.message(account=2, due_at=NOW + 9))
+    await store.close()
+    connection = await asyncpg.connect(parse_url(postgresql_url).dsns[0])  # without the settings of the hot path
+    try:
+        await connection.execute("ANALYZE delivery")
+        sql = DUE_ACCOUNTS_SQL
+        for number, name in enumerate(("now", "after", "limit"), 1):
+            sql = sql.replace(f":{name}", f"${number}::bigint")
+        (explained,) = await connection.fetch(f"EXPLAIN (FORMAT JSON) {sql}", NOW, 0, 100)
+        nodes = list(flattened(json.loads(explained[0])[0]["Plan"]))
+        assert {node.get("Index Name") for node in nodes} == {None, "ix_delivery_turn"}
+        assert not [node for node in nodes if node["Node Type"] == "Seq Scan"]
     finally:
         await connection.close()
 

@@ -251,16 +251,18 @@ LOOKED_AT = 2_000
 # From account to account through ix_delivery_turn, and for each one whether its first in a priority is due: the
 # cost is in the number of accounts that are passed. The last of them is told in any case.
 _NEXT_ACCOUNT = f"FROM delivery AS d WHERE d.{WAITING_SQL} AND d.account_id > "
-_HAS_DUE = (
-    f"EXISTS (SELECT 1 FROM delivery AS d WHERE d.{WAITING_SQL} AND d.account_id = turn.account_id "
-    f"AND d.priority IN ({', '.join(str(int(priority)) for priority in Priority)}) AND d.due_at <= :now)"
+# With an order and a limit: PostgreSQL would read the whole table for any one that is due.
+_HAS_DUE = " OR ".join(
+    f"(SELECT d.due_at FROM delivery AS d WHERE d.{WAITING_SQL} AND d.account_id = turn.account_id "
+    f"AND d.priority = {int(priority)} ORDER BY d.due_at LIMIT 1) <= :now"
+    for priority in Priority
 )
 DUE_ACCOUNTS_SQL = (
     f"WITH RECURSIVE turn(account_id, n) AS (SELECT (SELECT d.account_id {_NEXT_ACCOUNT} :after "
     "ORDER BY d.account_id LIMIT 1), 1 "
     f"UNION ALL SELECT (SELECT d.account_id {_NEXT_ACCOUNT} turn.account_id ORDER BY d.account_id LIMIT 1), n + 1 "
     f"FROM turn WHERE turn.account_id IS NOT NULL AND n < {LOOKED_AT}"
-    f") SELECT account_id, {_HAS_DUE} AS due FROM turn "
+    f") SELECT account_id, ({_HAS_DUE}) AS due FROM turn "
     f"WHERE account_id IS NOT NULL AND (n = {LOOKED_AT} OR {_HAS_DUE}) LIMIT :limit"
 )
 _DUE_ACCOUNTS = text(DUE_ACCOUNTS_SQL)
