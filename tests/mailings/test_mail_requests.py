@@ -14,6 +14,7 @@ from ekiden.access.audit import Actor
 from ekiden.content.address_book import GroupAddresses
 from ekiden.content.errors import NoSuchContent
 from ekiden.core.clock import DAY, HOUR, MINUTE, SECOND
+from ekiden.core.events import Event, EventType
 from ekiden.core.states import State
 from ekiden.mailings.numbers import day_of
 from ekiden.mailings.reading import MailFilter
@@ -29,6 +30,7 @@ from ekiden.mailings.values import (
     RequestState,
 )
 from ekiden.store import tables as t
+from ekiden.store.records import Noted
 from ekiden.store.retention import RetentionConfig, prune
 
 ANN = Actor("cli:ann")
@@ -331,6 +333,19 @@ async def test_whoever_has_unsubscribed_gets_no_advertising_and_everything_else(
     await bureau.reading.counting.settle()
     settled = await bureau.reading.status(bureau.account_id, advertising.id)
     assert settled.standing.counts == {MailStatus.UNSUBSCRIBED: 1, MailStatus.FAILED: 1}
+
+
+async def test_a_mail_is_received_once_somebody_has_opened_it(bureau: Bureau) -> None:
+    accepted = await bureau.ask("a@x.example")
+    await bureau.expand()
+    (message,) = await bureau.rows(t.message)
+    at = bureau.clock.now()
+    for later, machine in ((1, True), (2, False), (3, False)):
+        opened = Event(bureau.account_id, message.id, 1, EventType.OPENED, at + later, {"machine": machine})
+        await bureau.store.note(bureau.worker, [Noted(opened, ())])
+    (mail,) = (await bureau.reading.mails(bureau.account_id, accepted.id, MailFilter())).mails
+    (reader,) = (await bureau.reading.mail(bureau.account_id, mail.id)).readers
+    assert reader.opened_at == at + 2
 
 
 # --- files
