@@ -10,6 +10,7 @@ import os
 import signal
 import threading
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -100,6 +101,67 @@ def test_the_seed_s_example_reaches_both_mailboxes(demo: Demo, eventually: Any) 
     eventually(lambda: counts(status_of(client, held)) == {"S": 2}, "the confirmed ones to be delivered")
     refused = demo.run("bulk", "reject", held, "--account", demo.account["name"], check=False)
     assert "does not wait" in refused
+
+
+def test_every_kind_of_mail_ends_in_mailboxes_as_it_should(demo: Demo, eventually: Any) -> None:
+    client = client_of(demo)
+    named, grouped, copied = (f"{unique()}@accept.lab.test" for _ in range(3))
+    group = f"g{unique()}"
+
+    def ask(method: str, path: str, value: Any = None, **rest: Any) -> Any:
+        reply = asyncio.run(client.request(method, path, value, **rest))
+        assert reply.status in (200, 201), reply.body
+        return reply.json
+
+    ask("POST", "/address-book", {"groups": [{"groupName": group, "emailAddresses": [grouped]}]})
+    form = b'--b\r\nContent-Disposition: form-data; name="fileList"; filename="a.txt"\r\n\r\nabc\r\n--b--\r\n'
+    files = ask("POST", "/files", body=form, headers={"Content-Type": "multipart/form-data; boundary=b"})["files"]
+    plain = {"senderAddress": f"shop@{demo.account['domain']}", "title": "Spring", "body": "<p>Buy</p>"}
+    advertising = plain | {"advertising": True, "recipients": [{"address": named}]}
+    soon = int(time.time() * 1000) + 2_000
+    request = ask(
+        "POST",
+        "/mails",
+        advertising
+        | {
+            "recipientGroupFilter": {"andFilter": True, "groups": [group]},
+            "attachFileIds": [files[0]["fileId"]],
+            "reservationUtc": soon,
+        },
+    )["requestId"]
+    for recipient in (named, grouped):
+        letter = letter_of(demo, recipient)
+        assert (letter["Subject"], letter["To"]) == ("(광고) Spring", recipient)
+        (attached,) = letter.iter_attachments()
+        assert (attached.get_filename(), attached.get_content()) == ("a.txt", b"abc")
+    assert time.time() * 1000 >= soon
+    eventually(lambda: counts(status_of(client, request)) == {"S": 2}, "both to be delivered")
+
+    # Who leaves by the link gets no more advertising, and everything else.
+    way_out = letter["List-Unsubscribe"].strip("<>")
+    link = f"{demo.facts['http']}{urlsplit(way_out).path}"
+    with urllib.request.urlopen(link, b"List-Unsubscribe=One-Click", timeout=30) as answer:
+        assert answer.status == 200
+
+    def of_another(**changed: Any) -> dict[str, int]:
+        made = ask("POST", "/mails", {**advertising, "recipients": [{"address": grouped}], **changed})
+        request = made["requestId"]
+
+        def ended() -> dict[str, int] | None:
+            found = counts(status_of(client, request))
+            return found if found.keys() <= {"S", "U"} else None
+
+        found: dict[str, int] = eventually(ended, "its end")
+        return found
+
+    eventually(lambda: of_another() == {"U": 1}, "the advertising to stop")
+    assert of_another(advertising=False) == {"S": 1}
+
+    together = [{"address": named}, {"address": grouped, "name": "G"}, {"address": copied, "type": "B"}]
+    ask("POST", "/mails", plain | {"title": "All", "individual": False, "recipients": together})
+    letter = letter_of(demo, copied)
+    assert (letter["Subject"], letter["To"]) == ("All", f"{named}, G <{grouped}>")
+    assert copied not in str(letter["To"]) + str(letter["Cc"])
 
 
 async def stored(demo: Demo) -> tuple[int, int]:
