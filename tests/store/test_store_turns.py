@@ -73,3 +73,20 @@ async def test_within_an_account_a_claim_in_turn_goes_by_priority(
     share = {Priority.HIGH: 40, Priority.STANDARD: 16, Priority.LOW: 8}
     found = Counter((d.message.account_id, d.message.priority) for d in claimed)
     assert found == {(account, priority): share[priority] for account in (7, 9) for priority in Priority}
+
+
+async def test_what_some_accounts_leave_goes_to_the_others(
+    store: Store, worker: Registration, maker: Maker
+) -> None:
+    for priority in Priority:
+        await store.accept(worker.id, maker.message(200, account=7, priority=priority))
+    await store.accept(worker.id, maker.message(50, account=9))
+    await store.accept(worker.id, maker.message(1, account=11))
+    claimed = await store.claim(worker.id, NOW, 81, [7, 9, 11], 100)
+    assert Counter(d.message.account_id for d in claimed) == {7: 40, 9: 40, 11: 1}
+    high, standard, low = (
+        sum(d.message.account_id == 7 and d.message.priority is priority for d in claimed) for priority in Priority
+    )
+    assert (high + standard + low, high > 20, standard >= 9, low >= 4) == (40, True, True, True)
+    claimed = await store.claim(worker.id, NOW, 300, [7, 9, 11], 100)
+    assert Counter(d.message.account_id for d in claimed) == {7: 100, 9: 10}

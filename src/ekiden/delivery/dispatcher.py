@@ -55,6 +55,7 @@ _SHARE_WAIT = (
     0.5  # seconds, at least, that a delivery waits which came although its account has its share of places
 )
 _ACCOUNTS = 128  # whose turn it is at one claim
+_CANDIDATES = 2_000  # due deliveries of a priority that a claim looks at, of all accounts whose turn it is
 _CROWD = 32  # accounts with something due, from which on what is claimed goes before nobody's at its site
 _PAUSES = 64  # accounts whose handover pauses that are remembered
 _RELIEF = 1.0  # seconds between two looks at who waits for a connection
@@ -330,10 +331,10 @@ class Dispatcher:
         due = await self._store.next_due(now)
         if due is None or due > now:
             return (_IDLE_POLL if due is None else min(_IDLE_POLL, (due - now) / 1000)), self._config.claim_batch
-        accounts, limit = await self._whose_turn(now, limit, newcomers)
+        accounts, limit, most = await self._whose_turn(now, limit, newcomers)
         if not limit:
             return 0.05, size
-        claimed = await self._store.claim(self._worker, now, limit, accounts or ())
+        claimed = await self._store.claim(self._worker, now, limit, accounts or (), most)
         before = self._postponed
         for delivery in claimed:
             self._take_in(delivery, fresh=self._last_round < _CROWD)
@@ -352,13 +353,14 @@ class Dispatcher:
             return (0.0 if len(claimed) > limit // 4 else 0.01), size
         return (0.0 if len(claimed) == limit else 0.01), min(self._config.claim_batch, size * 2)
 
-    async def _whose_turn(self, now: Millis, limit: int, newcomers: bool) -> tuple[Sequence[int] | None, int]:
-        """Of which accounts to claim next, and how many; ``None``: of whoever has waited longest.
+    async def _whose_turn(self, now: Millis, limit: int, newcomers: bool) -> tuple[Sequence[int] | None, int, int]:
+        """Of which accounts to claim next, how many in all, and of each; ``None``: of whoever has waited longest.
 
         What is due longest may be a million deliveries of one account. While more is due than a claim takes, claims
         go from account to account instead, and leave those out that have their share of places; one in order comes
         after each round. None does while an account has all that it may have: in order it would get what has no
-        place here. How much each account gets follows from how many the last round had.
+        place here. Where accounts are so many that a round takes several claims, each gets little at a time;
+        otherwise those that have much get what the others leave.
         """
         letters = self._letters
         room = letters.places.least_room()
@@ -366,19 +368,23 @@ class Dispatcher:
         in_order = self._round_over and self._clock.monotonic() >= self._in_order_from
         if not crowded and (in_order or not self._behind):
             self._round_over = False
-            return None, min(limit, room)
+            return None, min(limit, room), 0
         found = await self._store.due_accounts(now, self._last_account, min(_ACCOUNTS, limit))
         self._last_account = found.after
         self._this_round += len(found.accounts)
         if not found.after:
             self._round_over = True
             self._last_round, self._this_round = self._this_round, 0
-        each = max(1, limit // max(1, self._last_round, len(found.accounts)))
         if newcomers:
-            found_new = [account for account in found.accounts if not letters.places.held(account)][:limit]
-            return found_new, len(found_new)
+            new = [account for account in found.accounts if not letters.places.held(account)][:limit]
+            return new, len(new), 1
+        each = max(1, limit // max(1, self._last_round, len(found.accounts)))
         rooms = {account: most for account in found.accounts if (most := letters.room(account, each))}
-        return list(rooms), min(limit, len(rooms) * max(rooms.values(), default=0))
+        if rooms and not crowded and self._last_round <= _ACCOUNTS:
+            limit = min(limit, room)
+            return list(rooms), limit, max(each, min(limit, _CANDIDATES // len(rooms)))
+        most = max(rooms.values(), default=0)
+        return list(rooms), min(limit, len(rooms) * most), most
 
     async def _pause(self, seconds: float) -> None:
         try:

@@ -161,11 +161,14 @@ class Store(Protocol):
         """Write events that belong to no attempt, such as opens, and the notices of them."""
         ...
 
-    async def claim(self, worker: int, now: Millis, limit: int, accounts: Sequence[int] = ()) -> list[Delivery]:
+    async def claim(
+        self, worker: int, now: Millis, limit: int, accounts: Sequence[int] = (), most: int = 0
+    ) -> list[Delivery]:
         """Own up to ``limit`` due deliveries: higher priorities first, but each priority gets a share.
 
         With ``accounts``: of these only, and each of them gets as many as the others, so that whoever has a million
-        due does not stand before who has one. What is said of priorities holds within each account.
+        due does not stand before who has one; what some leave goes to the others, up to ``most`` for each (0: as
+        many as all of them can have). What is said of priorities holds within each account.
 
         Each is now ``SENDING`` with its attempt counted and committed; its ``due_at`` is ``now``. Contents are
         not loaded; deliveries of one message share one ``Message``.

@@ -96,8 +96,10 @@ class BaseStore(ABC):
         if any(noted.routes for noted in events):
             self._noticed()
 
-    async def claim(self, worker: int, now: Millis, limit: int, accounts: Sequence[int] = ()) -> list[Delivery]:
-        claimed: list[Delivery] = await self._writer.submit(Claim(worker, now, limit, accounts))
+    async def claim(
+        self, worker: int, now: Millis, limit: int, accounts: Sequence[int] = (), most: int = 0
+    ) -> list[Delivery]:
+        claimed: list[Delivery] = await self._writer.submit(Claim(worker, now, limit, accounts, most))
         return claimed
 
     async def finish(

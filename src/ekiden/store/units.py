@@ -111,6 +111,12 @@ class Claim(Unit):
     limit: int
     accounts: Sequence[int] = ()
     """Whose turn it is; empty: whoever has waited longest."""
+    most: int = 0
+    """Of each of them; 0: as many as all of them can have."""
+
+    @property
+    def of_each(self) -> int:
+        return self.most or max(1, self.limit // len(self.accounts))
 
     @property
     def weight(self) -> int:

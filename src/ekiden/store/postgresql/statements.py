@@ -114,7 +114,7 @@ async def _claim(connection: Any, unit: Claim, ids: EventIds) -> list[Delivery]:
     if unit.limit < 1:
         return []
     if unit.accounts:
-        each = max(1, unit.limit // len(unit.accounts))
+        each = unit.of_each
         shares = claim_shares(each)
         found = await connection.fetch(
             TURN_SQL, unit.now, unit.limit, list(unit.accounts), each, *shares, unit.worker
@@ -279,7 +279,8 @@ CLAIM_SQL = (
 # $1 now, $2 limit, $3 the accounts, $4 how many of each, $5 to $7 the shares of priorities in that, $8 the worker.
 TURN_SQL = (
     "WITH due AS (SELECT d.*, row_number() OVER ("
-    "PARTITION BY d.account_id ORDER BY d.nth > d.share, d.priority, d.nth) AS place "
+    "PARTITION BY d.account_id ORDER BY d.nth > d.share, "
+    "CASE WHEN d.nth <= d.share THEN d.nth::float8 / d.share ELSE 0 END, d.priority, d.nth) AS place "
     "FROM unnest($3::bigint[]) AS a(account_id) "
     "CROSS JOIN unnest(ARRAY[0, 1, 2]::smallint[], ARRAY[$5, $6, $7]::int[]) AS p(priority, share) "
     "CROSS JOIN LATERAL (SELECT l.*, p.share, row_number() OVER (ORDER BY l.due_at) AS nth FROM ("

@@ -141,17 +141,22 @@ def _singly(connection: sqlite3.Connection, sql: str, values: tuple[Any, ...]) -
 
 
 def _in_turn(connection: sqlite3.Connection, unit: Claim) -> list[Row]:
-    """Keys of due deliveries of ``unit.accounts``, as many of each as of the others; the places come last."""
-    each = max(1, unit.limit // len(unit.accounts))
+    """Keys of due deliveries of ``unit.accounts``, as many of each as of the others; the places come last.
+
+    Priorities are interleaved by their shares: however few an account gets, each has its part of them.
+    """
+    each = unit.of_each
     shares = claim_shares(each)
     keys: list[Row] = []
     for account in unit.accounts:
-        found: list[tuple[bool, int, int, Row]] = []
+        found: list[tuple[bool, float, int, int, Row]] = []
         for priority, share in enumerate(shares):
             due = connection.execute(TURN_SQL, (account, priority, unit.now, each))
-            found += [(place >= share, priority, place, row) for place, row in enumerate(due)]
-        found.sort(key=itemgetter(0, 1, 2))
-        keys += [(*row, place) for place, (_, _, _, row) in enumerate(found[:each])]
+            for nth, row in enumerate(due, 1):
+                within = nth <= share
+                found.append((not within, nth / share if within else 0.0, priority, nth, row))
+        found.sort(key=itemgetter(0, 1, 2, 3))
+        keys += [(*entry[4], place) for place, entry in enumerate(found[:each])]
     keys.sort(key=itemgetter(4, 3))
     return keys[: unit.limit]
 
