@@ -239,7 +239,7 @@ async def test_the_seed_s_example_and_what_becomes_of_it(post: Post) -> None:
     assert (person["name"], person["retryCount"]) == ("", 2)
     assert (person["sendResultCode"], person["sendResultMessage"]) == (
         "RECIPIENT_ADDRESS_ERROR",
-        "550 5.1.1 No such user",
+        "550 5.1.1 No such user\n",
     )
 
 

@@ -195,7 +195,8 @@ def _reader(call: Call, reader: Reader, *, several: bool) -> dict[str, Any]:
         "receivedDate": nes_date(opened),
         "status": labelled("email_status", STATUS[reader.status], call.language),
         "retryCount": max(0, reader.attempts - 1),
-        "sendResultMessage": (reader.reply or None) if code is not None else None,
+        # With the line end that replies have in this API (contract §4.7).
+        "sendResultMessage": f"{reader.reply}\n" if reader.reply and code is not None else None,
         "sendResultCode": code,
         "sendResultCodeMessage": None if code is None else label("send_result", code, call.language),
     }
