@@ -248,9 +248,11 @@ def list_all(
 
 
 def _key_or_number(value: str | int) -> str | int:
-    """The id of an access key, which has letters, or the number of a credential."""
+    """The id of an access key, or the number of a credential."""
+    from ekiden.access.access_keys import is_access_key
+
     text = str(value)
-    return text if text.isalnum() and not text.isdecimal() and text.isascii() else row_number(value)
+    return text if is_access_key(text) else row_number(value)
 
 
 async def _found(on: Opened, id: str | int) -> Credential | None:
