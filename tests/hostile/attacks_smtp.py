@@ -113,8 +113,10 @@ def headers(arena: Arena, scale: int, _: Watch) -> str:
             client.close()
 
     answers = together(len(shapes) * scale, send)
-    refused = sum(isinstance(answer, tuple) and answer[0] // 100 == 5 for answer in answers)
-    assert refused == len(answers), answers
+    codes = [answer[0] if isinstance(answer, tuple) else 0 for answer in answers]
+    # Those that come to one worker at once may not all have room in its small memory: 421.
+    assert set(codes) <= {552, 421}, answers
+    assert 552 in codes, answers
     return f"{len(answers)} contents with {size // 1_000_000} MB of header, {len(shapes)} shapes"
 
 
