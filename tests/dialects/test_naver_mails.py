@@ -337,6 +337,10 @@ async def test_bodies_that_are_none(post: Post) -> None:
         b'{"title":"\xff"}',
         b'{"title":"\\u0000"}',
         b"x" * 1000,
+        b'{"recipients":[' + b"1" * 5000 + b"]}",
+        json.dumps({**PLAIN, "recipients": [{"address": "a@x.example", "parameters": {"n": 47}}]})
+        .replace("47", "1e999")
+        .encode(),
     ):
         reply = await client.request("POST", "/mails", body=body)
         assert reply.code == (400, "77102"), body

@@ -79,6 +79,7 @@ def test_it_reads_what_json_reads(window: int, monkeypatch: pytest.MonkeyPatch) 
         b'{"a":"\n"}',
         b'{"a":"\xe6\x97',
         b'{"a":' + b"[" * 200_000,
+        b'{"list":[' + b"1" * 5_000 + b"]}",
     ],
 )
 def test_what_is_no_object_is_refused(text: bytes) -> None:

@@ -97,6 +97,8 @@ class JsonObject:
                 self._check_size()
             except RecursionError:
                 raise BadJson("it is nested too deeply") from None
+            except ValueError:  # more digits than Python makes a number of
+                raise BadJson("a number is too long") from None
             else:
                 # A number near the end of the window may go on behind it: ``1e+`` is read as 1.
                 if len(self._window) - end > _PART_OF_A_NUMBER or not self._more(size):

@@ -21,6 +21,7 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
+from math import inf
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
@@ -205,6 +206,8 @@ def parameters(given: dict[str, Any]) -> dict[str, str]:
 
 def _written(value: Any) -> str:
     try:
+        if value in (inf, -inf):
+            raise OverflowError
         return msgspec.json.encode(value).decode()
     except (msgspec.MsgspecError, UnicodeEncodeError, OverflowError, RecursionError, TypeError):
         raise BadRequest("a parameter cannot be written as a text") from None
