@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import sqlite3
 import sys
@@ -356,8 +357,11 @@ async def test_nothing_is_lost_when_a_worker_is_killed(world: World, store_url: 
     for new in made:
         await world.delivered(new)
     victim = await world.store.register_worker("test.example", 2, world.clock.now(), 30 * DAY)
-    program = [sys.executable, str(Path(__file__).with_name("outbox_process.py"))]
-    process = await asyncio.create_subprocess_exec(*program, store_url, str(victim.id), str(victim.node))
+    here = Path(__file__).parent
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, str(here / "outbox_process.py"), store_url, str(victim.id), str(victim.node)),
+        env={**os.environ, "PYTHONPATH": str(here.parent)},
+    )
     try:
         await until(lambda: len(world.receiver.callbacks) >= 5)
     finally:

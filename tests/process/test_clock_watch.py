@@ -89,7 +89,7 @@ def test_duties_are_one_workers_and_looked_at_without_writing(
             await connection.close()
 
     serving.start("--workers", "4")
-    eventually(lambda: asyncio.run(asked("SELECT count(*) FROM lease")) == 3, "all duties to be taken")
+    eventually(lambda: asyncio.run(asked("SELECT count(*) FROM lease")) == 6, "all duties to be taken")
     owners = asyncio.run(asked("SELECT count(DISTINCT owner) FROM lease"))
     assert owners == 1
     rows = "SELECT string_agg(name || expires_at, ',' ORDER BY name) FROM lease"
