@@ -15,9 +15,9 @@ from ekiden.delivery.queue_queries import QueueFilter, Target
 from ekiden.store import tables as t
 from ekiden.store.api import Store
 from ekiden.store.open import open_store
-from ekiden.store.postgresql import writer as postgresql_writer
+from ekiden.store.postgresql import group_commit as postgresql_writer
 from ekiden.store.records import NewMessage
-from ekiden.store.sqlite import writer as sqlite_writer
+from ekiden.store.sqlite import group_commit as sqlite_writer
 from ekiden.store.url import parse_url
 from support.lock_waits import commits_held_back, until_waiting
 from support.store_rows import NOW, TTL, Maker, outcome
