@@ -61,6 +61,8 @@ async def test_accounts_with_mail_for_later_are_passed_so_many_at_a_time(
     first = await store.due_accounts(NOW, 0, 10)
     assert first == ([], LOOKED_AT)
     assert await store.due_accounts(NOW, first.after, 10) == ([LOOKED_AT + 50], 0)
+    await store.accept(worker.id, maker.message(account=LOOKED_AT))
+    assert await store.due_accounts(NOW, 0, 10) == ([LOOKED_AT], LOOKED_AT)  # also where the last one is due
 
 
 async def test_within_an_account_a_claim_in_turn_goes_by_priority(

@@ -262,7 +262,7 @@ DUE_ACCOUNTS_SQL = (
     "ORDER BY d.account_id LIMIT 1), 1 "
     f"UNION ALL SELECT (SELECT d.account_id {_NEXT_ACCOUNT} turn.account_id ORDER BY d.account_id LIMIT 1), n + 1 "
     f"FROM turn WHERE turn.account_id IS NOT NULL AND n < {LOOKED_AT}"
-    f") SELECT account_id, ({_HAS_DUE}) AS due FROM turn "
+    f") SELECT account_id, n, ({_HAS_DUE}) AS due FROM turn "
     f"WHERE account_id IS NOT NULL AND (n = {LOOKED_AT} OR {_HAS_DUE}) LIMIT :limit"
 )
 _DUE_ACCOUNTS = text(DUE_ACCOUNTS_SQL)
@@ -272,7 +272,7 @@ async def due_accounts(connection: AsyncConnection, now: Millis, after: int, lim
     """See ``store.api.Store``."""
     found = (await connection.execute(_DUE_ACCOUNTS, {"now": now, "after": after, "limit": limit})).all()
     last = found[-1] if found else None
-    more = last is not None and (len(found) == limit or not last.due)
+    more = last is not None and (len(found) == limit or last.n == LOOKED_AT)
     return DueAccounts([row.account_id for row in found if row.due], last.account_id if last and more else 0)
 
 
