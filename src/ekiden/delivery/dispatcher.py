@@ -336,11 +336,14 @@ class Dispatcher:
             return 0.05, size
         claimed = await self._store.claim(self._worker, now, limit, accounts or (), most)
         before = self._postponed
+        fresh = self._last_round < _CROWD
         for delivery in claimed:
-            self._take_in(delivery, fresh=self._last_round < _CROWD)
+            self._take_in(delivery, fresh)
         useless = bool(claimed) and self._postponed - before > len(claimed) // 2
         if accounts is None:
             self._behind = useless or len(claimed) == limit
+            if not self._behind:
+                self._last_round = 0  # the crowd that it had is gone
             if useless:
                 self._in_order_from = self._clock.monotonic() + _IN_ORDER
         if useless:

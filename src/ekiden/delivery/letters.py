@@ -59,8 +59,11 @@ class Letters:
         self._letters: dict[tuple[int, int], Letter] = {}
         self.places = Shares(queue_limit)
         """Of deliveries in memory, by account: ``admit`` takes one, ``discharge`` gives it back."""
-        self.deliveries = 0
+
+    @property
+    def deliveries(self) -> int:
         """In memory, all messages together."""
+        return self.places.total - self.places.free
 
     @property
     def held(self) -> int:
@@ -116,7 +119,6 @@ class Letters:
             if letter.content is None:
                 self._hold(letter, content)
         letter.open += 1
-        self.deliveries += 1
         return letter
 
     @property
@@ -131,7 +133,6 @@ class Letters:
         """``count`` deliveries leave. True: they were the last of their message here."""
         message = letter.message
         self.places.give(message.account_id, count)
-        self.deliveries -= count
         letter.open -= count
         if letter.open:
             return False
