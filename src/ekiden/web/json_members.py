@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ _MOST_MARKS: Final = 400_000
 """Brackets and commas of a value that is larger than a window: each may become an object."""
 _PART_OF_A_NUMBER: Final = 2
 _BLANKS: Final = " \t\n\r"
+_NO_BLANK: Final = re.compile(f"[^{_BLANKS}]")
 
 
 class BadJson(ValueError):
@@ -118,11 +120,13 @@ class JsonObject:
         """The next character that is not blank; empty: there is none."""
         while True:
             window = self._window
-            while self._place < len(window):
-                char = window[self._place]
-                if char not in _BLANKS:
-                    return char
-                self._place += 1
+            if self._place < len(window) and (char := window[self._place]) not in _BLANKS:
+                return char  # as nearly always
+            found = _NO_BLANK.search(window, self._place)
+            if found is not None:
+                self._place = found.start()
+                return found[0]
+            self._place = len(window)
             if not self._more(_WINDOW):
                 return ""
 
