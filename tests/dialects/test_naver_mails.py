@@ -351,6 +351,8 @@ async def test_bodies_that_are_none(post: Post) -> None:
     assert (await client.request("PUT", "/mails", PLAIN)).code == (405, "77001")
     too_many = {**PLAIN, "recipients": [{"address": "a@x.example"}] * 100_001}
     assert (await client.request("POST", "/mails", too_many)).code == (400, "77102")
+    # What is decoded in one call has a bound of its own.
+    assert (await client.request("POST", "/mails", {**PLAIN, "more": [0] * 100_000})).code == (400, "77102")
 
 
 async def test_whatever_is_in_a_body_is_no_fault_of_ours(post: Post) -> None:

@@ -18,6 +18,7 @@ MAX_ESCAPES: Final = 3_000_000
 MAX_PLAIN: Final = 6_291_456
 """Octets outside of strings, blanks among them: eight nanoseconds each, as digits of a number."""
 
+_PIECE: Final = 65_536
 _MARKS: Final = b"{}[],"
 _OTHERS: Final = bytes(set(range(256)) - set(_MARKS))
 _STEPS: Final = [0] * 256
@@ -95,6 +96,8 @@ class JsonGauge:
         self._level = levels[-1]
 
 
-def measure(text: bytes, values: int, depth: int) -> None:
+def measure(text: bytes | bytearray, values: int, depth: int) -> None:
     """A whole JSON text that is in memory already. Raises ``TooMany``, ``TooDeep``."""
-    JsonGauge(values, depth).feed(text)
+    gauge = JsonGauge(values, depth)
+    for at in range(0, len(text), _PIECE):
+        gauge.feed(bytes(text[at : at + _PIECE]))

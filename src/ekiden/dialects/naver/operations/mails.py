@@ -40,6 +40,7 @@ from ekiden.intake.errors import TemporarilyUnavailable
 from ekiden.mailings.values import MAX_PEOPLE, Groups, Kind, NewRequest, Person
 from ekiden.mime.errors import MimeError
 from ekiden.mime.mailbox import Mailbox
+from ekiden.web.json_gauge import measure
 from ekiden.web.json_members import BadJson, JsonObject
 from ekiden.web.need import Need
 from ekiden.web.operation import Operation
@@ -57,6 +58,8 @@ MAX_REFERENCES: Final = 100
 MAX_GROUPS: Final = 5
 MAX_FILES: Final = 20
 MAILS: Final = Need(52_428_800, 5_000_000, 16, at_once=False)
+_VALUES_OF_THE_REST: Final = 100_000
+"""Of what is decoded in one call: all but the recipients."""
 _RECIPIENTS: Final = "recipients"
 _AT_ONCE: Final = 500
 """Recipients that are read before others get their turn."""
@@ -101,6 +104,7 @@ async def create_mails(call: Call) -> Response[bytes]:
     await call.body.work(len(text), partial(check_characters, text))
     place = await call.body.work(len(text), partial(_find_recipients, text))
     rest = text if place is None else text[: place[0]] + b"[]" + text[place[1] :]
+    await call.body.work(len(rest), partial(measure, rest, _VALUES_OF_THE_REST, MAILS.depth))
     given = await decode_json(call.body, rest, NewMails)
     new = await _request(call, given)
     try:
