@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ekiden.net.tls import describe_certificate
+from support.demo_process import LATE
 
 TROUBLE = {"error", "critical", "warning"}
 
@@ -41,9 +42,6 @@ def peer_names(address: list[Any]) -> set[str]:
         file.unlink()
 
 
-LAST_WORD = "the store does not know that this worker ends"
-
-
 def test_from_start_to_drain(serving: Any) -> None:
     serving.settings["workers"]["lease"] = "15s"  # as it is by default: a machine under load must not cause a word
     facts = serving.start("--workers", "2")
@@ -59,17 +57,12 @@ def test_from_start_to_drain(serving: Any) -> None:
     assert serving.metric("ekiden_smtp_connections_opened_total") == 1
     assert serving.metric("ekiden_memory_bytes") > 1_000_000
     assert serving.stop() == 0
-    trouble = [event for event in serving.events() if event["level"] in TROUBLE]
-    if {event["event"] for event in trouble} == {LAST_WORD}:
-        # The disk stood still for seconds, as a busy machine's may: it does not do so each time.
-        serving.start("--workers", "2")
-        assert serving.stop() == 0
-        trouble = [event for event in serving.events() if event["level"] in TROUBLE][len(trouble) :]
+    # How long a loop was kept is a figure of the machine, which may be busy.
+    trouble = [event for event in serving.events() if event["level"] in TROUBLE and event["event"] != LATE]
     assert not trouble, serving.events()
     assert serving.said("stopped")
     with sqlite3.connect(serving.directory / "ekiden.db") as database:
-        newest = database.execute("SELECT ended_at IS NOT NULL FROM worker ORDER BY id DESC LIMIT 2").fetchall()
-        assert newest == [(1,), (1,)]
+        assert database.execute("SELECT count(*) FROM worker WHERE ended_at IS NULL").fetchone() == (0,)
     database.close()
 
 

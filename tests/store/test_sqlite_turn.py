@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -13,13 +14,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 
 from ekiden.store import tables as t
 from ekiden.store.api import StoreUnavailable
 from ekiden.store.open import open_store, upgrade
 from ekiden.store.overdue import PATIENCE
-from ekiden.store.sqlite.turn import Turn, holder, is_stopped
+from ekiden.store.sqlite.store import cold_engine
+from ekiden.store.sqlite.turn import Turn, Turns, holder, is_stopped
 from support.store_rows import NOW, TTL, Maker
 
 HOLD = """
@@ -163,6 +165,58 @@ async def test_a_turn_that_comes_to_nobody_is_given_back(sqlite_url: str, comman
             pass
     finally:
         await store.close()
+
+
+async def test_a_turn_that_came_to_somebody_who_was_cancelled_is_given_back(
+    sqlite_url: str, command: subprocess.Popen[str]
+) -> None:
+    turns = Turns(sqlite_url.removeprefix("sqlite:///"))
+    try:
+        waiting = asyncio.ensure_future(turns.take(30))
+        await asyncio.sleep(0)
+        assert turns._coming is not None
+        # Before the one who waits has run: whoever is called first when it comes cancels him.
+        turns._coming.add_done_callback(lambda _: waiting.cancel())
+        go_on(command)
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        other = Turn(sqlite_url.removeprefix("sqlite:///"))
+        other.within(10)
+        other.__exit__(None, None, None)
+        other.close()
+        await turns.take(30)
+        turns.give()
+    finally:
+        turns.close()
+
+
+async def test_whoever_is_cancelled_in_the_middle_of_reading_a_change_blocks_nobody(sqlite_url: str) -> None:
+    path = sqlite_url.removeprefix("sqlite:///")
+    engine = cold_engine(path, write=True)
+    other = sqlite3.connect(path, timeout=0, isolation_level=None)
+    try:
+        other.execute("CREATE TABLE scratch (id INTEGER)")
+        other.execute("INSERT INTO scratch (id) VALUES (1), (2)")
+        connection = await engine.connect()
+        await connection.execute(text("SELECT 1"))  # begins, as any change does
+        raw = await connection.get_raw_connection()
+        assert raw.driver_connection is not None
+        unread = await raw.driver_connection.cursor()
+        await unread.execute("UPDATE scratch SET id = id + 9 RETURNING id")
+        assert await unread.fetchone() is not None
+        await connection.invalidate()  # as SQLAlchemy does for whoever is cancelled
+        async with asyncio.timeout(10):
+            while True:
+                try:
+                    other.execute("BEGIN IMMEDIATE")
+                    break
+                except sqlite3.OperationalError:
+                    await asyncio.sleep(0.01)
+        assert other.execute("SELECT sum(id) FROM scratch").fetchone() == (3,)
+        del unread
+    finally:
+        other.close()
+        await engine.dispose()
 
 
 def test_a_command_is_suspended_between_two_transactions(sqlite_url: str, command: subprocess.Popen[str]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
+import weakref
 from typing import Any
 
 BUSY_TIMEOUT = 10.0  # seconds; only tools that do not know our turn make us wait for SQLite's own lock
@@ -14,6 +16,30 @@ PAGE_SIZE = 4096
 # Pages. Checkpoints happen inside a COMMIT: often enough that one takes milliseconds.
 WAL_AUTOCHECKPOINT = 2000
 WAL_SIZE_LIMIT = 64 << 20
+
+
+class Closing(sqlite3.Connection):
+    """Is closed when it says so: statements that nobody read to their end go first.
+
+    With one of them left SQLite keeps a closed connection, its transaction and the lock to write with it, until the
+    statement goes, too (sqlite.org/c3ref/close.html); and the cursor of a task that was cancelled is in a cycle,
+    gone at the next collection of garbage.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._cursors: weakref.WeakSet[sqlite3.Cursor] = weakref.WeakSet()
+
+    def cursor(self, *arguments: Any) -> Any:
+        made = super().cursor(*arguments)
+        self._cursors.add(made)
+        return made
+
+    def close(self) -> None:
+        for cursor in list(self._cursors):
+            with contextlib.suppress(sqlite3.Error):
+                cursor.close()
+        super().close()
 
 
 def connect(path: str, *, write: bool) -> sqlite3.Connection:

@@ -22,7 +22,7 @@ from ekiden.store.api import StoreError
 from ekiden.store.base import BaseStore
 from ekiden.store.errors import translating
 from ekiden.store.overdue import PATIENCE
-from ekiden.store.sqlite.connect import BUSY_TIMEOUT, configure, connect, readable_text
+from ekiden.store.sqlite.connect import BUSY_TIMEOUT, Closing, configure, connect, readable_text
 from ekiden.store.sqlite.group_commit import Writer, judge, judge_read, translated
 from ekiden.store.sqlite.statements import apply
 from ekiden.store.sqlite.turn import Turns
@@ -120,7 +120,7 @@ def cold_engine(path: str, *, write: bool) -> AsyncEngine:
         f"sqlite+aiosqlite:///{path}",
         pool_size=2,
         max_overflow=2,
-        connect_args={"timeout": BUSY_TIMEOUT},
+        connect_args={"timeout": BUSY_TIMEOUT, "factory": Closing},
         hide_parameters=True,  # hashes and sealed keys are among them; errors end in logs
     )
 

@@ -123,12 +123,18 @@ class Turns:
             if self._turn.at_once():
                 return
             self._coming = self._wait()
-        self._wanted = True
+        coming, self._wanted = self._coming, True
         try:
-            await asyncio.shield(self._coming)
-            self._coming = None
+            await asyncio.shield(coming)
+        except BaseException:
+            if coming.done() and coming.exception() is None:
+                # It came, and whoever waited was cancelled before it could run.
+                self._turn.__exit__(None, None, None)
+            raise
         finally:
             self._wanted = False
+            if coming.done():
+                self._coming = None
 
     def give(self) -> None:
         self._turn.__exit__(None, None, None)
