@@ -27,6 +27,7 @@ from ekiden.store.api import Store, StoreUnavailable
 from ekiden.store.open import open_store
 from ekiden.store.postgresql.connect import COLD_TIMEOUT, broken, never_sent
 from ekiden.store.postgresql.embedded import EmbeddedPostgres
+from support.backends import end_all
 from support.store_rows import NOW, TTL, Maker, outcome
 
 PATIENCE = 30.0  # seconds; only reached when something is broken
@@ -151,19 +152,6 @@ async def count_of(url: str, message: int) -> int:
             return int(await connection.scalar(found) or 0)
     finally:
         await store.close()
-
-
-async def end_all(url: str) -> int:
-    """End every connection to the database; returns how many, when they are gone."""
-    connection = await asyncpg.connect(url)
-    try:
-        found = await connection.fetch(
-            "SELECT pg_terminate_backend(pid, 20000) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
-        return len(found)
-    finally:
-        await connection.close()
 
 
 async def until(check: Callable[[], bool]) -> None:

@@ -9,13 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert, select, text
+from sqlalchemy import insert, select
 
 from ekiden.core.states import State
 from ekiden.store import tables as t
 from ekiden.store.api import Conflict, Store, StoreUnavailable
 from ekiden.store.open import open_store
 from ekiden.store.postgresql.embedded import EmbeddedPostgres
+from support.backends import end_all
 from support.store_rows import NOW, TTL, Maker, outcome
 
 PROGRAM = Path(__file__).with_name("store_small_disk.py")
@@ -51,7 +52,6 @@ async def test_a_strangers_transaction_is_waited_for(sqlite_url: str) -> None:
 
 async def test_connections_that_break(postgresql_url: str) -> None:
     store = await open_store(postgresql_url)
-    other = await open_store(postgresql_url)
     try:
         worker = await store.register_worker("host", 1, NOW, TTL)
         maker = Maker()
@@ -68,20 +68,13 @@ async def test_connections_that_break(postgresql_url: str) -> None:
         for _ in range(10):
             accepts = [asyncio.create_task(accept()) for _ in range(20)]
             await asyncio.sleep(0)
-            async with other.read() as connection:
-                await connection.execute(
-                    text(
-                        "SELECT pg_terminate_backend(pid, 20000) FROM pg_stat_activity "
-                        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-                    )
-                )
+            await end_all(postgresql_url)
             await asyncio.gather(*accepts)
         await store.accept(worker.id, maker.message())
         assert acknowledged <= await message_ids(store)
         assert await store.heartbeat(worker.id, NOW, TTL)
     finally:
         await store.close()
-        await other.close()
 
 
 async def test_a_server_that_crashes_and_comes_back(tmp_path: Path) -> None:
