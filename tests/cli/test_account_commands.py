@@ -53,6 +53,7 @@ def test_the_life_of_an_account(ekiden_everywhere: Installation) -> None:
         "quota",
         "reports",
         "suppress_bounces",
+        "block_hours",
         "created_at",
         "suspended_at",
     }
@@ -107,6 +108,30 @@ def test_reports_are_kept_and_bounces_suppressed(ekiden_everywhere: Installation
     assert actions.count("account.reporting") == 5
     assert ekiden.run("account", "reporting", "acme", "--reports", "yes").status == 2
     assert ekiden.run("account", "reporting", "nobody").err == "ekiden: there is no account 'nobody'\n"
+
+
+def test_the_block_period(ekiden_everywhere: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    ekiden = ekiden_everywhere
+    assert ekiden.json("account", "create", "acme")["block_hours"] is None
+    unset = "no block period is set; APIs that block all the same do so for 7d\n"
+    assert ekiden.run("account", "block-period", "acme").out == f"acme: {unset}"
+    for period, hours in (("7d", 168), ("180h", 180), ("36500d", 876_000)):
+        assert ekiden.json("account", "block-period", "acme", period)["block_hours"] == hours
+        assert ekiden.json("account", "block-period", "acme")["block_hours"] == hours
+    for wrong in ("167h", "6d", "876001h", "200h30m", "0", "10", "never"):
+        refused = ekiden.run("account", "block-period", "acme", wrong)
+        assert (refused.status, repr(wrong) in refused.err) == (2, True)
+    set_ = "addresses that bounce for good are blocked for 7d 12h\n"
+    assert ekiden.run("account", "block-period", "acme", "180h").out == f"acme: {set_}"
+    assert set_ in ekiden.run("account", "show", "acme").out
+    monkeypatch.setenv("EKIDEN_LANG", "ja")
+    assert ekiden.run("account", "block-period", "acme").out == (
+        "acme: 恒久的に不達となったアドレスは 7日12時間ブロックします\n"
+    )
+    assert ekiden.json("account", "block-period", "acme", "default")["block_hours"] is None
+    assert ekiden.run("account", "block-period", "nobody", "30d").status == 1
+    changes = [item["data"] for item in ekiden.json("audit", "list") if item["action"] == "account.block"]
+    assert [item["block_hours"] for item in changes] == [None, 180, 876_000, 180, 168], "looking is no change"
 
 
 def test_an_account_is_shown_with_its_queue(ekiden: Installation) -> None:

@@ -44,6 +44,7 @@ WRONG = (
     "account quota acme --day many",
     "account quota acme --action wait",
     "account reporting acme --reports maybe",
+    "account block-period acme 6d",
     "credential bound 7",
     "credential bound 7 --none --scope read",
     "credential revoke seven",

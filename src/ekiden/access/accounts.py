@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from ekiden.store.api import Connection, Store
 
 MAX_NAME = 64
+MIN_BLOCK_HOURS: Final = 168
+"""A week."""
 MAX_BLOCK_HOURS: Final = 876_000
 """A hundred years."""
 _REPORTING: Final = "account.reporting"
@@ -221,10 +223,15 @@ async def begin_reporting(
     return True
 
 
-async def set_block_hours(store: Store, name: str, hours: int, now: Millis, *, actor: Actor = SYSTEM) -> Account:
-    """Change for how long addresses that bounce for good from now on are blocked. Raises ``BadName``."""
-    if not 1 <= hours <= MAX_BLOCK_HOURS:
-        raise BadName("a block lasts from 1 to {most} hours", most=MAX_BLOCK_HOURS)
+async def set_block_hours(
+    store: Store, name: str, hours: int | None, now: Millis, *, actor: Actor = SYSTEM
+) -> Account:
+    """Change for how long addresses that bounce for good from now on are blocked; ``None``: as if nobody had said.
+
+    Raises ``BadName``, ``NotFound``.
+    """
+    if hours is not None and not MIN_BLOCK_HOURS <= hours <= MAX_BLOCK_HOURS:
+        raise BadName("a block lasts from {least} to {most} hours", least=MIN_BLOCK_HOURS, most=MAX_BLOCK_HOURS)
     return await _change(store, name, now, actor, "account.block", {"block_hours": hours})
 
 

@@ -20,8 +20,10 @@ from ekiden.cli.common import (
     tr,
 )
 from ekiden.cli.credential import credential_table
+from ekiden.cli.moments import duration
 from ekiden.cli.tables import make_table, output, show, show_list
-from ekiden.core.display import local_time
+from ekiden.core.clock import HOUR
+from ekiden.core.display import local_time, span
 from ekiden.core.states import Priority, State
 from ekiden.delivery.explain import state_counts
 
@@ -177,6 +179,8 @@ def _print(account: Account, credentials: list[Credential], domains: list[Domain
         out.print(tr("it may send from any domain"))
     for line in _reporting_texts(account):
         out.print(line)
+    if account.block_hours is not None:
+        out.print(_block_text(account))
     for item in domains:
         text = tr("domain {name}: verified") if item.usable else tr("domain {name}: not verified")
         out.print(text.format(name=item.name))
@@ -321,6 +325,65 @@ def _reporting_texts(account: Account) -> list[str]:
     if account.suppress_bounces:
         lines.append(tr("addresses that bounce for good are not mailed again"))
     return lines
+
+
+NO_PERIOD = 0
+
+
+def _block_hours(value: str | int) -> int:
+    from ekiden.access.accounts import MAX_BLOCK_HOURS, MIN_BLOCK_HOURS
+
+    if isinstance(value, int):
+        return value
+    if value == "default":
+        return NO_PERIOD
+    hours, rest = divmod(duration(value, "PERIOD"), HOUR)
+    if rest or not MIN_BLOCK_HOURS <= hours <= MAX_BLOCK_HOURS:
+        raise CliUsageError(
+            "{value!r} is not allowed; give whole hours from {least} to {most}, such as 200h or 30d, or default",
+            value=value,
+            least=MIN_BLOCK_HOURS,
+            most=MAX_BLOCK_HOURS,
+        )
+    return hours
+
+
+@app.command("block-period")
+def block_period(
+    name: NameArgument,
+    period: Annotated[
+        int | None,
+        typer.Argument(
+            parser=_block_hours,
+            metavar="PERIOD|default",
+            help="A duration from 7d on, such as 200h or 30d; default: as if none had been set.",
+            show_default=False,
+        ),
+    ] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show for how long an account's addresses are blocked after a hard bounce; with a period, change it."""
+    from ekiden.access.accounts import set_block_hours
+    from ekiden.documents import account as documents
+
+    def work(on: Opened) -> Awaitable[Account]:
+        if period is None:
+            return on.account(name)
+        return set_block_hours(on.store, name, period or None, on.now, actor=on.actor)
+
+    account = on_store(config, work)
+    show(as_json, documents.Account.of(account), f"{name}: {_block_text(account)}")
+
+
+def _block_text(account: Account) -> str:
+    from ekiden.recipients.send_blocks import DEFAULT_BLOCK_HOURS
+
+    if account.block_hours is None:
+        length = span(DEFAULT_BLOCK_HOURS * HOUR, lang())
+        return tr("no block period is set; APIs that block all the same do so for {period}", period=length)
+    length = span(account.block_hours * HOUR, lang())
+    return tr("addresses that bounce for good are blocked for {period}", period=length)
 
 
 NO_LIMIT = 0

@@ -42,7 +42,7 @@ PRINTED: Final = (
     Printed(installation.DemoFacts, "demo"),
     Printed(
         account.Account,
-        "account: create, suspend, resume, set-priority, set-senders, set-region, reporting",
+        "account: create, suspend, resume, set-priority, set-senders, set-region, reporting, block-period",
         "account: list",
     ),
     Printed(account.AccountDetails, "account: show"),

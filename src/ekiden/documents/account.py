@@ -38,6 +38,7 @@ class Account(Document, frozen=True):
     quota: Annotated[Quota, says("how many recipients it may send to; null: no limit")]
     reports: Annotated[bool, says("whether its delivery reports are kept to be fetched")]
     suppress_bounces: Annotated[bool, says("whether addresses that bounce for good are suppressed")]
+    block_hours: Annotated[int | None, says("for how many hours a hard bounce blocks an address; null: not set")]
     created_at: Annotated[Time, says("when it was made")]
     suspended_at: Annotated[Time | None, says("since when nothing is accepted from it")]
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from litestar import Response
 
+from ekiden.access.accounts import MAX_BLOCK_HOURS, MIN_BLOCK_HOURS
 from ekiden.dialects.naver.errors import BadRequest
 from ekiden.dialects.naver.http import answer
 from ekiden.web.operation import changes, reads
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 BLOCK_TIME: Final = "SEND_BLOCK_TIME"
 _HOURS: Final = {"DAY": 24, "HOUR": 1}
-_LEAST: Final = {"DAY": 7, "HOUR": 168}
-_MOST: Final = 876_000
 
 
 class _Setting(msgspec.Struct):
@@ -38,12 +37,13 @@ async def set_config(call: Call) -> Response[bytes]:
     unit = given.unit.strip().upper()
     if unit not in _HOURS:
         raise BadRequest("{field} must be one of {known}", field="unit", known=", ".join(_HOURS))
-    text, least, most = given.value.strip(), _LEAST[unit], _MOST // _HOURS[unit]
+    text, each = given.value.strip(), _HOURS[unit]
+    least, most = MIN_BLOCK_HOURS // each, MAX_BLOCK_HOURS // each
     if not (text.isascii() and text.isdecimal() and len(text) <= 9 and least <= int(text) <= most):
         raise BadRequest(
             "{name} must be a whole number from {lowest} to {highest}", name="value", lowest=least, highest=most
         )
-    hours = int(text) * _HOURS[unit]
+    hours = int(text) * each
     await call.services.blocks.set_hours(call.caller.account.name, hours, actor=call.caller.actor)
     return answer(_shape(hours))
 
