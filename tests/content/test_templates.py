@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
-import string
-from types import ModuleType
-
 import pytest
 from content_files import chunks, contents, count
 from sqlalchemy import insert, select
 
 from ekiden.access.audit import Actor, list_entries
-from ekiden.content import (
-    errors,
-    landing_pages,
-    template_categories,
-    template_exports,
-    template_files,
-    template_imports,
-    template_queries,
-    template_sender,
-    template_text,
-    templates,
-    uploads,
-)
 from ekiden.content.errors import BadField, NoSuchContent, TooMuchContent
 from ekiden.content.template_text import TemplateText
 from ekiden.content.templates import MAX_ATTACHMENTS, NewAttachment, Templates
-from ekiden.content.translations import TEXTS
 from ekiden.content.uploads import Uploads
 from ekiden.store import tables as t
 from ekiden.store.api import Store
@@ -199,44 +180,3 @@ async def test_values_that_cannot_be_taken(templates: Templates, account: int, f
 async def test_senders_may_have_placeholders(templates: Templates, account: int) -> None:
     text = TemplateText("t", "<p>", sender="{{shop}} <news@{{domain}}>", reply_to="{{reply}}")
     assert (await templates.create(account, text)).text == text
-
-
-def said(module: ModuleType) -> set[str]:
-    """The texts of the errors that a module raises."""
-    others = (
-        "BadContent",
-        "BadFile",
-        "CategoryNotEmpty",
-        "ContentTaken",
-        "ImportBroken",
-        "NoSuchContent",
-        "TooMuchContent",
-    )
-    raised = {"BadField": 1, **dict.fromkeys(others, 0)}
-    found = set()
-    for node in ast.walk(ast.parse(inspect.getsource(module))):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in raised:
-            text = node.args[raised[node.func.id]]
-            assert isinstance(text, ast.Constant)
-            found.add(text.value)
-    return found
-
-
-def test_every_text_has_its_japanese() -> None:
-    modules = (
-        errors,
-        landing_pages,
-        template_categories,
-        template_exports,
-        template_files,
-        template_imports,
-        template_queries,
-        template_sender,
-        template_text,
-        templates,
-        uploads,
-    )
-    assert set().union(*map(said, modules)) <= set(TEXTS.japanese)
-    for english, japanese in TEXTS.japanese.items():
-        names = [{name for _, name, _, _ in string.Formatter().parse(text) if name} for text in (english, japanese)]
-        assert names[0] == names[1]

@@ -8,33 +8,21 @@ import email.policy
 import json
 import tracemalloc
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any
 
 import dkim
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import update
 
-from ekiden.access.accounts import Quota, create_account, set_quota, set_reporting
+from ekiden.access.accounts import Quota, set_quota, set_reporting
 from ekiden.access.audit import Actor, changed
-from ekiden.access.directory import Directory
-from ekiden.access.remembered import Remembered
-from ekiden.access.vault import Vault
 from ekiden.core.address import parse_address
-from ekiden.core.clock import DAY, MINUTE, SECOND
+from ekiden.core.clock import MINUTE, SECOND
 from ekiden.core.events import EventType
-from ekiden.core.ids import IdFactory, format_id
+from ekiden.core.ids import format_id
 from ekiden.core.notices import News, Route
 from ekiden.core.states import Cause, State
 from ekiden.core.submission import Marks, Origin
-from ekiden.dns.config import DnsConfig
-from ekiden.dns.resolver import DnsResolver
-from ekiden.domains.config import DomainsConfig
-from ekiden.domains.lookup import DnsLookup
-from ekiden.domains.queries import sending_settings
-from ekiden.domains.service import Domains
-from ekiden.intake.config import IntakeConfig
-from ekiden.intake.door import Door
 from ekiden.intake.errors import (
     Busy,
     IntakeError,
@@ -46,17 +34,16 @@ from ekiden.intake.errors import (
 )
 from ekiden.intake.mailer import Mailer
 from ekiden.intake.mailing import Mailing, MailingGroup, MailingRecipient, TrackingWish
-from ekiden.intake.tracking import Tracker, base_for
+from ekiden.intake.tracking import base_for
 from ekiden.limits.memory import Memory
 from ekiden.mime.attachment_parts import SharedBuilder
 from ekiden.mime.errors import MimeError
 from ekiden.mime.mailbox import Mailbox
-from ekiden.recipients.tracking_tokens import CLICK_PATH, OPEN_PATH, UNSUBSCRIBE_PATH, TrackingTokens
+from ekiden.recipients.tracking_tokens import CLICK_PATH, OPEN_PATH, UNSUBSCRIBE_PATH
 from ekiden.store import tables as t
 from ekiden.store.api import Store
 from ekiden.store.records import Delivery
-from support.door_parts import DoorParts, door_parts
-from support.manual_clock import ManualClock
+from support.mail_office import MailOffice, open_office
 
 AUTHOR = Mailbox("Shop", "news@shop.example")
 HTML = '<body><p>Hi {{name}}</p><a href="https://shop.example/?c={{name}}">go</a></body>'
@@ -73,17 +60,7 @@ class Nobody:
 offered: list[Delivery] = []
 
 
-@dataclass
-class Office:
-    store: Store
-    clock: ManualClock
-    parts: DoorParts
-    door: Door
-    mailer: Mailer
-    tokens: TrackingTokens
-    account_id: int
-    dns: dict[bytes, bytes]
-
+class Office(MailOffice):
     def mailing(self, *to: str, **rest: Any) -> Mailing:
         values: dict[str, Any] = {
             "account_id": self.account_id,
@@ -101,10 +78,6 @@ class Office:
         kept = await self.store.content(self.account_id, message_id)
         assert kept is not None
         return kept
-
-    async def rows(self, table: Any) -> list[Any]:
-        async with self.store.read() as connection:
-            return list((await connection.execute(select(table).order_by(*table.primary_key.columns))).all())
 
     def verifies(self, content: bytes) -> bool:
         return bool(dkim.DKIM(content).verify(dnsfunc=lambda name, timeout=5: self.dns.get(name)))
@@ -126,35 +99,8 @@ def parsed(content: bytes) -> Any:
 @pytest.fixture
 async def office(store: Store) -> AsyncIterator[Office]:
     offered.clear()
-    clock = ManualClock()
-    account = await create_account(store, "acme", clock.now())
-    me = await store.register_worker("here", 1, clock.now(), DAY)
-    ids, directory, vault = IdFactory(me.node), Directory(store, clock), Vault(bytes(range(32)))
-    parts = door_parts(store, clock, ids, directory, vault)
-    resolver = DnsResolver(DnsConfig(nameservers=("127.0.0.1",)), clock, loopback_only=True)
-    domains = Domains(store, clock, vault, DnsLookup(resolver), DomainsConfig(), "mail.example.com")
-    domain = await domains.add(account.id, "shop.example", vouched=True)
-    keys = [record for record in await domains.records(domain) if record.kind in ("dkim", "ed25519")]
-    door = Door(
-        store,
-        clock,
-        ids,
-        me.id,
-        IntakeConfig(hostname="mail.example.com"),
-        Nobody(),
-        directory=directory,
-        policy=parts.policy,
-        signer=parts.signer,
-    )
-    tokens = TrackingTokens(vault)
-    base_url = "https://links.example.com:8443"
-    settings = Remembered(store, sending_settings)
-    tracker = Tracker(clock, ids, directory, settings, tokens, base_url, door.max_size)
-    mailer = Mailer(door, tracker)
-    records = {f"{key.name}.".encode(): key.value.encode() for key in keys}
-    yield Office(store, clock, parts, door, mailer, tokens, account.id, records)
-    await parts.close()
-    await directory.close()
+    async with open_office(store, Nobody()) as opened:
+        yield Office(**vars(opened))
 
 
 async def test_each_recipient_gets_a_message_of_its_own(office: Office) -> None:

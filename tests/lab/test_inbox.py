@@ -10,7 +10,7 @@ import pytest
 from lab_clients import Running
 
 from ekiden.core.language import Language
-from ekiden.lab.inbox import MAX_ROWS, TEXTS, as_text, inbox_page, mail_page
+from ekiden.lab.inbox import MAX_ROWS, as_text, inbox_page, mail_page
 from ekiden.lab.mailbox import Mail
 from ekiden.lab.reading import MAX_OCTETS, MAX_TEXT, read, text_of_html
 
@@ -208,12 +208,3 @@ def test_the_newest_come_first_and_are_bounded() -> None:
     assert page.index(f"/inbox/{MAX_ROWS + 50}") < page.index(f"/inbox/{MAX_ROWS + 49}")
     assert '/inbox/50"' not in page
     assert "No mail yet" in inbox_page([], "en").body.decode()
-
-
-def test_every_text_has_its_japanese() -> None:
-    from string import Formatter
-
-    for english, japanese in TEXTS.japanese.items():
-        assert {name for _, name, _, _ in Formatter().parse(english) if name} == {
-            name for _, name, _, _ in Formatter().parse(japanese) if name
-        }
