@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from ekiden.access.audit import changed
-from ekiden.mailings.numbers import PublicId, parse_public_id
-from ekiden.mailings.queries import RequestRow, cancel_pieces, change_request, find_request, held_requests
-from ekiden.mailings.values import NoSuchRequest, NotAllowedNow, RequestState
+from ekiden.mailings.numbers import PublicId
+from ekiden.mailings.queries import RequestRow, cancel_pieces, change_request, get_request, held_requests
+from ekiden.mailings.values import NotAllowedNow, RequestState
 
 if TYPE_CHECKING:
     from ekiden.access.audit import Actor
@@ -30,12 +30,11 @@ class Waiting(NamedTuple):
 
 
 class MailDecisions:
-    """``wake`` is called when there is something to be done at once."""
+    """For commands: workers look by themselves whether there is something to be done."""
 
-    def __init__(self, store: Store, clock: Clock, wake: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._wake = wake
 
     async def held(self, account_id: int | None = None) -> Sequence[Waiting]:
         """Those that wait to be confirmed, the oldest first; of one account or of all."""
@@ -46,14 +45,13 @@ class MailDecisions:
 
         Raises ``NoSuchRequest``, ``NotAllowedNow``.
         """
-        row = await self._found(account_id, id)
+        row = await get_request(self._store, account_id, id)
         async with self._store.write() as connection:
             states, state = (RequestState.HELD,), RequestState.DUE
             values = {"state": int(state), "decided_by": actor.name}
             if not await change_request(connection, account_id, row.id, states, **values):
                 raise NotAllowedNow("mail request {id} does not wait to be confirmed", id=id)
             await changed(connection, account_id, self._clock.now(), actor, "mail_request.confirm", id)
-        self._wake()
         return _waiting(row)._replace(state=state)
 
     async def reject(self, account_id: int, id: str, actor: Actor) -> Waiting:
@@ -68,7 +66,7 @@ class MailDecisions:
     async def _cancel(
         self, account_id: int, id: str, actor: Actor, action: str, states: Sequence[RequestState]
     ) -> Waiting:
-        row = await self._found(account_id, id)
+        row = await get_request(self._store, account_id, id)
         state = RequestState.CANCELLED
         values = {"state": int(state), "resolving": 0, "decided_by": actor.name}
         async with self._store.write() as connection:
@@ -79,13 +77,6 @@ class MailDecisions:
             await cancel_pieces(connection, account_id, row.id)
             await changed(connection, account_id, self._clock.now(), actor, action, id)
         return _waiting(row)._replace(state=state)
-
-    async def _found(self, account_id: int, id: str) -> RequestRow:
-        public = parse_public_id(id)
-        row = None if public is None else await find_request(self._store, account_id, public.number)
-        if public is None or row is None or row.day != public.day:
-            raise NoSuchRequest(id)
-        return row
 
 
 def _waiting(row: RequestRow) -> Waiting:

@@ -10,7 +10,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ekiden.core.clock import Millis
-from ekiden.mailings.values import MailStatus, PieceState, RequestState
+from ekiden.mailings.numbers import parse_public_id
+from ekiden.mailings.values import MailStatus, NoSuchRequest, PieceState, RequestState
 from ekiden.store.tables import (
     DUE_REQUEST_SQL,
     PIECE_WAITING_SQL,
@@ -94,13 +95,27 @@ async def remove_staged(store: Store, account_id: int, request_id: int) -> None:
             )
 
 
-async def find_request(store: Store, account_id: int, number: int) -> Row[Any] | None:
-    """By its number, without what is still being received."""
+async def find_request(store: Store, account_id: int, id: str) -> RequestRow | None:
+    """By what clients call it, without what is still being received."""
+    public = parse_public_id(id)
+    if public is None:
+        return None
     query = select(mail_request).where(
-        REQUEST.account_id == account_id, REQUEST.number == number, REQUEST.state != int(RequestState.STAGING)
+        REQUEST.account_id == account_id,
+        REQUEST.number == public.number,
+        REQUEST.day == public.day,
+        REQUEST.state != int(RequestState.STAGING),
     )
     async with store.read() as connection:
         return (await connection.execute(query)).one_or_none()
+
+
+async def get_request(store: Store, account_id: int, id: str) -> RequestRow:
+    """As ``find_request``; raises ``NoSuchRequest``."""
+    row = await find_request(store, account_id, id)
+    if row is None:
+        raise NoSuchRequest(id)
+    return row
 
 
 async def held_requests(store: Store, account_id: int | None, limit: int = 1_000) -> Sequence[RequestRow]:

@@ -22,7 +22,7 @@ from ekiden.core.states import State
 from ekiden.mailings.counting import Counting, Standing, status_of
 from ekiden.mailings.expansion import texts_of
 from ekiden.mailings.numbers import PublicId, parse_public_id
-from ekiden.mailings.queries import RequestRow, find_request, request_row
+from ekiden.mailings.queries import RequestRow, find_request, get_request, request_row
 from ekiden.mailings.reading_queries import (
     PieceRow,
     find_piece,
@@ -216,27 +216,18 @@ class MailReading:
 
     async def _numbered(self, account_id: int, text: str, *, mail: bool) -> set[int]:
         """The ids of the request that is called so, or that has the mail; at most one."""
-        public = parse_public_id(text)
-        if public is None:
-            return set()
         if mail:
-            piece = await find_piece(self._store, account_id, public.number)
+            public = parse_public_id(text)
+            piece = None if public is None else await find_piece(self._store, account_id, public.number)
             return set() if piece is None else {piece.request_id}
-        row = await find_request(self._store, account_id, public.number)
-        return set() if row is None or row.day != public.day else {row.id}
+        row = await find_request(self._store, account_id, text)
+        return set() if row is None else {row.id}
 
     async def status(self, account_id: int, id: str) -> RequestStatus:
         """Raises ``NoSuchRequest``."""
-        row = await self._found(account_id, id)
+        row = await get_request(self._store, account_id, id)
         standing = await self.counting.standing(row)
         return RequestStatus(_request(row, standing.status), standing)
-
-    async def _found(self, account_id: int, id: str) -> RequestRow:
-        public = parse_public_id(id)
-        row = None if public is None else await find_request(self._store, account_id, public.number)
-        if public is None or row is None or row.day != public.day:
-            raise NoSuchRequest(id)
-        return row
 
     # --- mails --------------------------------------------------------------------------------------------------
 
@@ -250,7 +241,7 @@ class MailReading:
         limit: int = 10,
     ) -> MailPage:
         """A page of those of a request. As ``requests``; raises ``NoSuchRequest``."""
-        row = await self._found(account_id, id)
+        row = await get_request(self._store, account_id, id)
         pieces = await list_pieces(self._store, account_id, row.id)
         shelf = Shelf(self._store, row, pieces)
         down = next((down for name, down in order if name == "id"), False)
