@@ -68,14 +68,8 @@ def confirm(
     id: IdArgument, account: AccountOption, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
     """Send a request: at once, or at the time that its sender asked for."""
-    from ekiden.documents import sending as documents
-
-    def work(on: Opened, account_id: int) -> Awaitable[Waiting]:
-        return _decisions(on).confirm(account_id, id, on.actor)
-
-    done = _decide(config, account, work)
-    text = tr("mail request {id} is confirmed: {mails} mails", id=done.id, mails=done.mails)
-    show(as_json, documents.MailRequest.of(done, account), text)
+    told = tr("mail request {id} is confirmed: {mails} mails")
+    _decide(config, account, as_json, told, lambda on, owner: _decisions(on).confirm(owner, id, on.actor))
 
 
 @app.command()
@@ -83,21 +77,25 @@ def reject(
     id: IdArgument, account: AccountOption, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
     """Never send a request."""
+    told = tr("mail request {id} is rejected: {mails} mails are not sent")
+    _decide(config, account, as_json, told, lambda on, owner: _decisions(on).reject(owner, id, on.actor))
+
+
+def _decide(
+    config: Path | None,
+    account: str,
+    as_json: bool,
+    told: str,
+    decide: Callable[[Opened, int], Awaitable[Waiting]],
+) -> None:
+    """``told`` is what to say then; ``{id}`` and ``{mails}`` in it are the request's."""
     from ekiden.documents import sending as documents
 
-    def work(on: Opened, account_id: int) -> Awaitable[Waiting]:
-        return _decisions(on).reject(account_id, id, on.actor)
+    async def work(on: Opened) -> Waiting:
+        return await decide(on, (await on.account(account)).id)
 
-    done = _decide(config, account, work)
-    text = tr("mail request {id} is rejected: {mails} mails are not sent", id=done.id, mails=done.mails)
-    show(as_json, documents.MailRequest.of(done, account), text)
-
-
-def _decide(config: Path | None, account: str, work: Callable[[Opened, int], Awaitable[Waiting]]) -> Waiting:
-    async def decide(on: Opened) -> Waiting:
-        return await work(on, (await on.account(account)).id)
-
-    return on_store(config, decide)
+    done = on_store(config, work)
+    show(as_json, documents.MailRequest.of(done, account), told.format(id=done.id, mails=done.mails))
 
 
 def _decisions(on: Opened) -> MailDecisions:
