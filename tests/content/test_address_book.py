@@ -179,6 +179,38 @@ async def test_bounds(books: AddressBooks, account: int, monkeypatch: pytest.Mon
     assert await settled(books, account) == (1, {"1": 1, "2": 0})
 
 
+async def test_what_is_taken_out_while_much_waits_has_a_bound(
+    store: Store, books: AddressBooks, account: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits is done again for each; so those, too, are refused when there are too many."""
+    await books.add(account, [GroupAddresses("1", ["a@x.example"])])
+    assert await settled(books, account) == (1, {"1": 1})
+    monkeypatch.setattr(address_book, "_MOST_WAITING", 1)
+    monkeypatch.setattr(books, "_begin", lambda account_id: None)  # nobody works on it
+    await books.add(account, [GroupAddresses("1", ["b@x.example"])])
+    await books.remove_members(account, "1", ["b@x.example"])
+    for remove in (
+        books.remove_addresses(account, ["a@x.example"]),
+        books.remove_members(account, "1", ["a@x.example"]),
+    ):
+        with pytest.raises(TooMuchContent):
+            await remove
+    assert shown(await books.state(account)) == (1, {"1": 1})
+    assert (await rows(store, "address_book_job")) == [2]
+    monkeypatch.undo()
+    assert await settled(books, account) == (2, {"1": 1})
+    assert shown(await books.remove_addresses(account, ["a@x.example"])) == (1, {"1": 0})
+
+
+async def test_a_book_with_nothing_in_it_leaves_nothing_to_do(
+    store: Store, books: AddressBooks, account: int
+) -> None:
+    for _ in range(3):
+        await books.add(account, [GroupAddresses("1"), GroupAddresses("2")])
+        assert await books.reset(account) == 0
+    assert await rows(store, "address_book_job") == [0]
+
+
 async def test_filters(books: AddressBooks, account: int) -> None:
     """Any and all of up to five groups are what sets say, whatever the size of a page."""
     lot = random.Random(7)

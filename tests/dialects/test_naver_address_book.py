@@ -100,10 +100,16 @@ async def test_habits_of_clients(cloud: Cloud) -> None:
             {"groupName": "나.다_라-마", "emailAddresses": []},
             {"groupName": " 日本語 "},
             {"groupName": "\u1100\u1161", "emailAddresses": ["a@例え.jp"]},  # NFD
+            {"groupName": "हिन्दी"},  # vowels are marks
         ],
     }
     assert shown(await ask("POST", f"{BOOK}/", body), 201) == (0, {})
-    assert await settled(cloud) == (2, {"10": 1, "나.다_라-마": 0, "日本語": 0, "가": 1})
+    everything = {"10": 1, "나.다_라-마": 0, "日本語": 0, "가": 1, "हिन्दी": 0}
+    assert await settled(cloud) == (2, everything)
+    # Blanks around a name are no part of it, where it is given and where it is asked for.
+    assert shown(await ask("DELETE", f"{GROUPS}/address/empty?groupName={quote(' 日本語 ')}")) == (2, everything)
+    left = {"groupName": " 10 ", "emailAddresses": ["a@x.example"]}
+    assert shown(await ask("DELETE", f"{GROUPS}/address", left)) == (2, {**everything, "10": 0})
     assert shown(await ask("DELETE", f"{GROUPS}?groupName={quote('가')}&x=1"))[0] == 2
 
 
@@ -162,6 +168,17 @@ async def test_what_is_wrong_changes_nothing(cloud: Cloud) -> None:
         template = "{field} must have 1 to {longest} letters, digits, periods, underscores and hyphens"
         told = sentence(template, lang, field="groups[0].groupName", longest=100)
         assert (reply.code, reply.error["message"]) == ((400, "77102"), told)
+
+
+async def test_a_name_that_is_none_is_told_by_its_member(cloud: Cloud) -> None:
+    ask = cloud.client.request
+    for reply in (
+        await ask("DELETE", f"{GROUPS}?groupName={'x' * 101}"),
+        await ask("DELETE", f"{GROUPS}/address/empty?groupName=a%0Ab"),
+        await ask("DELETE", f"{GROUPS}/address", {"groupName": "", "emailAddresses": ["a@x.example"]}),
+    ):
+        assert reply.code == (400, "77102")
+        assert reply.error["message"].startswith("groupName has ")
 
 
 async def test_how_much_is_taken(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:

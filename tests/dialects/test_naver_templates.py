@@ -346,6 +346,14 @@ async def test_values_at_their_bounds(cloud: Cloud) -> None:
     reply = await cloud.client.request("POST", "/template/", loose)
     assert (reply.status, reply.json["name"], reply.json["senderName"]) == (201, "2026", None)
     assert reply.json["category"]["sid"] == shelf
+    # A number or a truth value that is empty is not there.
+    empty = {**NEW, "templateName": "empty", "categorySid": "", "isUse": " "}
+    reply = await cloud.client.request("POST", "/template", empty)
+    assert (reply.status, reply.json["category"], reply.json["isUse"]) == (201, None, True)
+    named = {"categoryName": "empty", "parentSid": "", "lowerSid": ""}
+    reply = await cloud.client.request("POST", "/category", named)
+    assert (reply.status, reply.json["parentSid"]) == (201, -1)
+    assert (await cloud.client.request("PUT", f"/category/{shelf}/name-location", named)).code == (400, "77102")
 
 
 async def test_what_does_not_exist(cloud: Cloud, store: Store) -> None:
@@ -593,11 +601,11 @@ async def test_templates_of_another_language(cloud: Cloud) -> None:
     assert_shape(
         told, {**TEMPLATE, "name": "a / b", "title": "", "senderName": "{{shop}}", "senderAddress": "a@x.example"}
     )
-    reply = await cloud.client.request("PUT", f"/template/{there.id}", NEW)
-    assert reply.status == 200
+    reply = await cloud.client.request("PUT", f"/template/{there.id}", {**NEW, "senderName": "관리자, 1"})
+    assert (reply.status, reply.json["senderName"]) == (200, "관리자, 1")
     found = await templates.get(cloud.account.id, there.id)
     assert (found.text.sender, found.text.reply_to, found.text.preheader) == (
-        "Admin <admin@master.com>",
+        '"관리자, 1" <admin@master.com>',  # told there as it is: nothing for machines
         "b@x.example",
         "p",
     )

@@ -454,3 +454,18 @@ async def test_a_group_that_there_is_not(bureau: Bureau) -> None:
     await bureau.expand()
     status = await bureau.reading.status(bureau.account_id, accepted.id)
     assert (status.standing.counts, status.request.mails) == ({}, 0)
+
+
+async def test_a_group_that_goes_before_it_is_read_has_nobody(bureau: Bureau) -> None:
+    """Those of the others are mailed all the same, where one group is enough."""
+    await _groups(bureau)
+    both = ("teens", "men")
+    any_of = await bureau.ask(groups=Groups(both, False))
+    all_of = await bureau.ask("a@x.example", groups=Groups(both, True))
+    await bureau.books.remove_group(bureau.account_id, "men")
+    await bureau.expand()
+    counts = []
+    for accepted in (any_of, all_of):
+        status = await bureau.reading.status(bureau.account_id, accepted.id)
+        counts.append((status.standing.mails, status.request.mails))
+    assert counts == [(65, 65), (1, 1)]

@@ -44,7 +44,7 @@ _PIECE: Final = 500
 _SWEPT: Final = 1_000
 """Rows of a transaction in which nobody's rows go."""
 _MOST_WAITING: Final = 4_000
-"""Pieces of an account that wait at most."""
+"""Pieces of an account that wait at most; as many again where they only take out."""
 _COUNTED: Final = 20_000
 """Rows that one query counts."""
 _ASK_AGAIN: Final = 0.05  # seconds
@@ -112,7 +112,14 @@ class AddressBooks:
             return await _state(connection, account_id)
 
     async def resolve(
-        self, account_id: int, groups: Sequence[str], *, all_of: bool, after: int = 0, limit: int = 1_000
+        self,
+        account_id: int,
+        groups: Sequence[str],
+        *,
+        all_of: bool,
+        after: int = 0,
+        limit: int = 1_000,
+        gone: list[str] | None = None,
     ) -> AsyncIterator[Members]:
         """The addresses in all of the groups (``all_of``) or in any of them, each once, in pages.
 
@@ -121,9 +128,12 @@ class AddressBooks:
         go on behind it. What is added or removed meanwhile may be seen or not. What still waits to be added is
         not: see ``settle``.
 
-        Raises ``BadField`` and, for a group that there is not, ``NoSuchContent``, before the first page.
+        Raises ``BadField`` and, for a group that there is not, ``NoSuchContent``, before the first page. With
+        ``gone`` such a group has nobody instead, and its name is added to that list.
         """
-        lists = await self._lists(account_id, groups)
+        lists = await self._lists(account_id, groups, gone)
+        if gone and all_of:
+            return
         while lists:
             async with self._store.read() as connection:
                 rows = await queries.window(connection, account_id, lists, all_of=all_of, after=after, most=limit)
@@ -155,8 +165,8 @@ class AddressBooks:
                 return total
             after = last
 
-    async def _lists(self, account_id: int, groups: Sequence[str]) -> Sequence[int]:
-        """Of their members, the shortest first."""
+    async def _lists(self, account_id: int, groups: Sequence[str], gone: list[str] | None = None) -> Sequence[int]:
+        """Of their members, the shortest first. Raises ``NoSuchContent`` unless ``gone`` takes the name."""
         names = list(dict.fromkeys(map(group_name, groups)))
         if not 1 <= len(names) <= MAX_CHOSEN:
             raise BadField("groups", "{field} has {shortest} to {longest} groups", shortest=1, longest=MAX_CHOSEN)
@@ -164,7 +174,9 @@ class AddressBooks:
             found = await queries.groups_named(connection, account_id, names)
         for name in names:
             if name not in found:
-                raise NoSuchContent("there is no group {name!r}", name=name)
+                if gone is None:
+                    raise NoSuchContent("there is no group {name!r}", name=name)
+                gone.append(name)
         return [row.list_id for row in sorted(found.values(), key=lambda row: int(row.address_count))]
 
     # --- changing -------------------------------------------------------------------------------------------
@@ -196,7 +208,7 @@ class AddressBooks:
                 raise TooMuchContent("an address book has at most {most} addresses", most=MAX_ADDRESSES)
             waiting = await queries.jobs_waiting(connection, account_id, _MOST_WAITING)
             if count and waiting + sum(len(pieces) for _, pieces in prepared) > _MOST_WAITING:
-                raise TooMuchContent("what was added before is still being worked on; try again in a minute")
+                raise _too_many_wait()
             await queries.add_groups(connection, account_id, new, now)
             groups = await queries.groups_named(connection, account_id, names)
             jobs = [(groups[name].list_id if name else 0, piece) for name, pieces in prepared for piece in pieces]
@@ -212,7 +224,8 @@ class AddressBooks:
     ) -> BookState:
         """Take addresses out of the book and of all groups; returns the state after. Others are passed over.
 
-        Many go in several transactions. Raises ``BadField``; then nothing was done.
+        Many go in several transactions. Raises ``BadField`` and, when too much still waits to be added or taken
+        out, ``TooMuchContent``; then nothing was done.
         """
         return await self._take_out(account_id, None, addresses, actor)
 
@@ -221,7 +234,7 @@ class AddressBooks:
     ) -> BookState:
         """Take addresses out of one group; they stay in the book. Otherwise as ``remove_addresses``.
 
-        Raises ``BadField``, ``NoSuchContent``.
+        Raises ``NoSuchContent``, too.
         """
         return await self._take_out(account_id, group_name(group), addresses, actor)
 
@@ -233,6 +246,10 @@ class AddressBooks:
         removed = 0
         now = self._clock.now()
         pieces = await _pieces(entries) or ["[]"]
+        async with self._store.read() as connection:
+            waiting = await queries.jobs_waiting(connection, account_id, 2 * _MOST_WAITING)
+        if waiting and waiting + len(pieces) > 2 * _MOST_WAITING:
+            raise _too_many_wait()
         for number, piece in enumerate(pieces, 1):
             async with self._store.write() as connection:
                 book = await queries.take_book(connection, account_id)
@@ -286,12 +303,14 @@ class AddressBooks:
         now = self._clock.now()
         async with self._store.write() as connection:
             book = await queries.take_book(connection, account_id)
-            lists = [(row.list_id, "[]") for row in await queries.groups_of(connection, account_id)]
+            groups = await queries.groups_of(connection, account_id)
+            lists = [(row.list_id, "[]") for row in groups if row.address_count]
+            rest = [(0, "[]")] if book.address_count else []
             await queries.remove_groups(connection, account_id)
             await queries.empty_book(connection, account_id)
             await queries.add_jobs(connection, account_id, Job.SWEEP_GROUP, book.list_id, lists, now)
-            await queries.add_jobs(connection, account_id, Job.SWEEP_BOOK, book.list_id, [(0, "[]")], now)
-            data = {"address_count": book.address_count, "group_count": len(lists)}
+            await queries.add_jobs(connection, account_id, Job.SWEEP_BOOK, book.list_id, rest, now)
+            data = {"address_count": book.address_count, "group_count": len(groups)}
             await changed(connection, account_id, now, actor, "address_book.reset", "", **data)
         self._begin(account_id)
         return int(book.address_count)
@@ -394,9 +413,13 @@ def _is_readable(job: queries.Waiting) -> bool:
     return True
 
 
+def _too_many_wait() -> TooMuchContent:
+    return TooMuchContent("what was added before is still being worked on; try again in a minute")
+
+
 def group_name(text: str) -> str:
-    """A name as it is kept, or ``BadField``."""
-    return check_line("group", unicodedata.normalize("NFC", text), 1, MAX_GROUP_NAME)
+    """A name as it is kept, without blanks around it, or ``BadField``."""
+    return check_line("group", unicodedata.normalize("NFC", text.strip()), 1, MAX_GROUP_NAME)
 
 
 async def _entries(addresses: Iterable[str]) -> list[Entry]:

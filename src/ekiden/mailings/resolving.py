@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from ekiden.content.errors import ContentError
 from ekiden.core.address import parse_address
 from ekiden.limits.loop_slices import Turns
 from ekiden.mailings.numbers import PublicId
@@ -40,19 +39,19 @@ async def resolve_groups(store: Store, books: AddressBooks, row: RequestRow) -> 
     pieces = Pieces(row.individual, row.subject, content.html, content.parameters, row.pieces)
     await books.settle(row.account_id, _PATIENCE)
     turns = Turns()
-    try:
-        pages = books.resolve(row.account_id, groups.names, all_of=groups.all, limit=_PAGE)
-        async for page in pages:
-            for member in page.members:
-                await turns.next()
-                if hash(member.key) not in named:
-                    pieces.add((Person(member.address),))
-            if pieces.full:
-                async with store.write() as connection:
-                    await write_pieces(connection, row.account_id, row.id, pieces.take())
-    except ContentError as error:
-        # Somebody has removed a group since the request came.
-        log.warning("a group of a mail request is gone", request=PublicId(row.day, row.number).text, why=str(error))
+    gone: list[str] = []
+    pages = books.resolve(row.account_id, groups.names, all_of=groups.all, limit=_PAGE, gone=gone)
+    async for page in pages:
+        for member in page.members:
+            await turns.next()
+            if hash(member.key) not in named:
+                pieces.add((Person(member.address),))
+        if pieces.full:
+            async with store.write() as connection:
+                await write_pieces(connection, row.account_id, row.id, pieces.take())
+    if gone:
+        # Somebody has removed them since the request came.
+        log.warning("groups of a mail request are gone", request=PublicId(row.day, row.number).text, groups=gone)
     if content.copies:
         nobody = not pieces.people
         pieces.add([replace_kind(person) if nobody else person for person in content.copies])

@@ -8,8 +8,9 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from types import NoneType, UnionType
+from types import UnionType
 from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin
+from unicodedata import category
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -38,8 +39,9 @@ _OVERLAP: Final = 64
 async def read_json(body: Body, content_type: str, kind: type[T]) -> T:
     """The body as ``kind``, a Struct; no body at all is an empty object.
 
-    A member that is null is one that is not there; one that ``kind`` does not have is ignored; numbers and truth
-    values may be texts, and texts numbers. Raises ``ApiError``: 400, 415, and ``web.errors``.
+    A member that is null, or empty where it is no text, is one that is not there; one that ``kind`` does not have
+    is ignored; numbers and truth values may be texts, and texts numbers. Raises ``ApiError``: 400, 415, and
+    ``web.errors``.
     """
     text = await body.read_json()
     if text:
@@ -100,11 +102,8 @@ def _lenient(value: Any, kind: Any) -> Any:
     struct = next((of for of in choices if isinstance(of, type) and issubclass(of, msgspec.Struct)), None)
     if struct is not None and isinstance(value, dict):
         members = {member.encode_name: member.type for member in msgspec.structs.fields(struct)}
-        return {
-            name: _lenient(item, members[name])
-            for name, item in value.items()
-            if name in members and item is not None
-        }
+        put_right = {name: _lenient(item, members[name]) for name, item in value.items() if name in members}
+        return {name: item for name, item in put_right.items() if item is not None}
     listed = next((of for of in choices if get_origin(of) in (list, tuple)), None)
     if listed is not None and isinstance(value, list):
         of = get_args(listed)[0]
@@ -113,7 +112,7 @@ def _lenient(value: Any, kind: Any) -> Any:
         return msgspec.json.encode(value).decode() if isinstance(value, (int, float)) else value
     if isinstance(value, (str, int, float)):
         given = value.strip() if isinstance(value, str) else value
-        if given == "" and NoneType in choices:
+        if given == "" and any(choice in (int, float, bool) for choice in choices):
             return None
         for choice in choices:
             if choice in (int, float, bool):
@@ -129,6 +128,11 @@ def _choices(kind: Any) -> tuple[Any, ...]:
     if get_origin(kind) in (Union, UnionType):
         return tuple(choice for part in get_args(kind) for choice in _choices(part))
     return (kind,)
+
+
+def is_letter(char: str) -> bool:
+    """A letter or a digit of any script, or a mark that is written with one, as vowels of Hindi and Thai are."""
+    return char.isalnum() or category(char).startswith("M")
 
 
 def check_characters(text: bytes | bytearray) -> None:

@@ -8,15 +8,18 @@ be removed; a group that is not there is a 400 with 77103.
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from litestar import Response
 
 from ekiden.content.address_book import MAX_GROUP_NAME, MAX_GROUPS, BookState, GroupAddresses
+from ekiden.content.errors import BadField
 from ekiden.dialects.naver.addresses import LISTS, MOST, read_addresses
 from ekiden.dialects.naver.errors import BadRequest
-from ekiden.dialects.naver.http import answer
+from ekiden.dialects.naver.http import answer, is_letter
 from ekiden.web.need import NO_BODY
 from ekiden.web.operation import changes, reads
 
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 
 MOST_GROUPS: Final = MAX_GROUPS
 _PATH: Final = "/address-book"
-_MARKS: Final = frozenset("._-")
+_SIGNS: Final = frozenset("._-")
 
 
 class _Group(msgspec.Struct):
@@ -92,24 +95,25 @@ async def remove_members(call: Call) -> Response[bytes]:
     given = await call.json(_Members)
     addresses = await _some(given.emailAddresses)
     book = call.services.address_books
-    state = await book.remove_members(call.account_id, given.groupName, addresses, actor=call.caller.actor)
+    with _told_as():
+        state = await book.remove_members(call.account_id, given.groupName, addresses, actor=call.caller.actor)
     return answer(_state(state))
 
 
 async def remove_group(call: Call) -> Response[bytes]:
     """Its addresses stay in the book."""
     name = call.query.needed("groupName")
-    return answer(
-        _state(await call.services.address_books.remove_group(call.account_id, name, actor=call.caller.actor))
-    )
+    with _told_as():
+        state = await call.services.address_books.remove_group(call.account_id, name, actor=call.caller.actor)
+    return answer(_state(state))
 
 
 async def empty_group(call: Call) -> Response[bytes]:
     """The group stays, and so do the addresses, in the book."""
     name = call.query.needed("groupName")
-    return answer(
-        _state(await call.services.address_books.empty_group(call.account_id, name, actor=call.caller.actor))
-    )
+    with _told_as():
+        state = await call.services.address_books.empty_group(call.account_id, name, actor=call.caller.actor)
+    return answer(_state(state))
 
 
 OPERATIONS: Final = (
@@ -129,10 +133,20 @@ async def _some(given: list[str]) -> list[str]:
     return await read_addresses("emailAddresses", given)
 
 
+@contextmanager
+def _told_as() -> Iterator[None]:
+    """What the service says of a group's name is told of the member that has it."""
+    try:
+        yield
+    except BadField as error:
+        error.values["field"] = "groupName"
+        raise
+
+
 def _name(field: str, text: str) -> str:
-    """Of a group: letters (of any script), digits, and three marks."""
+    """Of a group: letters (of any script, with the marks that some write in them), digits, and three signs."""
     name = unicodedata.normalize("NFC", text.strip())
-    if not 1 <= len(name) <= MAX_GROUP_NAME or not all(char.isalnum() or char in _MARKS for char in name):
+    if not 1 <= len(name) <= MAX_GROUP_NAME or not all(is_letter(char) or char in _SIGNS for char in name):
         raise BadRequest(
             "{field} must have 1 to {longest} letters, digits, periods, underscores and hyphens",
             field=field,

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
-from unicodedata import category
 
 import msgspec
 
@@ -18,7 +17,7 @@ from ekiden.content.template_sender import Sender, read_sender
 from ekiden.content.template_text import TemplateText
 from ekiden.content.templates import Filing, Template
 from ekiden.dialects.naver.errors import BadRequest, NoResource
-from ekiden.dialects.naver.http import answer
+from ekiden.dialects.naver.http import answer, is_letter
 from ekiden.dialects.naver.times import nes_date
 from ekiden.dialects.naver.tree_shapes import TOP, category_shape, structure
 from ekiden.web.need import NO_BODY, Need
@@ -165,9 +164,7 @@ def check_name(field: str, name: str, shortest: int) -> str:
         raise BadRequest(
             "{field} must have {shortest} to {longest} characters", field=field, shortest=shortest, longest=MAX_NAME
         )
-    if not all(char.isalnum() or char in _ALLOWED or category(char).startswith("M") for char in name) or (
-        name and name.isspace()
-    ):
+    if not all(is_letter(char) or char in _ALLOWED for char in name) or (name and name.isspace()):
         raise BadRequest("{field} may have letters, digits, blanks and the characters . _ -", field=field)
     return name
 
