@@ -107,7 +107,7 @@ async def test_what_stands_before_a_mistake_stays(
         {**item, "name": "faulty", "body": ""},
         {**item, "name": "three"},
     ]
-    with pytest.raises(ImportBroken, match=r"^faulty: html .*everything before that has been imported$") as raised:
+    with pytest.raises(ImportBroken, match=r"^faulty: body .*everything before that has been imported$") as raised:
         await imports.take(await imports.receive(account, chunks(json.dumps(nodes).encode())))
     assert "それより前の内容はインポートされました" in raised.value.text("ja")
     wanted = [("c", True, True, [("one", False, True, [])]), ("two", False, True, [])]
@@ -115,6 +115,50 @@ async def test_what_stands_before_a_mistake_stays(
     with pytest.raises(ImportBroken):
         await imports.take(await imports.receive(account, chunks(b"nonsense")))
     assert await count(store, t.upload) == await count(store, t.upload_piece) == 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"title": "two\nlines"}, "^faulty: title has"),
+        ({"senderAddress": "nobody"}, "^faulty: senderAddress is"),
+        ({"senderAddress": "a@x.example", "senderName": "n\n"}, "^faulty: senderAddress is"),
+        ({"name": "", "preheader": "p" * 76}, r"^\(\?\): preheader has"),
+        ({"replyTo": "nobody"}, "^faulty: replyTo is"),
+    ],
+)
+async def test_a_mistake_is_told_of_whose_it_is(
+    imports: TemplateImports, account: int, wrong: dict[str, str], told: str
+) -> None:
+    """And with the names that the file has for it."""
+    item = {"body": "<p>", "title": "t", "senderAddress": "a@x.example"}
+    nodes = [{**item, "name": "good"}, {**item, "name": "faulty", **wrong}]
+    with pytest.raises(ImportBroken, match=told):
+        await imports.take(await imports.receive(account, chunks(json.dumps(nodes).encode())))
+
+
+async def test_names_that_are_not_told_apart_here_are_so_in_the_file(
+    templates: Templates,
+    categories: TemplateCategories,
+    uploads: Uploads,
+    exports: TemplateExports,
+    imports: TemplateImports,
+    store: Store,
+    account: int,
+    clock: ManualClock,
+) -> None:
+    """Templates that are not filed may have one name."""
+    long = "n" * 255
+    for name in ("a", "a", "a 2", "a", "", "", long, long):
+        await templates.create(account, TemplateText(name, "<p>"))
+    await categories.create(account, "a")
+    await templates.create(account, TemplateText("a", "<p>"), filing=Filing(in_use=False))
+    file = await exported(exports, uploads, account)
+    wanted = ["a", "a 3", "a 2", "a 4", "", "", long, f"{'n' * 253} 2", "a", "a"]
+    assert [item["name"] for item in json.loads(file)["contents"]] == wanted
+    other = (await create_account(store, "other", clock.now())).id
+    await imports.take(await imports.receive(other, chunks(file)))
+    assert await exported(exports, uploads, other) == file
 
 
 async def test_states_of_an_export(

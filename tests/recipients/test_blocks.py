@@ -140,6 +140,17 @@ async def test_it_expires(store: Store, service: Suppressions, account: int, clo
     assert told[0].told("ja") == "期間が終了"
 
 
+async def test_a_block_is_seen_among_a_hundred_other_rows(
+    store: Store, service: Suppressions, account: int, clock: ManualClock
+) -> None:
+    blocks = SendBlocks(store, clock, service)
+    for number in range(101):
+        await service.add(account, f"d{number}.example", [ADDRESS], "unsubscribe", actor=ADMIN)
+    assert await blocks.state(account, ADDRESS) == BlockState(False)
+    await service.note_bounce(account, ANY_DOMAIN, ADDRESS, "550", lasts=HOUR)
+    assert await blocks.state(account, ADDRESS) == BlockState(True, clock.now() + HOUR)
+
+
 async def test_whoever_looks_at_a_history_sees_what_has_expired(
     store: Store, service: Suppressions, account: int, clock: ManualClock
 ) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +20,7 @@ from ekiden.access.audit import SYSTEM, Actor, changed
 from ekiden.content import template_files
 from ekiden.content.errors import ContentError, NoSuchContent, TooMuchContent
 from ekiden.content.template_queries import MAX_ID
+from ekiden.content.template_text import MAX_NAME
 from ekiden.content.uploads import MAX_VALIDITY
 from ekiden.networks.zones import lock_account
 from ekiden.store.api import StoreUnavailable
@@ -243,41 +244,71 @@ class TemplateExports:
 
     async def _written(self, account_id: int) -> AsyncIterator[bytes]:
         yield template_files.BEGIN
-        first = True
-        for branch in await self._categories.tree(account_id):
-            async for piece in self._branch(account_id, branch, first):
+        branches = await self._categories.tree(account_id)
+        names, first = _Names(branches), True
+        for branch in branches:
+            async for piece in self._branch(account_id, branch, names, first):
                 yield piece
                 first = False
         yield template_files.END
 
-    async def _branch(self, account_id: int, branch: Branch, first: bool) -> AsyncIterator[bytes]:
+    async def _branch(self, account_id: int, branch: Branch, names: _Names, first: bool) -> AsyncIterator[bytes]:
+        """``names``: of its siblings."""
         comma = b"" if first else b","
         if not branch.node.is_category:
-            written = await self._template(account_id, branch.node.id)
+            written = await self._template(account_id, branch.node.id, names)
             if written:
                 yield comma + written
             return
         yield comma + template_files.category_begin(branch.node.name)
+        names = _Names(branch.below)
         for is_category in (True, False):
             if not is_category:
                 yield template_files.CATEGORY_MIDDLE
             first = True
             for below in branch.below:
                 if below.node.is_category is is_category:
-                    async for piece in self._branch(account_id, below, first):
+                    async for piece in self._branch(account_id, below, names, first):
                         yield piece
                         first = False
         yield template_files.CATEGORY_END
 
-    async def _template(self, account_id: int, template_id: int) -> bytes:
+    async def _template(self, account_id: int, template_id: int, names: _Names) -> bytes:
         """As it is now; nothing: it has gone since the tree was read."""
         try:
             found = await self._templates.get(account_id, template_id, unused=True)
         except NoSuchContent:
             return b""
+        if found.filing.in_use:
+            found = replace(found, text=replace(found.text, name=names.of(found.text.name)))
         if len(found.text.html) <= _LARGE:
             return template_files.template(found)
         return await self._workshop.run(account_id, lambda: template_files.template(found))
+
+
+class _Names:
+    """What templates in use that stand beside each other are called in the file.
+
+    An import tells them apart, while they may have one name here: those that were not filed (``Templates.create``).
+    So a name that was given is given again with a number.
+    """
+
+    def __init__(self, siblings: Sequence[Branch]) -> None:
+        self._theirs = {branch.node.name for branch in siblings}
+        self._given: set[str] = set()
+        self._last: dict[str, int] = {}
+
+    def of(self, name: str) -> str:
+        """Of the next one, which is called ``name`` here."""
+        given = name
+        while given and given in self._given:
+            number = self._last[name] = self._last.get(name, 1) + 1
+            end = f" {number}"
+            numbered = name[: MAX_NAME - len(end)] + end
+            if numbered not in self._theirs:
+                given = numbered
+        self._given.add(given)
+        return given
 
 
 def _export(row: Row[Any]) -> Export:

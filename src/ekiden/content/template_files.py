@@ -49,6 +49,8 @@ _TEXTS: Final = {
     "preheader": "preheader",
     "landingPage": "landing_page",
 }
+MEMBERS: Final = {name: member for member, name in _TEXTS.items()} | {"sender": "senderAddress"}
+"""What the file calls fields of ``TemplateText``; others have the same name."""
 
 
 # --- writing -------------------------------------------------------------------------------------------------
@@ -136,6 +138,8 @@ class TreeReader:
         self._items: list[Item] = []
         self._error: ContentError | None = None
         self._steps = self._file()
+        self.name = ""
+        """Of the template that came last: what is wrong with a value is wrong with its."""
         next(self._steps)
 
     def feed(self, data: bytes) -> list[Item]:
@@ -321,6 +325,7 @@ class TreeReader:
             self._begin(found)
             self._items.append(CategoryEnds())
         else:
+            self.name = found.text("name")
             self._items.append(found.template())
 
     def _begin(self, found: _Found) -> None:

@@ -7,13 +7,13 @@ while it is read, so that a slow client holds nothing but its connection.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from ekiden.access.audit import SYSTEM, Actor
 from ekiden.content.errors import BadField, BadFile, ContentError, ImportBroken
-from ekiden.content.template_files import MAX_TREE_FILE, CategoryBegins, CategoryEnds, Item, TreeReader
+from ekiden.content.template_files import MAX_TREE_FILE, MEMBERS, CategoryBegins, CategoryEnds, Item, TreeReader
 from ekiden.content.template_queries import ROOT
 from ekiden.store.api import StoreUnavailable
 
@@ -28,6 +28,7 @@ _SLICE: Final = 131_072
 """Octets that are looked at in one call."""
 _SHOWN: Final = 100
 """Characters of a name in an error."""
+_NAMELESS: Final = "(?)"
 
 
 class TemplateImports:
@@ -66,27 +67,44 @@ class TemplateImports:
             await self._uploads.discard(received)
 
     async def _read(self, received: Received, made: _Made) -> None:
+        try:
+            async with contextlib.aclosing(self._items(received)) as items:
+                async for item in items:
+                    await made.add(item)
+        except ImportBroken:
+            raise
+        except ContentError as error:
+            raise _broken(made.name, error) from None
+
+    async def _items(self, received: Received) -> AsyncGenerator[Item, None]:
+        """What the file has. Raises ``ImportBroken``."""
         reader = TreeReader()
         try:
             async for piece in self._uploads.pieces(received):
                 for at in range(0, len(piece), _SLICE):
                     part = piece[at : at + _SLICE]
                     for item in await self._work(received, lambda part=part: reader.feed(part)):  # type: ignore[misc]
-                        await made.add(item)
+                        yield item
             while items := await self._work(received, reader.close):
                 for item in items:
-                    await made.add(item)
+                    yield item
         except BadFile as error:
             raise ImportBroken("{why}; everything before that has been imported", why=error) from None
-        except ContentError as error:
-            raise ImportBroken(
-                "{name}: {why}; everything before that has been imported", name=made.name[:_SHOWN], why=error
-            ) from None
+        except BadField as error:
+            raise _broken(reader.name, error) from None
 
     async def _work(self, received: Received, read: Callable[[], list[Item]]) -> list[Item]:
         if received.size <= _SLICE:
             return read()
         return await self._workshop.run(received.account_id, read)
+
+
+def _broken(name: str, error: ContentError) -> ImportBroken:
+    """``name``: of what cannot be made. Its members are told as the file has them."""
+    if isinstance(error, BadField):
+        error.values["field"] = MEMBERS.get(error.field, error.field)
+    shown = name[:_SHOWN] or _NAMELESS
+    return ImportBroken("{name}: {why}; everything before that has been imported", name=shown, why=error)
 
 
 class _Made:

@@ -1,7 +1,11 @@
-"""Who a template is from: one line as a header has it, or an address and a name apart."""
+"""Who a template is from: one line as people write it, or an address and a name apart.
+
+The line has no encoded words, whichever language it was written in: it is told as it is kept.
+"""
 
 from __future__ import annotations
 
+import re
 from typing import Final, NamedTuple
 
 from ekiden.content.errors import BadField
@@ -9,6 +13,10 @@ from ekiden.mime.errors import BadMailbox
 from ekiden.mime.mailbox import Mailbox, format_mailbox, split_mailbox
 
 _FOLD: Final = "\r\n "
+_WORD: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-\x80-\U0010FFFF]+"
+_PLAIN: Final = re.compile(f"{_WORD}(?: {_WORD})*")
+_QUOTED: Final = re.compile(r'(["\\])')
+_ENCODED: Final = "=?"
 
 
 class Sender(NamedTuple):
@@ -20,9 +28,15 @@ class Sender(NamedTuple):
     def line(self) -> str:
         """For ``TemplateText.sender``. Raises ``BadField``."""
         try:
-            return format_mailbox(Mailbox(self.name, self.address)).replace(_FOLD, " ")
+            mailbox = Mailbox(self.name, self.address)
         except BadMailbox:
             raise BadField("sender", "{field} is one e-mail address, with a name or without") from None
+        if not mailbox.name or _ENCODED in mailbox.name:  # what looks like encoded words is read as such
+            return format_mailbox(mailbox).replace(_FOLD, " ")
+        name = mailbox.name
+        if _PLAIN.fullmatch(name) is None:
+            name = '"{}"'.format(_QUOTED.sub(r"\\\1", name))
+        return f"{name} <{mailbox.address}>"
 
 
 def read_sender(line: str) -> Sender:

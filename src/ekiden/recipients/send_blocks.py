@@ -52,12 +52,7 @@ class SendBlocks:
 
     async def state(self, account_id: int, address: str) -> BlockState:
         """Whether the account, or one of its domains, does not mail the address. Raises ``SuppressionError``."""
-        rows = await self._suppressions.list(account_id, address=address)
-        ends = [row.expires_at for row in rows if row.kind in BLOCKING_KINDS]
-        if not ends:
-            return BlockState(False)
-        known = [end for end in ends if end is not None]
-        return BlockState(True, max(known) if len(known) == len(ends) else None)
+        return BlockState(*await self._suppressions.last_end(account_id, address, BLOCKING_KINDS))
 
     async def history(
         self, account_id: int, address: str, *, oldest: bool = False, offset: int = 0, limit: int = 100

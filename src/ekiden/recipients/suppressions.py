@@ -210,6 +210,22 @@ class Suppressions:
             )
             return [_suppression(row) for row in rows]
 
+    async def last_end(
+        self, account_id: int, address: str, kinds: Sequence[SuppressionKind]
+    ) -> tuple[bool, Millis | None]:
+        """Whether an address has any of these kinds, of whichever domain, and when the last of them expires;
+        ``None``: not all of them do. Raises ``SuppressionError``."""
+        theirs = (
+            table.c.account_id == account_id,
+            table.c.address == mailbox_key(address),
+            table.c.kind.in_(kinds),
+            _in_force(self._clock.now()),
+        )
+        query = select(func.count(), func.count(table.c.expires_at), func.max(table.c.expires_at)).where(*theirs)
+        async with self._store.read() as connection:
+            count, expiring, last = (await connection.execute(query)).one()
+        return bool(count), last if expiring == count else None
+
     async def page(
         self,
         account_id: int,
