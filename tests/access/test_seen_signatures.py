@@ -14,7 +14,7 @@ from ekiden.store.api import Store, StoreUnavailable
 from ekiden.store.retention import RetentionConfig, prune
 from ekiden.store.tables import seen_signature
 from support.manual_clock import ManualClock
-from support.stores_away import store_away
+from support.stores_away import come_back, store_away
 
 NOW = 1_800_000_000_000
 
@@ -73,12 +73,11 @@ async def test_rows_go_when_nobody_would_take_the_signature(store: Store) -> Non
     assert await count(store) == 3
 
 
-async def test_what_could_not_be_written_may_be_asked_again(store: Store, tmp_path: Path) -> None:
+async def test_what_could_not_be_written_may_be_asked_again(tmp_path: Path) -> None:
     async with store_away(tmp_path) as away:
         seen = SeenSignatures(away, ManualClock())
         with pytest.raises(StoreUnavailable):
             await seen.see(1, NOW, digest(1))
-        seen._store = store
-        seen._insert = SeenSignatures(store, ManualClock())._insert
+        await come_back(tmp_path)
         assert await seen.see(1, NOW, digest(1)) is Seen.NEVER
         await seen.close()
