@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 _PIECES: Final = 100
 """Pieces that one round looks at."""
 _REQUESTS: Final = 200
+_ENDED: Final = (RequestState.EXPANDED, RequestState.CANCELLED)
 
 
 class Standing(NamedTuple):
@@ -95,10 +96,12 @@ def _together(of: Iterable[MailStatus]) -> MailStatus:
     return MailStatus.FAILED
 
 
-def overall(counts: Mapping[MailStatus, int], *, prepared: bool = True) -> MailStatus:
-    """Of a request."""
+def overall(counts: Mapping[MailStatus, int], state: int, *, prepared: bool = True) -> MailStatus:
+    """Of a request. One that has come to its end without a mail is as one that was cancelled: nobody got it."""
     if not prepared:
         return MailStatus.PREPARING
+    if not counts and state in _ENDED:
+        return MailStatus.CANCELLED
     return _together(status for status, count in counts.items() if count)
 
 
@@ -115,7 +118,7 @@ class Counting:
         """Of a request, ``row`` being all of its columns."""
         if row.settled_at is not None:
             counts = decode_counts(row.counts)
-            return Standing(overall(counts), counts, True)
+            return Standing(overall(counts, row.state), counts, True)
         prepared = not row.resolving
         totals: Counter[MailStatus] = Counter()
         for text, pieces in await counted_pieces(self._store, row.account_id, row.id):
@@ -132,7 +135,7 @@ class Counting:
         for first, last in _runs(running):
             totals.update(await count_range(self._store, row.account_id, *_names(row, first, last)))
         counts = {status: count for status, count in totals.items() if count}
-        return Standing(overall(counts, prepared=prepared), counts, prepared)
+        return Standing(overall(counts, row.state, prepared=prepared), counts, prepared)
 
     async def settle(self) -> int:
         """Keep what cannot change any more; returns how many pieces and requests that were. A duty."""
@@ -154,13 +157,12 @@ class Counting:
             await turns.next()
             if piece.state == PieceState.EXPANDED and await self._freeze(row, piece):
                 done += 1
-        ended = row.state in (RequestState.EXPANDED, RequestState.CANCELLED)
-        if ended and done == len(left):
+        if row.state in _ENDED and done == len(left):
             totals: Counter[MailStatus] = Counter()
             for text, pieces in await counted_pieces(self._store, row.account_id, row.id):
                 for status, count in decode_counts(text).items():
                     totals[status] += count * pieces
-            counts = {"counts": encode_counts(totals), "status": int(overall(totals))}
+            counts = {"counts": encode_counts(totals), "status": int(overall(totals, row.state))}
             done += await settle_request(self._store, row.account_id, row.id, self._clock.now(), counts)
         return done
 

@@ -14,6 +14,7 @@ from ekiden.content.errors import ContentError
 from ekiden.core.address import BadAddress, parse_address
 from ekiden.core.clock import Millis
 from ekiden.intake.sender_rights import Refused
+from ekiden.mailings.advertising import grown
 from ekiden.mailings.numbers import PublicId, day_of
 from ekiden.mailings.queries import (
     change_request,
@@ -41,7 +42,7 @@ from ekiden.mailings.values import (
     encode_mails,
 )
 from ekiden.mime.attachment_parts import SharedBuilder, SharedParts
-from ekiden.mime.placeholders import DOLLAR, Text, too_many_slots
+from ekiden.mime.placeholders import DOLLAR, MAX_SLOTS, Text, too_many_slots
 
 if TYPE_CHECKING:
     from ekiden.access.directory import Directory
@@ -100,6 +101,8 @@ class MailRequests:
         for field, text in (("subject", new.subject), ("html", new.html), ("unsubscribe", new.unsubscribe)):
             if too_many_slots(text, DOLLAR):
                 raise MailingError("a text has too many placeholders", field)
+        if new.advertising and grown(new.html, new.unsubscribe).placeholders > MAX_SLOTS:
+            raise MailingError("a text has too many placeholders", "html")
         await self._check_sender(new)
         expected = 0
         if new.groups is not None:
@@ -145,7 +148,7 @@ class Draft:
         self._new = new
         self._now = now
         self._expected = expected
-        self._copies: tuple[Person, ...] = ()
+        self._unplaced: tuple[Person, ...] = ()
         self._wake = wake
         self._id = request_id
         self._number = 0
@@ -202,12 +205,12 @@ class Draft:
         """The request is there once this returns. Raises ``MailingError``."""
         new, pieces = self._new, self.pieces
         if new.groups is not None:
-            self._copies = pieces.take_copies()
+            self._unplaced = pieces.take_unplaced()
         rest = pieces.take(everything=True)
         if not pieces.mails and new.groups is None:
             raise MailingError("there is no recipient", "people")
         state = RequestState.HELD if new.hold else RequestState.DUE
-        people = pieces.people - len(self._copies)
+        people = pieces.people - len(self._unplaced)
         totals = {"mails": pieces.mails, "recipients": people, "pieces": pieces.count}
         async with self._store.write() as connection:
             if self._number:
@@ -222,8 +225,14 @@ class Draft:
                 await self._insert_pieces(connection, rest)
         self._committed = True
         self._wake()
-        more = self._expected if new.individual else -(-self._expected // MAX_TOGETHER)
-        return Accepted(PublicId(day_of(self._now), self._number).text, pieces.mails + more)
+        return Accepted(PublicId(day_of(self._now), self._number).text, pieces.mails + self._more_mails())
+
+    def _more_mails(self) -> int:
+        """Of people of its groups, and of those whose mail waits for them."""
+        if self._new.individual:
+            return self._expected
+        shares = self._expected + sum(person.kind == "R" for person in self._unplaced)
+        return -(-shares // MAX_TOGETHER) or len(alone(self._unplaced))
 
     async def discard(self) -> None:
         """It is not going to be one."""
@@ -280,7 +289,7 @@ class Draft:
             references=new.references,
             files=self._files,
             groups=new.groups,
-            copies=self._copies,
+            unplaced=self._unplaced,
             priority=new.priority,
             origin=new.origin,
             shared=self._shared,
@@ -340,24 +349,31 @@ class Pieces:
         for kind in ("C", "B"):
             if len(self._together[kind]) > MAX_TOGETHER:
                 raise MailingError("a mail that several get has at most {most} copies", "people", most=MAX_TOGETHER)
-        # The last ones wait for the copies.
+        # The last ones wait for the copies, so there is always somebody who may have them.
         while len(self._together["R"]) > MAX_TOGETHER:
             self._add_together(())
 
-    def take_copies(self) -> tuple[Person, ...]:
-        """Those that no mail has yet; the last one is to have them."""
-        copies = (*self._together["C"], *self._together["B"])
-        self._together["C"], self._together["B"] = [], []
-        return copies
+    def take_unplaced(self) -> tuple[Person, ...]:
+        """Those that no mail has yet: at most as many of each kind as one may have."""
+        unplaced = tuple(person for kind in self._together.values() for person in kind)
+        self._together = {"R": [], "C": [], "B": []}
+        return unplaced
+
+    def place_lone_copies(self) -> None:
+        """When there is nobody besides the copies, they get mails of their own (``alone``)."""
+        if not self._together["R"]:
+            for mail in alone(self.take_unplaced()):
+                self._add(mail, self._length_for(mail[0]))
 
     def take(self, *, everything: bool = False) -> list[Piece]:
         """Those that are complete; the last one as well, when ``everything`` has come."""
         if everything:
-            copies = self.take_copies()
+            copies = (*self._together["C"], *self._together["B"])
             if copies and not self._together["R"]:
                 raise MailingError("a mail that several get has a recipient besides the copies", "people")
             if self._together["R"]:
                 self._add_together(copies)
+            self._together = {"R": [], "C": [], "B": []}
             if self._open.mails:
                 self._close()
         taken, self._closed = self._closed, []
@@ -394,6 +410,17 @@ class Pieces:
         self._closed.append(piece)
         self.count += 1
         self._open = Piece(piece.number + 1)
+
+
+def alone(copies: Sequence[Person]) -> list[Mail]:
+    """The mails of copies when nobody is ``R``: those of type ``C`` share one, the hidden have one each."""
+    seen = tuple(_as_recipient(person) for person in copies if person.kind == "C")
+    hidden = [(_as_recipient(person),) for person in copies if person.kind == "B"]
+    return [seen, *hidden] if seen else list(hidden)
+
+
+def _as_recipient(person: Person) -> Person:
+    return Person(person.address, person.name, "R", person.values)
 
 
 async def write_pieces(connection: Connection, account_id: int, request_id: int, pieces: Sequence[Piece]) -> None:

@@ -1,8 +1,9 @@
 """The people of the groups that a request names are added to it, before anything of it is sent.
 
 They are read in pages and written in pieces, so a million of them are never in memory. Nobody is mailed twice:
-whoever is named is not added. Who is killed in the middle leaves pieces that the next one removes and makes again:
-no message is made of a request whose groups are still being read.
+whoever is named is not added. Those whose mail waits for them (``Content.unplaced``) come first. Who is killed in
+the middle leaves pieces that the next one removes and makes again: no message is made of a request whose groups are
+still being read.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ async def resolve_groups(store: Store, books: AddressBooks, row: RequestRow) -> 
     await remove_pieces(store, row.account_id, row.id, row.pieces)
     named = await _named(store, row)
     pieces = Pieces(row.individual, row.subject, content.html, content.parameters, row.pieces)
+    pieces.add(content.unplaced)
     await books.settle(row.account_id, _PATIENCE)
     turns = Turns()
     gone: list[str] = []
@@ -52,9 +54,7 @@ async def resolve_groups(store: Store, books: AddressBooks, row: RequestRow) -> 
     if gone:
         # Somebody has removed them since the request came.
         log.warning("groups of a mail request are gone", request=PublicId(row.day, row.number).text, groups=gone)
-    if content.copies:
-        nobody = not pieces.people
-        pieces.add([replace_kind(person) if nobody else person for person in content.copies])
+    pieces.place_lone_copies()
     async with store.write() as connection:
         await write_pieces(connection, row.account_id, row.id, pieces.take(everything=True))
         done = {
@@ -69,16 +69,11 @@ async def resolve_groups(store: Store, books: AddressBooks, row: RequestRow) -> 
             await cancel_pieces(connection, row.account_id, row.id)
 
 
-def replace_kind(person: Person) -> Person:
-    """Copies of what nobody gets are mail to them."""
-    return Person(person.address, person.name, "R", person.values)
-
-
 async def _named(store: Store, row: RequestRow) -> set[int]:
     """Of whom the request names: hashes, which are less than addresses."""
     found: set[int] = set()
     async for data in named_pieces(store, row.account_id, row.id, row.pieces):
         for mail in decode_mails(data):
             found.update(hash(parse_address(person.address).key) for person in mail)
-    found.update(hash(parse_address(person.address).key) for person in decode_content(row.content).copies)
+    found.update(hash(parse_address(person.address).key) for person in decode_content(row.content).unplaced)
     return found

@@ -179,8 +179,9 @@ class Groups(msgspec.Struct, frozen=True):
 class Content(msgspec.Struct, frozen=True):
     """What mails are made of, besides what has a column.
 
-    ``unsubscribe`` is what advertising says of it, empty: our own text. ``copies`` are for the last mail, once the
-    people of ``groups`` are known. ``shared``: there are files, kept as the content that its messages share.
+    ``unsubscribe`` is what advertising says of it, empty: our own text. ``unplaced`` are named, and in no mail
+    before the people of ``groups`` are known: the copies, and whom these share the last mail with.
+    ``shared``: there are files, kept as the content that its messages share.
     """
 
     html: str
@@ -189,7 +190,7 @@ class Content(msgspec.Struct, frozen=True):
     references: str = ""
     files: tuple[AttachedFile, ...] = ()
     groups: Groups | None = None
-    copies: tuple[Person, ...] = ()
+    unplaced: tuple[Person, ...] = msgspec.field(default=(), name="copies")
     priority: int = 1
     origin: Origin = Origin("HTTP")
     shared: bool = False
