@@ -18,9 +18,10 @@ from ekiden.core.events import Event, EventType
 from ekiden.core.states import State
 from ekiden.intake.mailer import Mailer
 from ekiden.limits.memory import Memory
+from ekiden.mailings.advertising import TAG, grown, with_way_out
 from ekiden.mailings.expansion import Expander
 from ekiden.mailings.numbers import day_of
-from ekiden.mailings.reading import MailFilter
+from ekiden.mailings.reading import MailFilter, RequestFilter
 from ekiden.mailings.requests import MAILS_OF_A_PIECE, Pieces, write_pieces
 from ekiden.mailings.values import (
     MAX_FILES,
@@ -167,6 +168,62 @@ async def test_a_mail_that_cannot_be_made_fails_alone(bureau: Bureau) -> None:
     assert reader.reply
 
 
+async def test_what_values_make_endless_is_shown_as_it_is_written(bureau: Bureau) -> None:
+    person = Person("a@x.example", "", "R", {"a": "x" * 3_000_000, "b": "y"})
+    accepted = await bureau.ask(person, subject="${a}${b}", html="${a}" * 20_000)
+    await bureau.expand()
+    page = await bureau.reading.mails(bureau.account_id, accepted.id, MailFilter())
+    assert [(mail.title, mail.status) for mail in page.mails] == [("${a}${b}", MailStatus.FAILED)]
+    assert (await bureau.reading.mail(bureau.account_id, page.mails[0].id)).html == "${a}" * 20_000
+
+
+async def test_mails_are_found_by_their_own_titles_made_or_not(bureau: Bureau) -> None:
+    values = ("Ärger", "Glück\nzu", "glücklich", "Pech")
+    wanted = [Person(f"{n}@x.example", "", "R", {"name": name}) for n, name in enumerate(values)]
+    accepted = await bureau.ask(*wanted, subject="Viel ${name}", hold=True)
+
+    async def found(title: str) -> list[str]:
+        page = await bureau.reading.mails(bureau.account_id, accepted.id, MailFilter(title=title))
+        return [mail.people[0].address for mail in page.mails]
+
+    for held in (True, False):
+        assert await found("VIEL") == [f"{n}@x.example" for n in range(4)]
+        assert await found("gLück") == ["1@x.example", "2@x.example"]
+        assert await found("${name}") == []
+        if held:
+            await bureau.decisions.confirm(bureau.account_id, accepted.id, ANN)
+        await bureau.expand()
+    assert len(await bureau.letters()) == 3
+
+
+async def test_requests_are_found_by_what_is_theirs(bureau: Bureau) -> None:
+    first = await bureau.ask(
+        Person("a@x.example", "", "R", {"by": "boss@x.example"}), subject="Spring SALE", hold=True
+    )
+    second = await bureau.ask("boss@x.example", subject="Autumn", hold=True)
+    mail = (await bureau.reading.mails(bureau.account_id, second.id, MailFilter())).mails[0].id
+
+    async def found(**wanted: str) -> list[str]:
+        filter = RequestFilter(since=0, until=2**50, **wanted)
+        return [request.id for request in (await bureau.reading.requests(bureau.account_id, filter)).requests]
+
+    assert await found(recipient="boss@x.example") == [second.id]
+    assert await found(title="spring sale") == [first.id]
+    assert await found(mail=mail) == [second.id]
+    assert await found(id=second.id, mail=mail) == [second.id]
+    assert await found(id=first.id, mail=mail) == []
+    assert await found(mail="19990101" + mail[8:]) == []
+    assert await found(id=second.id, mail=second.id) == []
+
+
+async def test_a_list_by_status_asks_the_newest_requests(bureau: Bureau, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ekiden.mailings.reading._UNSETTLED", 2)
+    asked = [(await bureau.ask("a@x.example", hold=True)).id for _ in range(3)]
+    wanted = RequestFilter(since=0, until=2**50, statuses=frozenset({MailStatus.READY}))
+    page = await bureau.reading.requests(bureau.account_id, wanted)
+    assert [request.id for request in page.requests] == [asked[2], asked[1]]
+
+
 async def test_a_quota_that_rejects_fails_what_is_beyond_it(bureau: Bureau) -> None:
     await set_quota(bureau.store, "acme", Quota(minute=2, action="reject"), bureau.clock.now())
     accepted = await bureau.ask(*people(3))
@@ -203,6 +260,7 @@ async def test_group_mail_is_split_by_thirty_and_the_last_has_the_copies(bureau:
         ({"files": ["unknown"]}, "files"),
         ({"advertising": True, "individual": False}, "advertising"),
         ({"html": "${a}" * 20_001}, "html"),
+        ({"html": TAG * 10_001, "advertising": True}, "html"),
     ],
 )
 async def test_what_is_wrong_is_told_before_anything_is_kept(
@@ -321,6 +379,13 @@ async def test_advertising_is_marked_and_has_a_way_out(bureau: Bureau) -> None:
     assert own.index("Leave us.") < own.index("https://links.example.com:8443/t/u/") < own.index("Buy")
 
 
+@pytest.mark.parametrize("own", ["", "Leave us.", "가 ${unsubscribeUrl}"])
+@pytest.mark.parametrize("html", ["", "<body>가</body>", TAG, f"<p>{TAG} or {TAG}</p>"])
+def test_how_long_advertising_becomes_is_known_before(html: str, own: str) -> None:
+    made = with_way_out(html, own)
+    assert grown(html, own) == (len(made.encode()), made.count("${"))
+
+
 async def test_whoever_has_unsubscribed_gets_no_advertising_and_everything_else(bureau: Bureau) -> None:
     for address, kind in (("left@x.example", "unsubscribe"), ("gone@x.example", "bounce")):
         await bureau.parts.suppressions.note(bureau.account_id, "shop.example", address, kind, "so")
@@ -435,6 +500,52 @@ async def test_people_in_all_of_the_groups_and_a_copy(bureau: Bureau) -> None:
     assert [row.recipient for row in await bureau.rows(t.delivery)] == ["t3@x.example", "me@x.example"]
     status = await bureau.reading.status(bureau.account_id, accepted.id)
     assert (status.request.mails, status.request.recipients) == (3, 66)
+
+
+async def test_who_is_named_shares_the_mails_of_the_group_and_the_last_one_has_the_copies(bureau: Bureau) -> None:
+    await _groups(bureau)
+    named = [f"n{n}@x.example" for n in range(31)]
+    copies = [Person("cc@x.example", "", "C"), Person("bcc@x.example", "", "B")]
+    accepted = await bureau.ask(*named, *copies, groups=Groups(("teens",), True), individual=False)
+    assert accepted.mails == 4
+    await bureau.expand()
+    letters = await bureau.letters()
+    assert [len(letter["To"].addresses) for letter in letters] == [30, 30, 30, 6]
+    assert [letter["Cc"] for letter in letters] == [None, None, None, "cc@x.example"]
+    status = await bureau.reading.status(bureau.account_id, accepted.id)
+    assert (status.request.mails, status.request.recipients) == (4, 98)
+
+
+async def test_hidden_copies_stay_hidden_when_a_group_is_empty(bureau: Bureau) -> None:
+    await bureau.books.add(bureau.account_id, [GroupAddresses("nobody", [])])
+    nobody = {"groups": Groups(("nobody",), True), "individual": False}
+    hidden = [Person(f"b{n}@x.example", "", "B") for n in range(2)]
+    copies = [Person("c0@x.example", "", "C"), Person("c1@x.example", "", "C"), *hidden]
+    asked = [await bureau.ask("to@x.example", *copies, **nobody), await bureau.ask(*copies, **nobody)]
+    assert [accepted.mails for accepted in asked] == [1, 3]
+    await bureau.expand()
+    shown = [(letter["To"], letter["Cc"]) for letter in await bureau.letters()]
+    assert shown == [
+        ("to@x.example", "c0@x.example, c1@x.example"),
+        ("c0@x.example, c1@x.example", None),
+        ("b0@x.example", None),
+        ("b1@x.example", None),
+    ]
+    recipients = [row.recipient for row in await bureau.rows(t.delivery)]
+    assert sorted(recipients) == sorted([*(person.address for person in copies * 2), "to@x.example"])
+
+
+async def test_a_request_that_nobody_gets_is_as_one_that_is_cancelled(bureau: Bureau) -> None:
+    await bureau.books.add(bureau.account_id, [GroupAddresses("nobody", [])])
+    empty = await bureau.ask(groups=Groups(("nobody",), True))
+    rejected = await bureau.ask(groups=Groups(("nobody",), True), hold=True)
+    await bureau.decisions.reject(bureau.account_id, rejected.id, ANN)
+    await bureau.expand()
+    for _ in range(2):  # counted, then kept
+        for accepted in (empty, rejected):
+            status = await bureau.reading.status(bureau.account_id, accepted.id)
+            assert (status.request.status, status.standing.prepared) == (MailStatus.CANCELLED, True)
+        await bureau.reading.counting.settle()
 
 
 async def test_who_is_killed_while_groups_are_read_leaves_it_to_the_next(bureau: Bureau) -> None:

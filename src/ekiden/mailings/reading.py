@@ -19,6 +19,7 @@ from ekiden.core.diagnosis import BY_NUMBER, Diagnosis
 from ekiden.core.ids import EPOCH, NODE_BITS, SEQUENCE_BITS
 from ekiden.core.said import recognised
 from ekiden.core.states import State
+from ekiden.limits.loop_slices import Turns
 from ekiden.mailings.counting import Counting, Standing, status_of
 from ekiden.mailings.expansion import texts_of
 from ekiden.mailings.numbers import PublicId, parse_public_id
@@ -31,16 +32,16 @@ from ekiden.mailings.reading_queries import (
     list_pieces,
     list_requests,
     mails_by_recipient,
-    mails_by_subject,
     messages_by_reference,
+    newest_unsettled,
+    piece_rows,
     pieces_with,
     request_conditions,
     request_order,
     requests_by_recipient,
     said_by,
-    unsettled_requests,
 )
-from ekiden.mailings.shelf import FoundMail, Shelf, counted_row, values_for
+from ekiden.mailings.shelf import LONGEST_BODY, FoundMail, Shelf, counted_row, filled, places_of, values_for
 from ekiden.mailings.values import (
     AttachedFile,
     Content,
@@ -49,6 +50,7 @@ from ekiden.mailings.values import (
     NoSuchRequest,
     Person,
     decode_content,
+    decode_mails,
 )
 from ekiden.mime.placeholders import DOLLAR, Text
 
@@ -178,9 +180,9 @@ class MailReading:
     ) -> RequestPage:
         """A page of them. ``order``: what first, and whether from the largest down."""
         ids: set[int] | None = None
-        for text in (wanted.id, wanted.mail):
+        for text, mail in ((wanted.id, False), (wanted.mail, True)):
             if text:
-                found = await self._numbered(account_id, text, mail=text == wanted.mail and text != wanted.id)
+                found = await self._numbered(account_id, text, mail=mail)
                 ids = found if ids is None else ids & found
         conditions = request_conditions(
             account_id,
@@ -195,11 +197,11 @@ class MailReading:
         if wanted.recipient:
             names = spellings(wanted.recipient)
             numbers = await requests_by_recipient(self._store, account_id, names)
-            waiting = {row.request_id for row in await self._unsent(account_id, wanted.recipient)}
+            waiting = await self._requests_not_sent_to(account_id, wanted.recipient)
             conditions = request_conditions(account_id, base=conditions, numbers=numbers, or_ids=waiting)
         standings: dict[int, Standing] = {}
         if wanted.statuses or any(name == "status" for name, _ in order):
-            for row in await unsettled_requests(self._store, _UNSETTLED, account_id):
+            for row in await newest_unsettled(self._store, account_id, _UNSETTLED):
                 standings[row.id] = await self.counting.standing(row)
         if wanted.statuses:
             open_ids = {id for id, standing in standings.items() if standing.status in wanted.statuses}
@@ -219,9 +221,26 @@ class MailReading:
         if mail:
             public = parse_public_id(text)
             piece = None if public is None else await find_piece(self._store, account_id, public.number)
-            return set() if piece is None else {piece.request_id}
-        row = await find_request(self._store, account_id, text)
+            row = None if piece is None else await request_row(self._store, account_id, piece.request_id)
+            if public is None or row is None or row.day != public.day:
+                return set()
+        else:
+            row = await find_request(self._store, account_id, text)
         return set() if row is None else {row.id}
+
+    async def _requests_not_sent_to(self, account_id: int, recipient: str) -> set[int]:
+        """Ids of requests with mails to the address that are no messages (yet)."""
+        names = spellings(recipient)
+        found: set[int] = set()
+        turns = Turns()
+        for request_id, number in await self._unsent(account_id, recipient):
+            if request_id in found:
+                continue
+            for piece in await piece_rows(self._store, account_id, request_id, [number]):
+                if places_of(decode_mails(piece.data), names):
+                    found.add(request_id)
+            await turns.next()
+        return found
 
     async def status(self, account_id: int, id: str) -> RequestStatus:
         """Raises ``NoSuchRequest``."""
@@ -309,19 +328,9 @@ class MailReading:
                 of_it.update(await shelf.with_address(piece.number, names))
             chosen = of_it if chosen is None else chosen & of_it
         if wanted.title:
-            of_it = await self._titled(row, wanted.title, shelf)
+            of_it = await _titled(row, wanted.title, shelf)
             chosen = of_it if chosen is None else chosen & of_it
         return sorted(chosen or ())
-
-    async def _titled(self, row: RequestRow, part: str, shelf: Shelf) -> set[int]:
-        subject, _ = texts_of(row.subject, Content(""), advertising=row.advertising)
-        here = part.lower() in subject.lower()
-        if not Text(subject, DOLLAR).names:
-            return set(shelf.numbers()) if here else set()
-        request = PublicId(row.day, row.number).text
-        found = set(_numbers(await mails_by_subject(self._store, row.account_id, request, part)))
-        # What has not been made yet has the title of the request.
-        return found | set(shelf.numbers(only_waiting=True)) if here else found
 
     async def _unsent(self, account_id: int, recipient: str, request_id: int | None = None) -> Sequence[Any]:
         """Pieces in which the address stands, of mails that are no messages (yet)."""
@@ -353,10 +362,19 @@ class MailReading:
             name = next((name for name in spellings(person.address) if name in by_address), "")
             readers.append(_reader(person, listed.status, by_address.get(name), replies, opens, failure))
         _, html = texts_of(row.subject, content, advertising=row.advertising)
-        body = Text(html, DOLLAR).render(values_for(content, listed.people, individual=row.individual))
+        values = values_for(content, listed.people, individual=row.individual)
+        body = filled(Text(html, DOLLAR), values, LONGEST_BODY)
         return ShownMail(
             request, listed, body, content.references, content.files, tuple(readers), content.origin.client
         )
+
+
+async def _titled(row: RequestRow, part: str, shelf: Shelf) -> set[int]:
+    """Numbers of its mails in whose titles ``part`` stands."""
+    subject, _ = texts_of(row.subject, Content(""), advertising=row.advertising)
+    if Text(subject, DOLLAR).names:
+        return set(await shelf.with_title(decode_content(row.content), part))
+    return set(shelf.numbers()) if part.lower() in subject.lower() else set()
 
 
 def _numbers(references: Iterable[str]) -> array[int]:

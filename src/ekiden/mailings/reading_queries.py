@@ -182,17 +182,21 @@ async def settle_request(
         return (await connection.execute(done)).rowcount == 1
 
 
-async def unsettled_requests(
-    store: Store, limit: int, account_id: int | None = None, after: tuple[int, int] = (0, 0)
-) -> Sequence[Row[Any]]:
-    """Of every account, or of one; without texts. ``after`` are account and id of the last one of before."""
+async def unsettled_requests(store: Store, limit: int, after: tuple[int, int] = (0, 0)) -> Sequence[Row[Any]]:
+    """Of every account; without texts. ``after`` are account and id of the last one of before."""
     known = REQUEST.state != int(RequestState.STAGING)
     later = tuple_(REQUEST.account_id, REQUEST.id) > after
     query = select(*LISTED).where(_UNSETTLED, known, later).order_by(REQUEST.account_id, REQUEST.id).limit(limit)
-    if account_id is not None:
-        query = query.where(REQUEST.account_id == account_id)
     async with store.read() as connection:
         return (await connection.execute(query)).all()
+
+
+async def newest_unsettled(store: Store, account_id: int, limit: int) -> Sequence[Row[Any]]:
+    """Of an account, the newest first; without texts."""
+    known = REQUEST.state != int(RequestState.STAGING)
+    query = select(*LISTED).where(_UNSETTLED, known, REQUEST.account_id == account_id)
+    async with store.read() as connection:
+        return (await connection.execute(query.order_by(REQUEST.id.desc()).limit(limit))).all()
 
 
 LISTED: Final = tuple(column for column in mail_request.c if column.name != "content")
@@ -309,18 +313,6 @@ async def pieces_with(store: Store, account_id: int, needle: bytes, request_id: 
         return (await connection.execute(query.order_by(PIECE.request_id, PIECE.number))).all()
 
 
-async def mails_by_subject(store: Store, account_id: int, request: str, part: str) -> list[str]:
-    """What the mails of the request are called in whose title ``part`` stands."""
-    query = select(message.c.reference).where(
-        message.c.account_id == account_id,
-        message.c.bulk == request,
-        _HAS_BULK,
-        message.c.subject.contains(part, autoescape=True),
-    )
-    async with store.read() as connection:
-        return list(await connection.scalars(query))
-
-
 # --- single mails -------------------------------------------------------------------------------------------------
 
 
@@ -422,7 +414,7 @@ def request_conditions(
     if via:
         found.append(REQUEST.via == via)
     if title:
-        found.append(REQUEST.subject.contains(title, autoescape=True))
+        found.append(REQUEST.subject.icontains(title, autoescape=True))
     if template_id is not None:
         found.append(REQUEST.template_id == template_id)
     if sender:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,6 +31,9 @@ from ekiden.mime.placeholders import DOLLAR, Text
 if TYPE_CHECKING:
     from ekiden.store.api import Store
 
+LONGEST_TITLE: Final = 10_000
+LONGEST_BODY: Final = 10_000_000
+"""Characters of what is shown: a few values can make terabytes of a text."""
 _AT_ONCE: Final = 500
 """Mails that are asked for in one query."""
 
@@ -65,11 +68,10 @@ class Shelf:
     def count(self) -> int:
         return sum(piece.mails for piece in self._pieces)
 
-    def numbers(self, *, only_waiting: bool = False) -> Iterable[int]:
+    def numbers(self) -> Iterable[int]:
         """Of all mails."""
         for piece in self._pieces:
-            if not only_waiting or piece.state != PieceState.EXPANDED:
-                yield from range(piece.first_number, piece.first_number + piece.mails)
+            yield from range(piece.first_number, piece.first_number + piece.mails)
 
     def holds(self, number: int) -> bool:
         return self._piece(number) is not None
@@ -147,13 +149,27 @@ class Shelf:
     async def with_address(self, piece: int, names: Sequence[str]) -> list[int]:
         """Numbers of the mails of a piece that are for an address, and no messages."""
         of = next(each for each in self._pieces if each.number == piece)
-        wanted = set(names)
         return [
             of.first_number + at
-            for at, mail in enumerate(await self._mails_of(of))
-            if any(wanted.intersection(spellings(person.address)) for person in mail)
-            and (of.state != PieceState.EXPANDED or of.first_number + at in self._failures)
+            for at in places_of(await self._mails_of(of), names)
+            if of.state != PieceState.EXPANDED or of.first_number + at in self._failures
         ]
+
+    async def with_title(self, content: Content, part: str) -> list[int]:
+        """Numbers of the mails in whose titles, as their recipients read them, ``part`` stands in any case of
+        letters. The store has titles in encoded words: it cannot be asked."""
+        subject, _ = texts_of(self._row.subject, content, advertising=self._row.advertising)
+        title, wanted = Text(subject, DOLLAR), part.lower()
+        found = []
+        turns = Turns()
+        for piece in self._pieces:
+            (row,) = await piece_rows(self._store, self._row.account_id, self._row.id, [piece.number])
+            for number, people in enumerate(decode_mails(row.data), piece.first_number):
+                await turns.next()
+                values = values_for(content, people, individual=self._row.individual)
+                if wanted in filled(title, values, LONGEST_TITLE).lower():
+                    found.append(number)
+        return found
 
     async def _mails_of(self, piece: PieceRow) -> tuple[Mail, ...]:
         if piece.number not in self._read:
@@ -181,13 +197,28 @@ class Shelf:
             shown.append(
                 FoundMail(
                     PublicId(self._row.day, number).text,
-                    title.render(values),
+                    filled(title, values, LONGEST_TITLE),
                     status,
                     rows[0].accepted_at if begun else None,
                     people,
                 )
             )
         return shown
+
+
+def places_of(mails: Sequence[Mail], names: Sequence[str]) -> list[int]:
+    """Of the mails to an address, whichever of its spellings was written."""
+    wanted = set(names)
+    return [
+        at
+        for at, mail in enumerate(mails)
+        if any(wanted.intersection(spellings(person.address)) for person in mail)
+    ]
+
+
+def filled(text: Text, values: Mapping[str, str], longest: int) -> str:
+    """As its recipient reads it; what would be longer than ``longest`` characters as it is written."""
+    return text.render(values) if text.length(values) <= longest else text.source
 
 
 def _kept(piece: PieceRow, statuses: frozenset[MailStatus]) -> int:
