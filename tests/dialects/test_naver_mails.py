@@ -24,6 +24,7 @@ from ekiden.dialects.naver.codes import KINDS, STATUS, result_code
 from ekiden.dialects.naver.labels import all_labels
 from ekiden.dialects.naver.operations.mail_reading import masked
 from ekiden.dialects.naver.operations.mails import MAX_BODY, NewMails
+from ekiden.mailings.advertising import TAG
 from ekiden.mailings.decisions import MailDecisions
 from ekiden.mailings.expansion import Expander
 from ekiden.mailings.values import MailStatus
@@ -283,6 +284,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"title": ""}, "77102"),
     ({"title": "가" * 167}, "77102"),
     ({"title": "a\r\nBcc: x@y.example"}, "77102"),
+    ({"title": "a\u2028b"}, "77102"),
+    ({"title": "a\x85b"}, "77102"),
     ({"body": "x" * (MAX_BODY + 1)}, "77102"),
     ({"body": ["x"]}, "77102"),
     ({"individual": "maybe"}, "77102"),
@@ -314,6 +317,17 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"recipientGroupFilter": {"andFilter": True, "groups": ["a", "b", "c", "d", "e", "f"]}}, "77102"),
     ({"advertising": True, "individual": False}, "77102"),
     ({"advertising": True, "useBasicUnsubscribeMsg": False}, "77102"),
+    ({"advertising": True, "body": "x" * MAX_BODY}, "77102"),
+    ({"advertising": True, "body": TAG * 4_000}, "77102"),
+    (
+        {
+            "advertising": True,
+            "useBasicUnsubscribeMsg": False,
+            "unsubscribeMessage": "x" * 100_000,
+            "body": TAG * 10_000,
+        },
+        "77102",
+    ),
     ({"advertising": True, "useBasicUnsubscribeMsg": False, "unsubscribeMessage": "x" * MAX_BODY}, "77102"),
 ]
 
@@ -324,6 +338,33 @@ async def test_what_cannot_be_is_told_and_nothing_is_kept(post: Post) -> None:
         assert reply.code == (400, code), (changed, reply.body)
     async with post.store.read() as connection:
         assert not (await connection.execute(select(t.mail_request.c.id))).all()
+
+
+async def test_what_is_wrong_is_named(post: Post) -> None:
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"senderName": "a\nb"}, "senderName must be one line"),
+        ({"title": "a\tb"}, "title must be one line"),
+        ({"recipients": [{"address": "a@x.example", "name": "a\nb"}]}, "recipients[0].name must be one line"),
+    ]
+    for changed, message in wrong:
+        assert (await post.ask(**changed)).error["message"] == message
+
+
+WIDE = ("会員様\u3000限定", "a\u00a0b", "👨\u200d👩\u200d👧", "\u200fשלום", "so\u00adft", "\U0001fae9")
+"""Titles with blanks of other widths, joiners, marks of direction, and what is newer than tables of characters."""
+
+
+async def test_titles_and_names_of_every_script(post: Post) -> None:
+    for text in WIDE:
+        request = await post.sent(
+            title=text, senderName=text, recipients=[{"address": "a@x.example", "name": text}]
+        )
+        await post.expand()
+        letter = (await post.letters(request))["a@x.example"]
+        assert letter["Subject"] == text
+        assert [letter[name].addresses[0].display_name for name in ("From", "To")] == [text, text]
+        (mail,) = (await post.get(f"/mails/requests/{request}/mails"))["content"]
+        assert (mail["title"], mail["senderName"]) == (text, text)
 
 
 async def test_bodies_that_are_none(post: Post) -> None:
@@ -435,6 +476,12 @@ async def test_a_template_and_what_is_said_besides(post: Post) -> None:
     page = await post.get(f"/mails/requests?startUtc=0&endDateTime=9000-01-01&templateSid={made.id}")
     assert {(item["templateSid"], item["templateName"]) for item in page["content"]} == {(made.id, "Spring")}
     assert (await post.ask(templateSid=unused.id)).code == (400, "77102")
+    # Some clients send what they have nothing for as empty texts.
+    empty = dict.fromkeys(("title", "body", "senderAddress", "senderName"), "")
+    reply = await post.cloud.client.request("POST", "/mails", whole | empty)
+    await post.expand()
+    (letter,) = (await post.letters(reply.json["requestId"])).values()
+    assert (letter["From"], letter["Subject"]) == ("Shop <shop@company.com>", "From us")
 
 
 async def test_reserved_and_held(post: Post) -> None:
@@ -546,6 +593,9 @@ async def test_what_lists_cannot_be_asked(post: Post) -> None:
         (f"/mails/requests/{request}/mails?sendStatus=X", "77102"),
         (f"/mails/{request}", "77103"),
         ("/mails/unknown", "77103"),
+        ("/mails/%00", "77103"),
+        ("/mails/requests/%E3%80%80/status", "77103"),
+        ("/files/%0A", "77103"),
     ):
         reply = await post.cloud.client.request("GET", path)
         assert reply.code == (400, code), path

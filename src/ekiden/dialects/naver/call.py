@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from ekiden.dialects.naver.errors import BadRequest, NoResource, request_language
+from ekiden.dialects.naver.errors import NoResource, request_language
 from ekiden.dialects.naver.http import Query, read_json
 from ekiden.dialects.naver.proof import authenticate, refuse_replay
 from ekiden.web import operation
+from ekiden.web.problem import NoSuchName
 from ekiden.web.query import check_query
 
 if TYPE_CHECKING:
@@ -98,10 +99,10 @@ class Call(operation.Call):
         return int(text)
 
     def name(self, name: str) -> str:
-        """A text that is a part of the path."""
+        """A text that is a part of the path. Raises the 400 of what nothing is called."""
         text = self.parameter(name)
         if not text.isprintable():
-            raise BadRequest("{name} cannot have that value", name=name)
+            raise NoSuchName
         return text
 
     async def json(self, kind: type[T]) -> T:

@@ -8,10 +8,12 @@ Where the contract is silent:
   put into mails of thirty, and the last of them has the copies; such a mail is filled with the parameters of the
   request, and with those of its recipient where there is only one.
 - Somebody who is named twice gets two mails; who is in a group as well gets no further one.
-- What is given goes before what the template says. A template that is not in use is a 400.
+- What is given, and not empty, goes before what the template says; the sender's name of a template is that of its
+  address. A template that is not in use is a 400.
 - A time that is over, and one more than thirty days ahead, is a 400.
 - Advertising that is not ``individual`` is a 400: each recipient has a way out of their own.
-- ``useBasicUnsubscribeMsg`` and ``unsubscribeMessage`` say something for advertising only. In the latter,
+- ``useBasicUnsubscribeMsg`` and ``unsubscribeMessage`` say something for advertising only, where the message counts
+  as a part of the body, as often as it stands there. In the latter,
   ``${unsubscribeUrl}`` stands for the link; without it the link follows.
 """
 
@@ -37,6 +39,7 @@ from ekiden.dialects.naver.errors import BadRequest
 from ekiden.dialects.naver.http import Whole, answer, check_characters, check_media_type, decode_json
 from ekiden.dialects.naver.times import LAST, parse_time
 from ekiden.intake.errors import TemporarilyUnavailable
+from ekiden.mailings.advertising import grown
 from ekiden.mailings.values import MAX_PEOPLE, Groups, Kind, NewRequest, Person
 from ekiden.mime.errors import MimeError
 from ekiden.mime.mailbox import Mailbox
@@ -67,6 +70,8 @@ _OCTETS_OF_SOME: Final = 262_145
 """So much work they are: it is done in a thread."""
 _REFERENCE: Final = re.compile(r"<[!-;=?A-~]+@[!-;=?A-~]+>\Z")
 _KINDS: Final = ("R", "C", "B")
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+"""What no header field can have. Wide blanks, joiners and marks of direction are letters as any."""
 
 
 class Filter(msgspec.Struct, kw_only=True):
@@ -168,12 +173,12 @@ def _person(given: Any, number: int, carriers: bool) -> Person:
     address = address.strip()
     try:
         parse_address(address, carriers=carriers)
-        if not name.isprintable():  # it may have what no header field can
-            Mailbox(name, address)
-    except (BadAddress, MimeError) as error:
+    except BadAddress as error:
         raise BadRequest(
             "{field} has an unexpected value: {why}", field=f"{_RECIPIENTS}[{number}].address", why=error
         ) from None
+    if not name.isprintable() and _CONTROL.search(name) is not None:
+        raise BadRequest("{field} must be one line", field=f"{_RECIPIENTS}[{number}].name")
     kind = given.get("type") or "R"
     if kind not in _KINDS:
         raise _wrong(number, "type", "it is one of R, C and B")
@@ -230,10 +235,10 @@ async def _request(call: Call, given: NewMails) -> NewRequest:
             raise BadRequest("the template {sid} is not in use", sid=sid)
         template = (found.id, found.text.name)
         author = read_sender(found.text.sender)
-        if sender is None:
-            sender, sender_name = author.address, author.name if sender_name is None else sender_name
-        title = found.text.subject if title is None else title
-        body = found.text.html if body is None else body
+        if not sender:
+            sender, sender_name = author.address, sender_name or author.name
+        title = title or found.text.subject
+        body = body or found.text.html
     for name, value in (("senderAddress", sender), ("title", title), ("body", body)):
         if not value:
             raise BadRequest("{field} is missing", field=name)
@@ -248,9 +253,12 @@ async def _request(call: Call, given: NewMails) -> NewRequest:
         unsubscribe = given.unsubscribeMessage
     _check_size("senderName", sender_name or "", MAX_SENDER_NAME)
     _check_size("title", title, MAX_TITLE)
-    _check_size("body", body + unsubscribe, MAX_BODY)
-    if not title.isprintable():
-        raise BadRequest("{field} must be one line", field="title")
+    _check_size("body", body, MAX_BODY)
+    if advertising and grown(body, unsubscribe).octets > MAX_BODY:
+        raise BadRequest("{field} has more than {most} bytes", field="body", most=MAX_BODY)
+    for name, value in (("title", title), ("senderName", sender_name or "")):
+        if _CONTROL.search(value) is not None:
+            raise BadRequest("{field} must be one line", field=name)
     try:
         Mailbox(sender_name or "", sender.strip())
     except MimeError as error:
