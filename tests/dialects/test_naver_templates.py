@@ -193,9 +193,10 @@ async def test_the_structure(cloud: Cloud) -> None:
         node("top", top),
         folder("last", last),
     ]  # fmt: skip
-    assert_contents(await client.request("GET", "/template?isUse=true"), used)
+    for query in ("?isUse=true", "?isUse=1"):  # PHP writes a truth value so
+        assert_contents(await client.request("GET", f"/template{query}"), used)
     used[0]["subCategories"][0]["templates"] = [node("two", two, inner, use=False)]
-    for query in ("", "?isUse=false", "?isUse=FALSE&other=1", "?isUse="):
+    for query in ("", "?isUse=false", "?isUse=FALSE&other=1", "?isUse=0", "?isUse="):
         assert_contents(await client.request("GET", f"/template{query}"), used)
     for base in ("/api/v1-sgn", "/api/v1-jpn"):
         assert_contents(await cloud.client_of(cloud.key, base).request("GET", "/template/"), used)

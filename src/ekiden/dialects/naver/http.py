@@ -31,6 +31,7 @@ LONGEST_NUMBER: Final = 2**53
 """Numbers that every client can read: beyond them JavaScript's are not whole."""
 Whole = Annotated[int, msgspec.Meta(ge=-1, le=LONGEST_NUMBER)]
 """A number in a body, such as a sid; -1 is the root of categories."""
+_FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
 _NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _WINDOW: Final = 262_144
 _OVERLAP: Final = 64
@@ -202,13 +203,14 @@ class Query:
         return None if self.text(name) is None else self.number(name, 0, 0, LONGEST_NUMBER)
 
     def flag(self, name: str) -> bool | None:
-        """``true`` or ``false``."""
+        """``true`` or ``false``; 1 or 0, as PHP writes truth values into a query."""
         found = self.text(name)
         if found is None:
             return None
-        if found.lower() not in ("true", "false"):
+        flag = _FLAGS.get(found.lower())
+        if flag is None:
             raise BadRequest("{name} must be true or false", name=name)
-        return found.lower() == "true"
+        return flag
 
     def moment(self, kind: str) -> Millis | None:
         """``startUtc`` or ``startDateTime`` for ``start``, the same for ``end``; the former goes first."""
