@@ -119,43 +119,63 @@ _VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(MEMBERS), inner, max_size=4),
     max_leaves=12,
 )
-PLAUSIBLE: list[dict[str, Any]] = [
-    {"senderAddress": "a@sender.example", "title": "t", "body": "b", "recipients": [{"address": "c@d.example"}]},
-    {"groups": [{"groupName": "g", "emailAddresses": ["a@b.example"]}]},
-    {"groupName": "g", "emailAddresses": ["a@b.example"]},
-    {"templateName": "t", "title": "t", "body": "b", "senderAddress": "a@b.example"},
-    {"categoryName": "c", "parentSid": -1},
-    {"type": "SEND_BLOCK_TIME", "value": "180", "unit": "HOUR"},
-    {"blockedReceivers": ["a@b.example"]},
-]
+ESCAPES = ["%00", "%ff", "a%40", "%F0%9F", "%25", "%0A", "'", "*" * 3000]
+ADDRESSES = {"emailAddresses": ["a@b.example"]}
+TEMPLATE = {"templateName": "t", "title": "t", "body": "b", "senderAddress": "a@b.example"}
+PLAUSIBLE: dict[str, dict[str, Any]] = {
+    "/mails": {
+        "senderAddress": "a@sender.example",
+        "title": "t",
+        "body": "b",
+        "recipients": [{"address": "c@d.example"}],
+    },
+    "/address-book": {"groups": [{"groupName": "g", **ADDRESSES}]},
+    "/address-book/address": ADDRESSES,
+    "/address-book/recipient-groups": {"groupName": "g"},
+    "/address-book/recipient-groups/address": {"groupName": "g", **ADDRESSES},
+    "/address-book/recipient-groups/address/empty": {"groupName": "g"},
+    "/template": TEMPLATE,
+    "/template/{sid:str}": TEMPLATE,
+    "/template/{sid:str}/name-location": {"templateName": "t"},
+    "/category": {"categoryName": "c", "parentSid": -1},
+    "/category/{sid:str}/name-location": {"categoryName": "c"},
+    "/config": {"type": "SEND_BLOCK_TIME", "value": "180", "unit": "HOUR"},
+    "/unsubscribers": {"blockedReceivers": ["a@b.example"]},
+}
+NEEDED = {"/config": "type=SEND_BLOCK_TIME", "/send-block": "targetAddress=a@b.example"}
 
 
 @pytest.fixture
 async def sent(sqlite_url: str) -> AsyncIterator[tuple[Cloud, str]]:
-    """With a request that was made, and its id."""
+    """With something of each kind, and the id of the request to mail."""
     store = await open_store(sqlite_url)
     async with running_naver(store) as running:
         await running.worker.services.domains.add(running.account.id, "sender.example", vouched=True)
-        made = await running.client.request("POST", "/mails", PLAUSIBLE[0])
-        assert made.status == 201, made.body
-        yield running, made.json["requestId"]
+        made = {
+            path: await running.client.request("POST", path, PLAUSIBLE[path])
+            for path in ("/mails", "/address-book", "/template", "/category", "/unsubscribers")
+        }
+        assert {reply.status for reply in made.values()} == {201}
+        yield running, made["/mails"].json["requestId"]
     await store.close()
 
 
-@settings(max_examples=80)
+@settings(max_examples=400)
 @given(data=st.data())
 async def test_no_operation_makes_a_500(sent: tuple[Cloud, str], data: st.DataObject) -> None:
     cloud, request = sent
     operation = data.draw(st.sampled_from(OPERATIONS))
-    named = st.sampled_from(WORDS).filter(lambda word: "\0" not in word)
+    named = st.sampled_from(["1", REQUEST]) | st.sampled_from(WORDS).filter(lambda word: "\0" not in word)
     path = re.sub(r"{\w+:str}", lambda _: quote(data.draw(named), safe=""), operation.path)
-    given_query = data.draw(st.lists(st.tuples(st.sampled_from(QUERY), st.sampled_from(WORDS)), max_size=5))
-    query = "&".join(f"{name}={quote(value, safe='')}" for name, value in given_query)
+    values = st.sampled_from(WORDS).map(lambda word: quote(word, safe="")) | st.sampled_from(ESCAPES)
+    pairs = st.lists(st.tuples(st.sampled_from(QUERY), values), max_size=3).map(lambda some: map("=".join, some))
+    query = "&".join(filter(None, [*data.draw(pairs), NEEDED.get(path)]))
     body = None
     if operation.method != "GET":
-        base = data.draw(st.sampled_from(PLAUSIBLE) | st.just({}))
-        found = base | data.draw(st.dictionaries(st.sampled_from(MEMBERS), _VALUES, max_size=4))
-        body = json.dumps(found).encode()
+        base = PLAUSIBLE.get(operation.path, {})
+        changed = st.sampled_from([*base] or MEMBERS) | st.sampled_from(MEMBERS)
+        changes = st.dictionaries(changed, _VALUES, max_size=2).map(lambda some: base | some)
+        body = json.dumps(data.draw(st.just(base) | changes | _VALUES)).encode()
     target = (path + (f"?{query}" if query else "")).replace(REQUEST, request)
     reply = await cloud.client.request(operation.method, target, body=body)
     told = (operation.method, path, query, body, reply.status, reply.body)
