@@ -26,6 +26,7 @@ from ekiden.store.api import Store, StoreError
 from ekiden.store.open import head_revision, open_store, upgrade
 from ekiden.store.postgresql.embedded import EmbeddedPostgres
 from ekiden.store.tables import metadata
+from support.manual_clock import ManualClock
 from support.structured_logs import logs_as_records
 
 TEMPLATE = "ekiden_template"
@@ -97,6 +98,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def _heard() -> None:
     """Whatever a test before it has made of the log: a command that ran in this process, for one."""
     logs_as_records()
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture(scope="session")

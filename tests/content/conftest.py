@@ -15,11 +15,6 @@ from support.manual_clock import ManualClock
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
 async def account(store: Store, clock: ManualClock) -> int:
     return (await create_account(store, "acme", clock.now())).id
 

@@ -28,11 +28,6 @@ PERSON = "ann@good.example"
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
 def checks(store: Store, lab: Lab, clock: ManualClock) -> AddressChecks:
     host, port = lab.dns_address
     lab.set_dns("good.example", "MX", ["10 mx.good.example."])

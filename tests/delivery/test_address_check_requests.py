@@ -29,11 +29,6 @@ ALL = CheckFilter(ACCOUNT)
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
 def checks(store: Store, lab: Lab, clock: ManualClock) -> AddressChecks:
     host, port = lab.dns_address
     lab.set_dns("good.example", "A", ["127.0.0.1"])

@@ -25,11 +25,6 @@ async def peer() -> AsyncIterator[DnsPeer]:
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
 def resolver(peer: DnsPeer, clock: ManualClock) -> DnsResolver:
     return make(peer, clock)
 

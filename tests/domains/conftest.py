@@ -27,11 +27,6 @@ async def lab() -> AsyncIterator[Lab]:
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
 def lookup(lab: Lab, clock: ManualClock) -> DnsLookup:
     host, port = lab.dns_address
     config = DnsConfig(nameservers=(host,), port=port, timeout=2.0, lifetime=4.0)

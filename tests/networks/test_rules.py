@@ -46,11 +46,6 @@ ZONE = "f" * 32
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
 def rules(store: Store, clock: ManualClock) -> Rules:
     return Rules(store, clock)
 

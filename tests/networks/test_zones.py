@@ -32,11 +32,6 @@ HOME = address("192.0.2.1")
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
 def zones(store: Store, clock: ManualClock) -> Zones:
     return Zones(store, clock)
 

@@ -39,11 +39,6 @@ NO_ADVERTISING = tuple(kind for kind in KINDS if kind != "unsubscribe")
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
 async def account(store: Store, clock: ManualClock) -> int:
     return (await create_account(store, "acme", clock.now())).id
 
