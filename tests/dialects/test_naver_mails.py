@@ -24,9 +24,11 @@ from ekiden.dialects.naver.codes import KINDS, STATUS, result_code
 from ekiden.dialects.naver.labels import all_labels
 from ekiden.dialects.naver.operations.mail_reading import masked
 from ekiden.dialects.naver.operations.mails import MAX_BODY, NewMails
+from ekiden.dialects.naver.translations import knows
 from ekiden.mailings.advertising import TAG
 from ekiden.mailings.decisions import MailDecisions
 from ekiden.mailings.expansion import Expander
+from ekiden.mailings.translations import TEXTS
 from ekiden.mailings.values import MailStatus
 from ekiden.store import tables as t
 from ekiden.store.api import Store
@@ -340,11 +342,26 @@ async def test_what_cannot_be_is_told_and_nothing_is_kept(post: Post) -> None:
         assert not (await connection.execute(select(t.mail_request.c.id))).all()
 
 
+def test_sentences_of_mail_requests_are_known_in_four_languages() -> None:
+    for language in ("ko", "zh"):
+        assert [text for text in TEXTS.japanese if not knows(text, language)] == []
+
+
 async def test_what_is_wrong_is_named(post: Post) -> None:
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"senderName": "a\nb"}, "senderName must be one line"),
         ({"title": "a\tb"}, "title must be one line"),
         ({"recipients": [{"address": "a@x.example", "name": "a\nb"}]}, "recipients[0].name must be one line"),
+        ({"recipients": [{"address": "a@x.example"}, 1]}, "recipients[1] must be an object"),
+        ({"recipients": [{"address": 1}]}, "recipients[0].address must be a text"),
+        (
+            {"recipients": [{"address": "a@x.example", "type": "X"}]},
+            "recipients[0].type must be one of R, C, B",
+        ),
+        (
+            {"recipients": [{"address": "a@x.example", "parameters": [1]}]},
+            "recipients[0].parameters must be an object",
+        ),
     ]
     for changed, message in wrong:
         assert (await post.ask(**changed)).error["message"] == message
@@ -644,6 +661,28 @@ async def test_files_and_a_mail_with_them(post: Post) -> None:
     assert detail["attachFiles"] == [
         {name: file[name] for name in ("fileId", "fileName", "fileSize")} for file in made["files"]
     ]
+
+
+async def test_files_are_there_for_a_day(post: Post) -> None:
+    client = post.cloud.client
+    body, headers = form(("fileList", "a.txt", b"plan"))
+    made = (await client.request("POST", "/files", body=body, headers=headers)).json
+    (file,) = made["files"]
+    request = await post.sent(attachFileIds=[file["fileId"]], confirmAndSend=True)
+    now = post.cloud.worker.platform.clock.now()
+    async with post.store.write() as connection:
+        (expires,) = await connection.scalars(select(t.upload.c.expires_at))
+        assert now + 23 * HOUR < expires <= now + DAY
+        await connection.execute(update(t.upload).values(expires_at=now))
+    for method in ("GET", "DELETE"):
+        assert (await client.request(method, f"/files/{made['tempRequestId']}")).code == (400, "77103")
+    assert (await post.ask(attachFileIds=[file["fileId"]])).code == (400, "77103")
+    # What was asked for before keeps its files.
+    decisions = MailDecisions(post.store, post.cloud.worker.platform.clock)
+    await decisions.confirm(post.cloud.account.id, request, Actor("test"))
+    await post.expand()
+    (letter,) = (await post.letters(request)).values()
+    assert [part.get_filename() for part in letter.iter_attachments()] == ["a.txt"]
 
 
 async def test_files_that_cannot_be(post: Post) -> None:

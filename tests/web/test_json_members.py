@@ -85,3 +85,8 @@ def test_it_reads_what_json_reads(window: int, monkeypatch: pytest.MonkeyPatch) 
 def test_what_is_no_object_is_refused(text: bytes) -> None:
     with pytest.raises(BadJson):
         read(text, "list")
+
+
+def test_what_is_no_number_is_named() -> None:
+    with pytest.raises(BadJson, match="-Infinity is not a number of JSON"):
+        read(b'{"a":-Infinity}', "list")

@@ -99,6 +99,8 @@ class JsonObject:
                 self._check_size()
             except RecursionError:
                 raise BadJson("it is nested too deeply") from None
+            except BadJson:
+                raise
             except ValueError:  # more digits than Python makes a number of
                 raise BadJson("a number is too long") from None
             else:

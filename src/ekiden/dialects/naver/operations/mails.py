@@ -155,38 +155,35 @@ def _people(text: bytes | bytearray, start: int, carriers: bool) -> Iterator[Per
 
 def _person(given: Any, number: int, carriers: bool) -> Person:
     if not isinstance(given, dict):
-        raise _wrong(number, "", "it is not an object")
+        raise BadRequest("{field} must be an object", field=_field(number))
     address = given.get("address")
     if address is None:
-        raise BadRequest("{field} is missing", field=f"{_RECIPIENTS}[{number}].address")
+        raise BadRequest("{field} is missing", field=_field(number, "address"))
     if not isinstance(address, str):
-        raise _wrong(number, "address", "it is not a text")
+        raise BadRequest("{field} must be a text", field=_field(number, "address"))
     name = given.get("name")
     if name is None:
         name = ""
     elif not isinstance(name, str):
         name = _written(name)
     if len(name) > MAX_NAME:
-        raise BadRequest(
-            "{field} has more than {most} characters", field=f"{_RECIPIENTS}[{number}].name", most=MAX_NAME
-        )
+        raise BadRequest("{field} has more than {most} characters", field=_field(number, "name"), most=MAX_NAME)
     address = address.strip()
     try:
         parse_address(address, carriers=carriers)
     except BadAddress as error:
-        raise BadRequest(
-            "{field} has an unexpected value: {why}", field=f"{_RECIPIENTS}[{number}].address", why=error
-        ) from None
+        field = _field(number, "address")
+        raise BadRequest("{field} has an unexpected value: {why}", field=field, why=error) from None
     if not name.isprintable() and _CONTROL.search(name) is not None:
-        raise BadRequest("{field} must be one line", field=f"{_RECIPIENTS}[{number}].name")
+        raise BadRequest("{field} must be one line", field=_field(number, "name"))
     kind = given.get("type") or "R"
     if kind not in _KINDS:
-        raise _wrong(number, "type", "it is one of R, C and B")
+        raise BadRequest("{field} must be one of {known}", field=_field(number, "type"), known=", ".join(_KINDS))
     values = given.get("parameters")
     if values is None:
         values = {}
     elif not isinstance(values, dict):
-        raise _wrong(number, "parameters", "it is not an object")
+        raise BadRequest("{field} must be an object", field=_field(number, "parameters"))
     else:
         values = parameters(values)
     try:
@@ -195,13 +192,13 @@ def _person(given: Any, number: int, carriers: bool) -> Person:
             if not piece.isascii():
                 piece.encode()
     except UnicodeEncodeError:
-        raise _wrong(number, "", "it has characters that are none") from None
+        raise BadRequest("{field} has characters that are none", field=_field(number)) from None
     return Person(address, name, cast(Kind, kind), values)
 
 
-def _wrong(number: int, name: str, why: str) -> BadRequest:
-    field = f"{_RECIPIENTS}[{number}]" + (f".{name}" if name else "")
-    return BadRequest("{field} has an unexpected value: {why}", field=field, why=why)
+def _field(number: int, name: str = "") -> str:
+    """What a recipient, or a member of it, is called in an error."""
+    return f"{_RECIPIENTS}[{number}]" + (f".{name}" if name else "")
 
 
 def parameters(given: dict[str, Any]) -> dict[str, str]:
