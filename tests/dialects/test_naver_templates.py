@@ -602,6 +602,17 @@ async def test_templates_of_another_language(cloud: Cloud) -> None:
     assert_shape(
         told, {**TEMPLATE, "name": "a / b", "title": "", "senderName": "{{shop}}", "senderAddress": "a@x.example"}
     )
+    # A name that is none here stays where it is not changed.
+    shelf = await category(cloud.client, "2026")
+    for path in (f"/template/{there.id}", f"/template/{there.id}/name-location"):
+        named = {**NEW, "parentSid": shelf, "templateName": "a / b"}
+        reply = await cloud.client.request("PUT", path, named)
+        assert (reply.status, reply.json["name"]) == (200, "a / b")
+        reply = await cloud.client.request("PUT", path, {**named, "templateName": "a / c"})
+        assert reply.code == (400, "77102")
+    assert reply.error["message"].startswith("templateName may have")
+    missing = await cloud.client.request("PUT", f"/template/{there.id + 1000}", {**NEW, "templateName": "a / b"})
+    assert missing.code == (400, "77103")
     reply = await cloud.client.request("PUT", f"/template/{there.id}", {**NEW, "senderName": "관리자, 1"})
     assert (reply.status, reply.json["senderName"]) == (200, "관리자, 1")
     found = await templates.get(cloud.account.id, there.id)

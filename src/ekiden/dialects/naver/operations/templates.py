@@ -108,7 +108,7 @@ async def get_template(call: Call) -> Response[bytes]:
 async def update_template(call: Call) -> Response[bytes]:
     """All that this language knows of it but its category."""
     given = await call.json(OtherTemplate)
-    name = check_name("templateName", given.templateName, 0)
+    name = await _name(call, given.templateName, 0)
     description = _within("description", given.description or "", 0, MAX_DESCRIPTION)
     with told_as():
         template = await call.services.templates.edit(
@@ -125,7 +125,7 @@ async def update_template(call: Call) -> Response[bytes]:
 async def update_location(call: Call) -> Response[bytes]:
     """Its name, its category, and its place."""
     given = await call.json(Location)
-    name = check_name("templateName", given.templateName, 1)
+    name = await _name(call, given.templateName, 1)
     with told_as():
         template = await call.services.templates.move(
             call.account_id,
@@ -167,6 +167,17 @@ def check_name(field: str, name: str, shortest: int) -> str:
     if not all(is_letter(char) or char in _ALLOWED for char in name) or (name and name.isspace()):
         raise BadRequest("{field} may have letters, digits, blanks and the characters . _ -", field=field)
     return name
+
+
+async def _name(call: Call, name: str, shortest: int) -> str:
+    """Of the template that the path names: what it is called already, in whichever language, it may go on to be."""
+    try:
+        return check_name("templateName", name, shortest)
+    except BadRequest:
+        found = await call.services.templates.get(call.account_id, call.sid("sid"), unused=True)
+        if found.text.name != name:
+            raise
+        return name
 
 
 def category_number(sid: int) -> int:
