@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, text
 
 from ekiden.access.accounts import create_account
 from ekiden.access.audit import Actor, list_entries
@@ -249,6 +249,34 @@ async def test_a_hundred_thousand_in_pages(
     assert [len(page.members) for page in both] == [10]
     assert await books.reset(account) == 100_000
     assert shown(await books.state(account)) == (0, {})
+
+
+@pytest.mark.parametrize("all_of", [True, False])
+async def test_no_page_walks_through_a_whole_group(
+    store: Store, books: AddressBooks, account: int, *, all_of: bool
+) -> None:
+    """As it is planned for groups of any size, which PostgreSQL does after some pages."""
+    everybody = [f"a{number}@x.example" for number in range(3_000)]
+    await books.add(account, [GroupAddresses("one", everybody), GroupAddresses("two", everybody[1:])])
+    await settled(books, account)
+    sql = str(queries.window_statement(2, 100, all_of=all_of))
+    async with store.write() as connection:
+        if connection.dialect.name == "sqlite":
+            values = {"account": account, "after": 0, "list0": 1, "list1": 2}
+            details = await connection.execute(text(f"EXPLAIN QUERY PLAN {sql}"), values)
+            plan = [row.detail for row in details]
+            searches = sum("SEARCH" in line and "address_id" in line for line in plan)
+        else:
+            for number, name in enumerate(("account", "after", "list0", "list1"), 1):
+                sql = sql.replace(f":{name}", f"${number}")
+            await connection.execute(text("ANALYZE group_member"))
+            await connection.execute(text("SET LOCAL plan_cache_mode = force_generic_plan"))
+            await connection.exec_driver_sql(f"PREPARE page (bigint, bigint, bigint, bigint) AS {sql}")
+            plan = list(await connection.scalars(text("EXPLAIN EXECUTE page (1, 0, 1, 2)")))
+            await connection.execute(text("DEALLOCATE page"))
+            searches = sum("Index Cond" in line and "address_id" in line for line in plan)
+    assert searches == 2, plan
+    assert not any("SCAN group_member" in line or "SCAN o" in line or "hashed" in line for line in plan)
 
 
 async def test_a_worker_that_is_killed_leaves_it_to_others(store_url: str, store: Store, account: int) -> None:

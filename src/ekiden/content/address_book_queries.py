@@ -260,9 +260,11 @@ _INTERSECTION: Final = (
     "SELECT m.address_id{} FROM (SELECT address_id FROM group_member WHERE account_id = :account "
     "AND list_id = :list0 AND address_id > :after ORDER BY address_id LIMIT {}) AS m ORDER BY m.address_id"
 )
+# A scalar, no EXISTS: that PostgreSQL may answer from a hash of the whole list, made anew for each page, as soon as
+# the statement is planned for any group (PREPARE, "Notes").
 _IS_IN: Final = (
-    "EXISTS (SELECT 1 FROM group_member AS o WHERE o.account_id = :account AND o.list_id = :list{} "
-    "AND o.address_id = m.address_id)"
+    "(SELECT o.address_id FROM group_member AS o WHERE o.account_id = :account AND o.list_id = :list{} "
+    "AND o.address_id = m.address_id) IS NOT NULL"
 )
 
 
