@@ -67,6 +67,7 @@ def parser() -> argparse.ArgumentParser:
         "attachments: memory and storage; callbacks: telling of events; logs: asking for what was sent; "
         "pull: fetching reports; "
         "mails: one request of NAVER's API with 100,000 recipients; "
+        "groups: such requests to people of an address book of a million; "
         "fairness: single messages beside the flood of another account; "
         "profile: where the time of Ekiden's worker goes; "
         "report: print the tables of a file again",
@@ -79,8 +80,10 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--servers", type=_names, help=f"of {', '.join(known_servers())}")
     top.add_argument("--with", dest="also", type=_names, default=[], help="servers beside the default ones")
-    top.add_argument("--depths", type=_names, help="queue, logs, pull, fairness: how many, e.g. 1000,1000000")
-    top.add_argument("--engines", type=_names, help="queue, logs, pull, fairness: sqlite, postgresql")
+    top.add_argument(
+        "--depths", type=_names, help="queue, logs, pull, groups, fairness: how many, e.g. 1000,1000000"
+    )
+    top.add_argument("--engines", type=_names, help="queue, logs, pull, groups, fairness: sqlite, postgresql")
     top.add_argument("--dir", type=Path, default=Path("/var/tmp"), help="where queues are kept: a real disk")
     top.add_argument("--keep", action="store_true", help="keep the directories of the servers, with their logs")
     top.add_argument("--markdown", action="store_true", help="print Markdown")

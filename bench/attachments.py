@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from bench import process
+from bench.beside import MEGABYTE, Memory
 from bench.ekiden_server import Ekiden
 from bench.infobip_client import form_body, post
 from bench.load import Endpoint
@@ -26,7 +26,6 @@ from bench.report import Table
 from bench.sink import Sink
 from bench.tools import BenchError, free_ports, tail
 
-MEGABYTE = 1_000_000
 MEMORY = 60 * MEGABYTE
 """For a request with a file of 20 MB."""
 _ONCE = 1.5
@@ -70,19 +69,6 @@ def used(path: Path) -> int:
         return (pragma("page_count") - pragma("freelist_count")) * pragma("page_size")
 
 
-class _Memory:
-    """How much the processes of a run have grown at the most since this was made."""
-
-    def __init__(self, run: Run) -> None:
-        self._before = {}
-        for pid in run.group.pids():
-            process.reset_high_water(pid)
-            self._before[pid] = process.resident(pid)
-
-    def grown(self) -> int:
-        return max(process.high_water(pid) - before for pid, before in self._before.items())
-
-
 def _send(run: Run, endpoint: Endpoint, sink: Sink, result: Attached, size: int) -> int:
     """One request with a file of ``size``. Returns by how much the database has grown when it is answered."""
     files = {"file.bin": os.urandom(size)} if size else {}
@@ -110,7 +96,7 @@ def measure(result: Attached, base: Path, keep: bool = False) -> None:
     with started(server, base, sink_port, keep) as (run, endpoint), Sink(sink_port) as sink:
         try:
             without = _send(run, endpoint, sink, result, 0)
-            memory = _Memory(run)
+            memory = Memory(run)
             for _ in range(result.times):
                 result.grown = max(result.grown, _send(run, endpoint, sink, result, result.size))
             result.memory = memory.grown()

@@ -15,7 +15,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench import attachments, callbacks, fairness, flatness, logs, mail_request, pull, rendering, report, request
+from bench import (
+    attachments,
+    callbacks,
+    fairness,
+    flatness,
+    groups,
+    logs,
+    mail_request,
+    pull,
+    rendering,
+    report,
+    request,
+)
 from bench.report import Table
 
 
@@ -45,10 +57,11 @@ PARTS: Mapping[str, Part] = {
     "logs": _flat(logs.SUBJECT),
     "pull": _flat(pull.SUBJECT),
     "mails": Part(mail_request.Asked, mail_request.run, mail_request.tables, mail_request.verdicts),
+    "groups": Part(groups.Resolved, groups.run, groups.tables, groups.verdicts),
     "fairness": Part(fairness.Beside, fairness.run, fairness.tables_of, fairness.verdicts),
 }
 ALL = "infobip"
-_OF_ITS_OWN = {"mails", "fairness"}
+_OF_ITS_OWN = {"mails", "groups", "fairness"}
 """Parts that have nothing to do with ``ALL``."""
 Results = Mapping[str, list[Any]]
 """What parts found, by their names."""

@@ -32,7 +32,18 @@ _COLUMNS = (
 )
 _SIGNED_COLUMNS = ("e2e × OpenDKIM",)
 """Beside the others where signing is compared: the ratio to Postfix with OpenDKIM."""
-KINDS = ("attachments", "callbacks", "fairness", "infobip", "logs", "mails", "pull", "rendering", "request")
+KINDS = (
+    "attachments",
+    "callbacks",
+    "fairness",
+    "groups",
+    "infobip",
+    "logs",
+    "mails",
+    "pull",
+    "rendering",
+    "request",
+)
 """Of files that ``bench.parts`` writes."""
 VERDICT_HEADER = ("target", "wanted", "measured", "verdict")
 
@@ -67,6 +78,11 @@ def rows(samples: Sequence[Sample], scenario: str, base: str = "postfix") -> lis
             ]
         )
     return table
+
+
+def verdict(target: str, wanted: str, measured: str, *, met: bool) -> list[str]:
+    """A row below ``VERDICT_HEADER``."""
+    return [target, wanted, measured, "met" if met else "NOT MET"]
 
 
 def verdict_rows(verdicts: Sequence[Verdict]) -> list[list[str]]:
