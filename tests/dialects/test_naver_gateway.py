@@ -168,12 +168,15 @@ def test_the_vectors_of_the_contract(method: str, url: str, signature: str) -> N
         ("/a?at=2018-11-01%2000:00", "/a?at=2018-11-01 00:00", True),
         ("/a?at=2018-11-01+00%3A00", "/a?at=2018-11-01 00:00", True),
         ("/a?to=a%40x.com&sort=name%2Cdesc", "/a?to=a@x.com&sort=name,desc", True),
+        ("/a?at=2018-11-01%2000%3A00&b=1%2B1", "/a?at=2018-11-01+00%3A00&b=1%2B1", True),  # PHP
         ("/%EB%8C%80/b", "/대/b", True),
         ("/a?", "/a", True),
         # What is signed would not say where one value ends.
         ("/a?name=1%26size=2", "/a?name=1&size=2", False),
         ("/a?name%3D1=2", "/a?name=1=2", False),
         ("/a?name=1%2B1", "/a?name=1+1", False),
+        ("/a?name=1%2520", "/a?name=1%25+", False),
+        ("/a%20b?x=1", "/a+b?x=1", False),
         ("/a?name=100%25", "/a?name=100%", False),
         ("/a?name=1%23", "/a?name=1#", False),
         ("/a%2Fb?x=1", "/a/b?x=1", False),
@@ -535,6 +538,8 @@ PAGES = (
     ("size=9999", (1_000, 0, ["createUtc DESC"])),
     ("sort=name,DESC&sort=createUtc,asc&sort=name", (10, 0, ["name DESC", "createUtc ASC"])),
     ("sort=name,createUtc,desc", (10, 0, ["name DESC", "createUtc DESC"])),
+    ("sort%5B0%5D=name,desc&sort[1]=createUtc&size[]=5", (5, 0, ["name DESC", "createUtc ASC"])),  # PHP
+    ("sort[x]=name&[0]=1", (10, 0, ["createUtc DESC"])),
     ("size=0", "size must be a whole number from 1"),
     ("size=-1", "size must be a whole number from 1"),
     ("size=x", "size must be a whole number from 1"),

@@ -32,6 +32,7 @@ LONGEST_NUMBER: Final = 2**53
 Whole = Annotated[int, msgspec.Meta(ge=-1, le=LONGEST_NUMBER)]
 """A number in a body, such as a sid; -1 is the root of categories."""
 _FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
+_INDEX: Final = re.compile(r"\[[0-9]{0,3}\]\Z", re.ASCII)
 _NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _WINDOW: Final = 262_144
 _OVERLAP: Final = 64
@@ -152,7 +153,8 @@ def answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = No
 
 class Query:
     """The parameters of a request, which were counted before (``web.query``). A parameter that is empty is one that
-    is not there. Each method raises the 400 of what cannot be."""
+    is not there; ``name[]`` and ``name[0]``, as PHP writes lists, are ``name``. Each method raises the 400 of what
+    cannot be."""
 
     __slots__ = ("_values",)
 
@@ -161,7 +163,7 @@ class Query:
         text = query.decode("utf-8", "replace")
         self._values: dict[str, list[str]] = {}
         for name, value in parse_qsl(text, errors="replace"):
-            self._values.setdefault(name, []).append(value)
+            self._values.setdefault(_INDEX.sub("", name), []).append(value)
 
     def texts(self, name: str, most: int = 100) -> Sequence[str]:
         """All values, of a parameter that may be repeated."""

@@ -109,7 +109,7 @@ def targets(path: bytes, query: bytes) -> Sequence[bytes]:
     """The request target as it was on the wire; and as a client may have signed it before its library encoded it.
 
     That second form must not leave open what was meant: where an escape hides a delimiter, somebody could move
-    the delimiter and keep the signature, so there is none.
+    the delimiter and keep the signature, so there is none. PHP's clients sign ``+`` for a blank and send ``%20``.
     """
     if not query:
         found = [path, path + b"?"]
@@ -117,6 +117,8 @@ def targets(path: bytes, query: bytes) -> Sequence[bytes]:
             found.append(unquote_to_bytes(path))
         return found
     found = [path + b"?" + query]
+    if b"%20" in query:
+        found.append(path + b"?" + query.replace(b"%20", b"+"))
     encoded = b"%" in path or b"%" in query or b"+" in query
     if encoded and _DELIMITS_PATH.search(path) is None and _DELIMITS_QUERY.search(query) is None:
         found.append(unquote_to_bytes(path) + b"?" + unquote_to_bytes(query.replace(b"+", b" ")))
