@@ -36,7 +36,7 @@ from ekiden.dialects.naver.translations import TAGS, TEXTS, catalogue
 from ekiden.store.api import Store
 from ekiden.store.open import open_store
 from ekiden.web.need import Need
-from ekiden.web.operation import Operation, reads
+from ekiden.web.operation import Call, Operation, changes, reads
 from support.naver_client import (
     LABEL,
     NES_DATE,
@@ -647,6 +647,33 @@ def test_labels_and_sentences_are_there_in_four_languages() -> None:
 async def test_a_fault_of_ours_says_nothing_of_us(cloud: Cloud) -> None:
     reply = await cloud.client.request("GET", "/fail")
     assert (reply.status, reply.error) == (500, {"code": "77303", "message": "an internal error occurred"})
+
+
+async def test_nobody_has_a_place_while_a_client_takes_its_time(sqlite_url: str) -> None:
+    held: list[int] = []
+
+    async def note(call: Call) -> Response[bytes]:
+        held.append(call.services.bodies.places.held(call.account_id))
+        if await call.body.read_json():
+            held.append(call.services.bodies.places.held(call.account_id))
+        return answer({})
+
+    async def hold(call: Call) -> Response[bytes]:
+        held.append(call.services.bodies.places.held(call.account_id))
+        return answer({})
+
+    besides = (changes("PUT", "/much", note, much=True), reads("/much", hold))
+    store = await open_store(sqlite_url)
+    try:
+        async with running_naver(store, besides=besides) as cloud:
+            for body in (b"[1]", b'{"a":2}'):
+                assert (await cloud.client.request("PUT", "/much", body=body)).status == 200
+            assert held == [0, 1] * 2
+            assert (await cloud.client.request("GET", "/much")).status == 200
+            assert held[4:] == [1]
+            assert cloud.worker.platform.bodies.places.free == cloud.worker.platform.bodies.places.total
+    finally:
+        await store.close()
 
 
 async def test_who_asks_too_often(sqlite_url: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Hashable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, TypeVar
 
@@ -78,11 +78,13 @@ class Bodies:
 class Body:
     """That of one request. Raises ``web.errors``. Close it when nothing of it is needed any more."""
 
-    __slots__ = ("_bodies", "_held", "_key", "_request", "need")
+    __slots__ = ("_bodies", "_held", "_key", "_request", "need", "once_read")
 
     def __init__(self, request: Request[Any, Any, Any], need: Need, bodies: Bodies, key: Hashable) -> None:
         """``key``: the account's id; before a login, the client's address. Its announced length is checked now."""
         self.need = need
+        self.once_read: Callable[[], Awaitable[None]] | None = None
+        """What is waited for when all of it has come, once."""
         self._request = request
         self._bodies = bodies
         self._key = key
@@ -115,6 +117,9 @@ class Body:
             raise Incomplete from None
         except ClientException:
             raise Incomplete from None
+        then, self.once_read = self.once_read, None
+        if then is not None:
+            await then()
 
     async def read(self) -> bytearray:
         """The whole of it."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
-from contextlib import closing
+from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -88,7 +89,7 @@ class Operation:
 
     ``need``: how much of a body it can need, which may depend on the settings of the language; nothing is read
     beyond it. ``family`` names its throttle (``Api.throttles``; empty: none). ``much``: it asks the store for what
-    may be much, as lists do, so it waits for its turn.
+    may be much, as lists do, so it waits for its turn once its body, if it needs one, has come.
     """
 
     method: Method
@@ -176,7 +177,13 @@ def _handler(api: Api, operation: Operation) -> HTTPRouteHandler:
             with closing(Body(request, need, bodies, key)) as call.body:
                 if not operation.much:
                     return await operation.answer(call)
-                async with bodies.turn(key):
+                async with AsyncExitStack() as places:
+                    its_turn = partial(places.enter_async_context, bodies.turn(key))
+                    if need is NO_BODY:
+                        await its_turn()
+                    else:
+                        # Nobody has a place while its client takes its time.
+                        call.body.once_read = its_turn
                     return await operation.answer(call)
 
     return handle

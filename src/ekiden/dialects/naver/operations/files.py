@@ -94,7 +94,7 @@ def _media_type(given: str) -> str:
 
 
 OPERATIONS: Final = (
-    Operation("POST", "/files", create_files, SEND, Need(OCTETS, 0, 0, kept=False), much=True),
+    Operation("POST", "/files", create_files, SEND, Need(OCTETS, 0, 0, kept=False)),
     Operation("GET", "/files/{id:str}", get_files, READ, much=True),
     Operation("DELETE", "/files/{id:str}", delete_files, SEND, much=True),
 )
