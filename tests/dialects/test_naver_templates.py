@@ -626,6 +626,27 @@ async def test_templates_of_another_language(cloud: Cloud) -> None:
     assert (await templates.list(cloud.account.id)).total == 0
 
 
+async def test_what_has_no_body_may_call_it_a_form(cloud: Cloud) -> None:
+    """As PHP's client does, whatever it sends."""
+    client, form = cloud.client, {"Content-Type": "application/x-www-form-urlencoded"}
+    sid, shelf = (await made(client))["sid"], await category(client, "2026")
+    for method, path in (
+        ("GET", "/template?isUse=1"),
+        ("DELETE", f"/template/{sid}"),
+        ("PUT", f"/template/{sid}/restoration"),
+        ("PUT", f"/category/{shelf}/name-location"),
+        ("DELETE", f"/category/{shelf}"),
+        ("POST", "/template/export/request"),
+        ("GET", "/template/export?size=10&page=0&sort=sid%2CstatusCode"),
+        ("DELETE", "/address-book"),
+    ):
+        for body in (None, b""):
+            reply = await client.request(method, path, body=body, headers=form)
+            assert reply.status == 200, (method, path, reply.body)
+            if method == "DELETE" and "category" in path:
+                break
+
+
 async def test_too_many(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ekiden.content.templates.MAX_TEMPLATES", 1)
     monkeypatch.setattr("ekiden.content.template_categories.MAX_CATEGORIES", 1)
