@@ -21,7 +21,7 @@ from ekiden.limits.memory import Memory
 from ekiden.mailings.advertising import TAG, grown, with_way_out
 from ekiden.mailings.expansion import Expander
 from ekiden.mailings.numbers import day_of
-from ekiden.mailings.reading import MailFilter, RequestFilter
+from ekiden.mailings.reading import MailFilter, RequestFilter, RequestOrder
 from ekiden.mailings.requests import MAILS_OF_A_PIECE, Pieces, write_pieces
 from ekiden.mailings.values import (
     MAX_FILES,
@@ -216,12 +216,33 @@ async def test_requests_are_found_by_what_is_theirs(bureau: Bureau) -> None:
     assert await found(id=second.id, mail=second.id) == []
 
 
-async def test_a_list_by_status_asks_the_newest_requests(bureau: Bureau, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ekiden.mailings.reading._UNSETTLED", 2)
-    asked = [(await bureau.ask("a@x.example", hold=True)).id for _ in range(3)]
-    wanted = RequestFilter(since=0, until=2**50, statuses=frozenset({MailStatus.READY}))
-    page = await bureau.reading.requests(bureau.account_id, wanted)
-    assert [request.id for request in page.requests] == [asked[2], asked[1]]
+async def test_a_list_by_status_counts_the_newest_that_are_under_way(
+    bureau: Bureau, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ekiden.mailings.reading._UNDER_WAY", 2)
+
+    async def found(*statuses: MailStatus, order: RequestOrder = "created") -> list[str]:
+        wanted = RequestFilter(since=0, until=2**50, statuses=frozenset(statuses))
+        page = await bureau.reading.requests(bureau.account_id, wanted, [(order, False)])
+        assert page.total == len(page.requests)
+        return [request.id for request in page.requests]
+
+    begun = [(await bureau.ask("a@x.example")).id for _ in range(3)]
+    await bureau.expand()
+    assert await found(MailStatus.READY) == begun[1:]
+    # Those that wait as a whole are all there, however many.
+    waiting = [(await bureau.ask("a@x.example", hold=True)).id for _ in range(3)]
+    waiting += [(await bureau.ask("a@x.example", reserved_at=bureau.clock.now() + HOUR)).id]
+    assert await found(MailStatus.READY) == [*begun[1:], *waiting]
+    await bureau.books.add(bureau.account_id, [GroupAddresses("nobody", [])])
+    resolving = (await bureau.ask(groups=Groups(("nobody",), True), hold=True)).id
+    assert await found(MailStatus.PREPARING) == [resolving]
+    await bureau.decisions.reject(bureau.account_id, waiting[0], ANN)
+    await bureau.reading.counting.settle()
+    assert await found(MailStatus.CANCELLED) == [waiting[0]]
+    # What is not counted stands before the others.
+    ready = [*begun[1:], *waiting[1:]]
+    assert await found(order="status") == [begun[0], waiting[0], resolving, *reversed(ready)]
 
 
 async def test_a_quota_that_rejects_fails_what_is_beyond_it(bureau: Bureau) -> None:

@@ -33,7 +33,7 @@ from ekiden.mailings.reading_queries import (
     list_requests,
     mails_by_recipient,
     messages_by_reference,
-    newest_unsettled,
+    newest_under_way,
     piece_rows,
     pieces_with,
     request_conditions,
@@ -60,8 +60,9 @@ if TYPE_CHECKING:
 
 RequestOrder = Literal["created", "recipients", "reserved", "sent", "status"]
 MailOrder = Literal["id", "status"]
-_UNSETTLED: Final = 2_000
-"""Requests that are under way whose status a list by status asks for, the newest first."""
+_UNDER_WAY: Final = 2_000
+"""Requests of which some mails have been made, and not all have ended, that are counted for a list by status: the
+newest ones. Those that wait as a whole are not among them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,7 +202,7 @@ class MailReading:
             conditions = request_conditions(account_id, base=conditions, numbers=numbers, or_ids=waiting)
         standings: dict[int, Standing] = {}
         if wanted.statuses or any(name == "status" for name, _ in order):
-            for row in await newest_unsettled(self._store, account_id, _UNSETTLED):
+            for row in await newest_under_way(self._store, account_id, _UNDER_WAY):
                 standings[row.id] = await self.counting.standing(row)
         if wanted.statuses:
             open_ids = {id for id, standing in standings.items() if standing.status in wanted.statuses}

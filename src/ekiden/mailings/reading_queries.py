@@ -46,6 +46,17 @@ _UNSETTLED: Final = text(UNSETTLED_SQL)
 _HAS_BULK: Final = text(BULK_SQL)
 _HAS_REFERENCE: Final = text(REFERENCE_SQL)
 
+_NOT_BEGUN: Final = and_(
+    REQUEST.settled_at.is_(None),
+    REQUEST.begun_at.is_(None),
+    REQUEST.state.in_([int(RequestState.HELD), int(RequestState.DUE)]),
+)
+"""Requests that wait as a whole: there is nothing to be counted."""
+_STATUS_BEFORE: Final = {
+    MailStatus.PREPARING: and_(_NOT_BEGUN, REQUEST.resolving == 1),
+    MailStatus.READY: and_(_NOT_BEGUN, REQUEST.resolving == 0),
+}
+
 _UNSUBSCRIBED: Final = '["suppressed",%"kind":"unsubscribe"%'
 """``core.said.Said.encode`` of whoever does not want it."""
 _IS_UNSUBSCRIBED: Final = and_(delivery.c.state == int(State.DROPPED), delivery.c.said.like(_UNSUBSCRIBED))
@@ -191,10 +202,10 @@ async def unsettled_requests(store: Store, limit: int, after: tuple[int, int] = 
         return (await connection.execute(query)).all()
 
 
-async def newest_unsettled(store: Store, account_id: int, limit: int) -> Sequence[Row[Any]]:
-    """Of an account, the newest first; without texts."""
+async def newest_under_way(store: Store, account_id: int, limit: int) -> Sequence[Row[Any]]:
+    """Requests of an account whose status has to be counted, the newest first; without texts."""
     known = REQUEST.state != int(RequestState.STAGING)
-    query = select(*LISTED).where(_UNSETTLED, known, REQUEST.account_id == account_id)
+    query = select(*LISTED).where(_UNSETTLED, known, ~_NOT_BEGUN, REQUEST.account_id == account_id)
     async with store.read() as connection:
         return (await connection.execute(query.order_by(REQUEST.id.desc()).limit(limit))).all()
 
@@ -402,8 +413,8 @@ def request_conditions(
     statuses: Collection[MailStatus] = (),
     open_ids: Collection[int] = (),
 ) -> list[ColumnElement[bool]]:
-    """``base``, and what else is said. ``statuses`` are of those that are settled; ``open_ids`` are others that are
-    wanted. ``numbers`` or ``or_ids``: one of them has it."""
+    """``base``, and what else is said. ``statuses`` are of those that are settled or not begun; ``open_ids`` are
+    others that are wanted. ``numbers`` or ``or_ids``: one of them has it."""
     found = list(base) or [REQUEST.account_id == account_id]
     if first is not None and last is not None:
         found.append(REQUEST.id.between(first, last))
@@ -421,20 +432,22 @@ def request_conditions(
         found.append(func.lower(REQUEST.sender) == sender.lower())
     if statuses:
         settled = and_(REQUEST.settled_at.is_not(None), REQUEST.status.in_(sorted(map(int, statuses))))
-        found.append(or_(settled, REQUEST.id.in_(open_ids)))
+        before = [condition for status, condition in _STATUS_BEFORE.items() if status in statuses]
+        found.append(or_(settled, REQUEST.id.in_(open_ids), *before))
     return found
 
 
 def request_order(
     order: Sequence[tuple[str, bool]], statuses: Mapping[int, MailStatus]
 ) -> list[ColumnElement[Any]]:
-    """``statuses``: of those that are not settled, by their ids."""
-    status: ColumnElement[Any] = REQUEST.status
+    """``statuses``: of those that are under way, by their ids."""
     by_status: dict[MailStatus, list[int]] = {}
     for id, of in statuses.items():
         by_status.setdefault(of, []).append(id)
-    if by_status:
-        status = case(*((REQUEST.id.in_(ids), int(of)) for of, ids in by_status.items()), else_=REQUEST.status)
+    known: list[tuple[ColumnElement[bool], int]] = []
+    known += [(REQUEST.id.in_(ids), int(of)) for of, ids in by_status.items()]
+    known += [(condition, int(of)) for of, condition in _STATUS_BEFORE.items()]
+    status = case(*known, else_=REQUEST.status)
     columns: dict[str, ColumnElement[Any]] = {
         "created": REQUEST.id,
         "recipients": REQUEST.recipients,
