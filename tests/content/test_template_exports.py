@@ -227,6 +227,10 @@ async def test_few_wait_and_few_are_kept(
     found = await states(exports, account)
     assert sorted(number for number, state in found.items() if state is ExportState.DONE) == made[-MAX_KEPT:]
     assert await contents(uploads, await exports.open(other, theirs)) == b'{"contents":[]}\n'
+    gone = min(found)
+    for owner, number in ((account, gone), (other, made[-1])):
+        with pytest.raises(NoSuchContent, match=f"^there is no file of export {number}$"):
+            await exports.open(owner, number)
 
 
 async def test_no_room_for_a_file(

@@ -8,6 +8,7 @@ the place of the oldest.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
@@ -151,9 +152,10 @@ class TemplateExports:
             query = select(table.c.upload_uid).where(table.c.id == export_id, table.c.account_id == account_id)
             async with self._store.read() as connection:
                 row = (await connection.execute(query)).one_or_none()
-        if row is None or not row.upload_uid:
-            raise NoSuchContent("there is no file of export {id}", id=export_id)
-        return await self._uploads.open(account_id, row.upload_uid)
+        if row is not None and row.upload_uid:
+            with contextlib.suppress(NoSuchContent):  # it has gone
+                return await self._uploads.open(account_id, row.upload_uid)
+        raise NoSuchContent("there is no file of export {id}", id=export_id)
 
     def _state(self) -> ColumnElement[int]:
         over = table.c.expires_at <= self._clock.now()
