@@ -68,6 +68,7 @@ def parser() -> argparse.ArgumentParser:
         "pull: fetching reports; "
         "mails: one request of NAVER's API with 100,000 recipients; "
         "groups: such requests to people of an address book of a million; "
+        "mailings: asking for what became of such requests; "
         "fairness: single messages beside the flood of another account; "
         "profile: where the time of Ekiden's worker goes; "
         "report: print the tables of a file again",
@@ -81,9 +82,11 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--servers", type=_names, help=f"of {', '.join(known_servers())}")
     top.add_argument("--with", dest="also", type=_names, default=[], help="servers beside the default ones")
     top.add_argument(
-        "--depths", type=_names, help="queue, logs, pull, groups, fairness: how many, e.g. 1000,1000000"
+        "--depths", type=_names, help="queue, logs, pull, mailings, groups, fairness: how many, e.g. 1000,1000000"
     )
-    top.add_argument("--engines", type=_names, help="queue, logs, pull, groups, fairness: sqlite, postgresql")
+    top.add_argument(
+        "--engines", type=_names, help="queue, logs, pull, mailings, groups, fairness: sqlite, postgresql"
+    )
     top.add_argument("--dir", type=Path, default=Path("/var/tmp"), help="where queues are kept: a real disk")
     top.add_argument("--keep", action="store_true", help="keep the directories of the servers, with their logs")
     top.add_argument("--markdown", action="store_true", help="print Markdown")

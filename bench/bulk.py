@@ -94,18 +94,20 @@ def values(number: int, due: int, account: int, identifier: int, now: Millis) ->
     ]
 
 
-def rows(count: int, due: int, account: int, now: Millis) -> Iterator[list[tuple[Any, ...]]]:
+def rows(count: int, due: int, account: int, now: Millis) -> Iterator[list[tuple[Any, ...] | None]]:
     """A tuple for each of ``TABLES``, in the order of its columns, ``count`` times."""
     ids = IdFactory(NODE)
     return tuples(TABLES, (values(number, due, account, ids.next(now - AGE), now) for number in range(count)))
 
 
-def tuples(tables: Sequence[Table], values: Iterable[list[dict[str, Any]]]) -> Iterator[list[tuple[Any, ...]]]:
-    """A tuple for each of ``tables``, in the order of its columns, for each of ``values``."""
+def tuples(
+    tables: Sequence[Table], values: Iterable[Sequence[dict[str, Any] | None]]
+) -> Iterator[list[tuple[Any, ...] | None]]:
+    """A tuple for each of ``tables``, in the order of its columns, for each of ``values``; or none."""
     columns = [[(column.name, _absent(column)) for column in table.columns] for table in tables]
     for found in values:
         yield [
-            tuple(one.get(name, absent) for name, absent in names)
+            None if one is None else tuple(one.get(name, absent) for name, absent in names)
             for one, names in zip(found, columns, strict=True)
         ]
 
@@ -115,8 +117,8 @@ async def fill(url: str, count: int, due: int, account: int, now: Millis) -> Non
     await write(url, TABLES, rows(count, due, account, now))
 
 
-async def write(url: str, tables: Sequence[Table], source: Iterator[list[tuple[Any, ...]]]) -> None:
-    """Write a tuple of each into ``tables``. The store has them, and no other writer."""
+async def write(url: str, tables: Sequence[Table], source: Iterator[list[tuple[Any, ...] | None]]) -> None:
+    """Write a tuple of each into ``tables``, where there is one. The store has them, and no other writer."""
     parsed = parse_url(url)
     if parsed.engine == "sqlite":
         _fill_sqlite(parsed.path, tables, source)
@@ -156,7 +158,11 @@ def _shut(connection: sqlite3.Connection) -> None:
     os.sync()
 
 
-def _fill_sqlite(path: str, tables: Sequence[Table], source: Iterator[list[tuple[Any, ...]]]) -> None:
+def _of_table(chunk: Sequence[Sequence[tuple[Any, ...] | None]], index: int) -> Iterator[tuple[Any, ...]]:
+    return (found for row in chunk if (found := row[index]) is not None)
+
+
+def _fill_sqlite(path: str, tables: Sequence[Table], source: Iterator[list[tuple[Any, ...] | None]]) -> None:
     connection = _fast(path)
     statements = [
         f"INSERT INTO {table.name} ({', '.join(column.name for column in table.columns)}) "
@@ -166,18 +172,20 @@ def _fill_sqlite(path: str, tables: Sequence[Table], source: Iterator[list[tuple
     while chunk := list(islice(source, _CHUNK)):
         with connection:
             for index, statement in enumerate(statements):
-                connection.executemany(statement, (row[index] for row in chunk))
+                connection.executemany(statement, _of_table(chunk, index))
     _shut(connection)
 
 
-async def _fill_postgresql(dsn: str, tables: Sequence[Table], source: Iterator[list[tuple[Any, ...]]]) -> None:
+async def _fill_postgresql(
+    dsn: str, tables: Sequence[Table], source: Iterator[list[tuple[Any, ...] | None]]
+) -> None:
     connection = await asyncpg.connect(dsn)
     try:
         while chunk := list(islice(source, _CHUNK)):
             for index, table in enumerate(tables):
                 await connection.copy_records_to_table(
                     table.name,
-                    records=[row[index] for row in chunk],
+                    records=list(_of_table(chunk, index)),
                     columns=[column.name for column in table.columns],
                 )
         # As autovacuum would have done long before a queue is that long.

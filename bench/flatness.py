@@ -42,7 +42,7 @@ Question = Callable[[], Awaitable[Callable[[], Awaitable[None]] | None]]
 
 
 class Subject(NamedTuple):
-    """What is asked about. ``values`` has a row for each of ``tables``, for so many messages until now.
+    """What is asked about. ``values`` has a row for each of ``tables``, or none, for so many messages until now.
 
     ``questions`` are by name. One whose name begins with RARE walks over everything: it is shown, not judged.
     """
@@ -50,7 +50,7 @@ class Subject(NamedTuple):
     name: str
     title: str
     tables: Sequence[sqlalchemy.Table]
-    values: Callable[[int, Millis], Iterator[list[dict[str, Any]]]]
+    values: Callable[[int, Millis], Iterator[Sequence[dict[str, Any] | None]]]
     questions: Callable[[Store, Clock, int], Awaitable[dict[str, Question]]]
 
 

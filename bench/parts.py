@@ -23,6 +23,7 @@ from bench import (
     groups,
     logs,
     mail_request,
+    mailings,
     pull,
     rendering,
     report,
@@ -56,12 +57,13 @@ PARTS: Mapping[str, Part] = {
     "callbacks": Part(callbacks.Told, callbacks.run, callbacks.tables, callbacks.verdicts),
     "logs": _flat(logs.SUBJECT),
     "pull": _flat(pull.SUBJECT),
+    "mailings": _flat(mailings.SUBJECT),
     "mails": Part(mail_request.Asked, mail_request.run, mail_request.tables, mail_request.verdicts),
     "groups": Part(groups.Resolved, groups.run, groups.tables, groups.verdicts),
     "fairness": Part(fairness.Beside, fairness.run, fairness.tables_of, fairness.verdicts),
 }
 ALL = "infobip"
-_OF_ITS_OWN = {"mails", "groups", "fairness"}
+_OF_ITS_OWN = {"mails", "mailings", "groups", "fairness"}
 """Parts that have nothing to do with ``ALL``."""
 Results = Mapping[str, list[Any]]
 """What parts found, by their names."""

@@ -39,6 +39,7 @@ KINDS = (
     "groups",
     "infobip",
     "logs",
+    "mailings",
     "mails",
     "pull",
     "rendering",

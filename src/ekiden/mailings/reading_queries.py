@@ -27,6 +27,7 @@ from ekiden.mailings.values import MailStatus, PieceState, RequestState
 from ekiden.store.tables import (
     BULK_SQL,
     BY_RECIPIENT,
+    BY_REFERENCE,
     REFERENCE_SQL,
     UNCOUNTED_SQL,
     UNSETTLED_SQL,
@@ -140,6 +141,7 @@ def range_statement(account_id: int, request: str, first: str, last: str) -> Sel
         )
         .select_from(message.join(delivery, _OF_MESSAGE))
         .where(*range_conditions(account_id, request, first, last))
+        .with_hint(message, BY_REFERENCE, "sqlite")
         .group_by(message.c.id)
         .subquery("mails")
     )
@@ -169,6 +171,7 @@ async def deliveries_of(store: Store, account_id: int, request: str, first: str,
         select(message.c.reference, delivery.c.state, delivery.c.attempts, _IS_UNSUBSCRIBED)
         .select_from(message.join(delivery, _OF_MESSAGE))
         .where(*range_conditions(account_id, request, first, last))
+        .with_hint(message, BY_REFERENCE, "sqlite")
     )
     async with store.read() as connection:
         return [DeliveryRow(row[0], row[1], row[2], bool(row[3])) for row in await connection.execute(query)]
@@ -356,6 +359,7 @@ async def messages_by_reference(
             _HAS_REFERENCE,
             message.c.bulk == request,
         )
+        .with_hint(message, BY_REFERENCE, "sqlite")
         .order_by(message.c.reference, delivery.c.number)
     )
     async with store.read() as connection:

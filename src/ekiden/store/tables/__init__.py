@@ -60,6 +60,7 @@ from ekiden.store.tables.mail_requests import (
 )
 from ekiden.store.tables.messages import (
     BY_RECIPIENT,
+    BY_REFERENCE,
     SHOWN,
     attempt,
     content,

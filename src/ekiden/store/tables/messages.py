@@ -173,6 +173,8 @@ SHOWN = func.coalesce(delivery.c.written, delivery.c.recipient).label("shown")
 BY_RECIPIENT = "INDEXED BY ix_delivery_recipient"
 """A hint for SQLite. It knows no numbers of rows: whether it takes this index or the primary key to find one
 recipient's deliveries depends on no more than how many columns the table has."""
+BY_REFERENCE = "INDEXED BY ix_message_reference"
+"""As ``BY_RECIPIENT``: with the bulk known, too, it would look at all of that bulk's messages."""
 
 attempt = Table(
     "attempt",
