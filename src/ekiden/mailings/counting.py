@@ -1,30 +1,37 @@
 """How many mails of a request stand where. What cannot change any more is counted once.
 
 The status of a mail follows from its deliveries, that of a request from its mails. A piece whose deliveries have
-all ended keeps its counts, and a request whose pieces have does: asking costs what is still under way.
+all ended keeps its counts, and a request whose pieces have does. Of what is still under way the last few pieces are
+counted whenever somebody asks; where there are more, it is told what was seen of them last (``mailings.tally``).
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ekiden.core.states import State
-from ekiden.limits.loop_slices import Turns
-from ekiden.mailings.numbers import PublicId
-from ekiden.mailings.queries import RequestRow
-from ekiden.mailings.reading_queries import (
+from ekiden.mailings.counting_queries import (
     DeliveryRow,
     Uncounted,
+    begin_tally,
     count_range,
     counted_pieces,
-    deliveries_of,
     freeze_piece,
+    keep_tally,
+    list_pieces,
+    read_tally,
+    read_tally_counts,
     settle_request,
+    tally_and_uncounted,
     uncounted_pieces,
     unsettled_requests,
 )
+from ekiden.mailings.numbers import PublicId
+from ekiden.mailings.queries import RequestRow
+from ekiden.mailings.tally import Look, Tally
 from ekiden.mailings.values import (
     Counts,
     MailStatus,
@@ -39,10 +46,16 @@ if TYPE_CHECKING:
     from ekiden.core.clock import Clock
     from ekiden.store.api import Store
 
-_PIECES: Final = 100
-"""Pieces that one round looks at."""
+FEW: Final = 10
+"""Pieces that are counted whenever somebody asks."""
+_PIECES: Final = 25
+"""Pieces of a large request that are looked at together."""
 _REQUESTS: Final = 200
 _ENDED: Final = (RequestState.EXPANDED, RequestState.CANCELLED)
+_ROUND: Final = 4.0
+"""Seconds that large requests are looked at in a round."""
+_REST: Final = 3
+"""How much longer than a look the rest after it is."""
 
 
 class Standing(NamedTuple):
@@ -112,70 +125,137 @@ class Counting:
         self._store = store
         self._clock = clock
         self._after = (0, 0)
-        self._round = 0
 
     async def standing(self, row: RequestRow) -> Standing:
-        """Of a request, ``row`` being all of its columns."""
+        """Of a request, ``row`` having its columns."""
         if row.settled_at is not None:
             counts = decode_counts(row.counts)
             return Standing(overall(counts, row.state), counts, True)
         prepared = not row.resolving
+        totals = Counter(await self._counts(row))
+        counts = {status: count for status, count in totals.items() if count > 0}
+        return Standing(overall(counts, row.state, prepared=prepared), counts, prepared)
+
+    async def _counts(self, row: RequestRow) -> Counts:
+        key = row.account_id, row.id
+        if row.pieces > FEW and len(await uncounted_pieces(self._store, *key, FEW + 1)) > FEW:
+            known = await read_tally_counts(self._store, *key)
+            if known is not None:
+                return decode_counts(known)
+            kept = await self._kept(row)
+            # Nobody has looked yet: it has just come.
+            kept[MailStatus.READY] += max(0, row.mails - sum(kept.values()))
+            return kept
+        if row.pieces > FEW:
+            tally, left = await tally_and_uncounted(self._store, *key, FEW + 1)
+        else:
+            tally, left = None, await uncounted_pieces(self._store, *key, FEW + 1)
+        if tally is None:
+            totals = await self._kept(row)
+        else:
+            totals = Counter(tally.without(piece.number for piece in left))
+        running: list[Uncounted] = []
+        for piece in left:
+            if piece.state != PieceState.EXPANDED:
+                totals[MailStatus.READY] += piece.mails
+                continue
+            totals[MailStatus.FAILED] += len(decode_failures(piece.failed))
+            running.append(piece)
+        for first, last in _runs(running):
+            found, _ = await count_range(self._store, row.account_id, *_names(row, first, last))
+            totals.update(found)
+        return totals
+
+    async def _kept(self, row: RequestRow) -> Counter[MailStatus]:
         totals: Counter[MailStatus] = Counter()
         for text, pieces in await counted_pieces(self._store, row.account_id, row.id):
             for status, count in decode_counts(text).items():
                 totals[status] += count * pieces
-        running: list[Uncounted] = []
-        for piece in await uncounted_pieces(self._store, row.account_id, row.id):
-            if piece.state != PieceState.EXPANDED:
-                totals[MailStatus.READY] += piece.mails
-                continue
-            failed = len(decode_failures(piece.failed))
-            totals[MailStatus.FAILED] += failed
-            running.append(piece)
-        for first, last in _runs(running):
-            totals.update(await count_range(self._store, row.account_id, *_names(row, first, last)))
-        counts = {status: count for status, count in totals.items() if count}
-        return Standing(overall(counts, row.state, prepared=prepared), counts, prepared)
+        return totals
+
+    async def tally(self, row: RequestRow) -> Tally | None:
+        """What was seen of a large request, piece by piece, ``row`` having its columns."""
+        return None if row.pieces <= FEW else await read_tally(self._store, row.account_id, row.id)
 
     async def settle(self) -> int:
-        """Keep what cannot change any more; returns how many pieces and requests that were. A duty."""
+        """Keep what cannot change any more, look at what may have; returns how many pieces and requests that were
+        kept. A duty."""
         done = 0
         found = await unsettled_requests(self._store, _REQUESTS, after=self._after)
         for row in found:
             done += await self._settle(row)
         self._after = (found[-1].account_id, found[-1].id) if len(found) == _REQUESTS else (0, 0)
-        self._round += 1
-        return done
+        return done + await self._look_round([row for row in found if row.pieces > FEW])
 
     async def _settle(self, row: RequestRow) -> int:
         done = 0
-        turns = Turns()
-        left = await uncounted_pieces(self._store, row.account_id, row.id)
-        # Some at a time, not always the same: one slow server may keep the first ones open for days.
-        start = self._round * _PIECES % max(1, len(left))
-        for piece in left[start : start + _PIECES]:
-            await turns.next()
-            if piece.state == PieceState.EXPANDED and await self._freeze(row, piece):
+        is_small = row.pieces <= FEW
+        left = await uncounted_pieces(self._store, row.account_id, row.id, FEW if is_small else 1)
+        for piece in left:
+            if is_small and piece.state == PieceState.EXPANDED and await self._freeze(row, piece):
                 done += 1
         if row.state in _ENDED and done == len(left):
-            totals: Counter[MailStatus] = Counter()
-            for text, pieces in await counted_pieces(self._store, row.account_id, row.id):
-                for status, count in decode_counts(text).items():
-                    totals[status] += count * pieces
+            totals = await self._kept(row)
             counts = {"counts": encode_counts(totals), "status": int(overall(totals, row.state))}
             done += await settle_request(self._store, row.account_id, row.id, self._clock.now(), counts)
         return done
 
     async def _freeze(self, row: RequestRow, piece: Uncounted) -> bool:
-        mails: dict[str, list[DeliveryRow]] = {}
-        first, last = piece.first_number, piece.first_number + piece.mails - 1
-        for found in await deliveries_of(self._store, row.account_id, *_names(row, first, last)):
-            if found.state < State.DELIVERED:
-                return False
-            mails.setdefault(found.reference, []).append(found)
-        counts = Counter(status_of(rows) for rows in mails.values())
-        counts[MailStatus.FAILED] += piece.mails - len(mails)
-        return await freeze_piece(self._store, row.account_id, row.id, piece.number, encode_counts(counts))
+        look = await self._look(row, piece.first_number, piece.mails)
+        if look.due_at is not None:
+            return False
+        return await freeze_piece(self._store, row.account_id, row.id, piece.number, encode_counts(look.counts))
+
+    async def _look(self, row: RequestRow, first: int, mails: int) -> Look:
+        """At a piece that has become messages."""
+        found, due_at = await count_range(self._store, row.account_id, *_names(row, first, first + mails - 1))
+        counts = Counter(found)
+        counts[MailStatus.FAILED] += mails - sum(found.values())
+        return Look(counts, due_at)
+
+    # --- large requests -----------------------------------------------------------------------------------------
+
+    async def _look_round(self, rows: Sequence[RequestRow]) -> int:
+        """At some pieces of each, again and again, until there is nothing to be seen or the round is over."""
+        done = 0
+        ends = self._clock.monotonic() + _ROUND
+        left = list(rows)
+        while left and self._clock.monotonic() < ends:
+            for row in list(left):
+                began = self._clock.monotonic()
+                kept, more = await self._look_at_some(row)
+                done += kept
+                if not more:
+                    left.remove(row)
+                await asyncio.sleep(_REST * (self._clock.monotonic() - began))
+                if self._clock.monotonic() >= ends:
+                    break
+        return done
+
+    async def _look_at_some(self, row: RequestRow) -> tuple[int, bool]:
+        """How many pieces are counted for good now, and whether more wait to be looked at."""
+        key = row.account_id, row.id
+        tally = await self.tally(row)
+        if tally is None:
+            if not row.resolving:
+                await begin_tally(self._store, *key, Tally.begun(await list_pieces(self._store, *key)))
+            return 0, not row.resolving
+        now = self._clock.now()
+        due = tally.due(now, _PIECES)
+        if not due:
+            return 0, False
+        for_good: dict[int, str] = {}
+        for piece in await list_pieces(self._store, *key, [entry.number for entry in due]):
+            if piece.counts:
+                look = Look(decode_counts(piece.counts), None)
+            elif piece.state != PieceState.EXPANDED:
+                look = Look({MailStatus.READY: piece.mails}, now)
+            else:
+                look = await self._look(row, piece.first_number, piece.mails)
+                if look.due_at is None:
+                    for_good[piece.number] = encode_counts(look.counts)
+            tally.looked(piece.number, look, now, row.begun_at or now)
+        return await keep_tally(self._store, *key, tally, for_good), len(due) == _PIECES
 
 
 def _names(row: RequestRow, first: int, last: int) -> tuple[str, str, str]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from ekiden.access.audit import changed
+from ekiden.mailings.counting_queries import change_tally, tally_to_change
 from ekiden.mailings.numbers import PublicId
 from ekiden.mailings.queries import RequestRow, cancel_pieces, change_request, get_request, held_requests
 from ekiden.mailings.values import NotAllowedNow, RequestState
@@ -74,7 +75,11 @@ class MailDecisions:
                 if len(states) > 1:
                     raise NotAllowedNow("mail request {id} has been sent, or cancelled", id=id)
                 raise NotAllowedNow("mail request {id} does not wait to be confirmed", id=id)
-            await cancel_pieces(connection, account_id, row.id)
+            pieces = await cancel_pieces(connection, account_id, row.id)
+            tally = await tally_to_change(connection, account_id, row.id)
+            if tally is not None:
+                tally.cancelled(pieces)
+                await change_tally(connection, account_id, row.id, tally)
             await changed(connection, account_id, self._clock.now(), actor, action, id)
         return _waiting(row)._replace(state=state)
 

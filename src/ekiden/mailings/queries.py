@@ -134,14 +134,14 @@ async def request_row(store: Store, account_id: int, request_id: int) -> Row[Any
         return (await connection.execute(query)).one_or_none()
 
 
-async def cancel_pieces(connection: AsyncConnection, account_id: int, request_id: int) -> int:
-    """Pieces that wait never become messages; returns how many they were."""
+async def cancel_pieces(connection: AsyncConnection, account_id: int, request_id: int) -> Sequence[int]:
+    """Pieces that wait never become messages; returns their numbers."""
     waiting = and_(PIECE.account_id == account_id, PIECE.request_id == request_id, _WAITING)
     # As ``values.encode_counts`` writes it.
     counts = literal(f'{{"{int(MailStatus.CANCELLED)}":').concat(cast(PIECE.mails, Text)).concat("}")
     gone = update(mail_request_piece).where(waiting)
     gone = gone.values(state=int(PieceState.CANCELLED), owner=None, counts=counts)
-    return (await connection.execute(gone)).rowcount
+    return (await connection.scalars(gone.returning(PIECE.number))).all()
 
 
 # --- what is to be done -----------------------------------------------------------------------------------------

@@ -21,19 +21,17 @@ from ekiden.core.said import recognised
 from ekiden.core.states import State
 from ekiden.limits.loop_slices import Turns
 from ekiden.mailings.counting import Counting, Standing, status_of
+from ekiden.mailings.counting_queries import PieceRow, list_pieces, newest_under_way
 from ekiden.mailings.expansion import texts_of
 from ekiden.mailings.numbers import PublicId, parse_public_id
 from ekiden.mailings.queries import RequestRow, find_request, get_request, request_row
 from ekiden.mailings.reading_queries import (
-    PieceRow,
     find_piece,
     first_opens,
     last_replies,
-    list_pieces,
     list_requests,
     mails_by_recipient,
     messages_by_reference,
-    newest_under_way,
     piece_rows,
     pieces_with,
     request_conditions,
@@ -262,12 +260,14 @@ class MailReading:
     ) -> MailPage:
         """A page of those of a request. As ``requests``; raises ``NoSuchRequest``."""
         row = await get_request(self._store, account_id, id)
-        pieces = await list_pieces(self._store, account_id, row.id)
-        shelf = Shelf(self._store, row, pieces)
+        standing = await self.counting.standing(row)
+        tally = await self.counting.tally(row)
+        pieces = [] if tally is not None else await list_pieces(self._store, account_id, row.id)
+        shelf = Shelf(self._store, row, pieces, tally)
         down = next((down for name, down in order if name == "id"), False)
         by_status = next((down for name, down in order if name == "status"), None)
-        if wanted.mail or wanted.recipient or wanted.title:
-            numbers = await self._chosen(row, wanted, shelf)
+        numbers = await self._chosen(row, wanted, shelf)
+        if numbers is not None:
             if wanted.statuses or by_status is not None:
                 known = await shelf.statuses(numbers)
                 numbers = [number for number in numbers if not wanted.statuses or known[number] in wanted.statuses]
@@ -279,43 +279,13 @@ class MailReading:
             total = len(numbers)
             numbers = numbers[offset : offset + limit]
         else:
-            total, numbers = await self._walk(row, wanted, shelf, down, by_status, offset, limit)
-        standing = await self.counting.standing(row)
+            total, numbers = await _walk(standing, wanted, shelf, down, by_status, offset, limit)
         request = _request(row, standing.status)
         content = decode_content(row.content)
         return MailPage(total, request, tuple(await shelf.mails(content, numbers)))
 
-    async def _walk(
-        self,
-        row: RequestRow,
-        wanted: MailFilter,
-        shelf: Shelf,
-        down: bool,
-        by_status: bool | None,
-        offset: int,
-        limit: int,
-    ) -> tuple[int, list[int]]:
-        """A page of the numbers, past the pieces that are before it without looking into them."""
-        segments: list[frozenset[MailStatus]]
-        if by_status is None:
-            segments = [wanted.statuses]
-        else:
-            every = sorted(wanted.statuses or MailStatus, reverse=by_status)
-            segments = [frozenset({status}) for status in every]
-        counts = (await self.counting.standing(row)).counts
-        total = 0
-        found: list[int] = []
-        for statuses in segments:
-            here = sum(counts.get(status, 0) for status in statuses) if statuses else shelf.count
-            if total + here > offset and len(found) < limit and here:
-                skip = max(0, offset - total)
-                found += await shelf.walk(statuses, down, skip, limit - len(found))
-            total += here
-        return total, found
-
-    async def _chosen(self, row: RequestRow, wanted: MailFilter, shelf: Shelf) -> list[int]:
-        """Numbers of the mails that the filter names, but for their status."""
-        request = PublicId(row.day, row.number).text
+    async def _chosen(self, row: RequestRow, wanted: MailFilter, shelf: Shelf) -> list[int] | None:
+        """Numbers of the mails that the filter names, but for their status, in order; ``None``: it names all."""
         chosen: set[int] | None = None
         if wanted.mail:
             public = parse_public_id(wanted.mail)
@@ -323,15 +293,20 @@ class MailReading:
             chosen = {number for number in of_it if shelf.holds(number)}
         if wanted.recipient:
             names = spellings(wanted.recipient)
-            references = await mails_by_recipient(self._store, row.account_id, request, names)
-            of_it = set(_numbers(references))
+            request = PublicId(row.day, row.number).text
+            of_it = set(_numbers(await mails_by_recipient(self._store, row.account_id, request, names)))
             for piece in await self._unsent(row.account_id, wanted.recipient, row.id):
                 of_it.update(await shelf.with_address(piece.number, names))
             chosen = of_it if chosen is None else chosen & of_it
-        if wanted.title:
-            of_it = await _titled(row, wanted.title, shelf)
-            chosen = of_it if chosen is None else chosen & of_it
-        return sorted(chosen or ())
+        if not wanted.title:
+            return None if chosen is None else sorted(chosen)
+        subject, _ = texts_of(row.subject, Content(""), advertising=row.advertising)
+        if not Text(subject, DOLLAR).names:
+            if wanted.title.lower() not in subject.lower():
+                return []
+            return None if chosen is None else sorted(chosen)
+        titled = await shelf.with_title(decode_content(row.content), wanted.title, chosen)
+        return sorted(titled)
 
     async def _unsent(self, account_id: int, recipient: str, request_id: int | None = None) -> Sequence[Any]:
         """Pieces in which the address stands, of mails that are no messages (yet)."""
@@ -350,7 +325,7 @@ class MailReading:
         shelf = Shelf(self._store, row, [PieceRow(*(getattr(piece, name) for name in PieceRow._fields))])
         request = _request(row, standing.status)
         (listed,) = await shelf.mails(content, [public.number])
-        failure = shelf.failure(public.number)
+        failure = await shelf.failure(public.number)
         found = await messages_by_reference(self._store, account_id, request.id, [id])
         replies: dict[int, str] = {}
         opens: dict[int, Millis] = {}
@@ -370,12 +345,31 @@ class MailReading:
         )
 
 
-async def _titled(row: RequestRow, part: str, shelf: Shelf) -> set[int]:
-    """Numbers of its mails in whose titles ``part`` stands."""
-    subject, _ = texts_of(row.subject, Content(""), advertising=row.advertising)
-    if Text(subject, DOLLAR).names:
-        return set(await shelf.with_title(decode_content(row.content), part))
-    return set(shelf.numbers()) if part.lower() in subject.lower() else set()
+async def _walk(
+    standing: Standing,
+    wanted: MailFilter,
+    shelf: Shelf,
+    down: bool,
+    by_status: bool | None,
+    offset: int,
+    limit: int,
+) -> tuple[int, list[int]]:
+    """A page of the numbers, past the pieces that are before it without looking into them."""
+    segments: list[frozenset[MailStatus]]
+    if by_status is None:
+        segments = [wanted.statuses]
+    else:
+        every = sorted(wanted.statuses or MailStatus, reverse=by_status)
+        segments = [frozenset({status}) for status in every]
+    total = 0
+    found: list[int] = []
+    for statuses in segments:
+        here = sum(standing.counts.get(status, 0) for status in statuses) if statuses else shelf.count
+        if total + here > offset and len(found) < limit and here:
+            skip = max(0, offset - total)
+            found += await shelf.walk(statuses, down, skip, limit - len(found))
+        total += here
+    return total, found
 
 
 def _numbers(references: Iterable[str]) -> array[int]:

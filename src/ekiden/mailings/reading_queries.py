@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import (
     ColumnElement,
     Row,
-    Select,
     and_,
     case,
     func,
     or_,
     select,
     text,
-    tuple_,
-    update,
 )
 
 from ekiden.core.clock import Millis
 from ekiden.core.events import EventType
-from ekiden.core.states import State
+from ekiden.mailings.counting_queries import HAS_REFERENCE, IS_UNSUBSCRIBED, LISTED, NOT_BEGUN, OF_MESSAGE
 from ekiden.mailings.queries import PIECE, REQUEST
-from ekiden.mailings.values import MailStatus, PieceState, RequestState
+from ekiden.mailings.values import MailStatus, RequestState
 from ekiden.store.tables import (
     BULK_SQL,
     BY_RECIPIENT,
     BY_REFERENCE,
-    REFERENCE_SQL,
-    UNCOUNTED_SQL,
-    UNSETTLED_SQL,
+    UNSENT_SQL,
     attempt,
     delivery,
     event,
@@ -42,179 +37,11 @@ from ekiden.store.tables import (
 if TYPE_CHECKING:
     from ekiden.store.api import Store
 
-_UNCOUNTED: Final = text(UNCOUNTED_SQL)  # word for word as in the partial index
-_UNSETTLED: Final = text(UNSETTLED_SQL)
 _HAS_BULK: Final = text(BULK_SQL)
-_HAS_REFERENCE: Final = text(REFERENCE_SQL)
-
-_NOT_BEGUN: Final = and_(
-    REQUEST.settled_at.is_(None),
-    REQUEST.begun_at.is_(None),
-    REQUEST.state.in_([int(RequestState.HELD), int(RequestState.DUE)]),
-)
-"""Requests that wait as a whole: there is nothing to be counted."""
 _STATUS_BEFORE: Final = {
-    MailStatus.PREPARING: and_(_NOT_BEGUN, REQUEST.resolving == 1),
-    MailStatus.READY: and_(_NOT_BEGUN, REQUEST.resolving == 0),
+    MailStatus.PREPARING: and_(NOT_BEGUN, REQUEST.resolving == 1),
+    MailStatus.READY: and_(NOT_BEGUN, REQUEST.resolving == 0),
 }
-
-_UNSUBSCRIBED: Final = '["suppressed",%"kind":"unsubscribe"%'
-"""``core.said.Said.encode`` of whoever does not want it."""
-_IS_UNSUBSCRIBED: Final = and_(delivery.c.state == int(State.DROPPED), delivery.c.said.like(_UNSUBSCRIBED))
-
-
-class DeliveryRow(NamedTuple):
-    """A recipient of a mail, as far as counting needs it."""
-
-    reference: str
-    state: int
-    attempts: int
-    unsubscribed: bool
-
-
-class Uncounted(NamedTuple):
-    """A piece of which something can change yet."""
-
-    number: int
-    first_number: int
-    mails: int
-    state: int
-    failed: str
-
-
-# --- counting ---------------------------------------------------------------------------------------------------
-
-
-async def counted_pieces(store: Store, account_id: int, request_id: int) -> Sequence[tuple[str, int]]:
-    """Counts that were kept, and how many pieces have exactly these."""
-    key = and_(PIECE.account_id == account_id, PIECE.request_id == request_id, PIECE.counts != "")
-    query = select(PIECE.counts, func.count()).where(key).group_by(PIECE.counts)
-    async with store.read() as connection:
-        return [(row[0], row[1]) for row in await connection.execute(query)]
-
-
-async def uncounted_pieces(
-    store: Store, account_id: int, request_id: int, limit: int | None = None
-) -> Sequence[Uncounted]:
-    """In their order."""
-    query = (
-        select(PIECE.number, PIECE.first_number, PIECE.mails, PIECE.state, PIECE.failed)
-        .where(PIECE.account_id == account_id, PIECE.request_id == request_id, _UNCOUNTED)
-        .order_by(PIECE.number)
-        .limit(limit)
-    )
-    async with store.read() as connection:
-        return [Uncounted(*row) for row in await connection.execute(query)]
-
-
-def range_conditions(account_id: int, request: str, first: str, last: str) -> tuple[Any, ...]:
-    """Messages of the request whose mails are called so."""
-    return (
-        message.c.account_id == account_id,
-        message.c.reference >= first,
-        message.c.reference <= last,
-        _HAS_REFERENCE,
-        message.c.bulk == request,
-    )
-
-
-_OF_MESSAGE: Final = and_(delivery.c.account_id == message.c.account_id, delivery.c.message_id == message.c.id)
-
-
-def range_statement(account_id: int, request: str, first: str, last: str) -> Select[Any]:
-    """Mails from ``first`` to ``last`` by what their deliveries come to, as ``counting.status_of`` has it."""
-
-    def sum_of(condition: ColumnElement[bool]) -> ColumnElement[Any]:
-        return func.sum(case((condition, 1), else_=0))
-
-    state = delivery.c.state
-    mails = (
-        select(
-            func.count().label("all"),
-            sum_of(state == int(State.DELIVERED)).label("sent"),
-            sum_of(state == int(State.CANCELLED)).label("cancelled"),
-            sum_of(_IS_UNSUBSCRIBED).label("unsubscribed"),
-            sum_of(state < int(State.DELIVERED)).label("open"),
-            sum_of(
-                and_(state < int(State.DELIVERED), or_(state == int(State.SENDING), delivery.c.attempts > 0))
-            ).label("begun"),
-        )
-        .select_from(message.join(delivery, _OF_MESSAGE))
-        .where(*range_conditions(account_id, request, first, last))
-        .with_hint(message, BY_REFERENCE, "sqlite")
-        .group_by(message.c.id)
-        .subquery("mails")
-    )
-    of = mails.c
-    status = case(
-        (of.sent == of.all, int(MailStatus.SENT)),
-        (and_(of.open == of.all, of.begun == 0), int(MailStatus.READY)),
-        (of.open > 0, int(MailStatus.SENDING)),
-        (of.sent > 0, int(MailStatus.PARTLY)),
-        (of.cancelled == of.all, int(MailStatus.CANCELLED)),
-        (of.unsubscribed == of.all, int(MailStatus.UNSUBSCRIBED)),
-        else_=int(MailStatus.FAILED),
-    ).label("status")
-    return select(status, func.count()).select_from(mails).group_by(status)
-
-
-async def count_range(store: Store, account_id: int, request: str, first: str, last: str) -> dict[MailStatus, int]:
-    """Mails from ``first`` to ``last`` by status."""
-    async with store.read() as connection:
-        rows = await connection.execute(range_statement(account_id, request, first, last))
-        return {MailStatus(row[0]): row[1] for row in rows}
-
-
-async def deliveries_of(store: Store, account_id: int, request: str, first: str, last: str) -> list[DeliveryRow]:
-    """Those of the mails from ``first`` to ``last``."""
-    query = (
-        select(message.c.reference, delivery.c.state, delivery.c.attempts, _IS_UNSUBSCRIBED)
-        .select_from(message.join(delivery, _OF_MESSAGE))
-        .where(*range_conditions(account_id, request, first, last))
-        .with_hint(message, BY_REFERENCE, "sqlite")
-    )
-    async with store.read() as connection:
-        return [DeliveryRow(row[0], row[1], row[2], bool(row[3])) for row in await connection.execute(query)]
-
-
-async def freeze_piece(store: Store, account_id: int, request_id: int, number: int, counts: str) -> bool:
-    """Keep its counts; false: somebody has."""
-    key = and_(PIECE.account_id == account_id, PIECE.request_id == request_id, PIECE.number == number)
-    expanded = PIECE.state == int(PieceState.EXPANDED)
-    frozen = update(mail_request_piece).where(key, expanded, _UNCOUNTED).values(counts=counts)
-    async with store.write() as connection:
-        return (await connection.execute(frozen)).rowcount == 1
-
-
-async def settle_request(
-    store: Store, account_id: int, request_id: int, now: Millis, values: dict[str, Any]
-) -> bool:
-    """Keep its counts; false: somebody has."""
-    key = and_(REQUEST.account_id == account_id, REQUEST.id == request_id, _UNSETTLED)
-    async with store.write() as connection:
-        done = update(mail_request).where(key).values(settled_at=now, **values)
-        return (await connection.execute(done)).rowcount == 1
-
-
-async def unsettled_requests(store: Store, limit: int, after: tuple[int, int] = (0, 0)) -> Sequence[Row[Any]]:
-    """Of every account; without texts. ``after`` are account and id of the last one of before."""
-    known = REQUEST.state != int(RequestState.STAGING)
-    later = tuple_(REQUEST.account_id, REQUEST.id) > after
-    query = select(*LISTED).where(_UNSETTLED, known, later).order_by(REQUEST.account_id, REQUEST.id).limit(limit)
-    async with store.read() as connection:
-        return (await connection.execute(query)).all()
-
-
-async def newest_under_way(store: Store, account_id: int, limit: int) -> Sequence[Row[Any]]:
-    """Requests of an account whose status has to be counted, the newest first; without texts."""
-    known = REQUEST.state != int(RequestState.STAGING)
-    query = select(*LISTED).where(_UNSETTLED, known, ~_NOT_BEGUN, REQUEST.account_id == account_id)
-    async with store.read() as connection:
-        return (await connection.execute(query.order_by(REQUEST.id.desc()).limit(limit))).all()
-
-
-LISTED: Final = tuple(column for column in mail_request.c if column.name != "content")
-"""Columns of a list: texts are large."""
 
 
 # --- lists --------------------------------------------------------------------------------------------------------
@@ -233,28 +60,6 @@ async def list_requests(
     async with store.read() as connection:
         total = await connection.scalar(select(func.count()).select_from(mail_request).where(wanted))
         return int(total or 0), (await connection.execute(page)).all()
-
-
-class PieceRow(NamedTuple):
-    """A piece without its mails."""
-
-    number: int
-    first_number: int
-    mails: int
-    state: int
-    failed: str
-    counts: str
-
-
-async def list_pieces(store: Store, account_id: int, request_id: int) -> list[PieceRow]:
-    """In their order."""
-    query = (
-        select(PIECE.number, PIECE.first_number, PIECE.mails, PIECE.state, PIECE.failed, PIECE.counts)
-        .where(PIECE.account_id == account_id, PIECE.request_id == request_id)
-        .order_by(PIECE.number)
-    )
-    async with store.read() as connection:
-        return [PieceRow(*row) for row in await connection.execute(query)]
 
 
 async def find_piece(store: Store, account_id: int, number: int) -> Row[Any] | None:
@@ -285,7 +90,7 @@ async def requests_by_recipient(store: Store, account_id: int, addresses: Sequen
     """Numbers of the requests that have had mail for any of the spellings of an address."""
     query = (
         select(message.c.bulk)
-        .select_from(delivery.join(message, _OF_MESSAGE))
+        .select_from(delivery.join(message, OF_MESSAGE))
         .where(delivery.c.account_id == account_id, delivery.c.recipient.in_(addresses), _HAS_BULK)
         .with_hint(delivery, BY_RECIPIENT, "sqlite")
         .distinct()
@@ -298,7 +103,7 @@ async def mails_by_recipient(store: Store, account_id: int, request: str, addres
     """What the mails of the request to any of the spellings of an address are called."""
     query = (
         select(message.c.reference)
-        .select_from(delivery.join(message, _OF_MESSAGE))
+        .select_from(delivery.join(message, OF_MESSAGE))
         .where(
             delivery.c.account_id == account_id,
             delivery.c.recipient.in_(addresses),
@@ -316,7 +121,7 @@ async def pieces_with(store: Store, account_id: int, needle: bytes, request_id: 
     key = PIECE.account_id == account_id
     if request_id is not None:
         key = and_(key, PIECE.request_id == request_id)
-    no_messages = or_(PIECE.state != int(PieceState.EXPANDED), PIECE.failed != "")
+    no_messages = text(UNSENT_SQL)  # word for word as in the partial index
     async with store.read() as connection:
         found = "instr(data, :needle) > 0"
         if connection.dialect.name == "postgresql":
@@ -350,13 +155,13 @@ async def messages_by_reference(
             delivery.c.said,
             delivery.c.diagnosis,
             delivery.c.updated_at,
-            _IS_UNSUBSCRIBED.label("unsubscribed"),
+            IS_UNSUBSCRIBED.label("unsubscribed"),
         )
-        .select_from(message.join(delivery, _OF_MESSAGE))
+        .select_from(message.join(delivery, OF_MESSAGE))
         .where(
             message.c.account_id == account_id,
             message.c.reference.in_(references),
-            _HAS_REFERENCE,
+            HAS_REFERENCE,
             message.c.bulk == request,
         )
         .with_hint(message, BY_REFERENCE, "sqlite")

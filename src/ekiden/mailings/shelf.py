@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,11 +11,13 @@ from ekiden.core.address import spellings
 from ekiden.core.clock import Millis
 from ekiden.core.states import State
 from ekiden.limits.loop_slices import Turns
-from ekiden.mailings.counting import status_of
+from ekiden.mailings.counting import FEW, status_of
+from ekiden.mailings.counting_queries import DeliveryRow, PieceRow, list_pieces
 from ekiden.mailings.expansion import texts_of
 from ekiden.mailings.numbers import PublicId
 from ekiden.mailings.queries import RequestRow
-from ekiden.mailings.reading_queries import DeliveryRow, PieceRow, messages_by_reference, piece_rows
+from ekiden.mailings.reading_queries import messages_by_reference, piece_rows
+from ekiden.mailings.tally import Entry, Tally
 from ekiden.mailings.values import (
     Content,
     Failure,
@@ -52,62 +55,68 @@ class FoundMail:
 class Shelf:
     """The pieces of a request, and its mails found in them."""
 
-    def __init__(self, store: Store, row: RequestRow, pieces: Sequence[PieceRow]) -> None:
+    def __init__(
+        self, store: Store, row: RequestRow, pieces: Sequence[PieceRow], tally: Tally | None = None
+    ) -> None:
+        """``tally`` tells of all pieces, if there is one: then ``pieces`` are those that are known besides."""
         self._store = store
         self._row = row
-        self._pieces = pieces
         self._name = PublicId(row.day, row.number).text
+        self._entries = (tally or Tally.begun(pieces)).entries
+        self._is_tally = tally is not None
+        self._is_exact = sum(not entry.for_good for entry in self._entries) <= FEW
+        self._pieces = {piece.number: piece for piece in pieces}
         self._read: dict[int, tuple[Mail, ...]] = {}
-        self._failures = {
-            piece.first_number + failure.at: failure
-            for piece in pieces
-            for failure in decode_failures(piece.failed)
-        }
 
     @property
     def count(self) -> int:
-        return sum(piece.mails for piece in self._pieces)
+        return sum(entry.mails for entry in self._entries)
 
     def numbers(self) -> Iterable[int]:
         """Of all mails."""
-        for piece in self._pieces:
-            yield from range(piece.first_number, piece.first_number + piece.mails)
+        for entry in self._entries:
+            yield from range(entry.first, entry.first + entry.mails)
 
     def holds(self, number: int) -> bool:
-        return self._piece(number) is not None
+        return self._entry(number) is not None
 
-    def failure(self, number: int) -> Failure | None:
+    async def failure(self, number: int) -> Failure | None:
         """Why it was not made."""
-        return self._failures.get(number)
+        entry = self._entry(number)
+        piece = None if entry is None else (await self._pieces_of([entry])).get(entry.number)
+        if piece is None:
+            return None
+        at = number - piece.first_number
+        return next((failure for failure in decode_failures(piece.failed) if failure.at == at), None)
 
-    def _piece(self, number: int) -> PieceRow | None:
+    def _entry(self, number: int) -> Entry | None:
         # Numbers grow with the pieces.
-        low, high = 0, len(self._pieces)
-        while low < high:
-            middle = (low + high) // 2
-            piece = self._pieces[middle]
-            if number < piece.first_number:
-                high = middle
-            elif number >= piece.first_number + piece.mails:
-                low = middle + 1
-            else:
-                return piece
-        return None
+        place = bisect_right(self._entries, number, key=lambda entry: entry.first) - 1
+        entry = self._entries[place] if place >= 0 else None
+        return entry if entry is not None and number < entry.first + entry.mails else None
+
+    async def _pieces_of(self, entries: Iterable[Entry]) -> dict[int, PieceRow]:
+        """What is kept of them besides their mails."""
+        missing = sorted({entry.number for entry in entries} - self._pieces.keys())
+        for start in range(0, len(missing), _AT_ONCE):
+            some = missing[start : start + _AT_ONCE]
+            for piece in await list_pieces(self._store, self._row.account_id, self._row.id, some):
+                self._pieces[piece.number] = piece
+        return self._pieces
 
     async def walk(self, statuses: frozenset[MailStatus], down: bool, skip: int, limit: int) -> list[int]:
-        """Numbers of mails with any of the statuses (none: of all) behind the first ``skip``."""
+        """Numbers of mails with any of the statuses (none: of all) behind the first ``skip``.
+
+        Pieces of which it is known how many such mails they have are passed without looking into them.
+        """
         found: list[int] = []
-        for piece in reversed(self._pieces) if down else self._pieces:
-            if statuses and (piece.counts or piece.state == PieceState.WAITING):
-                here = _kept(piece, statuses)
-            else:
-                here = piece.mails
-            is_known = not statuses or bool(piece.counts) or piece.state == PieceState.WAITING
-            if is_known and skip >= here:
+        for entry in reversed(self._entries) if down else self._entries:
+            here = entry.mails if not statuses else self._kept(entry, statuses)
+            if here is not None and skip >= here:
                 skip -= here
                 continue
-            numbers = list(range(piece.first_number, piece.first_number + piece.mails))
-            if not is_known or here < piece.mails:
+            numbers = list(range(entry.first, entry.first + entry.mails))
+            if statuses and (here is None or here < entry.mails):
                 known = await self.statuses(numbers)
                 numbers = [number for number in numbers if known[number] in statuses]
             if down:
@@ -118,15 +127,34 @@ class Shelf:
                 break
         return found
 
+    def _kept(self, entry: Entry, statuses: frozenset[MailStatus]) -> int | None:
+        """How many of its mails have any of the statuses; ``None``: that has to be looked at."""
+        if self._is_tally:
+            if self._is_exact and not entry.for_good:
+                return None
+            counts = entry.statuses
+        else:
+            piece = self._pieces[entry.number]
+            if piece.counts:
+                counts = decode_counts(piece.counts)
+            elif piece.state == PieceState.WAITING:
+                counts = {MailStatus.READY: entry.mails}
+            else:
+                return None
+        return sum(counts.get(status, 0) for status in statuses)
+
     async def statuses(self, numbers: Sequence[int]) -> dict[int, MailStatus]:
         """Of these mails."""
-        found = {number: self._without_message(number) for number in numbers}
-        for number, rows in (await self._deliveries(numbers)).items():
-            found[number] = status_of([counted_row(row) for row in rows])
+        deliveries = await self._deliveries(numbers)
+        found = {}
+        for number in numbers:
+            rows = deliveries.get(number)
+            found[number] = status_of([counted_row(row) for row in rows]) if rows else self._without_message(number)
         return found
 
     def _without_message(self, number: int) -> MailStatus:
-        piece = self._piece(number)
+        entry = self._entry(number)
+        piece = None if entry is None else self._pieces.get(entry.number)
         if piece is not None and piece.state == PieceState.WAITING:
             return MailStatus.READY
         if piece is not None and piece.state == PieceState.CANCELLED:
@@ -134,48 +162,55 @@ class Shelf:
         return MailStatus.FAILED
 
     async def _deliveries(self, numbers: Sequence[int]) -> dict[int, list[Any]]:
+        """By the numbers of mails. What is kept of their pieces is known then."""
+        entries = {number: entry for number in numbers if (entry := self._entry(number)) is not None}
+        pieces = await self._pieces_of(entries.values())
+        sent = [
+            PublicId(self._row.day, number).text
+            for number, entry in entries.items()
+            if pieces[entry.number].state == PieceState.EXPANDED
+        ]
         by_number: dict[int, list[Any]] = {}
-        sent = []
-        for number in numbers:
-            piece = self._piece(number)
-            if piece is not None and piece.state == PieceState.EXPANDED:
-                sent.append(PublicId(self._row.day, number).text)
         for start in range(0, len(sent), _AT_ONCE):
             some = sent[start : start + _AT_ONCE]
             for row in await messages_by_reference(self._store, self._row.account_id, self._name, some):
                 by_number.setdefault(int(row.reference[-12:]), []).append(row)
         return by_number
 
-    async def with_address(self, piece: int, names: Sequence[str]) -> list[int]:
+    async def with_address(self, number: int, names: Sequence[str]) -> list[int]:
         """Numbers of the mails of a piece that are for an address, and no messages."""
-        of = next(each for each in self._pieces if each.number == piece)
+        (of,) = await list_pieces(self._store, self._row.account_id, self._row.id, [number])
+        failed = {failure.at for failure in decode_failures(of.failed)}
         return [
             of.first_number + at
-            for at in places_of(await self._mails_of(of), names)
-            if of.state != PieceState.EXPANDED or of.first_number + at in self._failures
+            for at in places_of(await self._mails_of(of.number), names)
+            if of.state != PieceState.EXPANDED or at in failed
         ]
 
-    async def with_title(self, content: Content, part: str) -> list[int]:
-        """Numbers of the mails in whose titles, as their recipients read them, ``part`` stands in any case of
-        letters. The store has titles in encoded words: it cannot be asked."""
+    async def with_title(self, content: Content, part: str, among: Container[int] | None = None) -> list[int]:
+        """Numbers of the mails (of ``among``) in whose titles ``part`` stands as their recipients read them, in any
+        case of letters. The store has titles in encoded words: it cannot be asked."""
         subject, _ = texts_of(self._row.subject, content, advertising=self._row.advertising)
         title, wanted = Text(subject, DOLLAR), part.lower()
         found = []
         turns = Turns()
-        for piece in self._pieces:
-            (row,) = await piece_rows(self._store, self._row.account_id, self._row.id, [piece.number])
-            for number, people in enumerate(decode_mails(row.data), piece.first_number):
+        for entry in self._entries:
+            numbers = range(entry.first, entry.first + entry.mails)
+            if among is not None and not any(number in among for number in numbers):
+                continue
+            (row,) = await piece_rows(self._store, self._row.account_id, self._row.id, [entry.number])
+            for number, people in zip(numbers, decode_mails(row.data), strict=True):
                 await turns.next()
                 values = values_for(content, people, individual=self._row.individual)
-                if wanted in filled(title, values, LONGEST_TITLE).lower():
+                if (among is None or number in among) and wanted in filled(title, values, LONGEST_TITLE).lower():
                     found.append(number)
         return found
 
-    async def _mails_of(self, piece: PieceRow) -> tuple[Mail, ...]:
-        if piece.number not in self._read:
-            (row,) = await piece_rows(self._store, self._row.account_id, self._row.id, [piece.number])
-            self._read[piece.number] = decode_mails(row.data)
-        return self._read[piece.number]
+    async def _mails_of(self, number: int) -> tuple[Mail, ...]:
+        if number not in self._read:
+            (row,) = await piece_rows(self._store, self._row.account_id, self._row.id, [number])
+            self._read[number] = decode_mails(row.data)
+        return self._read[number]
 
     async def mails(self, content: Content, numbers: Sequence[int]) -> list[FoundMail]:
         """For a list, in the order of ``numbers``."""
@@ -186,10 +221,10 @@ class Shelf:
         turns = Turns()
         for number in numbers:
             await turns.next()
-            piece = self._piece(number)
-            if piece is None:
+            entry = self._entry(number)
+            if entry is None:
                 continue
-            people = (await self._mails_of(piece))[number - piece.first_number]
+            people = (await self._mails_of(entry.number))[number - entry.first]
             rows = deliveries.get(number, [])
             status = status_of([counted_row(row) for row in rows]) if rows else self._without_message(number)
             begun = any(row.attempts or row.state >= State.DELIVERED for row in rows)
@@ -219,14 +254,6 @@ def places_of(mails: Sequence[Mail], names: Sequence[str]) -> list[int]:
 def filled(text: Text, values: Mapping[str, str], longest: int) -> str:
     """As its recipient reads it; what would be longer than ``longest`` characters as it is written."""
     return text.render(values) if text.length(values) <= longest else text.source
-
-
-def _kept(piece: PieceRow, statuses: frozenset[MailStatus]) -> int:
-    """How many mails of a piece that is counted, or that waits, have any of the statuses."""
-    if not piece.counts:
-        return piece.mails if MailStatus.READY in statuses else 0
-    counts = decode_counts(piece.counts)
-    return sum(counts.get(status, 0) for status in statuses)
 
 
 def counted_row(row: Any) -> DeliveryRow:

@@ -93,6 +93,7 @@ PLAN: Final[dict[str, Rule]] = {
         "messages", "once nothing of it changes any more and that old; one that was not taken, for a day"
     ),
     "mail_request_piece": Rule("messages", "with its request"),
+    "mail_request_tally": Rule("messages", "with its request"),
     "mail_number": Rule("", "as long as the account: no number is used twice"),
     "installation": Rule("", "as long as there is the database"),
     "account": Rule("", "until an operator removes it"),
@@ -292,6 +293,9 @@ async def _prune_requests(store: Store, now: Millis, before: Millis, batch: int,
                     theirs = and_(piece.account_id == account, piece.request_id == gone, piece.number.in_(numbers))
                     await _delete(connection, t.mail_request_piece, theirs, removed)
                     if len(numbers) < _PIECES:
+                        tally = t.mail_request_tally.c
+                        its = and_(tally.account_id == account, tally.request_id == gone)
+                        await _delete(connection, t.mail_request_tally, its, removed)
                         itself = and_(request.account_id == account, request.id == gone)
                         await _delete(connection, t.mail_request, itself, removed)
                         break

@@ -53,10 +53,12 @@ from ekiden.store.tables.mail_requests import (
     PIECE_WAITING_SQL,
     RESOLVING_SQL,
     UNCOUNTED_SQL,
+    UNSENT_SQL,
     UNSETTLED_SQL,
     mail_number,
     mail_request,
     mail_request_piece,
+    mail_request_tally,
 )
 from ekiden.store.tables.messages import (
     BY_RECIPIENT,

@@ -22,6 +22,7 @@ UNSETTLED_SQL = "settled_at IS NULL"
 RESOLVING_SQL = "resolving = 1"
 PIECE_WAITING_SQL = "state = 0"
 UNCOUNTED_SQL = "counts = ''"
+UNSENT_SQL = "(state <> 1 OR failed <> '')"
 
 mail_number = Table(
     "mail_number",
@@ -88,4 +89,17 @@ mail_request_piece = Table(
     Index("ix_mail_request_piece_first_number", "account_id", "first_number"),
     Index("ix_mail_request_piece_waiting", "account_id", "request_id", "number", **where(PIECE_WAITING_SQL)),
     Index("ix_mail_request_piece_uncounted", "account_id", "request_id", "number", **where(UNCOUNTED_SQL)),
+    Index("ix_mail_request_piece_unsent", "account_id", "request_id", "number", **where(UNSENT_SQL)),
 )
+
+mail_request_tally = Table(
+    "mail_request_tally",
+    metadata,
+    Column("account_id", BigInteger, nullable=False),
+    Column("request_id", BigInteger, nullable=False),
+    Column("version", Integer, nullable=False, comment="counts changes: nobody undoes another's"),
+    Column("counts", Text, nullable=False, comment="JSON: mails by status when they were looked at last"),
+    Column("pieces", LargeBinary, nullable=False, comment="JSON of mailings.tally.Entry, an array"),
+    PrimaryKeyConstraint("account_id", "request_id"),
+)
+"""Of large requests only: who asks must not have all their mails counted."""
