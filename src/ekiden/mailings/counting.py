@@ -51,6 +51,7 @@ FEW: Final = 10
 _PIECES: Final = 25
 """Pieces of a large request that are looked at together."""
 _REQUESTS: Final = 200
+_WAITING: Final = (RequestState.HELD, RequestState.DUE)
 _ENDED: Final = (RequestState.EXPANDED, RequestState.CANCELLED)
 _ROUND: Final = 4.0
 """Seconds that large requests are looked at in a round."""
@@ -132,6 +133,9 @@ class Counting:
             counts = decode_counts(row.counts)
             return Standing(overall(counts, row.state), counts, True)
         prepared = not row.resolving
+        if row.begun_at is None and row.state in _WAITING:
+            counts = {MailStatus.READY: row.mails} if row.mails else {}
+            return Standing(overall(counts, row.state, prepared=prepared), counts, prepared)
         totals = Counter(await self._counts(row))
         counts = {status: count for status, count in totals.items() if count > 0}
         return Standing(overall(counts, row.state, prepared=prepared), counts, prepared)

@@ -7,7 +7,7 @@ delivered.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
@@ -32,7 +32,7 @@ from ekiden.mailings.reading_queries import (
     list_requests,
     mails_by_recipient,
     messages_by_reference,
-    piece_rows,
+    pieces_of_requests,
     pieces_with,
     request_conditions,
     request_order,
@@ -58,6 +58,9 @@ if TYPE_CHECKING:
 
 RequestOrder = Literal["created", "recipients", "reserved", "sent", "status"]
 MailOrder = Literal["id", "status"]
+_PIECES_AT_ONCE: Final = 200
+_OCTETS_AT_ONCE: Final = 4_194_304
+"""Of pieces that are read together, unless one is larger."""
 _UNDER_WAY: Final = 2_000
 """Requests of which some mails have been made, and not all have ended, that are counted for a list by status: the
 newest ones. Those that wait as a whole are not among them."""
@@ -232,13 +235,12 @@ class MailReading:
         names = spellings(recipient)
         found: set[int] = set()
         turns = Turns()
-        for request_id, number in await self._unsent(account_id, recipient):
-            if request_id in found:
-                continue
-            for piece in await piece_rows(self._store, account_id, request_id, [number]):
-                if places_of(decode_mails(piece.data), names):
+        for keys in _batches(await self._unsent(account_id, recipient)):
+            wanted = [key for key in keys if key[0] not in found]
+            for request_id, data in await pieces_of_requests(self._store, account_id, wanted):
+                await turns.next()
+                if request_id not in found and places_of(decode_mails(data), names):
                     found.add(request_id)
-            await turns.next()
         return found
 
     async def status(self, account_id: int, id: str) -> RequestStatus:
@@ -370,6 +372,20 @@ async def _walk(
             found += await shelf.walk(statuses, down, skip, limit - len(found))
         total += here
     return total, found
+
+
+def _batches(pieces: Iterable[Any]) -> Iterator[list[tuple[int, int]]]:
+    """Their keys, so many that their mails may be in memory together."""
+    batch: list[tuple[int, int]] = []
+    octets = 0
+    for piece in pieces:
+        if batch and (len(batch) >= _PIECES_AT_ONCE or octets + piece.size > _OCTETS_AT_ONCE):
+            yield batch
+            batch, octets = [], 0
+        batch.append((piece.request_id, piece.number))
+        octets += piece.size
+    if batch:
+        yield batch
 
 
 def _numbers(references: Iterable[str]) -> array[int]:

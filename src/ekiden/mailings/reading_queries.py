@@ -14,6 +14,7 @@ from sqlalchemy import (
     or_,
     select,
     text,
+    tuple_,
 )
 
 from ekiden.core.clock import Millis
@@ -86,6 +87,17 @@ async def piece_rows(store: Store, account_id: int, request_id: int, numbers: Se
         return (await connection.execute(query)).all()
 
 
+async def pieces_of_requests(
+    store: Store, account_id: int, keys: Sequence[tuple[int, int]]
+) -> Sequence[tuple[int, bytes]]:
+    """The mails of pieces by (request_id, number), as (request_id, data)."""
+    query = select(PIECE.request_id, PIECE.data).where(
+        PIECE.account_id == account_id, tuple_(PIECE.request_id, PIECE.number).in_(keys)
+    )
+    async with store.read() as connection:
+        return [(row[0], bytes(row[1])) for row in await connection.execute(query)]
+
+
 async def requests_by_recipient(store: Store, account_id: int, addresses: Sequence[str]) -> set[int]:
     """Numbers of the requests that have had mail for any of the spellings of an address."""
     query = (
@@ -117,7 +129,7 @@ async def mails_by_recipient(store: Store, account_id: int, request: str, addres
 
 
 async def pieces_with(store: Store, account_id: int, needle: bytes, request_id: int | None = None) -> Sequence[Any]:
-    """Pieces with mails that are no messages, in which the octets stand: (request_id, number)."""
+    """Pieces with mails that are no messages, in which the octets stand: (request_id, number, size in octets)."""
     key = PIECE.account_id == account_id
     if request_id is not None:
         key = and_(key, PIECE.request_id == request_id)
@@ -126,7 +138,7 @@ async def pieces_with(store: Store, account_id: int, needle: bytes, request_id: 
         found = "instr(data, :needle) > 0"
         if connection.dialect.name == "postgresql":
             found = "position(:needle in data) > 0"
-        query = select(PIECE.request_id, PIECE.number).where(
+        query = select(PIECE.request_id, PIECE.number, func.length(PIECE.data).label("size")).where(
             key, no_messages, text(found).bindparams(needle=needle)
         )
         return (await connection.execute(query.order_by(PIECE.request_id, PIECE.number))).all()
