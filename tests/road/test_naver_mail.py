@@ -101,6 +101,13 @@ def test_the_seed_s_example_reaches_both_mailboxes(demo: Demo, eventually: Any) 
     eventually(lambda: counts(status_of(client, held)) == {"S": 2}, "the confirmed ones to be delivered")
     refused = demo.run("bulk", "reject", held, "--account", demo.account["name"], check=False)
     assert "does not wait" in refused
+    later = {"reservationUtc": int(time.time() * 1000) + 3_600_000}
+    reserved = asyncio.run(client.request("POST", "/mails", {**body, **later})).json["requestId"]
+    stopped = demo.run("bulk", "cancel", reserved, "--account", demo.account["name"])
+    assert (stopped["id"], stopped["state"]) == (reserved, "cancelled")
+    assert counts(status_of(client, reserved)) == {"C": 2}
+    again = demo.run("bulk", "cancel", reserved, "--account", demo.account["name"], check=False)
+    assert "sent, or cancelled" in again
 
 
 def test_every_kind_of_mail_ends_in_mailboxes_as_it_should(demo: Demo, eventually: Any) -> None:

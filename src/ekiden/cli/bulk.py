@@ -1,4 +1,4 @@
-"""``ekiden bulk``: requests to mail many that wait until somebody confirms them."""
+"""``ekiden bulk``: what people decide about requests to mail many."""
 
 from __future__ import annotations
 
@@ -25,10 +25,13 @@ if TYPE_CHECKING:
     from ekiden.mailings.decisions import MailDecisions, Waiting
 
 app = typer.Typer(
-    no_args_is_help=True, help="Requests to mail many that are sent once somebody has confirmed them."
+    no_args_is_help=True,
+    help="Requests to mail many: those that wait to be confirmed, and those that are to be stopped.",
 )
 
-IdArgument = Annotated[str, typer.Argument(help="The request, as `ekiden bulk list` shows it.", metavar="ID")]
+IdArgument = Annotated[
+    str, typer.Argument(help="The request, as its sender and `ekiden bulk list` know it.", metavar="ID")
+]
 
 
 @app.command("list")
@@ -79,6 +82,15 @@ def reject(
     """Never send a request."""
     told = tr("mail request {id} is rejected: {mails} mails are not sent")
     _decide(config, account, as_json, told, lambda on, owner: _decisions(on).reject(owner, id, on.actor))
+
+
+@app.command()
+def cancel(
+    id: IdArgument, account: AccountOption, config: ConfigOption = None, as_json: JsonOption = False
+) -> None:
+    """Stop a request: mails of it that are not in the queue yet are never made."""
+    told = tr("mail request {id} is cancelled: what is not in the queue yet is not sent")
+    _decide(config, account, as_json, told, lambda on, owner: _decisions(on).cancel(owner, id, on.actor))
 
 
 def _decide(

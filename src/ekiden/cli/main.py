@@ -57,7 +57,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "suppression": ("ekiden.cli.suppression", "Suppressions: addresses that a sending domain does not mail."),
     "landing-page": ("ekiden.cli.landing_page", "Landing pages: an account's own pages to unsubscribe."),
     "send": ("ekiden.cli.send", "Submit mail over SMTP, as any client would, and print the queue ids."),
-    "bulk": ("ekiden.cli.bulk", "Requests to mail many that are sent once somebody has confirmed them."),
+    "bulk": (
+        "ekiden.cli.bulk",
+        "Requests to mail many: those that wait to be confirmed, and those that are to be stopped.",
+    ),
     "queue": ("ekiden.cli.queue", "See what waits, why and until when; retry, hold, release, cancel it."),
     "find": (
         "ekiden.cli.find",

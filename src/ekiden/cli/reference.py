@@ -69,7 +69,7 @@ PRINTED: Final = (
     Printed(recipient.SuppressionChange, "suppression: add, remove"),
     Printed(recipient.LandingPage, "landing-page: add, show, remove", "landing-page: list"),
     Printed(sending.Sent, "send"),
-    Printed(sending.MailRequest, "bulk: confirm, reject", "bulk: list"),
+    Printed(sending.MailRequest, "bulk: confirm, reject, cancel", "bulk: list"),
     Printed(queue.QueuedDelivery, "", "queue: list"),
     Printed(queue.Shape, "queue: shape"),
     Printed(queue.QueueChange, "queue: retry, hold, release, cancel"),
