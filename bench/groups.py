@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import smtplib
 import time
 from collections import Counter
@@ -92,6 +93,8 @@ class Resolved:
     memory: int = 0
     p99: float = 0.0
     worst: float = 0.0
+    load: float = 0.0
+    """The machine's load average (one minute) before the request: what others do delays NOOPs as well."""
     error: str = ""
 
 
@@ -235,6 +238,7 @@ def _ask(server: _WithBook, case: Case, run: Run, endpoint: Endpoint, result: Re
     for _ in range(4):  # each worker is likely to have had one
         _prepare(client, body(_FIRST, result.addresses))
     octets, expected = body(case, result.addresses), wanted(case, result.addresses)
+    result.load = round(os.getloadavg()[0], 1)
     with beside.felt(run, endpoint, result):
         prepared = _prepare(client, octets)
     result.mails, result.answered, result.prepared = prepared.mails, prepared.answered, prepared.prepared
@@ -286,11 +290,12 @@ def tables(results: list[Resolved]) -> list[Table]:
             f"{each.answered:.2f}",
             f"{each.prepared:.1f}",
             *beside.cells(each),
+            f"{each.load:.1f}",
         ]
         for each in results
         if not each.error
     ]
-    header = ("server", "addresses", "to", "mails", "answered, s", "prepared, s", *beside.HEADER)
+    header = ("server", "addresses", "to", "mails", "answered, s", "prepared, s", *beside.HEADER, "load")
     return [Table("One request to POST /mails, to groups of an address book", header, rows)]
 
 

@@ -86,8 +86,8 @@ def test_noops_that_nobody_answers_make_a_row_worthless(tmp_path: Path) -> None:
 
 def test_groups_are_judged_by_memory_and_by_what_others_feel() -> None:
     results = [
-        Resolved("ekiden", "Ekiden", "all", 1_000_000, 100_000, 0.5, 3.0, 99_000_000, 0.01, 0.099),
-        Resolved("ekiden-pg", "Ekiden", "any", 1_000_000, 155_000, 0.5, 3.0, 101_000_000, 0.01, 0.101),
+        Resolved("ekiden", "Ekiden", "all", 1_000_000, 100_000, 0.5, 3.0, 99_000_000, 0.01, 0.099, 0.8),
+        Resolved("ekiden-pg", "Ekiden", "any", 1_000_000, 155_000, 0.5, 3.0, 101_000_000, 0.01, 0.101, 7.2),
         Resolved("ekiden-pg", "Ekiden", "all", 1_000_000, error="it failed"),
     ]
     assert verdicts(results) == [
@@ -98,6 +98,6 @@ def test_groups_are_judged_by_memory_and_by_what_others_feel() -> None:
     ]
     [table] = tables(results)
     assert [row[2:] for row in table.rows] == [
-        ["all", "100,000", "0.50", "3.0", "99", "10.0", "99"],
-        ["any", "155,000", "0.50", "3.0", "101", "10.0", "101"],
+        ["all", "100,000", "0.50", "3.0", "99", "10.0", "99", "0.8"],
+        ["any", "155,000", "0.50", "3.0", "101", "10.0", "101", "7.2"],
     ]
