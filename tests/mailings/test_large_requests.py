@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 from mail_bureau import Bureau, people
-from sqlalchemy import Select, select, text, update
+from sqlalchemy import select, text, update
 
 from ekiden.access.audit import Actor
 from ekiden.core.clock import DAY, HOUR, MINUTE
 from ekiden.core.states import State
-from ekiden.mailings.counting_queries import range_statement
+from ekiden.mailings.counting_queries import RANGE
 from ekiden.mailings.numbers import parse_public_id
 from ekiden.mailings.reading import MailFilter, RequestFilter
 from ekiden.mailings.requests import MAILS_OF_A_PIECE
@@ -153,10 +153,12 @@ async def test_what_was_seen_goes_with_the_request(bureau: Bureau) -> None:
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 async def test_mails_are_found_by_what_they_are_called(bureau: Bureau) -> None:
-    statement: Select[object] = range_statement(1, "20261130000000000001", "20261130000000000002", "2")
+    statement = RANGE.params(account_id=1, request="20261130000000000001", first="20261130000000000002", last="2")
     async with bureau.store.read() as connection:
         compiled = statement.compile(connection.sync_engine, compile_kwargs={"literal_binds": True})
         plan = [row[3] for row in await connection.execute(text(f"EXPLAIN QUERY PLAN {compiled}"))]
     assert any("message USING INDEX ix_message_reference (account_id=? AND reference>" in step for step in plan), (
         plan
     )
+
+

@@ -8,16 +8,17 @@ counted whenever somebody asks; where there are more, it is told what was seen o
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ekiden.core.states import State
 from ekiden.mailings.counting_queries import (
     DeliveryRow,
+    PieceRow,
     Uncounted,
     begin_tally,
-    count_range,
+    count_ranges,
     counted_pieces,
     freeze_piece,
     keep_tally,
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 
 FEW: Final = 10
 """Pieces that are counted whenever somebody asks."""
-_PIECES: Final = 25
+_PIECES: Final = 50
 """Pieces of a large request that are looked at together."""
 _REQUESTS: Final = 200
 _WAITING: Final = (RequestState.HELD, RequestState.DUE)
@@ -126,6 +127,8 @@ class Counting:
         self._store = store
         self._clock = clock
         self._after = (0, 0)
+        self._looked_at = (0, 0)
+        """The large request whose turn was last."""
 
     async def standing(self, row: RequestRow) -> Standing:
         """Of a request, ``row`` having its columns."""
@@ -165,8 +168,8 @@ class Counting:
                 continue
             totals[MailStatus.FAILED] += len(decode_failures(piece.failed))
             running.append(piece)
-        for first, last in _runs(running):
-            found, _ = await count_range(self._store, row.account_id, *_names(row, first, last))
+        ranges = [_names(row, first, last) for first, last in _runs(running)]
+        for found, _ in await count_ranges(self._store, row.account_id, ranges):
             totals.update(found)
         return totals
 
@@ -195,27 +198,27 @@ class Counting:
         done = 0
         is_small = row.pieces <= FEW
         left = await uncounted_pieces(self._store, row.account_id, row.id, FEW if is_small else 1)
-        for piece in left:
-            if is_small and piece.state == PieceState.EXPANDED and await self._freeze(row, piece):
-                done += 1
+        expanded = [piece for piece in left if is_small and piece.state == PieceState.EXPANDED]
+        for piece, look in zip(expanded, await self._looks(row, expanded), strict=True):
+            if look.due_at is None:
+                text = encode_counts(look.counts)
+                done += await freeze_piece(self._store, row.account_id, row.id, piece.number, text)
         if row.state in _ENDED and done == len(left):
             totals = await self._kept(row)
             counts = {"counts": encode_counts(totals), "status": int(overall(totals, row.state))}
             done += await settle_request(self._store, row.account_id, row.id, self._clock.now(), counts)
         return done
 
-    async def _freeze(self, row: RequestRow, piece: Uncounted) -> bool:
-        look = await self._look(row, piece.first_number, piece.mails)
-        if look.due_at is not None:
-            return False
-        return await freeze_piece(self._store, row.account_id, row.id, piece.number, encode_counts(look.counts))
-
-    async def _look(self, row: RequestRow, first: int, mails: int) -> Look:
-        """At a piece that has become messages."""
-        found, due_at = await count_range(self._store, row.account_id, *_names(row, first, first + mails - 1))
-        counts = Counter(found)
-        counts[MailStatus.FAILED] += mails - sum(found.values())
-        return Look(counts, due_at)
+    async def _looks(self, row: RequestRow, pieces: Sequence[Uncounted | PieceRow]) -> list[Look]:
+        """At pieces that have become messages."""
+        ranges = [_names(row, piece.first_number, piece.first_number + piece.mails - 1) for piece in pieces]
+        looks = []
+        counted = await count_ranges(self._store, row.account_id, ranges) if ranges else []
+        for piece, (found, due_at) in zip(pieces, counted, strict=True):
+            counts = Counter(found)
+            counts[MailStatus.FAILED] += piece.mails - sum(found.values())
+            looks.append(Look(counts, due_at))
+        return looks
 
     # --- large requests -----------------------------------------------------------------------------------------
 
@@ -223,17 +226,18 @@ class Counting:
         """At some pieces of each, again and again, until there is nothing to be seen or the round is over."""
         done = 0
         ends = self._clock.monotonic() + _ROUND
-        left = list(rows)
+        left = deque(
+            sorted(rows, key=lambda row: ((row.account_id, row.id) <= self._looked_at, row.account_id, row.id))
+        )
         while left and self._clock.monotonic() < ends:
-            for row in list(left):
-                began = self._clock.monotonic()
-                kept, more = await self._look_at_some(row)
-                done += kept
-                if not more:
-                    left.remove(row)
-                await asyncio.sleep(_REST * (self._clock.monotonic() - began))
-                if self._clock.monotonic() >= ends:
-                    break
+            began = self._clock.monotonic()
+            row = left.popleft()
+            self._looked_at = row.account_id, row.id
+            kept, more = await self._look_at_some(row)
+            done += kept
+            if more:
+                left.append(row)
+            await asyncio.sleep(_REST * (self._clock.monotonic() - began))
         return done
 
     async def _look_at_some(self, row: RequestRow) -> tuple[int, bool]:
@@ -249,16 +253,18 @@ class Counting:
         if not due:
             return 0, False
         for_good: dict[int, str] = {}
+        expanded = []
         for piece in await list_pieces(self._store, *key, [entry.number for entry in due]):
             if piece.counts:
-                look = Look(decode_counts(piece.counts), None)
-            elif piece.state != PieceState.EXPANDED:
-                look = Look({MailStatus.READY: piece.mails}, now)
+                tally.looked(piece.number, Look(decode_counts(piece.counts), None), now, row.begun_at or now)
+            elif piece.state == PieceState.EXPANDED:
+                expanded.append(piece)
             else:
-                look = await self._look(row, piece.first_number, piece.mails)
-                if look.due_at is None:
-                    for_good[piece.number] = encode_counts(look.counts)
+                tally.looked(piece.number, Look({MailStatus.READY: piece.mails}, now), now, row.begun_at or now)
+        for piece, look in zip(expanded, await self._looks(row, expanded), strict=True):
             tally.looked(piece.number, look, now, row.begun_at or now)
+            if look.due_at is None:
+                for_good[piece.number] = encode_counts(look.counts)
         return await keep_tally(self._store, *key, tally, for_good), len(due) == _PIECES
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Select,
     Update,
     and_,
+    bindparam,
     case,
     func,
     or_,
@@ -61,6 +62,10 @@ IS_UNSUBSCRIBED: Final = and_(delivery.c.state == int(State.DROPPED), delivery.c
 OF_MESSAGE: Final = and_(delivery.c.account_id == message.c.account_id, delivery.c.message_id == message.c.id)
 
 
+_PAGE: Final = 1_000
+"""Pieces that are read at once."""
+
+
 class DeliveryRow(NamedTuple):
     """A recipient of a mail, as far as counting needs it."""
 
@@ -94,16 +99,24 @@ class PieceRow(NamedTuple):
 async def list_pieces(
     store: Store, account_id: int, request_id: int, numbers: Sequence[int] | None = None
 ) -> list[PieceRow]:
-    """In their order; all of them, or these."""
+    """In their order; all of them, or these, who are some hundred at most."""
     query = (
         select(PIECE.number, PIECE.first_number, PIECE.mails, PIECE.state, PIECE.failed, PIECE.counts)
         .where(PIECE.account_id == account_id, PIECE.request_id == request_id)
         .order_by(PIECE.number)
+        .limit(_PAGE)
     )
     if numbers is not None:
         query = query.where(PIECE.number.in_(numbers))
+    found: list[PieceRow] = []
     async with store.read() as connection:
-        return [PieceRow(*row) for row in await connection.execute(query)]
+        while True:
+            # There may be many thousands, and others want a turn.
+            after = found[-1].number if found else -1
+            page = [PieceRow(*row) for row in await connection.execute(query.where(PIECE.number > after))]
+            found += page
+            if len(page) < _PAGE:
+                return found
 
 
 async def counted_pieces(store: Store, account_id: int, request_id: int) -> Sequence[tuple[str, int]]:
@@ -200,42 +213,35 @@ def _values(tally: Tally) -> dict[str, Any]:
     return {"counts": encode_counts(tally.without(())), "pieces": tally.encode()}
 
 
-def range_conditions(account_id: int, request: str, first: str, last: str) -> tuple[Any, ...]:
-    """Messages of the request whose mails are called so."""
-    return (
-        message.c.account_id == account_id,
-        message.c.reference >= first,
-        message.c.reference <= last,
-        HAS_REFERENCE,
-        message.c.bulk == request,
-    )
-
-
-def range_statement(account_id: int, request: str, first: str, last: str) -> Select[Any]:
-    """Mails from ``first`` to ``last`` by what their deliveries come to, as ``counting.status_of`` has it."""
+def _range_statement() -> Select[Any]:
+    """Mails from ``first`` to ``last`` of a request by what their deliveries come to, as ``counting.status_of`` has
+    it: status, how many, and when the first of those that are open is due."""
 
     def sum_of(condition: ColumnElement[bool]) -> ColumnElement[Any]:
         return func.sum(case((condition, 1), else_=0))
 
     state = delivery.c.state
+    is_open = state < int(State.DELIVERED)
     mails = (
         select(
             func.count().label("all"),
             sum_of(state == int(State.DELIVERED)).label("sent"),
             sum_of(state == int(State.CANCELLED)).label("cancelled"),
             sum_of(IS_UNSUBSCRIBED).label("unsubscribed"),
-            sum_of(state < int(State.DELIVERED)).label("open"),
-            sum_of(
-                and_(state < int(State.DELIVERED), or_(state == int(State.SENDING), delivery.c.attempts > 0))
-            ).label("begun"),
-            func.min(
-                case(
-                    (state >= int(State.DELIVERED), None), (state == int(State.SENDING), 0), else_=delivery.c.due_at
-                )
-            ).label("due_at"),
+            sum_of(is_open).label("open"),
+            sum_of(and_(is_open, or_(state == int(State.SENDING), delivery.c.attempts > 0))).label("begun"),
+            func.min(case((~is_open, None), (state == int(State.SENDING), 0), else_=delivery.c.due_at)).label(
+                "due_at"
+            ),
         )
         .select_from(message.join(delivery, OF_MESSAGE))
-        .where(*range_conditions(account_id, request, first, last))
+        .where(
+            message.c.account_id == bindparam("account_id"),
+            message.c.reference >= bindparam("first"),
+            message.c.reference <= bindparam("last"),
+            HAS_REFERENCE,
+            message.c.bulk == bindparam("request"),
+        )
         .with_hint(message, BY_REFERENCE, "sqlite")
         .group_by(message.c.id)
         .subquery("mails")
@@ -253,14 +259,23 @@ def range_statement(account_id: int, request: str, first: str, last: str) -> Sel
     return select(status, func.count(), func.min(of.due_at)).select_from(mails).group_by(status)
 
 
-async def count_range(
-    store: Store, account_id: int, request: str, first: str, last: str
-) -> tuple[dict[MailStatus, int], Millis | None]:
-    """Mails from ``first`` to ``last`` by status, and when the first of those that are open is due."""
+RANGE: Final = _range_statement()
+"""Made once: making it takes longer than asking."""
+
+
+async def count_ranges(
+    store: Store, account_id: int, ranges: Sequence[tuple[str, str, str]]
+) -> list[tuple[dict[MailStatus, int], Millis | None]]:
+    """Of each request's mails from a first to a last one: how many by status, and when the first of those that are
+    open is due."""
+    found = []
     async with store.read() as connection:
-        rows = (await connection.execute(range_statement(account_id, request, first, last))).all()
-    due = [row[2] for row in rows if row[2] is not None]
-    return {MailStatus(row[0]): row[1] for row in rows}, min(due, default=None)
+        for request, first, last in ranges:
+            values = {"account_id": account_id, "request": request, "first": first, "last": last}
+            rows = (await connection.execute(RANGE, values)).all()
+            due = [row[2] for row in rows if row[2] is not None]
+            found.append(({MailStatus(row[0]): row[1] for row in rows}, min(due, default=None)))
+    return found
 
 
 def _freeze(account_id: int, request_id: int, number: int, counts: str) -> Update:
