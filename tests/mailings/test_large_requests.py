@@ -160,5 +160,3 @@ async def test_mails_are_found_by_what_they_are_called(bureau: Bureau) -> None:
     assert any("message USING INDEX ix_message_reference (account_id=? AND reference>" in step for step in plan), (
         plan
     )
-
-
