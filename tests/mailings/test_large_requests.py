@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from mail_bureau import Bureau, people
-from sqlalchemy import select, text, update
+from sqlalchemy import Select, select, text, update
 
 from ekiden.access.audit import Actor
 from ekiden.core.clock import DAY, HOUR, MINUTE
@@ -12,6 +14,7 @@ from ekiden.core.states import State
 from ekiden.mailings.counting_queries import RANGE
 from ekiden.mailings.numbers import parse_public_id
 from ekiden.mailings.reading import MailFilter, RequestFilter
+from ekiden.mailings.reading_queries import unsent_statement
 from ekiden.mailings.requests import MAILS_OF_A_PIECE
 from ekiden.mailings.values import Accepted, Counts, MailStatus
 from ekiden.store import tables as t
@@ -152,11 +155,23 @@ async def test_what_was_seen_goes_with_the_request(bureau: Bureau) -> None:
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
-async def test_mails_are_found_by_what_they_are_called(bureau: Bureau) -> None:
-    statement = RANGE.params(account_id=1, request="20261130000000000001", first="20261130000000000002", last="2")
+@pytest.mark.parametrize(
+    ("statement", "step"),
+    [
+        (
+            RANGE.params(account_id=1, request="20261130000000000001", first="20261130000000000002", last="2"),
+            "message USING INDEX ix_message_reference (account_id=? AND reference>",
+        ),
+        (
+            unsent_statement("sqlite", 1, b"a@x.example", None),
+            "mail_request_piece USING INDEX ix_mail_request_piece_unsent (account_id=?)",
+        ),
+    ],
+)
+async def test_mails_are_found_without_walking_through_others(
+    bureau: Bureau, statement: Select[Any], step: str
+) -> None:
     async with bureau.store.read() as connection:
         compiled = statement.compile(connection.sync_engine, compile_kwargs={"literal_binds": True})
         plan = [row[3] for row in await connection.execute(text(f"EXPLAIN QUERY PLAN {compiled}"))]
-    assert any("message USING INDEX ix_message_reference (account_id=? AND reference>" in step for step in plan), (
-        plan
-    )
+    assert any(step in each for each in plan), plan

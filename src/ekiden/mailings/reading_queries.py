@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import (
     ColumnElement,
     Row,
+    Select,
     and_,
     case,
     func,
@@ -26,6 +27,7 @@ from ekiden.store.tables import (
     BULK_SQL,
     BY_RECIPIENT,
     BY_REFERENCE,
+    BY_UNSENT,
     UNSENT_SQL,
     attempt,
     delivery,
@@ -130,18 +132,27 @@ async def mails_by_recipient(store: Store, account_id: int, request: str, addres
 
 async def pieces_with(store: Store, account_id: int, needle: bytes, request_id: int | None = None) -> Sequence[Any]:
     """Pieces with mails that are no messages, in which the octets stand: (request_id, number, size in octets)."""
-    key = PIECE.account_id == account_id
-    if request_id is not None:
-        key = and_(key, PIECE.request_id == request_id)
-    no_messages = text(UNSENT_SQL)  # word for word as in the partial index
     async with store.read() as connection:
-        found = "instr(data, :needle) > 0"
-        if connection.dialect.name == "postgresql":
-            found = "position(:needle in data) > 0"
-        query = select(PIECE.request_id, PIECE.number, func.length(PIECE.data).label("size")).where(
-            key, no_messages, text(found).bindparams(needle=needle)
+        statement = unsent_statement(connection.dialect.name, account_id, needle, request_id)
+        return (await connection.execute(statement)).all()
+
+
+def unsent_statement(
+    engine: str, account_id: int, needle: bytes, request_id: int | None
+) -> Select[tuple[int, int, int]]:
+    """Of ``pieces_with``; ``request_id``: of this request only."""
+    found = "position(:needle in data) > 0" if engine == "postgresql" else "instr(data, :needle) > 0"
+    query = (
+        select(PIECE.request_id, PIECE.number, func.length(PIECE.data).label("size"))
+        .where(
+            PIECE.account_id == account_id,
+            text(UNSENT_SQL),  # word for word as in the partial index
+            text(found).bindparams(needle=needle),
         )
-        return (await connection.execute(query.order_by(PIECE.request_id, PIECE.number))).all()
+        .with_hint(mail_request_piece, BY_UNSENT, "sqlite")
+        .order_by(PIECE.request_id, PIECE.number)
+    )
+    return query if request_id is None else query.where(PIECE.request_id == request_id)
 
 
 # --- single mails -------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ _QUIET: Final = MINUTE
 """The same where mails could be sent at any moment."""
 
 
-class Entry(msgspec.Struct, array_like=True):
+class Entry(msgspec.Struct, array_like=True, gc=False):
     """A piece. ``counts`` is by numbers of ``MailStatus``; before the first look everything is ready."""
 
     number: int

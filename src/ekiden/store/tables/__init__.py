@@ -49,6 +49,7 @@ from ekiden.store.tables.base import (
     metadata,
 )
 from ekiden.store.tables.mail_requests import (
+    BY_UNSENT,
     DUE_REQUEST_SQL,
     PIECE_WAITING_SQL,
     RESOLVING_SQL,

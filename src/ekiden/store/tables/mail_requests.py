@@ -92,6 +92,9 @@ mail_request_piece = Table(
     Index("ix_mail_request_piece_unsent", "account_id", "request_id", "number", **where(UNSENT_SQL)),
 )
 
+BY_UNSENT = "INDEXED BY ix_mail_request_piece_unsent"
+"""A hint for SQLite, which would walk through all pieces of an account."""
+
 mail_request_tally = Table(
     "mail_request_tally",
     metadata,
