@@ -14,7 +14,7 @@ from ekiden.core.states import State
 from ekiden.mailings.counting_queries import RANGE
 from ekiden.mailings.numbers import parse_public_id
 from ekiden.mailings.reading import MailFilter, RequestFilter
-from ekiden.mailings.reading_queries import unsent_statement
+from ekiden.mailings.reading_queries import sent_statement, unsent_statement
 from ekiden.mailings.requests import MAILS_OF_A_PIECE
 from ekiden.mailings.values import Accepted, Counts, MailStatus
 from ekiden.store import tables as t
@@ -161,6 +161,10 @@ async def test_what_was_seen_goes_with_the_request(bureau: Bureau) -> None:
         (
             RANGE.params(account_id=1, request="20261130000000000001", first="20261130000000000002", last="2"),
             "message USING INDEX ix_message_reference (account_id=? AND reference>",
+        ),
+        (
+            sent_statement(1, ["a@x.example", "A@x.example"], t.message.c.bulk),
+            "delivery USING COVERING INDEX ix_delivery_recipient (account_id=? AND recipient=?)",
         ),
         (
             unsent_statement("sqlite", 1, b"a@x.example", None),

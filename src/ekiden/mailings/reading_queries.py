@@ -24,7 +24,6 @@ from ekiden.mailings.counting_queries import HAS_REFERENCE, IS_UNSUBSCRIBED, LIS
 from ekiden.mailings.queries import PIECE, REQUEST
 from ekiden.mailings.values import MailStatus, RequestState
 from ekiden.store.tables import (
-    BULK_SQL,
     BY_RECIPIENT,
     BY_REFERENCE,
     BY_UNSENT,
@@ -40,7 +39,6 @@ from ekiden.store.tables import (
 if TYPE_CHECKING:
     from ekiden.store.api import Store
 
-_HAS_BULK: Final = text(BULK_SQL)
 _STATUS_BEFORE: Final = {
     MailStatus.PREPARING: and_(NOT_BEGUN, REQUEST.resolving == 1),
     MailStatus.READY: and_(NOT_BEGUN, REQUEST.resolving == 0),
@@ -102,32 +100,27 @@ async def pieces_of_requests(
 
 async def requests_by_recipient(store: Store, account_id: int, addresses: Sequence[str]) -> set[int]:
     """Numbers of the requests that have had mail for any of the spellings of an address."""
-    query = (
-        select(message.c.bulk)
-        .select_from(delivery.join(message, OF_MESSAGE))
-        .where(delivery.c.account_id == account_id, delivery.c.recipient.in_(addresses), _HAS_BULK)
-        .with_hint(delivery, BY_RECIPIENT, "sqlite")
-        .distinct()
-    )
     async with store.read() as connection:
-        return {int(bulk[-12:]) for bulk in await connection.scalars(query) if len(bulk) == 20 and bulk.isdecimal()}
+        bulks = await connection.scalars(sent_statement(account_id, addresses, message.c.bulk).distinct())
+        return {int(bulk[-12:]) for bulk in bulks if len(bulk) == 20 and bulk.isdecimal()}
 
 
 async def mails_by_recipient(store: Store, account_id: int, request: str, addresses: Sequence[str]) -> list[str]:
     """What the mails of the request to any of the spellings of an address are called."""
-    query = (
-        select(message.c.reference)
+    async with store.read() as connection:
+        found = sent_statement(account_id, addresses, message.c.reference)
+        # In words of which no index knows: it is one recipient's messages that are looked at, not the request's.
+        return list(await connection.scalars(found.where(func.coalesce(message.c.bulk, "") == request)))
+
+
+def sent_statement(account_id: int, addresses: Sequence[str], column: ColumnElement[str]) -> Select[Any]:
+    """``column`` of the messages that any of the spellings of an address has had."""
+    return (
+        select(column)
         .select_from(delivery.join(message, OF_MESSAGE))
-        .where(
-            delivery.c.account_id == account_id,
-            delivery.c.recipient.in_(addresses),
-            message.c.bulk == request,
-            _HAS_BULK,
-        )
+        .where(delivery.c.account_id == account_id, delivery.c.recipient.in_(addresses))
         .with_hint(delivery, BY_RECIPIENT, "sqlite")
     )
-    async with store.read() as connection:
-        return list(await connection.scalars(query))
 
 
 async def pieces_with(store: Store, account_id: int, needle: bytes, request_id: int | None = None) -> Sequence[Any]:
