@@ -178,7 +178,7 @@ def test_messages_are_judged_by_the_rate_of_rendering_them() -> None:
 
 
 def test_words_of_the_command_line() -> None:
-    assert set(names(ALL)) == PARTS.keys() - {"mails", "groups", "fairness"}
+    assert set(names(ALL)) == PARTS.keys() - {"mails", "mailings", "groups", "fairness"}
     assert names("fairness") == ("fairness",)
     assert names("request") == ("request",)
     assert names("compare") == ()

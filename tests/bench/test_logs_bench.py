@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 from bench.flatness import Asked, Subject, measure, rows, tables, verdicts
 
-from bench import logs, pull
+from bench import logs, mailings, pull
 
 
-@pytest.mark.parametrize("subject", [logs.SUBJECT, pull.SUBJECT], ids=lambda subject: subject.name)
+@pytest.mark.parametrize(
+    "subject", [part.SUBJECT for part in (logs, pull, mailings)], ids=lambda subject: subject.name
+)
 def test_every_question_is_answered(tmp_path: Path, subject: Subject) -> None:
     results = measure(subject, "sqlite", [1000, 1200], tmp_path, quick=True)
     assert [(result.messages, result.error) for result in results] == [(1000, ""), (1200, "")]
