@@ -248,6 +248,12 @@ class Road:
             await self.task
 
 
+PATIENT = dict.fromkeys(
+    ("connect_timeout", "greeting_timeout", "command_timeout", "data_timeout", "tls_timeout"), 20.0
+)
+"""Settings for tests in which nobody waits for a server in vain: a busy machine must not defer their mail."""
+
+
 @asynccontextmanager
 async def road(
     store: Store,

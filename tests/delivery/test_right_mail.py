@@ -10,7 +10,7 @@ from typing import Any
 
 import dkim
 import pytest
-from delivery_road import Road, road
+from delivery_road import PATIENT, Road, road
 from sqlalchemy import select
 
 from ekiden.access.accounts import create_account
@@ -103,7 +103,7 @@ class Post:
 
 @pytest.fixture
 async def post(sqlite_store: Store, lab: Lab) -> AsyncIterator[Post]:
-    async with road(sqlite_store, lab) as r:
+    async with road(sqlite_store, lab, **PATIENT) as r:
         account = await create_account(sqlite_store, "acme", r.clock.now())
         directory, vault = Directory(sqlite_store, r.clock), Vault(bytes(range(32)))
         parts = door_parts(sqlite_store, r.clock, r.ids, directory, vault)
