@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
-import hashlib
-import hmac
 import http.client
 import json
-import time
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -20,9 +16,11 @@ from bench.tools import BenchError
 from ekiden.access.access_keys import create_access_key
 from ekiden.access.accounts import get_account
 from ekiden.access.vault import Vault
+from ekiden.dialects.naver.signing import signed_headers
 from ekiden.net.clock import SystemClock
 from ekiden.process.instance_key import KEY_NAME
 from ekiden.store.open import open_store
+from ekiden.web.dialect import ToSign
 
 _PATH = "/api/v1"
 _TIMEOUT = 300.0
@@ -50,15 +48,8 @@ class NaverClient:
 
     def _request(self, method: str, path: str, octets: bytes | None, expected: int) -> dict[str, Any]:
         target = _PATH + path
-        timestamp = str(int(time.time() * 1000))
-        text = f"{method} {target}\n{timestamp}\n{self._id}"
-        signature = base64.b64encode(hmac.new(self._secret.encode(), text.encode(), hashlib.sha256).digest())
-        headers = {
-            "Content-Type": "application/json",
-            "x-ncp-apigw-timestamp": timestamp,
-            "x-ncp-iam-access-key": self._id,
-            "x-ncp-apigw-signature-v2": signature.decode(),
-        }
+        to_sign = ToSign(method, target, self._id, self._secret, SystemClock().now())
+        headers = {"Content-Type": "application/json", **signed_headers(to_sign)}
         with contextlib.closing(
             http.client.HTTPConnection("127.0.0.1", self._port, timeout=_TIMEOUT)
         ) as connection:

@@ -21,6 +21,7 @@ from ekiden.store import tables as t
 from ekiden.store.retention import RetentionConfig, prune
 
 READY, SENT, FAILED, CANCELLED = MailStatus.READY, MailStatus.SENT, MailStatus.FAILED, MailStatus.CANCELLED
+ANN = Actor("cli:ann")
 PIECES = 12
 MAILS = PIECES * MAILS_OF_A_PIECE - 50
 """The last piece is not full."""
@@ -47,16 +48,14 @@ async def counts(bureau: Bureau, accepted: Accepted) -> Counts:
     return (await bureau.reading.status(bureau.account_id, accepted.id)).standing.counts
 
 
-async def found(
-    bureau: Bureau, accepted: Accepted, offset: int = 0, limit: int = 10, **wanted: object
-) -> list[int]:
+async def found(bureau: Bureau, accepted: Accepted, offset: int = 0, limit: int = 10, **wanted: Any) -> list[int]:
     """Places in the request of a page of its mails, behind how many there are."""
     page = await bureau.reading.mails(
         bureau.account_id,
         accepted.id,
         MailFilter(**wanted),
         offset=offset,
-        limit=limit,  # type: ignore[arg-type]
+        limit=limit,
     )
     public = parse_public_id(accepted.id)
     assert public is not None
@@ -116,15 +115,31 @@ async def test_what_was_seen_last_is_told_until_little_is_under_way(bureau: Bure
     assert await found(bureau, accepted, offset=MAILS - 2) == [MAILS, MAILS - 2, MAILS - 1]
 
 
-async def test_what_is_cancelled_is_seen(bureau: Bureau) -> None:
+async def test_what_waits_as_a_whole_is_not_looked_at(bureau: Bureau) -> None:
     accepted = await bureau.ask(*people(MAILS), reserved_at=bureau.clock.now() + HOUR)
     await bureau.reading.counting.settle()
     assert await counts(bureau, accepted) == {READY: MAILS}
-    await bureau.decisions.cancel(bureau.account_id, accepted.id, Actor("cli:ann"))
+    assert not await bureau.rows(t.mail_request_tally)
+    await bureau.decisions.cancel(bureau.account_id, accepted.id, ANN)
     assert await counts(bureau, accepted) == {CANCELLED: MAILS}
     await bureau.reading.counting.settle()
     assert await counts(bureau, accepted) == {CANCELLED: MAILS}
     assert (await bureau.rows(t.mail_request))[0].settled_at is not None
+
+
+async def test_what_is_cancelled_is_seen(bureau: Bureau) -> None:
+    sent = 16 * MAILS_OF_A_PIECE  # what is made of a request at a time
+    accepted = await bureau.ask(*people(sent + 300))
+    await bureau.expander.work()
+    await bureau.reading.counting.settle()
+    assert await counts(bureau, accepted) == {READY: sent + 300}
+    await bureau.decisions.cancel(bureau.account_id, accepted.id, ANN)
+    assert await counts(bureau, accepted) == {READY: sent, CANCELLED: 300}
+    cancelled = frozenset({CANCELLED})
+    assert await found(bureau, accepted, offset=299, statuses=cancelled) == [300, sent + 299]
+    bureau.clock.advance(MINUTE)
+    await bureau.reading.counting.settle()
+    assert await counts(bureau, accepted) == {READY: sent, CANCELLED: 300}
 
 
 async def test_mails_are_found_by_their_titles(bureau: Bureau) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ekiden.core.clock import DAY, HOUR, MINUTE, SECOND, Millis
 from ekiden.mailings.counting_queries import PieceRow
 from ekiden.mailings.tally import Look, Tally
-from ekiden.mailings.values import MailStatus
+from ekiden.mailings.values import MailStatus, encode_counts
 
 NOW = 1_800_000_000_000
 READY, SENT, FAILED, SENDING = MailStatus.READY, MailStatus.SENT, MailStatus.FAILED, MailStatus.SENDING
@@ -29,6 +29,13 @@ def test_what_nobody_has_looked_at_is_ready_and_due() -> None:
     assert tally.without(()) == {READY: 407}
     assert due(tally, NOW) == [0, 1, 2]
     assert due(tally, NOW, most=2) == [0, 1]
+
+
+def test_what_is_counted_for_good_is_known_from_the_beginning() -> None:
+    counted = PieceRow(0, 1000, 200, 1, "", encode_counts({SENT: 199, FAILED: 1}))
+    tally = Tally.begun([counted, PieceRow(1, 1200, 7, 1, "", "")])
+    assert tally.without(()) == {SENT: 199, FAILED: 1, READY: 7}
+    assert due(tally, NOW) == [1]
 
 
 def test_what_was_seen_is_told() -> None:

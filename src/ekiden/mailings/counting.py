@@ -16,7 +16,6 @@ from ekiden.core.states import State
 from ekiden.mailings.counting_queries import (
     DeliveryRow,
     PieceRow,
-    Uncounted,
     begin_tally,
     count_ranges,
     counted_pieces,
@@ -25,10 +24,10 @@ from ekiden.mailings.counting_queries import (
     list_pieces,
     read_tally,
     read_tally_counts,
+    requests_under_way,
     settle_request,
     tally_and_uncounted,
     uncounted_pieces,
-    unsettled_requests,
 )
 from ekiden.mailings.numbers import PublicId
 from ekiden.mailings.queries import RequestRow
@@ -53,6 +52,7 @@ _PIECES: Final = 50
 """Pieces of a large request that are looked at together."""
 _REQUESTS: Final = 200
 _WAITING: Final = (RequestState.HELD, RequestState.DUE)
+"""Until a request is begun, as ``counting_queries.NOT_BEGUN`` has it."""
 _ENDED: Final = (RequestState.EXPANDED, RequestState.CANCELLED)
 _ROUND: Final = 4.0
 """Seconds that large requests are looked at in a round."""
@@ -161,7 +161,7 @@ class Counting:
             totals = await self._kept(row)
         else:
             totals = Counter(tally.without(piece.number for piece in left))
-        running: list[Uncounted] = []
+        running: list[PieceRow] = []
         for piece in left:
             if piece.state != PieceState.EXPANDED:
                 totals[MailStatus.READY] += piece.mails
@@ -188,7 +188,7 @@ class Counting:
         """Keep what cannot change any more, look at what may have; returns how many pieces and requests that were
         kept. A duty."""
         done = 0
-        found = await unsettled_requests(self._store, _REQUESTS, after=self._after)
+        found = await requests_under_way(self._store, _REQUESTS, after=self._after)
         for row in found:
             done += await self._settle(row)
         self._after = (found[-1].account_id, found[-1].id) if len(found) == _REQUESTS else (0, 0)
@@ -209,11 +209,11 @@ class Counting:
             done += await settle_request(self._store, row.account_id, row.id, self._clock.now(), counts)
         return done
 
-    async def _looks(self, row: RequestRow, pieces: Sequence[Uncounted | PieceRow]) -> list[Look]:
+    async def _looks(self, row: RequestRow, pieces: Sequence[PieceRow]) -> list[Look]:
         """At pieces that have become messages."""
         ranges = [_names(row, piece.first_number, piece.first_number + piece.mails - 1) for piece in pieces]
         looks = []
-        counted = await count_ranges(self._store, row.account_id, ranges) if ranges else []
+        counted = await count_ranges(self._store, row.account_id, ranges)
         for piece, (found, due_at) in zip(pieces, counted, strict=True):
             counts = Counter(found)
             counts[MailStatus.FAILED] += piece.mails - sum(found.values())
@@ -273,7 +273,7 @@ def _names(row: RequestRow, first: int, last: int) -> tuple[str, str, str]:
     return PublicId(row.day, row.number).text, PublicId(row.day, first).text, PublicId(row.day, last).text
 
 
-def _runs(pieces: Sequence[Uncounted]) -> list[tuple[int, int]]:
+def _runs(pieces: Sequence[PieceRow]) -> list[tuple[int, int]]:
     """The first and the last number of pieces that follow each other."""
     runs: list[tuple[int, int]] = []
     before = -1

@@ -56,12 +56,11 @@ NOT_BEGUN: Final = and_(
     REQUEST.state.in_([int(RequestState.HELD), int(RequestState.DUE)]),
 )
 """Requests that wait as a whole: there is nothing to be counted."""
+_UNDER_WAY: Final = select(*LISTED).where(_UNSETTLED, REQUEST.state != int(RequestState.STAGING), ~NOT_BEGUN)
 _UNSUBSCRIBED: Final = '["suppressed",%"kind":"unsubscribe"%'
 """``core.said.Said.encode`` of whoever does not want it."""
 IS_UNSUBSCRIBED: Final = and_(delivery.c.state == int(State.DROPPED), delivery.c.said.like(_UNSUBSCRIBED))
 OF_MESSAGE: Final = and_(delivery.c.account_id == message.c.account_id, delivery.c.message_id == message.c.id)
-
-
 _PAGE: Final = 1_000
 """Pieces that are read at once."""
 
@@ -69,24 +68,13 @@ _PAGE: Final = 1_000
 class DeliveryRow(NamedTuple):
     """A recipient of a mail, as far as counting needs it."""
 
-    reference: str
     state: int
     attempts: int
     unsubscribed: bool
 
 
-class Uncounted(NamedTuple):
-    """A piece of which something can change yet."""
-
-    number: int
-    first_number: int
-    mails: int
-    state: int
-    failed: str
-
-
 class PieceRow(NamedTuple):
-    """A piece without its mails."""
+    """A piece without its mails. ``counts``: for good; empty: something of it can change yet."""
 
     number: int
     first_number: int
@@ -100,12 +88,7 @@ async def list_pieces(
     store: Store, account_id: int, request_id: int, numbers: Sequence[int] | None = None
 ) -> list[PieceRow]:
     """In their order; all of them, or these, who are some hundred at most."""
-    query = (
-        select(PIECE.number, PIECE.first_number, PIECE.mails, PIECE.state, PIECE.failed, PIECE.counts)
-        .where(PIECE.account_id == account_id, PIECE.request_id == request_id)
-        .order_by(PIECE.number)
-        .limit(_PAGE)
-    )
+    query = _pieces(account_id, request_id).order_by(PIECE.number).limit(_PAGE)
     if numbers is not None:
         query = query.where(PIECE.number.in_(numbers))
     found: list[PieceRow] = []
@@ -119,6 +102,11 @@ async def list_pieces(
                 return found
 
 
+def _pieces(account_id: int, request_id: int) -> Select[Any]:
+    columns = [getattr(PIECE, name) for name in PieceRow._fields]
+    return select(*columns).where(PIECE.account_id == account_id, PIECE.request_id == request_id)
+
+
 async def counted_pieces(store: Store, account_id: int, request_id: int) -> Sequence[tuple[str, int]]:
     """Counts that were kept for good, and how many pieces have exactly these."""
     key = and_(PIECE.account_id == account_id, PIECE.request_id == request_id, PIECE.counts != "")
@@ -127,19 +115,11 @@ async def counted_pieces(store: Store, account_id: int, request_id: int) -> Sequ
         return [(row[0], row[1]) for row in await connection.execute(query)]
 
 
-async def uncounted_pieces(store: Store, account_id: int, request_id: int, limit: int) -> Sequence[Uncounted]:
-    """In their order."""
-    query = _uncounted(account_id, request_id, limit).order_by(PIECE.number)
+async def uncounted_pieces(store: Store, account_id: int, request_id: int, limit: int) -> Sequence[PieceRow]:
+    """Those of which something can change yet, in their order."""
+    query = _pieces(account_id, request_id).where(_UNCOUNTED).order_by(PIECE.number).limit(limit)
     async with store.read() as connection:
-        return [Uncounted(*row) for row in await connection.execute(query)]
-
-
-def _uncounted(account_id: int, request_id: int, limit: int) -> Select[Any]:
-    return (
-        select(PIECE.number, PIECE.first_number, PIECE.mails, PIECE.state, PIECE.failed)
-        .where(PIECE.account_id == account_id, PIECE.request_id == request_id, _UNCOUNTED)
-        .limit(limit)
-    )
+        return [PieceRow(*row) for row in await connection.execute(query)]
 
 
 async def read_tally(store: Store, account_id: int, request_id: int) -> Tally | None:
@@ -169,15 +149,15 @@ async def read_tally_counts(store: Store, account_id: int, request_id: int) -> s
 
 async def tally_and_uncounted(
     store: Store, account_id: int, request_id: int, limit: int
-) -> tuple[Tally | None, Sequence[Uncounted]]:
+) -> tuple[Tally | None, Sequence[PieceRow]]:
     """What was seen of all its pieces, and those of which something can change yet: both of one moment."""
-    uncounted = _uncounted(account_id, request_id, limit).subquery()
+    uncounted = _pieces(account_id, request_id).where(_UNCOUNTED).limit(limit).subquery()
     tally = _tally(account_id, request_id).with_only_columns(TALLY.pieces)
     one = select(tally.scalar_subquery().label("tally")).subquery()
     query = select(one.c.tally, uncounted).select_from(one.outerjoin(uncounted, true()))
     async with store.read() as connection:
         rows = (await connection.execute(query)).all()
-    found = [Uncounted(*row[1:]) for row in rows if row.number is not None]
+    found = [PieceRow(*row[1:]) for row in rows if row.number is not None]
     return None if rows[0].tally is None else Tally.decode(rows[0].tally), sorted(found)
 
 
@@ -230,9 +210,7 @@ def _range_statement() -> Select[Any]:
             sum_of(IS_UNSUBSCRIBED).label("unsubscribed"),
             sum_of(is_open).label("open"),
             sum_of(and_(is_open, or_(state == int(State.SENDING), delivery.c.attempts > 0))).label("begun"),
-            func.min(case((~is_open, None), (state == int(State.SENDING), 0), else_=delivery.c.due_at)).label(
-                "due_at"
-            ),
+            func.min(case((state == int(State.SENDING), 0), (is_open, delivery.c.due_at))).label("due_at"),
         )
         .select_from(message.join(delivery, OF_MESSAGE))
         .where(
@@ -268,7 +246,9 @@ async def count_ranges(
 ) -> list[tuple[dict[MailStatus, int], Millis | None]]:
     """Of each request's mails from a first to a last one: how many by status, and when the first of those that are
     open is due."""
-    found = []
+    found: list[tuple[dict[MailStatus, int], Millis | None]] = []
+    if not ranges:
+        return found
     async with store.read() as connection:
         for request, first, last in ranges:
             values = {"account_id": account_id, "request": request, "first": first, "last": last}
@@ -300,18 +280,19 @@ async def settle_request(
         return (await connection.execute(done)).rowcount == 1
 
 
-async def unsettled_requests(store: Store, limit: int, after: tuple[int, int] = (0, 0)) -> Sequence[Row[Any]]:
-    """Of every account; without texts. ``after`` are account and id of the last one of before."""
-    known = REQUEST.state != int(RequestState.STAGING)
+async def requests_under_way(store: Store, limit: int, after: tuple[int, int] = (0, 0)) -> Sequence[Row[Any]]:
+    """Those whose mails are to be counted, of every account; without texts.
+
+    ``after``: account and id of the last one before.
+    """
     later = tuple_(REQUEST.account_id, REQUEST.id) > after
-    query = select(*LISTED).where(_UNSETTLED, known, later).order_by(REQUEST.account_id, REQUEST.id).limit(limit)
+    query = _UNDER_WAY.where(later).order_by(REQUEST.account_id, REQUEST.id).limit(limit)
     async with store.read() as connection:
         return (await connection.execute(query)).all()
 
 
 async def newest_under_way(store: Store, account_id: int, limit: int) -> Sequence[Row[Any]]:
-    """Requests of an account whose status has to be counted, the newest first; without texts."""
-    known = REQUEST.state != int(RequestState.STAGING)
-    query = select(*LISTED).where(_UNSETTLED, known, ~NOT_BEGUN, REQUEST.account_id == account_id)
+    """The same of an account, the newest first."""
+    query = _UNDER_WAY.where(REQUEST.account_id == account_id).order_by(REQUEST.id.desc()).limit(limit)
     async with store.read() as connection:
-        return (await connection.execute(query.order_by(REQUEST.id.desc()).limit(limit))).all()
+        return (await connection.execute(query)).all()

@@ -25,7 +25,6 @@ from ekiden.mailings.values import (
     MailStatus,
     Person,
     PieceState,
-    decode_counts,
     decode_failures,
     decode_mails,
 )
@@ -63,7 +62,6 @@ class Shelf:
         self._row = row
         self._name = PublicId(row.day, row.number).text
         self._entries = (tally or Tally.begun(pieces)).entries
-        self._is_tally = tally is not None
         self._is_exact = sum(not entry.for_good for entry in self._entries) <= FEW
         self._pieces = {piece.number: piece for piece in pieces}
         self._read: dict[int, tuple[Mail, ...]] = {}
@@ -71,11 +69,6 @@ class Shelf:
     @property
     def count(self) -> int:
         return sum(entry.mails for entry in self._entries)
-
-    def numbers(self) -> Iterable[int]:
-        """Of all mails."""
-        for entry in self._entries:
-            yield from range(entry.first, entry.first + entry.mails)
 
     def holds(self, number: int) -> bool:
         return self._entry(number) is not None
@@ -129,19 +122,9 @@ class Shelf:
 
     def _kept(self, entry: Entry, statuses: frozenset[MailStatus]) -> int | None:
         """How many of its mails have any of the statuses; ``None``: that has to be looked at."""
-        if self._is_tally:
-            if self._is_exact and not entry.for_good:
-                return None
-            counts = entry.statuses
-        else:
-            piece = self._pieces[entry.number]
-            if piece.counts:
-                counts = decode_counts(piece.counts)
-            elif piece.state == PieceState.WAITING:
-                counts = {MailStatus.READY: entry.mails}
-            else:
-                return None
-        return sum(counts.get(status, 0) for status in statuses)
+        if self._is_exact and not entry.for_good:
+            return None
+        return sum(entry.statuses.get(status, 0) for status in statuses)
 
     async def statuses(self, numbers: Sequence[int]) -> dict[int, MailStatus]:
         """Of these mails."""
@@ -258,7 +241,7 @@ def filled(text: Text, values: Mapping[str, str], longest: int) -> str:
 
 def counted_row(row: Any) -> DeliveryRow:
     """Of ``messages_by_reference``."""
-    return DeliveryRow(row.reference, row.state, row.attempts, bool(row.unsubscribed))
+    return DeliveryRow(row.state, row.attempts, bool(row.unsubscribed))
 
 
 def values_for(content: Content, people: Sequence[Person], *, individual: bool) -> dict[str, str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from ekiden.core.clock import MINUTE, SECOND, Millis
-from ekiden.mailings.values import Counts, MailStatus
+from ekiden.mailings.values import Counts, MailStatus, decode_counts
 
 if TYPE_CHECKING:
     from ekiden.mailings.counting_queries import PieceRow
@@ -63,9 +63,8 @@ class Tally:
 
     @classmethod
     def begun(cls, pieces: Iterable[PieceRow]) -> Tally:
-        """One of which nothing has been looked at."""
-        ready = int(MailStatus.READY)
-        return cls([Entry(row.number, row.first_number, row.mails, {ready: row.mails}, 0) for row in pieces])
+        """One of which nothing has been looked at: what is not counted for good is ready."""
+        return cls([_begun(piece) for piece in pieces])
 
     @classmethod
     def decode(cls, data: bytes, version: int = 0) -> Tally:
@@ -109,6 +108,12 @@ class Tally:
                 for status, count in entry.counts.items():
                     totals[status] += count
         return {MailStatus(status): count for status, count in totals.items()}
+
+
+def _begun(piece: PieceRow) -> Entry:
+    counts = decode_counts(piece.counts) if piece.counts else {MailStatus.READY: piece.mails}
+    by_number = {int(status): count for status, count in counts.items()}
+    return Entry(piece.number, piece.first_number, piece.mails, by_number, _FOR_GOOD if piece.counts else 0)
 
 
 _encode = msgspec.json.Encoder().encode
