@@ -33,6 +33,12 @@ def to_text(value: Any) -> str:
 
 _NEWS = {event: int(news) for event, news in NEWS.items()}
 
+
+def insert_columns(table: str) -> list[str]:
+    """What a new row gives: by their names, since an older database that was altered has them in another order."""
+    return [column.name for column in tables.metadata.tables[table].columns if not column.info.get("later")]
+
+
 MESSAGE_COLUMNS = tuple(column.name for column in tables.message.columns)
 
 

@@ -28,6 +28,7 @@ from ekiden.store.units import (
     Row,
     Rows,
     Unit,
+    insert_columns,
     outcome_row,
     to_text,
 )
@@ -169,9 +170,9 @@ def _columns(rows: Sequence[Row]) -> list[Row]:
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 
 
-def _types(table: str, names: Sequence[str] | None = None) -> list[str]:
+def _types(table: str, names: Sequence[str]) -> list[str]:
     columns = tables.metadata.tables[table].columns
-    return [columns[name].type.compile(_DIALECT).lower() for name in names or columns.keys()]
+    return [columns[name].type.compile(_DIALECT).lower() for name in names]
 
 
 def _unnest(types: Sequence[str], first: int = 1) -> str:
@@ -183,9 +184,9 @@ def _insert_sql(names: tuple[str, ...]) -> str:
     statements = []
     first = 1
     for name in names:
-        types = _types(name)
-        # By their names: an older database that was altered may have them in another order.
-        columns = ", ".join(tables.metadata.tables[name].columns.keys())
+        given = insert_columns(name)
+        types = _types(name, given)
+        columns = ", ".join(given)
         statements.append(f"INSERT INTO {name} ({columns}) SELECT * FROM {_unnest(types, first)}")
         first += len(types)
     *others, last = statements

@@ -31,6 +31,7 @@ from ekiden.store.units import (
     Group,
     Row,
     Unit,
+    insert_columns,
     outcome_row,
     to_text,
 )
@@ -185,8 +186,7 @@ def _values(columns: int, size: int) -> str:
 
 @cache
 def _insert_sql(table: str, size: int) -> str:
-    # By their names: a later version of the tables may have more.
-    names = tables.metadata.tables[table].columns.keys()
+    names = insert_columns(table)
     return f"INSERT INTO {table} ({', '.join(names)}) VALUES {_values(len(names), size)}"
 
 

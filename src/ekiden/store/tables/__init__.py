@@ -45,9 +45,11 @@ from ekiden.store.tables.base import (
     LIVE_SQL,
     REFERENCE_SQL,
     SENDING_SQL,
+    UNREAD_SQL,
     WAITING_SQL,
     metadata,
 )
+from ekiden.store.tables.inbound import inbound_mail
 from ekiden.store.tables.mail_requests import (
     BY_UNSENT,
     DUE_REQUEST_SQL,

@@ -32,6 +32,12 @@ APPLICATION_SQL = "application <> ''"
 BATCH_SQL = "batch <> ''"
 LIVE_SQL = "dead_at IS NULL"
 EXPIRING_SQL = "expires_at IS NOT NULL"
+UNREAD_SQL = "state = 1"
+"""Of ``inbound_mail``: it waits for being read."""
+
+
+LATER: dict[str, Any] = {"later": True}
+"""``info`` of a column of a hot table that nothing is known of when a row is inserted: it has its default then."""
 
 
 def where(condition: str) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from ekiden.store.tables.base import (
     CAMPAIGN_SQL,
     EMPTY,
     HELD_SQL,
+    LATER,
     LIVE_SQL,
     REFERENCE_SQL,
     SENDING_SQL,
@@ -155,6 +156,14 @@ delivery = Table(
         nullable=False,
         server_default=ZERO,
         comment="core.diagnosis",
+    ),
+    Column(
+        "after",
+        SmallInteger,
+        nullable=False,
+        server_default=ZERO,
+        comment="core.states.After: what was heard of it once it had ended",
+        info=LATER,
     ),
     PrimaryKeyConstraint("account_id", "message_id", "number"),
     # The state is there only so that counting a long queue by state reads the index alone (and SQLite claims).

@@ -34,6 +34,13 @@ endpoint = Table(
     Column("retry_at", BigInteger, nullable=False, comment="the breaker: nothing is sent before"),
     Column("owner", BigInteger, comment="worker.id of who sends to it now"),
     Column("used_at", BigInteger, nullable=False, comment="when a message last named it, to the hour"),
+    Column(
+        "options",
+        Text,
+        nullable=False,
+        server_default=EMPTY,
+        comment="JSON of notify.options; empty: as configured",
+    ),
     UniqueConstraint("account_id", "digest"),
 )
 

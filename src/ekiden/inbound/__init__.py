@@ -1,0 +1,1 @@
+"""Mail that comes in: who may send us what, what reports say, where the rest goes."""

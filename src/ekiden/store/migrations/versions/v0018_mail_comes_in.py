@@ -1,0 +1,101 @@
+"""Mail that comes in.
+
+An older worker beside a newer one leaves all of it alone: it receives nothing, and endpoints with options are not
+known to it by their format.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0018"
+down_revision = "0017"
+branch_labels = None
+depends_on = None
+
+_EMPTY = sa.text("''")
+_ZERO = sa.text("0")
+
+
+def upgrade() -> None:
+    # Without a batch: SQLite would copy the tables.
+    op.add_column(
+        "delivery",
+        sa.Column(
+            "after",
+            sa.SmallInteger(),
+            server_default=_ZERO,
+            nullable=False,
+            comment="core.states.After: what was heard of it once it had ended",
+        ),
+    )
+    op.add_column(
+        "endpoint",
+        sa.Column(
+            "options",
+            sa.Text(),
+            server_default=_EMPTY,
+            nullable=False,
+            comment="JSON of notify.options; empty: as configured",
+        ),
+    )
+    op.create_table(
+        "inbound_mail",
+        sa.Column("account_id", sa.BigInteger(), nullable=False, comment="whom it concerns; 0: who runs Ekiden"),
+        sa.Column(
+            "id", sa.BigInteger(), nullable=False, comment="core.ids; its content is in content under the same id"
+        ),
+        sa.Column("state", sa.SmallInteger(), nullable=False, comment="inbound.states.Reading"),
+        sa.Column(
+            "kind", sa.SmallInteger(), nullable=False, comment="inbound.states.Kind: what it turned out to be"
+        ),
+        sa.Column("listener", sa.Text(), nullable=False),
+        sa.Column("peer", sa.Text(), nullable=False, comment="the sender's IP address"),
+        sa.Column("helo", sa.Text(), nullable=False),
+        sa.Column("tls", sa.Text(), nullable=False, comment="version and cipher; empty: in clear"),
+        sa.Column("sender", sa.Text(), nullable=False, comment="envelope sender; empty: the null sender <>"),
+        sa.Column("recipients", sa.Text(), nullable=False, comment="JSON array of envelope recipients"),
+        sa.Column("size", sa.Integer(), nullable=False, comment="octets of the content"),
+        sa.Column("smtputf8", sa.SmallInteger(), nullable=False),
+        sa.Column("accepted_at", sa.BigInteger(), nullable=False),
+        sa.Column("due_at", sa.BigInteger(), nullable=False, comment="when it is read, while it waits for that"),
+        sa.Column("attempts", sa.Integer(), nullable=False, comment="begun readings"),
+        sa.Column("owner", sa.BigInteger(), nullable=True, comment="worker.id of who reads it"),
+        sa.Column("header_id", sa.Text(), nullable=False, comment="the Message-ID field"),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column(
+            "authentication",
+            sa.Text(),
+            server_default=_EMPTY,
+            nullable=False,
+            comment="JSON: what SPF, DKIM, DMARC and ARC say",
+        ),
+        sa.Column(
+            "told",
+            sa.Text(),
+            server_default=_EMPTY,
+            nullable=False,
+            comment="JSON: what was understood, and what followed",
+        ),
+        sa.PrimaryKeyConstraint("account_id", "id", name=op.f("pk_inbound_mail")),
+        sqlite_with_rowid=False,
+    )
+    unread = sa.text("state = 1")
+    op.create_index(
+        "ix_inbound_mail_unread",
+        "inbound_mail",
+        ["due_at", "account_id", "id"],
+        unique=False,
+        sqlite_where=unread,
+        postgresql_where=unread,
+    )
+    owned = sa.text("owner IS NOT NULL")
+    op.create_index(
+        "ix_inbound_mail_owner",
+        "inbound_mail",
+        ["owner"],
+        unique=False,
+        sqlite_where=owned,
+        postgresql_where=owned,
+    )
