@@ -112,6 +112,7 @@ async def test_accept_writes_every_column(store: Store, worker: Registration, ma
         "held": "",
         "said": '["over_quota",{}]',
         "diagnosis": Diagnosis.NONE,
+        "after": 0,
     }
     assert (second["number"], second["written"]) == (2, "R2@例え.test")
     (event,) = await rows(store, t.event)
