@@ -17,8 +17,9 @@ from ekiden.core.events import EventType
 from ekiden.core.ids import format_id
 from ekiden.core.notices import Happening
 from ekiden.core.states import Cause, State
-from ekiden.dialects.infobip.news.reports import ReportJson, ReportXml, report_v1, report_v4, reportable, xml_text
+from ekiden.dialects.infobip.news.reports import ReportJson, ReportXml, report_v1, report_v4, reportable
 from ekiden.dialects.infobip.news.tracking import Tracking
+from ekiden.web.xml import xml_text
 
 STATUS = {
     "groupId": 3,

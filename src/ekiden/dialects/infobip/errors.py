@@ -23,7 +23,6 @@ from ekiden.core.language import Language
 from ekiden.core.texts import Texts, TranslatedError
 from ekiden.delivery.bulks import BulkNotAllowed, BulkNotFound
 from ekiden.delivery.logs import BadCursor
-from ekiden.dialects.infobip.news.reports import xml_text
 from ekiden.dialects.infobip.times import timestamp_z
 from ekiden.dialects.infobip.translations import TEXTS
 from ekiden.domains.errors import DomainInUse, DomainsError, DomainTaken, NoSuchDomain
@@ -50,8 +49,8 @@ from ekiden.notify.errors import NotifyError
 from ekiden.recipients.validation.address_check_requests import BadCheckRequest
 from ekiden.web import problem
 from ekiden.web.problem import JSON, RETRY_AFTER, AnyRequest, Envelope, Fault, Told, language_of
+from ekiden.web.xml import XML, xml_document, xml_text
 
-XML: Final = "application/xml"
 REQUEST: Final = "request"
 """Where a violation that belongs to no field is put."""
 
@@ -187,11 +186,11 @@ def legacy_response(request: AnyRequest, error: ApiError) -> Response[bytes]:
     for violation in error.violations:
         problems.setdefault(violation.property, []).append(violation.text(lang))
     if wants_xml(request):
-        body = (
-            '<?xml version="1.0" encoding="UTF-8"?>\n<ApiException><requestError><serviceException>'
+        body = xml_document(
+            "<ApiException><requestError><serviceException>"
             f"<messageId>{message_id}</messageId><text>{xml_text(error.fixed_text)}</text>"
             f"{_problems_xml(problems)}</serviceException></requestError></ApiException>"
-        ).encode()
+        )
         return _response(error, body, XML)
     exception: dict[str, Any] = {"messageId": message_id, "text": error.fixed_text}
     if problems:

@@ -7,10 +7,8 @@ Infobip's own examples: mail costs nothing here.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import lru_cache
-from html import escape
 from typing import Any, Final
 
 import msgspec
@@ -19,6 +17,7 @@ from ekiden.core.notices import Happening
 from ekiden.dialects.infobip.codes import Error, Status
 from ekiden.dialects.infobip.status import REPORTED, error_json, status_json, verdict_of
 from ekiden.dialects.infobip.times import timestamp
+from ekiden.web.xml import XML, xml_document, xml_text
 
 PRICE: Final = msgspec.Raw(b'{"pricePerMessage":0,"currency":"UNKNOWN"}')
 _CHANNEL: Final = msgspec.Raw(b'"EMAIL"')
@@ -162,7 +161,7 @@ class ReportXml:
     """``infobip-report-xml``: a ``notify.formats.Format``. Elements are named as the keys of the JSON."""
 
     name: Final = "infobip-report-xml"
-    content_type: Final = "application/xml"
+    content_type: Final = XML
     batch: Final = BATCH
 
     def wants(self, happening: Happening) -> bool:
@@ -170,9 +169,7 @@ class ReportXml:
 
     def encode(self, happenings: Sequence[Happening]) -> bytes:
         results = "".join([_result_xml(happening) for happening in happenings])
-        return (
-            f'<?xml version="1.0" encoding="UTF-8"?>\n<reportResponse><results>{results}</results></reportResponse>'
-        ).encode()
+        return xml_document(f"<reportResponse><results>{results}</results></reportResponse>")
 
 
 _encode = msgspec.json.Encoder().encode
@@ -201,21 +198,6 @@ def _pushed(happening: Happening) -> _Pushed:
         callbackData=happening.labels.get(CALLBACK_DATA, ""),
         **_common(happening),
     )
-
-
-# What XML 1.0 §2.2 has no way to write.
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
-
-def xml_text(text: str) -> str:
-    """As the content of an element; characters that XML cannot hold become U+FFFD.
-
-    A carriage return is written as a reference, or else readers would take it for a line feed (XML 1.0 §2.11).
-    """
-    if _NOT_XML.search(text) is not None:
-        text = _NOT_XML.sub("\ufffd", text)
-    text = escape(text, quote=False)
-    return text.replace("\r", "&#13;") if "\r" in text else text
 
 
 @lru_cache(maxsize=256)

@@ -16,10 +16,9 @@ from litestar import Response
 
 from ekiden.dialects.infobip import value_rules as fields
 from ekiden.dialects.infobip.call import Call
-from ekiden.dialects.infobip.errors import XML, wants_xml
+from ekiden.dialects.infobip.errors import wants_xml
 from ekiden.dialects.infobip.form_names import FormFields
 from ekiden.dialects.infobip.http import Query, answer
-from ekiden.dialects.infobip.news.reports import xml_text
 from ekiden.dialects.infobip.times import timestamp_z
 from ekiden.dialects.infobip.value_rules import Checks
 from ekiden.limits.loop_slices import in_turns
@@ -34,6 +33,7 @@ from ekiden.recipients.validation.address_check_requests import (
 )
 from ekiden.web.need import Need
 from ekiden.web.problem import JSON
+from ekiden.web.xml import XML, xml_document, xml_text
 
 MANY: Final = Need(16 * 1_048_576, 2 * MAX_DESTINATIONS + 1_000, 4)
 """100,000 addresses of up to a hundred and fifty octets on average, with what JSON needs around them."""
@@ -82,8 +82,8 @@ async def validate(call: Call) -> Response[bytes]:
     pairs = {"to": to, **msgspec.to_builtins(found)}
     if not wants_xml(call.request):
         return answer(pairs)
-    body = '<?xml version="1.0" encoding="UTF-8"?>\n<ValidationResponse>' + _elements(pairs.items())
-    return Response(f"{body}</ValidationResponse>".encode(), media_type=XML)
+    body = f"<ValidationResponse>{_elements(pairs.items())}</ValidationResponse>"
+    return Response(xml_document(body), media_type=XML)
 
 
 async def _to(call: Call, checks: Checks) -> Any:

@@ -1,0 +1,33 @@
+"""Customers Mail Cloud, as a value (``web.dialect``)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ekiden.dialects.cmc.config import CmcConfig
+from ekiden.dialects.cmc.config_help import KEYS, SECTION
+from ekiden.web.dialect import Dialect
+
+if TYPE_CHECKING:
+    from ekiden.web.operation import Api
+    from ekiden.web.platform import Platform
+
+
+def _load() -> None:
+    import ekiden.dialects.cmc.routes  # noqa: F401
+
+
+def _api(services: Platform, settings: CmcConfig) -> Api:
+    from ekiden.dialects.cmc.routes import cmc_api
+
+    return cmc_api(services, settings)
+
+
+CMC: Final = Dialect(
+    name="cmc",
+    config=CmcConfig,
+    section=SECTION,
+    keys=KEYS,
+    load=_load,
+    api=_api,
+)
