@@ -30,7 +30,7 @@ from ekiden.access.credentials import (
 from ekiden.access.directory import Directory
 from ekiden.core.clock import SECOND
 from ekiden.core.states import Priority
-from ekiden.listeners.smtp_visitor import NOT_LOGGED_IN
+from ekiden.listeners.smtp_submission import NOT_LOGGED_IN
 from ekiden.net.listen import Networks
 from ekiden.store.api import Store
 from ekiden.store.open import open_store

@@ -28,6 +28,7 @@ from ekiden.intake.door import Door
 from ekiden.intake.doorstep import Doorstep
 from ekiden.listeners.smtp_config import SmtpConfig
 from ekiden.listeners.smtp_listener import ListenerSpec, SmtpListener
+from ekiden.listeners.smtp_submission import Submissions
 from ekiden.net.clock import SystemClock
 from ekiden.net.tls import CertificateFiles, ServerTls, client_context, make_self_signed
 from ekiden.store.api import Store
@@ -220,18 +221,16 @@ class Harness:
         spec = ListenerSpec(
             tls=None if self._spec["mode"] == "plain" else ServerTls([self.files, *self._certificates]),
             trusted=Principal(account.id, 0, "acme") if self._trusted else None,
+            restricted=self._restricted,
             **self._spec,
         )
         doorstep = Doorstep(self.store, clock) if self._restricted else None
         self.listener = SmtpListener(
             spec,
-            door,
-            authenticator,
-            clock,
+            Submissions(door, authenticator, doorstep),
             self._smtp,
             HOST,
             self.counts,
-            doorstep=doorstep,
             sweep=0.02,
         )
         if self._in_clear:  # as if TLS ended before us

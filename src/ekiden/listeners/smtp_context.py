@@ -5,21 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ekiden.access.authenticate import Authenticator, Principal
-from ekiden.access.refusals import Refusals
-from ekiden.intake.doorstep import Doorstep
-from ekiden.intake.sender_rights import Gate
 from ekiden.limits.loop_slices import SharedTurn
 from ekiden.listeners.smtp_admission import Admission
 from ekiden.listeners.smtp_config import SmtpConfig
 from ekiden.net.listen import Networks
-from ekiden.net.tls import ServerTls
 from ekiden.smtp.server_config import ServerConfig
 
 if TYPE_CHECKING:
-    from ekiden.core.clock import Clock
-    from ekiden.intake.door import Door
+    from ekiden.listeners.smtp_listener import ListenerSpec
     from ekiden.listeners.smtp_session import SmtpSession
+    from ekiden.listeners.smtp_visitor import SmtpService
 
 
 class SmtpMetrics:
@@ -42,21 +37,9 @@ class SmtpMetrics:
 class SessionContext:
     """What the sessions of one listener share."""
 
-    listener: str
-    region: str
-    endpoint: str
-    tls: ServerTls | None
-    plain: bool
-    """Only trusted networks are served."""
+    spec: ListenerSpec
+    service: SmtpService
     trusted_networks: Networks
-    trusted: Principal | None
-    door: Door
-    authenticator: Authenticator
-    gate: Gate
-    refusals: Refusals
-    doorstep: Doorstep | None
-    """Set: clients that no network rule could let in are turned away when they connect."""
-    clock: Clock
     config: SmtpConfig
     protocol: ServerConfig
     trusted_protocol: ServerConfig

@@ -6,14 +6,12 @@ import asyncio
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 
-from ekiden.access.authenticate import Authenticator, Principal
 from ekiden.access.failures import throttle_key
-from ekiden.intake.doorstep import Doorstep
 from ekiden.limits.connections import Place
 from ekiden.listeners.smtp_admission import TOO_MANY_CONNECTIONS, Admission
 from ekiden.listeners.smtp_config import SmtpConfig
@@ -27,8 +25,9 @@ from ekiden.smtp.server_config import ServerConfig
 from ekiden.store.errors import told
 
 if TYPE_CHECKING:
-    from ekiden.core.clock import Clock
-    from ekiden.intake.door import Door
+    from ekiden.access.authenticate import Principal
+    from ekiden.access.directory import Directory
+    from ekiden.listeners.smtp_visitor import SmtpService
 
 log = structlog.get_logger()
 
@@ -54,6 +53,8 @@ class ListenerSpec:
     proxy_from: tuple[str, ...] = ()
     trusted_networks: tuple[str, ...] = ()
     trusted: Principal | None = None
+    restricted: bool = False
+    """Clients that no network rule could let in are turned away when they connect."""
     max_size: int = 0
     """Octets of a message; 0: as ``SmtpConfig`` says."""
     max_recipients: int = 0
@@ -72,22 +73,17 @@ class SmtpListener:
     def __init__(
         self,
         spec: ListenerSpec,
-        door: Door,
-        authenticator: Authenticator,
-        clock: Clock,
+        service: SmtpService,
         smtp_config: SmtpConfig,
         hostname: str,
         metrics: SmtpMetrics | None = None,
         *,
         admission: Admission | None = None,
-        doorstep: Doorstep | None = None,
         carriers: bool = True,
         sweep: float = 1.0,
         paused: Callable[[], None] | None = None,
     ) -> None:
-        """``doorstep``: for listeners that only serve SMTP users of configurations with network rules.
-
-        ``carriers``: whether Japanese carriers' old addresses are taken without quotes (``core.address``).
+        """``carriers``: whether Japanese carriers' old addresses are taken without quotes (``core.address``).
         ``sweep``: seconds between two looks at all sessions for slow clients; there is no timer per session.
         ``paused``: called each time that the system has nothing left to accept connections with.
         """
@@ -108,22 +104,12 @@ class SmtpListener:
             carrier_addresses=carriers,
         )
         self._shared = SessionContext(
-            listener=spec.name,
-            region=spec.region,
-            endpoint=spec.endpoint,
-            tls=spec.tls,
-            plain=spec.mode == "plain",
+            spec=spec,
+            service=service,
             trusted_networks=Networks(spec.trusted_networks),
-            trusted=spec.trusted,
-            door=door,
-            authenticator=authenticator,
-            gate=door.policy.gate,
-            refusals=door.policy.refusals,
-            doorstep=doorstep,
-            clock=clock,
             config=smtp_config,
-            protocol=common,
-            trusted_protocol=replace(common, require_tls=False, require_auth=False),
+            protocol=service.offers(common, trusted=False),
+            trusted_protocol=service.offers(common, trusted=True),
             metrics=metrics or SmtpMetrics(),
             admission=self.admission,
         )
@@ -216,15 +202,16 @@ class SmtpListener:
         """Read what idle sessions were opened with, all in one query, so that a change ends them, too."""
         ids = {session.credential_id for session in self._shared.sessions}
         ids.discard(0)
-        if ids:
-            self._looking = asyncio.get_running_loop().create_task(self._end_sessions(ids))
+        directory = self._shared.service.directory
+        if ids and directory is not None:
+            self._looking = asyncio.get_running_loop().create_task(self._end_sessions(directory, ids))
 
-    async def _end_sessions(self, credential_ids: set[int]) -> None:
+    async def _end_sessions(self, directory: Directory, credential_ids: set[int]) -> None:
         try:
-            await self._shared.authenticator.directory.refresh(credential_ids)
+            await directory.refresh(credential_ids)
         except Exception as error:
             # They are asked again at MAIL, and in a second.
-            told(self._shared.authenticator.log, "the credentials of open sessions are not known", error)
+            told(log, "the credentials of open sessions are not known", error)
         else:
             for session in list(self._shared.sessions):
                 session.check_credential()
@@ -258,7 +245,7 @@ class SmtpListener:
         task.add_done_callback(done)
 
     def _turn_away(self, accepted: socket.socket, peer: str) -> None:
-        self._shared.refusals.tell(
+        self._shared.service.refusals.tell(
             "connect", "connections", TOO_MANY_CONNECTIONS, client=peer, listener=self.spec.name
         )
         if self.spec.mode != "tls":
@@ -296,7 +283,7 @@ class SmtpListener:
 
     async def _hand_over(self, accepted: socket.socket, session: SmtpSession) -> None:
         """The loop owns the socket from here on, and closes it."""
-        tls = self._shared.tls if self.spec.mode == "tls" else None
+        tls = self.spec.tls if self.spec.mode == "tls" else None
         await self._loop.connect_accepted_socket(
             lambda: session,
             accepted,

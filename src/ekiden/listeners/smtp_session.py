@@ -13,9 +13,8 @@ from typing import Any, cast
 
 import structlog
 
-from ekiden.access.failures import throttle_key
 from ekiden.core.address import Address
-from ekiden.core.submission import Origin, Submission
+from ekiden.core.submission import Origin
 from ekiden.intake.errors import IntakeError
 from ekiden.limits.connections import Place
 from ekiden.listeners.smtp_admission import NOT_TRUSTED, TOO_MANY_CONNECTIONS
@@ -106,9 +105,8 @@ class SmtpSession(asyncio.Protocol):
         self._opened = self._progress = self._last_message = self._last_data = self._loop.time()
         self._place.cut_with(self.push_out)
         self._trusted = trusted = self.peer in shared.trusted_networks
-        self._visitor = Visitor(shared, self.peer)
-        if trusted:
-            self._visitor.principal = shared.trusted
+        self._visitor = shared.service.visit(shared.spec, self.peer)
+        self._visitor.begin(trusted=trusted)
         tls = ""
         secured = transport.get_extra_info("ssl_object")
         if secured is not None:
@@ -120,7 +118,7 @@ class SmtpSession(asyncio.Protocol):
         if self._pushed_out:
             self.push_out()
             return
-        if shared.plain and not trusted:
+        if shared.spec.mode == "plain" and not trusted:
             self._tell("connect", "not_trusted", NOT_TRUSTED)
             self._connection.refuse(NOT_TRUSTED)
         elif not trusted and (refusal := self._visitor.connect()) is not None:
@@ -227,8 +225,7 @@ class SmtpSession(asyncio.Protocol):
     @property
     def credential_id(self) -> int:
         """What it was opened with; 0: nothing that could be revoked."""
-        principal = None if self._lost or self._handshaking or self._closing_since else self._visitor.principal
-        return 0 if principal is None else principal.credential_id
+        return 0 if self._lost or self._handshaking or self._closing_since else self._visitor.credential_id
 
     def check_credential(self) -> None:
         """The credential was looked at: 421 unless it would still open this session.
@@ -270,7 +267,7 @@ class SmtpSession(asyncio.Protocol):
             self._pace = None
             if now - self._progress > config.command_timeout:
                 late = "silence"
-            elif self._visitor.principal is None and now - self._opened > config.login_timeout:
+            elif self._visitor.unproven and now - self._opened > config.login_timeout:
                 late = "login"
             elif now - self._last_message > config.session_timeout:
                 late = "session"
@@ -293,7 +290,7 @@ class SmtpSession(asyncio.Protocol):
         try:
             while (event := connection.next_event()) is not None:
                 if type(event) is RcptTo:
-                    self._rcpt()
+                    self._rcpt(event)
                 else:
                     self._handle(event)
                 done += 1
@@ -364,7 +361,7 @@ class SmtpSession(asyncio.Protocol):
             self._account()
 
     def _mail(self, event: MailFrom) -> None:
-        if not self._shared.admission.has_room(self._payer(), event.params.size or 0):
+        if not self._shared.admission.has_room(self._visitor.payer, event.params.size or 0):
             self._tell("mail", "memory", OUT_OF_MEMORY)
             self._connection.reject(OUT_OF_MEMORY)
             return
@@ -391,8 +388,8 @@ class SmtpSession(asyncio.Protocol):
             self._fail()
         self._done()
 
-    def _rcpt(self) -> None:
-        refusal = self._visitor.rcpt()
+    def _rcpt(self, event: RcptTo) -> None:
+        refusal = self._visitor.rcpt(event)
         if refusal is None:
             self._connection.accept()
         else:
@@ -404,8 +401,7 @@ class SmtpSession(asyncio.Protocol):
             refusal = await self._visitor.authenticate(event)
             if refusal is None:
                 self._origins.clear()
-                principal = self._visitor.principal
-                self._place.settle(None if principal is None else principal.account_id)
+                self._place.settle(self._visitor.account_id or None)
                 self._connection.limit_recipients(self._visitor.max_recipients)
                 self._connection.accept_auth()
             else:
@@ -415,49 +411,31 @@ class SmtpSession(asyncio.Protocol):
         self._done()
 
     def _message(self, event: MessageReceived) -> None:
-        principal = self._visitor.principal
-        assert principal is not None, "MAIL was accepted from nobody"
-        if self._visitor.outdated():
-            # Whoever knows the new secret can send it again.
-            self._tell("data", "revoked", REVOKED)
-            self._connection.reject(REVOKED)
+        refusal = self._visitor.content()
+        if refusal is not None:
+            self._tell("data", "revoked", refusal)
+            self._connection.reject(refusal)
             self._in_transaction = False
             return
-        params = event.params
-        submission = Submission(
-            account_id=principal.account_id,
-            credential_id=principal.credential_id,
-            sender=event.sender,
-            recipients=event.recipients,
-            content=event.content,
-            origin=self._origin(params.smtputf8),
-            priority=principal.priority,
-            ret=params.ret,
-            envid=params.envid,
-            smtputf8=params.smtputf8,
-            eight_bit=params.eight_bit,
-        )
         self._storing = len(event.content)
         self._last_message = self._loop.time()
-        self._start(self._submit(submission))
+        self._start(self._take(event))
 
-    async def _submit(self, submission: Submission) -> None:
+    async def _take(self, event: MessageReceived) -> None:
         shared = self._shared
         began = self._last_message
         try:
-            receipt = await shared.door.submit(submission)
+            queue_id = await self._visitor.take(event, self._origin(event.params.smtputf8))
         except IntakeError as error:
             shared.metrics.message_rejected(error.reply.code)
-            self._tell("data", error.word, error.reply, sender=_text(submission.sender))
+            self._tell("data", error.word, error.reply, sender=_text(event.sender))
             self._connection.reject(error.reply)
         except Exception:
             shared.metrics.message_rejected(INTERNAL_ERROR.code)
             self._fail()
         else:
-            shared.metrics.message_accepted(
-                len(submission.recipients), len(submission.content), self._loop.time() - began
-            )
-            self._connection.accept_message(receipt.queue_id)
+            shared.metrics.message_accepted(len(event.recipients), len(event.content), self._loop.time() - began)
+            self._connection.accept_message(queue_id)
         self._storing = 0
         self._in_transaction = False
         self._done()
@@ -465,15 +443,15 @@ class SmtpSession(asyncio.Protocol):
     def _origin(self, smtputf8: bool) -> Origin:
         origin = self._origins.get(smtputf8)
         if origin is None:
-            connection, shared = self._connection, self._shared
+            connection, spec = self._connection, self._shared.spec
             origin = self._origins[smtputf8] = Origin(
                 via=connection.transmission_type(smtputf8),
                 client=self.peer,
                 helo=connection.hello,
-                region=shared.region,
-                endpoint=shared.endpoint,
+                region=spec.region,
+                endpoint=spec.endpoint,
                 tls=connection.tls,
-                listener=shared.listener,
+                listener=spec.name,
             )
         return origin
 
@@ -489,13 +467,13 @@ class SmtpSession(asyncio.Protocol):
 
     async def _upgrade(self) -> None:
         shared = self._shared
-        assert shared.tls is not None, "STARTTLS is offered without a certificate"
+        assert shared.spec.tls is not None, "STARTTLS is offered without a certificate"
         transport = self._transport
         try:
             upgraded = await self._loop.start_tls(
                 transport,
                 self,
-                shared.tls.context,
+                shared.spec.tls.context,
                 server_side=True,
                 ssl_handshake_timeout=shared.config.tls_timeout,
                 ssl_shutdown_timeout=_LINGER,
@@ -518,7 +496,7 @@ class SmtpSession(asyncio.Protocol):
         self._tls = True
         self._progress = self._loop.time()
         self._connection.tls_established(describe_tls(upgraded.get_extra_info("ssl_object")))
-        self._visitor.principal = shared.trusted if self._trusted else None
+        self._visitor.begin(trusted=self._trusted)
         self._connection.limit_recipients(None)
         self._place.unsettle()
         self._origins.clear()
@@ -562,11 +540,10 @@ class SmtpSession(asyncio.Protocol):
 
     def _tell(self, stage: str, reason: str, reply: Reply, times: int = 1, **facts: str) -> None:
         """Log a refusal that is not kept."""
-        shared, principal = self._shared, self._visitor.principal
-        account = 0 if principal is None else principal.account_id
+        shared, account = self._shared, self._visitor.account_id
         more = {"times": times} if times > 1 else {}
-        shared.refusals.tell(
-            stage, reason, reply, client=self.peer, account_id=account, listener=shared.listener, **more, **facts
+        shared.service.refusals.tell(
+            stage, reason, reply, client=self.peer, account_id=account, listener=shared.spec.name, **more, **facts
         )
 
     # --- flow and memory ------------------------------------------------------------------------------------
@@ -582,11 +559,6 @@ class SmtpSession(asyncio.Protocol):
             if not self._transport.is_closing():
                 self._transport.resume_reading()
 
-    def _payer(self) -> Hashable:
-        """Whose share of the memory this session takes."""
-        principal = self._visitor.principal
-        return f"smtp:{throttle_key(self.peer)}" if principal is None else principal.account_id
-
     def _account(self) -> None:
         """Bring the memory budget up to date."""
         held = self._storing
@@ -601,7 +573,7 @@ class SmtpSession(asyncio.Protocol):
             self._accounted = held
         elif held > before:
             if not before:
-                self._accounted_to = self._payer()
+                self._accounted_to = self._visitor.payer
             if self._shared.admission.take(self._accounted_to, held - before, before):
                 self._accounted = held
             elif not self._storing:

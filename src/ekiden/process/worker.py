@@ -33,6 +33,7 @@ from ekiden.listeners.http_app import make_app
 from ekiden.listeners.http_server import HttpServer
 from ekiden.listeners.smtp_admission import Admission
 from ekiden.listeners.smtp_listener import ListenerSpec, SmtpListener
+from ekiden.listeners.smtp_submission import Submissions
 from ekiden.mailings.counting import Counting
 from ekiden.mailings.expansion import Expander
 from ekiden.net.clock import SystemClock
@@ -383,6 +384,7 @@ class _Worker:
         counts = SmtpCounts(self.metrics)
         admission = Admission(config.smtp, ConnectionCounts(self.metrics, "smtp"), self.memory)
         files = certificate_files(config)
+        submissions = Submissions(door, services.authenticator, services.doorstep)
         for listener in config.listeners:
             spec = ListenerSpec(
                 name=listener.name,
@@ -396,17 +398,15 @@ class _Worker:
                 trusted=await self._trusted(store, listener),
                 max_size=listener.max_size,
                 max_recipients=listener.max_recipients,
+                restricted=listener.restricted,
             )
             made = SmtpListener(
                 spec,
-                door,
-                services.authenticator,
-                self.clock,
+                submissions,
                 config.smtp,
                 config.hostname,
                 counts,
                 admission=admission,
-                doorstep=services.doorstep if listener.restricted else None,
                 carriers=config.intake.carrier_addresses,
                 paused=self.metrics.accept_paused.inc,
             )
