@@ -81,7 +81,7 @@ OF_SUPPRESSION: Final[dict[str, int]] = {
     "over_quota": SUPPRESSED,
     "unsubscribe": UNSUBSCRIBED,
 }
-"""Of what was not sent since its recipient is on a list, by the kind of that (``recipients.suppressions.KINDS``)."""
+"""Of what was not sent since its recipient is on a list, by its kind (``recipients.suppressions.KINDS``)."""
 
 
 def bounce_status(diagnosis: D, *, expired: bool = False, suppression: str = "") -> int:
