@@ -81,29 +81,29 @@ def test_behaviours_are_listed_and_described(running: Running) -> None:
 
 
 def test_a_new_domain_gets_servers_and_records(running: Running, someone: str) -> None:
-    status, answer = running.api("PUT", "/behaviour/Example.Test", {"like": "reject"})
+    status, answer = running.api("PUT", "/behaviour/Fresh.Test", {"like": "reject"})
     assert status == 200
     (server,) = answer["servers"]
-    assert running.values("example.test", "MX") == ["10 mx.example.test."]
-    assert running.values("mx.example.test", "A") == [server["address"]]
-    client = running.smtp("example.test")
+    assert running.values("fresh.test", "MX") == ["10 mx.fresh.test."]
+    assert running.values("mx.fresh.test", "A") == [server["address"]]
+    client = running.smtp("fresh.test")
     client.ehlo()
     client.mail(SENDER)
-    assert client.rcpt(f"{someone}@example.test")[0] == 550
-    assert running.api("PUT", "/behaviour/example.test", {})[1]["servers"] == [server]
-    assert client.rcpt(f"{someone}@example.test")[0] == 250
-    two = running.api("PUT", "/behaviour/example.test", {"hosts": [{"preference": 5}, {"preference": 7}]})[1]
+    assert client.rcpt(f"{someone}@fresh.test")[0] == 550
+    assert running.api("PUT", "/behaviour/fresh.test", {})[1]["servers"] == [server]
+    assert client.rcpt(f"{someone}@fresh.test")[0] == 250
+    two = running.api("PUT", "/behaviour/fresh.test", {"hosts": [{"preference": 5}, {"preference": 7}]})[1]
     assert len({host["address"] for host in two["servers"]} - {server["address"]}) == 2
-    assert running.values("example.test", "MX") == ["5 mx1.example.test.", "7 mx2.example.test."]
-    assert running.values("mx.example.test", "A") == []
+    assert running.values("fresh.test", "MX") == ["5 mx1.fresh.test.", "7 mx2.fresh.test."]
+    assert running.values("mx.fresh.test", "A") == []
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((server["address"], running.port), timeout=10)
-    assert running.api("PUT", "/behaviour/example.test", "nxdomain")[1]["servers"] == []
-    assert running.query("example.test", "MX").rcode() == 3
-    assert running.api("DELETE", "/behaviour/example.test") == (200, {"deleted": True})
-    assert running.api("DELETE", "/behaviour/example.test") == (200, {"deleted": False})
-    assert running.query("example.test", "MX").rcode() == 3
-    assert running.api("GET", "/behaviour/example.test")[0] == 404
+    assert running.api("PUT", "/behaviour/fresh.test", "nxdomain")[1]["servers"] == []
+    assert running.query("fresh.test", "MX").rcode() == 3
+    assert running.api("DELETE", "/behaviour/fresh.test") == (200, {"deleted": True})
+    assert running.api("DELETE", "/behaviour/fresh.test") == (200, {"deleted": False})
+    assert running.query("fresh.test", "MX").rcode() == 3
+    assert running.api("GET", "/behaviour/fresh.test")[0] == 404
 
 
 def test_a_ready_made_domain_can_be_changed_and_restored(running: Running, someone: str) -> None:

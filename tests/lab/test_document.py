@@ -15,6 +15,8 @@ from ekiden.lab.api import Api
 from ekiden.lab.behaviour import EXTENSIONS, STAGES, parse_behaviour
 from ekiden.lab.catalogue import CATALOGUE
 from ekiden.lab.http import HttpRule
+from ekiden.lab.routes import Route
+from ekiden.lab.sending import Letter
 
 PAGE = (Path(__file__).parents[2] / "docs/lab.md").read_text()
 
@@ -33,7 +35,9 @@ def test_every_ready_made_behaviour_is_in_the_table() -> None:
 def test_every_field_is_explained() -> None:
     assert set(rows("misspelt ones are errors")) == {field.name for field in msgspec.structs.fields(Behaviour)}
     assert set(rows("A rule:")) == {field.name for field in msgspec.structs.fields(Rule)}
-    for struct in (MailHost, Throttle, HttpRule):
+    letter = {field.encode_name for field in msgspec.structs.fields(Letter)}
+    assert set(rows("is followed by\nthe next.")) == letter
+    for struct in (MailHost, Throttle, HttpRule, Route):
         assert all(f"`{field.name}`" in PAGE for field in msgspec.structs.fields(struct)), struct
 
 
@@ -62,6 +66,18 @@ def test_the_behaviours_of_the_examples_work() -> None:
     for body in answers:
         given = json.loads(body)
         msgspec.convert(given if isinstance(given, list) else [given], list[HttpRule])
+
+
+def test_what_the_examples_send_and_route_is_right(running: Running) -> None:
+    (letter,) = re.findall(r"/send\" -d '([^']+)'", PAGE)
+    assert [reply["code"] for reply in running.api("POST", "/send", raw=letter.encode())[1]["replies"]] == [
+        250,
+        550,
+    ]
+    routes = re.findall(r"\$LAB(/routes/\S+)\" -d '([^']+)'", PAGE)
+    assert len(routes) == 2
+    for path, body in routes:
+        assert running.api("PUT", path, raw=body.encode())[0] == 200
 
 
 def test_the_records_of_the_examples_work(running: Running) -> None:

@@ -2,6 +2,7 @@
 
 from ekiden.lab.behaviour import Answer, Behaviour, LabError, MailHost, Mix, Rule, Throttle
 from ekiden.lab.lab import Lab, LabConfig, run_lab
+from ekiden.lab.routes import Route
 
 __all__ = [
     "Answer",
@@ -11,6 +12,7 @@ __all__ = [
     "LabError",
     "MailHost",
     "Mix",
+    "Route",
     "Rule",
     "Throttle",
     "run_lab",

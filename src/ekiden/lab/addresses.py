@@ -18,14 +18,14 @@ PORT_TRIES = 50
 
 
 def loopback(address: str) -> str:
-    """``address`` itself when it is one of loopback. ``LabError`` otherwise: the lab never listens anywhere
-    else."""
+    """``address`` itself when it is one of loopback. ``LabError`` otherwise: the lab never listens anywhere else,
+    nor talks to anything else."""
     try:
         if ipaddress.ip_address(address).is_loopback:
             return address
     except ValueError:
         pass
-    raise LabError(f"the lab listens on loopback addresses only, and {address} is none")
+    raise LabError(f"the lab uses loopback addresses only, and {address} is none")
 
 
 def tcp_socket(address: str, port: int, *, backlog: int = 1024) -> socket.socket:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote
 
 import msgspec
@@ -15,12 +15,15 @@ from ekiden.lab.behaviour import Behaviour, LabError
 from ekiden.lab.http import HttpRule, Request, Response
 from ekiden.lab.inbox import as_text, inbox_page, mail_page
 from ekiden.lab.internet import Domain, domain_name
+from ekiden.lab.routes import Route
+from ekiden.lab.sending import Letter
 
 if TYPE_CHECKING:
     from ekiden.lab.lab import Lab
     from ekiden.lab.mailbox import Mail
 
 MAX_WAIT = 300.0  # seconds that a request may wait for mail or callbacks
+T = TypeVar("T")
 _Query = dict[str, str]
 _Route = Callable[[list[str], _Query, bytes], Awaitable[Any]]
 
@@ -45,6 +48,12 @@ class Api:
                 "DELETE": (self._delete_mail, ""),
             },
             "inbox": {"GET": (self._get_inbox, "to lang")},
+            "send": {"POST": (self._post_send, "")},
+            "routes": {
+                "GET": (self._get_routes, ""),
+                "PUT": (self._put_route, ""),
+                "DELETE": (self._delete_route, ""),
+            },
             "sessions": {"GET": (self._get_sessions, "server limit"), "DELETE": (self._delete_sessions, "")},
             "dns": {"GET": (self._get_dns, ""), "PUT": (self._put_dns, ""), "DELETE": (self._delete_dns, "")},
             "queries": {"GET": (self._get_queries, "name")},
@@ -146,6 +155,20 @@ class Api:
     async def _delete_mail(self, path: list[str], query: _Query, body: bytes) -> Any:
         _no_more(path)
         return {"deleted": self._lab.mailbox.clear()}
+
+    async def _post_send(self, path: list[str], query: _Query, body: bytes) -> Any:
+        _no_more(path)
+        return await self._lab.sender.send(_decoded(body, Letter, "a message to send"))
+
+    async def _get_routes(self, path: list[str], query: _Query, body: bytes) -> Any:
+        _no_more(path)
+        return self._lab.routes
+
+    async def _put_route(self, path: list[str], query: _Query, body: bytes) -> Any:
+        return self._lab.set_route(_one(path, "/routes/DOMAIN"), _decoded(body, Route, "a route"))
+
+    async def _delete_route(self, path: list[str], query: _Query, body: bytes) -> Any:
+        return {"deleted": self._lab.remove_route(_one(path, "/routes/DOMAIN"))}
 
     async def _get_sessions(self, path: list[str], query: _Query, body: bytes) -> Any:
         _no_more(path)
@@ -253,9 +276,18 @@ def _json(body: bytes) -> Any:
         raise LabError(f"the body must be JSON: {error}") from None
 
 
-def _one(path: list[str]) -> str:
+def _decoded(body: bytes, kind: type[T], what: str) -> T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        raise LabError(f"this is not {what}: {error}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise LabError(f"the body must be JSON: {error}") from None
+
+
+def _one(path: list[str], form: str = "/behaviour/DOMAIN") -> str:
     if len(path) != 1 or not path[0]:
-        raise _HttpError(404, "the path is /behaviour/DOMAIN")
+        raise _HttpError(404, f"the path is {form}")
     return path[0]
 
 

@@ -18,6 +18,7 @@ from ekiden.lab.smtp import Host, Session, World
 from ekiden.lab.tries import Tries
 from ekiden.lab.wire import Wire
 
+ORIGIN = f"out.{ZONE}"
 START_TRIES = 20
 ADDRESS_TRIES = 50
 _HOSTLESS = frozenset({"null-mx", "mx-nowhere", "no-mail", "nxdomain", "servfail", "refused", "timeout"})
@@ -43,6 +44,8 @@ class Internet:
         self.port = 0
         self.block = Block()
         self.ipv6 = False
+        self.origin = ("127.0.0.1", ORIGIN)
+        """Address and name of the lab's own sending host."""
         self._tries = Tries()
         self._world = World(self._behaviour_of, mailbox, Certificates(), self._tries)
         self._everywhere: list[asyncio.Server] = []
@@ -76,6 +79,11 @@ class Internet:
         self.records.put(ZONE, "SOA", [f"ns.{ZONE}. hostmaster.{ZONE}. 1 3600 600 86400 {self.records.ttl}"])
         self.records.put(ZONE, "NS", [f"ns.{ZONE}."])
         self.records.put(f"ns.{ZONE}", "A", [host])
+        address = self.block.next()
+        self.origin = (address, ORIGIN)
+        self.records.put(ORIGIN, "A", [address])
+        self.records.put(ORIGIN, "TXT", ["v=spf1 a -all"])
+        self.records.put(ipaddress.ip_address(address).reverse_pointer, "PTR", [f"{ORIGIN}."])
         if wildcard:
             self.records.put(f"*.{ZONE}", "MX", [f"10 mx.{DEFAULT}.{ZONE}."])
         return self.port

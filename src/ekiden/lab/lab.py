@@ -24,6 +24,8 @@ from ekiden.lab.http import Callback, HttpRule, HttpServer, Receiver
 from ekiden.lab.internet import Domain, Internet, domain_name
 from ekiden.lab.mailbox import Mail, Mailbox, SessionRecord
 from ekiden.lab.records import Records
+from ekiden.lab.routes import Route
+from ekiden.lab.sending import Letter, Sender, Sent
 
 
 class LabConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,6 +61,7 @@ class State(msgspec.Struct):
     http_port: int = 0
     behaviours: dict[str, Behaviour | None] = {}
     dns: list[tuple[str, str, list[str]]] = []
+    routes: dict[str, Route] = {}
     http: dict[str, list[HttpRule]] = {}
 
 
@@ -80,6 +83,7 @@ class Lab:
         self.mailbox = Mailbox(self.config.max_mail, self.config.max_mail_bytes, self.config.max_sessions)
         self.receiver = Receiver(self.config.max_callbacks)
         self.internet = Internet(self.records, self.mailbox)
+        self.sender = Sender(self.records, self.port_of, lambda: self.internet.origin)
         self._state = State()
         self._name_server = NameServer(self.records)
         self._http_server = HttpServer(self.receiver.handle)
@@ -119,6 +123,7 @@ class Lab:
                     await self.set_behaviour(domain, behaviour)
             for name, rdtype, values in old.dns:
                 self.set_dns(name, rdtype, values)
+            self._state.routes = old.routes  # their records are among those above
             for prefix, rules in old.http.items():
                 self.set_http(prefix, rules)
             self._save()
@@ -190,6 +195,46 @@ class Lab:
     def queries(self) -> list[Query]:
         """The last DNS queries, oldest first."""
         return list(self._name_server.queries)
+
+    # Mail that the lab sends.
+
+    async def send(self, to: str | tuple[str, ...], raw: str | bytes, *, sender: str = "", **more: Any) -> Sent:
+        """Bring a message to the servers of its recipients, once; ``more`` as in ``Letter``. ``LabError`` when
+        what is asked for is wrong; refusals are results."""
+        text, octets = (raw, None) if isinstance(raw, str) else (None, raw)
+        return await self.sender.send(Letter(to, sender, text, octets, **more))
+
+    @property
+    def routes(self) -> dict[str, Route]:
+        """What was set with ``set_route``, by domain."""
+        return self._state.routes
+
+    def set_route(self, domain: str, route: Route) -> Route:
+        """From now on mail for ``domain`` goes to the server of ``route``: MX, address and SPF records in the DNS,
+        and the port that its host is reached at. Other routes to the same host lead where this one does.
+        ``LabError`` if wrong."""
+        name = domain_name(domain)
+        route = route.named(name)
+        for owner, rdtype, values in route.records(name, self.records.listing(name).get(name, {})):
+            self.set_dns(owner, rdtype, values)
+        for other, kept in list(self.routes.items()):
+            if kept.host == route.host:
+                self.routes[other] = msgspec.structs.replace(kept, address=route.address, port=route.port)
+        self.routes[name] = route
+        self._save()
+        return route
+
+    def remove_route(self, domain: str) -> bool:
+        """Mail for ``domain`` goes nowhere: its MX record goes. Says whether there was a route."""
+        name = domain_name(domain)
+        if self.routes.pop(name, None) is None:
+            return False
+        self.remove_dns(name, "MX")
+        return True
+
+    def port_of(self, host: str) -> int:
+        """The port at which this MX host takes mail: that of a route, or the one of all servers of the lab."""
+        return next((route.port for route in self.routes.values() if route.host == host), self.smtp_port)
 
     # Behaviour.
 

@@ -1,4 +1,4 @@
-"""One accepted TCP connection as the lab's servers see it: octets in, octets out, TLS on request."""
+"""One TCP connection of the lab, accepted or made: octets in, octets out, TLS on request."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Wire(asyncio.Protocol):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    # The server's side.
+    # The side that speaks.
 
     async def more(self) -> None:
         """Wait for more octets in ``buffer``. ``Gone`` when there will be none."""
@@ -128,13 +128,19 @@ class Wire(asyncio.Protocol):
             self.write(bytes([octet]))
             await asyncio.sleep(0)
 
-    async def start_tls(self, context: ssl.SSLContext) -> str:
-        """Shake hands as the server; protocol and cipher. ``Gone`` when it fails."""
+    async def start_tls(self, context: ssl.SSLContext, *, server_hostname: str | None = None) -> str:
+        """Shake hands as the server, or as the client of ``server_hostname``; protocol and cipher. ``Gone`` when it
+        fails."""
         if self._transport is None:
             raise Gone
         try:
             upgraded = await asyncio.get_running_loop().start_tls(
-                self._transport, self, context, server_side=True, ssl_handshake_timeout=TLS_TIMEOUT
+                self._transport,
+                self,
+                context,
+                server_side=server_hostname is None,
+                server_hostname=server_hostname,
+                ssl_handshake_timeout=TLS_TIMEOUT,
             )
         except (ssl.SSLError, OSError, TimeoutError) as error:
             self.close()
