@@ -11,7 +11,7 @@ import msgspec
 from lab_clients import Running
 
 from ekiden.lab import Behaviour, MailHost, Rule, Throttle
-from ekiden.lab.api import Api
+from ekiden.lab.api import Api, HttpState
 from ekiden.lab.behaviour import EXTENSIONS, STAGES, parse_behaviour
 from ekiden.lab.catalogue import CATALOGUE
 from ekiden.lab.http import HttpRule
@@ -62,10 +62,17 @@ def test_the_behaviours_of_the_examples_work() -> None:
     for body in bodies:
         parse_behaviour(json.loads(body), CATALOGUE)
     answers = re.findall(r"/http-behaviour/\S+\" -d '([^']+)'", PAGE)
-    assert len(answers) == 2
+    assert len(answers) == 3
     for body in answers:
         given = json.loads(body)
         msgspec.convert(given if isinstance(given, list) else [given], list[HttpRule])
+
+
+def test_the_states_of_the_examples_are_some() -> None:
+    bodies = re.findall(r"/http-server\" -d '([^']+)'", PAGE)
+    assert len(bodies) == 3
+    for body in bodies:
+        msgspec.json.decode(body, type=HttpState)
 
 
 def test_what_the_examples_send_and_route_is_right(running: Running) -> None:

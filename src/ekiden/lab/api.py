@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 from urllib.parse import unquote
 
 import msgspec
@@ -12,7 +12,8 @@ import msgspec
 from ekiden.core.errors import EkidenError
 from ekiden.core.language import Language, reader_language
 from ekiden.lab.behaviour import Behaviour, LabError
-from ekiden.lab.http import HttpRule, Request, Response
+from ekiden.lab.forms import parts
+from ekiden.lab.http import Callback, HttpRule, Request, Response
 from ekiden.lab.inbox import as_text, inbox_page, mail_page
 from ekiden.lab.internet import Domain, domain_name
 from ekiden.lab.routes import Route
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ekiden.lab.mailbox import Mail
 
 MAX_WAIT = 300.0  # seconds that a request may wait for mail or callbacks
+OCTETS: Final = "application/octet-stream"
 T = TypeVar("T")
 _Query = dict[str, str]
 _Route = Callable[[list[str], _Query, bytes], Awaitable[Any]]
@@ -33,6 +35,13 @@ class _HttpError(EkidenError):
         super().__init__(text)
         self.status = status
         self.allow = allow
+
+
+class HttpState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the receiver of callbacks shall be; dead for ``seconds`` (0: until it is told to be up)."""
+
+    state: Literal["up", "dead"]
+    seconds: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 0
 
 
 class Api:
@@ -62,7 +71,8 @@ class Api:
                 "PUT": (self._put_behaviour, ""),
                 "DELETE": (self._delete_behaviour, ""),
             },
-            "http": {"GET": (self._get_http, "path since count wait"), "DELETE": (self._delete_http, "")},
+            "http": {"GET": (self._get_http, "path since count wait bodies"), "DELETE": (self._delete_http, "")},
+            "http-server": {"GET": (self._get_http_server, ""), "PUT": (self._put_http_server, "")},
             "http-behaviour": {
                 "GET": (self._get_http_behaviour, ""),
                 "PUT": (self._put_http_behaviour, ""),
@@ -225,18 +235,56 @@ class Api:
         return {"deleted": await self._lab.remove_behaviour(_one(path))}
 
     async def _get_http(self, path: list[str], query: _Query, body: bytes) -> Any:
-        _no_more(path)
+        receiver, prefix = self._lab.receiver, query.get("path")
+        if path == ["count"]:
+            return {
+                "count": len(receiver.find(prefix)),
+                "received": receiver.received,
+                "dropped": receiver.dropped,
+            }
         wait = _number(query, "wait")
         if wait is not None:
             count = int(_number(query, "count") or 1)
-            await self._lab.receiver.wait(query.get("path"), count, min(wait, MAX_WAIT))
-        return self._lab.receiver.find(query.get("path"), since=_integer(query, "since"))
+            await receiver.wait(prefix, count, min(wait, MAX_WAIT))
+        found = receiver.find(prefix, since=_integer(query, "since"))
+        if path:
+            return self._one_callback(path, found)
+        if query.get("bodies") == "no":
+            return [msgspec.structs.replace(callback, body=b"") for callback in found]
+        return found
+
+    def _one_callback(self, path: list[str], found: list[Callback]) -> Any:
+        """By its id, or the last one; its body, the fields of a form, or the data of one field."""
+        chosen = found[-1:] if path[0] == "last" else [c for c in found if str(c.id) == path[0]]
+        if not chosen:
+            raise _HttpError(404, f"no callback {path[0]} is kept")
+        callback, content_type = chosen[0], chosen[0].field("content-type")
+        match path[1:]:
+            case []:
+                return callback
+            case ["body"]:
+                return Response(200, callback.body, (("Content-Type", content_type or OCTETS),))
+            case ["parts"]:
+                return parts(content_type, callback.body)
+            case ["parts", name]:
+                for part in parts(content_type, callback.body):
+                    if part.name == name:
+                        return Response(200, part.data, (("Content-Type", OCTETS),))
+                raise _HttpError(404, f"there is no field {name} in this form")
+        raise _HttpError(404, "the path is /http/ID, /http/ID/body, /http/ID/parts or /http/ID/parts/NAME")
 
     async def _delete_http(self, path: list[str], query: _Query, body: bytes) -> Any:
         _no_more(path)
-        count = len(self._lab.receiver.callbacks)
-        self._lab.receiver.callbacks.clear()
-        return {"deleted": count}
+        return {"deleted": self._lab.receiver.clear()}
+
+    async def _get_http_server(self, path: list[str], query: _Query, body: bytes) -> Any:
+        _no_more(path)
+        return {"state": "up" if self._lab.http_up else "dead", "url": self._lab.http_url}
+
+    async def _put_http_server(self, path: list[str], query: _Query, body: bytes) -> Any:
+        wanted = _decoded(body, HttpState, "a state of the receiver")
+        await self._lab.set_http_up(wanted.state == "up", wanted.seconds)
+        return await self._get_http_server(path, query, b"")
 
     async def _get_http_behaviour(self, path: list[str], query: _Query, body: bytes) -> Any:
         return self._lab.receiver.rules

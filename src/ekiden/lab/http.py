@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from base64 import b64encode
 from collections import deque
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
@@ -24,6 +25,8 @@ _log = structlog.get_logger()
 
 MAX_BODY = 64 << 20  # octets of one request
 MAX_HEADERS = 1 << 16  # octets of all header fields of one request
+MAX_KEPT = 256 << 20  # octets of bodies of callbacks that are kept
+MAX_HELD = 256 << 20  # octets of bodies that are not answered yet, of all connections of a server
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -67,11 +70,17 @@ class HttpServer:
 
     def __init__(self, handler: Handler) -> None:
         self.handler = handler
+        self.held = 0
         self._server: asyncio.Server | None = None
         self._connections: set[_Connection] = set()
 
+    @property
+    def listens(self) -> bool:
+        """Whether it takes connections."""
+        return self._server is not None
+
     async def start(self, host: str, port: int = 0) -> int:
-        """Listen (port 0: a free one) and return the port."""
+        """Listen (port 0: a free one) and return the port; after ``close`` again, if wanted."""
         try:
             sock = tcp_socket(host, port)
         except OSError as error:
@@ -86,6 +95,7 @@ class HttpServer:
             tasks = [connection.stop() for connection in list(self._connections)]
             await asyncio.gather(*(task for task in tasks if task), return_exceptions=True)
             await self._server.wait_closed()
+            self._server = None
             # Transports that were cut let go of their sockets in the loop's next round.
             await asyncio.sleep(0)
 
@@ -106,6 +116,7 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._waiting: deque[tuple[Request, bool]] = deque()
         self._task: asyncio.Task[None] | None = None
+        self._held = 0
         self._reset()
 
     def _reset(self) -> None:
@@ -121,7 +132,12 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        self._hold(-self._held)
         self._server.closed(self)
+
+    def _hold(self, octets: int) -> None:
+        self._held += octets
+        self._server.held += octets
 
     def stop(self) -> asyncio.Task[None] | None:
         if self._transport is not None:
@@ -136,7 +152,8 @@ class _Connection(asyncio.Protocol):
         except httptools.HttpParserUpgrade:
             pass  # the request itself has been taken, and is answered without an upgrade (RFC 9110 §7.8)
         except httptools.HttpParserError as error:
-            status = 413 if isinstance(error.__context__, _TooBigError) else 400
+            cause = error.__context__
+            status = cause.status if isinstance(cause, _TooBigError) else 400
             if self._transport is not None:
                 self._transport.write(Response(status).encode(head=False, keep_alive=False))
                 self._transport.close()
@@ -158,12 +175,15 @@ class _Connection(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         self._limit(0, len(body))
+        if self._server.held + len(body) > MAX_HELD:
+            raise _TooBigError(503)
+        self._hold(len(body))
         self._body += body
 
     def _limit(self, header: int, body: int) -> None:
         self._header_size += header
         if self._header_size > MAX_HEADERS or len(self._body) + body > MAX_BODY:
-            raise _TooBigError
+            raise _TooBigError(413)
 
     def on_message_complete(self) -> None:
         method = self._parser.get_method().decode("ascii", "replace")
@@ -193,6 +213,7 @@ class _Connection(asyncio.Protocol):
             if response.disconnect == "close":
                 transport.close()
                 return
+            self._hold(-len(request.body))
             transport.write(response.encode(head=request.method == "HEAD", keep_alive=keep_alive))
             if not keep_alive:
                 transport.close()
@@ -202,9 +223,17 @@ class _Connection(asyncio.Protocol):
 class _TooBigError(Exception):
     """A request beyond the limits."""
 
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
 
 class Callback(msgspec.Struct, frozen=True):
-    """A request that the receiver got. ``path`` is path and query as sent; ``at`` milliseconds since 1970 UTC."""
+    """A request that the receiver got. ``path`` is path and query as sent; ``at`` milliseconds since 1970 UTC.
+
+    ``fields`` are the header fields one by one, names and values as sent and in their order; ``headers`` has those
+    that repeat joined by a comma. ``size``: octets of the body.
+    """
 
     id: int
     method: str
@@ -213,11 +242,20 @@ class Callback(msgspec.Struct, frozen=True):
     body: bytes
     at: int
     status: int
+    fields: tuple[tuple[str, str], ...] = ()
+    size: int = 0
+
+    def field(self, name: str) -> str:
+        """The first header field of this name, whatever its letter case; empty: there is none."""
+        return next((value for key, value in self.fields if key.lower() == name), "")
 
 
 class HttpRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """How the receiver answers: after ``delay`` seconds with ``status``, ``headers`` and ``body``; or it
-    disconnects. ``times``: only so many requests, then the next rule of the list (0: without end)."""
+    disconnects. ``times``: only so many requests, then the next rule of the list (0: without end).
+
+    ``basic`` ("USER:PASSWORD") and ``bearer`` (a token): requests whose Authorization is none of those that are
+    given get 401, with everything else of the rule."""
 
     status: Annotated[int, msgspec.Meta(ge=200, le=999)] = 200
     delay: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 0
@@ -225,17 +263,42 @@ class HttpRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     body: str = ""
     headers: dict[str, str] = {}
     times: Annotated[int, msgspec.Meta(ge=0)] = 0
+    basic: str = ""
+    bearer: str = ""
+
+    def admits(self, authorization: str) -> bool:
+        """Whether a request with this header field may come in."""
+        scheme, _, value = authorization.partition(" ")
+        given = (scheme.lower(), value.strip())
+        wanted = []
+        if self.basic:
+            wanted.append(("basic", b64encode(self.basic.encode()).decode()))
+        if self.bearer:
+            wanted.append(("bearer", self.bearer))
+        return not wanted or given in wanted
+
+    def response(self, authorization: str) -> Response:
+        """The answer to a request with this header field."""
+        if self.disconnect or self.admits(authorization):
+            return Response(self.status, self.body.encode(), tuple(self.headers.items()), self.disconnect)
+        challenge = 'Basic realm="lab"' if self.basic else "Bearer"
+        return Response(401, self.body.encode(), (*self.headers.items(), ("WWW-Authenticate", challenge)))
 
 
 class Receiver:
-    """Takes every request on every path, keeps it, and answers as the longest prefix of its path says (else
-    200)."""
+    """Takes every request on every path, keeps it, and answers as the longest prefix of its path says (else 200).
 
-    def __init__(self, max_count: int) -> None:
-        self.callbacks: deque[Callback] = deque(maxlen=max_count)
+    The newest ``max_count`` with at most ``max_bytes`` octets of bodies are kept; ``dropped`` counts the others."""
+
+    def __init__(self, max_count: int, max_bytes: int = MAX_KEPT) -> None:
+        self.callbacks: deque[Callback] = deque()
+        self.received = 0
+        self.dropped = 0
+        self._max_count = max_count
+        self._max_bytes = max_bytes
+        self._bytes = 0
         self._rules: dict[str, list[HttpRule]] = {}
         self._used: dict[str, int] = {}
-        self._serial = 0
         self._arrived = asyncio.Event()
 
     def put(self, prefix: str, rules: list[HttpRule]) -> None:
@@ -275,25 +338,43 @@ class Receiver:
     async def handle(self, request: Request) -> Response:
         """The handler for ``HttpServer``."""
         rule = self._rule(request.target)
-        self._serial += 1
+        fields = {name.lower(): value for name, value in reversed(request.headers)}
+        response = rule.response(fields.get("authorization", ""))
+        self.received += 1
         headers: dict[str, str] = {}
         for name, value in request.headers:
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
-        self.callbacks.append(
+        self._keep(
             Callback(
-                id=self._serial,
+                id=self.received,
                 method=request.method,
                 path=request.target,
                 headers=headers,
                 body=request.body,
                 at=int(time.time() * 1000),
-                status=0 if rule.disconnect else rule.status,
+                status=0 if response.disconnect else response.status,
+                fields=request.headers,
+                size=len(request.body),
             )
         )
         self._arrived.set()
         if rule.delay:
             await asyncio.sleep(rule.delay)
-        return Response(rule.status, rule.body.encode(), tuple(rule.headers.items()), rule.disconnect)
+        return response
+
+    def _keep(self, callback: Callback) -> None:
+        self.callbacks.append(callback)
+        self._bytes += callback.size
+        while len(self.callbacks) > self._max_count or (self._bytes > self._max_bytes and len(self.callbacks) > 1):
+            self._bytes -= self.callbacks.popleft().size
+            self.dropped += 1
+
+    def clear(self) -> int:
+        """Forget all callbacks; says how many."""
+        count = len(self.callbacks)
+        self.callbacks.clear()
+        self._bytes = 0
+        return count
 
     def _rule(self, target: str) -> HttpRule:
         prefix = max((p for p in self._rules if target.startswith(p)), key=len, default=None)

@@ -14,27 +14,30 @@ from types import TracebackType
 from typing import Any, Self
 
 import msgspec
+import structlog
 
 from ekiden.lab.addresses import loopback
 from ekiden.lab.api import Api
 from ekiden.lab.behaviour import Behaviour, LabError, parse_behaviour
 from ekiden.lab.catalogue import CATALOGUE, ZONE
 from ekiden.lab.dns import NameServer, Query
-from ekiden.lab.http import Callback, HttpRule, HttpServer, Receiver
+from ekiden.lab.http import MAX_KEPT, Callback, HttpRule, HttpServer, Receiver
 from ekiden.lab.internet import Domain, Internet, domain_name
 from ekiden.lab.mailbox import Mail, Mailbox, SessionRecord
 from ekiden.lab.records import Records
 from ekiden.lab.routes import Route
 from ekiden.lab.sending import Letter, Sender, Sent
 
+_log = structlog.get_logger()
+
 
 class LabConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Ports of 0 are free ones. ``host`` must be a loopback address. ``ttl`` in seconds, of every DNS answer.
 
-    ``max_mail`` messages with ``max_mail_bytes`` octets are kept at most (the oldest go first), and the last
-    so many sessions and callbacks. ``wildcard``: names below lab.test that nobody has named accept mail as
-    well. ``state_file``: ports, behaviours and DNS edits are written there and taken from there at the next
-    start; kept mail is not.
+    ``max_mail`` messages with ``max_mail_bytes`` octets are kept at most (the oldest go first), so many callbacks
+    with octets of their bodies, and the last so many sessions. ``wildcard``: names below lab.test that nobody has
+    named accept mail as well. ``state_file``: ports, behaviours and DNS edits are written there and taken from
+    there at the next start; kept mail is not.
     """
 
     host: str = "127.0.0.1"
@@ -47,6 +50,7 @@ class LabConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_mail_bytes: int = 256 << 20
     max_sessions: int = 2_000
     max_callbacks: int = 10_000
+    max_callback_bytes: int = MAX_KEPT
     wildcard: bool = True
     state_file: str = ""
 
@@ -81,12 +85,14 @@ class Lab:
         self.http_url = ""
         self.records = Records(ZONE, self.config.ttl)
         self.mailbox = Mailbox(self.config.max_mail, self.config.max_mail_bytes, self.config.max_sessions)
-        self.receiver = Receiver(self.config.max_callbacks)
+        self.receiver = Receiver(self.config.max_callbacks, self.config.max_callback_bytes)
         self.internet = Internet(self.records, self.mailbox)
         self.sender = Sender(self.records, self.port_of, lambda: self.internet.origin)
         self._state = State()
         self._name_server = NameServer(self.records)
         self._http_server = HttpServer(self.receiver.handle)
+        self._http_port = 0
+        self._http_back: asyncio.Task[None] | None = None
         self._api_server = HttpServer(Api(self).handle)
 
     async def __aenter__(self) -> Self:
@@ -114,6 +120,7 @@ class Lab:
             http = await _with_fallback(lambda p: self._http_server.start(host, p), config.http_port, old.http_port)
             api = await _with_fallback(lambda p: self._api_server.start(host, p), config.api_port, old.api_port)
             self.dns_address, self.smtp_port = (host, dns), smtp
+            self._http_port = http
             self.http_url, self.api_url = f"http://{_bracket(host)}:{http}", f"http://{_bracket(host)}:{api}"
             self._state = State(self.internet.block.start, dns, smtp, api, http)
             for domain, behaviour in old.behaviours.items():
@@ -133,6 +140,8 @@ class Lab:
 
     async def close(self) -> None:
         """Close every listener and connection."""
+        if self._http_back is not None:
+            self._http_back.cancel()
         await self._api_server.close()
         await self._http_server.close()
         await self._name_server.close()
@@ -269,6 +278,32 @@ class Lab:
         self.receiver.put(prefix, rules)
         self._state.http = self.receiver.rules
         self._save()
+
+    @property
+    def http_up(self) -> bool:
+        """Whether the receiver of callbacks takes connections."""
+        return self._http_server.listens
+
+    async def set_http_up(self, up: bool, seconds: float = 0) -> None:
+        """Switch the receiver of callbacks on, or off: connections are cut and refused then, for ``seconds`` (0:
+        until it is switched on). ``LabError`` when somebody else has taken its port meanwhile."""
+        if self._http_back is not None:
+            self._http_back.cancel()
+            self._http_back = None
+        if not up:
+            await self._http_server.close()
+            if seconds:
+                self._http_back = asyncio.create_task(self._http_comes_back(seconds))
+        elif not self.http_up:
+            await self._http_server.start(self.config.host, self._http_port)
+
+    async def _http_comes_back(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        self._http_back = None
+        try:
+            await self.set_http_up(True)
+        except LabError as error:  # nobody waits for it; GET /http-server says that it is dead
+            _log.error("the lab's receiver of callbacks stays down", why=str(error))
 
     def callbacks(self, path: str | None = None) -> list[Callback]:
         """Callbacks received on paths that begin with ``path``, oldest first."""
