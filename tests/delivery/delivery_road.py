@@ -21,6 +21,7 @@ from ekiden.core.states import Priority, State
 from ekiden.core.submission import Notify
 from ekiden.delivery.config import DeliveryConfig
 from ekiden.delivery.dispatcher import Dispatcher
+from ekiden.delivery.envelope_senders import EnvelopeSenders
 from ekiden.dns.config import DnsConfig
 from ekiden.dns.resolver import DnsResolver
 from ekiden.lab import Lab
@@ -265,6 +266,7 @@ async def road(
     destinations: Destinations | None = None,
     standing: Callable[[Registration, Clock], Standing] = Standing,
     bounced: Callable[[Outcome], None] | None = None,
+    senders: Callable[[Clock], EnvelopeSenders] | None = None,
     **settings: Any,
 ) -> AsyncIterator[Road]:
     """A worker on ``store``. ``settings`` are those of ``DeliveryConfig``."""
@@ -303,6 +305,7 @@ async def road(
         destinations=destinations or Destinations(loopback_only=True),
         standing=standing(registration, clock),
         bounced=bounced,
+        senders=None if senders is None else senders(clock),
     )
     task = asyncio.create_task(dispatcher.run())
     made = Road(store, lab, registration, dispatcher, ids, clock, metrics, config, task)

@@ -142,6 +142,8 @@ def make(**values: object) -> Domain:
         "failing_since": None,
         "tracking": Tracking(),
         "return_path": "",
+        "receive_bounces": True,
+        "rp": "pending",
     }
     return Domain(**{**fresh, **values})  # type: ignore[arg-type]
 

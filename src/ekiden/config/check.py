@@ -16,6 +16,7 @@ from ekiden.config.reader import Path as Key
 from ekiden.config.reader import Problems, is_bad, show
 from ekiden.core.address import BadAddress, to_ascii_domain
 from ekiden.core.duration import format_duration
+from ekiden.delivery.config import DeliveryConfig
 from ekiden.listeners.smtp_config import MIN_MESSAGE, MIN_RECIPIENTS
 from ekiden.net.listen import parse_listen_address
 
@@ -218,6 +219,9 @@ def _check_delivery(config: Config, problems: Problems) -> None:
         versions.add(version)
     if config.delivery.helo and not _is_domain(config.delivery.helo):
         problems.add(("delivery", "helo"), "{value} is not a domain name", value=show(config.delivery.helo))
+    if config.delivery.return_path and not _is_domain(config.delivery.return_path):
+        value = show(config.delivery.return_path)
+        problems.add(("delivery", "return_path"), "{value} is not a domain name", value=value)
     for index, server in enumerate(config.dns.nameservers):
         if not _is_ip(server):
             problems.add(("dns", "nameservers", index), "{value} is not an IP address", value=show(server))
@@ -288,8 +292,14 @@ def resolve_paths(config: Config, base: Path) -> Config:
         data_dir=str(data_dir),
         listeners=listeners,
         store=store,
+        delivery=_with_return_path(config.delivery),
         log=msgspec.structs.replace(config.log, file=absolute(config.log.file)) if config.log.file else config.log,
     )
+
+
+def _with_return_path(delivery: DeliveryConfig) -> DeliveryConfig:
+    host = delivery.return_path
+    return msgspec.structs.replace(delivery, return_path=to_ascii_domain(host)) if host else delivery
 
 
 def _machine_name() -> str:

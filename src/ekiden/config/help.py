@@ -428,6 +428,18 @@ KEYS: dict[str, Help] = {
     ),
     "delivery.smtp_port": Help("The port of other mail servers.", "他のメールサーバーのポート。"),
     "delivery.helo": Help("The name in EHLO; empty: hostname.", "EHLO で名乗る名前。空なら hostname です。"),
+    "delivery.return_path": Help(
+        "The host of our envelope senders, to which bounces come. Empty: rp.HOSTNAME where a listener receives "
+        "mail; without one, clients' envelope senders go out as they are.",
+        "バウンスを受け取るための、当方のエンベロープ送信者のホスト。空なら、メールを受信するリスナーがある場合は "
+        "rp.HOSTNAME です。リスナーがなければ、クライアントのエンベロープ送信者のまま送出します。",
+    ),
+    "delivery.verp": Help(
+        "What our envelope senders name: the message, and the recipient where one travels alone; always the "
+        "recipient, each in a transaction of its own; or off.",
+        "エンベロープ送信者が示すもの。message: メッセージ（宛先が一つの配信では宛先も）、recipient: 常に宛先"
+        "（宛先ごとに別のトランザクション）、off: 書き換えません。",
+    ),
     "delivery.source_address": Help(
         "The local IP addresses to connect from, one of each family at most; a family without one is not tried. "
         "Empty: the system chooses.",

@@ -17,6 +17,7 @@ from ekiden.core.duration import Duration
 from ekiden.delivery.config import DeliveryConfig
 from ekiden.dns.config import DnsConfig
 from ekiden.domains.config import DomainsConfig
+from ekiden.domains.names import return_path_host
 from ekiden.intake.config import TrackingConfig
 from ekiden.limits.journal import BURST
 from ekiden.listeners.http_config import HttpConfig
@@ -122,6 +123,16 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     retention: RetentionConfig = RetentionConfig()
     lab: LabConfig = LabConfig()
     log: LogConfig = LogConfig()
+
+    @property
+    def receives(self) -> bool:
+        """Whether a listener takes mail from other servers."""
+        return any(str(listener.mode) == "inbound" for listener in self.listeners)
+
+    @property
+    def return_path(self) -> str:
+        """The installation's own host of envelope senders that bounces come back to; empty: there is none."""
+        return self.delivery.return_path or (return_path_host(self.hostname) if self.receives else "")
 
     def store_url(self) -> str:
         """The URL for ``store.open.open_store``."""

@@ -57,6 +57,14 @@ class Purpose(Enum):
     UNSUBSCRIBE = "u"
 
 
+class BouncesTo(NamedTuple):
+    """Where bounces of mail with an envelope sender at some domain go: to us, at ``host`` (empty: that of the
+    installation), or ``off``: to that sender."""
+
+    off: bool
+    host: str = ""
+
+
 class ReturnPath(NamedTuple):
     """What a local part says. ``number`` is the recipient's; 0: it is of the message."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -31,6 +31,11 @@ class DeliveryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     smtp_port: Annotated[int, msgspec.Meta(ge=1, le=65_535)] = 25
     helo: str = ""
     """The name in EHLO; empty: ``hostname``."""
+    return_path: str = ""
+    """The host of our envelope senders; empty: ``rp.HOSTNAME`` where a listener receives mail, else none."""
+    verp: Literal["message", "recipient", "off"] = "message"
+    """What our envelope senders name: the message, and the recipient of a transaction with one; always the
+    recipient, each with a transaction of its own; or nothing: clients' envelope senders go out as they are."""
     routes: tuple[RouteConfig, ...] = ()
     source_address: Annotated[tuple[str, ...], ONE_OR_LIST] = ()
     """The local IP addresses to connect from, one of each family at most; a family without one is not tried. Empty:

@@ -19,11 +19,11 @@ from ekiden.core.diagnosis import Verdict
 from ekiden.core.ids import format_id
 from ekiden.core.said import Remark, Said, say
 from ekiden.core.states import State
-from ekiden.core.submission import Notify, Ret
 from ekiden.delivery import verdict as verdicts
 from ekiden.delivery.config import DeliveryConfig
 from ekiden.delivery.connector import Connector, NotConnected
 from ekiden.delivery.dsn import Notifier
+from ekiden.delivery.envelope_senders import EnvelopeSenders, transaction
 from ekiden.delivery.letters import LARGE, Letter, Letters, Parcel
 from ekiden.delivery.metrics import DeliveryMetrics
 from ekiden.delivery.outcome import make_outcome
@@ -35,7 +35,7 @@ from ekiden.delivery.session import Session, lines_of
 from ekiden.delivery.site import Site
 from ekiden.dns.lookup_queue import on_behalf_of
 from ekiden.limits.shares import Shares
-from ekiden.smtp.transaction import Transaction, TransactionRecipient, TransactionResult
+from ekiden.smtp.transaction import TransactionResult
 from ekiden.store.api import StoreUnavailable
 from ekiden.store.records import Attempt, Delivery, Outcome
 from ekiden.store.standing import Standing
@@ -96,9 +96,12 @@ class Couriers:
         metrics: DeliveryMetrics,
         rng: random.Random,
         standing: Standing,
+        senders: EnvelopeSenders | None = None,
     ) -> None:
+        """``senders``: of envelope senders that are ours; without it all are the clients' own."""
         self._clock = clock
         self._standing = standing
+        self._senders = senders
         self._config = config
         self._connector = connector
         self._letters = letters
@@ -427,6 +430,7 @@ class Couriers:
         if len(parcel.deliveries) > session.max_recipients:
             site.put_back(Parcel(letter, parcel.deliveries[session.max_recipients :]), served=True)
             del parcel.deliveries[session.max_recipients :]
+        sender = await self._sender(site, parcel)
         size = letter.message.size
         account = letter.message.account_id
         reserved = 0
@@ -439,7 +443,7 @@ class Couriers:
             if content is None:
                 self._settle(parcel, verdicts.content_lost(say("content_gone")), None)
                 return True
-            result = await session.transact(_transaction(letter, parcel.deliveries, content))
+            result = await session.transact(transaction(letter.message, parcel.deliveries, content, sender))
         except StoreUnavailable as error:
             self._settle(parcel, verdicts.our_fault(say("content_not_read", error=str(error))), None)
             return True
@@ -450,13 +454,40 @@ class Couriers:
             parcel.resent = True
             site.put_back(parcel)
             return False
-        self._conclude(site, session, parcel, result, started)
+        reports = sender is None and "DSN" in session.extensions
+        self._conclude(site, session, parcel, result, started, reports)
         return result.reusable
 
+    async def _sender(self, site: Site, parcel: Parcel) -> str | None:
+        """The envelope sender of a parcel if it is to be one of ours. What then may not travel with its first
+        recipient goes back to the site."""
+        senders, message = self._senders, parcel.letter.message
+        if senders is None:
+            return None
+        host = senders.known_host(message)
+        if host is None:
+            host = await senders.host(message)
+        if not host:
+            return None
+        deliveries = parcel.deliveries
+        if senders.alone and len(deliveries) > 1:
+            for delivery in reversed(deliveries[1:]):
+                site.put_back(Parcel(parcel.letter, [delivery]), served=True)
+            del deliveries[1:]
+            self.call(site)
+        return senders.sender(host, message, deliveries)
+
     def _conclude(
-        self, site: Site, session: Session, parcel: Parcel, result: TransactionResult, started: Millis
+        self,
+        site: Site,
+        session: Session,
+        parcel: Parcel,
+        result: TransactionResult,
+        started: Millis,
+        reports: bool,
     ) -> None:
-        """The replies of a transaction become outcomes."""
+        """The replies of a transaction become outcomes. ``reports``: what becomes of it further on, the client is
+        told by the peer."""
         deliveries = parcel.deliveries
         letter = parcel.letter
         replies = result.recipients
@@ -502,7 +533,7 @@ class Couriers:
             if site.coming < site.parcels and site.may_connect:
                 self.call(site)  # it bears one more by now, and nothing new may come for long
         site.done(len(outcomes), self._clock.monotonic())
-        self._report(letter, outcomes, "DSN" in session.extensions, local)
+        self._report(letter, outcomes, reports, local)
 
     # outcomes without a transaction
 
@@ -566,21 +597,3 @@ def _never() -> bool:
 def _answer(waiter: asyncio.Future[bool], answer: bool) -> None:
     if not waiter.done():
         waiter.set_result(answer)
-
-
-def _transaction(letter: Letter, deliveries: list[Delivery], content: bytes) -> Transaction:
-    message = letter.message
-    return Transaction(
-        message.sender,
-        [
-            TransactionRecipient(delivery.recipient, Notify(delivery.notify), delivery.orcpt)
-            for delivery in deliveries
-        ],
-        content,
-        len(content),
-        Ret(message.ret) if message.ret else None,
-        message.envid,
-        message.smtputf8,
-        message.eight_bit,
-        normalised=True,  # what is in the store came through the door
-    )

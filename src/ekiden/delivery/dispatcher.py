@@ -29,6 +29,7 @@ from ekiden.delivery.config import DeliveryConfig
 from ekiden.delivery.connector import Connector
 from ekiden.delivery.couriers import Couriers
 from ekiden.delivery.dsn import Notifier
+from ekiden.delivery.envelope_senders import EnvelopeSenders
 from ekiden.delivery.letters import Letter, Letters
 from ekiden.delivery.metrics import DeliveryMetrics
 from ekiden.delivery.outcome_writer import Reporter
@@ -87,8 +88,9 @@ class Dispatcher:
         memory: Memory | None = None,
         bounced: Callable[[Outcome], None] | None = None,
         standing: Standing | None = None,
+        senders: EnvelopeSenders | None = None,
     ) -> None:
-        """``standing``: until when ``worker`` may begin anything.
+        """``standing``: until when ``worker`` may begin anything. ``senders``: see ``Couriers``.
 
         ``bounced`` is told of each delivery that was refused for good, once that is on stable storage.
 
@@ -128,6 +130,7 @@ class Dispatcher:
             metrics=self._metrics,
             rng=self._rng,
             standing=standing,
+            senders=senders,
         )
         self._sites: dict[str, Site] = {}
         self._looking_up: dict[tuple[int, str], list[tuple[Letter, Delivery]]] = {}

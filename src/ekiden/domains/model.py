@@ -72,6 +72,10 @@ class Domain:
     tracking: Tracking
     return_path: str
     """Envelope sender of what is composed here; empty: the author."""
+    receive_bounces: bool
+    """Bounces of its mail come to us, where any are received; else to the envelope sender."""
+    rp: Proof
+    """What the last check of its own return path said; unless ``successful``, the installation's is used."""
 
     @property
     def usable(self) -> bool:

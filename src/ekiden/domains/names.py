@@ -11,6 +11,11 @@ MAX_NAME: Final = 253 - len("._domainkey.") - 36
 """Characters: the name of a DKIM record has 253 (RFC 1035 §2.3.4), and a UUID in front of the domain."""
 
 
+def return_path_host(name: str) -> str:
+    """The host of return paths of the domain ``name``."""
+    return f"rp.{name}"
+
+
 def check_domain_name(text: str) -> str:
     """``text`` as lower-case A-labels. Raises ``BadDomain``.
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import mimetypes
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 from sqlalchemy import ColumnElement, and_, delete, exists, func, insert, select, update
 
+from ekiden.core.return_path import BouncesTo
 from ekiden.domains.errors import NoSuchDomain
 from ekiden.domains.evidence import Evidence, File
 from ekiden.domains.model import (
@@ -21,7 +22,7 @@ from ekiden.domains.model import (
     Status,
     Tracking,
 )
-from ekiden.domains.names import check_domain_name
+from ekiden.domains.names import check_domain_name, return_path_host
 from ekiden.domains.reasons import Fault
 from ekiden.store.pages import Page
 from ekiden.store.row_values import value_of
@@ -31,6 +32,10 @@ from ekiden.store.tables import dkim_key, domain, domain_check, domain_evidence,
 if TYPE_CHECKING:
     from ekiden.core.clock import Millis
     from ekiden.store.api import Connection, Store
+
+
+MAX_ABOVE: Final = 8
+"""Domains above an envelope sender's that are looked for."""
 
 
 async def list_domains(
@@ -278,6 +283,23 @@ class SendingSettings:
 
     tracking: Tracking = field(default_factory=Tracking)
     return_path: str = ""
+
+
+async def bounces_to(connection: Connection, account_id: int, name: str) -> BouncesTo:
+    """For mail whose envelope sender is at ``name``, in A-labels: by the nearest of the account's domains that is
+    it or stands above it. The return path is the nearest one that is published.
+
+    ``off`` as well where there is none that was ever verified: we sign nothing for others, and with an envelope
+    sender of ours their mail would not pass SPF for their domain any more (DMARC).
+    """
+    labels = name.split(".")
+    names = [".".join(labels[start:]) for start in range(min(len(labels) - 1, MAX_ABOVE + 1))]
+    columns = (domain.c.name, domain.c.status, domain.c.receive_bounces, domain.c.rp)
+    query = select(*columns).where(domain.c.account_id == account_id, domain.c.name.in_(names))
+    rows = sorted((await connection.execute(query)).all(), key=lambda row: -len(row.name))
+    if not rows or not rows[0].receive_bounces or rows[0].status not in ("verified", "suspended"):
+        return BouncesTo(off=True)
+    return BouncesTo(False, next((return_path_host(row.name) for row in rows if row.rp == "successful"), ""))
 
 
 async def sending_settings(connection: Connection, account_id: int, name: str) -> SendingSettings:

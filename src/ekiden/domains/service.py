@@ -166,6 +166,8 @@ class Domains:
             "track_unsubscribes": False,
             "tracking_host": "",
             "return_path": "",
+            "receive_bounces": True,
+            "rp": "pending",
         }
         try:
             async with self._store.write() as connection:

@@ -377,6 +377,7 @@ class _Worker:
                 loopback_only=lab,
             ),
             standing=standing,
+            senders=services.envelope_senders(),
         )
 
     async def _listen(self, store: Store, door: Door, services: Services) -> None:

@@ -16,9 +16,11 @@ from ekiden.content.template_imports import TemplateImports
 from ekiden.content.templates import Templates
 from ekiden.content.uploads import Uploads
 from ekiden.core.clock import SECOND
+from ekiden.core.return_path import PURPOSE, ReturnPaths
+from ekiden.delivery.envelope_senders import EnvelopeSenders
 from ekiden.dns.resolver import DnsResolver
 from ekiden.domains.lookup import DnsLookup
-from ekiden.domains.queries import sending_settings
+from ekiden.domains.queries import bounces_to, sending_settings
 from ekiden.domains.service import Domains
 from ekiden.domains.signing_keys import KeyRing
 from ekiden.intake.config import IntakeConfig
@@ -121,6 +123,7 @@ class Services:
         self._destinations = Destinations(config.callbacks.allowed_networks, loopback_only=lab)
         self.endpoints = Endpoints(store, clock, self.vault, self._destinations)
         self.tokens = TrackingTokens(self.vault)
+        self.return_paths = ReturnPaths([self.vault.derive(PURPOSE)])
         self._intake = _intake(config)
         self._tracker = Tracker(
             clock,
@@ -170,6 +173,15 @@ class Services:
             annotators=self._annotators,
             workshop=self.workshop,
         )
+
+    def envelope_senders(self) -> EnvelopeSenders | None:
+        """Of what goes out; ``None``: those of the clients."""
+        config = self._config
+        if config.delivery.verp == "off" or not config.return_path:
+            return None
+        bounces = Remembered(self._store, bounces_to)
+        alone = config.delivery.verp == "recipient"
+        return EnvelopeSenders(self.return_paths, config.return_path, self.directory, bounces, alone=alone)
 
     def mailer(self, door: Door) -> Mailer:
         """For what is composed here."""

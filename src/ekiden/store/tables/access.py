@@ -14,6 +14,8 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
+    true,
 )
 
 from ekiden.store.tables.base import Serial, metadata, where
@@ -127,6 +129,20 @@ domain = Table(
     Column("track_unsubscribes", Boolean, nullable=False, comment="offer List-Unsubscribe with a page of ours"),
     Column("tracking_host", Text, nullable=False, comment="host of its links; empty: that of the installation"),
     Column("return_path", Text, nullable=False, comment="envelope sender of what we compose; empty: the author"),
+    Column(
+        "receive_bounces",
+        Boolean,
+        nullable=False,
+        server_default=true(),
+        comment="ours is the envelope sender of its mail, where bounces are received at all",
+    ),
+    Column(
+        "rp",
+        Text,
+        nullable=False,
+        server_default=text("'pending'"),
+        comment="'pending', 'successful' (used) or 'failed': its own return path, rp.{name}",
+    ),
     UniqueConstraint("account_id", "name"),
     Index("ix_domain_check_at", "check_at", **where("check_at IS NOT NULL")),
 )

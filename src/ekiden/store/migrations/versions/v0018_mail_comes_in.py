@@ -40,6 +40,26 @@ def upgrade() -> None:
             comment="JSON of notify.options; empty: as configured",
         ),
     )
+    op.add_column(
+        "domain",
+        sa.Column(
+            "receive_bounces",
+            sa.Boolean(),
+            server_default=sa.true(),
+            nullable=False,
+            comment="ours is the envelope sender of its mail, where bounces are received at all",
+        ),
+    )
+    op.add_column(
+        "domain",
+        sa.Column(
+            "rp",
+            sa.Text(),
+            server_default=sa.text("'pending'"),
+            nullable=False,
+            comment="'pending', 'successful' (used) or 'failed': its own return path, rp.{name}",
+        ),
+    )
     op.create_table(
         "inbound_mail",
         sa.Column("account_id", sa.BigInteger(), nullable=False, comment="whom it concerns; 0: who runs Ekiden"),
