@@ -23,10 +23,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from itertools import chain, pairwise
-from urllib.parse import unquote_to_bytes
 
+from ekiden.mime.charsets import decode_text
 from ekiden.mime.header import decode_words
-from ekiden.mime.scan import Header
+from ekiden.mime.parameters import media_type, percent_decoded, without_comments
+from ekiden.mime.scan import Header, find_in_slices
 
 _MAX_DEPTH = 20
 _MAX_PARTS = 1_000
@@ -35,7 +36,6 @@ _MAX_HEADER = 65_536  # octets of one part's header
 _MAX_BOUNDARIES = 8  # readings of one multipart's boundary; honest ones have one
 _MAX_LINE = 1_000  # octets of a delimiter's line looked at
 _MAX_SHOWN = 60
-_SLICE = 1_048_576  # octets searched in one call: in a thread it lets others go in between
 _TOO_MANY = "too many parts"
 
 _BLANKS = b" \t\r\n"
@@ -46,8 +46,6 @@ _FIELD = re.compile(
 )
 # A line of nothing but blanks, a folded line without a field before it, or a line that is no field.
 _IRREGULAR = re.compile(rb"\A[ \t]|^(?:[ \t]+\r?$|(?![!-9;-~]+:|[ \t\r\n]|>?From |\Z))", re.MULTILINE)
-_COMMENT = re.compile(rb"\([^()]*\)")
-_TYPE = re.compile(rb'["\s]*([^\s;/"]*)\s*(?:/\s*([^\s;,"]*))?')
 _PARAMETERS = {
     name: re.compile(
         rb"""(?<![^\s;,)"'])%b(?:\*([0-9]{1,4}))?(\*)?\s*=\s*(?:"((?:[^"\\]|\\.)*+)|([^;\s"]*+))""" % name,
@@ -135,7 +133,7 @@ class _Part:
 
     def kinds(self, parent: str) -> list[str]:
         """The media types, in lower case; several when the header contradicts itself."""
-        kinds = [_kind(value) for value in self._types]
+        kinds = [media_type(value) for value in self._types]
         if not self._has_type:  # RFC 2045 §5.2; RFC 2046 §5.1.5
             kinds.append("message/rfc822" if parent == "multipart/digest" else "text/plain")
         return kinds
@@ -160,9 +158,7 @@ class _Part:
         """Every reading of the boundary; one that is empty when there is none. Ends the walk beyond a few."""
         found: set[bytes] = set()
         for value in self._types:
-            for reading in chain(
-                _boundaries(value), _boundaries(_without_comments(value)) if b"(" in value else ()
-            ):
+            for reading in chain(_boundaries(value), _boundaries(without_comments(value)) if b"(" in value else ()):
                 if reading:
                     found.add(reading)
                 if len(found) > _MAX_BOUNDARIES:
@@ -245,19 +241,19 @@ class _Walk:
         """
         content = self._content
         needle = b"\n--" + boundary
-        at = _find(content, needle, start, end)
+        at = find_in_slices(content, needle, start, end)
         while at >= 0:
             self._delimiters += 1
             if self._delimiters > _MAX_DELIMITERS:
                 raise _Found(_TOO_MANY)
-            line_end = _find(content, b"\n", at + 1, end)
+            line_end = find_in_slices(content, b"\n", at + 1, end)
             after = end if line_end < 0 else line_end + 1
             rest = content[at + len(needle) : min(after, at + len(needle) + _MAX_LINE)].strip(_BLANKS)
             if not boundary or not rest:
                 yield at, after, True
             else:
                 yield at, after, False if rest == b"--" else None
-            at = _find(content, needle, after - 1, end)
+            at = find_in_slices(content, needle, after - 1, end)
 
     def _begin(self, start: int, end: int, parent: str, depth: int) -> None:
         """Look at the part of ``parent`` whose header begins at ``start``."""
@@ -283,37 +279,10 @@ class _Walk:
                 self._begin(start, max(next_at + 1, start), parent, depth)
 
 
-def _find(content: bytes, needle: bytes, start: int, end: int) -> int:
-    """As ``bytes.find``, in slices."""
-    while end - start > _SLICE:
-        found = content.find(needle, start, start + _SLICE + len(needle) - 1)
-        if found >= 0:
-            return found
-        start += _SLICE
-    return content.find(needle, start, end)
-
-
-def _without_comments(value: bytes) -> bytes:
-    for _ in range(3):  # nested comments, from the inside; deeper ones leave a type that is no text
-        value = _COMMENT.sub(b" ", value)
-    return value
-
-
-def _kind(value: bytes) -> str:
-    head = value.partition(b";")[0]
-    match = _TYPE.match(_without_comments(head) if b"(" in head else head)
-    assert match is not None  # every part of it is optional
-    main = match[1].lower().decode("latin-1")
-    if match[2] is None:
-        # RFC 2045 §5.2: what is no type means text/plain. Only if it looks harmless: readers go by the name, too.
-        return "text/plain" if main in ("", "text", "html", "plain") else main
-    return f"{main}/{match[2].lower().decode('latin-1')}"
-
-
 def _token(value: bytes) -> bytes:
     """What stands before the parameters, in lower case and without comments."""
     if b"(" in value:
-        value = _without_comments(value)
+        value = without_comments(value)
     return value.partition(b";")[0].strip(_BLANKS).lower()
 
 
@@ -324,11 +293,9 @@ def _boundaries(value: bytes) -> Iterator[bytes]:
         number, extended, quoted, token = match.groups()
         readings = [token] if quoted is None else [quoted, _QUOTED_PAIR.sub(rb"\1", quoted)]
         if number is not None:
-            pieces.setdefault(
-                int(number), _percent_decoded(readings[-1], int(number)) if extended else readings[-1]
-            )
+            pieces.setdefault(int(number), percent_decoded(readings[-1], int(number)) if extended else readings[-1])
         elif extended:
-            yield _percent_decoded(readings[-1], 0).rstrip(_BLANKS)
+            yield percent_decoded(readings[-1], 0).rstrip(_BLANKS)
         else:
             # Simple readers take everything up to the semicolon, less what they know as quotes.
             start = match.start(3 if quoted is not None else 4)
@@ -340,11 +307,6 @@ def _boundaries(value: bytes) -> Iterator[bytes]:
                 readings += [simple, simple.strip(b"'"), simple.strip(b"<>")]
             yield from (reading.rstrip(_BLANKS) for reading in readings)
     yield b"".join(pieces[number] for number in sorted(pieces)).rstrip(_BLANKS)
-
-
-def _percent_decoded(octets: bytes, number: int) -> bytes:
-    """An extended value of RFC 2231 §4; its first piece begins with charset and language."""
-    return unquote_to_bytes(octets.split(b"'", 2)[-1] if number == 0 else octets)
 
 
 def _file_name(value: bytes, name: bytes) -> str:
@@ -359,18 +321,14 @@ def _file_name(value: bytes, name: bytes) -> str:
         if extended:
             if at == 0 and octets.count(b"'") >= 2:
                 charset = octets.partition(b"'")[0].decode("latin-1") or charset
-            octets = _percent_decoded(octets, at)
+            octets = percent_decoded(octets, at)
         elif number is None:
             plain = plain or octets
             continue
         pieces.setdefault(at, octets)
     if not pieces:
         return decode_words(plain)
-    joined = b"".join(pieces[at] for at in sorted(pieces))
-    try:
-        return joined.decode(charset, "replace")
-    except (LookupError, ValueError):
-        return joined.decode("utf-8", "replace")
+    return decode_text(b"".join(pieces[at] for at in sorted(pieces)), charset)
 
 
 def _printable(text: str) -> str:

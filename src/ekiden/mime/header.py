@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import re
+from binascii import a2b_base64, a2b_qp
 from datetime import datetime, timedelta
 from functools import lru_cache
 
 from ekiden.core.clock import SECOND, Millis
+from ekiden.mime.charsets import decode_text
 
 _DAYS = ("Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed")  # 1970-01-01 was a Thursday
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _MAX_WORD = 75  # RFC 2047 §2
-_LONGEST_DECODED = 32_768  # characters; 4,000 of any script are fewer in encoded words
+_LONGEST_DECODED = 131_072  # characters; 1,000 mailboxes with names in any script are fewer
+# With blanks, which do not belong there, or with some question marks, but not with both: that may be two words.
+_WORD = re.compile(
+    r"=\?([^?\s]{0,60}+)\?([bBqQ])\?([^?]*+|[^\s?]*+(?:\?(?!=)[^\s?]*+){1,3})\?=",
+)
+_NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
+_BLANKS = " \t\r\n"
 _MAX_LINE = 76  # RFC 2047 §2, of a line with an encoded word in it
 
 
@@ -63,31 +72,44 @@ def make_message_id(unique: str, hostname: str) -> str:
 def decode_words(value: str | bytes) -> str:
     """A field's value with its encoded words (RFC 2047) decoded, for display.
 
-    Never fails: what cannot be decoded stays as it is or shows U+FFFD. What is longer than anybody reads stays,
-    too: the library takes a time that grows with the square of the words.
+    Never fails: what cannot be decoded stays as it is or shows U+FFFD; octets are taken for what they look like.
+    Words of one charset are decoded together, as some senders cut within a character. Beyond 131,072 characters
+    the words stay.
     """
-    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+    text = value if isinstance(value, str) else decode_text(value)
     if "=?" not in text or len(text) > _LONGEST_DECODED:
         return text
-    from email.errors import HeaderParseError
-    from email.header import decode_header
-
-    try:
-        parts = decode_header(text)
-    except (HeaderParseError, ValueError):
-        return text
-    decoded = []
-    for part, charset in parts:
-        if isinstance(part, str):
-            decoded.append(part)
+    shown: list[str] = []
+    gathered: list[bytes] = []  # of words of one charset, with nothing but blanks between them
+    charset = ""
+    at = 0
+    for match in _WORD.finditer(text):
+        octets = _word_octets(match)
+        if octets is None:
             continue
-        # Without a charset it is text that stood between encoded words; the library hands it back raw.
-        name = charset or "raw-unicode-escape"
-        try:
-            decoded.append(part.decode(name, "replace"))
-        except (LookupError, ValueError):
-            decoded.append(part.decode("utf-8", "replace"))
-    return "".join(decoded)
+        between = text[at : match.start()]
+        apart = between.strip(_BLANKS) != "" or not gathered
+        if gathered and (apart or match[1].lower() != charset):
+            shown.append(decode_text(b"".join(gathered), charset))
+            gathered.clear()
+        if apart:
+            shown.append(between)
+        charset = match[1].lower()
+        gathered.append(octets)
+        at = match.end()
+    if gathered:
+        shown.append(decode_text(b"".join(gathered), charset))
+    shown.append(text[at:])
+    return "".join(shown)
+
+
+def _word_octets(match: re.Match[str]) -> bytes | None:
+    written = match[3].encode("utf-8", "replace")
+    if match[2] in "qQ":
+        return a2b_qp(written, header=True)
+    kept = _NOT_BASE64.sub(b"", written)
+    kept = kept[: len(kept) - (len(kept) % 4 == 1)]
+    return a2b_base64(kept + b"==") if kept or not written else None
 
 
 def encode_words(value: str, *, indent: int = 0) -> str:
