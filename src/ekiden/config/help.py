@@ -28,6 +28,10 @@ SECTIONS: dict[str, Help] = {
         "Limits of the SMTP listeners. Counts and memory are per worker.",
         "SMTP リスナーの制限。接続数とメモリはワーカーごとの値です。",
     ),
+    "inbound": Help(
+        "What other servers may send us (listeners of mode inbound). Counts and memory are per worker.",
+        "他のサーバーから受信するメール（mode が inbound のリスナー）。接続数とメモリはワーカーごとの値です。",
+    ),
     "intake": Help("What is done to a message when it is accepted.", "受け付け時の処理。"),
     "http": Help("Health, metrics and the HTTP APIs.", "ヘルスチェック、メトリクス、HTTP API。"),
     "access": Help(
@@ -117,9 +121,9 @@ KEYS: dict[str, Help] = {
     ),
     "listeners.mode": Help(
         '"starttls": the client must switch to TLS (port 587); "tls": TLS from the start (port 465); '
-        '"plain": no TLS, for trusted networks only.',
+        '"plain": no TLS, for trusted networks only; "inbound": mail of other servers (port 25).',
         '"starttls": クライアントが TLS に切り替える（ポート 587）。"tls": 最初から TLS（ポート 465）。'
-        '"plain": TLS なし。信頼されたネットワーク専用です。',
+        '"plain": TLS なし。信頼されたネットワーク専用です。"inbound": 他のサーバーからのメール（ポート 25）。',
     ),
     "listeners.region": Help("A label of the region, for traces.", "リージョンの名札。トレースに現れます。"),
     "listeners.endpoint": Help(
@@ -157,6 +161,32 @@ KEYS: dict[str, Help] = {
     "listeners.certificates.key": Help(
         "A PEM file with its private key; relative to this file.",
         "秘密鍵の PEM ファイル。このファイルからの相対パスです。",
+    ),
+    "inbound.max_size": Help(
+        "The largest message, in octets (SIZE).", "メッセージの最大サイズ（オクテット、SIZE）。"
+    ),
+    "inbound.max_recipients": Help(
+        "Recipients of one message (LIMITS RCPTMAX).", "一通あたりの宛先の最大数（LIMITS RCPTMAX）。"
+    ),
+    "inbound.max_received": Help(
+        "Received fields, beyond which it is a loop.", "Received フィールドの上限。超えるとループと見なします。"
+    ),
+    "inbound.max_connections": Help(
+        "Connections of one worker; more get 421.", "ワーカーあたりの接続数。超えると 421 を返します。"
+    ),
+    "inbound.max_connections_per_address": Help(
+        "From one IP address (IPv6: one /64).", "一つの IP アドレス（IPv6 は /64）からの接続数。"
+    ),
+    "inbound.max_memory": Help(
+        "Octets of contents that are being received or stored; MAIL is put off beyond it.",
+        "受信中または保存中の本文のオクテット数。超えると MAIL を一時的に断ります。",
+    ),
+    "inbound.messages_per_second": Help(
+        "On average; MAIL is put off beyond it.", "一秒あたりの平均の通数。超えると MAIL を一時的に断ります。"
+    ),
+    "inbound.command_timeout": Help(
+        "Without a complete command, or without any octet of content (RFC 5321 §4.5.3.2.7).",
+        "コマンドが完成しない、または本文が届かないまま待つ時間（RFC 5321 §4.5.3.2.7）。",
     ),
     "smtp.max_size": Help("The largest message, in octets (SIZE).", "メッセージの最大サイズ（オクテット、SIZE）。"),
     "smtp.max_recipients": Help(
@@ -630,6 +660,10 @@ KEYS: dict[str, Help] = {
     "retention.checks": Help(
         "Checks of domains; the last ones of each domain stay.",
         "ドメインの検査の記録。各ドメインの最後の検査は残ります。",
+    ),
+    "retention.inbound": Help(
+        "Contents of mail that came in, since it was accepted; what is known of it stays as long as a message.",
+        "受信したメールの本文。受け付けからの時間です。メールの記録はメッセージと同じ期間残ります。",
     ),
     "retention.audit": Help(
         "The audit log: who changed what, and from where.", "監査ログ。誰が、何を、どこから変更したか。"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import msgspec
 
@@ -18,6 +18,7 @@ from ekiden.delivery.config import DeliveryConfig
 from ekiden.dns.config import DnsConfig
 from ekiden.domains.config import DomainsConfig
 from ekiden.domains.names import return_path_host
+from ekiden.inbound.config import InboundConfig
 from ekiden.intake.config import TrackingConfig
 from ekiden.limits.journal import BURST
 from ekiden.listeners.http_config import HttpConfig
@@ -30,10 +31,10 @@ from ekiden.web.dialect import Dialect
 
 T = TypeVar("T", bound=msgspec.Struct)
 
-Role = Literal["smtp", "http", "delivery", "notify", "housekeeping"]
-Mode = Literal["starttls", "tls", "plain"]
+Role = Literal["smtp", "inbound", "http", "delivery", "notify", "housekeeping"]
+Mode = Literal["starttls", "tls", "plain", "inbound"]
 LineLevel = Literal["off", "debug", "info", "warning", "error"]
-ALL_ROLES: tuple[Role, ...] = ("smtp", "http", "delivery", "notify", "housekeeping")
+ALL_ROLES: tuple[Role, ...] = get_args(Role)
 
 _Positive = Annotated[int, msgspec.Meta(ge=1)]
 
@@ -111,6 +112,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     listeners: tuple[ListenerConfig, ...] = ()
     smtp: SmtpConfig = SmtpConfig()
     intake: IntakeSection = IntakeSection()
+    inbound: InboundConfig = InboundConfig()
     http: HttpConfig = HttpConfig()
     access: AccessConfig = AccessConfig()
     networks: NetworkConfig = NetworkConfig()
@@ -127,12 +129,18 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     @property
     def receives(self) -> bool:
         """Whether a listener takes mail from other servers."""
-        return any(str(listener.mode) == "inbound" for listener in self.listeners)
+        return any(listener.mode == "inbound" for listener in self.listeners)
 
     @property
     def return_path(self) -> str:
         """The installation's own host of envelope senders that bounces come back to; empty: there is none."""
         return self.delivery.return_path or (return_path_host(self.hostname) if self.receives else "")
+
+    @property
+    def served(self) -> tuple[ListenerConfig, ...]:
+        """The listeners that are for the roles of these workers."""
+        roles = self.workers.roles
+        return tuple(item for item in self.listeners if ("inbound" if item.mode == "inbound" else "smtp") in roles)
 
     def store_url(self) -> str:
         """The URL for ``store.open.open_store``."""

@@ -69,6 +69,23 @@ class Hold(IntFlag):
     """Its account is suspended."""
 
 
+class After(IntFlag):
+    """What was heard of a delivery once it had ended. Its state stays what it is."""
+
+    BOUNCED = 1
+    """Its recipient's server had taken the message, and gave it up later."""
+    COMPLAINED = 2
+    AUTO_REPLIED = 4
+    UNSUBSCRIBED = 8
+
+
+class Reading(IntEnum):
+    """Of a mail that came in."""
+
+    UNREAD = 1
+    READ = 2
+
+
 class Wait(IntEnum):
     """What a delivery waits for; those from ``HELD_BY_OPERATOR`` on are shown and not stored: see ``Hold``."""
 

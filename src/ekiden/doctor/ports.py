@@ -31,8 +31,7 @@ async def check_ports(patient: Patient) -> list[Finding]:
     found: list[Finding] = []
     config = patient.config
     jobs: list[tuple[str, str, ListenerConfig | None]] = []
-    if "smtp" in config.workers.roles:
-        jobs += [(item.name, address, item) for item in config.listeners for address in item.addresses]
+    jobs += [(item.name, address, item) for item in config.served for address in item.addresses]
     jobs += [("http", address, None) for address in _http_addresses(config)]
     for name, address, listener in jobs:
         found += await _port(name, parse_listen_address(address), listener, config.hostname)

@@ -22,6 +22,7 @@ LATE: Final = 10 * MINUTE
 """Milliseconds that a delivery may be due before nobody seems to take the queue."""
 NOBODY: Final[dict[Role, str]] = {
     "smtp": "no living worker has the role smtp: nobody can submit mail",
+    "inbound": "no living worker has the role inbound: bounces and mail to inbound routes do not come in",
     "http": "no living worker has the role http: the HTTP APIs and links in mails do not answer",
     "delivery": "no living worker has the role delivery: nothing leaves the queue",
     "notify": "no living worker has the role notify: nobody is told by callbacks",
@@ -41,7 +42,8 @@ async def check_workers(patient: Patient) -> list[Finding]:
     now = await patient.store.now()  # leases go by that
     async with patient.store.read() as connection:
         rows = await queries.workers(connection)
-        alive_by_role = await roles_alive(connection, ALL_ROLES, now)
+        needed = [role for role in ALL_ROLES if role != "inbound" or patient.config.receives]
+        alive_by_role = await roles_alive(connection, needed, now)
     found = []
     for row in rows:
         if row.expires_at > now:
@@ -67,9 +69,7 @@ async def check_workers(patient: Patient) -> list[Finding]:
     hosts = ", ".join(sorted({row.host for row in living}))
     found.append(find("workers", "ok", "Workers", "{count} alive on {hosts}", count=len(living), hosts=hosts))
     fix = "add it to workers.roles or to serve --roles, here or on another machine of the installation"
-    found += [
-        find("workers", "fail", "Workers", NOBODY[role], fix) for role in ALL_ROLES if not alive_by_role[role]
-    ]
+    found += [find("workers", "fail", "Workers", NOBODY[role], fix) for role in needed if not alive_by_role[role]]
     return found + _descriptors(living)
 
 

@@ -39,14 +39,15 @@ _LAST_WORDS = 0.5
 class ListenerSpec:
     """One entry of ``[[listeners]]``, with its files loaded.
 
-    ``addresses`` are texts such as ``0.0.0.0:587`` and ``[::]:587``. ``tls`` is needed unless mode is ``plain``.
-    Clients in ``trusted_networks`` need neither TLS nor AUTH and are ``trusted``; in mode ``plain`` there are no
-    others. Connections from ``proxy_from`` must begin with a PROXY header, which names the client.
+    ``addresses`` are texts such as ``0.0.0.0:587`` and ``[::]:587``. ``tls`` is needed unless mode is ``plain``;
+    ``inbound`` is for other servers, with STARTTLS. Clients in ``trusted_networks`` need neither TLS nor AUTH and
+    are ``trusted``; in mode ``plain`` there are no others. Connections from ``proxy_from`` must begin with a PROXY
+    header, which names the client.
     """
 
     name: str
     addresses: tuple[str, ...]
-    mode: Literal["starttls", "tls", "plain"]
+    mode: Literal["starttls", "tls", "plain", "inbound"]
     tls: ServerTls | None = None
     region: str = ""
     endpoint: str = "public"
@@ -99,7 +100,7 @@ class SmtpListener:
             max_recipients=spec.max_recipients or smtp_config.max_recipients,
             max_errors=smtp_config.max_errors,
             max_commands=smtp_config.max_commands,
-            tls_available=spec.mode == "starttls",
+            tls_available=spec.mode in ("starttls", "inbound"),
             tls_active=spec.mode == "tls",
             carrier_addresses=carriers,
         )

@@ -114,8 +114,31 @@ class SmtpCounts(SmtpMetrics):
         (self._metrics.refused_4xx if code < 500 else self._metrics.refused_5xx).inc()
 
 
+class InboundCounts(SmtpMetrics):
+    def __init__(self, metrics: WorkerMetrics) -> None:
+        self._metrics = metrics
+
+    def connection_opened(self) -> None:
+        self._metrics.inbound_connections.inc()
+        self._metrics.inbound_connections_total.inc()
+
+    def connection_closed(self) -> None:
+        self._metrics.inbound_connections.dec()
+
+    def session_ended(self, bound: str) -> None:
+        self._metrics.inbound_sessions_ended[bound].inc()
+
+    def message_accepted(self, recipients: int, size: int, seconds: float) -> None:
+        self._metrics.inbound.inc()
+        self._metrics.inbound_octets.inc(size)
+        self._metrics.inbound_seconds.observe(seconds)
+
+    def message_rejected(self, code: int) -> None:
+        (self._metrics.inbound_refused_4xx if code < 500 else self._metrics.inbound_refused_5xx).inc()
+
+
 class ConnectionCounts(connections.ConnectionCounts):
-    """Of one kind: ``smtp`` or ``http``."""
+    """Of one kind: ``smtp``, ``inbound`` or ``http``."""
 
     def __init__(self, metrics: WorkerMetrics, kind: str) -> None:
         self._refused = metrics.connections_refused[kind]

@@ -59,10 +59,9 @@ def reserve_ports(config: Config, before: Ports | None = None) -> Ports:
     ports = Ports()
     roles = config.workers.roles
     wanted: list[tuple[str, str, list[ListenAddress]]] = []
-    if "smtp" in roles:
-        for listener in config.listeners:
-            places = ports.smtp[listener.name] = []
-            wanted += [(f"listeners.{listener.name}", text, places) for text in listener.addresses]
+    for listener in config.served:
+        places = ports.smtp[listener.name] = []
+        wanted += [(f"listeners.{listener.name}", text, places) for text in listener.addresses]
     if "http" in roles:
         wanted += [("http", text, ports.http) for text in config.http.addresses]
         monitoring = config.http.monitoring_addresses

@@ -101,6 +101,33 @@ class Metrics:
             ("bound",),
             [(bound,) for bound in SESSION_BOUNDS],
         )
+        self.inbound = shared.declare(
+            "ekiden_inbound_messages", "Messages of other servers on stable storage and acknowledged.", "counter"
+        )
+        self.inbound_octets = shared.declare("ekiden_inbound_bytes", "Octets of their contents.", "counter")
+        self.inbound_refused = shared.declare(
+            "ekiden_inbound_messages_refused",
+            "Messages of other servers that were refused at their end, by the class of the reply.",
+            "counter",
+            ("reply",),
+            [("4xx",), ("5xx",)],
+        )
+        self.inbound_seconds = shared.declare(
+            "ekiden_inbound_seconds", "From the end of their content to the commit.", "histogram", bounds=_SECONDS
+        )
+        self.inbound_connections = shared.declare(
+            "ekiden_inbound_connections", "Open connections of other servers.", "gauge"
+        )
+        self.inbound_connections_total = shared.declare(
+            "ekiden_inbound_connections_opened", "Connections of other servers that were opened.", "counter"
+        )
+        self.inbound_sessions_ended = shared.declare(
+            "ekiden_inbound_sessions_ended",
+            "Sessions of other servers that were ended because they reached a bound, by the bound.",
+            "counter",
+            ("bound",),
+            [(bound,) for bound in SESSION_BOUNDS],
+        )
         self.http_connections = shared.declare(
             "ekiden_http_connections", "Open connections of HTTP clients.", "gauge"
         )
@@ -224,14 +251,14 @@ class Metrics:
             "Connections that found no place: too many in all or from their address.",
             "counter",
             ("listener",),
-            [("smtp",), ("http",)],
+            [("smtp",), ("inbound",), ("http",)],
         )
         self.connections_pushed_out = shared.declare(
             "ekiden_connections_pushed_out",
             "Connections that had proven nothing and gave their place to a newcomer.",
             "counter",
             ("listener",),
-            [("smtp",), ("http",)],
+            [("smtp",), ("inbound",), ("http",)],
         )
         self.loop_lag = shared.declare(
             "ekiden_loop_lag_seconds", "How long an event loop took to notice a call.", "histogram", bounds=_LAGS
@@ -290,6 +317,16 @@ class WorkerMetrics:
         self.connections_total = one(metrics.connections_total)
         sessions_ended = shared.cells(metrics.sessions_ended, slot)
         self.sessions_ended = {bound: sessions_ended[bound,] for bound in SESSION_BOUNDS}
+        self.inbound = one(metrics.inbound)
+        self.inbound_octets = one(metrics.inbound_octets)
+        inbound_refused = shared.cells(metrics.inbound_refused, slot)
+        self.inbound_refused_4xx = inbound_refused["4xx",]
+        self.inbound_refused_5xx = inbound_refused["5xx",]
+        self.inbound_seconds = shared.histogram(metrics.inbound_seconds, slot)
+        self.inbound_connections = one(metrics.inbound_connections)
+        self.inbound_connections_total = one(metrics.inbound_connections_total)
+        inbound_ended = shared.cells(metrics.inbound_sessions_ended, slot)
+        self.inbound_sessions_ended = {bound: inbound_ended[bound,] for bound in SESSION_BOUNDS}
         self.http_connections = one(metrics.http_connections)
         self.http_connections_opened = one(metrics.http_connections_opened)
         http_refused = shared.cells(metrics.http_refused, slot)

@@ -11,7 +11,7 @@ from collections.abc import Coroutine
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import uvloop
@@ -26,14 +26,19 @@ from ekiden.core.ids import IdFactory
 from ekiden.core.language import language
 from ekiden.core.texts import TranslatedError
 from ekiden.delivery.dispatcher import Dispatcher
+from ekiden.inbound.reader import Reader
 from ekiden.intake.door import Door
 from ekiden.limits.memory import Memory
 from ekiden.listeners.http_admission import HttpAdmission
 from ekiden.listeners.http_app import make_app
 from ekiden.listeners.http_server import HttpServer
 from ekiden.listeners.smtp_admission import Admission
+from ekiden.listeners.smtp_config import SmtpConfig
+from ekiden.listeners.smtp_context import SmtpMetrics
 from ekiden.listeners.smtp_listener import ListenerSpec, SmtpListener
+from ekiden.listeners.smtp_reception import Receptions, reception_limits
 from ekiden.listeners.smtp_submission import Submissions
+from ekiden.listeners.smtp_visitor import SmtpService
 from ekiden.mailings.counting import Counting
 from ekiden.mailings.expansion import Expander
 from ekiden.net.clock import SystemClock
@@ -48,6 +53,7 @@ from ekiden.process.counts import (
     ConnectionCounts,
     DeliveryCounts,
     HttpCounts,
+    InboundCounts,
     LoginCounts,
     Sampler,
     SmtpCounts,
@@ -129,10 +135,10 @@ def certificate_files(config: Config) -> dict[str, list[CertificateFiles]]:
 
 def check_certificates(config: Config) -> None:
     """``TlsError`` when a listener's certificate or key cannot be used."""
-    if "smtp" in config.workers.roles:
-        for files in certificate_files(config).values():
-            if files:
-                ServerTls(files)
+    files = certificate_files(config)
+    for listener in config.served:
+        if files[listener.name]:
+            ServerTls(files[listener.name])
 
 
 def run_worker(spec: WorkerSpec) -> int:
@@ -160,6 +166,15 @@ class NoDelivery:
         raise AssertionError("nothing is offered to who has no capacity")
 
 
+class _Desk(NamedTuple):
+    """What the listeners of one kind share."""
+
+    service: SmtpService
+    limits: SmtpConfig
+    counts: SmtpMetrics
+    admission: Admission
+
+
 class _Worker:
     def __init__(self, spec: WorkerSpec) -> None:
         self.spec = spec
@@ -172,6 +187,7 @@ class _Worker:
         self.memory = Memory(memory_of_worker(spec.config, spec.workers))
         self.draining = False
         self.listeners: list[SmtpListener] = []
+        self.reader: Reader | None = None
         self.faces: Faces | None = None
         self.duties: Duties | None = None
         self._retiring: asyncio.Task[None] | None = None
@@ -228,7 +244,7 @@ class _Worker:
             expander = Expander(store, self.clock, mailer, services.address_books, lambda: self.me.id)
             if "delivery" in roles:
                 self._start(expander.run(), "mail requests")
-            if "smtp" in roles:
+            if self.config.served:
                 await self._listen(store, door, services)
             if "http" in roles:
                 self.faces = Faces(
@@ -382,11 +398,18 @@ class _Worker:
 
     async def _listen(self, store: Store, door: Door, services: Services) -> None:
         config = self.config
-        counts = SmtpCounts(self.metrics)
-        admission = Admission(config.smtp, ConnectionCounts(self.metrics, "smtp"), self.memory)
+        desks: dict[str, _Desk] = {}
+        if "smtp" in config.workers.roles:
+            submissions = Submissions(door, services.authenticator, services.doorstep)
+            desks["smtp"] = self._desk("smtp", submissions, config.smtp, SmtpCounts(self.metrics))
+        if config.receives and "inbound" in config.workers.roles:
+            self.reader, reception = services.reception(lambda: self.me.id)
+            self._start(self.reader.run(), "inbound")
+            limits = reception_limits(config.smtp, config.inbound)
+            receptions = Receptions(reception, services.refusals)
+            desks["inbound"] = self._desk("inbound", receptions, limits, InboundCounts(self.metrics))
         files = certificate_files(config)
-        submissions = Submissions(door, services.authenticator, services.doorstep)
-        for listener in config.listeners:
+        for listener in config.served:
             spec = ListenerSpec(
                 name=listener.name,
                 addresses=tuple(str(address) for address in self.spec.ports.smtp[listener.name]),
@@ -401,18 +424,23 @@ class _Worker:
                 max_recipients=listener.max_recipients,
                 restricted=listener.restricted,
             )
+            desk = desks["inbound" if listener.mode == "inbound" else "smtp"]
             made = SmtpListener(
                 spec,
-                submissions,
-                config.smtp,
+                desk.service,
+                desk.limits,
                 config.hostname,
-                counts,
-                admission=admission,
+                desk.counts,
+                admission=desk.admission,
                 carriers=config.intake.carrier_addresses,
                 paused=self.metrics.accept_paused.inc,
             )
             await made.start()
             self.listeners.append(made)
+
+    def _desk(self, kind: str, service: SmtpService, limits: SmtpConfig, counts: SmtpMetrics) -> _Desk:
+        admission = Admission(limits, ConnectionCounts(self.metrics, kind), self.memory)
+        return _Desk(service, limits, counts, admission)
 
     async def _trusted(self, store: Store, listener: ListenerConfig) -> Principal | None:
         """Whose mail comes from the listener's trusted networks."""
@@ -439,6 +467,8 @@ class _Worker:
 
         if self.listeners:
             await asyncio.gather(*(listener.drain(left()) for listener in self.listeners))
+        if self.reader is not None:
+            await self.reader.drain(left())
         await self.post.drain(left)
 
     async def _serve_http(self, store: Store, faces: Faces, sampler: Sampler, stack: AsyncExitStack) -> None:

@@ -21,8 +21,10 @@ from ekiden.store.records import (
     Noted,
     Outcome,
     QueueStats,
+    ReceivedMail,
     Registration,
     Release,
+    Understood,
 )
 
 Connection = AsyncConnection
@@ -73,11 +75,11 @@ class StillInUse(StoreError):
 class Store(Protocol):
     """Hot-path operations, written for the raw driver; everything rare goes through ``read`` and ``write``.
 
-    ``accept``, ``accept_all``, ``note``, ``claim``, ``finish`` and ``release`` called at the same time share one
-    transaction and one fsync (group commit); each returns after its rows are on stable storage, or raises and none
-    of its rows are (with one exception: when a connection to PostgreSQL breaks during the commit, nobody knows;
-    that counts as failed). Being cancelled does not take back what was called: shield calls whose result must not
-    get lost.
+    ``accept``, ``accept_all``, ``note``, ``receive``, ``understand``, ``claim``, ``finish`` and ``release`` called
+    at the same time share one transaction and one fsync (group commit); each returns after its rows are on stable
+    storage, or raises and none of its rows are (with one exception: when a connection to PostgreSQL breaks during
+    the commit, nobody knows; that counts as failed). Being cancelled does not take back what was called: shield
+    calls whose result must not get lost.
 
     They raise ``StoreError``: ``StoreUnavailable``, or what is to blame on the rows that were given.
 
@@ -159,6 +161,17 @@ class Store(Protocol):
 
     async def note(self, worker: int, events: Sequence[Noted]) -> None:
         """Write events that belong to no attempt, such as opens, and the notices of them."""
+        ...
+
+    async def receive(self, worker: int, mail: ReceivedMail) -> None:
+        """Insert a mail that came in; returns once it is on stable storage.
+
+        ``worker`` reads it, if its ``attempts`` are 1; else it waits for whoever does.
+        """
+        ...
+
+    async def understand(self, worker: int, understood: Understood) -> None:
+        """A mail that ``worker`` has read, with all that follows. Raises ``Fenced`` when it is not its any more."""
         ...
 
     async def claim(

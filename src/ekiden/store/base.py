@@ -24,10 +24,12 @@ from ekiden.store.records import (
     Noted,
     Outcome,
     QueueStats,
+    ReceivedMail,
     Registration,
     Release,
+    Understood,
 )
-from ekiden.store.units import Accept, AcceptAll, Claim, EventIds, Finish, Free, Note, Unit
+from ekiden.store.units import Accept, AcceptAll, Claim, EventIds, Finish, Free, Note, Receive, Understand, Unit
 
 _BATCH = 1000
 
@@ -94,6 +96,15 @@ class BaseStore(ABC):
             return
         await self._writer.submit(Note(worker, events))
         if any(noted.routes for noted in events):
+            self._noticed()
+
+    async def receive(self, worker: int, mail: ReceivedMail) -> None:
+        await self._writer.submit(Receive(worker, mail))
+
+    async def understand(self, worker: int, understood: Understood) -> None:
+        await self._writer.submit(Understand(worker, understood))
+        noted = any(each.routes for each in understood.events)
+        if noted or any(new.message.routes for new in understood.messages):
             self._noticed()
 
     async def claim(

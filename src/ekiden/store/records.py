@@ -155,6 +155,56 @@ class Noted(NamedTuple):
 
 
 @dataclass(slots=True)
+class ReceivedMail:
+    """A mail that came in. ``account_id`` 0: for who runs Ekiden. ``authentication`` is JSON."""
+
+    account_id: int
+    id: int
+    listener: str
+    peer: str
+    helo: str
+    tls: str
+    sender: str
+    """Envelope sender; empty: the null sender."""
+    recipients: tuple[str, ...]
+    size: int
+    smtputf8: bool
+    accepted_at: Millis
+    header_id: str
+    subject: str
+    authentication: str
+    attempts: int = 0
+    """Begun readings."""
+    content: bytes = field(default=b"", repr=False)
+    """Empty: only in the store."""
+
+
+class Heard(NamedTuple):
+    """Bits of ``core.states.After`` for a delivery that has ended."""
+
+    account_id: int
+    message_id: int
+    number: int
+    after: int
+
+
+@dataclass(slots=True)
+class Understood:
+    """What a mail that came in turned out to be, and all that follows from it: written as one, or not at all.
+
+    ``told`` is JSON. ``due_at`` set: it was not read, and is again then.
+    """
+
+    mail: ReceivedMail
+    kind: int
+    told: str = ""
+    due_at: Millis | None = None
+    events: Sequence[Noted] = ()
+    heard: Sequence[Heard] = ()
+    messages: Sequence[NewMessage] = ()
+
+
+@dataclass(slots=True)
 class Release:
     """An owned delivery given back undialled: its attempt is not counted, and it is due at ``due_at``."""
 

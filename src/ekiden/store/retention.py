@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ekiden.core.clock import DAY, HOUR, MINUTE, SECOND, Millis
 from ekiden.core.duration import Duration
 from ekiden.core.ids import EPOCH, NODE_BITS, SEQUENCE_BITS, id_time
-from ekiden.core.states import FIRST_FINAL
+from ekiden.core.states import FIRST_FINAL, Reading
 from ekiden.store import tables as t
 from ekiden.store.api import Store
 
@@ -49,6 +49,8 @@ class RetentionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Delivery reports that nobody has fetched."""
     checks: Duration = 30 * 86_400.0
     """Checks of domains; the last ones of each domain stay."""
+    inbound: Duration = 7 * 86_400.0
+    """Contents of mail that came in, since it was accepted; what is known of it stays as long as a message."""
     audit: Duration = 400 * 86_400.0
     """The audit log: who changed what, and from where; and the history of suppressions."""
 
@@ -94,7 +96,7 @@ PLAN: Final[dict[str, Rule]] = {
     ),
     "mail_request_piece": Rule("messages", "with its request"),
     "mail_request_tally": Rule("messages", "with its request"),
-    "inbound_mail": Rule("messages", "once it was read and is that old; its content goes earlier"),
+    "inbound_mail": Rule("messages", "once it was read and is that old; its content goes earlier (`inbound`)"),
     "mail_number": Rule("", "as long as the account: no number is used twice"),
     "installation": Rule("", "as long as there is the database"),
     "account": Rule("", "until an operator removes it"),
@@ -139,6 +141,7 @@ async def prune(store: Store, now: Millis, config: RetentionConfig, batch: int =
     await _prune_range(store, t.delivery, _OF_A_MESSAGE, messages, messages, batch, removed)
     await _prune_workers(store, now - round(config.workers * SECOND), removed)
     await _prune_records(store, now, config, batch, removed)
+    await _prune_inbound(store, now - round(config.inbound * SECOND), messages, batch, removed)
     await _prune_requests(store, now, messages, batch, removed)
     await _prune_shared(store, now, batch, removed)
     await _prune_uploads(store, now, batch, removed)
@@ -270,6 +273,28 @@ async def _prune_records(
 def _endpoints(table: Table) -> Select[tuple[int]]:
     """Those of the account of a row in ``table``: endpoint by endpoint its key leads past all that is not old."""
     return select(t.endpoint.c.id).where(t.endpoint.c.account_id == table.c.account_id)
+
+
+async def _prune_inbound(store: Store, contents: Millis, rows: Millis, batch: int, removed: Counter[str]) -> None:
+    """Mails that came in and were read: contents accepted before ``contents``, then all that is known of them."""
+    mail, content = t.inbound_mail.c, t.content.c
+    read = mail.state == int(Reading.READ)
+    known = exists().where(mail.account_id == content.account_id, mail.id == content.message_id, read)
+    for account in await _accounts(store, t.inbound_mail):
+        for table, key, old in (
+            (t.content, content.message_id, and_(content.message_id < first_id(max(contents, rows)), known)),
+            (t.inbound_mail, mail.id, and_(mail.id < first_id(rows), read)),
+        ):
+            while True:
+                some = select(key).where(table.c.account_id == account, old).order_by(key).limit(batch)
+                async with store.read() as connection:
+                    ids = list(await connection.scalars(some))
+                if ids:
+                    async with store.write() as connection:
+                        theirs = and_(table.c.account_id == account, key.in_(ids))
+                        await _delete(connection, table, theirs, removed)
+                if len(ids) < batch:
+                    break
 
 
 async def _prune_requests(store: Store, now: Millis, before: Millis, batch: int, removed: Counter[str]) -> None:

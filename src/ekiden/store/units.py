@@ -18,7 +18,16 @@ from ekiden.core.said import encoded
 from ekiden.core.states import State
 from ekiden.store import tables
 from ekiden.store.api import StoreError
-from ekiden.store.records import ExpandedPiece, NewMessage, Noted, Outcome, Release
+from ekiden.store.inbound import received_row, understood_row
+from ekiden.store.records import (
+    ExpandedPiece,
+    NewMessage,
+    Noted,
+    Outcome,
+    ReceivedMail,
+    Release,
+    Understood,
+)
 
 Row = tuple[Any, ...]
 
@@ -87,6 +96,27 @@ class Note(Unit):
     @property
     def weight(self) -> int:
         return 512 * len(self.events)
+
+
+@dataclass(slots=True)
+class Receive(Unit):
+    worker: int
+    mail: ReceivedMail
+
+    @property
+    def weight(self) -> int:
+        return len(self.mail.content) + 1024
+
+
+@dataclass(slots=True)
+class Understand(Unit):
+    worker: int
+    understood: Understood
+
+    @property
+    def weight(self) -> int:
+        what = self.understood
+        return 1024 * (1 + len(what.events)) + sum(len(new.content) + 1024 for new in what.messages)
 
 
 @dataclass(slots=True)
@@ -184,7 +214,17 @@ def _mended_text(text: str) -> str:
 class Rows:
     """What a group of units inserts, by table, in the column order of ``store.tables``."""
 
-    __slots__ = ("attempts", "contents", "deliveries", "events", "mend", "messages", "notices", "shared")
+    __slots__ = (
+        "attempts",
+        "contents",
+        "deliveries",
+        "events",
+        "inbound",
+        "mend",
+        "messages",
+        "notices",
+        "shared",
+    )
 
     def __init__(self, mend: bool) -> None:
         self.mend = mend
@@ -194,6 +234,7 @@ class Rows:
         self.attempts: list[Row] = []
         self.events: list[Row] = []
         self.notices: list[Row] = []
+        self.inbound: list[Row] = []
         self.shared: dict[int, list[Row]] = {}
         """Pieces of shared contents by id. They are large: each is written by itself, before all others."""
 
@@ -217,6 +258,7 @@ class Rows:
             ("attempt", self.attempts),
             ("event", self.events),
             ("notice", self.notices),
+            ("inbound_mail", self.inbound),
         ]
         return [(name, [mended(row) for row in rows] if self.mend else rows) for name, rows in found if rows]
 
@@ -289,6 +331,10 @@ class Rows:
             )
         self.add_events(new.events, m.routes, next_id)
 
+    def add_received(self, worker: int, mail: ReceivedMail) -> None:
+        self.contents.append((mail.account_id, mail.id, mail.content, None))
+        self.inbound.append(received_row(worker, mail))
+
     def add_attempt(self, worker: int, outcome: Outcome) -> None:
         d, a = outcome.delivery, outcome.attempt
         self.attempts.append(
@@ -351,16 +397,19 @@ class Group:
 
     ``rows`` has what the accepted messages insert, and those that come with outcomes; ``results`` is in the order
     of the units, filled in by the engine at the positions that ``finishes``, ``claims`` and ``beats`` name.
-    ``pieces`` are those of mail requests that are done, as ``expanded_row`` has them. ``mend``: see ``BadText``.
+    ``pieces`` are those of mail requests that are done, as ``expanded_row`` has them; ``understood`` mails that
+    came in, as ``understood_row`` has them; ``heard`` what was heard of deliveries. ``mend``: see ``BadText``.
     """
 
-    __slots__ = ("beats", "claims", "finishes", "frees", "pieces", "results", "rows")
+    __slots__ = ("beats", "claims", "finishes", "frees", "heard", "pieces", "results", "rows", "understood")
 
     def __init__(self, units: Sequence[Unit], ids: EventIds, mend: bool) -> None:
         self.results: list[Any] = [None] * len(units)
         self.rows = rows = Rows(mend)
         self.frees: list[Row] = []
         self.pieces: list[Row] = []
+        self.understood: list[Row] = []
+        self.heard: list[Row] = []
         self.finishes: list[tuple[int, Finish]] = []
         self.claims: list[tuple[int, Claim]] = []
         self.beats: list[tuple[int, Beat]] = []
@@ -374,6 +423,17 @@ class Group:
                         rows.add_message(unit.worker, new, next_id)
                     if unit.piece is not None:
                         self.pieces.append(expanded_row(unit.worker, unit.piece, mend))
+                case Receive():
+                    rows.add_received(unit.worker, unit.mail)
+                case Understand():
+                    what, next_id = unit.understood, ids.of(unit.worker)
+                    row = understood_row(unit.worker, what)
+                    self.understood.append(mended(row) if mend else row)
+                    self.heard += [(each.after, *each[:3]) for each in what.heard]
+                    for noted in what.events:
+                        rows.add_events((noted.event,), noted.routes, next_id)
+                    for new in what.messages:
+                        rows.add_message(unit.worker, new, next_id)
                 case Note():
                     for noted in unit.events:
                         rows.add_events((noted.event,), noted.routes, ids.of(unit.worker))

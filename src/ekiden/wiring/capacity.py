@@ -16,7 +16,7 @@ from ekiden.config.model import Config
 from ekiden.limits.memory import LEAST, MOST, machine_memory
 
 # Parts of the descriptors, when there are too few for everybody.
-_WEIGHTS = {"smtp": 4, "http": 3, "delivery": 3, "callbacks": 1}
+_WEIGHTS = {"smtp": 4, "inbound": 2, "http": 3, "delivery": 3, "callbacks": 1}
 _LEAST_RESERVE = 80
 _MOST_RESERVE = 1024
 
@@ -55,6 +55,7 @@ def fit(config: Config, descriptors: int) -> tuple[Config, dict[str, tuple[int, 
     Also by kind, what was configured and what is left of it; empty when everything fits.
     """
     smtp, http, delivery, callbacks = config.smtp, config.http, config.delivery, config.callbacks
+    inbound = config.inbound
     reserves = 2 if http.monitoring_addresses else 1  # health and metrics have one on each kind of address
     wanted = {
         "smtp": smtp.max_connections,
@@ -62,6 +63,8 @@ def fit(config: Config, descriptors: int) -> tuple[Config, dict[str, tuple[int, 
         "delivery": delivery.max_connections,
         "callbacks": callbacks.endpoints * callbacks.concurrency,
     }
+    if config.receives:
+        wanted["inbound"] = inbound.max_connections
     room = descriptors - reserve(descriptors)
     if sum(wanted.values()) <= room:
         return config, {}
@@ -71,6 +74,7 @@ def fit(config: Config, descriptors: int) -> tuple[Config, dict[str, tuple[int, 
     fitted = msgspec.structs.replace(
         config,
         smtp=msgspec.structs.replace(smtp, max_connections=given["smtp"]),
+        inbound=msgspec.structs.replace(inbound, max_connections=given.get("inbound", inbound.max_connections)),
         http=msgspec.structs.replace(
             http,
             max_connections=max(1, given["http"] - http_reserve * reserves),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ekiden.access.authenticate import Authenticator
@@ -23,6 +23,9 @@ from ekiden.domains.lookup import DnsLookup
 from ekiden.domains.queries import bounces_to, sending_settings
 from ekiden.domains.service import Domains
 from ekiden.domains.signing_keys import KeyRing
+from ekiden.inbound.mailboxes import Mailboxes
+from ekiden.inbound.reader import Reader
+from ekiden.inbound.reception import Reception
 from ekiden.intake.config import IntakeConfig
 from ekiden.intake.door import Door, Handover
 from ekiden.intake.doorstep import Doorstep
@@ -182,6 +185,15 @@ class Services:
         bounces = Remembered(self._store, bounces_to)
         alone = config.delivery.verp == "recipient"
         return EnvelopeSenders(self.return_paths, config.return_path, self.directory, bounces, alone=alone)
+
+    def reception(self, worker: Callable[[], int]) -> tuple[Reader, Reception]:
+        """Of mail that comes in. ``worker``: this worker's registration."""
+        config, clock, store = self._config, self._clock, self._store
+        mailboxes = Mailboxes(clock, self.return_paths, {config.hostname, config.return_path})
+        reader = Reader(store, clock, worker, mailboxes, {}, self.memory)
+        return reader, Reception(
+            store, clock, self._ids, worker, config.hostname, config.inbound, mailboxes, reader
+        )
 
     def mailer(self, door: Door) -> Mailer:
         """For what is composed here."""

@@ -16,6 +16,7 @@ from ekiden.core.states import FIRST_FINAL, Cause, Hold, State
 from ekiden.store import tables
 from ekiden.store.api import Fenced
 from ekiden.store.claims import CLAIMED_COLUMNS, claim_shares, claimed_deliveries
+from ekiden.store.inbound import HEARD_SQL, SETTLE_SQL
 from ekiden.store.postgresql.group_commit import Progress
 from ekiden.store.records import Delivery
 from ekiden.store.units import (
@@ -48,7 +49,7 @@ async def apply(connection: Any, units: Sequence[Unit], ids: EventIds, mend: boo
     group = Group(units, ids, mend)
     large = group.rows.take_contents(_LARGE)
     many = group.rows.most() > _MANY
-    other = group.finishes or group.frees or group.claims or group.beats or group.pieces
+    other = group.finishes or group.frees or group.claims or group.beats or group.pieces or group.understood
     if not (other or group.rows.shared or large or many):
         progress.committing = True
         await _insert(connection, group.rows)  # one statement is a transaction of its own
@@ -63,6 +64,11 @@ async def apply(connection: Any, units: Sequence[Unit], ids: EventIds, mend: boo
         for account_id, request_id, number, worker, at, failed in group.pieces:
             if not await connection.fetchval(_EXPANDED, at, failed, account_id, request_id, number, worker):
                 raise Fenced(f"piece {number} of mail request {request_id}")
+        for row in group.understood:
+            if await connection.execute(_SETTLE, *row) != "UPDATE 1":
+                raise Fenced(f"mail {row[5]} that came in")
+        if group.heard:
+            await connection.executemany(_HEARD, sorted(group.heard, key=lambda row: row[1:]))
         if ended:
             await connection.execute(_REMOVE_CONTENT, *_columns(ended))
         for position, claim in group.claims:
@@ -73,6 +79,8 @@ async def apply(connection: Any, units: Sequence[Unit], ids: EventIds, mend: boo
     return group.results
 
 
+_SETTLE = SETTLE_SQL.format("$1", "$2", "$3", "$4", "$5", "$6", "$7", "$8")
+_HEARD = HEARD_SQL.format("$1::smallint", "$2", "$3", "$4")
 NOW_SQL = "floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 _BEAT = (
     "UPDATE worker SET expires_at = COALESCE($2, clock.now) + $3 "

@@ -21,6 +21,7 @@ from ekiden.core.states import FIRST_FINAL, Cause, Hold, State
 from ekiden.store import tables
 from ekiden.store.api import Fenced
 from ekiden.store.claims import CLAIMED_COLUMNS, claim_shares, claimed_deliveries
+from ekiden.store.inbound import HEARD_SQL, SETTLE_SQL
 from ekiden.store.records import Delivery, Outcome
 from ekiden.store.units import (
     MESSAGE_COLUMNS,
@@ -57,6 +58,11 @@ def apply(connection: sqlite3.Connection, units: Sequence[Unit], ids: EventIds, 
         done = connection.execute(_EXPANDED_SQL, (at, failed, account_id, request_id, number, worker))
         if done.rowcount != 1:
             raise Fenced(f"piece {number} of mail request {request_id}")
+    for row in group.understood:
+        if connection.execute(_SETTLE_SQL, row).rowcount != 1:
+            raise Fenced(f"mail {row[5]} that came in")
+    if group.heard:
+        connection.executemany(_HEARD_SQL, group.heard)
     for position, unit in group.claims:
         group.results[position] = claim(connection, unit, ids)
     return group.results
@@ -192,6 +198,8 @@ def _insert_sql(table: str, size: int) -> str:
 
 # The unary plus hides from the planner that ix_delivery_owner would fit: the primary key is always better.
 _FENCE = f"+d.state = {int(State.SENDING)} AND d.owner = v.worker AND d.attempts = v.attempts"
+_SETTLE_SQL = SETTLE_SQL.format(*"????????")
+_HEARD_SQL = HEARD_SQL.format(*"????")
 _SAME = "d.account_id = v.account_id AND d.message_id = v.message_id AND d.number = v.number"
 
 

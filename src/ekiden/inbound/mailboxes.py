@@ -1,0 +1,76 @@
+"""For whom mail is taken: addresses that Ekiden itself has given away, what accounts receive, and who runs it.
+
+Asked at each RCPT, and answered from memory: the MAC of a token says that it is ours, whatever domain is behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from enum import Enum
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+from ekiden.core.return_path import Purpose, ReturnPath
+
+if TYPE_CHECKING:
+    from ekiden.core.address import Address
+    from ekiden.core.clock import Clock
+    from ekiden.core.return_path import ReturnPaths
+
+OPERATOR: Final = 0
+"""In the place of an account: who runs Ekiden."""
+_ROLES: Final = frozenset({"postmaster", "abuse"})  # RFC 5321 §4.5.1, RFC 2142 §4
+
+
+class Use(Enum):
+    """What a mailbox is for."""
+
+    BOUNCE = "bounce"
+    """The envelope sender of a message of ours: what comes there is about it."""
+    UNSUBSCRIBE = "unsubscribe"
+    """Whoever writes there wants no more mail."""
+    OPERATOR = "operator"
+    ROUTE = "route"
+    """An account has a route for it."""
+
+
+class Mailbox(NamedTuple):
+    """``return_path`` is what the token says, where the address has one."""
+
+    use: Use
+    account_id: int
+    return_path: ReturnPath | None = None
+
+
+class Routed(Protocol):
+    """Knows what accounts receive."""
+
+    def account_for(self, address: Address) -> int | None:
+        """Whose route takes mail for it; from memory."""
+        ...
+
+
+_USES: Final = {Purpose.BOUNCE: Use.BOUNCE, Purpose.UNSUBSCRIBE: Use.UNSUBSCRIBE}
+
+
+class Mailboxes:
+    """One per worker. ``own``: our own domains, at which somebody reads what is sent to the postmaster."""
+
+    def __init__(
+        self, clock: Clock, return_paths: ReturnPaths, own: Collection[str], routed: Routed | None = None
+    ) -> None:
+        self._clock = clock
+        self._return_paths = return_paths
+        self._own = frozenset(own)
+        self._routed = routed
+
+    def find(self, address: Address) -> Mailbox | None:
+        """``None``: nobody is there."""
+        found = self._return_paths.unseal(address.local, self._clock.now())
+        if found is not None:
+            return Mailbox(_USES[found.purpose], found.account_id, found)
+        account_id = None if self._routed is None else self._routed.account_for(address)
+        if account_id is not None:
+            return Mailbox(Use.ROUTE, account_id)
+        if address.domain in self._own and address.local.lower() in _ROLES:
+            return Mailbox(Use.OPERATOR, OPERATOR)
+        return None

@@ -1,0 +1,26 @@
+"""Receptions that are started for a test and end with it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from reception_world import HOST, World
+
+from ekiden.net.tls import CertificateFiles, make_self_signed
+from ekiden.store.open import open_store
+
+
+@pytest.fixture(scope="session")
+def certificate_files(tmp_path_factory: pytest.TempPathFactory) -> CertificateFiles:
+    folder = tmp_path_factory.mktemp("certificates")
+    return make_self_signed([HOST]).write(folder / "server.crt", folder / "server.key")
+
+
+@pytest.fixture
+async def world(sqlite_url: str, certificate_files: CertificateFiles) -> AsyncIterator[World]:
+    store = await open_store(sqlite_url)
+    made = World(store, certificate_files)
+    yield made
+    await made.close()
+    await store.close()
