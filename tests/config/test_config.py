@@ -83,7 +83,7 @@ LISTENER = '[[listeners]]\nname = "a"\naddresses = ["127.0.0.1:0"]\n'
         ('[workers]\nroles = "smtp"', 'workers.roles: "smtp" is not a list, which is written as ["smtp"]'),
         (
             '[workers]\nroles = ["smpt"]',
-            'workers.roles[0]: "smpt" is not allowed; allowed are "smtp", "http", ',
+            'workers.roles[0]: "smpt" is not allowed; allowed are "smtp", "inbound", "http", ',
         ),
         (
             '[workers]\nlease = "5 parsecs"',
@@ -95,7 +95,7 @@ LISTENER = '[[listeners]]\nname = "a"\naddresses = ["127.0.0.1:0"]\n'
         ('[store]\nurl = "sqlite://"', "store.url: a path follows sqlite:///"),
         (
             LISTENER + 'mode = "startls"\ncertificates = ' + CERTIFICATES,
-            'listeners[0].mode: "startls" is not allowed; allowed are "starttls", "tls", "plain"',
+            'listeners[0].mode: "startls" is not allowed; allowed are "starttls", "tls", "plain", "inbound"',
         ),
         ('[[listeners]]\naddresses = ["127.0.0.1:0"]', "listeners[0].name: is missing"),
         ('[[listeners]]\nname = "a"\naddresses = []\nmode = "tls"', "listeners[0].addresses: must not be empty"),
@@ -181,7 +181,9 @@ def test_mistakes_in_japanese() -> None:
     with pytest.raises(ConfigError) as caught:
         build(LISTENER + 'mode = "startls"\ncertificates = ' + CERTIFICATES)
     text = caught.value.text("ja")
-    assert 'listeners[0].mode: "startls" は使えません。使えるのは "starttls", "tls", "plain" です' in text
+    assert (
+        'listeners[0].mode: "startls" は使えません。使えるのは "starttls", "tls", "plain", "inbound" です' in text
+    )
     assert "は使えません:" in text.splitlines()[0]
 
 
@@ -253,7 +255,7 @@ def test_every_default_can_come_from_the_environment(key: Any) -> None:
         ({"EKIDEN_HOSTNAME__X": "1"}, "EKIDEN_HOSTNAME__X: there is no such setting"),
         (
             {"EKIDEN_LISTENERS__0__MODE": "x"},
-            'EKIDEN_LISTENERS__0__MODE: "x" is not allowed; allowed are "starttls", "tls", "plain"',
+            'EKIDEN_LISTENERS__0__MODE: "x" is not allowed; allowed are "starttls", "tls", "plain", "inbound"',
         ),
         (
             {"EKIDEN_LISTENERS__0__CERTIFICATES": "[{}]"},

@@ -170,9 +170,7 @@ def _check_listener(
             '"plain" is allowed only together with trusted_networks: AUTH exists only inside TLS',
         )
     if listener.mode == "inbound" and (listener.trusted_networks or listener.restricted):
-        problems.add(
-            (*key, "mode"), '"inbound" is for strangers: it goes with neither trusted_networks nor restricted'
-        )
+        problems.add((*key, "mode"), '"inbound" goes with neither trusted_networks nor restricted')
     if listener.mode != "plain" and not listener.certificates:
         problems.add((*key, "certificates"), "is missing: mode {mode} needs at least one", mode=show(listener.mode))
 
