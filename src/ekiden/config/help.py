@@ -462,7 +462,8 @@ KEYS: dict[str, Help] = {
         "The host of our envelope senders, to which bounces come. Empty: rp.HOSTNAME where a listener receives "
         "mail; without one, clients' envelope senders go out as they are.",
         "バウンスを受け取るための、Ekiden のエンベロープ送信者のホスト。空なら、"
-        "メールを受信するリスナーがある場合は rp.HOSTNAME です。リスナーがなければ、クライアントのエンベロープ送信者のまま送出します。",
+        "メールを受信するリスナーがある場合は rp.HOSTNAME です。"
+        "リスナーがなければ、クライアントのエンベロープ送信者のまま送出します。",
     ),
     "delivery.verp": Help(
         "What our envelope senders name: the message, and the recipient where one travels alone; always the "
