@@ -13,10 +13,13 @@ from ekiden.lab.behaviour import (
     Behaviour,
     LabError,
     Mix,
+    Report,
     Rule,
     draw,
     local_part_rules,
+    mailbox_full,
     parse_behaviour,
+    recipient_report,
 )
 from ekiden.lab.catalogue import CATALOGUE
 
@@ -71,6 +74,11 @@ def test_like_takes_fields_and_replaces_some() -> None:
         ({"mix": [{"percent": 60}, {"percent": 50}]}, "110"),
         ({"rules": [{"at": "rcpt", "endless": True}]}, "endless"),
         ({"hosts": []}, "$.hosts"),
+        ({"report": {}}, "$.report"),
+        ({"report": {"format": "fax"}}, "$.report.format"),
+        ({"report": {"format": "arf", "to": "nobody"}}, "$.report.to"),
+        ({"report": {"format": "exim", "local_part": "a@b"}}, "$.report.local_part"),
+        ({"report": {"format": "exim", "delay": 4000}}, "$.report.delay"),
         ({"hosts": [{"state": "dead", "family": "ipv6"}]}, "IPv6"),
     ],
 )
@@ -112,6 +120,37 @@ def test_local_parts_of_other_kinds() -> None:
     assert local_part_rules("accept") == ()
     for plain in ("someone", "fail", "fail-200", "fail-550-at-mail", "slow", "disconnect-at-quit", "failure-550"):
         assert local_part_rules(plain) is None
+
+
+@pytest.mark.parametrize(
+    ("local", "domain", "found"),
+    [
+        ("someone", None, None),
+        ("someone", Report("exim"), Report("exim")),
+        ("accept", Report("exim"), None),
+        ("slow-1", Report("exim"), Report("exim")),
+        ("complain+x", Report("exim"), Report("arf")),
+        ("complain-after-0", None, Report("arf", delay=0)),
+        ("AUTO-REPLY-after-2.5", None, Report("auto-reply", delay=2.5)),
+        ("late-550", None, Report("postfix")),
+        ("late-552", Report("arf", to="a@b.test"), Report("postfix", reply=mailbox_full(552))),
+        ("late-552-after-3", Report("au", stage="end"), Report("au", 3, mailbox_full(552), "end")),
+        ("late-252", Report("exim"), Report("exim")),
+        ("late-550-after-9999", None, Report("postfix", delay=3600)),
+    ],
+)
+def test_local_parts_that_ask_for_a_report(local: str, domain: Report | None, found: Report | None) -> None:
+    assert recipient_report(local, domain) == found
+    if local.startswith(("complain", "late-5", "AUTO")):
+        assert local_part_rules(local) == ()
+
+
+def test_like_keeps_what_is_not_said_of_a_report() -> None:
+    made = parse_behaviour({"like": "late-bounce-au", "report": {"delay": 5, "stage": "end"}}, CATALOGUE)
+    assert made.report == Report("au", delay=5, stage="end")
+    assert "DSN" not in made.extensions
+    assert parse_behaviour({"like": "accept", "report": {"format": "arf"}}, CATALOGUE).report == Report("arf")
+    assert parse_behaviour({"like": "complain", "report": None}, CATALOGUE).report is None
 
 
 def test_a_mix_gives_every_share_its_part_and_always_the_same() -> None:

@@ -10,9 +10,9 @@ from typing import get_args
 import msgspec
 from lab_clients import Running
 
-from ekiden.lab import Behaviour, MailHost, Rule, Throttle
+from ekiden.lab import Behaviour, MailHost, Report, Rule, Throttle
 from ekiden.lab.api import Api, HttpState
-from ekiden.lab.behaviour import EXTENSIONS, STAGES, parse_behaviour
+from ekiden.lab.behaviour import EXTENSIONS, STAGES, Format, parse_behaviour
 from ekiden.lab.catalogue import CATALOGUE
 from ekiden.lab.http import HttpRule
 from ekiden.lab.routes import Route
@@ -35,6 +35,9 @@ def test_every_ready_made_behaviour_is_in_the_table() -> None:
 def test_every_field_is_explained() -> None:
     assert set(rows("misspelt ones are errors")) == {field.name for field in msgspec.structs.fields(Behaviour)}
     assert set(rows("A rule:")) == {field.name for field in msgspec.structs.fields(Rule)}
+    report = rows("what is not given is as there")
+    assert set(report) == {field.name for field in msgspec.structs.fields(Report)}
+    assert set(re.findall(r"`([a-z-]+)`", report["format"])) == set(get_args(Format))
     letter = {field.encode_name for field in msgspec.structs.fields(Letter)}
     assert set(rows("is followed by\nthe next.")) == letter
     for struct in (MailHost, Throttle, HttpRule, Route):
@@ -58,7 +61,7 @@ def test_every_route_is_listed() -> None:
 
 def test_the_behaviours_of_the_examples_work() -> None:
     bodies = re.findall(r"/behaviour/\S+\"(?: \\\n *)? -d '([^']+)'", PAGE)
-    assert len(bodies) == 4
+    assert len(bodies) == 7
     for body in bodies:
         parse_behaviour(json.loads(body), CATALOGUE)
     answers = re.findall(r"/http-behaviour/\S+\" -d '([^']+)'", PAGE)
@@ -76,7 +79,8 @@ def test_the_states_of_the_examples_are_some() -> None:
 
 
 def test_what_the_examples_send_and_route_is_right(running: Running) -> None:
-    (letter,) = re.findall(r"/send\" -d '([^']+)'", PAGE)
+    letter, bounced = re.findall(r"/send\" -d '([^']+)'", PAGE)
+    assert running.api("POST", "/send", raw=bounced.encode())[1]["accepted"]
     assert [reply["code"] for reply in running.api("POST", "/send", raw=letter.encode())[1]["replies"]] == [
         250,
         550,

@@ -1,6 +1,6 @@
 """The lab: an internet on loopback, for tests, demonstrations and documentation. See ``docs/lab.md``."""
 
-from ekiden.lab.behaviour import Answer, Behaviour, LabError, MailHost, Mix, Rule, Throttle
+from ekiden.lab.behaviour import Answer, Behaviour, LabError, MailHost, Mix, Report, Rule, Throttle
 from ekiden.lab.lab import Lab, LabConfig, run_lab
 from ekiden.lab.routes import Route
 
@@ -12,6 +12,7 @@ __all__ = [
     "LabError",
     "MailHost",
     "Mix",
+    "Report",
     "Route",
     "Rule",
     "Throttle",

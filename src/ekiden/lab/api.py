@@ -63,6 +63,7 @@ class Api:
                 "PUT": (self._put_route, ""),
                 "DELETE": (self._delete_route, ""),
             },
+            "reports": {"GET": (self._get_reports, "to wait count"), "DELETE": (self._delete_reports, "")},
             "sessions": {"GET": (self._get_sessions, "server limit"), "DELETE": (self._delete_sessions, "")},
             "dns": {"GET": (self._get_dns, ""), "PUT": (self._put_dns, ""), "DELETE": (self._delete_dns, "")},
             "queries": {"GET": (self._get_queries, "name")},
@@ -179,6 +180,23 @@ class Api:
 
     async def _delete_route(self, path: list[str], query: _Query, body: bytes) -> Any:
         return {"deleted": self._lab.remove_route(_one(path, "/routes/DOMAIN"))}
+
+    async def _get_reports(self, path: list[str], query: _Query, body: bytes) -> Any:
+        reports = self._lab.reports
+        if path:
+            _no_more(path[1:])
+            data = reports.content(int(path[0])) if path[0].isdecimal() else None
+            if data is None:
+                raise _HttpError(404, f"no report {path[0]} is kept, or it is not written yet")
+            return Response(200, data, (("Content-Type", "message/rfc822"),))
+        wait = _number(query, "wait")
+        if wait is not None:
+            await reports.wait(query.get("to"), int(_number(query, "count") or 1), min(wait, MAX_WAIT))
+        return reports.find(query.get("to"))
+
+    async def _delete_reports(self, path: list[str], query: _Query, body: bytes) -> Any:
+        _no_more(path)
+        return {"deleted": self._lab.reports.clear()}
 
     async def _get_sessions(self, path: list[str], query: _Query, body: bytes) -> Any:
         _no_more(path)

@@ -120,6 +120,38 @@ class MailHost(_Value, frozen=True):
             raise ValueError("loopback has one IPv6 address only, so that a host with IPv6 can only be up")
 
 
+Format = Literal["postfix", "exim", "exchange", "gmail", "qmail", "docomo", "au", "softbank", "arf", "auto-reply"]
+"""How a report is written: bounces as these systems write them, a complaint (RFC 5965), a vacation reply (RFC
+3834)."""
+DELAYS: frozenset[Format] = frozenset({"postfix", "exim", "gmail"})
+"""Formats that have one for mail that is late as well."""
+
+
+class Report(_Value, frozen=True):
+    """What a server sends about a message that it has taken: ``delay`` seconds later, by mail, to the envelope
+    sender or ``to``, from the null sender.
+
+    ``reply`` is what the server behind it is said to have answered, at ``stage`` ("{recipient}" in its text
+    becomes the address; without it the usual one of the format). ``action`` "delayed": not yet delivered, and
+    still tried. ``local_part`` stands in place of the envelope sender's, wherever that is found in the report and
+    in what it returns, and is where the report goes: a report without the token of a return path. ``redact``: nor
+    is the recipient told.
+    """
+
+    format: Format
+    delay: Seconds = 1
+    reply: Answer | None = None
+    stage: Literal["rcpt", "end"] = "rcpt"
+    action: Literal["failed", "delayed"] = "failed"
+    to: Annotated[str, msgspec.Meta(max_length=1000, pattern=r"^([^\x00-\x20\x7f<>]+@[^\x00-\x20\x7f<>]+)?$")] = ""
+    local_part: Annotated[str, msgspec.Meta(max_length=64, pattern=r"^[^\x00-\x20\x7f<>@]*$")] = ""
+    redact: bool = False
+
+    def __post_init__(self) -> None:
+        if self.action == "delayed" and self.format not in DELAYS:
+            raise ValueError(f"only {', '.join(sorted(DELAYS))} have a report of mail that is delayed")
+
+
 class Behaviour(_Value, frozen=True):
     """Everything that can be chosen for one domain. All defaults together: a server that accepts."""
 
@@ -148,6 +180,7 @@ class Behaviour(_Value, frozen=True):
     rules: tuple[Rule, ...] = ()
     mix: tuple[Mix, ...] = ()
     throttle: Throttle = Throttle()
+    report: Report | None = None
     seed: int = 1
 
     def __post_init__(self) -> None:
@@ -177,7 +210,8 @@ def draw(seed: int, *parts: object) -> float:
 def parse_behaviour(value: object, catalogue: Mapping[str, Behaviour]) -> Behaviour:
     """A behaviour from decoded JSON: the name of a ready-made one, or an object of ``Behaviour``'s fields.
 
-    The object may name a ready-made one in ``like`` and replace fields of it. Raises ``LabError``.
+    The object may name a ready-made one in ``like`` and replace fields of it, and of its report. Raises
+    ``LabError``.
     """
     if isinstance(value, Behaviour):
         return value
@@ -190,7 +224,10 @@ def parse_behaviour(value: object, catalogue: Mapping[str, Behaviour]) -> Behavi
     if like is not None:
         if not isinstance(like, str):
             raise LabError("like: the name of a ready-made behaviour is expected")
-        fields = msgspec.to_builtins(_ready_made(like, catalogue)) | {"description": ""} | fields
+        base = msgspec.to_builtins(_ready_made(like, catalogue))
+        if isinstance(fields.get("report"), Mapping):
+            fields["report"] = base.get("report", {}) | fields["report"]
+        fields = base | {"description": ""} | fields
     try:
         return msgspec.convert(fields, Behaviour)
     except msgspec.ValidationError as error:
@@ -212,6 +249,7 @@ _HINT = re.compile(r"hint-(\d{1,6})")
 _DISCONNECT = re.compile(r"disconnect-at-(rcpt|data|body|end)")
 _FULL = re.compile(r"full(?:-(452|552))?")
 _ACCEPT = re.compile(r"accept")
+_LATER = re.compile(r"(?:late-([45]\d\d)|complain|auto-reply)(?:-after-(\d{1,4}(?:\.\d{1,3})?))?")
 
 ENHANCED = {421: "4.3.2", 450: "4.2.0", 451: "4.3.0", 452: "4.2.2", 550: "5.1.1", 552: "5.2.2", 554: "5.7.1"}
 """The enhanced code that goes with a basic one where a local part names only that (RFC 3463 §3)."""
@@ -222,7 +260,7 @@ def local_part_rules(local: str) -> tuple[Rule, ...] | None:
 
     ``fail-CODE[-at-STAGE]``, ``greylist[-TRIES]``, ``hint-SECONDS``, ``slow-SECONDS[-at-STAGE]``,
     ``disconnect-at-STAGE``, ``full[-CODE]``, ``accept`` (whatever the domain does); each may
-    be followed by ``+anything``.
+    be followed by ``+anything``. Those that ask for a report (``recipient_report``) are accepted as well.
     """
     word = local.partition("+")[0].lower()
     if match := _FAIL.fullmatch(word):
@@ -244,9 +282,37 @@ def local_part_rules(local: str) -> tuple[Rule, ...] | None:
         return (Rule(at=stage, disconnect="close"),)
     if match := _FULL.fullmatch(word):
         return (Rule(at="rcpt", reply=mailbox_full(int(match[1] or 452))),)
-    if _ACCEPT.fullmatch(word):
+    if _ACCEPT.fullmatch(word) or _LATER.fullmatch(word):
         return ()
     return None
+
+
+def recipient_report(local: str, domain: Report | None) -> Report | None:
+    """What is sent later about mail for this local part, where ``domain`` is what its domain does.
+
+    ``late-CODE``: a bounce with the reply CODE, in the domain's format (else Postfix's); ``complain``,
+    ``auto-reply``; each with ``-after-SECONDS``. ``accept``: nothing.
+    """
+    word = local.partition("+")[0].lower()
+    match = _LATER.fullmatch(word)
+    if match is None:
+        return None if word == "accept" else domain
+    if match[1] is None:
+        found = Report("arf" if word.startswith("complain") else "auto-reply")
+    elif domain is None or domain.format in ("arf", "auto-reply"):
+        found = Report("postfix", reply=_late_reply(int(match[1])))
+    else:
+        found = msgspec.structs.replace(domain, reply=_late_reply(int(match[1])))
+    return found if match[2] is None else msgspec.structs.replace(found, delay=min(float(match[2]), 3600))
+
+
+def _late_reply(code: int) -> Answer | None:
+    if code == 550:
+        return None  # the format's own words for a user that is not known
+    if code in (452, 552):
+        return mailbox_full(code)
+    text = "Message refused by policy" if code >= 500 else "Temporary failure, try later"
+    return Answer(code, ENHANCED.get(code, f"{code // 100}.0.0"), text)
 
 
 def mailbox_full(code: int) -> Answer:

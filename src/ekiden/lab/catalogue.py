@@ -3,7 +3,19 @@ as a table."""
 
 from __future__ import annotations
 
-from ekiden.lab.behaviour import EXTENSIONS, Answer, Behaviour, MailHost, Mix, Rule, Stage, Throttle, mailbox_full
+from ekiden.lab.behaviour import (
+    EXTENSIONS,
+    Answer,
+    Behaviour,
+    Format,
+    MailHost,
+    Mix,
+    Report,
+    Rule,
+    Stage,
+    Throttle,
+    mailbox_full,
+)
 
 ZONE = "lab.test"
 DEFAULT = "accept"
@@ -26,6 +38,25 @@ def _hostile(description: str, at: Stage, raw: str, *, endless: bool = False) ->
 
 def _without(description: str, *names: str) -> Behaviour:
     return Behaviour(description=description, extensions=tuple(e for e in EXTENSIONS if e not in names))
+
+
+_BOUNCES: tuple[tuple[Format, str], ...] = (
+    ("postfix", "Postfix"),
+    ("exim", "Exim"),
+    ("exchange", "Exchange"),
+    ("gmail", "Gmail"),
+    ("qmail", "qmail"),
+    ("docomo", "sendmail writes it for docomo"),
+    ("au", "au (KDDI)"),
+    ("softbank", "InterMail writes it for SoftBank"),
+)
+_NO_DSN = frozenset({"gmail", "qmail", "docomo", "au", "softbank"})
+"""These take no parameters of RFC 3461, so that nobody can ask them for less than they write."""
+
+
+def _reporting(description: str, report: Report) -> Behaviour:
+    extensions = tuple(e for e in EXTENSIONS if e != "DSN") if report.format in _NO_DSN else EXTENSIONS
+    return Behaviour(description=description, extensions=extensions, report=report)
 
 
 def _catalogue() -> dict[str, Behaviour]:
@@ -151,6 +182,14 @@ def _catalogue() -> dict[str, Behaviour]:
             "keeps the message, then disconnects in place of the reply, at the first try; then accepts",
             Rule(at="end", disconnect="close", keep=True, first=1),
         ),
+        # Reports that come later, by mail.
+        "complain": _reporting(
+            "accepts; 1 second later a complaint (ARF, RFC 5965), as a feedback loop sends it", Report("arf")
+        ),
+        "auto-reply": _reporting(
+            "accepts; 1 second later a vacation reply (RFC 3834), unless the mail is automatic itself",
+            Report("auto-reply"),
+        ),
         # Peers that violate the protocol.
         "hostile-garbage": _hostile(
             "bytes that are no reply, at connect", "connect", "\x00\xff\x16\x03garbage\r\n"
@@ -179,6 +218,11 @@ def _catalogue() -> dict[str, Behaviour]:
             rules=tuple(Rule(at=stage, trickle=True) for stage in (*_CODES, "rset", "quit")),
         ),
     }
+    for form, who in _BOUNCES:
+        how = f"as {who} writes it" if "writes" not in who else f"as {who}"
+        found[f"late-bounce-{form}"] = _reporting(
+            f"accepts; 1 second later a bounce of an unknown user, {how}", Report(form)
+        )
     texts: dict[Stage, str] = {"mail": "5.1.8", "data": "5.3.0", "end": "5.7.1", "ehlo": "5.0.0"}
     for stage, enhanced in texts.items():
         place = "the end of data" if stage == "end" else stage.upper()

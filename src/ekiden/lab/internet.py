@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ekiden.lab.addresses import IPV6, Block, Hang, has_ipv6, tcp_socket
-from ekiden.lab.behaviour import Behaviour, LabError, MailHost
+from ekiden.lab.behaviour import Behaviour, LabError, MailHost, Report
 from ekiden.lab.catalogue import DEFAULT, ZONE
 from ekiden.lab.certificates import Certificates
-from ekiden.lab.mailbox import Mailbox
+from ekiden.lab.mailbox import Mail, Mailbox
 from ekiden.lab.records import Records, Trouble, parse_name
 from ekiden.lab.smtp import Host, Session, World
 from ekiden.lab.tries import Tries
@@ -38,7 +38,9 @@ class Internet:
     """All receiving servers, on one port. The addresses 127.0.0.1 and ::1 accept for every domain (at RCPT each
     recipient's domain decides), so that a client that knows no DNS can reach every behaviour."""
 
-    def __init__(self, records: Records, mailbox: Mailbox) -> None:
+    def __init__(
+        self, records: Records, mailbox: Mailbox, report: Callable[[Mail, list[tuple[str, Report]]], None]
+    ) -> None:
         self.records = records
         self.domains: dict[str, Domain] = {}
         self.port = 0
@@ -47,7 +49,7 @@ class Internet:
         self.origin = ("127.0.0.1", ORIGIN)
         """Address and name of the lab's own sending host."""
         self._tries = Tries()
-        self._world = World(self._behaviour_of, mailbox, Certificates(), self._tries)
+        self._world = World(self._behaviour_of, mailbox, Certificates(), self._tries, report)
         self._everywhere: list[asyncio.Server] = []
         self._sessions: dict[asyncio.Task[None], Wire] = {}
         self._lock = asyncio.Lock()
@@ -115,6 +117,13 @@ class Internet:
     def _behaviour_of(self, domain: str) -> Behaviour | None:
         found = self.domains.get(domain)
         return None if found is None else found.behaviour
+
+    def host_of(self, domain: str) -> tuple[str, str]:
+        """Name and address of the server that reports about mail for ``domain``: its first one that is up, else the
+        sending host of the lab."""
+        found = self.domains.get(domain) or self.domains[f"{DEFAULT}.{ZONE}"]
+        hosts = [host for wanted, host, _ in found.hosts if wanted.state == "up" and host.address != IPV6]
+        return (hosts[0].name, hosts[0].address) if hosts else (self.origin[1], self.origin[0])
 
     async def set_behaviour(self, name: str, behaviour: Behaviour) -> Domain:
         """Make the domain behave so from now on; a new one gets addresses, records and listeners.

@@ -25,6 +25,7 @@ from ekiden.lab.http import MAX_KEPT, Callback, HttpRule, HttpServer, Receiver
 from ekiden.lab.internet import Domain, Internet, domain_name
 from ekiden.lab.mailbox import Mail, Mailbox, SessionRecord
 from ekiden.lab.records import Records
+from ekiden.lab.reports import Reports
 from ekiden.lab.routes import Route
 from ekiden.lab.sending import Letter, Sender, Sent
 
@@ -86,8 +87,9 @@ class Lab:
         self.records = Records(ZONE, self.config.ttl)
         self.mailbox = Mailbox(self.config.max_mail, self.config.max_mail_bytes, self.config.max_sessions)
         self.receiver = Receiver(self.config.max_callbacks, self.config.max_callback_bytes)
-        self.internet = Internet(self.records, self.mailbox)
         self.sender = Sender(self.records, self.port_of, lambda: self.internet.origin)
+        self.reports = Reports(self.sender, self._host_of)
+        self.internet = Internet(self.records, self.mailbox, self.reports.take)
         self._state = State()
         self._name_server = NameServer(self.records)
         self._http_server = HttpServer(self.receiver.handle)
@@ -146,6 +148,7 @@ class Lab:
         await self._http_server.close()
         await self._name_server.close()
         await self.internet.close()
+        await self.reports.close()
 
     def addresses(self) -> dict[str, Any]:
         """Where everything is, as in the line that ``python -m ekiden.lab`` prints and in ``GET /``."""
@@ -212,6 +215,9 @@ class Lab:
         what is asked for is wrong; refusals are results."""
         text, octets = (raw, None) if isinstance(raw, str) else (None, raw)
         return await self.sender.send(Letter(to, sender, text, octets, **more))
+
+    def _host_of(self, domain: str) -> tuple[str, str]:
+        return self.internet.host_of(domain)
 
     @property
     def routes(self) -> dict[str, Route]:

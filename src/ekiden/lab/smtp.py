@@ -16,7 +16,17 @@ from typing import Final, Literal, NamedTuple, NoReturn
 
 import structlog
 
-from ekiden.lab.behaviour import RECIPIENT_STAGES, Answer, Behaviour, Rule, Stage, draw, local_part_rules
+from ekiden.lab.behaviour import (
+    RECIPIENT_STAGES,
+    Answer,
+    Behaviour,
+    Report,
+    Rule,
+    Stage,
+    draw,
+    local_part_rules,
+    recipient_report,
+)
 from ekiden.lab.breaches import (
     MAIL_PARAMETERS,
     RCPT_PARAMETERS,
@@ -56,12 +66,13 @@ class Host:
 
 class World(NamedTuple):
     """What sessions share: the behaviour of a recipient's domain (None: the host's own), the mailbox,
-    certificates."""
+    certificates, who takes what shall be reported later."""
 
     behaviour_of: Callable[[str], Behaviour | None]
     mailbox: Mailbox
     certificates: Certificates
     tries: Tries
+    report: Callable[[Mail, list[tuple[str, Report]]], None]
 
 
 @dataclass(slots=True)
@@ -74,6 +85,7 @@ class Envelope:
     recipients: list[str] = field(default_factory=list)
     rcpt_parameters: list[str] = field(default_factory=list)
     rules: list[tuple[Rule, Try]] = field(default_factory=list)
+    reports: list[tuple[str, Report]] = field(default_factory=list)
 
 
 class Session:
@@ -301,6 +313,8 @@ class Session:
             envelope.recipients.append(recipient)
             envelope.rcpt_parameters.append(parameters)
             envelope.rules += [pair for pair in applicable if pair[0].at != "rcpt"]
+            if (report := recipient_report(local, behaviour.report)) is not None:
+                envelope.reports.append((recipient, report))
 
     async def _on_data(self, verb: str, command: bytes) -> None:
         envelope = self._envelope
@@ -349,7 +363,9 @@ class Session:
             rcpt_parameters=tuple(envelope.rcpt_parameters),
         )
         ok = Answer(250, "2.0.0", f"Ok: kept as {mail.id}")
-        await self._act("end", ok, envelope.rules, key, seed, mail)
+        answer = await self._act("end", ok, envelope.rules, key, seed, mail)
+        if answer.code == 250 and envelope.reports:
+            self._world.report(mail, envelope.reports)
 
     async def _content(self, envelope: Envelope, key: str) -> bytes:
         """The content as sent, dots still stuffed, up to the CRLF before the final dot."""
