@@ -111,7 +111,7 @@ PARROT = Dialect(
     keys={"word": Help("What it says.", "話す言葉。"), "longest": Help("Octets.", "オクテット数。")},
     load=lambda: None,
     api=_api,
-    formats=lambda: (ParrotLines(),),
+    formats=lambda _: (ParrotLines(),),
 )
 ALL = (*DIALECTS, PARROT)
 

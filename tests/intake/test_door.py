@@ -25,6 +25,7 @@ from ekiden.core.address import parse_address
 from ekiden.core.clock import DAY, HOUR, SECOND
 from ekiden.core.events import EventType
 from ekiden.core.ids import IdFactory, parse_id
+from ekiden.core.notices import News, Route
 from ekiden.core.states import Priority, State
 from ekiden.core.submission import Notify, Origin, Recipient, Ret, Submission
 from ekiden.dns.config import DnsConfig
@@ -418,6 +419,25 @@ async def test_both_domains_of_a_message_suppress(store: Store) -> None:
     await world.door.submit(world.submission(content, to, sender=parse_address("b@envelope.example")))
     states = {row.recipient[0]: State(row.state) for row in await world.rows(tables.delivery)}
     assert states == {"a": State.DROPPED, "e": State.DROPPED, "o": State.SENDING}
+
+
+@pytest.mark.parametrize("to", [("b@example.net",), ("b@example.net", "gone@example.net", "c@example.net")])
+async def test_each_of_several_recipients_is_told_where_somebody_wants_that(
+    sqlite_store: Store, to: tuple[str, ...]
+) -> None:
+    world = await make_world(sqlite_store)
+    await _suppress(world, "example.com", "gone@example.net")
+    await world.door.submit(world.submission(to=to, routes=(Route(1, News.FINAL | News.INTERMEDIATE),)))
+    assert EventType.QUEUED not in {row.type for row in await world.rows(tables.event)}
+    receipt = await world.door.submit(
+        world.submission(to=to, routes=(Route(2, News.INTERMEDIATE | News.EACH | News.FAILURE),))
+    )
+    theirs = [row for row in await world.rows(tables.event) if row.message_id == receipt.message_id]
+    told = [(EventType(row.type).name, row.recipient_number) for row in sorted(theirs, key=lambda row: row.id)]
+    queued = [("QUEUED", 1), ("QUEUED", 2), ("DROPPED", 2), ("QUEUED", 3)] if len(to) > 1 else []
+    assert told == [("ACCEPTED", 0), *queued]
+    notices = [row for row in await world.rows(tables.notice) if row.endpoint_id == 2]
+    assert len(notices) == len(told)
 
 
 async def test_keys_that_cannot_be_opened_are_a_temporary_failure(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from ekiden.access.accounts import create_account
 from ekiden.access.vault import Vault
@@ -25,6 +25,7 @@ from ekiden.lab.http import Callback, HttpServer, Receiver
 from ekiden.notify.config import CallbacksConfig
 from ekiden.notify.endpoints import Endpoints
 from ekiden.notify.formats import by_name
+from ekiden.notify.options import MOST_EVENTS, Options
 from ekiden.notify.outbox import Outbox
 from ekiden.notify.queries import due_endpoints
 from ekiden.notify.ssrf import Destinations
@@ -75,6 +76,24 @@ def fact(happening: Happening) -> dict[str, Any]:
         "to": happening.recipient,
         "subject": happening.subject,
     }
+
+
+class Adjusted(Batched):
+    """One whose endpoints say what is told."""
+
+    name = "adjusted"
+
+    def __init__(self, batch: int = MOST_EVENTS, prefix: str = "") -> None:
+        super().__init__(batch)
+        self.prefix = prefix
+
+    def settled(self, settings: Mapping[str, Any]) -> Adjusted:
+        if settings.keys() - {"prefix"}:
+            raise ValueError(f"unknown: {sorted(settings)}")
+        return Adjusted(self.batch, settings.get("prefix", ""))
+
+    def encode(self, happenings: Sequence[Happening]) -> bytes:
+        return json.dumps({"prefix": self.prefix, "results": [fact(item) for item in happenings]}).encode()
 
 
 class Names:
@@ -129,7 +148,7 @@ class World:
             IdFactory(worker.node),
             worker.id,
             config or CallbacksConfig(timeout=5.0),
-            by_name([Batched(batch), Single()]),
+            by_name([Batched(batch), Single(), Adjusted()]),
             VAULT,
             names or Names(),  # type: ignore[arg-type]
             destinations,
@@ -137,6 +156,11 @@ class World:
 
     async def route(self, path: str = "/hook", format: str = "batched", news: int = ALL) -> Route:
         return Route(await self.endpoints.find(self.account, format, self.url + path), news)
+
+    async def set_options(self, route: Route, options: Options) -> None:
+        async with self.store.write() as connection:
+            changed = update(endpoint).where(endpoint.c.id == route.endpoint_id).values(options.columns())
+            await connection.execute(changed)
 
     async def accept(
         self,

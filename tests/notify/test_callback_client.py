@@ -91,7 +91,7 @@ async def test_a_key_in_the_body(peer: Peer) -> None:
     assert json.loads(peer.receiver.callbacks[0].body) == {"apiKey": 'k"1', "a": 1}
     assert authenticated(BodyKey("k", "v"), b"{}", "application/json")[1] == b'{"k":"v"}'
     form = authenticated(BodyKey("k", "v&w"), b"a=1", "application/x-www-form-urlencoded")
-    assert form == ({}, b"a=1&k=v%26w")
+    assert form == ({}, b"k=v%26w&a=1")
     answer = await peer.client.post(peer.url, BodyKey("k", "v"), b"<a/>", "application/xml")
     assert (answer.result, answer.status) == (Result.FAILED, 0)
     assert "application/xml" in answer.text

@@ -23,6 +23,7 @@ _NEWS = {
     News.FINAL: "final reports",
     News.INTERMEDIATE: "intermediate reports",
     News.TRACKING: "opens, clicks and the like",
+    News.FAILURE: "failures",
 }
 
 

@@ -45,6 +45,7 @@ _BY_ATTEMPT = {
 
 _EVENT_TEXTS = {
     EventType.ACCEPTED: "accepted and stored",
+    EventType.QUEUED: "queued for this recipient",
     EventType.DELIVERED: "delivered",
     EventType.DEFERRED: "deferred",
     EventType.BOUNCED: "bounced",

@@ -28,6 +28,11 @@ class Stage(IntEnum):
     END = 6
     """The end of the content: it has been seen."""
 
+    @property
+    def label(self) -> str:
+        """As events have it: ``rcpt``."""
+        return _STAGES[self]
+
 
 class Scope(Enum):
     """Whose mail it concerns: others' need not wait for it."""
@@ -271,6 +276,8 @@ SCOPES: Final[dict[Diagnosis, Scope]] = {
     D.UNKNOWN: Scope.SITE,
 }
 
+_STAGES: Final = {stage: stage.name.lower() for stage in Stage}
+STAGE_OF: Final = {label: stage for stage, label in _STAGES.items()}
 _LABELS: Final = {diagnosis: diagnosis.name.lower().replace("_", "-") for diagnosis in Diagnosis}
 BY_NUMBER: Final = {int(diagnosis): diagnosis for diagnosis in Diagnosis}
 
@@ -292,6 +299,8 @@ class Verdict:
     """``text`` as code and facts, when it is ours."""
     wait: Wait = Wait.RETRY
     """What is waited for when ``state`` is ``DEFERRED``."""
+    stage: Stage | None = None
+    """What the peer's reply answers; ``None``: it gave none."""
 
     @property
     def cause(self) -> Cause:

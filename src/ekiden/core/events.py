@@ -38,6 +38,8 @@ class EventType(IntEnum):
     """The recipient's provider reported a complaint (RFC 5965)."""
     LATE_BOUNCE = 16
     """A bounce came after the recipient's server had accepted the message."""
+    QUEUED = 18
+    """``ACCEPTED``, of one of several recipients: written only where an endpoint wants each of them told."""
     DOMAIN_VERIFIED = 20
     """A domain may be sent from. Belongs to the account (``message_id`` 0), as the next three; ``data.domain``."""
     DOMAIN_FAILED = 21

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ekiden.core.clock import Millis
-from ekiden.core.diagnosis import Diagnosis
+from ekiden.core.diagnosis import Diagnosis, Stage
 from ekiden.core.events import EventType
 from ekiden.core.ids import external_id
 
@@ -23,6 +23,10 @@ class News(IntFlag):
     """What happens to it before."""
     TRACKING = 4
     """What its recipient does with it, and what is heard of it after its delivery."""
+    EACH = 8
+    """That it was accepted, for each of several recipients; for a single one ``INTERMEDIATE`` tells it."""
+    FAILURE = 16
+    """That it did not arrive, also when that is heard of later. Part of ``FINAL`` and of ``TRACKING``."""
 
 
 NEWS: dict[EventType, News] = {
@@ -31,17 +35,18 @@ NEWS: dict[EventType, News] = {
     EventType.HELD: News.INTERMEDIATE,
     EventType.RELEASED: News.INTERMEDIATE,
     EventType.DELIVERED: News.FINAL,
-    EventType.BOUNCED: News.FINAL,
-    EventType.EXPIRED: News.FINAL,
-    EventType.DROPPED: News.FINAL,
+    EventType.BOUNCED: News.FINAL | News.FAILURE,
+    EventType.EXPIRED: News.FINAL | News.FAILURE,
+    EventType.DROPPED: News.FINAL | News.FAILURE,
     EventType.CANCELLED: News.FINAL,
     EventType.OPENED: News.TRACKING,
     EventType.CLICKED: News.TRACKING,
     EventType.UNSUBSCRIBED: News.TRACKING,
     EventType.COMPLAINED: News.TRACKING,
-    EventType.LATE_BOUNCE: News.TRACKING,
+    EventType.LATE_BOUNCE: News.TRACKING | News.FAILURE,
+    EventType.QUEUED: News.EACH,
 }
-"""What kind of news an event is; the others are for traces only."""
+"""What kinds of news an event is; the others are for traces only."""
 
 
 class Route(NamedTuple):
@@ -102,6 +107,14 @@ class Happening:
     entity: str = ""
     campaign: str = ""
     labels: dict[str, str] = field(default_factory=dict)
+    header_id: str = ""
+    """The Message-ID field."""
+    client: str = ""
+    """IP address of who submitted it."""
+    stage: Stage | None = None
+    """What the peer's reply answered, where that is known."""
+    source: str = ""
+    """Our own IP address in the attempt, where there was a connection."""
 
     @property
     def external_id(self) -> str:

@@ -521,6 +521,7 @@ class Couriers:
                 verdict.text,
                 session.preamble + "\n" + "\n".join(own),
                 verdict.said,
+                session.source,
             )
             if reply.local:
                 local.append(delivery.number)

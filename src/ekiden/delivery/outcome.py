@@ -39,6 +39,10 @@ def make_outcome(
             due_at = next_at
     code, enhanced, text = verdict.code, verdict.enhanced, verdict.text
     data: dict[str, object] = {"code": code, "enhanced": enhanced, "text": text, "host": attempt.host}
+    if attempt.source:
+        data["source"] = attempt.source
+    if verdict.stage is not None:
+        data["stage"] = verdict.stage.label
     if verdict.said is not None:
         data["said"] = verdict.said
     if verdict.state is State.DEFERRED:

@@ -71,6 +71,7 @@ class Session:
         "max_recipients",
         "preamble",
         "sent",
+        "source",
         "tls",
     )
 
@@ -94,6 +95,8 @@ class Session:
         self._prelude = 0
         self.host = candidate.host
         self.address = host_port(candidate.address, candidate.port)
+        self.source = stream.local
+        """Our own IP address."""
         self.extensions: dict[str, str] = {}
         self.max_recipients = config.max_recipients
         self.tls = ""

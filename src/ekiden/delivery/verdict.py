@@ -41,7 +41,8 @@ def classify(
         return Verdict(State.DELIVERED, Diagnosis.NONE, code, enhanced, text)
     found = diagnose_own(code, enhanced) if local else diagnose(stage, code, enhanced, text)
     final = code >= 500 and found is not Diagnosis.RECIPIENTS
-    return Verdict(State.BOUNCED if final else State.DEFERRED, found, code, enhanced, text, said)
+    state = State.BOUNCED if final else State.DEFERRED
+    return Verdict(state, found, code, enhanced, text, said, stage=None if local else stage)
 
 
 def clean(text: str) -> str:
@@ -73,7 +74,8 @@ def no_connection(said: Said, reply: Reply | None = None, stage: Stage = Stage.C
         found, enhanced = Diagnosis.NOT_SMTP, "4.5.0"  # 354 to EHLO: no refusal, but nonsense
     elif reply is not None:
         found, code, enhanced = diagnose(stage, reply.code, reply.enhanced, reply.text), reply.code, reply.enhanced
-    return Verdict(State.DEFERRED, found, code, enhanced, clean(said.text()), said, Wait.SITE_DOWN)
+    of = None if reply is None else stage
+    return Verdict(State.DEFERRED, found, code, enhanced, clean(said.text()), said, Wait.SITE_DOWN, of)
 
 
 def no_source(said: Said) -> Verdict:
@@ -132,4 +134,5 @@ def content_lost(said: Said) -> Verdict:
 def expired(last: Verdict, after: str) -> Verdict:
     """Time has run out; ``last`` is the last thing that was seen, ``after`` how long it was tried."""
     said = say("given_up", after=after, last=last.said or last.text)
-    return Verdict(State.EXPIRED, last.diagnosis, last.code, last.enhanced, clean(said.text()), said)
+    text = clean(said.text())
+    return Verdict(State.EXPIRED, last.diagnosis, last.code, last.enhanced, text, said, stage=last.stage)

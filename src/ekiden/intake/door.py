@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
@@ -75,13 +76,14 @@ class Handover(Protocol):
 
 
 class Annotator(Protocol):
-    """Reads instructions that a message brings in its own header, as some services' clients write them."""
+    """Reads instructions that a message brings in its own header, as some services' clients write them, or what
+    its account wants done for all of its mail."""
 
-    def concerns(self, header: Header) -> bool:
-        """Whether there are any; asked of each message, so a look at the octets has to do."""
+    def concerns(self, account: AccountFacts, header: Header) -> bool:
+        """Whether there are any; asked of each message, so a look at the octets and into memory has to do."""
         ...
 
-    async def annotate(self, submission: Submission, header: Header) -> Submission:
+    async def annotate(self, account: AccountFacts, submission: Submission, header: Header) -> Submission:
         """The submission as it was meant, its content without the instructions. Raises ``IntakeError``."""
         ...
 
@@ -298,8 +300,8 @@ class Door:
         self.check_header(submission.content)
         header = scan(submission.content)
         for annotator in self._annotators:
-            if annotator.concerns(header):
-                submission = await annotator.annotate(submission, header)
+            if annotator.concerns(account, header):
+                submission = await annotator.annotate(account, submission, header)
                 header = scan(submission.content)
         named: tuple[str, ...] = ()
         repaired = repair(header, None if submission.sender is None else submission.sender.text)
@@ -386,8 +388,14 @@ class Door:
         ]
         told = changes(repaired, encoded)
         events = [Event(submission.account_id, message_id, 0, EventType.ACCEPTED, now, told)]
+        each = len(deliveries) > 1 and any(route.news & News.EACH for route in routes)
+        if each:
+            of = submission.account_id, message_id
+            events += [Event(*of, delivery.number, EventType.QUEUED, now) for delivery in deliveries]
         if suppressed:
             events += _drop(deliveries, suppressed, now)
+        if each:
+            events.sort(key=attrgetter("recipient_number"))  # what is told of one recipient is told together
         new = NewMessage(message, content, deliveries, events, shared)
         return _Admitted(new, wanted, due_at)
 

@@ -61,6 +61,8 @@ class Stream(asyncio.Protocol):
         self._lost = self._loop.create_future()
         self.peer = ""
         """``192.0.2.1:25`` or ``[2001:db8::1]:25``."""
+        self.local = ""
+        """Our own IP address."""
         self.tls = ""
         """``TLSv1.3 TLS_AES_256_GCM_SHA384``; empty in clear."""
 
@@ -185,6 +187,9 @@ class Stream(asyncio.Protocol):
         name = transport.get_extra_info("peername")
         if name:
             self.peer = host_port(name[0], name[1])
+        own = transport.get_extra_info("sockname")
+        if own:
+            self.local = str(own[0])
 
     def data_received(self, data: bytes) -> None:
         if self._upgrading:

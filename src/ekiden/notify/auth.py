@@ -46,12 +46,22 @@ class BodyKey(msgspec.Struct, frozen=True, tag="body"):
     value: str
 
 
-Auth = Basic | Bearer | Header | BodyKey
+class Several(msgspec.Struct, frozen=True, tag="several"):
+    """More than one of them, in different places of the request."""
+
+    parts: tuple[Basic | Bearer | Header | BodyKey, ...]
+
+
+Auth = Basic | Bearer | Header | BodyKey | Several
 _decode = msgspec.json.Decoder(Auth).decode
 
 
 def check_auth(auth: Auth) -> None:
     """Raises ``BadEndpoint`` for what could be taken for more than one header field."""
+    if isinstance(auth, Several):
+        for part in auth.parts:
+            check_auth(part)
+        return
     for field in auth.__struct_fields__:
         if _CONTROL.search(getattr(auth, field)):
             raise BadEndpoint("a user name, password or key for callbacks has no control characters")
@@ -86,13 +96,19 @@ def authenticated(auth: Auth | None, body: bytes, content_type: str) -> tuple[di
             return {name: value}, body
         case BodyKey(name, value):
             return {}, _with_key(name, value, body, content_type)
+        case Several(parts):
+            headers: dict[str, str] = {}
+            for part in parts:
+                more, body = authenticated(part, body, content_type)
+                headers |= more
+            return headers, body
 
 
 def _with_key(name: str, value: str, body: bytes, content_type: str) -> bytes:
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type == "application/x-www-form-urlencoded":
         pair = urlencode({name: value}).encode()
-        return body + b"&" + pair if body else pair
+        return pair + b"&" + body if body else pair
     if media_type == "application/json" and body.startswith(b"{"):
         member = msgspec.json.encode(name) + b":" + msgspec.json.encode(value)
         rest = body[1:].lstrip()

@@ -8,8 +8,10 @@ endpoint that moved is for its owner to say.
 from __future__ import annotations
 
 import socket
+import zlib
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -30,12 +32,16 @@ if TYPE_CHECKING:
     from ekiden.core.clock import Clock, Millis
     from ekiden.dns.resolver import Resolver
     from ekiden.notify.config import CallbacksConfig
+    from ekiden.notify.formats import Addressed
     from ekiden.notify.ssrf import Destinations
 
 MAX_ANSWER = 4096
 """Octets of an answer that are read."""
 _KEPT_ANSWER = 500
 """Characters of it that are kept in the log."""
+_PACKED = frozenset({"gzip", "x-gzip", "deflate"})
+_EITHER = 32 + zlib.MAX_WBITS
+"""For zlib: with the header of gzip or its own."""
 _KEEPALIVE = 30.0  # seconds that a connection without work stays open
 
 
@@ -50,6 +56,15 @@ class Answer:
     seconds: float
     wait: Millis | None = None
     said: Said | None = None
+
+
+class _Request(NamedTuple):
+    url: str
+    auth: Auth | None
+    body: bytes
+    content_type: str
+    own_fields: Addressed | None
+    timeout: float
 
 
 @dataclass(slots=True)
@@ -127,7 +142,6 @@ class Client:
                 keepalive_timeout=_KEEPALIVE,
                 socket_factory=self._socket,
             ),
-            timeout=aiohttp.ClientTimeout(total=config.timeout),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
@@ -163,35 +177,55 @@ class Client:
     async def close(self) -> None:
         await self._session.close()
 
-    async def post(self, url: str, auth: Auth | None, body: bytes, content_type: str) -> Answer:
-        """One request, and what became of it; never raises but for cancellation."""
+    async def post(
+        self,
+        url: str,
+        auth: Auth | None,
+        body: bytes,
+        content_type: str,
+        *,
+        own_fields: Addressed | None = None,
+        timeout: float = 0,
+    ) -> Answer:
+        """One request, and what became of it; never raises but for cancellation.
+
+        ``own_fields``: who has more header fields for it. ``timeout``: seconds; 0: as configured.
+        """
         began = self._clock.monotonic()
-        attempt = await self._attempt(url, auth, body, content_type)
+        request = _Request(url, auth, body, content_type, own_fields, timeout or self._timeout)
+        attempt = await self._attempt(request)
         if attempt.cut and attempt.reused:
             # The receiver closed a connection of the pool just when it was taken: that says nothing about it.
-            attempt = await self._attempt(url, auth, body, content_type)
+            attempt = await self._attempt(request)
         seconds = self._clock.monotonic() - began
         # Once a status has come the receiver has spoken, whatever happens to the rest of its answer.
         said = None if attempt.status else attempt.said
         text = attempt.text if said is None else said.text()
         return Answer(result_of(attempt.status), attempt.status, _clean(text), seconds, attempt.wait, said)
 
-    async def _attempt(self, url: str, auth: Auth | None, body: bytes, content_type: str) -> _Attempt:
+    async def _attempt(self, request: _Request) -> _Attempt:
         attempt = _Attempt()
         try:
-            target = parse_endpoint_url(url)
+            target = parse_endpoint_url(request.url)
             self._destinations.check_port(target.port or 0)
-            headers, body = authenticated(auth, body, content_type)
-            fields = CIMultiDict({"Content-Type": content_type, **headers})
+            proof, body = authenticated(request.auth, request.body, request.content_type)
+            fields = CIMultiDict({"Content-Type": request.content_type, **proof})
+            if request.own_fields is not None:
+                fields.update(request.own_fields.headers(target.host_subcomponent or "", target.port or 0))
             async with self._session.post(
-                target, data=body, headers=fields, allow_redirects=False, trace_request_ctx=attempt
+                target,
+                data=body,
+                headers=fields,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=request.timeout),
+                trace_request_ctx=attempt,
             ) as response:
                 attempt.status = response.status
                 if "Retry-After" in response.headers:
                     attempt.wait = retry_after(response.headers["Retry-After"], self._clock.now())
                 attempt.text = await _beginning(response)
         except TimeoutError:
-            attempt.said = say("no_answer_within", seconds=f"{self._timeout:g}")
+            attempt.said = say("no_answer_within", seconds=f"{request.timeout:g}")
         except (aiohttp.ServerDisconnectedError, ConnectionResetError, BrokenPipeError) as error:
             attempt.said = _why(error)
             attempt.cut = not attempt.status
@@ -211,7 +245,11 @@ async def _beginning(response: aiohttp.ClientResponse) -> str:
         data += piece
     else:
         response.close()
-    return data[:MAX_ANSWER].decode("utf-8", "replace")
+    text = bytes(data[:MAX_ANSWER])
+    if response.headers.get("Content-Encoding", "").lower() in _PACKED:
+        with suppress(zlib.error):
+            text = zlib.decompressobj(_EITHER).decompress(text, MAX_ANSWER)
+    return text.decode("utf-8", "replace")
 
 
 def _clean(text: str) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 from ekiden.core.notices import Happening
 
@@ -33,6 +33,25 @@ class Format(Protocol):
 
     def encode(self, happenings: Sequence[Happening]) -> bytes:
         """The body for 1 to ``batch`` events that it wants."""
+        ...
+
+
+@runtime_checkable
+class Adjustable(Protocol):
+    """A format that endpoints have settings for: version, time zone, kind of body … (``options.Kept.settings``)."""
+
+    def settled(self, settings: Mapping[str, Any]) -> Format:
+        """The format as an endpoint with these settings has it; ``{}``: one that has none. Raises ``ValueError``
+        (``msgspec.ValidationError``) for what it does not know."""
+        ...
+
+
+@runtime_checkable
+class Addressed(Protocol):
+    """A format whose requests have header fields of their own, besides ``Content-Type`` and the sender's proof."""
+
+    def headers(self, host: str, port: int) -> Mapping[str, str]:
+        """For an endpoint there."""
         ...
 
 

@@ -25,7 +25,9 @@ from ekiden.core.clock import SECOND
 from ekiden.core.said import say
 from ekiden.limits.shares import Shares
 from ekiden.notify.auth import open_auth
+from ekiden.notify.formats import Adjustable
 from ekiden.notify.metrics import OutboxMetrics
+from ekiden.notify.options import AS_CONFIGURED, MOST_EVENTS, read_options
 from ekiden.notify.origins import Origins
 from ekiden.notify.queries import (
     DueEndpoint,
@@ -61,7 +63,9 @@ POLL = 1.0
 _GATHER = 0.1  # seconds after a scan in which events gather for the next one
 _SHARE = 4  # a scan is followed by so many times its length without one
 _PAGE = 1000  # notices of one endpoint in a round
-_MOST = 10_000  # notices in memory
+_MOST = 2 * MOST_EVENTS  # notices in memory: a full request of one account, and room for others
+_COUNT = 1.0  # seconds between two looks that count what waits
+_COUNTED = 1000  # up to so many with each of them, up to more with each tenth
 _HOLD = 5.0  # seconds that an endpoint without news stays ours
 _COOL = 60.0  # seconds without requests to an endpoint whose results could not be written
 _LAST_WRITE = 5.0  # seconds to write results in when the worker ends
@@ -126,6 +130,8 @@ class Outbox:
         self._again: dict[int, DueEndpoint] = {}
         self._after = 0
         self._scan_at = 0.0
+        self._count_at = 0.0
+        self._counts = 0
         self._cooling: dict[int, float] = {}
         self._stopping = False
         self._drained = asyncio.Event()
@@ -207,7 +213,8 @@ class Outbox:
         began = loop.time()
         now = self._clock.now()
         async with self._store.read() as connection:
-            due = await due_endpoints(connection, self._worker, now, busy, self._after, slots, crowded)
+            counted = self._to_count(began)
+            due = await due_endpoints(connection, self._worker, now, busy, self._after, slots, crowded, counted)
         if self._after or len(due) == slots:
             self._wake.set()  # there may be more behind these, or before those that this turn began with
         self._after = due[-1].id if len(due) == slots else 0
@@ -225,6 +232,14 @@ class Outbox:
                 if item.id not in taken:
                     self._places.give(item.account_id)
         return [item for item in due if item.owner == self._worker or item.id in taken]
+
+    def _to_count(self, now: float) -> int:
+        """Up to how many notices this look may count, endpoint by endpoint, to see whether a request is full."""
+        if now < self._count_at:
+            return 0
+        self._count_at = now + _COUNT
+        self._counts += 1
+        return MOST_EVENTS if self._counts % 10 == 0 else _COUNTED
 
     def _has_room(self, account_id: Hashable) -> bool:
         """Whether another round of the account may begin."""
@@ -246,9 +261,10 @@ class Outbox:
         of_account = Counter(item.account_id for item in due)
         pages = []
         for item in due:
-            limit = max(1, min(_PAGE, self._memory.room(item.account_id) // of_account[item.account_id]))
+            wanted = item.most or self._config.batch if item.failures else max(_PAGE, item.most)
+            limit = max(1, min(wanted, self._memory.room(item.account_id) // of_account[item.account_id]))
             after = self._owned[item.id].after if item.id in self._owned else 0
-            pages.append(Page(item.id, after, min(limit, self._config.batch) if item.failures else limit))
+            pages.append(Page(item.id, after, limit))
         async with self._store.read() as connection:
             waiting = await waiting_messages(connection, fresh, now) if fresh else []
             notices = await due_notices(connection, pages, now)
@@ -258,10 +274,10 @@ class Outbox:
         for endpoint_id, notice_id, message_id, due_at in waiting:
             self._owned[endpoint_id].waiting[notice_id] = (message_id, due_at)
         for item, page in zip(due, pages, strict=True):
-            if self._start(item, page, notices[item.id], used):
+            if self._start(item, page, notices[item.id], used, now):
                 started.add(item.id)
 
-    def _start(self, endpoint: DueEndpoint, page: Page, notices: list[DueNotice], used: float) -> bool:
+    def _start(self, endpoint: DueEndpoint, page: Page, notices: list[DueNotice], used: float, now: Millis) -> bool:
         """False: there is nothing to send now."""
         owned = self._owned[endpoint.id]
         owned.used = used
@@ -269,6 +285,8 @@ class Outbox:
         sendable = owned.sendable(notices)
         # A page of which little can be sent must not be all that is ever looked at.
         owned.after = notices[-1].id if full and len(sendable) * 2 < len(notices) else 0
+        if endpoint.most and not full and not endpoint.ripe(now):
+            del sendable[len(sendable) // endpoint.most * endpoint.most :]  # the rest gathers on
         if not sendable:
             if full:
                 self._again[endpoint.id] = endpoint
@@ -288,27 +306,30 @@ class Outbox:
             from ekiden.notify import rounds
 
             tools = self._tools()
+            kept = AS_CONFIGURED
             try:
                 format = self._formats.get(endpoint.format)
+                kept = read_options(endpoint.options)
                 if format is None:
                     result = rounds.failed_round(endpoint, tools, say("no_format", name=repr(endpoint.format)))
-                elif not self._origins.may_try(endpoint.account_id, endpoint.url):
+                elif not kept.retry_every and not self._origins.may_try(endpoint.account_id, endpoint.url):
                     result = rounds.failed_round(endpoint, tools, say("host_silent"))
                 else:
+                    if isinstance(format, Adjustable):
+                        format = format.settled(kept.settings)
                     auth = open_auth(self._vault, endpoint.sealed)
-                    made = rounds.Round(tools, endpoint, format, auth, notices)
+                    made = rounds.Round(tools, endpoint, format, auth, notices, kept)
                     try:
                         await made.run()
                     finally:
                         result = made.result()
                         self._learn(endpoint, made)
             except AccessError as error:
-                result = rounds.failed_round(endpoint, tools, say("key_missing", error=str(error)))
+                result = rounds.failed_round(endpoint, tools, say("key_missing", error=str(error)), kept)
             except Exception as error:
                 log.exception("callbacks to an endpoint failed", endpoint=endpoint.id)
-                failed = rounds.failed_round(
-                    endpoint, tools, say("internal_error", error=f"{type(error).__name__}: {error}"[:500])
-                )
+                why = say("internal_error", error=f"{type(error).__name__}: {error}"[:500])
+                failed = rounds.failed_round(endpoint, tools, why, kept)
                 # What was taken before is not sent again.
                 result = failed if result is None else rounds.after(result, failed)
         finally:

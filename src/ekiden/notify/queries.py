@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -17,16 +18,28 @@ from sqlalchemy import RowMapping, bindparam, delete, or_, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ekiden.core.clock import Millis
-from ekiden.core.diagnosis import Diagnosis
+from ekiden.core.clock import SECOND, Millis
+from ekiden.core.diagnosis import STAGE_OF, Diagnosis
 from ekiden.core.events import EventType
+from ekiden.core.ids import NODE_BITS, SEQUENCE_BITS, id_time
 from ekiden.core.notices import Happening
 from ekiden.core.states import Cause, State
-from ekiden.limits.loop_slices import in_turns
+from ekiden.limits.loop_slices import Turns, in_turns
+from ekiden.notify.options import MOST_EVENTS
+from ekiden.store.retention import first_id
 from ekiden.store.set_aside import Unreadable, read
 from ekiden.store.tables import LIVE_SQL, callback, endpoint, notice
 
 _json = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+class _Origin(msgspec.Struct, gc=False):
+    """What is told of ``core.submission.Origin``."""
+
+    client: str = ""
+
+
+_origin = msgspec.json.Decoder(_Origin).decode
 
 STATE_OF: Final[dict[EventType, State]] = {
     EventType.ACCEPTED: State.QUEUED,
@@ -43,6 +56,7 @@ STATE_OF: Final[dict[EventType, State]] = {
     EventType.UNSUBSCRIBED: State.DELIVERED,
     EventType.COMPLAINED: State.DELIVERED,
     EventType.LATE_BOUNCE: State.DELIVERED,
+    EventType.QUEUED: State.QUEUED,
 }
 """The state of a delivery when the event happened."""
 
@@ -62,6 +76,16 @@ class DueEndpoint(NamedTuple):
     failures: int
     failing_since: Millis | None
     owner: int | None
+    gather: Millis = 0
+    most: int = 0
+    options: str = ""
+    """``options.Kept`` as the store has it."""
+    oldest: int | None = None
+    """Id of the oldest event that is due, where the endpoint gathers."""
+
+    def ripe(self, now: Millis) -> bool:
+        """Whether everything that waits goes; else only what fills requests does."""
+        return self.oldest is None or id_time(self.oldest) <= now - self.gather
 
 
 class DueNotice(NamedTuple):
@@ -120,11 +144,16 @@ class RoundResult:
     retry_at: Millis
     recovered: bool = False
     """It failed before, and does no more."""
+    lasts: Millis | None = None
+    """What could not be told for so long is given up; ``None``: as configured."""
 
 
 # ---- which endpoints
 
-# An owner counts while its worker lives. Pulled ones are never sent.
+# An owner counts while its worker lives. Pulled ones are never sent. Of an endpoint that gathers one step of the
+# index tells the oldest event that is due (those before it are postponed). Its id says when it happened: what was
+# postponed, or is told again, does not gather a second time. Counting takes a step for each notice, up to as many
+# as fill a request: it is not done in each look (``counted``), nor where the wait is a second anyway.
 _DUE_ENDPOINTS = f"""
     WITH RECURSIVE s(id) AS (
         SELECT (SELECT endpoint_id FROM notice WHERE {LIVE_SQL} AND endpoint_id > :after
@@ -134,15 +163,24 @@ _DUE_ENDPOINTS = f"""
                 ORDER BY endpoint_id LIMIT 1)
         FROM s WHERE s.id IS NOT NULL
     )
-    SELECT e.id, e.account_id, e.format, e.url, e.sealed, e.failures, e.failing_since, e.owner
+    SELECT e.id, e.account_id, e.format, e.url, e.sealed, e.failures, e.failing_since, e.owner,
+        e.gather, e.most, e.options, CASE WHEN e.gather > 0 THEN {{oldest}} END AS oldest
     FROM s JOIN endpoint AS e ON e.id = s.id
     WHERE e.format <> 'pull' AND e.retry_at <= :now {{crowded}}
     AND (e.owner IS NULL OR e.owner = :worker
          OR NOT EXISTS (SELECT 1 FROM worker AS w WHERE w.id = e.owner AND w.ended_at IS NULL))
-    AND EXISTS (SELECT 1 FROM notice AS n
-                WHERE n.endpoint_id = e.id AND n.dead_at IS NULL AND n.due_at <= :now)
+    AND CASE WHEN e.paused THEN FALSE
+        WHEN e.gather = 0 THEN EXISTS (
+            SELECT 1 FROM notice AS n WHERE n.endpoint_id = e.id AND n.dead_at IS NULL AND n.due_at <= :now)
+        WHEN {{oldest}} < :later - e.gather * {1 << (NODE_BITS + SEQUENCE_BITS)} THEN TRUE
+        WHEN e.gather <= {SECOND} OR e.most NOT BETWEEN 1 AND :counted THEN FALSE
+        ELSE (SELECT count(*) FROM (
+            SELECT 1 FROM notice AS n WHERE n.endpoint_id = e.id AND n.dead_at IS NULL AND n.due_at <= :now
+            LIMIT :counted) AS enough) >= e.most END
     LIMIT :limit
 """
+_OLDEST = """(SELECT n.id FROM notice AS n WHERE n.endpoint_id = e.id AND n.dead_at IS NULL AND n.due_at <= :now
+        ORDER BY n.id LIMIT 1)"""
 
 
 async def due_endpoints(
@@ -153,14 +191,20 @@ async def due_endpoints(
     after: int,
     limit: int,
     crowded: Collection[int] = (),
+    counted: int = MOST_EVENTS,
 ) -> list[DueEndpoint]:
     """Up to ``limit`` endpoints with ids above ``after`` that ``worker`` may send to, without the ``busy`` ones and
-    those of the accounts in ``crowded``."""
-    values = {"worker": worker, "now": now, "after": after, "limit": limit + len(busy)}
+    those of the accounts in ``crowded``.
+
+    ``counted``: what waits is counted for endpoints whose requests take at most so many, and for no others.
+    """
+    values = {"worker": worker, "now": now, "after": after, "limit": limit + len(busy), "counted": counted}
+    values["later"] = first_id(now + 1)
     # The walk goes upwards by itself; an ORDER BY would have to see its end.
     without = f"AND e.account_id NOT IN ({_numbers(sorted(crowded))})" if crowded else ""
-    rows = sorted(await connection.execute(text(_DUE_ENDPOINTS.format(crowded=without)), values))
-    return [DueEndpoint(*row) for row in rows if row.id not in busy][:limit]
+    rows = await connection.execute(text(_DUE_ENDPOINTS.format(crowded=without, oldest=_OLDEST)), values)
+    found = sorted((DueEndpoint(*row) for row in rows if row.id not in busy), key=attrgetter("id"))
+    return found[:limit]
 
 
 async def own_endpoints(connection: AsyncConnection, worker: int, wanted: Sequence[DueEndpoint]) -> set[int]:
@@ -188,7 +232,9 @@ async def release_endpoints(connection: AsyncConnection, worker: int, ids: Colle
 # ---- notices with what they tell
 
 _EVENT_COLUMNS = "e.type, e.at, e.data, e.diagnosis"
-_MESSAGE_COLUMNS = "sender, subject, accepted_at, labels, bulk, reference, application, entity, campaign"
+_MESSAGE_COLUMNS = (
+    "sender, subject, accepted_at, labels, bulk, reference, application, entity, campaign, header_id, origin"
+)
 _NUMBER = "CASE WHEN p.recipient_number = 0 THEN 1 ELSE p.recipient_number END"
 _OF_DELIVERY = f"account_id = p.account_id AND a.message_id = p.message_id AND a.recipient_number = {_NUMBER}"
 _PAGE_COLUMNS = "n.account_id, n.endpoint_id, n.id, n.message_id, n.recipient_number, n.due_at, n.attempts"
@@ -258,9 +304,11 @@ async def due_notices(
     for limit in {page.limit for page in pages}:
         alike = [page for page in pages if page.limit == limit]
         rows = await connection.exec_driver_sql(_with_facts(_pages_sql(alike, now, limit, lateral)))
+        turns = Turns()
         for row in rows.mappings():
             if row["type"] in _KNOWN_TYPES:
                 found[row["endpoint_id"]].append(_notice_of(row))
+            await turns.next()
     return found
 
 
@@ -328,6 +376,10 @@ def _happening_of(row: RowMapping) -> Happening:
         entity=row["entity"],
         campaign=row["campaign"],
         labels=_json(row["labels"]) if row["labels"] != "{}" else {},
+        header_id=row["header_id"],
+        client=_origin(row["origin"]).client,
+        stage=STAGE_OF.get(str(data.get("stage"))),
+        source=str(data.get("source", "")),
     )
 
 

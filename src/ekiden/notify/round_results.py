@@ -93,7 +93,7 @@ class Recorder:
     async def _expire(self, result: RoundResult) -> None:
         """Give up what is too old, once the endpoint has failed for as long."""
         now = self._clock.now()
-        before = now - self._expire_after
+        before = now - (self._expire_after if result.lasts is None else result.lasts)
         if result.failing_since is None or result.failing_since > before:
             return
         count = _EXPIRE_BATCH

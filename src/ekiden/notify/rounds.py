@@ -17,8 +17,9 @@ from ekiden.core.clock import SECOND, Millis
 from ekiden.core.said import Said, say
 from ekiden.dns.lookup_queue import on_behalf_of
 from ekiden.notify.client import Answer
+from ekiden.notify.formats import Addressed
+from ekiden.notify.options import AS_CONFIGURED, Kept, pace_of
 from ekiden.notify.queries import DueEndpoint, DueNotice, Postponed, RoundResult, Sent
-from ekiden.notify.schedule import wait_after, waited
 from ekiden.notify.status_codes import Result
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from ekiden.store.standing import Standing
 
 _BLAMED_IN_A_ROW = 3
+_QUICK = 200  # events whose body is written at once
+_TOGETHER = 10  # events at the end of a request that are looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,9 @@ class _Seen:
 
 
 class Round:
-    """``notices`` are due, oldest first. ``result`` may be asked for at any time, also after a cancellation."""
+    """``notices`` are due, oldest first. ``result`` may be asked for at any time, also after a cancellation.
+    ``kept``: what the endpoint wants otherwise than configured.
+    """
 
     def __init__(
         self,
@@ -86,8 +91,11 @@ class Round:
         format: Format,
         auth: Auth | None,
         notices: Sequence[DueNotice],
+        kept: Kept = AS_CONFIGURED,
     ) -> None:
         self._tools = tools
+        self._kept = kept
+        self._pace = pace_of(kept, tools.config.longest_wait, tools.config.expire_after)
         self.endpoint = endpoint
         self._format = format
         self._auth = auth
@@ -117,15 +125,17 @@ class Round:
             await self._send_all(requests)
 
     def _requests(self, items: Sequence[_Item]) -> list[list[_Item]]:
-        """What goes together. What was refused before goes alone, so that it spoils no other."""
-        size = max(1, min(self._format.batch, self._tools.config.batch))
+        """What goes together. What was refused before goes alone, so that it spoils no other. A request ends rather
+        before what happened to a message at one moment than in its midst."""
+        size = size_of(self.endpoint, self._format, self._tools.config)
         requests: list[list[_Item]] = []
         current: list[_Item] = []
         for item in items:
             alone = item.notice.attempts > 0
             if current and (alone or len(current) >= size):
-                requests.append(current)
-                current = []
+                parted = 0 if alone else _parted(current, item)
+                requests.append(current[:-parted] if parted else current)
+                current = current[-parted:] if parted else []
             current.append(item)
             if alone:
                 requests.append(current)
@@ -174,15 +184,14 @@ class Round:
                 self._blame(request[0].notice)
 
     def _blame(self, notice: DueNotice) -> None:
-        seen, config = self._seen, self._tools.config
+        seen, pace = self._seen, self._pace
         now = self._tools.clock.now()
-        longest = round(config.longest_wait * SECOND)
         attempts = notice.attempts + 1
-        if waited(attempts, longest) > config.expire_after * SECOND:
+        if pace.waited(attempts) > pace.lasts:
             seen.dead.append(notice.id)
             self._tools.metrics.gave_up(1)
         else:
-            seen.postponed.append(Postponed(notice.id, attempts, now + wait_after(attempts, longest)))
+            seen.postponed.append(Postponed(notice.id, attempts, now + pace.wait_after(attempts)))
             seen.blocked.add(notice.message_id)
         seen.blamed += 1
         if seen.blamed >= _BLAMED_IN_A_ROW and not seen.requests_taken:
@@ -192,13 +201,20 @@ class Round:
         tools = self._tools
         at = tools.clock.now()
         try:
-            body = self._format.encode([item.happening for item in request])
+            body = await self._encoded([item.happening for item in request])
         except Exception as error:  # one event that a format trips over must not stop the others
             said = say("event_not_written", error=f"{type(error).__name__}: {error}"[:500])
             answer = Answer(Result.REFUSED, 0, said.text(), 0.0, said=said)
         else:
             on_behalf_of(("callbacks", self.endpoint.account_id))
-            answer = await tools.client.post(self.endpoint.url, self._auth, body, self._format.content_type)
+            answer = await tools.client.post(
+                self.endpoint.url,
+                self._auth,
+                body,
+                self._format.content_type,
+                own_fields=self._format if isinstance(self._format, Addressed) else None,
+                timeout=self._kept.timeout / SECOND,
+            )
         if answer.status:
             self._seen.answered = True
         elif answer.result is Result.FAILED:
@@ -213,6 +229,12 @@ class Round:
             tools.metrics.failed(answer.seconds)
         return answer
 
+    async def _encoded(self, happenings: Sequence[Happening]) -> bytes:
+        """The body; of many in a thread, since it takes longer than others should wait."""
+        if len(happenings) <= _QUICK:
+            return self._format.encode(happenings)
+        return await asyncio.to_thread(self._format.encode, happenings)
+
     def result(self) -> RoundResult:
         """What has come of it, with the breaker of the endpoint."""
         seen, endpoint = self._seen, self.endpoint
@@ -221,8 +243,7 @@ class Round:
             now = self._tools.clock.now()
             failures = 1 if seen.requests_taken else failures + 1
             since = now if seen.requests_taken or since is None else since
-            longest = round(self._tools.config.longest_wait * SECOND)
-            retry_at = now + max(wait_after(failures, longest), seen.wait)
+            retry_at = now + max(self._pace.wait_after(failures), seen.wait)
         elif seen.requests_taken:
             failures, since = 0, None
         return RoundResult(
@@ -236,6 +257,7 @@ class Round:
             since,
             retry_at,
             recovered=endpoint.failures > 0 and not failures,
+            lasts=self._pace.lasts,
         )
 
     @property
@@ -254,11 +276,26 @@ class Round:
         return self._seen.failed
 
 
-def failed_round(endpoint: DueEndpoint, tools: Tools, why: Said) -> RoundResult:
+def size_of(endpoint: DueEndpoint, format: Format, config: CallbacksConfig) -> int:
+    """Events of one request, at most: as the endpoint says, else as configured."""
+    return max(1, min(format.batch, endpoint.most or config.batch))
+
+
+def _parted(current: Sequence[_Item], following: _Item) -> int:
+    """How many at the end of a full request belong together with what follows; 0: none, or all of them."""
+    of, at = following.notice.message_id, following.happening.at
+    looked_at = current[-_TOGETHER:]
+    others = (
+        n for n, item in enumerate(reversed(looked_at)) if (item.notice.message_id, item.happening.at) != (of, at)
+    )
+    return next(others, 0)
+
+
+def failed_round(endpoint: DueEndpoint, tools: Tools, why: Said, kept: Kept = AS_CONFIGURED) -> RoundResult:
     """The result when nothing could be sent for a reason of ours: it is logged, and the endpoint waits."""
     now = tools.clock.now()
     failures = endpoint.failures + 1
-    wait = wait_after(failures, round(tools.config.longest_wait * SECOND))
+    pace = pace_of(kept, tools.config.longest_wait, tools.config.expire_after)
     return RoundResult(
         endpoint.id,
         endpoint.account_id,
@@ -268,7 +305,8 @@ def failed_round(endpoint: DueEndpoint, tools: Tools, why: Said) -> RoundResult:
         (Sent(tools.ids.next(now), now, 0, 0, why.encode(), ()),),
         failures,
         endpoint.failing_since or now,
-        now + wait,
+        now + pace.wait_after(failures),
+        lasts=pace.lasts,
     )
 
 

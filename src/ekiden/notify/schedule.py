@@ -3,10 +3,28 @@
 from __future__ import annotations
 
 from email.utils import parsedate_to_datetime
+from typing import NamedTuple
 
 from ekiden.core.clock import DAY, MINUTE, SECOND, Millis
 
 _LONGEST_HINT: Millis = DAY
+
+
+class Pace(NamedTuple):
+    """The tries of one endpoint: ``every`` so often, or 0 for waits that grow up to ``longest``. ``lasts``: what
+    could not be told for so long is given up."""
+
+    every: Millis
+    longest: Millis
+    lasts: Millis
+
+    def wait_after(self, failures: int) -> Millis:
+        """After so many failures in a row (1 or more)."""
+        return self.every or wait_after(failures, self.longest)
+
+    def waited(self, failures: int) -> Millis:
+        """The sum of the waits after so many failures."""
+        return self.every * failures if self.every else waited(failures, self.longest)
 
 
 def wait_after(failures: int, longest: Millis) -> Millis:

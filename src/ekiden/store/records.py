@@ -122,6 +122,8 @@ class Attempt:
     dialogue: str = ""
     said: Said | None = None
     """``reply`` as code and facts, when no peer gave it."""
+    source: str = ""
+    """Our own IP address in the connection; kept with the event only."""
 
 
 @dataclass(slots=True)

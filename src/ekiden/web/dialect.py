@@ -89,7 +89,7 @@ class Dialect(Generic[S]):
     keys: Mapping[str, Help]
     load: Callable[[], object]
     api: Callable[[Platform, S], Api]
-    formats: Callable[[], Sequence[Format]] = _none
+    formats: Callable[[S], Sequence[Format]] = _none
     annotators: Callable[[Endpoints, Tracker], Sequence[Annotator]] = _none
     regions: Sequence[Mapping[str, Any]] = ()
     legacy_allowlist: Callable[[S], float] | None = None

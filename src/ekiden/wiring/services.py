@@ -201,7 +201,8 @@ class Services:
 
     def formats(self) -> dict[str, Format]:
         """Of callbacks, by name."""
-        return by_name(item for dialect in self.dialects for item in dialect.formats())
+        config = self._config
+        return by_name(item for dialect in self.dialects for item in dialect.formats(config.of(dialect.config)))
 
     def outbox(self, metrics: OutboxMetrics, standing: Standing | None = None) -> Outbox:
         """Sends what the events of messages are routed to."""

@@ -13,6 +13,7 @@ from ekiden.intake.errors import TemporarilyUnavailable
 from ekiden.notify.errors import NotifyError
 
 if TYPE_CHECKING:
+    from ekiden.access.directory import AccountFacts
     from ekiden.core.submission import Submission
     from ekiden.domains.queries import SendingSettings
     from ekiden.intake.tracking import Tracker
@@ -27,10 +28,10 @@ class HeaderAnnotator:
         self._endpoints = endpoints
         self._tracker = tracker
 
-    def concerns(self, header: Header) -> bool:
+    def concerns(self, _: AccountFacts, header: Header) -> bool:
         return header.begins(PREFIX)
 
-    async def annotate(self, submission: Submission, header: Header) -> Submission:
+    async def annotate(self, _: AccountFacts, submission: Submission, header: Header) -> Submission:
         """The submission with what its fields say, without them. Raises ``IntakeError``: the field is named."""
         options = read_options(header)
         labels = submission.labels

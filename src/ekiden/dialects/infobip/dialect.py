@@ -34,7 +34,7 @@ def _api(services: Platform, settings: InfobipConfig) -> Api:
     return infobip_api(services, settings)
 
 
-def _formats() -> Sequence[Format]:
+def _formats(_: InfobipConfig) -> Sequence[Format]:
     from ekiden.dialects.infobip.news.reports import ReportJson, ReportXml
     from ekiden.dialects.infobip.news.tracking import Tracking
 

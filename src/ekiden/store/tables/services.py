@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Index,
     Integer,
@@ -13,6 +14,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 from ekiden.store.tables.base import BATCH_SQL, EMPTY, EXPIRING_SQL, ZERO, Serial, metadata, where
@@ -41,6 +43,21 @@ endpoint = Table(
         server_default=EMPTY,
         comment="JSON of notify.options; empty: as configured",
     ),
+    Column(
+        "gather",
+        BigInteger,
+        nullable=False,
+        server_default=ZERO,
+        comment="milliseconds that notices wait for more of them; 0: not at all",
+    ),
+    Column(
+        "most",
+        Integer,
+        nullable=False,
+        server_default=ZERO,
+        comment="events of a request, and as many go at once; 0: as configured",
+    ),
+    Column("paused", Boolean, nullable=False, server_default=false(), comment="nothing is sent for now"),
     UniqueConstraint("account_id", "digest"),
 )
 

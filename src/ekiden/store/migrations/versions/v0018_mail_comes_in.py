@@ -60,6 +60,36 @@ def upgrade() -> None:
             comment="'pending', 'successful' (used) or 'failed': its own return path, rp.{name}",
         ),
     )
+    op.add_column(
+        "endpoint",
+        sa.Column(
+            "gather",
+            sa.BigInteger(),
+            server_default=_ZERO,
+            nullable=False,
+            comment="milliseconds that notices wait for more of them; 0: not at all",
+        ),
+    )
+    op.add_column(
+        "endpoint",
+        sa.Column(
+            "most",
+            sa.Integer(),
+            server_default=_ZERO,
+            nullable=False,
+            comment="events of a request, and as many go at once; 0: as configured",
+        ),
+    )
+    op.add_column(
+        "endpoint",
+        sa.Column(
+            "paused",
+            sa.Boolean(),
+            server_default=sa.false(),
+            nullable=False,
+            comment="nothing is sent for now",
+        ),
+    )
     op.create_table(
         "inbound_mail",
         sa.Column("account_id", sa.BigInteger(), nullable=False, comment="whom it concerns; 0: who runs Ekiden"),
