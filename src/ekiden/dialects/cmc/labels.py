@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from ekiden.mime.header import decode_words
 
 if TYPE_CHECKING:
+    from ekiden.access.directory import AccountFacts
     from ekiden.core.submission import Submission
     from ekiden.mime.scan import Header
 
@@ -24,10 +25,10 @@ _FIELD: Final = b"x-api-data"
 class ApiData:
     """``intake.door.Annotator``: keeps ``X-Api-Data`` of any message, by SMTP or HTTP. The field stays in it."""
 
-    def concerns(self, header: Header) -> bool:
+    def concerns(self, _: AccountFacts, header: Header) -> bool:
         return header.begins(_FIELD)
 
-    async def annotate(self, submission: Submission, header: Header) -> Submission:
+    async def annotate(self, _: AccountFacts, submission: Submission, header: Header) -> Submission:
         value = decode_words(header.get(_FIELD) or b"").replace("\0", "\ufffd")[:MAX_API_DATA]
         return replace(submission, labels={**submission.labels, API_DATA: value}) if value else submission
 
