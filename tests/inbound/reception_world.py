@@ -136,10 +136,15 @@ class World:
         """Let the reader begin."""
         self._tasks.append(asyncio.create_task(self.reader.run()))
 
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        assert self._listener is not None
+        return self._listener.addresses[0].port
+
     async def client(self) -> Dialogue:
         """Connected, and greeted."""
-        assert self._listener is not None
-        reader, writer = await asyncio.open_connection("127.0.0.1", self._listener.addresses[0].port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         made = Dialogue(reader, writer)
         self._dialogues.append(made)
         assert (await made.reply()).startswith("220 ")

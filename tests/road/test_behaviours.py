@@ -146,6 +146,17 @@ EXPECTED: dict[str, Expected] = {
     "mix": deferred("network", "421 4.7.0", BUSY, "S: 421 4.7.0 Too busy", then="delivered"),
     "mix-end": delivered(IN_TLS),
     "lostreply": deferred("network", "421 4.4.2", BROKE, "waits until", then="delivered"),
+    # Reports that come later do not change what became of the delivery.
+    "complain": delivered(IN_TLS),
+    "auto-reply": delivered(IN_TLS),
+    "late-bounce-postfix": delivered(IN_TLS),
+    "late-bounce-exim": delivered(IN_TLS),
+    "late-bounce-exchange": delivered(IN_TLS),
+    "late-bounce-gmail": delivered(IN_TLS),
+    "late-bounce-qmail": delivered(IN_TLS),
+    "late-bounce-docomo": delivered(IN_TLS),
+    "late-bounce-au": delivered(IN_TLS),
+    "late-bounce-softbank": delivered(IN_TLS),
     # Peers that violate the protocol.
     "hostile-garbage": deferred("network", "451 4.4.1", "the peer does not speak SMTP: not a reply:"),
     "hostile-mail": deferred("network", "451 4.5.0", PROTOCOL, "not a reply: 'what?'"),
