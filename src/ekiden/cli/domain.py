@@ -228,7 +228,9 @@ def verify(
     account: ChoiceOption = None,
     only: Annotated[
         str | None,
-        typer.Option("--only", help="Only these records: spf,dkim,ed25519,dmarc,address.", show_default=False),
+        typer.Option(
+            "--only", help="Only these records: spf,dkim,ed25519,dmarc,address,rp_mx,rp_spf.", show_default=False
+        ),
     ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -313,6 +315,30 @@ def return_path(
         return domains.settings.set_return_path(item.id, address, actor=on.actor)
 
     _change(name, account, config, as_json, change, "return path of domain {name} set")
+
+
+@app.command()
+def bounces(
+    name: NameArgument,
+    receive: Annotated[
+        bool,
+        typer.Option(
+            "--receive/--no-receive", help="Whether Ekiden receives them; else they go to the envelope sender."
+        ),
+    ],
+    account: ChoiceOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Set who receives bounces of mail from a domain, where Ekiden receives any (delivery.return_path)."""
+
+    def change(on: Opened, domains: Domains, item: Domain) -> Awaitable[Domain]:
+        return domains.settings.set_receive_bounces(item.id, receive, actor=on.actor)
+
+    done = "bounces of mail from domain {name} go to its envelope senders"
+    if receive:
+        done = "Ekiden receives bounces of mail from domain {name}"
+    _change(name, account, config, as_json, change, done)
 
 
 @app.command()

@@ -25,6 +25,8 @@ KINDS: Final[Mapping[Kind, str]] = {
     "ed25519": "DKIM, Ed25519 (a second signature; may be left out)",
     "dmarc": "DMARC (recommended)",
     "address": "address",
+    "rp_mx": "return path, MX (recommended)",
+    "rp_spf": "return path, SPF (recommended)",
 }
 
 
@@ -83,6 +85,10 @@ def print_domain(out: Console, domain: Domain, account: str, config: DomainsConf
         out.print(say("tracking: {what}", what=", ".join(names) or say("nothing")))
     if domain.return_path:
         out.print(say("return path: {address}", address=domain.return_path))
+    if not domain.receive_bounces:
+        out.print(say("bounces: to the envelope sender"))
+    elif domain.rp == "successful":
+        out.print(say("bounces: to Ekiden, by a return path of its own"))
     if domain.checked_at is None or domain.check_at is None:
         out.print(say("not checked yet"))
     else:
@@ -96,7 +102,7 @@ def _counted(name: str) -> str:
 
 def print_records(out: Console, records: Sequence[Record]) -> None:
     """Lines of a zone file; what there is to say about each is a comment of that file."""
-    from ekiden.domains.records import zone_line
+    from ekiden.domains.records import alias_line, zone_line
 
     out.print()
     out.print(f"; {say('Records to publish:')}")
@@ -106,6 +112,11 @@ def print_records(out: Console, records: Sequence[Record]) -> None:
         line = zone_line(record) or f"; {say('wanted: an A record, such as that of a website')}"
         # One record is one line, however narrow the terminal is: it is there to be copied.
         out.print(line, soft_wrap=True)
+        if record.alias:
+            alias = alias_line(record)
+            out.print(
+                f"; {say('or, in the place of all records of that name: {line}', line=alias)}", soft_wrap=True
+            )
 
 
 def _remarks(record: Record) -> list[str]:

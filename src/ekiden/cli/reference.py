@@ -34,7 +34,7 @@ def _commands(text: str) -> list[str]:
     return found
 
 
-_CHANGES: Final = "add, show, verify, rotate, tracking, return-path, answer, approve, refuse"
+_CHANGES: Final = "add, show, verify, rotate, tracking, return-path, bounces, answer, approve, refuse"
 PRINTED: Final = (
     Printed(installation.Files, "init"),
     Printed(installation.Serving, "serve"),

@@ -179,6 +179,8 @@ def _check_domains(config: Config, problems: Problems) -> None:
     domains = config.domains
     if domains.spf_include and not _is_domain(domains.spf_include):
         problems.add(("domains", "spf_include"), "{value} is not a domain name", value=show(domains.spf_include))
+    if domains.mx and not _is_domain(domains.mx):
+        problems.add(("domains", "mx"), "{value} is not a domain name", value=show(domains.mx))
     _networks(domains.addresses, ("domains", "addresses"), problems, lambda *_: None)
     if domains.overlap < config.delivery.expire_after:
         # A message that waits is verified with the key that signed it when it came.

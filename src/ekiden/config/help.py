@@ -424,6 +424,10 @@ KEYS: dict[str, Help] = {
         "送信元の IP アドレスとネットワーク。SPF レコードで許可されている必要があります。"
         "空なら hostname の DNS 上のアドレスです。",
     ),
+    "domains.mx": Help(
+        "The host that takes bounces, which MX records of return paths name; empty: hostname.",
+        "バウンスを受け取るホスト。リターンパスの MX レコードに書きます。空なら hostname です。",
+    ),
     "domains.check_every": Help(
         "Between the checks of a verified domain, and the most between those of another.",
         "検証済みドメインを確認する間隔。未検証のドメインでもこれより長くは空けません。",

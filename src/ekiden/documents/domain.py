@@ -47,6 +47,11 @@ class Domain(Document, frozen=True):
     failing_since: Annotated[Time | None, says("the first failed check in a row since it was usable")]
     tracking: Annotated[Tracking, says("what is counted of messages that are composed here")]
     return_path: Annotated[str, says("where their bounces go; empty: to the author")]
+    receive_bounces: Annotated[bool, says("whether bounces of its mail come to Ekiden, where any are received")]
+    rp: Annotated[
+        str,
+        says("what the last check of its own return path said: `pending`, `successful` (it is used), `failed`"),
+    ]
 
     @classmethod
     def of(cls, domain: model.Domain, account: str, **members: Any) -> Self:
@@ -72,11 +77,12 @@ class Attachment(Document, frozen=True):
 class DomainRecord(Document, frozen=True):
     """A record to publish."""
 
-    kind: Annotated[str, says("`spf`, `dkim`, `ed25519`, `dmarc`, `address`")]
+    kind: Annotated[str, says("`spf`, `dkim`, `ed25519`, `dmarc`, `address`; `rp_mx`, `rp_spf`: the return path")]
     name: Annotated[str, says("where it stands, without a final dot")]
-    type: Annotated[str, says("`TXT`, `A`")]
+    type: Annotated[str, says("`TXT`, `A`, `MX`")]
     value: Annotated[str, says("its text; empty for an address, which is the owner's affair")]
     zone_line: Annotated[str, says("the record as a line of a zone file, or empty")]
+    alias_line: Annotated[str, says("a CNAME in the place of all records of its name, likewise, or empty")]
     required: Annotated[bool, says("whether the domain may not be sent from without it")]
     status: Annotated[str, says("`pending`, `successful`, `failed`; `retired`: wanted until `until`")]
     code: Annotated[str, says("what is wrong, or to be known; empty: nothing")]
@@ -87,12 +93,13 @@ class DomainRecord(Document, frozen=True):
     @classmethod
     def of(cls, record: model.Record, lang: Language) -> Self:
         from ekiden.domains.reasons import short
-        from ekiden.domains.records import zone_line
+        from ekiden.domains.records import alias_line, zone_line
 
         check = record.check
         return cls.like(
             record,
             zone_line=zone_line(record),
+            alias_line=alias_line(record),
             code=record.why,
             why=check.text(lang) if check is not None else short("not_checked", lang),
             advice=check.advice(lang) if check is not None else "",

@@ -14,6 +14,8 @@ class DomainsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
     spf_include: str = ""
     """The host whose SPF record lists our outgoing addresses, for ``include:``; empty: the configured hostname."""
+    mx: str = ""
+    """The host that receives bounces, for the MX records of return paths; empty: the configured hostname."""
     addresses: tuple[str, ...] = ()
     """Our outgoing IP addresses and networks; empty: the addresses of the hostname in DNS."""
     check_every: Annotated[Duration, msgspec.Meta(ge=1, extra={"unit": "duration"})] = 6 * 3_600.0

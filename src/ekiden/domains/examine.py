@@ -60,7 +60,7 @@ class Examination:
         try:
             addresses = await self._ours.resolve(self._lookup)
         except TemporaryDnsError as error:
-            return await self._spf("temporary", "our_record", problem=_both(str(error)))
+            return await self._spf("temporary", "our_record", problem=both(str(error)))
         included = True
         for address in addresses:
             result = await self._ours.evaluate(address, self._domain, self._lookup)
@@ -74,7 +74,7 @@ class Examination:
         return await self._spf("pass", "" if included else "without_include")
 
     async def _not_passed(self, address: str, result: SpfResult, addresses: Sequence[str]) -> Check:
-        problem = _in_both(result)
+        problem = _inboth(result)
         if result.reason == "no_record" and result.domain == self._domain:
             return await self._no_spf()
         if result.reason == "several_records" and not result.path:
@@ -89,7 +89,7 @@ class Examination:
                 return await self._spf("temporary", "our_record", problem=fault)
         if result.word == "temperror":
             # What the DNS said alone: that it failed is said already.
-            return await self._spf("temporary", "dns_failure", problem=_both(str(result.values["problem"])))
+            return await self._spf("temporary", "dns_failure", problem=both(str(result.values["problem"])))
         if result.reason in _LIMITS:
             return await self._spf("fail", "lookup_limit", problem=problem)
         if result.reason in ("include_none", "redirect_none"):
@@ -176,7 +176,7 @@ class Examination:
         if answers:
             return Check("address", "pass", "", asked, "", tuple(answers[:MAX_ANSWERS]))
         if problem:
-            return Check("address", "temporary", "dns_failure", asked, "", (), {"problem": _both(problem)})
+            return Check("address", "temporary", "dns_failure", asked, "", (), {"problem": both(problem)})
         return Check("address", "fail", "no_address", asked, "")
 
     # DKIM
@@ -186,7 +186,7 @@ class Examination:
         try:
             records = await self._lookup(key.name, "TXT")
         except TemporaryDnsError as error:
-            return self._key(key, (), "temporary", "dns_failure", problem=_both(str(error)))
+            return self._key(key, (), "temporary", "dns_failure", problem=both(str(error)))
         public = parse_key_record(key.record.encode()).public
         assert public is not None  # we made the record
         check = check_published(records, public)
@@ -203,7 +203,7 @@ class Examination:
                 return self._key(key, records, "fail", "pasted", **_pasted(records[0], strays, key.record))
         if any(check_published([whole], public).ok for whole in joined(records)):
             return self._key(key, records, "fail", "in_pieces", count=len(records))
-        problem = _in_both(check)
+        problem = _inboth(check)
         code = _KEY_CODES.get(check.verdict, "syntax")
         return self._key(key, records, "fail", code, problem=problem, count=len(records))
 
@@ -236,13 +236,13 @@ class Examination:
         if found.record is None:
             if found.reason == "dns":
                 problem = next((asked.error for asked in found.trace if asked.error), "")
-                return Check("dmarc", "temporary", "dns_failure", asked, expected, (), {"problem": _both(problem)})
+                return Check("dmarc", "temporary", "dns_failure", asked, expected, (), {"problem": both(problem)})
             code: Fault = "dmarc_several" if found.reason == "several_records" else "dmarc_missing"
             return Check("dmarc", "advice", code, asked, expected, answers)
         worth = [advice for advice in advise(found.record, self._domain) if advice.severity != "info"]
         if not worth:
             return Check("dmarc", "pass", "", asked, expected, answers)
-        return Check("dmarc", "advice", "dmarc_advice", asked, expected, answers, {"problem": _in_both(worth[0])})
+        return Check("dmarc", "advice", "dmarc_advice", asked, expected, answers, {"problem": _inboth(worth[0])})
 
     async def _pasted_dmarc(self) -> Check | None:
         """The domain's own record, when it only works as it was meant without what was pasted with it."""
@@ -310,12 +310,12 @@ class _Telling(Protocol):
     def text(self, lang: Language) -> str: ...
 
 
-def _in_both(told: _Telling) -> dict[str, str]:
+def _inboth(told: _Telling) -> dict[str, str]:
     """A sentence in both languages; it may quote what strangers wrote."""
     return {"en": _cut(told.text("en"), MAX_PROBLEM), "ja": _cut(told.text("ja"), MAX_PROBLEM)}
 
 
-def _both(problem: str) -> dict[str, str]:
+def both(problem: str) -> dict[str, str]:
     """What a library says, which speaks English only."""
     return {"en": _cut(problem, MAX_PROBLEM), "ja": _cut(problem, MAX_PROBLEM)}
 

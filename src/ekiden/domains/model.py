@@ -21,7 +21,8 @@ Approval = Literal["none", "pending", "approved", "refused"]
 """Whether an administrator has to agree; ``none``: nobody has to."""
 KeyStatus = Literal["pending", "active", "retired"]
 """``pending``: waits for its record; ``active``: signs; ``retired``: its record is still needed."""
-Kind = Literal["spf", "dkim", "ed25519", "dmarc", "address"]
+Kind = Literal["spf", "dkim", "ed25519", "dmarc", "address", "rp_mx", "rp_spf"]
+"""``rp_mx``, ``rp_spf``: of the domain's own return path; they never decide whether it may be sent from."""
 Result = Literal["pass", "fail", "temporary", "advice"]
 """``temporary``: nothing is known, and nothing changes. ``advice``: decides nothing."""
 
@@ -148,12 +149,14 @@ class Record:
 
     kind: Kind
     name: str
-    type: Literal["TXT", "A"]
+    type: Literal["TXT", "A", "MX"]
     value: str
     required: bool
     status: Literal["pending", "successful", "failed", "retired"]
     check: Check | None = None
     until: Millis | None = None
+    alias: str = ""
+    """A host to which one CNAME at ``name`` does as well as all records of that name."""
 
     @property
     def why(self) -> Fault:

@@ -35,6 +35,8 @@ Code = Literal[
     "dmarc_missing",
     "dmarc_several",
     "dmarc_advice",
+    "mx_elsewhere",
+    "our_mx",
 ]
 
 
@@ -164,6 +166,16 @@ REASONS: Final[Mapping[str, Reason]] = {
         "leave one of them",
     ),
     "dmarc_advice": Reason("the DMARC record can be better", "{problem}"),
+    "mx_elsewhere": Reason(
+        "bounces would go to another server",
+        "mail for {name} goes to {found}, not to us",
+        "publish {expected} as the only MX record of {name}",
+    ),
+    "our_mx": Reason(
+        "the platform's own mail host is not right",
+        "it cannot be checked because the platform's own host {mx} has no address",
+        "nothing is to be done at your domain; tell the operator of this platform (ekiden doctor)",
+    ),
 }
 
 

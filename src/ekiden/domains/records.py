@@ -9,6 +9,7 @@ from ekiden.core.clock import SECOND
 from ekiden.domains.config import DomainsConfig
 from ekiden.domains.examine import dmarc_suggestion, spf_suggestion
 from ekiden.domains.model import Check, Domain, Key, Kind, Record
+from ekiden.domains.return_paths import Incoming, rp_spf
 
 _TTL: Final = 3_600  # seconds: a mistake is over soon, and recursive name servers are asked seldom enough
 _STRING: Final = 255  # octets of one string of a TXT record, RFC 1035 §3.3
@@ -27,8 +28,10 @@ def records_of(
     checks: Mapping[tuple[Kind, str], Check],
     config: DomainsConfig,
     include: str,
+    incoming: Incoming | None = None,
 ) -> list[Record]:
-    """SPF, DKIM (new keys before old ones), DMARC and the address, in this order."""
+    """SPF, DKIM (new keys before old ones), DMARC and the address, in this order; where bounces are received those
+    of the return path."""
     records = [_spf(domain, checks.get(("spf", domain.name)), include)]
     for key in sorted(keys, key=lambda key: (_ORDER[key.status], key.id)):
         check = checks.get((key.kind, key.name))
@@ -46,7 +49,20 @@ def records_of(
     records.append(Record("dmarc", name, "TXT", value, False, _status(dmarc), dmarc))
     address = checks.get(("address", domain.name))
     records.append(Record("address", domain.name, "A", "", config.require_address, _status(address), address))
+    if incoming is not None and domain.receive_bounces:
+        records += _return_path(incoming.of(domain), checks, include, incoming)
     return records
+
+
+def _return_path(
+    host: str, checks: Mapping[tuple[Kind, str], Check], include: str, incoming: Incoming
+) -> list[Record]:
+    alias = "" if host == incoming.host else incoming.host
+    mx, spf = checks.get(("rp_mx", host)), checks.get(("rp_spf", host))
+    return [
+        Record("rp_mx", host, "MX", incoming.record, False, _status(mx), mx, alias=alias),
+        Record("rp_spf", host, "TXT", rp_spf(include), False, _status(spf), spf),
+    ]
 
 
 def _spf(domain: Domain, check: Check | None, include: str) -> Record:
@@ -68,6 +84,8 @@ def _status(check: Check | None) -> Literal["pending", "successful", "failed"]:
 
 def zone_line(record: Record) -> str:
     """The record as a line of a zone file (RFC 1035 §5.1); empty for an address, which is the owner's affair."""
+    if record.type == "MX":
+        return f"{record.name}. {_TTL} IN MX {record.value}."
     if record.type != "TXT":
         return ""
     octets = record.value.encode()
@@ -80,3 +98,8 @@ def _escaped(octet: int) -> str:
     if octet in b'"\\':
         return f"\\{chr(octet)}"
     return chr(octet) if 32 <= octet < 127 else f"\\{octet:03d}"
+
+
+def alias_line(record: Record) -> str:
+    """The CNAME that does as well as all records of its name, as a line of a zone file; empty: there is none."""
+    return f"{record.name}. {_TTL} IN CNAME {record.alias}." if record.alias else ""

@@ -29,6 +29,7 @@ from ekiden.domains.outgoing import ANY_VERSION, outgoing
 from ekiden.domains.questionnaire import validate
 from ekiden.domains.reasons import short
 from ekiden.domains.records import records_of
+from ekiden.domains.return_paths import RP_KINDS, Incoming, ReturnPathLook
 from ekiden.domains.settings import DomainSettings
 from ekiden.domains.signing_keys import PURPOSE
 from ekiden.domains.status import event_of, judge, proofs
@@ -42,10 +43,19 @@ if TYPE_CHECKING:
     from ekiden.store.api import Connection, Store
     from ekiden.store.pages import Page
 
-ALL_KINDS: Final[frozenset[Kind]] = frozenset({"spf", "dkim", "ed25519", "dmarc", "address"})
+ALL_KINDS: Final[frozenset[Kind]] = frozenset({"spf", "dkim", "ed25519", "dmarc", "address", *RP_KINDS})
 CONCURRENCY: Final = 8
 """Domains that the periodic duty looks at, at the same time."""
-_STATE: Final[tuple[str, ...]] = ("status", "spf", "dkim", "reason", "approval", "approval_reason", "failing_since")
+_STATE: Final[tuple[str, ...]] = (
+    "status",
+    "spf",
+    "dkim",
+    "rp",
+    "reason",
+    "approval",
+    "approval_reason",
+    "failing_since",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +89,17 @@ class Domains:
         config: DomainsConfig,
         hostname: str,
         versions: frozenset[int] = ANY_VERSION,
+        incoming: Incoming | None = None,
     ) -> None:
-        """``hostname``: that of the installation, as in EHLO. ``versions``: the families that mail goes out in."""
+        """``hostname``: that of the installation, as in EHLO. ``versions``: the families that mail goes out in.
+        ``incoming``: where bounces are received; ``None``: nowhere."""
         self._store = store
         self._clock = clock
         self._vault = vault
         self._lookup = lookup
         self._config = config
         self._outgoing = outgoing(config, hostname, versions)
+        self._incoming = incoming
         self.settings = DomainSettings(store, clock)
         # Ids need only be unique within a domain's checks, or an account's events.
         self._ids = IdFactory(random.SystemRandom().randint(0, MAX_NODE))
@@ -121,11 +134,12 @@ class Domains:
             return await queries.list_keys(connection, domain)
 
     async def records(self, domain: Domain) -> list[Record]:
-        """What its owner is to publish: SPF, DKIM, DMARC, the address; with the last check of each."""
+        """What its owner is to publish: SPF, DKIM, DMARC, the address, the return path; with the last check of
+        each."""
         async with self._store.read() as connection:
             keys = await queries.list_keys(connection, domain)
             checks = await queries.last_checks(connection, domain)
-        return records_of(domain, keys, checks, self._config, self.include)
+        return records_of(domain, keys, checks, self._config, self.include, self._incoming)
 
     async def checks(self, domain_id: int, limit: int = 50) -> list[Check]:
         """The history, the newest check first. Raises ``NoSuchDomain``."""
@@ -234,7 +248,8 @@ class Domains:
             await queries.change_domains(connection, domain_ids, check_at=later)
 
     async def _look(self, domain: Domain, keys: Sequence[Key], kinds: frozenset[Kind]) -> _Looked:
-        look = Examination(domain.name, PatientLookup(self._lookup, self._clock), self._outgoing)
+        lookup = PatientLookup(self._lookup, self._clock)
+        look = Examination(domain.name, lookup, self._outgoing)
         questions = []
         if "dmarc" in kinds:
             questions.append((look.dmarc(), 0))
@@ -243,6 +258,12 @@ class Domains:
         questions += [(look.key(key), key.id) for key in keys if key.kind in kinds and key.status != "retired"]
         if "spf" in kinds:
             questions.append((look.spf(), 0))
+        if self._incoming is not None and domain.receive_bounces:
+            back = ReturnPathLook(self._incoming.of(domain), lookup, self._outgoing, self._incoming)
+            if "rp_mx" in kinds:
+                questions.append((back.mx(), 0))
+            if "rp_spf" in kinds:
+                questions.append((back.spf(), 0))
         answers = await asyncio.gather(*(question for question, _ in questions))
         return _Looked(tuple(zip(answers, (key for _, key in questions), strict=True)))
 

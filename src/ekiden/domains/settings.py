@@ -1,7 +1,8 @@
-"""What the owner of a domain sets for the messages that are composed here: what is counted, and the return path.
+"""What the owner of a domain sets: for the messages that are composed here what is counted and the return path, for
+all of its mail whether we receive the bounces.
 
-Either is read when a message is composed (``queries.sending_settings``); a change reaches all workers with the
-account's revision.
+It is read when a message is composed (``queries.sending_settings``) or goes out (``queries.bounces_to``); a change
+reaches all workers with the account's revision.
 """
 
 from __future__ import annotations
@@ -86,6 +87,18 @@ class DomainSettings:
                 connection, before.account_id, self._clock.now(), actor, "domain.return_path", before.name, **data
             )
         return replace(before, return_path=wanted)
+
+    async def set_receive_bounces(self, domain_id: int, receive: bool, *, actor: Actor = SYSTEM) -> Domain:
+        """Whether mail with an envelope sender at the domain goes out with one of ours; else its owner handles
+        bounces. Raises ``NoSuchDomain``."""
+        async with self._store.write() as connection:
+            before = await find_domain(connection, domain_id, lock=True)
+            if receive == before.receive_bounces:
+                return before
+            await change_domains(connection, [domain_id], receive_bounces=receive)
+            now = self._clock.now()
+            await changed(connection, before.account_id, now, actor, "domain.bounces", before.name, receive=receive)
+        return replace(before, receive_bounces=receive)
 
 
 def check_host(text: str) -> str:

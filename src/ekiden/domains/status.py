@@ -14,10 +14,13 @@ from ekiden.core.clock import Millis
 from ekiden.core.events import EventType
 from ekiden.domains.model import Check, Domain, Kind, Proof, Status
 from ekiden.domains.reasons import Fault
+from ekiden.domains.return_paths import RP_KINDS
 
 
 def proofs(domain: Domain, checks: Iterable[Check], *, require_address: bool) -> Domain:
-    """``domain`` with what the decisive checks among ``checks`` say about ``spf`` and ``dkim``."""
+    """``domain`` with what the decisive checks among ``checks`` say about ``spf`` and ``dkim``, and of its own
+    return path."""
+    checks = list(checks)
     found = {check.kind: check.result for check in checks if check.result in ("pass", "fail")}
     spf, dkim = domain.spf, domain.dkim
     spf_result = found.get("spf")
@@ -29,7 +32,16 @@ def proofs(domain: Domain, checks: Iterable[Check], *, require_address: bool) ->
     dkim_result = found.get("dkim")
     if dkim_result is not None:
         dkim = _proof(dkim_result == "pass")
-    return replace(domain, spf=spf, dkim=dkim)
+    return replace(domain, spf=spf, dkim=dkim, rp=_return_path(domain, checks))
+
+
+def _return_path(domain: Domain, checks: Iterable[Check]) -> Proof:
+    """Used as soon as both of its records are right, and no longer once one is not."""
+    results = {check.kind: check.result for check in checks if check.kind in RP_KINDS}
+    if "advice" in results.values():
+        return "failed"
+    passed = len(results) == len(RP_KINDS) and set(results.values()) == {"pass"}
+    return "successful" if passed else domain.rp
 
 
 def _proof(good: bool) -> Proof:

@@ -21,6 +21,7 @@ from ekiden.delivery.envelope_senders import EnvelopeSenders
 from ekiden.dns.resolver import DnsResolver
 from ekiden.domains.lookup import DnsLookup
 from ekiden.domains.queries import bounces_to, sending_settings
+from ekiden.domains.return_paths import Incoming
 from ekiden.domains.service import Domains
 from ekiden.domains.signing_keys import KeyRing
 from ekiden.inbound.mailboxes import Mailboxes
@@ -66,7 +67,16 @@ def make_domains(config: Config, store: Store, clock: Clock, vault: Vault) -> Do
     """For commands and workers alike."""
     resolver = DnsResolver(config.dns, clock, loopback_only=config.lab.enabled)
     versions = config.delivery.families().versions
-    return Domains(store, clock, vault, DnsLookup(resolver), config.domains, config.hostname, versions)
+    own, host = config.domains, config.hostname
+    incoming = incoming_of(config)
+    return Domains(store, clock, vault, DnsLookup(resolver), own, host, versions, incoming)
+
+
+def incoming_of(config: Config) -> Incoming | None:
+    """Where bounces are received; ``None``: clients' envelope senders go out as they are."""
+    if config.delivery.verp == "off" or not config.return_path:
+        return None
+    return Incoming(config.return_path, (config.domains.mx or config.hostname).lower().rstrip("."))
 
 
 MAX_COMPOSED = 41_943_040
@@ -179,12 +189,12 @@ class Services:
 
     def envelope_senders(self) -> EnvelopeSenders | None:
         """Of what goes out; ``None``: those of the clients."""
-        config = self._config
-        if config.delivery.verp == "off" or not config.return_path:
+        incoming = incoming_of(self._config)
+        if incoming is None:
             return None
         bounces = Remembered(self._store, bounces_to)
-        alone = config.delivery.verp == "recipient"
-        return EnvelopeSenders(self.return_paths, config.return_path, self.directory, bounces, alone=alone)
+        alone = self._config.delivery.verp == "recipient"
+        return EnvelopeSenders(self.return_paths, incoming.host, self.directory, bounces, alone=alone)
 
     def reception(self, worker: Callable[[], int]) -> tuple[Reader, Reception]:
         """Of mail that comes in. ``worker``: this worker's registration."""
