@@ -60,6 +60,24 @@ def test_a_body_in_slices_has_the_same_hash(pieces: list[bytes], how: Canonicali
     assert sliced.digest() == hashlib.sha256(canonical_body(b"".join(pieces), how)).digest()
 
 
+@pytest.mark.parametrize("how", ["simple", "relaxed"])
+@given(pieces=st.lists(OCTETS, max_size=5), lengths=st.sets(st.integers(0, 60), max_size=4))
+@example(pieces=[], lengths={0, 1, 2, 3})
+@example(pieces=[b"a\r\n", b"\r\n", b"b"], lengths={3, 4, 5, 8})
+def test_beginnings_of_a_body_are_hashed_with_it(
+    pieces: list[bytes], lengths: set[int], how: Canonicalization
+) -> None:
+    sliced = BodyHash(how, lengths)
+    for piece in pieces:
+        sliced.update(piece)
+    whole = canonical_body(b"".join(pieces), how)
+    assert sliced.digest() == hashlib.sha256(whole).digest()
+    assert sliced.octets == len(whole)
+    assert sliced.beginnings == {
+        length: hashlib.sha256(whole[:length]).digest() for length in lengths if length <= len(whole)
+    }
+
+
 @pytest.mark.parametrize("unit", [b"\r\n", b" \r\n", b"a  \t", b"\r", b"a \r\n", b" "])
 def test_large_bodies_are_hashed_in_slices(unit: bytes) -> None:
     body = unit * (3 * SLICE // len(unit)) + b"end  \r\n\r\n"

@@ -30,7 +30,8 @@ from ekiden.sender_auth.canonical import Canonicalization, canonical_field
 from ekiden.sender_auth.dkim_key import public_record
 from ekiden.sender_auth.dkim_sign import sign
 from ekiden.sender_auth.dkim_translations import TEXTS
-from ekiden.sender_auth.dkim_verify import MAX_NAMES, MAX_SIGNATURES, DkimResult, verify
+from ekiden.sender_auth.dkim_verify import MAX_SIGNATURES, DkimResult, verify
+from ekiden.sender_auth.signatures import MAX_NAMES
 
 Forms = tuple[Canonicalization, Canonicalization]
 Records = dict[str, Sequence[bytes] | None]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 from typing import Literal
 
 Canonicalization = Literal["simple", "relaxed"]
@@ -18,8 +19,8 @@ Canonicalization = Literal["simple", "relaxed"]
 SLICE = 65_536
 """Octets of a body that are made canonical at once."""
 _FIELD_END = re.compile(rb"\r\n(?![ \t])")
-_RUN = re.compile(rb"  +")
 _BLANKS = b" \t"
+_RUNS = (b" " * 16, b" " * 4)
 
 
 def split_fields(block: bytes) -> list[bytes]:
@@ -74,7 +75,15 @@ def canonical_lines(lines: bytes, how: Canonicalization) -> bytes:
 def _single_blanks(text: bytes) -> bytes:
     if b"\t" in text:
         text = text.replace(b"\t", b" ")
-    return _RUN.sub(b" ", text) if b"  " in text else text
+    if b"  " in text:
+        # Five times as fast as a regular expression where short runs are many, which somebody may send on purpose;
+        # each round halves what is left.
+        for run in _RUNS:
+            if run in text:
+                text = text.replace(run, b" ")
+        while b"  " in text:
+            text = text.replace(b"  ", b" ")
+    return text
 
 
 def _without_empty_end(body: bytes) -> bytes:
@@ -99,11 +108,17 @@ def _end_of_text(body: bytes) -> int:
 class BodyHash:
     """The SHA-256 of ``canonical_body`` of a body that is fed bit by bit."""
 
-    __slots__ = ("_empty_lines", "_hash", "_how", "_rest", "_some")
+    __slots__ = ("_empty_lines", "_hash", "_how", "_lengths", "_rest", "_some", "beginnings", "octets")
 
-    def __init__(self, how: Canonicalization) -> None:
+    def __init__(self, how: Canonicalization, lengths: Iterable[int] = ()) -> None:
+        """``lengths``: of beginnings of the canonical body whose SHA-256 is wanted too (``l=``)."""
         self._how = how
         self._hash = hashlib.sha256()
+        self._lengths = sorted(set(lengths), reverse=True)
+        self.beginnings: dict[int, bytes] = {}
+        """The SHA-256 by length; none of those that are longer than the body."""
+        self.octets = 0
+        """Of the canonical body."""
         self._rest = b""
         """A blank or a CR at the end, which may belong to a line end."""
         self._empty_lines = 0
@@ -128,14 +143,23 @@ class BodyHash:
         """When all has been fed."""
         if self._rest and self._rest != b" ":  # a last line's blank goes, its CR is text
             self._write(self._rest)
-        if self._some or self._how == "simple":
-            self._hash.update(b"\r\n")
+        self._hashed(b"\r\n" if self._some or self._how == "simple" else b"")
         return self._hash.digest()
 
     def _write(self, text: bytes) -> None:
         while self._empty_lines:
             some = min(self._empty_lines, SLICE)
-            self._hash.update(b"\r\n" * some)
+            self._hashed(b"\r\n" * some)
             self._empty_lines -= some
-        self._hash.update(text)
+        self._hashed(text)
         self._some = True
+
+    def _hashed(self, text: bytes) -> None:
+        while self._lengths and self._lengths[-1] <= self.octets + len(text):
+            length = self._lengths.pop()
+            self._hash.update(text[: length - self.octets])
+            text = text[length - self.octets :]
+            self.octets = length
+            self.beginnings[length] = self._hash.digest()
+        self._hash.update(text)
+        self.octets += len(text)

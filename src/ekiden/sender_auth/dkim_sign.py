@@ -82,7 +82,6 @@ SIGNED = (
     b"resent-message-id",
 )
 
-_SIGNABLE = frozenset(OVERSIGNED + SIGNED)
 _LABEL = "[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
 _SELECTOR = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\Z")
 _MAX_LINE = 78  # RFC 5322 §2.1.1
@@ -124,7 +123,7 @@ class Prepared:
 
     def finish(self) -> bytes:
         """The ``DKIM-Signature`` fields, each with its CRLF, to be put before the content."""
-        return b"".join(text + _folded_base64(_signature(key.private, digest)) for key, text, digest in self.parts)
+        return b"".join(text + signed_value(key.private, digest) for key, text, digest in self.parts)
 
 
 def sign(content: bytes, keys: Sequence[SigningKey], at: Millis, **options: Any) -> bytes:
@@ -152,31 +151,13 @@ def prepare(
     ``body_hash`` is the one of a body that is known already (``hash_body``); that of ``content`` is not looked at.
     """
     header = scan(content)
-    found: dict[bytes, list[bytes]] = {}
-    for raw in split_fields(header.raw):
-        name = field_name(raw)
-        if name in _SIGNABLE:
-            found.setdefault(name, []).append(raw)
-    if b"from" not in found:
-        raise NoFromField("the message has no From field and cannot be signed")
-
-    names: list[bytes] = []
-    signed: list[bytes] = []
-    for name in OVERSIGNED:
-        names.append(name)
-        if name in found:
-            names += [name] * len(found[name])
-            signed += reversed(found[name])  # from the bottom up: RFC 6376 §5.4.2
-    for name in SIGNED:
-        if name in found:
-            names += [name] * len(found[name])
-            signed += reversed(found[name])
+    names, signed = covered_fields(header.raw, SIGNED)
     canonical = [canonical_field(raw, header_canonicalization) for raw in signed]
     hashed = hashlib.sha256(b"\r\n".join(canonical) + b"\r\n")
 
     if body_hash is None:
         body_hash = hash_body(content[header.body :], (), body_canonicalization)
-    listed = _listed(names)
+    listed = listed_names(names)
     how = f"{header_canonicalization}/{body_canonicalization}"
     dates = _dates(at, expires)
 
@@ -185,11 +166,35 @@ def prepare(
         tags = (*_key_tags(key, how), *dates)
         if identity is not None:
             tags = (*tags, f"i={_identity(identity, key.domain)};")
-        text = b"%b%b\r\n bh=%b;\r\n b=" % (_folded_tags(tags), listed, body_hash)
+        text = b"%b%b\r\n bh=%b;\r\n b=" % (folded_tags("DKIM-Signature:", tags), listed, body_hash)
         own = hashed.copy()
         own.update(canonical_field(text, header_canonicalization))
         parts.append((key, text, own.digest()))
     return Prepared(tuple(parts))
+
+
+def covered_fields(block: bytes, signed_if_there: Sequence[bytes]) -> tuple[list[bytes], list[bytes]]:
+    """What a signature of a header block covers: the names for ``h=``, and the fields in that order.
+
+    Those of ``OVERSIGNED``, and those of ``signed_if_there``. Raises ``NoFromField``.
+    """
+    found: dict[bytes, list[bytes]] = {}
+    for raw in split_fields(block):
+        found.setdefault(field_name(raw), []).append(raw)
+    if b"from" not in found:
+        raise NoFromField("the message has no From field and cannot be signed")
+    names: list[bytes] = []
+    signed: list[bytes] = []
+    for name in OVERSIGNED:
+        names.append(name)
+        if name in found:
+            names += [name] * len(found[name])
+            signed += reversed(found[name])  # from the bottom up: RFC 6376 §5.4.2
+    for name in signed_if_there:
+        if name in found:
+            names += [name] * len(found[name])
+            signed += reversed(found[name])
+    return names, signed
 
 
 def hash_body(begin: bytes, pieces: Iterable[bytes], how: Canonicalization = "relaxed") -> bytes:
@@ -213,10 +218,11 @@ def hash_body(begin: bytes, pieces: Iterable[bytes], how: Canonicalization = "re
     return b64encode(hashed.digest())
 
 
-def _signature(private: PrivateKey, digest: bytes) -> bytes:
+def signed_value(private: PrivateKey, digest: bytes) -> bytes:
+    """The value of ``b=``, the signature of a SHA-256, folded, with the CRLF that ends the field."""
     if isinstance(private, Ed25519PrivateKey):
-        return private.sign(digest)  # of the hash, not of the message: RFC 8463 §3
-    return private.sign(digest, _PADDING, _PREHASHED)
+        return _folded_base64(private.sign(digest))  # of the hash, not of the message: RFC 8463 §3
+    return _folded_base64(private.sign(digest, _PADDING, _PREHASHED))
 
 
 def _dates(at: Millis, expires: Millis | None) -> tuple[str, ...]:
@@ -254,17 +260,17 @@ def _key_tags(key: SigningKey, how: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=256)
-def _folded_tags(tags: tuple[str, ...]) -> bytes:
-    """The field up to ``h=``: as many tags on a line as fit."""
-    lines = ["DKIM-Signature:"]
+def folded_tags(start: str, tags: tuple[str, ...]) -> bytes:
+    """The beginning of a field, its name with the colon, and ``tags``: as many on a line as fit."""
+    lines = [start]
     for tag in tags:
-        if len(lines[-1]) + 1 + len(tag) > _MAX_LINE and lines[-1] != "DKIM-Signature:":
+        if len(lines[-1]) + 1 + len(tag) > _MAX_LINE and lines[-1] != start:
             lines.append("")
         lines[-1] += " " + tag
     return "\r\n".join(lines).encode("ascii")
 
 
-def _listed(names: list[bytes]) -> bytes:
+def listed_names(names: list[bytes]) -> bytes:
     """The tag ``h=`` on lines of its own."""
     # Most messages of a sender have the same fields. A hostile one may have thousands, and is not kept.
     return _fold_names(tuple(names)) if len(names) <= _CACHED_NAMES else _fold_names.__wrapped__(tuple(names))
