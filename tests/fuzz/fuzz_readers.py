@@ -45,7 +45,7 @@ from ekiden.mime.scan import HeaderBounds, measure, scan
 from ekiden.mime.tracked_message import with_tracking
 from ekiden.net.proxy_protocol import parse_proxy_header
 from ekiden.recipients.tracking_tokens import ClickToken, OpenToken, TrackingTokens
-from ekiden.sender_auth import dkim_verify
+from ekiden.sender_auth import arc, authentication_results, dkim_verify
 from ekiden.sender_auth.canonical import BodyHash, canonical_field, split_fields
 from ekiden.sender_auth.canonical import field_name as dkim_field_name
 from ekiden.sender_auth.dkim_key import parse_key_record
@@ -269,6 +269,21 @@ async def _nothing(name: str, kind: str, /) -> Sequence[Any]:
 def dkim_signature(case: bytes) -> None:
     if measure(case, _BOUNDS) is None:
         run(dkim_verify.verify(case, _nothing, 1_700_000_000_000))
+
+
+def arc_chain(case: bytes) -> None:
+    if measure(case, _BOUNDS) is None:
+        chain = run(arc.verify_chain(case, _nothing, 1_700_000_000_000))
+        assert chain.result in ("none", "fail")
+
+
+def results_of_others(case: bytes) -> None:
+    authentication_results.without_claims(b"Authentication-Results:" + case, {"b.example"})
+    with suppress(authentication_results.BadAuthenticationResults):
+        _, case = authentication_results.read_instance(case)
+    found = authentication_results.read(case)
+    written = authentication_results.field("b.example", found.results)
+    assert authentication_results.without_claims(written, {"b.example"}) == b""
 
 
 def dns_answer(case: bytes) -> None:

@@ -11,6 +11,7 @@ from fuzz_readers import (
     KIB,
     SEALED,
     address,
+    arc_chain,
     attachments,
     author,
     bearer_token,
@@ -35,6 +36,7 @@ from fuzz_readers import (
     proxy_header,
     reencoded,
     repaired,
+    results_of_others,
     smtp_client,
     smtp_reply,
     smtp_server,
@@ -57,7 +59,9 @@ from fuzz_words import (
     MESSAGE,
     MIME_WORDS,
     MULTIPART,
+    RESULT_WORDS,
     RULE,
+    SEALED_ON,
     SEND,
     SIGNED,
     SMTP_WORDS,
@@ -74,6 +78,7 @@ from ekiden.dialects.infobip.smtp_headers import HeaderRefused
 from ekiden.dialects.naver.errors import ApiError as NaverError
 from ekiden.mime.errors import MimeError
 from ekiden.net.proxy_protocol import V2_SIGNATURE, BadProxyHeader
+from ekiden.sender_auth.authentication_results import BadAuthenticationResults
 from ekiden.sender_auth.dkim_errors import DkimError
 from ekiden.sender_auth.dmarc_record import DmarcError
 from ekiden.sender_auth.spf_errors import SpfSyntaxError
@@ -284,7 +289,25 @@ TARGETS = {
             dkim_signature,
             [SIGNED],
             [*TAG_WORDS, b"DKIM-Signature:", b"From: a\r\n"],
-            ["ekiden.sender_auth.dkim_verify", "ekiden.sender_auth.dkim_tags"],
+            ["ekiden.sender_auth.dkim_verify", "ekiden.sender_auth.signatures", "ekiden.sender_auth.dkim_tags"],
+        ),
+        Target(
+            "arc-chain",
+            arc_chain,
+            [SEALED_ON],
+            [*TAG_WORDS, b"i=2;", b"cv=pass;", b"ARC-Seal:", b"ARC-Message-Signature:", b"(", b")"],
+            ["ekiden.sender_auth.arc", "ekiden.sender_auth.signatures"],
+        ),
+        Target(
+            "authentication-results",
+            results_of_others,
+            [
+                b'i=1; b.example 1; spf=pass (x) smtp.mailfrom=a@b.example; dkim=fail reason="no" header.b=a/b==',
+                b' "b.example"; none',
+            ],
+            RESULT_WORDS,
+            ["ekiden.sender_auth.authentication_results"],
+            errors=(BadAuthenticationResults,),
         ),
         Target(
             "dkim-record",

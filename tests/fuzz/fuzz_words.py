@@ -164,6 +164,35 @@ SIGNED = (
     b"DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d=b.example; s=s; h=from:to; t=1700000000;\r\n"
     b" bh=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=; b=AAAA\r\n" + MESSAGE
 )
+SEALED_ON = (
+    b"ARC-Seal: i=1; cv=none; a=rsa-sha256; d=b.example; s=s; t=1700000000; b=AAAA\r\n"
+    b"ARC-Message-Signature: i=1; a=rsa-sha256; c=relaxed/relaxed; d=b.example; s=s; h=from:to;\r\n"
+    b" bh=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=; b=AAAA\r\n"
+    b"ARC-Authentication-Results: i=1; b.example; spf=pass smtp.mailfrom=a@b.example\r\n" + MESSAGE
+)
+RESULT_WORDS = [
+    b"b.example",
+    b"i=1;",
+    b"none",
+    b"spf=pass",
+    b"dkim/1=fail",
+    b'reason="x"',
+    b"smtp.mailfrom=",
+    b"header.b=",
+    b"a@b.example",
+    b"(",
+    b")",
+    b'"',
+    b"\\",
+    b";",
+    b"=",
+    b".",
+    b"/",
+    b" ",
+    b"\r\n ",
+    b"\nAuthentication-Results:",
+    b"\xff",
+]
 TAG_WORDS = [
     b"v=1;",
     b"a=rsa-sha256;",
