@@ -20,6 +20,7 @@ from urllib.parse import quote
 from ekiden.core.submission import SharedContent
 from ekiden.mime.boundaries import MIXED, RELATED, begin, end
 from ekiden.mime.encodings import BASE64_ROW, base64_lines
+from ekiden.mime.file_names import safe_name
 
 MAX_PIECE = 1 << 20
 _BLOCK = BASE64_ROW * 4096
@@ -32,7 +33,6 @@ _TYPE = re.compile(rf"({_WORD})/({_WORD})")
 _PARAMETER = re.compile(rf'({_WORD})\s*=\s*(?:({_WORD})|"({_WORD})")')
 _PLAIN_NAME = re.compile(r"(?!.*  )(?!.*=\?)[!#-\[\]-~](?:[ !#-\[\]-~]{0,58}[!#-\[\]-~])?")
 _PLAIN_ID = re.compile(r"[A-Za-z0-9!#$&'*+/=?^_`{|}~.@\-]{1,60}")
-_NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _NOT_IN_FALLBACK = re.compile(r"[^!#-\[\]-~]+")
 _EXTENDED_LINE = 56
 """Characters of a piece of an extended parameter (RFC 2231 §3)."""
@@ -62,7 +62,7 @@ class SharedBuilder:
         """
         pieces = self._inline if inline else self._attached
         pieces.begin(RELATED if inline else MIXED)
-        name = _base_name(filename) or ("image" if inline else "attachment")
+        name = safe_name(filename) or ("image" if inline else "attachment")
         lines = [
             b"Content-Type: " + _content_type(content_type),
             b"Content-Disposition: " + (b"inline" if inline else b"attachment") + _file_name(name),
@@ -170,16 +170,6 @@ def refer_inline(html: str, filenames: Iterable[str]) -> str:
             for spelling in (filename, escape(filename), quote(octets), quote(octets, safe="").lower()):
                 html = html.replace(f"cid:{spelling}", f"cid:{chosen}")
     return html
-
-
-def _base_name(filename: str) -> str:
-    """The last part of a path, without control characters, shortened from the middle if it is very long."""
-    name = _NOT_IN_NAMES.sub("_", filename.replace("\\", "/").rpartition("/")[2]).strip()
-    if len(name) > _LONGEST_NAME:
-        stem, dot, extension = name.rpartition(".")
-        kept = dot + extension if stem and len(extension) <= 10 else ""
-        name = name[: _LONGEST_NAME - len(kept)] + kept
-    return name
 
 
 def _content_type(text: str) -> bytes:

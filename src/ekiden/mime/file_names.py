@@ -1,4 +1,6 @@
-"""What a file may be called where somebody saves it: receivers' systems change names, and do not agree how.
+"""What a file may be called where somebody saves it (``extensions``), and a name that is safe for that.
+
+Receivers' systems change names, and do not agree how.
 
 Who keeps files of some kinds out has to look at the name that is written at the end, not at the one that came. So
 all names are told that a mail reader or a file system in use makes of a given one:
@@ -22,6 +24,9 @@ from ekiden.mime.header import decode_words
 
 _LONGEST = 4_096
 """Characters that are looked at; no file system has longer names."""
+_LONGEST_SAVED = 255
+# Control characters, line ends of Unicode, what turns the reading direction round, and halves of characters.
+_NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _NOT_KEPT = re.compile(r"[<>\"|?*']")
 _FOLDERS = re.compile(r"[/\\]")
 _ENDS = re.compile(r"[:;\0]")
@@ -35,6 +40,19 @@ def extensions(name: str) -> frozenset[str]:
         for stem, dot, extension in (written.rpartition("."),)
         if dot and extension
     )
+
+
+def safe_name(given: str) -> str:
+    """The last part of a path, without control characters, shortened from the middle if it is very long.
+
+    Empty when nothing is left of it: for ``..`` as well.
+    """
+    name = _NOT_IN_NAMES.sub("_", given.replace("\\", "/").rpartition("/")[2]).strip()
+    if len(name) > _LONGEST_SAVED:
+        stem, dot, extension = name.rpartition(".")
+        kept = dot + extension if stem and len(extension) <= 10 else ""
+        name = name[: _LONGEST_SAVED - len(kept)] + kept
+    return name if name.strip(". ") else ""
 
 
 def _written(name: str) -> Iterator[str]:

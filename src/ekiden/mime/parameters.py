@@ -7,7 +7,8 @@ may look like quotes and backslashes. ``mime.attachments`` is the suspicious sid
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from functools import lru_cache
+from itertools import islice
 from urllib.parse import unquote_to_bytes
 
 from ekiden.mime.charsets import decode_text, is_utf8
@@ -15,6 +16,8 @@ from ekiden.mime.header import decode_words
 
 _MAX_VALUE = 65_536
 _MAX_PARAMETERS = 200
+_SHORT = 200
+"""Octets of values that are remembered: most messages have the same ones."""
 _COMMENT = re.compile(rb"\([^()]*\)")
 _TYPE = re.compile(rb'["\s]*([^\s;/"]*)\s*(?:/\s*([^\s;,"]*))?')
 _TOKEN = re.compile(rb"[^\s;\"()]+")
@@ -31,77 +34,85 @@ _QUOTED_PAIR = re.compile(rb"(\x1b\$[@B][^\x1b]*+)|\\([\"\\])")
 _QUOTED_PAIR_DOUBLE = re.compile(rb"(\x1b\$[@B][^\x1b]*+|[\x81-\xfe][\x40-\x7e\x80-\xfe])|\\([\"\\])")
 
 
-class Parameters(NamedTuple):
-    """``token``: what stands before them. It is in lower case, and so are names; the first of a name counts."""
+class Parameters:
+    """What a value says. Several share one: it is not to be changed."""
 
-    token: str
-    values: dict[str, str]
-    octets: dict[str, bytes]
-    """As they came, without quotes: a boundary is octets."""
+    __slots__ = ("_charsets", "octets", "token")
 
+    def __init__(self, token: str) -> None:
+        self.token = token
+        """What stands before the parameters, in lower case."""
+        self.octets: dict[str, bytes] = {}
+        """As they came, without quotes, by their names in lower case; the first of a name counts."""
+        self._charsets: dict[str, str] = {}
 
-class _Pieces:
-    """What a value says of one name."""
-
-    __slots__ = ("charset", "plain", "split")
-
-    def __init__(self) -> None:
-        self.plain: bytes | None = None
-        self.split: dict[int, bytes] = {}
-        self.charset: str | None = None
-
-    def octets(self) -> bytes:
-        if self.split:
-            return b"".join(self.split[at] for at in sorted(self.split))
-        return self.plain or b""
-
-    def text(self) -> str:
-        octets = self.octets()
-        if self.split and self.charset is not None:
-            return decode_text(octets, self.charset)
+    def text(self, name: str) -> str:
+        """For people; empty: there is none. ``name`` in lower case."""
+        octets = self.octets.get(name, b"")
+        if octets.isascii() and name not in self._charsets and b"=?" not in octets and b"\x1b" not in octets:
+            return octets.decode("ascii").replace("\0", "\ufffd")
+        if name in self._charsets:
+            return decode_text(octets, self._charsets[name])
         return decode_words(octets)
+
+    def texts(self) -> dict[str, str]:
+        """All of them."""
+        return {name: self.text(name) for name in self.octets}
+
+    def join(self, name: str, pieces: dict[int, bytes], charset: str | None) -> None:
+        """What came in pieces, or encoded: it counts instead of what came plain."""
+        self.octets[name] = b"".join(pieces[at] for at in sorted(pieces))
+        if charset is not None:
+            self._charsets[name] = charset
 
 
 def read_parameters(value: bytes) -> Parameters:
     """``value`` is that of Content-Type or Content-Disposition, unfolded. Never raises; linear in the octets."""
-    value = value[:_MAX_VALUE]
+    return _remembered(value) if len(value) <= _SHORT else _read(value[:_MAX_VALUE])
+
+
+@lru_cache(maxsize=512)
+def _remembered(value: bytes) -> Parameters:
+    return _read(value)
+
+
+def _read(value: bytes) -> Parameters:
     first = _TOKEN.match(value.lstrip())
     token = b"" if first is None else first[0]
-    at = value.find(b";")
-    if at < 0 and b"=" not in value:
-        return Parameters(token.decode("latin-1").lower(), {}, {})
+    # A disposition that begins with its parameters has none.
+    read = Parameters("" if b"=" in token else token.decode("latin-1").lower())
+    if b"=" not in value:
+        return read
     pairs, parameters = _QUOTED_PAIR, _PARAMETERS
     if not value.isascii() and not is_utf8(value):
         pairs, parameters = _QUOTED_PAIR_DOUBLE, _PARAMETERS_DOUBLE
-    found: dict[str, _Pieces] = {}
-    for number, match in enumerate(parameters.finditer(value, max(at, 0))):
-        if number >= _MAX_PARAMETERS:
-            break
-        _collect(found.setdefault(match[1].decode("latin-1").lower(), _Pieces()), match, pairs)
-    if b"=" in token:  # a disposition that begins with its parameters
-        token = b""
-    return Parameters(
-        token.decode("latin-1").lower(),
-        {name: pieces.text() for name, pieces in found.items()},
-        {name: pieces.octets() for name, pieces in found.items()},
-    )
+    pieces: dict[str, dict[int, bytes]] = {}
+    charsets: dict[str, str] = {}
+    for match in islice(parameters.finditer(value, max(value.find(b";"), 0)), _MAX_PARAMETERS):
+        name, number, extended, quoted, bare = match.groups()
+        name = name.decode("latin-1").lower()
+        octets = bare.strip() if quoted is None else quoted
+        if quoted is not None and b"\\" in quoted:
+            octets = pairs.sub(_second, quoted)
+        if extended is None and number is None:
+            read.octets.setdefault(name, octets)
+            continue
+        at = int(number or 0)
+        some = pieces.setdefault(name, {})
+        if extended is not None:
+            if at == 0 and 0 not in some and octets.count(b"'") >= 2:
+                charsets[name] = octets.partition(b"'")[0].decode("latin-1")
+            octets = percent_decoded(octets, at)
+        some.setdefault(at, octets)
+    for name, some in pieces.items():
+        read.join(name, some, charsets.get(name))
+    return read
 
 
-def _collect(pieces: _Pieces, match: re.Match[bytes], pairs: re.Pattern[bytes]) -> None:
-    _, number, extended, quoted, bare = match.groups()
-    octets: bytes = bare.strip() if quoted is None else quoted
-    if quoted is not None and b"\\" in quoted:
-        octets = pairs.sub(lambda pair: pair[1] or pair[2], quoted)
-    if extended is None and number is None:
-        if pieces.plain is None:
-            pieces.plain = octets
-        return
-    at = int(number or 0)
-    if extended is not None:
-        if at == 0 and octets.count(b"'") >= 2 and 0 not in pieces.split:
-            pieces.charset = octets.partition(b"'")[0].decode("latin-1")
-        octets = percent_decoded(octets, at)
-    pieces.split.setdefault(at, octets)
+def _second(pair: re.Match[bytes]) -> bytes:
+    """Of a quoted pair; a character of several octets stays."""
+    whole: bytes = pair[1] or pair[2]
+    return whole
 
 
 def percent_decoded(octets: bytes, number: int) -> bytes:
@@ -111,6 +122,15 @@ def percent_decoded(octets: bytes, number: int) -> bytes:
 
 def media_type(value: bytes) -> str:
     """``type/subtype`` of a Content-Type, in lower case; what is no type is a word of its own or ``text/plain``."""
+    return _remembered_type(value) if len(value) <= _SHORT else _type(value)
+
+
+@lru_cache(maxsize=512)
+def _remembered_type(value: bytes) -> str:
+    return _type(value)
+
+
+def _type(value: bytes) -> str:
     head = value.partition(b";")[0]
     match = _TYPE.match(without_comments(head) if b"(" in head else head)
     assert match is not None  # every part of it is optional

@@ -29,6 +29,7 @@ from ekiden.mime.transfer_decoding import decode_body
 _MAX_BOUNDARY = 1_000  # octets; RFC 2046 §5.1.1 has 70
 _MAX_BLANKS = 1_000  # octets behind a boundary on its line
 _MAILBOX_LINES = (b"From ", b">From ")
+_BLANKS = b" \t\r\n"
 _WHOLE = frozenset(("message/rfc822", "message/global", "message/news"))
 """Types whose body is a message."""
 
@@ -84,7 +85,8 @@ class PartField:
     @property
     def value(self) -> bytes:
         """Unfolded, without blanks around it."""
-        return self._content[self._start : self._end].translate(None, b"\r\n").strip(b" \t")
+        value = self._content[self._start : self._end].strip(_BLANKS)
+        return value.translate(None, b"\r\n") if b"\n" in value or b"\r" in value else value
 
     def text(self, charset: str = "") -> str:
         """The value for people: encoded words decoded, and octets above 127 as what they look like.
@@ -102,7 +104,7 @@ class PartField:
 
 
 _NO_LINE_ENDS = {0x00: 0xFFFD, 0x0A: 0x20, 0x0D: 0x20}
-_NO_PARAMETERS = Parameters("", {}, {})
+_NO_PARAMETERS = Parameters("")
 
 
 class Part:
@@ -151,7 +153,7 @@ class Part:
     @property
     def params(self) -> dict[str, str]:
         """The parameters of Content-Type, by their names in lower case (RFC 2231 and encoded words decoded)."""
-        return self.type_parameters.values
+        return self.type_parameters.texts()
 
     @property
     def type_parameters(self) -> Parameters:
@@ -164,7 +166,7 @@ class Part:
     @property
     def charset(self) -> str:
         """What it says its charset is, in lower case; may be anything."""
-        return self.params.get("charset", "").strip().lower()
+        return self.type_parameters.text("charset").strip().lower()
 
     def decoded(self, limit: int) -> bytes:
         """The body without its transfer encoding, at most ``limit`` octets of it. Never raises."""
@@ -281,7 +283,7 @@ class _Reader:
             assert line is not None
             at = line.end()
         if content[at : at + 1] in (b" ", b"\t"):
-            blanks = _BLANKS.match(content, at, limit)
+            blanks = _ONLY_BLANKS.match(content, at, limit)
             assert blanks is not None
             if self._field.match(content, blanks.end(), limit) is not None:
                 return blanks.end()
@@ -352,7 +354,7 @@ class _Reader:
             behind += 2
         rest = _REST.match(content, behind, min(end, behind + _MAX_BLANKS))
         if rest is None:
-            return end if _BLANKS.fullmatch(content, behind, end) is not None else -1
+            return end if _ONLY_BLANKS.fullmatch(content, behind, end) is not None else -1
         return rest.end()
 
     def _before(self, at: int, start: int) -> int:
@@ -364,7 +366,7 @@ class _Reader:
         return at - 1 if at > start else at
 
 
-_BLANKS = re.compile(rb"[ \t]*+")
+_ONLY_BLANKS = re.compile(rb"[ \t]*+")
 _REST = re.compile(rb"[ \t]*+(?:\r*+\n|\r)")
 
 
