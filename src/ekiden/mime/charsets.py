@@ -98,6 +98,7 @@ _CODECS = {
 }
 _NOT_IN_LABELS = re.compile(r"[\s;,(*\"'].*", re.DOTALL)
 _LONGEST_LABEL = 80
+_HYPHENS = {ord("_"): "-", ord(":"): "-"}
 _OPEN_LABELS = frozenset({"", "cp1252"})
 """Codecs that any octets are valid in, and which stand for what nobody has thought about."""
 
@@ -123,7 +124,7 @@ def codec_of(charset: str) -> str:
 
 @lru_cache(maxsize=256)
 def _codec(charset: str) -> str:
-    label = _NOT_IN_LABELS.sub("", charset.strip(" \t\"'")).lower().replace("_", "-")
+    label = _NOT_IN_LABELS.sub("", charset.strip(" \t\"'")).lower().translate(_HYPHENS)
     return _CODECS.get(label, "")
 
 
