@@ -79,16 +79,19 @@ def _remembered(value: bytes) -> Parameters:
 def _read(value: bytes) -> Parameters:
     first = _TOKEN.match(value.lstrip())
     token = b"" if first is None else first[0]
-    # A disposition that begins with its parameters has none.
-    read = Parameters("" if b"=" in token else token.decode("latin-1").lower())
     if b"=" not in value:
-        return read
+        return Parameters(token.decode("latin-1").lower())
+    if b"=" in token:  # a disposition that begins with its parameters
+        token, at = b"", 0
+    else:
+        at = max(value.find(b";"), 0)
+    read = Parameters(token.decode("latin-1").lower())
     pairs, parameters = _QUOTED_PAIR, _PARAMETERS
     if not value.isascii() and not is_utf8(value):
         pairs, parameters = _QUOTED_PAIR_DOUBLE, _PARAMETERS_DOUBLE
     pieces: dict[str, dict[int, bytes]] = {}
     charsets: dict[str, str] = {}
-    for match in islice(parameters.finditer(value, max(value.find(b";"), 0)), _MAX_PARAMETERS):
+    for match in islice(parameters.finditer(value, at), _MAX_PARAMETERS):
         name, number, extended, quoted, bare = match.groups()
         name = name.decode("latin-1").lower()
         octets = bare.strip() if quoted is None else quoted
@@ -97,13 +100,13 @@ def _read(value: bytes) -> Parameters:
         if extended is None and number is None:
             read.octets.setdefault(name, octets)
             continue
-        at = int(number or 0)
+        place = int(number or 0)
         some = pieces.setdefault(name, {})
         if extended is not None:
-            if at == 0 and 0 not in some and octets.count(b"'") >= 2:
+            if place == 0 and 0 not in some and octets.count(b"'") >= 2:
                 charsets[name] = octets.partition(b"'")[0].decode("latin-1")
-            octets = percent_decoded(octets, at)
-        some.setdefault(at, octets)
+            octets = percent_decoded(octets, place)
+        some.setdefault(place, octets)
     for name, some in pieces.items():
         read.join(name, some, charsets.get(name))
     return read

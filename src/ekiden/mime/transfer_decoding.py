@@ -18,7 +18,7 @@ _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _RUBBISH = bytes(octet for octet in range(0x100) if octet not in _ALPHABET and octet != 0x3D)
 _PADDING = re.compile(rb"=+")
 _MAX_PADDINGS = 100  # in one piece; honest ones have one
-_BASE64_LINE = re.compile(rb"[ \t]*[A-Za-z0-9+/]*={0,2}[ \t]*")
+_BASE64_LINE = re.compile(rb"[ \t]*[A-Za-z0-9+/]*=*[ \t]*")
 _BASE64_NEXT = re.compile(
     rb"[ \t\r\n]*(?:[A-Za-z0-9+/]{4}){2,19}(?:[ \t\r\n]|[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=|\Z)"
 )
@@ -63,6 +63,8 @@ def decode_body(content: bytes, start: int, end: int, encoding: str, limit: int)
 def _is_base64(sample: bytes) -> bool:
     """Not when most of its lines are something else: a text that somebody has labelled so."""
     lines = [line for line in _LINE_ENDS.split(sample) if line]
+    if lines and len(lines[0]) % 4 == 0 and _BASE64_LINE.fullmatch(lines[0]) is not None:
+        return True
     odd = sum(_BASE64_LINE.fullmatch(line) is None for line in lines)
     return odd * 2 <= len(lines)
 
