@@ -20,6 +20,7 @@ import dns.message
 import pytest
 
 from ekiden.lab import Behaviour, Lab, LabConfig, LabError, MailHost
+from ekiden.lab.__main__ import main
 from ekiden.lab.addresses import Block, loopback, tcp_socket
 from ekiden.lab.http import HttpRule
 from ekiden.lab.mailbox import Mail, Mailbox
@@ -237,3 +238,18 @@ async def test_a_process_that_cannot_start_says_why() -> None:
         out, err = await process.communicate()
     assert (process.returncode, out) == (1, b"")
     assert err.decode().startswith(f"lab: the HTTP port 127.0.0.1:{port} cannot be used")
+
+
+@pytest.mark.parametrize(
+    ("lang", "words"), [("en", "An internet on loopback"), ("ja", "ループバック上のインターネット")]
+)
+def test_help_is_in_both_languages(
+    lang: str, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("EKIDEN_LANG", lang)
+    monkeypatch.setattr(sys, "argv", ["lab", "--help"])
+    with pytest.raises(SystemExit):
+        main()
+    said = capsys.readouterr().out
+    assert words in said
+    assert "PUT /routes/DOMAIN" in said

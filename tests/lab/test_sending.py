@@ -6,6 +6,7 @@ import base64
 from collections.abc import AsyncIterator
 from typing import Any
 
+import dkim
 import pytest
 from lab_clients import Running
 
@@ -206,6 +207,8 @@ def test_a_server_can_be_named(running: Running, someone: str) -> None:
         ({"to": "a@x.test", "server": "192.0.2.1:25"}, "loopback"),
         ({"to": "a@x.test", "server": "mail.test:25"}, "ADDRESS:PORT"),
         ({"to": "a@x.test", "timeout": 0}, "timeout"),
+        ({"to": "a@x.test", "dkim": "a..test", "raw": "From: a@x.test\n\n"}, "dkim"),
+        ({"to": "a@x.test", "dkim": "x.test"}, "From field"),
         ({"to": "a@x.test", "lunch": 1}, "lunch"),
     ],
 )
@@ -221,6 +224,33 @@ def test_nothing_leaves_loopback(running: Running, someone: str) -> None:
     (reply,) = send(running, to=f"{someone}@outside.test")["replies"]
     assert (reply["stage"], reply["code"]) == ("connect", 0)
     assert "loopback" in reply["text"]
+
+
+def test_a_domain_signs(running: Running, someone: str) -> None:
+    """An independent verifier asks the lab's DNS."""
+
+    def key(name: bytes, timeout: int = 5) -> bytes:
+        (text,) = running.values(name.decode(), "TXT")
+        return text.strip('"').replace('" "', "").encode()
+
+    domain = f"{someone}.test"
+    raw = f"From: a@{domain}\nSubject: x\n\nHello\n"
+    to = f"{someone}@accept.lab.test"
+    assert send(running, to=to, raw=raw, dkim=domain.upper())["accepted"]
+    mail = kept(running, to)
+    data = base64.b64decode(mail["data"])
+    assert f"d={domain};".encode() in data
+    assert dkim.verify(data, dnsfunc=key)
+    assert violations(running, mail) == []
+    running.api("PUT", f"/dns/lab._domainkey.{domain}/TXT", ["v=DKIM1; k=rsa; p="])
+    send(running, to=to, raw=raw, dkim=domain)
+    assert running.values(f"lab._domainkey.{domain}", "TXT") == ['"v=DKIM1; k=rsa; p="']
+    late = running.put_behaviour({"report": {"format": "arf", "delay": 0, "dkim": domain}})
+    send(running, to=f"a@{late}", raw=raw, **{"from": f"{someone}-fbl@accept.lab.test"})
+    (report,) = running.api("GET", f"/reports?to={someone}-fbl@accept.lab.test&wait=10")[1]
+    content = running.http(running.lab.api_url, "GET", f"/reports/{report['id']}")[2]
+    assert content.startswith(b"DKIM-Signature: ")
+    assert base64.b64decode(kept(running, f"{someone}-fbl@accept.lab.test")["data"]) == content
 
 
 @pytest.fixture

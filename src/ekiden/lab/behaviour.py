@@ -146,6 +146,7 @@ class Report(_Value, frozen=True):
     to: Annotated[str, msgspec.Meta(max_length=1000, pattern=r"^([^\x00-\x20\x7f<>]+@[^\x00-\x20\x7f<>]+)?$")] = ""
     local_part: Annotated[str, msgspec.Meta(max_length=64, pattern=r"^[^\x00-\x20\x7f<>@]*$")] = ""
     redact: bool = False
+    dkim: Annotated[str, msgspec.Meta(max_length=255)] = ""
 
     def __post_init__(self) -> None:
         if self.action == "delayed" and self.format not in DELAYS:

@@ -122,6 +122,8 @@ class Reports:
         await asyncio.sleep(report.delay)
         try:
             data = write(case._replace(at=int(time.time() * 1000)))
+            if report.dkim:
+                data = await self._sender.signed(data, report.dkim)
             self._written(record, data)
             await self._try(record, Letter(record.to, "", None, data, helo=host, source=address))
         except Exception as error:

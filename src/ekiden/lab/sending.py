@@ -23,6 +23,7 @@ from ekiden.lab.addresses import loopback
 from ekiden.lab.behaviour import LabError
 from ekiden.lab.client import Client, NoReply, Reply
 from ekiden.lab.records import Records, parse_name
+from ekiden.lab.signing import Signer
 from ekiden.net.tls import client_context
 
 MAX_CONTENT: Final = 48 << 20  # octets of one message
@@ -42,7 +43,8 @@ class Letter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``raw`` is text (UTF-8, any line ends), ``raw_base64`` the octets as they shall go. ``source``: the loopback
     address to come from, ``helo``: the name to give; without them those of the lab's own sending host, and with a
     ``source`` only the name that its PTR record has, or the address in brackets. ``server``: "ADDRESS:PORT" for
-    all recipients, in place of what the DNS says. ``timeout`` in seconds, for all of it.
+    all recipients, in place of what the DNS says. ``dkim``: a domain that signs it. ``timeout`` in seconds, for
+    all of it.
     """
 
     to: str | tuple[str, ...]
@@ -56,6 +58,7 @@ class Letter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     server: str = ""
     tls: Literal["offered", "none", "required"] = "offered"
     smtputf8: bool = False
+    dkim: str = ""
     timeout: Annotated[float, msgspec.Meta(ge=0.1, le=300)] = 60
 
     @property
@@ -122,6 +125,7 @@ class Sender:
         self._records = records
         self._port_of = port_of
         self._origin = origin
+        self._signer = Signer(records)
         self._places = asyncio.Semaphore(MAX_AT_ONCE)
         self._context = client_context()  # any certificate will do
 
@@ -131,6 +135,8 @@ class Sender:
         server = _parse_server(letter.server)
         if letter.source:
             loopback(letter.source)
+        if letter.dkim:
+            content = await self.signed(content, letter.dkim)
         sent = Sent(False, [], [])
         found: dict[str, Outcome] = {}
         deadline = asyncio.get_running_loop().time() + letter.timeout
@@ -141,6 +147,10 @@ class Sender:
         sent.replies = [found[recipient] for recipient in letter.recipients]
         sent.accepted = all(reply.accepted for reply in sent.replies)
         return sent
+
+    async def signed(self, content: bytes, domain: str) -> bytes:
+        """With a DKIM signature of the domain, whose record is published."""
+        return await self._signer.sign(content, domain)
 
     async def _group(
         self, transaction: _Transaction, server: tuple[str, int] | None, deadline: float
