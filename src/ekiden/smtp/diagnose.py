@@ -59,6 +59,8 @@ def _diagnose(stage: Stage, code: int, enhanced: str, text: str) -> Diagnosis:
     found = _precise(code, detail, said) or said
     if found is None or _CODES.get(detail) in _SURER.get(found, ()):
         found = _of_code(stage, code, detail)
+    if found is D.PEER and code in _TAKE_NO_MAIL:
+        found = D.NO_ROUTE
     return _by_stage(stage, code, detail, found)
 
 
@@ -98,7 +100,8 @@ _PRECISE: Final[dict[str, tuple[Diagnosis, frozenset[Diagnosis]]]] = {
 def _precise(code: int, detail: str, said: Diagnosis | None) -> Diagnosis | None:
     if detail == "7.27":
         # RFC 7505 §4.2: the sender's domain has a null MX. Gmail: SPF did not pass, which is what it defers for.
-        if said in _AUTHENTICATION:
+        # Sendmail: it is the recipient's.
+        if said in _AUTHENTICATION or said in (D.NULL_MX, D.NO_ROUTE):
             return said
         return D.SPF if code < 500 else D.SENDER_REFUSED
     known = _PRECISE.get(detail)
@@ -204,6 +207,8 @@ _CODES: Final[dict[str, Diagnosis]] = {
     "7.512": D.MALFORMED,
     "7.513": D.IP_BLOCKED,
 }
+_TAKE_NO_MAIL: Final = (521, 556)
+"""RFC 7504: no mail is taken here."""
 _VAGUE: Final = frozenset({"0.0", "3.0", "4.0", "5.0"})
 """Said about anything: the basic code knows as much."""
 
@@ -235,8 +240,8 @@ _BASIC: Final[dict[int, Diagnosis]] = {
 def _of_code(stage: Stage, code: int, detail: str) -> Diagnosis:
     if detail == "4.1" and code >= 500:
         return D.RECIPIENT_REFUSED  # Exchange: not in its directory
-    if code in (521, 556) and not detail.startswith("1."):
-        return D.NO_ROUTE  # RFC 7504: no mail is taken here
+    if code in _TAKE_NO_MAIL and not detail.startswith("1."):
+        return D.NO_ROUTE
     if detail and detail not in _VAGUE:
         found = _CODES.get(detail) or _CODES.get(detail.partition(".")[0])
         if found is not None:

@@ -50,6 +50,7 @@ MARKS: Final[tuple[tuple[re.Pattern[str], Diagnosis], ...]] = tuple(
         (D.IP_BLOCKED, r"\bcxbl\b|\bcdrbl\b|\bipbl[01]{4}\b|\bbl0000\d\d\b|\bes0000\d\d\b|\baup#(?:bl|i|in|o)\b"),
         (D.RATE_IP, r"\brl0000\d\d\b|\baup#(?:i|in)-13\d\d\b"),
         (D.IP_BLOCKED, r"\b(?:ofr|lpn)_?\d{0,3}_(?:102|103|105|999|630)\b"),
+        (D.SPAM, r"\b(?:ofr|lpn)_?\d{0,3}_506\b"),
         (D.GREYLISTED, r"mimecast\.com/docs/doc-1369#451|\bpostgrey\b"),
         # Proofpoint, Cloudmark, Talos, Trend Micro, Barracuda
         (D.IP_BLOCKED, r"ipcheck\.proofpoint\.com|csi\.cloudmark\.com|senderbase|talosintelligence|\bers-dul\b"),
@@ -136,6 +137,12 @@ WORDS: Final[tuple[tuple[re.Pattern[str], Diagnosis], ...]] = tuple(
             ),
         ),
         (
+            D.SPAM,
+            (
+                r"\bspam classification|(?:flagged|classified|detected|identified) (?:as |to be )?(?:\w{1,20} )?spam\b",
+            ),
+        ),
+        (
             D.DMARC,
             (
                 r"\bdmarc\b",
@@ -211,6 +218,8 @@ WORDS: Final[tuple[tuple[re.Pattern[str], Diagnosis], ...]] = tuple(
                 r"too much (?:mail data|storage) (?:\w{1,20} )?<?@",
                 r"too much storage",
                 r"quota (?:\w{1,20} )?(?:full|overrun)",
+                r"(?:number of|too many) messages in (?:\S{1,40} ){0,2}mail ?box",
+                r"(?:メール|受信)?ボックスが(?:一杯|いっぱい|満杯)|容量(?:が|を)?(?:超|オーバー)",
             ),
         ),
         (
@@ -267,7 +276,7 @@ WORDS: Final[tuple[tuple[re.Pattern[str], Diagnosis], ...]] = tuple(
                 r"\b(?:dns|r)bls?\b|dnswl|\brbl\b",
                 r"\breputation\b",
                 r"\bbanned\b",
-                r"\blisted (?:at|by|in|on)\b|is in spamhaus",
+                r"(?<!not )\blisted (?:at|by|in|on)\b|is in spamhaus",
                 r"(?:ip|ip address|address|client|host|server|network|connection"
                 r"|netblock)\b.{0,60}?(?:is |are |was |has "
                 r"been |temporarily |permanently )?(?:blocked|(?<!recipient address )(?<!sender address )"
@@ -399,6 +408,21 @@ WORDS: Final[tuple[tuple[re.Pattern[str], Diagnosis], ...]] = tuple(
                 r"not authori[sz]ed\b.{0,40}(?:send|recipient|group)|security reasons",
                 r"helo (?:command )?(?:rejected|invalid|not|refused)|bad helo|invalid helo",
                 r"notauthorized|sendernotauthenticated|reciprestrict|not permitted to send|mail exchanger",
+                r"(?:permission|not allowed|not permitted) to post",
+            ),
+        ),
+        # What mail systems say of their own attempts, in reports.
+        (
+            D.DNS,
+            (r"name service error.{0,120}try again|host not found, try again|(?:host )?name lookup fail",),
+        ),
+        (
+            D.NO_ANSWER,
+            (
+                r"(?:message|envelope|queue|delivery time|retry time)\W? ?(?:has |have |is |was )?expired",
+                r"did not accept our requests to connect|(?:socket|winsock) error|no smtp connection got far enough",
+                r"(?:wasn't|weren't|not) able to (?:establish|connect)|(?:unable|failed) to (?:connect|contact)\b",
+                r"retry time(?:out| not reached)",
             ),
         ),
         (
@@ -430,11 +454,13 @@ WORDS: Final[tuple[tuple[re.Pattern[str], Diagnosis], ...]] = tuple(
                 r"|no longer (?:works|employed|with us|uses)",
             ),
         ),
+        (D.NULL_MX, (r"\bnull mx\b|\brfc ?7505\b",)),
         (
             D.NO_ROUTE,
             (
                 r"(?:host|domain|system|server|\*) (?:does not|doesn't) (?:accept"
                 r"|receive) (?:any )?(?:e?-?mail|mess)",
+                r"domain (?:is )?(?:not |un)reachable",
             ),
         ),
         (
@@ -458,6 +484,9 @@ WORDS: Final[tuple[tuple[re.Pattern[str], Diagnosis], ...]] = tuple(
                 r"no mail ?box|not a valid (?:user|mailbox|recipient)|nobody (?:here )?by that name"
                 r"|does not live here",
                 r"(?:doesn'?t|does not) have an? .{0,40}account|no account (?:here|by|with)|no one (?:here|by)",
+                r"(?:e-?mail )?address (?:\w{1,20} )?(?:couldn'?t|could not|wasn'?t|was not) (?:be )?found",
+                r"(?:宛先|ユーザー?|アカウント|アドレス|メールボックス)(?:が|は|の)?(?:不明|見つかりません|存在しま?せん|存在しない)",
+                r"ディレクトリの?リストにありません|名簿に(?:ありません|登録されていません)",
                 rf"(?:can'?t|cannot|couldn'?t|could not|unable to) (?:\w{{1,20}} )?(?:find|verify"
                 rf"|locate) (?:\w{{1,20}} "
                 rf"){{0,3}}{_MAILBOX}",
@@ -468,10 +497,11 @@ WORDS: Final[tuple[tuple[re.Pattern[str], Diagnosis], ...]] = tuple(
         (
             D.RECIPIENT_REFUSED,
             (
-                rf"{_MAILBOX}\b.{{0,30}}?(?:unavailable|not available|not accept|reject|refus|denied"
+                rf"{_MAILBOX}s?\b.{{0,30}}?(?:unavailable|not available|not accept|reject|refus|denied"
                 rf"|restricted|verif)",
                 r"(?:reject|refus|denied)\w{0,3} (?:\w{1,20} ){0,2}(?:recipient|user|address|mailbox)",
                 r"no valid recipients|can'?t accept user|yourself|recipient error",
+                r"check (?:if|that|whether) (?:the |your )?address is",
             ),
         ),
         (D.DNS, (r"\bdns\b.{0,30}(?:fail|error|time|tempor)|domain lookup fail|temporary (?:dns|resolution)",)),
@@ -479,6 +509,7 @@ WORDS: Final[tuple[tuple[re.Pattern[str], Diagnosis], ...]] = tuple(
             D.PEER,
             (
                 r"(?:server|service|system) temporarily",
+                r"pipe to \||procmail|child (?:process|status)|mailer error|local delivery failed",
                 r"temporar\w{1,4} (?:\w{1,20} )?(?:reject|error|fail|problem)",
             ),
         ),
