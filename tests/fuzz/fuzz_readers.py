@@ -32,6 +32,7 @@ from ekiden.dialects.naver.http import Query, decode_tolerant
 from ekiden.dialects.naver.paging import Order, read_page
 from ekiden.dialects.naver.proof import targets
 from ekiden.dns import resolver
+from ekiden.inbound.reports.read import read_report
 from ekiden.mime.attachments import find_attachment
 from ekiden.mime.author_domains import mailbox_domains
 from ekiden.mime.errors import MimeError
@@ -161,6 +162,15 @@ def dsn(case: bytes) -> None:
         Report("mx.example", "a@b.example", "<m@mx.example>", 0, recipients, case, envid=text[:100])
     )
     assert built.count(b"\n") == built.count(b"\r\n")
+
+
+def report(case: bytes) -> None:
+    reading = read_report(case)
+    for item in reading.reports:
+        assert len(item.recipient) <= 320
+        assert len(item.text) <= 500
+        # What commands and webhooks print.
+        msgspec.json.encode([item.recipient, item.text, item.remote_mta, item.action, reading.origin.ids])
 
 
 # --- headers ------------------------------------------------------------------------------------------------------

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tomllib
+from pathlib import Path
 
 SMTP_WORDS = [
     *(f"{verb}\r\n".encode() for verb in ("RSET", "NOOP", "QUIT", "DATA", "STARTTLS", "HELP", "EHLO x", "VRFY x")),
@@ -160,6 +162,46 @@ MULTIPART = (
     b'<body><a href="https://a.example/">x</a></body>\r\n--b\r\nContent-Type: application/x; name=x\r\n\r\nx\r\n'
     b"--b--\r\n"
 )
+REPORTS = [
+    mail["raw"].lstrip("\n").encode()
+    for mail in tomllib.loads((Path(__file__).parents[1] / "inbound" / "reports.toml").read_text("utf-8"))["mail"]
+]
+REPORT_WORDS = [
+    b"Final-Recipient: rfc822; a@b.example\n",
+    b"Original-Recipient: rfc822;a+2Bb@c.example\n",
+    b"Action: failed\n",
+    b"Action: delayed\n",
+    b"Status: 5.1.1\n",
+    b"Diagnostic-Code: smtp; 550 5.1.1 user unknown\n",
+    b"Feedback-Type: abuse\n",
+    b"Content-Type: message/delivery-status\n",
+    b"Content-Type: multipart/report; boundary=b\n\n--b\n",
+    b"Content-Type: message/rfc822\n\n",
+    b"From: MAILER-DAEMON@b.example\n",
+    b"X-Failed-Recipients: a@b.example\n",
+    b"Subject: Undelivered Mail\n",
+    b"Auto-Submitted: auto-replied\n",
+    b"This is the mail system at host x\n",
+    b"----- Transcript of session follows -----\n",
+    b">>> DATA\n<<< 550 no\n",
+    b"550 5.1.1 <a@b.example>... User unknown\n",
+    b"<a@b.example>:\n",
+    b"(in reply to RCPT TO command)",
+    b"\\x{1F600}",
+    b"\xef\xbf\xbd\xed\xa0\x80",
+    b"=?utf-8?q?=ed=a0=80?=",
+    b"\x1b$B",
+    b"\n\n",
+    b"\r",
+    b"--b\n",
+    b"@",
+    b"<",
+    b";",
+    b"{",
+    b"\0",
+    b"\xff",
+]
+"""Of ``message/delivery-status``, and of what mail systems write for people."""
 SIGNED = (
     b"DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d=b.example; s=s; h=from:to; t=1700000000;\r\n"
     b" bh=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=; b=AAAA\r\n" + MESSAGE

@@ -8,7 +8,18 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from ekiden.documents import account, callback, domain, installation, message, network, queue, recipient, sending
+from ekiden.documents import (
+    account,
+    callback,
+    domain,
+    inbound,
+    installation,
+    message,
+    network,
+    queue,
+    recipient,
+    sending,
+)
 from ekiden.documents.document import Document
 
 
@@ -81,6 +92,7 @@ PRINTED: Final = (
     Printed(callback.Request, "", "callback: log"),
     Printed(callback.DeadLetter, "", "callback: dead"),
     Printed(callback.Again, "callback: retry, replay"),
+    Printed(inbound.Classified, "inbound: classify"),
     Printed(installation.Health, "doctor"),
     Printed(installation.DatabaseUpgrade, "db: upgrade"),
     Printed(installation.DatabaseStatus, "db: status"),

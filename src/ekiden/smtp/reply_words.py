@@ -139,7 +139,8 @@ WORDS: Final[tuple[tuple[re.Pattern[str], Diagnosis], ...]] = tuple(
         (
             D.SPAM,
             (
-                r"\bspam classification|(?:flagged|classified|detected|identified) (?:as |to be )?(?:\w{1,20} )?spam\b",
+                r"\bspam classification"
+                r"|(?:flagged|classified|detected|identified) (?:as |to be )?(?:\w{1,20} )?spam\b",
             ),
         ),
         (
@@ -219,7 +220,7 @@ WORDS: Final[tuple[tuple[re.Pattern[str], Diagnosis], ...]] = tuple(
                 r"too much storage",
                 r"quota (?:\w{1,20} )?(?:full|overrun)",
                 r"(?:number of|too many) messages in (?:\S{1,40} ){0,2}mail ?box",
-                r"(?:メール|受信)?ボックスが(?:一杯|いっぱい|満杯)|容量(?:が|を)?(?:超|オーバー)",
+                "ボックスが一杯|ボックスがいっぱい|ボックスが満杯|容量が超|容量を超|容量オーバー",
             ),
         ),
         (
@@ -420,7 +421,8 @@ WORDS: Final[tuple[tuple[re.Pattern[str], Diagnosis], ...]] = tuple(
             D.NO_ANSWER,
             (
                 r"(?:message|envelope|queue|delivery time|retry time)\W? ?(?:has |have |is |was )?expired",
-                r"did not accept our requests to connect|(?:socket|winsock) error|no smtp connection got far enough",
+                r"did not accept our requests to connect|(?:socket|winsock) error"
+                r"|no smtp connection got far enough",
                 r"(?:wasn't|weren't|not) able to (?:establish|connect)|(?:unable|failed) to (?:connect|contact)\b",
                 r"retry time(?:out| not reached)",
             ),
@@ -485,8 +487,9 @@ WORDS: Final[tuple[tuple[re.Pattern[str], Diagnosis], ...]] = tuple(
                 r"|does not live here",
                 r"(?:doesn'?t|does not) have an? .{0,40}account|no account (?:here|by|with)|no one (?:here|by)",
                 r"(?:e-?mail )?address (?:\w{1,20} )?(?:couldn'?t|could not|wasn'?t|was not) (?:be )?found",
-                r"(?:宛先|ユーザー?|アカウント|アドレス|メールボックス)(?:が|は|の)?(?:不明|見つかりません|存在しま?せん|存在しない)",
-                r"ディレクトリの?リストにありません|名簿に(?:ありません|登録されていません)",
+                "宛先不明|宛先が不明|ユーザー不明|ユーザが不明|ユーザーが不明|アドレスが不明|宛先が見つかりません|ユーザが見つかりません"
+                "|ユーザーが見つかりません|アドレスが見つかりません|宛先が存在しま|ユーザが存在しま|ユーザーが存在しま|アドレスが存在しま"
+                "|アカウントが存在しま|メールボックスが存在しま|ディレクトリのリストにありません|ディレクトリーのリストにありません",
                 rf"(?:can'?t|cannot|couldn'?t|could not|unable to) (?:\w{{1,20}} )?(?:find|verify"
                 rf"|locate) (?:\w{{1,20}} "
                 rf"){{0,3}}{_MAILBOX}",

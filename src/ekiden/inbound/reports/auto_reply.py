@@ -16,7 +16,7 @@ from ekiden.inbound.reports.patterns import any_of, compiled
 from ekiden.inbound.reports.status_fields import mailbox
 
 _DATA: Final[dict[str, Any]] = tomllib.loads(
-    files("ekiden.inbound.reports").joinpath("auto_replies.toml").read_text("utf-8")
+    files("ekiden.inbound.reports").joinpath("answers.toml").read_text("utf-8")
 )
 _FIELDS: Final = {name: compiled(pattern) for name, pattern in _DATA["fields"].items()}
 _SUBJECTS: Final = any_of(pattern for patterns in _DATA["subjects"].values() for pattern in patterns)

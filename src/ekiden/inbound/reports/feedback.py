@@ -19,7 +19,9 @@ _RECIPIENTS: Final = ("original-rcpt-to", "removal-recipient", "x-original-rcpt-
 _OF_THE_MAIL: Final = ("x-hmxmroriginalrecipient", "x-original-to", "x-rcpt-to", "x-envelope-to", "to")
 _NO_COMPLAINTS: Final = frozenset({"not-spam", "auth-failure", "dmarc", "dkim", "spf"})
 """Feedback types with which nobody complains: RFC 6591, and who takes a complaint back."""
-_SUBJECT: Final = compiled(r"complaint about message from|e?-?mail feedback report|^\W{0,4}(?:spam |abuse )complaint\b")
+_SUBJECT: Final = compiled(
+    r"complaint about message from|e?-?mail feedback report|^\W{0,4}(?:spam |abuse )complaint\b"
+)
 _FIELD_IN_TEXT: Final = compiled(r"^[ \t]{0,4}feedback-type:[ \t]*[a-z-]+[ \t]*$")
 _NOT_TOLD: Final = compiled(r"^(?:redacted|undisclosed|unknown|hidden)?@?$|^<?undisclosed[ -]recipients")
 

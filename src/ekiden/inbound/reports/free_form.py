@@ -1,7 +1,7 @@
 """Reports in free form: whom they name, and what they say of each.
 
 The forms are data (``bounces.toml``); a mail that has none of them, but is sent by a mail system and speaks of
-something that failed, is read by what most have in common: an address at the beginning of a line, and words behind it.
+something that failed, is read by what most have in common: an address that begins a line, and words behind it.
 """
 
 from __future__ import annotations
@@ -35,10 +35,11 @@ class Found(NamedTuple):
 
 
 class FreeForm(NamedTuple):
-    """``name`` is that of the form; empty: none is known."""
+    """``name`` is that of the form; empty: none is known. ``says``: as of ``Shape``."""
 
     name: str
     found: list[Found]
+    says: str = ""
 
 
 def find_shape(material: Material) -> Shape | None:
@@ -68,11 +69,12 @@ _USUAL: Final = compiled(
 )
 _ANY: Final = compiled(rf"<?({ADDRESS})")
 _REPLIES: Final = compiled(r"^[ \t]*(?:<<<|<--)[ \t]*([45]\d\d[^\n]*)$")
+_REPLY_LINE: Final = compiled(r"^[45]\d\d[ -]\S[^\n]*$")
 _SMTP: Final = compiled(r"(?:^|[\s:>\"'(\[|])[45][0-5]\d(?:[ -]|$)")
 
 
 def read_free_form(material: Material, shape: Shape | None, known: Iterable[str] = ()) -> FreeForm:
-    """What ``material`` says in words. ``known``: recipients that its fields name; only of them something is wanted."""
+    """What ``material`` says in words. ``known``: recipients that its fields name: only they are looked for."""
     text = material.text[:_SEARCHED]
     wanted = {address.lower() for address in known}
     if shape is not None and shape.recipient is not None:
@@ -82,7 +84,11 @@ def read_free_form(material: Material, shape: Shape | None, known: Iterable[str]
     if wanted:
         hits = [hit for hit in hits if hit.recipient.lower() in wanted]
     found = _segments(text, hits, shape)
-    return FreeForm("" if shape is None else shape.name, found)
+    if not found and len(wanted) == 1 and shape is not None:
+        line = _REPLY_LINE.search(text)
+        if line is not None:
+            found = [Found(next(iter(wanted)), line[0], stage_of(text))]
+    return FreeForm("", found) if shape is None else FreeForm(shape.name, found, shape.says)
 
 
 class _Hit(NamedTuple):
@@ -135,9 +141,7 @@ def _segments(text: str, hits: list[_Hit], shape: Shape | None) -> list[Found]:
         one.behind.append(text[hit.end : max(following, hit.end)])
         line_end = text.find("\n", hit.end)
         last = len(text) if line_end < 0 else line_end
-    return [
-        Found(one.name, *_statement(text, one, shape, len(said) == 1)) for one in said.values()
-    ]
+    return [Found(one.name, *_statement(text, one, shape, len(said) == 1)) for one in said.values()]
 
 
 def _statement(text: str, said: _Said, shape: Shape | None, alone: bool) -> tuple[str, Stage | None]:
@@ -146,6 +150,8 @@ def _statement(text: str, said: _Said, shape: Shape | None, alone: bool) -> tupl
     if shape is None:
         return _words(segments, own, text if alone else ""), stage_of(text if alone else own)
     stage = shape.stage or stage_of(own) or (stage_of(text) if alone else None)
+    if shape.pipelined and stage is Stage.DATA:
+        stage = None
     if shape.says:
         return shape.says, stage
     if shape.text is not None:
@@ -155,12 +161,13 @@ def _statement(text: str, said: _Said, shape: Shape | None, alone: bool) -> tupl
     if shape.dialogue:
         told, around = _over_the_wire(said)
         if told:
-            return told, shape.stage or stage_of(around)
+            stage = shape.stage or stage_of(around)
+            return told, None if shape.pipelined and stage is Stage.DATA else stage
     return _words(segments, own, text if alone else ""), stage
 
 
 def _over_the_wire(said: _Said) -> tuple[str, str]:
-    """Of a transcript what the peer replied, unless the reporter says it in words of its own; and what is around it.
+    """Of a transcript what the peer replied, or what the reporter says instead; and the lines around it.
 
     The lines before a recipient's are from the last command on: what is before was about others.
     """
@@ -180,7 +187,9 @@ def _over_the_wire(said: _Said) -> tuple[str, str]:
     return "", ""
 
 
-_TRANSLATED: Final = compiled(r"^(?:user unknown|remote protocol error|service unavailable|deferred\b|\(reason: \d{0,3}\))")
+_TRANSLATED: Final = compiled(
+    r"^(?:user unknown|remote protocol error|service unavailable|deferred\b|\(reason: \d{0,3}\))"
+)
 _SAYS: Final = compiled(r"[a-z]{3,} [a-z]{3,}|[^\x00-\x7f]{3,}")
 
 

@@ -1,7 +1,7 @@
 """The parts of a mail that reports are read from, within bounds.
 
-Only the first ``MAX_PARTS`` parts are looked at and only the first ``MAX_TEXT`` characters of what they say to people:
-whatever else there is belongs to the mail that is returned.
+Only the first ``MAX_PARTS`` parts are looked at, and only ``MAX_TEXT`` characters of what they say to people: what
+there is besides belongs to the mail that is returned.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Which mail a report is about, as far as it quotes that mail. Who has the tables looks these up, in this order:
+"""Which mail a report is about, as far as it quotes that mail.
 
-an envelope sender with a token of ours; a Message-ID or another id of ours; a recipient within what was sent lately.
+Who has the tables looks for an envelope sender with a token of ours; then for a Message-ID, or another id, of ours.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class _Collected:
 
 def quoted_origin(material: Material, said: Fields, reports: Iterable[Report]) -> Origin:
     """``said``: fields in which the report itself names the mail, such as Original-Mail-From (RFC 5965)."""
-    senders, recipients, message_ids, ids = _Collected(), _Collected(), _Collected(), _Collected()
+    senders, recipients, message_ids = _Collected(), _Collected(), _Collected()
     fields = [*material.returned, *said]
     for name in _SENDERS:
         senders.add(mailbox(value) for key, value in fields if key == name)
@@ -54,7 +54,5 @@ def quoted_origin(material: Material, said: Fields, reports: Iterable[Report]) -
             recipients.add([mailbox(value)])
     for report in reports:
         recipients.add((report.asked, report.recipient))
-    found = dict.fromkeys((name, value[:500]) for name, value in fields if value and _ID.search(name))
-    return Origin(
-        tuple(senders.values), tuple(recipients.values), tuple(message_ids.values), tuple(found)[:_MOST]
-    )
+    ids = dict.fromkeys((name, value[:500]) for name, value in fields if value and _ID.search(name))
+    return Origin(tuple(senders.values), tuple(recipients.values), tuple(message_ids.values), tuple(ids)[:_MOST])

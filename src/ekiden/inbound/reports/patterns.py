@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -16,8 +17,13 @@ MAX_ADDRESS: Final = 320
 _MEMORY: Final = 4 << 20
 
 
-def compiled(pattern: str) -> Pattern:
-    """Without regard to cases; ``^`` and ``$`` are those of lines; ``{address}`` is an address."""
+def compiled(pattern: str, *, folded: bool = False) -> Pattern:
+    """Without regard to cases; ``^`` and ``$`` are those of lines; ``{address}`` is an address.
+
+    ``folded``: a blank of the pattern is any white space, since lines are broken anywhere.
+    """
+    if folded:
+        pattern = _OUTSIDE.sub(lambda found: found[0] if found[0] != " " else r"(?:\s+)", pattern)
     options = re2.Options()
     options.case_sensitive = False
     options.log_errors = False
@@ -25,9 +31,13 @@ def compiled(pattern: str) -> Pattern:
     return re2.compile("(?m)" + pattern.replace("{address}", ADDRESS), options)
 
 
-def any_of(patterns: Iterable[str]) -> Pattern:
+_OUTSIDE: Final = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]| ")
+"""A class of characters, whose blanks are not meant, or a blank."""
+
+
+def any_of(patterns: Iterable[str], *, folded: bool = False) -> Pattern:
     """One of them."""
-    return compiled("|".join(f"(?:{pattern})" for pattern in patterns))
+    return compiled("|".join(f"(?:{pattern})" for pattern in patterns), folded=folded)
 
 
 def readable(text: str) -> str:

@@ -1,8 +1,8 @@
 """What a received mail says about mail of ours (``core.report``): the one reader of reports.
 
-What is written for machines is read first (RFC 3464, RFC 5965), then what is written for people. The words of both go
-through the judgement of live replies (``statement.judge``). Whatever a mail is, it costs what the bounds of
-``material`` and the steps of ``_Steps`` allow: what is left then is ``Diagnosis.UNKNOWN``.
+What is written for machines is read first (RFC 3464, RFC 5965), then what is written for people. The words of both
+go through the judgement of live replies (``statement.judge``). Whatever a mail is, it costs no more than the bounds
+here and in ``material`` allow: where they end, the rest is ``Diagnosis.UNKNOWN``.
 """
 
 from __future__ import annotations
@@ -211,7 +211,8 @@ def _of_failed(failed: list[str], free: FreeForm, material: Material) -> list[Fo
         if found is None and alone and len(free.found) == 1:
             found = free.found[0]._replace(recipient=address)
         if found is None:
-            found = Found(address, material.text if alone else "", stage_of(material.text) if alone else None)
+            text = free.says or (material.text if alone else "")
+            found = Found(address, text, stage_of(material.text) if alone else None)
         texts.append(found)
     return texts
 
@@ -310,13 +311,13 @@ def _says_more(told: Statement, statement: Statement) -> bool:
         return True
     start = statement.words[:24].lower()
     return (
-        told.code == statement.code and len(told.words) > len(statement.words) and told.words.lower().startswith(start)
+        told.code == statement.code
+        and len(told.words) > len(statement.words)
+        and told.words.lower().startswith(start)
     )
 
 
-def _of_words(
-    found: Found, free: FreeForm, material: Material, judged: _Judge, late: bool, alone: bool
-) -> Report:
+def _of_words(found: Found, free: FreeForm, material: Material, judged: _Judge, late: bool, alone: bool) -> Report:
     statement = read_statement(found.text)
     gave_up = statement.expired or (alone and expired(material.text))
     statement = statement._replace(stage=found.stage or statement.stage, expired=gave_up)

@@ -57,7 +57,9 @@ def _report(kind: Kind, of_all: dict[str, Any], entry: dict[str, Any]) -> Report
     if kind is Kind.COMPLAINT:
         action = _text(of_all, "complaintFeedbackType").lower()[:40] or "abuse"
         return Report(kind, recipient, action=action, how="ses")
-    statement = read_statement(_text(entry, "diagnosticCode").partition(";")[2].strip(), _text(entry, "status")[:11])
+    statement = read_statement(
+        _text(entry, "diagnosticCode").partition(";")[2].strip(), _text(entry, "status")[:11]
+    )
     action = _text(entry, "action").lower()[:20] or ("failed" if kind is Kind.BOUNCE else "delayed")
     if not statement.words:
         statement = statement._replace(words=_WORDS.get(_text(of_all, "bounceSubType"), ""))

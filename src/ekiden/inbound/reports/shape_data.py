@@ -31,13 +31,15 @@ class Shape(NamedTuple):
     stage: Stage | None
     sure: bool
     """Its marks are enough, whoever sent it."""
+    pipelined: bool
+    """It sends commands together: behind DATA stands what was replied to RCPT, or to DATA."""
 
 
-def _pattern(item: dict[str, Any], name: str) -> Pattern | None:
+def _pattern(item: dict[str, Any], name: str, *, folded: bool = False) -> Pattern | None:
     value = item.get(name)
     if value is None:
         return None
-    return compiled(value) if isinstance(value, str) else any_of(value)
+    return any_of([value] if isinstance(value, str) else value, folded=folded)
 
 
 def _shape(item: dict[str, Any]) -> Shape:
@@ -46,7 +48,7 @@ def _shape(item: dict[str, Any]) -> Shape:
         _pattern(item, "from"),
         _pattern(item, "subject"),
         tuple((name, compiled(value)) for name, value in item.get("header", {}).items()),
-        _pattern(item, "body"),
+        _pattern(item, "body", folded=True),
         _pattern(item, "recipient"),
         _pattern(item, "text"),
         item.get("before", False),
@@ -54,6 +56,7 @@ def _shape(item: dict[str, Any]) -> Shape:
         item.get("says", ""),
         Stage[item["stage"]] if "stage" in item else None,
         item.get("sure", False),
+        item.get("pipelined", False),
     )
 
 
@@ -61,14 +64,15 @@ _DATA: Final[dict[str, Any]] = tomllib.loads(
     files("ekiden.inbound.reports").joinpath("bounces.toml").read_text("utf-8")
 )
 SHAPES: Final = tuple(_shape(item) for item in _DATA["shape"])
-STAGES: Final = tuple((any_of(item["words"]), Stage[item["stage"]]) for item in _DATA["stage"])
-EXPIRED: Final = any_of(_DATA["words"]["expired"])
-VAGUE: Final = compiled(rf"(?:{'|'.join(_DATA['words']['vague'])})[\s.!]*")
-DELAYED: Final = any_of(_DATA["words"]["delayed"])
-ASIDES: Final = any_of(_DATA["words"]["asides"])
-FAILED: Final = any_of(_DATA["words"]["failed"])
-SUBJECTS: Final = any_of(_DATA["words"]["subjects"])
-SENDERS: Final = any_of(_DATA["words"]["senders"])
-NOT_RECIPIENTS: Final = any_of(_DATA["words"]["not_recipients"])
-SILENT_FILTERS: Final[tuple[str, ...]] = tuple(_DATA["words"]["silent_filters"])
-AFTER_CONTENT: Final = any_of(_DATA["words"]["after_content"])
+STAGES: Final = tuple((any_of(item["words"], folded=True), Stage[item["stage"]]) for item in _DATA["stage"])
+_WORDS: Final[dict[str, list[str]]] = _DATA["words"]
+EXPIRED: Final = any_of(_WORDS["expired"], folded=True)
+VAGUE: Final = compiled(rf"(?:{'|'.join(_WORDS['vague'])})[\s.!]*")
+DELAYED: Final = any_of(_WORDS["delayed"], folded=True)
+ASIDES: Final = any_of(_WORDS["asides"], folded=True)
+FAILED: Final = any_of(_WORDS["failed"], folded=True)
+SUBJECTS: Final = any_of(_WORDS["subjects"])
+SENDERS: Final = any_of(_WORDS["senders"])
+NOT_RECIPIENTS: Final = any_of(_WORDS["not_recipients"])
+SILENT_FILTERS: Final = tuple(_WORDS["silent_filters"])
+AFTER_CONTENT: Final = any_of(_WORDS["after_content"])

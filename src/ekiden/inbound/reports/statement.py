@@ -25,7 +25,9 @@ _CODE: Final = compiled(
 )
 _ENHANCED: Final = compiled(r"(?:^|[\s#(:;=<\[-])([45]\.\d{1,3}\.\d{1,3})(?:[\s#):;,\]>-]|\.?$|\. )")
 # Codes of the lines of a reply that were joined, and of those who quote what somebody quoted.
-_REPEATED: Final = compiled(r"(?:^|\s)[45]\d\d[ -]#?(?:[45]\.\d{1,3}\.\d{1,3}\b)?|^[ \t:#-]*[45]\.\d{1,3}\.\d{1,3}[ \t:-]")
+_REPEATED: Final = compiled(
+    r"(?:^|\s)[45]\d\d[ -]#?(?:[45]\.\d{1,3}\.\d{1,3}\b)?|^[ \t:#-]*[45]\.\d{1,3}\.\d{1,3}[ \t:-]"
+)
 
 
 class Statement(NamedTuple):
@@ -57,7 +59,7 @@ def expired(text: str) -> bool:
 
 
 def read_statement(text: str, status: str = "") -> Statement:
-    """``text`` is all that is said of a recipient; ``status`` an enhanced code that stands in a field of its own."""
+    """``text`` is all that is said of a recipient; ``status`` an enhanced code that has a field of its own."""
     text = text[: 2 * MAX_WORDS]
     stage, gave_up = stage_of(text), expired(text)
     text = ASIDES.sub(" ", text)
@@ -92,8 +94,8 @@ def judge(statement: Statement, recipient: str, final: bool) -> Diagnosis:
 
     Where the stage is not told, most were asked about the recipient, and so it is taken. But that an address is no
     good for ever is believed then only of a reporter's own words, or with a code that says the same: some receivers
-    say "550 user unknown", and others "550 5.7.1 user unknown", behind the content, and mean that they filter. It is
-    not believed at all of what the reporter calls temporary.
+    say "550 user unknown", and others "550 5.7.1 user unknown", behind the content, and mean that they filter. It
+    is not believed at all of what the reporter calls temporary.
     """
     code = statement.code or (NO_CODE if final else NO_CODE_YET)
     stage = statement.stage

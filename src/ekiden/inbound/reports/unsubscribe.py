@@ -6,26 +6,23 @@ Surely known is only what comes to an address that was given for nothing else: w
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import replace
+from importlib.resources import files
 from typing import Final
 
 from ekiden.core.report import Kind, Reading, Report
 from ekiden.inbound.reports.material import Material
-from ekiden.inbound.reports.patterns import compiled
+from ekiden.inbound.reports.patterns import any_of, compiled
 from ekiden.inbound.reports.status_fields import mailbox
 
 _MOST_WORDS: Final = 400
 """Characters of a mail that says nothing else."""
-_WISH: Final = compiled(
-    r"^\W{0,6}(?:please )?(?:(?:re|fw): ?)?(?:unsubscribe(?: me)?|un-subscribe|opt[- ]?out|remove(?: me)?(?: from (?:the|this|your) list)?"
-    r"|signoff|sign off|d.{1,2}sinscription|d.{1,2}sabonnement|d.{1,2}sabonner|abmelden|abmeldung|abbestellen|austragen"
-    r"|darse de baja|baja|cancelar (?:la )?suscripci.{1,2}n|annulla iscrizione|cancellami|cancelar inscri.{1,4}o"
-    r"|uitschrijven|afmelden|avregistrera|avanm.{1,2}l|afmeld|meld av|wypisz|rezygnuj.|отписаться|отписка"
-    r"|配信(?:停止|解除)(?:希望|依頼)?|購読(?:停止|解除)|メルマガ解除|退订|退訂|取消订阅|取消訂閱|수신 ?거부|구독 ?취소)\W{0,6}$"
-)
-_BY_PROGRAM: Final = compiled(
-    r"sent this (?:e?-?mail|message) to unsubscribe|this (?:message|e?-?mail) was (?:generated|sent)[^\n]{0,60}(?:unsubscribe|list-unsubscribe)"
-)
+_DATA: Final[dict[str, list[str]]] = tomllib.loads(
+    files("ekiden.inbound.reports").joinpath("answers.toml").read_text("utf-8")
+)["unsubscribe"]
+_WISH: Final = compiled(rf"^\W{{0,6}}(?:(?:re|fw): ?)?(?:please )?(?:{'|'.join(_DATA['wishes'])})\W{{0,6}}$")
+_BY_PROGRAM: Final = any_of(_DATA["by_program"])
 
 
 def asks_to_unsubscribe(material: Material) -> bool:

@@ -1,0 +1,17 @@
+"""What ``ekiden inbound`` says, in Japanese."""
+
+from __future__ import annotations
+
+from ekiden.cli.common import CliError, lang
+from ekiden.core.texts import Texts
+
+TEXTS = Texts("cli/inbound_translations")
+
+
+def tr(text: str, **values: object) -> str:
+    """A text of this catalogue in the language of the person at the terminal."""
+    return TEXTS(text, lang(), **values)
+
+
+class InboundCliError(CliError):
+    catalogue = TEXTS
