@@ -328,7 +328,7 @@ def test_reports_can_go_elsewhere_and_without_a_token(running: Running, someone:
 
 
 def test_what_nobody_wants_to_know_is_not_reported(running: Running, someone: str) -> None:
-    """Each of these would come before the last one, which does come."""
+    """Each of these would come before the last ones, which do come."""
     bounce = running.put_behaviour({"like": "late-bounce-postfix", "report": {"delay": 0}})
     reply = running.put_behaviour(
         {"like": "auto-reply", "report": {"delay": 0, "to": f"{someone}@accept.lab.test"}}
@@ -343,8 +343,12 @@ def test_what_nobody_wants_to_know_is_not_reported(running: Running, someone: st
     client.sendmail(sender, [f"b@{bounce}"], DATA, [], ["NOTIFY=SUCCESS,DELAY"])
     client.sendmail(sender, [f"c@{bounce}"], DATA, [], ["NOTIFY=FAILURE"])
     send(running, f"a@{reply}", sender, raw="Auto-Submitted: no\n\nx\n")
+    angry = running.put_behaviour({"like": "complain", "report": {"delay": 0, "to": f"{someone}@angry.lab.test"}})
+    running.api("PUT", "/behaviour/angry.lab.test", {"like": "complain", "report": {"delay": 0, "to": sender}})
+    send(running, f"a@{angry}", sender)  # a complaint, and none about it
+    assert reports(running, f"{someone}@angry.lab.test")[0]["state"] == "accepted"
     assert [r["recipients"] for r in reports(running, sender, 2)] == [[f"c@{bounce}"], [f"a@{reply}"]]
-    assert len(running.lab.reports.find()) == before + 2
+    assert len(running.lab.reports.find()) == before + 3
 
 
 def test_a_refused_message_is_not_reported(running: Running, someone: str) -> None:

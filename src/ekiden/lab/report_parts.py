@@ -17,7 +17,8 @@ from ekiden.lab.mailbox import Mail
 
 MAX_RETURNED: Final = 50_000
 """Octets of a message that are returned; of a larger one the header is (Postfix's ``bounce_size_limit``)."""
-_MAX_HEADER: Final = 1 << 16
+MAX_HEADER: Final = 1 << 16
+"""Octets of a header that are looked at, and returned."""
 _MAX_FIELD: Final = 500
 JST: Final = timezone(timedelta(hours=9))
 
@@ -129,8 +130,8 @@ def header_of(data: bytes) -> bytes:
     head, end, _ = data.partition(b"\r\n\r\n")
     if not end:
         head = data.rstrip(b"\r\n")
-    if len(head) > _MAX_HEADER:
-        head = head[:_MAX_HEADER].rpartition(b"\r\n")[0]
+    if len(head) > MAX_HEADER:
+        head = head[:MAX_HEADER].rpartition(b"\r\n")[0]
     return head + b"\r\n"
 
 

@@ -19,7 +19,7 @@ import structlog
 from ekiden.lab.behaviour import Format, Report
 from ekiden.lab.mailbox import Mail
 from ekiden.lab.report_formats import SINGLE, write
-from ekiden.lab.report_parts import Case
+from ekiden.lab.report_parts import MAX_HEADER, Case
 from ekiden.lab.sending import Letter, Outcome, Sender
 
 _log = structlog.get_logger()
@@ -30,6 +30,7 @@ MAX_TRIES: Final = 10
 MAX_PAUSE: Final = 60.0  # seconds
 MAX_OCTETS: Final = 64 << 20  # of reports that are kept
 _AUTOMATIC: Final = re.compile(rb"(?im)^auto-submitted:[ \t]*(?!no\b)[^ \t\r\n]")
+_COMPLAINT: Final = re.compile(rb'(?i)report-type="?feedback-report')
 
 
 class ReportRecord(msgspec.Struct):
@@ -169,13 +170,14 @@ def destination(case: Case) -> str:
 
 def _may_be_sent(mail: Mail, recipient: str, report: Report) -> bool:
     """Nothing is sent about a bounce (RFC 5321 §4.5.5) to its null sender, no bounce that the client did not want
-    (RFC 3461 §4.1), no reply to what is automatic itself (RFC 3834 §2)."""
+    (RFC 3461 §4.1), no reply to what is automatic itself (RFC 3834 §2), no complaint about a complaint."""
+    header = mail.data[:MAX_HEADER].partition(b"\r\n\r\n")[0]
     if not mail.sender and (not report.to or report.format == "auto-reply"):
         return False
     if report.format == "auto-reply":
-        return _AUTOMATIC.search(mail.data.partition(b"\r\n\r\n")[0]) is None
+        return _AUTOMATIC.search(header) is None
     if report.format == "arf":
-        return True
+        return _COMPLAINT.search(header) is None
     wanted = notify(mail, recipient)
     return not wanted or ("DELAY" if report.action == "delayed" else "FAILURE") in wanted
 
