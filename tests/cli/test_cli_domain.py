@@ -60,12 +60,13 @@ def acme(ekiden: Installation, lab: Lab) -> Installation:
 
 def publish(lab: Lab, text: str, origin: str) -> None:
     """Put what ``ekiden domain`` printed into the DNS, as a name server would read its zone file."""
-    lines = "\n".join(line for line in text.splitlines() if line.startswith(";") or " IN TXT " in line)
+    lines = "\n".join(line for line in text.splitlines() if line.startswith(";") or " IN " in line)
     zone = dns.zone.from_text(lines, origin=f"{origin}.", relativize=False, check_origin=False)
     for name, node in zone.items():
         for records in node:
-            assert records.rdtype == dns.rdatatype.TXT
-            lab.set_dns(name.to_text(), "TXT", [record.to_text() for record in records])
+            assert records.rdtype in (dns.rdatatype.TXT, dns.rdatatype.MX)
+            rdtype = dns.rdatatype.to_text(records.rdtype)
+            lab.set_dns(name.to_text(), rdtype, [record.to_text() for record in records])
 
 
 def test_what_is_printed_can_be_published(acme: Installation, lab: Lab) -> None:
@@ -99,6 +100,42 @@ def test_what_is_printed_can_be_published(acme: Installation, lab: Lab) -> None:
     assert wrong.status == 2
     assert "'lost' is not a status" in wrong.err
     assert acme.json("audit", "list")[0]["actor"].startswith("cli:")
+
+
+def test_return_paths(acme: Installation, lab: Lab) -> None:
+    """Of a domain, and of the installation with a domain of its own."""
+    host = "mail.test.example"
+    acme.config.write_text(acme.config.read_text() + f'\n[delivery]\nreturn_path = "rp.{host}"\n')
+    added = acme.run("domain", "add", host, "--platform")
+    assert added.status == 0, added.err
+    assert f"{host} of (this installation): pending" in added.out
+    assert "CNAME" not in added.out
+    publish(lab, added.out, host)
+    assert acme.run("domain", "verify", host).status == 0
+    added = acme.run("domain", "add", "shop.example", "--account", "acme")
+    assert f"; or, in the place of all records of that name: rp.shop.example. 3600 IN CNAME rp.{host}." in added.out
+    publish(lab, added.out, "shop.example")
+    lab.set_dns("shop.example", "A", ["127.0.0.1"])
+    verified = acme.run("domain", "verify", "shop.example")
+    assert verified.status == 0
+    assert "; return path, MX (recommended): published" in verified.out
+    assert "bounces: to Ekiden, by a return path of its own" in verified.out
+    own, shop = acme.json("domain", "list")
+    assert (own["account"], own["rp"]) == ("", "successful")
+    assert (shop["rp"], shop["receive_bounces"]) == ("successful", True)
+    changed = acme.run("domain", "bounces", "shop.example", "--no-receive")
+    assert "go to its envelope senders" in changed.out
+    assert "rp.shop.example" not in changed.out
+    assert acme.json("domain", "bounces", "shop.example", "--receive")["receive_bounces"]
+    assert acme.json("domain", "show", host, "--account", "")["id"] == own["id"]
+    for wrong, why in (
+        (("add", "other.example", "--platform"), f"its hostname, {host}"),
+        (("add", "other.example"), "either --account NAME or --platform"),
+        (("add", host, "--platform", "--account", "acme"), "either --account NAME or --platform"),
+    ):
+        refused = acme.run("domain", *wrong)
+        assert refused.status
+        assert why in refused.err
 
 
 def test_one_record_at_a_time(acme: Installation, lab: Lab) -> None:

@@ -21,6 +21,7 @@ from ekiden.core.states import Priority, State
 from ekiden.core.submission import Notify
 from ekiden.delivery.config import DeliveryConfig
 from ekiden.delivery.dispatcher import Dispatcher
+from ekiden.delivery.dsn import SignReport
 from ekiden.delivery.envelope_senders import EnvelopeSenders
 from ekiden.dns.config import DnsConfig
 from ekiden.dns.resolver import DnsResolver
@@ -267,6 +268,7 @@ async def road(
     standing: Callable[[Registration, Clock], Standing] = Standing,
     bounced: Callable[[Outcome], None] | None = None,
     senders: Callable[[Clock], EnvelopeSenders] | None = None,
+    sign: SignReport | None = None,
     **settings: Any,
 ) -> AsyncIterator[Road]:
     """A worker on ``store``. ``settings`` are those of ``DeliveryConfig``."""
@@ -306,6 +308,7 @@ async def road(
         standing=standing(registration, clock),
         bounced=bounced,
         senders=None if senders is None else senders(clock),
+        sign=sign,
     )
     task = asyncio.create_task(dispatcher.run())
     made = Road(store, lab, registration, dispatcher, ids, clock, metrics, config, task)

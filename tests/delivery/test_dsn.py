@@ -18,9 +18,13 @@ from ekiden.core.states import State
 from ekiden.core.submission import Notify
 from ekiden.delivery.explain_sentences import REASONS
 from ekiden.delivery.logs import LogFilter, Logs
+from ekiden.intake.signer import Signer
 from ekiden.lab import Lab
 from ekiden.lab.mailbox import Mail
 from ekiden.net.clock import SystemClock
+from ekiden.sender_auth.dkim_key import generate, public_record
+from ekiden.sender_auth.dkim_sign import SigningKey
+from ekiden.sender_auth.dkim_verify import verify
 from ekiden.store import tables as t
 from ekiden.store.api import Store
 
@@ -159,6 +163,27 @@ async def test_only_headers_when_asked(sqlite_store: Store, lab: Lab) -> None:
         assert "text/rfc822-headers" in returned
         assert "Hi." not in returned
         await r.drain()
+
+
+async def test_a_report_is_signed_by_the_host_that_writes_it(sqlite_store: Store, lab: Lab) -> None:
+    key = SigningKey("mx.ekiden.test", "own", "ed25519-sha256", generate("ed25519-sha256"))
+    signer = Signer()
+
+    async def sign(report: bytes, at: int) -> bytes:
+        return await signer.sign(report, [key], at)
+
+    async def lookup(name: str, rdtype: str, /) -> list[bytes]:
+        return [public_record(key.private).encode()] if name == "own._domainkey.mx.ekiden.test" else []
+
+    async with road(sqlite_store, lab, sign=sign) as r:
+        await r.send("joe@reject.lab.test")
+        (mail,) = await dsn(r, lab)
+        (result,) = await verify(mail.data, lookup, r.clock.now())
+        assert (result.result, result.domain) == ("pass", "mx.ekiden.test")
+        assert parts(mail)[0]["From"].endswith("@mx.ekiden.test>")
+        (queued,) = await dsns(r)
+        assert queued["size"] == len(mail.data)
+    signer.close()
 
 
 async def test_success_is_relayed_when_the_peer_has_no_dsn(sqlite_store: Store, lab: Lab) -> None:

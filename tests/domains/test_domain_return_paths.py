@@ -13,12 +13,13 @@ from ekiden.access.vault import Vault
 from ekiden.core.clock import HOUR
 from ekiden.domains.config import DomainsConfig
 from ekiden.domains.lookup import DnsLookup
-from ekiden.domains.model import Domain
-from ekiden.domains.outgoing import outgoing
+from ekiden.domains.model import PLATFORM, Domain
+from ekiden.domains.outgoing import outgoing, own_spf
 from ekiden.domains.queries import bounces_to
 from ekiden.domains.records import alias_line, zone_line
-from ekiden.domains.return_paths import PLATFORM, Incoming, ReturnPathLook
+from ekiden.domains.return_paths import Incoming, ReturnPathLook
 from ekiden.domains.service import Domains
+from ekiden.domains.signing_keys import KeyRing, OwnKeys
 from ekiden.lab import Lab
 from ekiden.sender_auth.dns import TemporaryDnsError
 from ekiden.store.api import Store
@@ -199,12 +200,21 @@ async def test_where_nobody_receives_nothing_is_asked_for(
     assert domain.rp == "pending"
 
 
-async def test_the_installation_has_a_domain_of_its_own(owner: Owner, lab: Lab) -> None:
-    """Its return path is the installation's, whatever that is called."""
+async def test_the_installation_has_a_domain_of_its_own(owner: Owner, lab: Lab, store: Store, vault: Vault) -> None:
+    """Its return path is the installation's, whatever that is called, and its keys are for reports."""
     domain = await owner.domains.add(PLATFORM, MX, actor=ADMIN)
     await owner.publish(domain, "dkim", "ed25519")
     lab.set_dns(MX, "TXT", [f"v=spf1 include:{INCLUDE} -all"])
     domain = await owner.domains.verify(domain.id)
     assert (domain.status, domain.rp) == ("verified", "successful")
+    ring = KeyRing(store, vault)
+    keys = await OwnKeys(store, owner.clock, ring, MX).keys()
+    assert [(key.domain, key.algorithm) for key in keys] == [(MX, "rsa-sha256"), (MX, "ed25519-sha256")]
+    assert await OwnKeys(store, owner.clock, ring, "shop.example").keys() == ()
     records = await owner.domains.records(domain)
     assert [(record.name, record.alias) for record in records if record.type == "MX"] == [(HOST, "")]
+
+
+def test_the_record_that_others_include() -> None:
+    assert own_spf(["192.0.2.0/28", "2001:db8::/64"]) == "v=spf1 ip4:192.0.2.0/28 ip6:2001:db8::/64 -all"
+    assert own_spf([]) == "v=spf1 a -all"

@@ -11,7 +11,6 @@ import msgspec
 import typer
 
 from ekiden.cli.common import (
-    AccountOption,
     CliError,
     CliUsageError,
     ConfigOption,
@@ -38,7 +37,10 @@ NameArgument = Annotated[str, typer.Argument(help="The domain.", metavar="DOMAIN
 ChoiceOption = Annotated[
     str | None,
     typer.Option(
-        "--account", "-a", help="The account's name; needed when several have the domain.", show_default=False
+        "--account",
+        "-a",
+        help="The account's name; needed when several have the domain. '': the installation.",
+        show_default=False,
     ),
 ]
 
@@ -71,11 +73,12 @@ async def _service(on: Opened) -> Domains:
 
 async def _find(on: Opened, name: str, account: str | None) -> tuple[Domain, str]:
     """The domain of that name, and its account's."""
+    from ekiden.domains.model import PLATFORM
     from ekiden.domains.names import check_domain_name
     from ekiden.domains.queries import list_domains
 
     wanted = check_domain_name(name)
-    account_id = await on.account_id(account)
+    account_id = PLATFORM if account == "" else await on.account_id(account)
     found = [item for item in await list_domains(on.store, account_id) if item.name == wanted]
     accounts = await on.account_names()
     if not found:
@@ -84,7 +87,7 @@ async def _find(on: Opened, name: str, account: str | None) -> tuple[Domain, str
         raise DomainCommandError(
             "{name} belongs to several accounts ({accounts}); choose one with --account",
             name=wanted,
-            accounts=", ".join(accounts.get(item.account_id, str(item.account_id)) for item in found),
+            accounts=", ".join(accounts.get(item.account_id, "''") for item in found),
         )
     return found[0], accounts.get(found[0].account_id, "")
 
@@ -137,7 +140,15 @@ def _change(
 @app.command()
 def add(
     name: NameArgument,
-    account: AccountOption,
+    account: Annotated[
+        str | None, typer.Option("--account", "-a", help="The account's name.", show_default=False)
+    ] = None,
+    platform: Annotated[
+        bool,
+        typer.Option(
+            "--platform", help="The installation's own domain, its hostname: it signs bounce reports, for instance."
+        ),
+    ] = False,
     approval: Annotated[
         bool, typer.Option("--approval", help="An administrator has to approve it, too: ekiden domain approve.")
     ] = False,
@@ -149,12 +160,20 @@ def add(
 ) -> None:
     """Add a sending domain to an account, and print the records to publish."""
     from ekiden.cli.domain_view import say
+    from ekiden.domains.model import PLATFORM
+    from ekiden.domains.names import check_domain_name
+
+    if platform == (account is not None):
+        raise DomainUsageError("whose domain is it? Give either --account NAME or --platform")
 
     async def work(on: Opened) -> _Told:
         domains = await _service(on)
-        owner = await on.account(account)
-        made = await domains.add(owner.id, name, approval=approval, vouched=vouch, actor=on.actor)
-        return await _tell(on, domains, made, owner.name)
+        if platform and check_domain_name(name) != on.config.hostname:
+            host = on.config.hostname
+            raise DomainCommandError("the installation's own domain is its hostname, {host}", host=host)
+        owner = PLATFORM if account is None else (await on.account(account)).id
+        made = await domains.add(owner, name, approval=approval, vouched=vouch, actor=on.actor)
+        return await _tell(on, domains, made, account or "")
 
     told = on_store(config, work)
     done = "domain {name} added; publish these records, then: ekiden domain verify {name}"
@@ -195,7 +214,8 @@ def list_(
     chosen = cast("Status | None", status)
     found, names = of_accounts(config, account, lambda on, id: list_domains(on.store, id, status=chosen))
     shapes = (documents.Domain.of(item, names.get(item.account_id, "")) for item in found)
-    cells = (domain_cells(item, names.get(item.account_id, str(item.account_id))) for item in found)
+    ours = say("(this installation)")
+    cells = (domain_cells(item, names.get(item.account_id, ours)) for item in found)
     if account or status:
         none = say("no such domains")
     else:

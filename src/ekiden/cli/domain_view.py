@@ -56,7 +56,8 @@ def print_domain(out: Console, domain: Domain, account: str, config: DomainsConf
     """Its state in a few lines."""
     from ekiden.domains.reasons import short
 
-    out.print(say("{name} of {account}: {status}", name=domain.name, account=account, status=say(domain.status)))
+    whose = account or say("(this installation)")
+    out.print(say("{name} of {account}: {status}", name=domain.name, account=whose, status=say(domain.status)))
     if domain.vouched:
         out.print(say("an operator vouches for it"))
     if domain.reason and domain.failing_since is not None:

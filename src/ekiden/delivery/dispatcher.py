@@ -28,7 +28,7 @@ from ekiden.delivery import verdict as verdicts
 from ekiden.delivery.config import DeliveryConfig
 from ekiden.delivery.connector import Connector
 from ekiden.delivery.couriers import Couriers
-from ekiden.delivery.dsn import Notifier
+from ekiden.delivery.dsn import Notifier, SignReport
 from ekiden.delivery.envelope_senders import EnvelopeSenders
 from ekiden.delivery.letters import Letter, Letters
 from ekiden.delivery.metrics import DeliveryMetrics
@@ -89,8 +89,10 @@ class Dispatcher:
         bounced: Callable[[Outcome], None] | None = None,
         standing: Standing | None = None,
         senders: EnvelopeSenders | None = None,
+        sign: SignReport | None = None,
     ) -> None:
-        """``standing``: until when ``worker`` may begin anything. ``senders``: see ``Couriers``.
+        """``standing``: until when ``worker`` may begin anything. ``senders``: see ``Couriers``. ``sign``: for
+        reports.
 
         ``bounced`` is told of each delivery that was refused for good, once that is on stable storage.
 
@@ -115,7 +117,7 @@ class Dispatcher:
             resolver, clock, config, own_names=own_names, destinations=destinations, rng=self._rng
         )
         self._letters = Letters(store, config.memory_limit // share, config.queue_limit, memory)
-        notifier = Notifier(store, clock, ids, config, hostname)
+        notifier = Notifier(store, clock, ids, config, hostname, sign)
         self._wake = asyncio.Event()
         self._reporter = Reporter(store, self._worker, clock, self._metrics, notifier, self._wake.set, bounced)
         self.couriers = Couriers(

@@ -6,7 +6,7 @@ that it tells of; never for the null sender, so that no report ever answers a re
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 
 import msgspec
 
@@ -28,6 +28,8 @@ from ekiden.smtp.envelope import wire_address
 from ekiden.store.api import Store
 from ekiden.store.records import Delivery, Message, NewMessage, Outcome
 
+SignReport = Callable[[bytes, Millis], Awaitable[bytes]]
+"""The ``DKIM-Signature`` fields to put before a report that is sent at a time; it raises nothing."""
 EXPIRED_STATUS = "4.4.7"  # RFC 3463 §3.5: delivery time expired
 _ORIGIN = msgspec.json.encode(Origin(via=OWN_REPORT)).decode()
 
@@ -35,7 +37,16 @@ _ORIGIN = msgspec.json.encode(Origin(via=OWN_REPORT)).decode()
 class Notifier:
     """Decides and builds; the reporter stores."""
 
-    def __init__(self, store: Store, clock: Clock, ids: IdFactory, config: DeliveryConfig, hostname: str) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        ids: IdFactory,
+        config: DeliveryConfig,
+        hostname: str,
+        sign: SignReport | None = None,
+    ) -> None:
+        self._sign = sign
         self._store = store
         self._clock = clock
         self._ids = ids
@@ -117,7 +128,10 @@ class Notifier:
                 {"dsn": text_id, "action": action.value},
             )
             outcome.events = [*outcome.events, notified]
-        return self._queue(message, sender, dsn_id, header_id, build_report(report), now, reported[0][1])
+        written = build_report(report)
+        if self._sign is not None:
+            written = await self._sign(written, now) + written
+        return self._queue(message, sender, dsn_id, header_id, written, now, reported[0][1])
 
     def _queue(
         self,

@@ -13,7 +13,7 @@ from ekiden.doctor.checks import Finding, Patient, find, in_each
 from ekiden.doctor.hostname import make_resolver
 from ekiden.domains.examine import Examination
 from ekiden.domains.lookup import DnsLookup
-from ekiden.domains.outgoing import outgoing
+from ekiden.domains.outgoing import outgoing, own_spf
 from ekiden.domains.queries import list_domains, list_keys
 from ekiden.domains.reasons import short
 from ekiden.sender_auth.dns import TemporaryDnsError
@@ -48,18 +48,13 @@ async def check_sender_record(patient: Patient) -> list[Finding]:
         fix = "set domains.addresses to the addresses that mail leaves from, or publish an address of the hostname"
         return [find("sender", "warn", "Sender record", what, fix, **values)]
     fix = "publish at {include} the TXT record: {record}"
-    return [find("sender", "warn", "Sender record", what, fix, **values, record=_own_record(patient, addresses))]
+    record = own_spf(patient.config.domains.addresses or addresses)
+    return [find("sender", "warn", "Sender record", what, fix, **values, record=record)]
 
 
 def _outgoing(patient: Patient) -> Outgoing:
     config = patient.config
     return outgoing(config.domains, config.hostname, config.delivery.families().versions)
-
-
-def _own_record(patient: Patient, addresses: tuple[str, ...]) -> str:
-    networks = patient.config.domains.addresses or addresses
-    terms = [f"ip{6 if ':' in network else 4}:{network}" for network in networks]
-    return " ".join(["v=spf1", *terms, "-all"])
 
 
 async def check_senders(patient: Patient) -> list[Finding]:

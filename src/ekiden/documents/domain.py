@@ -27,7 +27,7 @@ class Domain(Document, frozen=True):
     """A sending domain."""
 
     id: Annotated[int, says("its number in this installation")]
-    account: Annotated[str, says("the account's name")]
+    account: Annotated[str, says("the account's name; empty: the installation itself")]
     name: Annotated[str, says("in A-labels")]
     status: Annotated[str, says("`pending`, `verified`, `failed`, `suspended`")]
     reason: Annotated[str, says("the code of what is wrong, or empty")]

@@ -26,6 +26,8 @@ Kind = Literal["spf", "dkim", "ed25519", "dmarc", "address", "rp_mx", "rp_spf"]
 Result = Literal["pass", "fail", "temporary", "advice"]
 """``temporary``: nothing is known, and nothing changes. ``advice``: decides nothing."""
 
+PLATFORM: Final = 0
+"""``Domain.account_id`` of the installation's own domain, in whose name it writes itself."""
 KIND_OF: Final[Mapping[str, Kind]] = {"rsa-sha256": "dkim", "ed25519-sha256": "ed25519"}
 """The kind of check that belongs to a key's algorithm."""
 

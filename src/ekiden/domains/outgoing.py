@@ -77,3 +77,9 @@ def spread(network: str) -> list[str]:
     if count <= SAMPLE:
         return [str(address) for address in found]
     return [str(found[position * (count - 1) // (SAMPLE - 1)]) for position in range(SAMPLE)]
+
+
+def own_spf(networks: Sequence[str]) -> str:
+    """The SPF record that lists our addresses; without any, those of the host that has it."""
+    terms = [f"ip{6 if ':' in network else 4}:{network}" for network in networks] or ["a"]
+    return " ".join(["v=spf1", *terms, "-all"])

@@ -14,6 +14,7 @@ from ekiden.core.return_path import BouncesTo
 from ekiden.domains.errors import NoSuchDomain
 from ekiden.domains.evidence import Evidence, File
 from ekiden.domains.model import (
+    PLATFORM,
     Check,
     Domain,
     Key,
@@ -84,6 +85,13 @@ async def find_domain(connection: Connection, domain_id: int, *, lock: bool = Fa
 async def has_domain(connection: Connection, account_id: int, name: str) -> bool:
     query = select(domain.c.id).where(domain.c.account_id == account_id, domain.c.name == name)
     return await connection.scalar(query) is not None
+
+
+async def own_domain(connection: Connection, name: str) -> int | None:
+    """The id of the installation's own domain of that name."""
+    query = select(domain.c.id).where(domain.c.account_id == PLATFORM, domain.c.name == name)
+    found: int | None = await connection.scalar(query)
+    return found
 
 
 async def is_configured(connection: Connection, domain_id: int) -> bool:

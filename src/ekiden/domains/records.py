@@ -9,6 +9,7 @@ from ekiden.core.clock import SECOND
 from ekiden.domains.config import DomainsConfig
 from ekiden.domains.examine import dmarc_suggestion, spf_suggestion
 from ekiden.domains.model import Check, Domain, Key, Kind, Record
+from ekiden.domains.outgoing import own_spf
 from ekiden.domains.return_paths import Incoming, rp_spf
 
 _TTL: Final = 3_600  # seconds: a mistake is over soon, and recursive name servers are asked seldom enough
@@ -32,7 +33,7 @@ def records_of(
 ) -> list[Record]:
     """SPF, DKIM (new keys before old ones), DMARC and the address, in this order; where bounces are received those
     of the return path."""
-    records = [_spf(domain, checks.get(("spf", domain.name)), include)]
+    records = [_spf(domain, checks.get(("spf", domain.name)), config, include)]
     for key in sorted(keys, key=lambda key: (_ORDER[key.status], key.id)):
         check = checks.get((key.kind, key.name))
         required = key.kind == "dkim"
@@ -65,9 +66,14 @@ def _return_path(
     ]
 
 
-def _spf(domain: Domain, check: Check | None, include: str) -> Record:
+def _spf(domain: Domain, check: Check | None, config: DomainsConfig, include: str) -> Record:
     """Of a domain that has an SPF record already, that one with us in it: a second one would break both."""
     value = spf_suggestion("", include)
+    if domain.name == include:  # the record that the others include
+        value = own_spf(config.addresses)
+        if check is not None and len(check.answered) == 1:
+            value = check.answered[0]
+        return Record("spf", domain.name, "TXT", value, True, _status(check), check)
     if check is not None and len(check.answered) == 1:
         (record,) = check.answered
         value = record if check.code in ("", "without_include") else check.values.get("suggestion", value)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from ekiden.domains.examine import MAX_ANSWERS, Examination, both
-from ekiden.domains.model import Check, Kind, Result
+from ekiden.domains.model import PLATFORM, Check, Kind, Result
 from ekiden.domains.names import return_path_host
 from ekiden.sender_auth.dns import RecordType, TemporaryDnsError
 from ekiden.sender_auth.recorded_lookup import RecordedLookup
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from ekiden.domains.reasons import Fault
     from ekiden.sender_auth.dns import Lookup
 
-PLATFORM: Final = 0
-"""``Domain.account_id`` of the installation's own domain."""
 RP_KINDS: Final[frozenset[Kind]] = frozenset({"rp_mx", "rp_spf"})
 _MOST_HOSTS: Final = 10
 """Hosts of a name whose addresses are looked up."""

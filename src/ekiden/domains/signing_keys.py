@@ -12,10 +12,13 @@ from ekiden.sender_auth.dkim_sign import SigningKey
 
 if TYPE_CHECKING:
     from ekiden.access.vault import Vault
+    from ekiden.core.clock import Clock
     from ekiden.store.api import Connection, Store
 
 PURPOSE: Final = "dkim"
 """What the private keys are sealed for in the vault."""
+_AGAIN: Final = 10.0
+"""Seconds after which the installation's own keys are looked up again: no account's revision tells of them."""
 _ORDER: Final = {"rsa-sha256": 0, "ed25519-sha256": 1}
 
 
@@ -53,3 +56,27 @@ class KeyRing:
             # OpenSSL checks an RSA key when it reads it: tens of milliseconds.
             private = await asyncio.to_thread(load_private, self._vault.open(row.sealed, PURPOSE))
             self._known[row.selector] = SigningKey(row.name, row.selector, row.algorithm, private)
+
+
+class OwnKeys:
+    """The keys of the installation's own domain, for what it writes in its own name."""
+
+    def __init__(self, store: Store, clock: Clock, ring: KeyRing, name: str) -> None:
+        """``name``: of the domain, which is that of the host."""
+        self._store = store
+        self._clock = clock
+        self._ring = ring
+        self._name = name
+        self._known: tuple[SigningKey, ...] = ()
+        self._until = 0.0
+
+    async def keys(self) -> tuple[SigningKey, ...]:
+        """Those that sign, as of a moment ago; empty: there are none. Raises ``VaultError`` and what the store
+        raises."""
+        now = self._clock.monotonic()
+        if now >= self._until:
+            async with self._store.read() as connection:
+                own = await queries.own_domain(connection, self._name)
+                self._known = () if own is None else await self._ring.load(connection, own)
+            self._until = now + _AGAIN
+        return self._known

@@ -15,15 +15,23 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
+import structlog
+
+from ekiden.access.vault import VaultError
 from ekiden.core.clock import HOUR
 from ekiden.limits.lru import Lru
 from ekiden.mime.scan import scan
+from ekiden.sender_auth.dkim_errors import DkimError
 from ekiden.sender_auth.dkim_sign import SigningKey, hash_body, prepare, sign
+from ekiden.store.api import StoreUnavailable
+from ekiden.store.errors import told
 
 if TYPE_CHECKING:
     from ekiden.core.clock import Millis
     from ekiden.core.submission import SharedContent
+    from ekiden.domains.signing_keys import OwnKeys
 
+_log = structlog.get_logger("ekiden.intake")
 _BATCH = 16
 _REMEMBERED = 512
 _REUSED_FOR: Millis = HOUR
@@ -135,3 +143,20 @@ class Signer:
         if self._hashed is None or self._hashed[0] != key:
             self._hashed = (key, hash_body(begin, shared.pieces))
         return self._hashed[1]
+
+
+class ReportSigner:
+    """``delivery.dsn.SignReport``: signatures of the installation's own domain for what it writes itself."""
+
+    def __init__(self, keys: OwnKeys, signer: Signer) -> None:
+        self._keys = keys
+        self._signer = signer
+
+    async def __call__(self, report: bytes, at: Millis) -> bytes:
+        """None, when it has no key that signs, or something is wrong: an unsigned report is better than none."""
+        try:
+            keys = await self._keys.keys()
+            return await self._signer.sign(report, keys, at) if keys else b""
+        except (StoreUnavailable, VaultError, DkimError) as error:
+            told(_log, "a report could not be signed", error)
+            return b""

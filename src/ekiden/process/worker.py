@@ -394,6 +394,7 @@ class _Worker:
             ),
             standing=standing,
             senders=services.envelope_senders(),
+            sign=services.report_signer(),
         )
 
     async def _listen(self, store: Store, door: Door, services: Services) -> None:

@@ -23,7 +23,7 @@ from ekiden.domains.lookup import DnsLookup
 from ekiden.domains.queries import bounces_to, sending_settings
 from ekiden.domains.return_paths import Incoming
 from ekiden.domains.service import Domains
-from ekiden.domains.signing_keys import KeyRing
+from ekiden.domains.signing_keys import KeyRing, OwnKeys
 from ekiden.inbound.mailboxes import Mailboxes
 from ekiden.inbound.reader import Reader
 from ekiden.inbound.reception import Reception
@@ -33,7 +33,7 @@ from ekiden.intake.doorstep import Doorstep
 from ekiden.intake.mailer import Mailer
 from ekiden.intake.policy import Policy
 from ekiden.intake.sender_rights import Gate
-from ekiden.intake.signer import Signer
+from ekiden.intake.signer import ReportSigner, Signer
 from ekiden.intake.tracking import Tracker
 from ekiden.limits.memory import Memory
 from ekiden.limits.workshop import Workshop
@@ -204,6 +204,10 @@ class Services:
         return reader, Reception(
             store, clock, self._ids, worker, config.hostname, config.inbound, mailboxes, reader
         )
+
+    def report_signer(self) -> ReportSigner:
+        """For what the installation writes in its own name."""
+        return ReportSigner(OwnKeys(self._store, self._clock, self.keyring, self._config.hostname), self.signer)
 
     def mailer(self, door: Door) -> Mailer:
         """For what is composed here."""
