@@ -1,17 +1,52 @@
-"""What servers of the lab report reaches a real reception by the lab's own DNS, and names its delivery."""
+"""What servers of the lab report is understood, reaches a real reception by its DNS, and names its delivery."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import get_args
 
+import pytest
 from reception_world import HOST, World
 
 from ekiden.inbound.mailboxes import Use
-from ekiden.lab import Lab, Report, Route
-from ekiden.lab.behaviour import Behaviour, Format
+from ekiden.inbound.reports.read import read_report
+from ekiden.lab import Answer, Lab, Report, Route
+from ekiden.lab.behaviour import DELAYS, Behaviour, Format, mailbox_full
+from ekiden.lab.mailbox import Mail
+from ekiden.lab.report_formats import write
+from ekiden.lab.report_parts import Case
 
 RAW = "From: Shop <news@shop.test>\nSubject: Hello\nMessage-ID: <1@shop.test>\n\nこんにちは\n"
+
+
+FULL = mailbox_full(552)
+LOCKED = Answer(451, "4.2.1", "The mailbox is locked")
+
+
+@pytest.mark.parametrize(
+    ("report", "said"),
+    [
+        *((Report(form), ("bounce", "no-mailbox", True)) for form in get_args(Format)[:8]),
+        *((Report(form, local_part="postmaster"), ("bounce", "no-mailbox", True)) for form in get_args(Format)[:8]),
+        *((Report(form, reply=FULL), ("bounce", "full", False)) for form in get_args(Format)[:8]),
+        *((Report(form, reply=LOCKED, action="delayed"), ("delay", None, False)) for form in sorted(DELAYS)),
+        (Report("docomo", stage="end"), ("bounce", "recipient-filter", False)),
+        (Report("arf"), ("complaint", "none", False)),
+        (Report("auto-reply"), ("auto-reply", "none", False)),
+    ],
+    ids=repr,
+)
+def test_each_is_understood(report: Report, said: tuple[str, str | None, bool]) -> None:
+    data = RAW.replace("\n", "\r\n").encode()
+    to, sender = "bob@customers.test", "b-token@rp.shop.test"
+    mail = Mail(id=7, sender=sender, to=(to,), data=data, tls=None, at=1_764_547_200_000, peer="127.0.0.9:4711")
+    reading = read_report(write(Case(mail, (to,), "mx.customers.test", "127.98.7.9", report, 1_764_547_201_000, 3)))
+    (found,) = reading.reports
+    kind, diagnosis, hard = said
+    assert (found.recipient, found.kind.value, found.hard) == (to, kind, hard)
+    assert diagnosis in (None, found.diagnosis.label)
+    if report.format != "auto-reply":  # it returns nothing
+        assert reading.origin.message_ids == ("<1@shop.test>",)
 
 
 async def test_reports_of_every_format_come_in(world: World) -> None:
