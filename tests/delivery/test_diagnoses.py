@@ -22,6 +22,7 @@ from ekiden.dialects.infobip.status import ERRORS, verdict
 from ekiden.lab import Lab
 from ekiden.net.clock import SystemClock
 from ekiden.recipients.hard_bounces import HardBounces
+from ekiden.recipients.suppressing import Suppressing
 from ekiden.recipients.suppressions import Suppressions
 from ekiden.store import tables as t
 from ekiden.store.api import Store
@@ -122,7 +123,7 @@ async def test_only_a_missing_mailbox_is_suppressed(
     account = await create_account(store, "acme", clock.now())
     await set_reporting(store, "acme", clock.now(), reports_endpoint=None, suppress_bounces=True)
     suppressions = Suppressions(store, clock)
-    bounces = HardBounces(Directory(store, clock), suppressions)
+    bounces = HardBounces(Suppressing(Directory(store, clock), suppressions))
     await lab.set_behaviour("carrier.lab.test", _rule(at, code, enhanced, text))
     async with road(store, lab, bounced=bounces) as r:
         message_id = await r.send("ann@carrier.lab.test", sender="me@sender.lab.test", account=account.id)

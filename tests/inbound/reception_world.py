@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ekiden.access.refusals import Refusals
@@ -27,6 +27,12 @@ from ekiden.store.api import Store
 
 HOST = "mx.example.com"
 DAY = 86_400_000
+
+
+async def eventually(done: Callable[[], Any]) -> None:
+    async with asyncio.timeout(10):
+        while not done():  # noqa: ASYNC110 (it happens in many places)
+            await asyncio.sleep(0.01)
 
 
 class Noting:
@@ -107,6 +113,7 @@ class World:
         self.paths = ReturnPaths([Vault(os.urandom(32)).derive(PURPOSE)])
         self.routes = Routes()
         self.noting = Noting()
+        self.readers: Mapping[Use, MailReader] = dict.fromkeys(Use, self.noting)
         self.memory = Memory(64 << 20)
         self.mailboxes = Mailboxes(self.clock, self.paths, {HOST}, self.routes)
         self._files = files
@@ -118,8 +125,7 @@ class World:
         config = config or InboundConfig()
         self.me = await self.store.register_worker("here", 1, self.clock.now(), DAY)
         self.ids = IdFactory(self.me.node)
-        readers: dict[Use, MailReader] = dict.fromkeys(Use, self.noting)
-        self.reader = Reader(self.store, self.clock, lambda: self.me.id, self.mailboxes, readers, self.memory)
+        self.reader = Reader(self.store, self.clock, lambda: self.me.id, self.mailboxes, self.readers, self.memory)
         reception = Reception(
             self.store, self.clock, self.ids, lambda: self.me.id, HOST, config, self.mailboxes, self.reader
         )

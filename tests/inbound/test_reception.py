@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from reception_world import HOST, World
+from reception_world import HOST, World, eventually
 from sqlalchemy import select
 
 from ekiden.core.ids import parse_id
@@ -26,12 +24,6 @@ MESSAGE = b"From: a@example.net\r\nSubject: hello\r\nMessage-ID: <1@example.net>
 def bounce_of(world: World, account: int = 1, number: int = 3) -> str:
     path = world.paths.seal(account, world.ids.next(world.clock.now()), number)
     return f"{path}@rp.example.com"
-
-
-async def eventually(done: Callable[[], Any]) -> None:
-    async with asyncio.timeout(10):
-        while not done():  # noqa: ASYNC110 (it happens in many places)
-            await asyncio.sleep(0.01)
 
 
 async def rows(world: World) -> list[Any]:

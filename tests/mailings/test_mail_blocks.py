@@ -16,6 +16,7 @@ from ekiden.mailings.reading import MailFilter
 from ekiden.mailings.values import MailStatus
 from ekiden.recipients.hard_bounces import HardBounces
 from ekiden.recipients.recipient_events import RecipientEvents
+from ekiden.recipients.suppressing import Suppressing
 from ekiden.recipients.suppressions import ANY_DOMAIN
 from ekiden.recipients.tracking_recorder import Recorder, Visit
 from ekiden.recipients.tracking_tokens import TrackingTokens
@@ -37,7 +38,7 @@ async def test_who_bounced_is_blocked_for_the_period(bureau: Bureau) -> None:
     delivery.message.labels, delivery.message.sender = row.labels, row.sender
     delivery.recipient = "a@x.example"
     words = {"code": 550, "enhanced": "5.1.1", "reason": "no"}
-    bounces = HardBounces(Directory(bureau.store, bureau.clock), bureau.parts.suppressions)
+    bounces = HardBounces(Suppressing(Directory(bureau.store, bureau.clock), bureau.parts.suppressions))
     bounces(replace(outcome(delivery, State.BOUNCED), diagnosis=Diagnosis.NO_MAILBOX, **words))
     await bounces.close()
     [block] = await bureau.parts.suppressions.list(bureau.account_id)

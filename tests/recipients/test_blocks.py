@@ -21,6 +21,7 @@ from ekiden.core.states import State
 from ekiden.core.submission import BLOCKING
 from ekiden.recipients.hard_bounces import HardBounces
 from ekiden.recipients.send_blocks import BlockState, SendBlocks
+from ekiden.recipients.suppressing import Suppressing
 from ekiden.recipients.suppression_history import history_of
 from ekiden.recipients.suppressions import ANY_DOMAIN, KINDS, Suppressions
 from ekiden.recipients.tracking_recorder import Recorder, Visit
@@ -282,7 +283,7 @@ async def test_hard_bounces(
     if hours is not None:
         await set_block_hours(store, "acme", hours, now)
     directory = Directory(store, clock)
-    bounces = HardBounces(directory, service)
+    bounces = HardBounces(Suppressing(directory, service))
     bounces(bounce(account, labels, Diagnosis.FULL))
     bounces(bounce(account, labels))
     await bounces.close()

@@ -291,6 +291,8 @@ def _event_text(event: TracedEvent, lang: Language) -> str:
     else:
         text = _TEXTS(_EVENT_TEXTS[event.type], lang, url=data.get("url", ""))
     remarks = [_reason_of(data, lang)] if data.get("reason") else []
+    if event.type is EventType.LATE_BOUNCE:
+        remarks += [" ".join(str(data[name]) for name in ("code", "enhanced", "text") if data.get(name))]
     if data.get("still_held_by"):
         holders = [
             _TEXTS(_HOLDERS.get(holder, "{holder}"), lang, holder=holder) for holder in data["still_held_by"]
@@ -330,7 +332,7 @@ _ENCODED = {"long lines": "long lines encoded", "8bit": "8-bit text encoded"}
 _BY_RECIPIENT = frozenset({EventType.OPENED, EventType.CLICKED, EventType.UNSUBSCRIBED})
 
 
-_HOW = {"page": "on the page", "one-click": "with one click (RFC 8058)"}
+_HOW = {"page": "on the page", "one-click": "with one click (RFC 8058)", "mail": "by mail"}
 _MACHINES = {
     "head": "it asked without fetching (HEAD)",
     "prefetch": "fetched in advance",

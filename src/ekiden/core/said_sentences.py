@@ -97,6 +97,8 @@ ENGLISH: Final[dict[str, str]] = {
     # ---- suppressions
     "unsubscribed_page": "unsubscribed on the page, message {message}",
     "unsubscribed_one_click": "unsubscribed with one click, message {message}",
+    "unsubscribed_mail": "unsubscribed by mail, message {message}",
+    "complained": "reported as unwanted by the recipient, message {message}",
     "suppression_expired": "its time was over",
     # ---- what a server cannot take
     "needs_smtputf8": "The message needs SMTPUTF8, which the recipient's server does not offer",

@@ -291,8 +291,10 @@ class Mailer:
             )
             values = {**values, UNSUBSCRIBE_NAME: way_out}
             if letters.leaves and not letters.own_way_out:
+                mailbox = self.tracker.unsubscribe_address(mailing.account_id, message_id, number)
+                by_mail = f", <mailto:{mailbox}?subject=unsubscribe>" if mailbox else ""
                 headers = (
-                    ("List-Unsubscribe", f"<{_foldable(way_out)}>"),
+                    ("List-Unsubscribe", f"<{_foldable(way_out)}>{by_mail}"),
                     ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
                 )
         length = composer.length(values)

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from ekiden.core.return_path import Purpose, ReturnPaths
 from ekiden.domains.queries import SendingSettings
 from ekiden.intake.errors import Busy, TemporarilyUnavailable, TooManyLinks
 from ekiden.limits.workshop import Workshop
@@ -37,8 +38,11 @@ class Tracker:
         base_url: str,
         max_size: int,
         workshop: Workshop | None = None,
+        *,
+        paths: ReturnPaths | None = None,
+        mail_host: str = "",
     ) -> None:
-        """``workshop`` is the worker's own."""
+        """``workshop`` is the worker's own. ``paths`` and ``mail_host``: of addresses at which mail is received."""
         self._clock = clock
         self._ids = ids
         self._directory = directory
@@ -47,6 +51,8 @@ class Tracker:
         self._base = base_url
         self._max_size = max_size
         self._workshop = workshop or Workshop()
+        self._paths = paths
+        self._mail_host = mail_host
 
     def new_id(self) -> int:
         """For a message whose links name it before it is submitted (``Submission.message_id``), and for shared
@@ -56,6 +62,13 @@ class Tracker:
     def urls(self, settings: SendingSettings) -> TrackingUrls:
         """Of the messages of a domain."""
         return self._tokens.urls(base_for(self._base, settings.tracking.host))
+
+    def unsubscribe_address(self, account_id: int, message_id: int, number: int) -> str:
+        """Where a recipient unsubscribes by mail; empty: no mail is received."""
+        if self._paths is None or not self._mail_host:
+            return ""
+        local = self._paths.seal(account_id, message_id, number, to=Purpose.UNSUBSCRIBE)
+        return "" if local is None else f"{local}@{self._mail_host}"
 
     async def sending_settings(self, account_id: int, domain: str) -> SendingSettings:
         """Of an account's domain, those of a new one when it has none of that name.

@@ -231,7 +231,7 @@ class _Worker:
             sampler.watch_bodies(services.bodies.refused)
             services.authenticator.told = LoginCounts(self.metrics)
             stack.push_async_callback(services.close)
-            self.bounces = HardBounces(services.directory, services.suppressions)
+            self.bounces = HardBounces(services.suppressing)
             stack.push_async_callback(self.bounces.close)
             self.services = services
             door = services.door(NoDelivery())

@@ -24,9 +24,11 @@ from ekiden.domains.queries import bounces_to, sending_settings
 from ekiden.domains.return_paths import Incoming
 from ekiden.domains.service import Domains
 from ekiden.domains.signing_keys import KeyRing, OwnKeys
-from ekiden.inbound.mailboxes import Mailboxes
-from ekiden.inbound.reader import Reader
+from ekiden.inbound.mailboxes import Mailboxes, Use
+from ekiden.inbound.reader import MailReader, Reader
 from ekiden.inbound.reception import Reception
+from ekiden.inbound.report_mail import ReportMail
+from ekiden.inbound.unsubscribe_mail import UnsubscribeMail
 from ekiden.intake.config import IntakeConfig
 from ekiden.intake.door import Door, Handover
 from ekiden.intake.doorstep import Doorstep
@@ -43,6 +45,7 @@ from ekiden.notify.endpoints import Endpoints
 from ekiden.notify.formats import Format, by_name
 from ekiden.notify.outbox import Outbox
 from ekiden.notify.ssrf import Destinations
+from ekiden.recipients.suppressing import Suppressing
 from ekiden.recipients.suppressions import Suppressions
 from ekiden.recipients.tracking_tokens import TrackingTokens
 from ekiden.recipients.validation.address_check import AddressChecks
@@ -147,6 +150,8 @@ class Services:
             config.tracking.base_url or f"https://{config.hostname}",
             self._intake.max_size,
             self.workshop,
+            paths=self.return_paths,
+            mail_host=config.return_path if config.receives else "",
         )
         self._annotators = [
             item for dialect in dialects for item in dialect.annotators(self.endpoints, self._tracker)
@@ -154,6 +159,7 @@ class Services:
         self.address_checks = AddressChecks(store, clock, self.resolver, carriers=config.intake.carrier_addresses)
         self.address_check_requests = AddressCheckRequests(store, clock, ids, worker, self.address_checks)
         self.suppressions = Suppressions(store, clock)
+        self.suppressing = Suppressing(self.directory, self.suppressions)
         self.address_books = AddressBooks(store, clock)
         self.uploads = Uploads(store, clock)
         self.templates = Templates(store, clock, self.uploads)
@@ -200,7 +206,13 @@ class Services:
         """Of mail that comes in. ``worker``: this worker's registration."""
         config, clock, store = self._config, self._clock, self._store
         mailboxes = Mailboxes(clock, self.return_paths, {config.hostname, config.return_path})
-        reader = Reader(store, clock, worker, mailboxes, {}, self.memory)
+        reports = ReportMail(store, clock, self.return_paths, self.suppressing, self.workshop)
+        readers: dict[Use, MailReader] = {
+            Use.BOUNCE: reports,
+            Use.OPERATOR: reports,
+            Use.UNSUBSCRIBE: UnsubscribeMail(store, clock, self.suppressing),
+        }
+        reader = Reader(store, clock, worker, mailboxes, readers, self.memory)
         return reader, Reception(
             store, clock, self._ids, worker, config.hostname, config.inbound, mailboxes, reader
         )
