@@ -244,6 +244,28 @@ def test_bounds_of_a_credential(ekiden: Installation) -> None:
     assert ekiden.run("credential", "bound", "999", "--none").err == "ekiden: there is no credential 999\n"
 
 
+def test_an_api_user_has_a_key_and_a_time_zone(ekiden: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    ekiden.run("account", "create", "acme")
+    command = ("credential", "api-user", "create", "acme", "App@acme.example")
+    made = ekiden.json(*command, "--scope", "read", "--scope", "download")
+    assert (made["kind"], made["api_user"], made["time_zone"]) == ("api_user", "app@acme.example", "Asia/Tokyo")
+    assert made["scopes"] == ["read", "download"]
+    again = ekiden.run(*command)
+    assert (again.status, "is the one of an API user" in again.err) == (1, True)
+    monkeypatch.setattr("sys.stdin", io.StringIO("brought1along\n"))
+    assert "api_key" not in ekiden.json(*command, "--replace", "--ask")
+    shown = ekiden.run(*command, "--replace", "--timezone", "UTC")
+    assert [line.split()[0] for line in shown.out.splitlines()] == ["api_user", "api_key"]
+    zone = ekiden.run("credential", "api-user", "timezone", "app@acme.example", "Mars/Olympus")
+    assert (zone.status, "is not a time zone" in zone.err) == (2, True)
+    changed = ekiden.json("credential", "api-user", "timezone", "app@acme.example", "Europe/Berlin")
+    assert changed["time_zone"] == "Europe/Berlin"
+    (listed,) = ekiden.json("credential", "api-user", "list", "acme")
+    assert (listed["id"], listed["time_zone"]) == (made["id"], "Europe/Berlin")
+    revoked = ekiden.run("credential", "api-user", "revoke", str(made["id"])).out
+    assert revoked == "revoked API user 'app@acme.example' of acme\n"
+
+
 def test_an_access_key_is_shown_once_and_can_be_had_back(ekiden: Installation) -> None:
     ekiden.run("account", "create", "acme")
     key = ekiden.config.parent / "instance.key"

@@ -15,9 +15,11 @@ SEND: Final = "send"
 """Submit mail."""
 READ: Final = "read"
 """Read configuration, status and reports."""
+DOWNLOAD: Final = "download"
+"""Fetch what can be read as files, where an API keeps the two apart."""
 MANAGE: Final = "manage"
 """Change configuration, domains, users, zones and rules."""
-SCOPES: Final = (SEND, READ, MANAGE)
+SCOPES: Final = (SEND, READ, DOWNLOAD, MANAGE)
 
 
 def allows(scopes: Collection[str], scope: str) -> bool:

@@ -1,7 +1,8 @@
 """Credentials of accounts: passwords and API keys are made here, every kind is listed, bounded and revoked here.
+Access keys are made in ``access_keys``, API users in ``api_users``.
 
 A password is kept as ``passwords`` hashes it. An API key has 256 random bits, so SHA-256 of it is as good a lock
-and needs no stretching; the key itself is shown once, when it is made. Access keys are made in ``access_keys``.
+and needs no stretching; the key itself is shown once, when it is made.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ SMTP_USER = "smtp_user"
 """A user of an SMTP configuration: logs in as a password does, and sends for its configurations only."""
 API_KEY = "api_key"
 ACCESS_KEY = "access_key"
-KINDS = (PASSWORD, SMTP_USER, API_KEY, ACCESS_KEY)
+API_USER = "api_user"
+"""An e-mail address with a key, for APIs that take both in the body of a request; also a login as a password is."""
+KINDS = (PASSWORD, SMTP_USER, API_KEY, ACCESS_KEY, API_USER)
 SESSION = "session"
 """Not a credential by itself, but kept among them: see ``access.sessions``."""
 API_KEY_USERNAME = "app"
@@ -47,10 +50,11 @@ _KEY_LENGTH = 43  # of 32 octets in base 62
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """``name`` is the user name of a password or SMTP user, the label of an API key or access key.
+    """``name`` is the user name of a password, SMTP user or API user, the label of an API key or access key.
 
-    ``access_key`` is the public id of an access key, empty for the other kinds. ``scopes`` empty: everything its
-    kind may. ``networks`` empty: from anywhere.
+    ``access_key`` is the public id of an access key, ``time_zone`` the one in which an API user gives and is told
+    times; both are empty for the other kinds. ``scopes`` empty: everything its kind may. ``networks`` empty: from
+    anywhere.
     """
 
     id: int
@@ -63,6 +67,7 @@ class Credential:
     scopes: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
     access_key: str = ""
+    time_zone: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +119,31 @@ async def set_password(
     ``replace`` when it has a password.
     """
     check_username(username)
-    bounds = _bounds(scopes, networks)
-    secret_hash = await hash_password(password)
+    values = {"secret_hash": await hash_password(password), **bounds_values(scopes, networks)}
+    return await set_login(store, account_id, PASSWORD, username, values, now, replace=replace, actor=actor)
+
+
+async def set_login(
+    store: Store,
+    account_id: int,
+    kind: str,
+    username: str,
+    values: Mapping[str, Any],
+    now: Millis,
+    *,
+    replace: bool,
+    actor: Actor,
+) -> Credential:
+    """``set_password`` for any ``kind`` with a user name; ``values``: what is set, of whatever there is or will be.
+
+    Raises ``NameTaken``.
+    """
     try:
         async with store.write() as connection:
             change = (
                 update(table)
-                .where(table.c.lookup == username, table.c.account_id == account_id, table.c.kind == PASSWORD)
-                .values(secret_hash=secret_hash, revoked_at=None, **bounds)
+                .where(table.c.lookup == username, table.c.account_id == account_id, table.c.kind == kind)
+                .values(revoked_at=None, **values)
                 .returning(*table.c)
             )
             if not replace:
@@ -129,18 +151,17 @@ async def set_password(
             row = (await connection.execute(change)).one_or_none()
             action = "credential.password"
             if row is None:
-                values = {
+                new = {
                     "account_id": account_id,
-                    "kind": PASSWORD,
+                    "kind": kind,
                     "name": username,
                     "lookup": username,
-                    "secret_hash": secret_hash,
                     "scopes": "",
                     "networks": "",
                     "created_at": now,
-                    **bounds,
+                    **values,
                 }
-                row = (await connection.execute(insert(table).values(values).returning(*table.c))).one()
+                row = (await connection.execute(insert(table).values(new).returning(*table.c))).one()
                 action = "credential.create"
             await credential_changed(connection, row, now, actor, action)
     except Conflict as error:
@@ -150,12 +171,34 @@ async def set_password(
     return credential_of(row)
 
 
+async def change_login(
+    store: Store,
+    kind: str,
+    username: str,
+    values: Mapping[str, Any],
+    now: Millis,
+    action: str,
+    *,
+    actor: Actor,
+) -> Credential | None:
+    """Set ``values`` of a user name of that kind; ``None``: there is none. ``action``: for the audit log."""
+    async with store.write() as connection:
+        change = update(table).where(table.c.lookup == username, table.c.kind == kind).values(dict(values))
+        row = (await connection.execute(change.returning(*table.c))).one_or_none()
+        if row is None:
+            return None
+        await credential_changed(connection, row, now, actor, action)
+    return credential_of(row)
+
+
 async def _taken(store: Store, account_id: int, username: str) -> NameTaken:
     async with store.read() as connection:
         query = select(table.c.kind).where(table.c.lookup == username, table.c.account_id == account_id)
         kind = await connection.scalar(query)
     if kind == PASSWORD:
         return NameTaken("the user name {name!r} has a password already", name=username)
+    if kind == API_USER:
+        return NameTaken("the user name {name!r} is the one of an API user", name=username)
     if kind is not None:
         return NameTaken("the user name {name!r} is the one of an SMTP user", name=username)
     return NameTaken("the user name {name!r} belongs to another account", name=username)
@@ -173,7 +216,7 @@ async def create_api_key(
 ) -> NewApiKey:
     """A new API key; ``name`` is its label for people. Raises ``BadName``."""
     check_name(name, "an API key's label")
-    bounds = _bounds(scopes, networks)
+    bounds = bounds_values(scopes, networks)
     key = _generate_api_key()
     values = {
         "account_id": account_id,
@@ -202,7 +245,7 @@ async def bound_credential(
 
     Raises ``BadName``, ``NotFound``.
     """
-    bounds = _bounds(scopes, networks)
+    bounds = bounds_values(scopes, networks)
     async with store.write() as connection:
         change = update(table).where(table.c.id == credential_id).values(bounds).returning(*table.c)
         row = (await connection.execute(change)).one_or_none()
@@ -245,7 +288,7 @@ async def find_login(connection: AsyncConnection, username: str, password: str) 
     if username.lower() == API_KEY_USERNAME:
         kinds, lookup = [API_KEY], api_key_lookup(password)
     else:
-        kinds, lookup = [PASSWORD, SMTP_USER], username
+        kinds, lookup = [PASSWORD, SMTP_USER, API_USER], username
     query = select(table).where(table.c.lookup == lookup, table.c.kind.in_(kinds), table.c.revoked_at.is_(None))
     return (await connection.execute(query)).one_or_none()
 
@@ -261,7 +304,8 @@ async def note_used(connection: AsyncConnection, used: Mapping[int, Millis]) -> 
     await connection.execute(statement, [{"credential": key, "at": at} for key, at in sorted(used.items())])
 
 
-def _bounds(scopes: Iterable[str] | None, networks: Iterable[str] | None) -> dict[str, str]:
+def bounds_values(scopes: Iterable[str] | None, networks: Iterable[str] | None) -> dict[str, str]:
+    """As columns; what is ``None`` is left out. Raises ``BadName``."""
     bounds = {}
     if scopes is not None:
         bounds["scopes"] = scopes_text(scopes)

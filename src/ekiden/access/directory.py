@@ -53,7 +53,7 @@ class AccountFacts(NamedTuple):
 class CredentialFacts(NamedTuple):
     """``secret`` changes when the password does; it is a hash, yet not for logs. Of a session it is its lookup.
 
-    ``scopes`` empty: everything its kind may. ``networks`` empty: from anywhere.
+    ``scopes`` empty: everything its kind may. ``networks`` empty: from anywhere. ``time_zone``: an API user's.
     """
 
     id: int
@@ -63,6 +63,7 @@ class CredentialFacts(NamedTuple):
     kind: str = ""
     scopes: frozenset[str] = frozenset()
     networks: Networks = _ANYWHERE
+    time_zone: str = ""
 
     def __repr__(self) -> str:
         return f"CredentialFacts(id={self.id}, account_id={self.account_id}, revoked={self.revoked})"
@@ -78,6 +79,7 @@ class CredentialFacts(NamedTuple):
             row.kind,
             frozenset(row.scopes.split()),
             Networks(row.networks.split()) if row.networks else _ANYWHERE,
+            row.time_zone,
         )
 
 

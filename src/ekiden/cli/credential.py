@@ -1,4 +1,4 @@
-"""``ekiden credential``: passwords, API keys and access keys. A secret is printed once, when it is made."""
+"""``ekiden credential``: passwords, API keys, access keys, API users. A secret is printed once, when it is made."""
 
 from __future__ import annotations
 
@@ -28,13 +28,15 @@ if TYPE_CHECKING:
     from ekiden.access.access_keys import AccessKey
     from ekiden.access.credentials import Credential, NewApiKey
 
-app = typer.Typer(no_args_is_help=True, help="Passwords, API keys and access keys of accounts.")
+app = typer.Typer(no_args_is_help=True, help="Passwords, API keys, access keys and API users.")
 password_app = typer.Typer(no_args_is_help=True, help="User names with passwords.")
 api_key_app = typer.Typer(no_args_is_help=True, help="API keys, used with the user name App.")
 access_key_app = typer.Typer(no_args_is_help=True, help="Access keys, whose secrets sign requests.")
+api_user_app = typer.Typer(no_args_is_help=True, help="API users, whose key goes in the body of a request.")
 app.add_typer(password_app, name="password")
 app.add_typer(api_key_app, name="api-key")
 app.add_typer(access_key_app, name="access-key")
+app.add_typer(api_user_app, name="api-user")
 
 AccountArgument = Annotated[str, typer.Argument(help="The account's name.", metavar="ACCOUNT")]
 LabelArgument = Annotated[str, typer.Argument(help="A label, for people.", metavar="[LABEL]")]
@@ -42,7 +44,7 @@ ScopesOption = Annotated[
     list[str] | None,
     typer.Option(
         "--scope",
-        help="Restrict it to a scope: send, read or manage (repeatable). Default: no restriction.",
+        help="Restrict it to a scope: send, read, download or manage (repeatable). Default: no restriction.",
         show_default=False,
     ),
 ]
@@ -58,13 +60,14 @@ NetworksOption = Annotated[
 
 def kind_name(kind: str) -> str:
     """What a kind of credential is called."""
-    from ekiden.access.credentials import ACCESS_KEY, API_KEY, PASSWORD, SMTP_USER
+    from ekiden.access.credentials import ACCESS_KEY, API_KEY, API_USER, PASSWORD, SMTP_USER
 
     names = {
         PASSWORD: tr("password"),
         SMTP_USER: tr("SMTP user"),
         API_KEY: tr("API key"),
         ACCESS_KEY: tr("access key"),
+        API_USER: tr("API user"),
     }
     return names[kind]
 
@@ -210,6 +213,89 @@ def create_pair(
 
     made = on_store(config, work)
     show(as_json, AccessKeyMade.of(made.credential, account, secret=made.secret), told)
+
+
+ZoneOption = Annotated[
+    str | None,
+    typer.Option(
+        "--timezone",
+        help="The time zone of dates and times that it gives and is told. Default: Asia/Tokyo.",
+        metavar="ZONE",
+        show_default=False,
+    ),
+]
+ApiUserArgument = Annotated[str, typer.Argument(help="The API user's id, an e-mail address.", metavar="API_USER")]
+
+
+@api_user_app.command("create")
+def create_user(
+    account: AccountArgument,
+    login: ApiUserArgument,
+    ask: Annotated[
+        bool,
+        typer.Option("--ask", help="Ask for the key (or read a line of standard input) instead of generating one."),
+    ] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Give an API user that exists a new key; the old one ends.")
+    ] = False,
+    timezone: ZoneOption = None,
+    scope: ScopesOption = None,
+    network: NetworksOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Create an API user with a key, or with --replace give an API user a new key."""
+    from ekiden.access.api_users import generate_key, set_api_user
+    from ekiden.documents.account import ApiUserMade
+
+    key = read_password() if ask else generate_key()
+
+    async def work(on: Opened) -> Credential:
+        found = await on.account(account)
+        return await set_api_user(
+            on.store,
+            found.id,
+            login,
+            key,
+            on.now,
+            time_zone=timezone,
+            scopes=scope,
+            networks=network,
+            replace=replace,
+            actor=on.actor,
+        )
+
+    made = on_store(config, work)
+
+    def told() -> None:
+        out = output()
+        out.print(tr("api_user  {name}", name=made.name))
+        if not ask:
+            out.print(tr("api_key   {secret}", secret=key))
+            error_console().print(tr("This is the only time it is shown."))
+
+    shown = {} if ask else {"api_key": key}
+    show(as_json, ApiUserMade.of(made, account, api_user=made.name, **shown), told)
+
+
+@api_user_app.command("timezone")
+def set_zone(
+    login: ApiUserArgument,
+    zone: Annotated[str, typer.Argument(help="A time zone such as Asia/Tokyo.", metavar="ZONE")],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Change the time zone of an API user."""
+    from ekiden.access.api_users import set_time_zone
+    from ekiden.documents import account as documents
+
+    async def work(on: Opened) -> tuple[Credential, str]:
+        credential = await set_time_zone(on.store, login, zone, on.now, actor=on.actor)
+        return credential, await on.account_name(credential.account_id)
+
+    credential, account = on_store(config, work)
+    text = tr("times of the API user {name!r} are now those of {zone}", name=credential.name, zone=zone)
+    show(as_json, documents.Credential.of(credential, account), text)
 
 
 def _show_login(user: str, secret: str) -> None:
@@ -360,3 +446,4 @@ _list_and_revoke(
 )
 _list_and_revoke(api_key_app, "api_key", "List API keys.", "Revoke an API key.")
 _list_and_revoke(access_key_app, "access_key", "List access keys.", "Revoke an access key.")
+_list_and_revoke(api_user_app, "api_user", "List API users.", "Revoke an API user.")

@@ -76,11 +76,12 @@ def demo(
     127.0.0.1), 2587 (STARTTLS), 2465 (TLS), 8080 (HTTP) and 8025 (what arrived: a page for your browser), or free
     ones where these are taken.
 
-    The line of --json has: smtp.plain (without TLS), smtp.starttls, smtp.tls and smtp.private (host and port; the
-    last with STARTTLS), http (APIs, health, metrics), naver (base URL of NAVER's API), lab (its API, and pages at
-    /inbox), lab_http (its receiver of callbacks), ca (certificate to trust), account (name, username, password,
-    api_key, domain, instance_id, iam_apikey, naver.access_key, naver.secret_key), trace (command line; put an id
-    for {id}), config and log (files).
+    The line of --json has: smtp.plain (without TLS), smtp.starttls, smtp.tls and smtp.private (host and port;
+    the last with STARTTLS), http (APIs, health, metrics), naver (base URL of NAVER's API), cmc (of Customers
+    Mail Cloud's), lab (its API, and pages at /inbox), lab_http (its receiver of callbacks), ca (certificate to
+    trust), account (name, username, password, api_key, domain, instance_id, iam_apikey, naver.access_key,
+    naver.secret_key, cmc.api_user, cmc.api_key, cmc.server_composition), trace (command line; put an id for
+    {id}), config and log (files).
     """
     from ekiden.lab.demo import Demo
 
@@ -239,6 +240,9 @@ def _of_dialects(facts: DemoFacts) -> list[Shown]:
         account.iam_apikey,
         account.naver.access_key,
         account.naver.secret_key,
+        account.cmc.api_user,
+        account.cmc.api_key,
+        account.cmc.server_composition,
         ekiden_command(),
         now_ms(),
     )

@@ -35,7 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Run the platform and a lab around it on loopback, with an account to try it with.",
     ),
     "account": ("ekiden.cli.account", "Accounts: whose mail it is."),
-    "credential": ("ekiden.cli.credential", "Passwords, API keys and access keys of accounts."),
+    "credential": ("ekiden.cli.credential", "Passwords, API keys, access keys and API users."),
     "sign": (
         "ekiden.cli.sign",
         "Print the header fields that sign a request with an access key; for a URL, a curl command.",

@@ -61,12 +61,14 @@ PRINTED: Final = (
     Printed(
         account.Credential,
         "credential: bound, revoke; credential password: revoke; credential api-key: revoke; "
-        "credential access-key: revoke",
-        "credential: list; credential password: list; credential api-key: list; credential access-key: list",
+        "credential access-key: revoke; credential api-user: revoke, timezone",
+        "credential: list; credential password: list; credential api-key: list; credential access-key: list; "
+        "credential api-user: list",
     ),
     Printed(account.PasswordMade, "credential password: create"),
     Printed(account.ApiKeyMade, "credential api-key: create"),
     Printed(account.AccessKeyMade, "credential access-key: create"),
+    Printed(account.ApiUserMade, "credential api-user: create"),
     Printed(account.SignedRequest, "sign"),
     Printed(account.ConsoleUser, "user: add, set-role, set-password, remove", "user: list"),
     Printed(account.Project, "project: add", "project: list"),

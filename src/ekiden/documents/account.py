@@ -64,19 +64,22 @@ class Credential(Document, frozen=True):
 
     id: Annotated[int, says("its number, by which commands know it")]
     account: Annotated[str, says("the account's name")]
-    kind: Annotated[str, says("`password`, `smtp_user`, `api_key`, `access_key`")]
+    kind: Annotated[str, says("`password`, `smtp_user`, `api_key`, `access_key`, `api_user`")]
     name: Annotated[str, says("the user name, or the label of a key")]
-    scopes: Annotated[tuple[str, ...], says("what it is good for (`send`, `read`, `manage`); none: everything")]
+    scopes: Annotated[
+        tuple[str, ...], says("what it is good for (`send`, `read`, `download`, `manage`); none: all")
+    ]
     networks: Annotated[tuple[str, ...], says("where it may be used from; none: anywhere")]
     created_at: Annotated[Time, says("when it was made")]
     last_used_at: Annotated[Time | None, says("when it was last used")]
     revoked_at: Annotated[Time | None, says("since when it is good for nothing")]
     access_key: Annotated[str | UnsetType, says("the id of an access key; other kinds have none")] = UNSET
+    time_zone: Annotated[str | UnsetType, says("of times that an API user gives and is told")] = UNSET
 
     @classmethod
     def of(cls, credential: AnyCredential, account: str, **members: Any) -> Self:
-        access_key = credential.access_key or UNSET
-        return cls.like(credential, account=account, access_key=access_key, **members)
+        known = {"access_key": credential.access_key or UNSET, "time_zone": credential.time_zone or UNSET}
+        return cls.like(credential, account=account, **known, **members)
 
 
 class PasswordMade(Credential, frozen=True, kw_only=True):
@@ -97,6 +100,13 @@ class AccessKeyMade(Credential, frozen=True, kw_only=True):
     """A new access key. Its secret is shown this once."""
 
     secret: Annotated[str, says("signs requests")]
+
+
+class ApiUserMade(Credential, frozen=True, kw_only=True):
+    """A new API user, or a new key of one. It is shown this once."""
+
+    api_user: Annotated[str, says("its id")]
+    api_key: Annotated[str | UnsetType, says("unless it was given with `--ask`")] = UNSET
 
 
 class SignedRequest(Document, frozen=True):

@@ -52,6 +52,14 @@ class DemoAccessKey(Document, frozen=True):
     secret_key: Annotated[str, says("what it signs with")]
 
 
+class DemoApiUser(Document, frozen=True):
+    """An API user of the demo's account."""
+
+    api_user: Annotated[str, says("its id")]
+    api_key: Annotated[str, says("its key")]
+    server_composition: Annotated[str, says("the server configuration that its requests name")]
+
+
 class DemoAccount(Document, frozen=True):
     """The account of the demo."""
 
@@ -63,6 +71,7 @@ class DemoAccount(Document, frozen=True):
     instance_id: Annotated[str, says("of its project, for clients that ask for an instance")]
     iam_apikey: Annotated[str, says("of its project, to get bearer tokens with")]
     naver: Annotated[DemoAccessKey, says("for clients of NAVER Cloud Outbound Mailer")] = DemoAccessKey("", "")
+    cmc: Annotated[DemoApiUser, says("for clients of Customers Mail Cloud")] = DemoApiUser("", "", "")
 
 
 class DemoFacts(Document, frozen=True):
@@ -71,6 +80,7 @@ class DemoFacts(Document, frozen=True):
     smtp: Annotated[DemoSmtp, says("where it listens for SMTP")]
     http: Annotated[str, says("URL of APIs, health and metrics")]
     naver: Annotated[str, says("base URL of NAVER Cloud Outbound Mailer, up to and including `/api/v1`")]
+    cmc: Annotated[str, says("base URL of Customers Mail Cloud: its host, in the place of all of them")]
     lab: Annotated[str, says("URL of the lab's API")]
     lab_http: Annotated[str, says("URL of its receiver of callbacks")]
     ca: Annotated[str, says("path of the certificate to trust")]

@@ -24,35 +24,20 @@ from typing import IO, TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
-from ekiden.access.access_keys import create_access_key
-from ekiden.access.accounts import create_account, get_account, set_reporting
-from ekiden.access.credential_scopes import MANAGE, READ
-from ekiden.access.credentials import create_api_key, set_password
-from ekiden.access.passwords import generate_password
 from ekiden.config.load import load_config
-from ekiden.config.model import Config
 from ekiden.config.write import write_toml
 from ekiden.core.language import Language
-from ekiden.core.texts import TranslatedError
-from ekiden.documents.installation import DemoAccessKey, DemoAccount, DemoFacts, DemoSmtp
-from ekiden.net.clock import SystemClock
-from ekiden.notify.endpoints import Endpoints
-from ekiden.notify.formats import PULL
-from ekiden.process.instance_key import checked_vault
+from ekiden.documents.installation import DemoAccount, DemoFacts, DemoSmtp
+from ekiden.lab.demo_account import ACCOUNT, DOMAIN, DemoError, completed, make_account
 from ekiden.process.setup import CERTIFICATE, CERTIFICATE_KEY, CONFIG_NAME, prepare_store, write_files
 from ekiden.process.translations import TEXTS
-from ekiden.senders.projects import Projects
 from ekiden.store.api import StoreError
-from ekiden.store.open import open_store
 from ekiden.wiring.dialects import DIALECTS
-from ekiden.wiring.services import make_domains
 
 if TYPE_CHECKING:
     from ekiden.store.postgresql.embedded import EmbeddedPostgres
 
-DOMAIN = "demo.lab.test"
 HOSTNAME = "mail.demo.lab.test"
-ACCOUNT = "demo"
 Engine = Literal["sqlite", "postgresql"]
 PORTS: Final = {"plain": 2525, "starttls": 2587, "tls": 2465, "private": 2586, "http": 8080}
 """The ports of the platform when they are free: the same each time, and to be written into other programs."""
@@ -64,10 +49,6 @@ _START_TIMEOUT = 60.0
 _MOST_FAILURES = 5
 # What the demo decides by itself: a production's environment must not lead it to a production's data.
 _OWN = ("CONFIG", "HOSTNAME", "DATA_DIR", "STORE", "LISTENERS", "HTTP", "LAB", "DNS")
-
-
-class DemoError(TranslatedError):
-    """The demo cannot start or go on."""
 
 
 class State(msgspec.Struct):
@@ -149,11 +130,10 @@ class Demo:
         asyncio.run(prepare_store(loaded))
         self._add_records()
         if self.state.account is None:
-            self.state.account = asyncio.run(self._make_account(loaded))
+            self.state.account = asyncio.run(make_account(loaded, self._put))
             self._save_state()
-        elif not self.state.account.naver.access_key:  # of an older Ekiden
-            key = asyncio.run(self._make_access_key(loaded))
-            self.state.account = msgspec.structs.replace(self.state.account, naver=key)
+        elif not (self.state.account.naver.access_key and self.state.account.cmc.api_user):  # of an older Ekiden
+            self.state.account = asyncio.run(completed(loaded, self.state.account))
             self._save_state()
         self._start_platform()
         return self.facts()
@@ -166,6 +146,7 @@ class Demo:
             DemoSmtp(smtp["plain"], smtp["submission"], smtp["submissions"], smtp["private"]),
             self.platform["http"][0],
             f"{self.platform['http'][0]}/api/v1",
+            self.platform["http"][0],
             self.lab["api"],
             self.lab["http"],
             str(self.directory / CERTIFICATE),
@@ -367,45 +348,6 @@ class Demo:
         self._put(f"/dns/{HOSTNAME}/TXT", ["v=spf1 a -all"])
         self._put(f"/dns/{DOMAIN}/A", ["127.0.0.1"])
         self._put(f"/dns/_dmarc.{DOMAIN}/TXT", [f"v=DMARC1; p=reject; rua=mailto:dmarc@{DOMAIN}"])
-
-    async def _make_account(self, config: Config) -> DemoAccount:
-        """An account whose domain proves itself: its records are published in the lab, and then checked."""
-        clock = SystemClock()
-        password = generate_password()
-        store = await open_store(config.store_url())
-        try:
-            account = await create_account(store, ACCOUNT, clock.now(), region="demo")
-            await set_password(store, account.id, "demo", password, clock.now())
-            key = await create_api_key(store, account.id, "demo", clock.now())
-            iam = await create_api_key(store, account.id, "iam", clock.now(), scopes=(READ, MANAGE))
-            project = await Projects(store, clock).create(account.id, "demo", region="demo")
-            vault = await checked_vault(config, store)
-            access_key = await create_access_key(store, vault, account.id, "demo", clock.now())
-            kept = await Endpoints(store, clock, vault).find(account.id, PULL, "")
-            await set_reporting(store, ACCOUNT, clock.now(), reports_endpoint=kept, suppress_bounces=True)
-            domains = make_domains(config, store, clock, vault)
-            domain = await domains.add(account.id, DOMAIN)
-            for record in await domains.records(domain):
-                if record.type == "TXT" and record.kind != "dmarc":
-                    self._put(f"/dns/{record.name}/TXT", [record.value])
-            domain = await domains.verify(domain.id)
-        finally:
-            await store.close()
-        if domain.status != "verified":
-            raise DemoError(TEXTS, "the domain of the demo is not verified: {why}", why=domain.reason)
-        naver = DemoAccessKey(access_key.id, access_key.secret)
-        return DemoAccount(account.name, "demo", password, key.key, DOMAIN, project.uid, iam.key, naver)
-
-    async def _make_access_key(self, config: Config) -> DemoAccessKey:
-        """For an account that has none."""
-        store = await open_store(config.store_url())
-        try:
-            account = await get_account(store, ACCOUNT)
-            vault = await checked_vault(config, store)
-            made = await create_access_key(store, vault, account.id, "demo", SystemClock().now())
-        finally:
-            await store.close()
-        return DemoAccessKey(made.id, made.secret)
 
     def _put(self, path: str, value: str | list[str]) -> None:
         request = urllib.request.Request(  # noqa: S310 (the lab on loopback)

@@ -40,6 +40,9 @@ class DemoClient(NamedTuple):
     iam_apikey: str
     access_key: str
     secret_key: str
+    api_user: str
+    api_user_key: str
+    server_composition: str
     command: str
     now: Millis
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from ekiden.core.texts import Help
 from ekiden.dialects.cmc.config import CmcConfig
 from ekiden.dialects.cmc.config_help import KEYS, SECTION
-from ekiden.web.dialect import Dialect
+from ekiden.web.curl import curl_command
+from ekiden.web.dialect import DemoClient, Dialect, Shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +37,40 @@ def _annotators(_endpoints: Endpoints, _tracker: Tracker) -> Sequence[Annotator]
     return (ApiData(),)
 
 
+def _demo(client: DemoClient) -> Shown:
+    told = {
+        "host": client.http,
+        "api_user": client.api_user,
+        "api_key": client.api_user_key,
+        "server_composition": client.server_composition,
+    }
+    rows = [
+        (Help(f"Customers Mail Cloud clients: {name}", f"Customers Mail Cloud クライアント: {name}"), value)
+        for name, value in told.items()
+    ]
+    who = f'"api_user":"{client.api_user}","api_key":"{client.api_user_key}"'
+    mail = '"to":"anything@accept.lab.test","subject":"Hi","text":"Hello"'
+    send = f'{{{who},"from":{{"name":"","address":"you@{client.domain}"}},{mail}}}'
+    asked = f'{{{who},"server_composition":"{client.server_composition}","date":"{_today(client)}"}}'
+    heading = Help(
+        "Send with curl, by Customers Mail Cloud's API, and ask what became of it:",
+        "curl で送り（Customers Mail Cloud の API）、結果を確認する:",
+    )
+    lines = (
+        curl_command("POST", f"{client.http}/api/v2/emails/send.json", {}, send),
+        curl_command("POST", f"{client.http}/transaction/v2/deliveries/list.json", {}, asked),
+    )
+    return Shown(rows, ((heading, "\n".join(f"  {line}" for line in lines)),))
+
+
+def _today(client: DemoClient) -> str:
+    """Where the API user of the demo is."""
+    from ekiden.access.api_users import DEFAULT_ZONE
+    from ekiden.core.zones import find_zone, local_day
+
+    return str(local_day(client.now, find_zone(DEFAULT_ZONE)))
+
+
 CMC: Final = Dialect(
     name="cmc",
     config=CmcConfig,
@@ -43,4 +79,5 @@ CMC: Final = Dialect(
     load=_load,
     api=_api,
     annotators=_annotators,
+    demo=_demo,
 )

@@ -18,7 +18,7 @@ from sqlalchemy import (
     true,
 )
 
-from ekiden.store.tables.base import Serial, metadata, where
+from ekiden.store.tables.base import EMPTY, Serial, metadata, where
 
 account = Table(
     "account",
@@ -68,17 +68,19 @@ credential = Table(
     metadata,
     Column("id", Serial, primary_key=True),
     Column("account_id", BigInteger, nullable=False, index=True),
-    Column("kind", Text, nullable=False, comment="'password', 'smtp_user', 'api_key' or 'access_key'"),
+    Column("kind", Text, nullable=False, comment="'password', 'smtp_user', 'api_key', 'access_key' or 'api_user'"),
     Column("name", Text, nullable=False, comment="the user name, or a label of the API key"),
     Column(
         "lookup",
         Text,
         nullable=False,
         unique=True,
-        comment="password, smtp_user: user name; api_key: SHA-256 of the key, hex; access_key: its id",
+        comment="password, smtp_user, api_user: user name; api_key: SHA-256 of it, hex; access_key: its id",
     ),
     Column(
-        "secret_hash", Text, comment="password, smtp_user: argon2id; NULL for an API key, whose lookup is its hash"
+        "secret_hash",
+        Text,
+        comment="password, smtp_user, api_user: argon2id; NULL for an API key, whose lookup is its hash",
     ),
     Column("sealed", LargeBinary, comment="access_key: the secret, encrypted, as HMAC needs it back"),
     Column("scopes", Text, nullable=False, comment="words with blanks between; empty: everything its kind may"),
@@ -86,6 +88,13 @@ credential = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("revoked_at", BigInteger),
     Column("last_used_at", BigInteger),
+    Column(
+        "time_zone",
+        Text,
+        nullable=False,
+        server_default=EMPTY,
+        comment="api_user: IANA name of the zone of times that it gives and is told; empty: of another kind",
+    ),
 )
 
 console_user = Table(

@@ -90,6 +90,30 @@ def upgrade() -> None:
             comment="nothing is sent for now",
         ),
     )
+    op.add_column(
+        "credential",
+        sa.Column(
+            "time_zone",
+            sa.Text(),
+            server_default=_EMPTY,
+            nullable=False,
+            comment="api_user: IANA name of the zone of times that it gives and is told; empty: of another kind",
+        ),
+    )
+    if op.get_bind().dialect.name == "postgresql":  # comments say what has changed; SQLite keeps none
+        op.alter_column(
+            "credential", "kind", comment="'password', 'smtp_user', 'api_key', 'access_key' or 'api_user'"
+        )
+        op.alter_column(
+            "credential",
+            "lookup",
+            comment="password, smtp_user, api_user: user name; api_key: SHA-256 of it, hex; access_key: its id",
+        )
+        op.alter_column(
+            "credential",
+            "secret_hash",
+            comment="password, smtp_user, api_user: argon2id; NULL for an API key, whose lookup is its hash",
+        )
     op.create_table(
         "inbound_mail",
         sa.Column("account_id", sa.BigInteger(), nullable=False, comment="whom it concerns; 0: who runs Ekiden"),
