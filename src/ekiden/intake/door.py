@@ -129,6 +129,11 @@ class Door:
         self._handover = handover
 
     @property
+    def hostname(self) -> str:
+        """In the fields that it adds."""
+        return self._hostname
+
+    @property
     def max_size(self) -> int:
         """Octets that a message may have, with its shared end."""
         return self._config.max_size

@@ -28,6 +28,7 @@ from ekiden.limits.memory import Memory
 from ekiden.limits.workshop import Workshop
 from ekiden.mime.compose import Composer
 from ekiden.mime.errors import MimeError
+from ekiden.mime.header import make_message_id
 from ekiden.mime.mailbox import Mailbox
 from ekiden.mime.placeholders import too_many_slots
 from ekiden.mime.tracked_message import MAX_LINKS
@@ -221,6 +222,10 @@ class Mailer:
                 submissions.append(await self._render(mailing, plan, each))
         return submissions
 
+    def new_header_id(self, unique: str) -> str:
+        """A Message-ID of this host's, for who tells it before anything is sent."""
+        return make_message_id(unique, self._door.hostname)
+
     async def submit(self, submissions: Sequence[Submission]) -> list[Receipt]:
         """``Door.submit_all``, for messages that come composed."""
         return await self._door.submit_all(submissions)
@@ -249,10 +254,12 @@ class Mailer:
             clicks=clicks,
             pixel=wish.pixel if opens else None,
             syntax=mailing.syntax,
+            charset=mailing.charset,
         )
         texts = [text for text in (mailing.text, mailing.html, mailing.amp) if text is not None]
         written = sum(map(len, texts))
-        if any(too_many_slots(text, mailing.syntax) for text in texts):
+        fields = [value for _, value in mailing.headers] if mailing.syntax.in_headers else []
+        if any(too_many_slots(text, mailing.syntax) for text in (*texts, *fields)):
             raise TooManyPlaceholders
         composer = await self._work(mailing.account_id, written, compiled)
         if composer.links > MAX_LINKS:
@@ -261,7 +268,7 @@ class Mailer:
             composer,
             _widening(mailing),
             author,
-            parse_address(settings.return_path) if settings.return_path else author,
+            mailing.sender or (parse_address(settings.return_path) if settings.return_path else author),
             self.tracker.urls(settings),
             opens,
             clicks,

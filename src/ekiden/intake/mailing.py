@@ -13,6 +13,7 @@ from ekiden.core.states import Priority
 from ekiden.core.submission import NO_MARKS, Marks, Origin
 from ekiden.mime.attachment_parts import SharedParts
 from ekiden.mime.html_links import PixelPosition
+from ekiden.mime.japanese import UTF_8, Charset
 from ekiden.mime.mailbox import Mailbox
 from ekiden.mime.placeholders import BRACES, Syntax
 
@@ -74,7 +75,8 @@ class Mailing:
 
     ``headers`` are further fields. ``expires_after``: how long delivery may be tried. ``marks`` have no reference.
     ``{{unsubscribeUrl}}``, in the ``syntax`` of placeholders, stands for the link to the page where its recipient
-    unsubscribes. ``to_unsubscribed``: those who have unsubscribed get it as well.
+    unsubscribes. ``to_unsubscribed``: those who have unsubscribed get it as well. ``charset``: of texts and header
+    fields. ``sender``: of the envelope; ``None``: as the author's domain says.
     """
 
     account_id: int
@@ -98,6 +100,8 @@ class Mailing:
     tracking: TrackingWish = TrackingWish()
     syntax: Syntax = BRACES
     to_unsubscribed: bool = False
+    charset: Charset = UTF_8
+    sender: Address | None = None
 
 
 class Mailed(NamedTuple):

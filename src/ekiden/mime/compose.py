@@ -13,9 +13,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from ekiden.mime.attachment_parts import SharedParts
 from ekiden.mime.boundaries import ALTERNATIVE, MIXED, RELATED, begin, end
-from ekiden.mime.encodings import encode_text
-from ekiden.mime.fields import extra_field, text_field
+from ekiden.mime.encodings import encode_japanese, encode_text
+from ekiden.mime.fields import check_name, extra_field, text_field
 from ekiden.mime.html_links import Html, PixelPosition
+from ekiden.mime.japanese import ISO_2022_JP, UTF_8, Charset
 from ekiden.mime.mailbox import Mailbox, mailbox_field
 from ekiden.mime.placeholders import BRACES, Syntax, Text
 
@@ -40,19 +41,32 @@ class Composer:
         clicks: bool = False,
         pixel: PixelPosition | None = None,
         syntax: Syntax = BRACES,
+        charset: Charset = UTF_8,
     ) -> None:
-        """Without any body, there is an empty text. ``headers`` are in the order given, and not templates.
+        """Without any body, there is an empty text. ``headers`` are in the order given, and templates where
+        ``syntax`` says so.
 
         ``clicks`` and ``pixel`` are ``Html.compile``'s, ``syntax`` says how placeholders are written. Raises
-        ``BadHeaderName`` and ``BadHeaderValue``.
+        ``BadHeaderName`` and ``BadHeaderValue``. A text that has no form in ``charset`` is in UTF-8, and AMP is.
         """
+        self._charset: Charset = charset
         self._subject = Text(subject, syntax)
         self._html = None if html is None else Html.compile(html, clicks, pixel, syntax)
         self._amp = None if amp is None else Text(amp, syntax)
         self._text = Text(text or "", syntax) if text is not None or (html is None and amp is None) else None
-        self._encoded_text = None if self._text is None or self._text.names else _part(_PLAIN, self._text.source)
-        self._from = mailbox_field("From", (sender,))
-        self._headers = [(name.lower(), extra_field(name, value)) for name, value in headers]
+        self._encoded_text = (
+            None if self._text is None or self._text.names else _part(_PLAIN, self._text.source, charset)
+        )
+        self._from = mailbox_field("From", (sender,), charset)
+        self._headers: list[tuple[str, bytes]] = []
+        self._templates: list[tuple[str, Text]] = []
+        for name, value in headers:
+            template = Text(value, syntax) if syntax.in_headers else None
+            if template is not None and template.names:
+                check_name(name)
+                self._templates.append((name, template))
+            else:
+                self._headers.append((name.lower(), extra_field(name, value, charset)))
         self._all_headers = b"".join(field for _, field in self._headers)
         self._shared = shared
         bodies = ((_PLAIN, self._text), (_AMP, self._amp), (_HTML, self._html))
@@ -66,18 +80,21 @@ class Composer:
         return 0 if self._html is None else self._html.links
 
     @property
+    def _all(self) -> list[Text | Html]:
+        found = (self._subject, self._text, self._amp, self._html, *(template for _, template in self._templates))
+        return [template for template in found if template is not None]
+
+    @property
     def names(self) -> frozenset[str]:
         """The placeholders of all templates."""
-        bodies = (self._subject, self._text, self._amp, self._html)
-        return frozenset[str]().union(*(body.names for body in bodies if body is not None))
+        return frozenset[str]().union(*(template.names for template in self._all))
 
     def length(self, values: Mapping[str, str]) -> int:
-        """Characters of subject and bodies so filled, before links are replaced: the message has more octets.
+        """Characters of all templates so filled, before links are replaced: the message has more octets.
 
         To be asked before ``compose``, which needs many times the memory.
         """
-        bodies = (self._subject, self._text, self._amp, self._html)
-        return sum(body.length(values) for body in bodies if body is not None)
+        return sum(template.length(values) for template in self._all)
 
     def compose(
         self,
@@ -101,22 +118,24 @@ class Composer:
         own = {name.lower() for name, _ in headers}
         if reply_to:
             own.add("reply-to")
+        charset = self._charset
+        filled = [(name, template.render(values)) for name, template in self._templates if name.lower() not in own]
         pieces = [
             self._from,
-            mailbox_field("To", to),
-            mailbox_field("Cc", cc),
-            mailbox_field("Reply-To", reply_to),
-            text_field("Subject", self._subject.render(values)),
+            mailbox_field("To", to, charset),
+            mailbox_field("Cc", cc, charset),
+            mailbox_field("Reply-To", reply_to, charset),
+            text_field("Subject", self._subject.render(values), charset),
             self._without(own),
-            b"".join(extra_field(name, value) for name, value in headers),
+            b"".join(extra_field(name, value, charset) for name, value in (*filled, *headers)),
             self._opening,
         ]
         if self._text is not None:
-            self._add(pieces, self._encoded_text or _part(_PLAIN, self._text.render(values)))
+            self._add(pieces, self._encoded_text or _part(_PLAIN, self._text.render(values), charset))
         if self._amp is not None:
             self._add(pieces, _part(_AMP, self._amp.render(values)))
         if self._html is not None:
-            self._add(pieces, _part(_HTML, self._html.render(values, link, pixel, untouched)))
+            self._add(pieces, _part(_HTML, self._html.render(values, link, pixel, untouched), charset))
         pieces.append(self._closing)
         return b"".join(pieces)
 
@@ -147,9 +166,12 @@ def _multipart(kind: bytes, boundary: bytes, more: bytes = b"") -> bytes:
     return b"Content-Type: multipart/" + kind + b';\r\n boundary="' + boundary + b'"' + more + b"\r\n\r\n"
 
 
-def _part(kind: bytes, text: str) -> bytes:
+def _part(kind: bytes, text: str, charset: Charset = UTF_8) -> bytes:
     """Header and body of a text."""
-    encoding, body = encode_text(text)
+    japanese = encode_japanese(text) if charset == ISO_2022_JP else None
+    encoding, body = encode_text(text) if japanese is None else japanese
+    label = UTF_8 if japanese is None else ISO_2022_JP
     return b"".join((
-        b"Content-Type: ", kind, b"; charset=utf-8\r\nContent-Transfer-Encoding: ", encoding, b"\r\n\r\n", body
+        b"Content-Type: ", kind, b"; charset=", label.encode(),
+        b"\r\nContent-Transfer-Encoding: ", encoding, b"\r\n\r\n", body
     ))  # fmt: skip

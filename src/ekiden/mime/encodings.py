@@ -7,6 +7,7 @@ from binascii import b2a_base64, b2a_qp
 from collections.abc import Iterator
 
 from ekiden.mime.boundaries import MARK
+from ekiden.mime.japanese import to_jis
 
 BASE64_ROW = 57
 """Octets that one line of base64 holds."""
@@ -20,6 +21,10 @@ _PIECE = 262_144
 """Octets that are encoded in one call."""
 
 
+_MAX_LINE = 998
+"""Octets (RFC 5322 §2.1.1)."""
+
+
 def encode_text(text: str) -> tuple[bytes, bytes]:
     """The name of a transfer encoding, and ``text`` in UTF-8 so encoded: a body that ends with CRLF.
 
@@ -27,14 +32,36 @@ def encode_text(text: str) -> tuple[bytes, bytes]:
     base64. No line can be taken for one of our boundaries. A text that does not end with a line end gets one, which
     within a multipart belongs to the boundary behind it.
     """
-    if "\r" in text:
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-    octets = text.replace("\n", "\r\n").encode("utf-8", "replace")
+    octets = _with_line_ends(text).encode("utf-8", "replace")
     if _is_seven_bit(octets) and MARK not in octets:
         return b"7bit", octets if octets.endswith(b"\r\n") else octets + b"\r\n"
     if worth_base64(octets):
         return b"base64", base64_lines(octets)
     return b"quoted-printable", quoted_printable(octets)
+
+
+def encode_japanese(text: str) -> tuple[bytes, bytes] | None:
+    """``encode_text`` in ISO-2022-JP; ``None``: the text has no form in it (``mime.japanese``).
+
+    7bit, as RFC 1468 has it, unless a line is too long.
+    """
+    octets = to_jis(_with_line_ends(text))
+    if octets is None:
+        return None
+    if not octets.endswith(b"\r\n"):
+        octets += b"\r\n"
+    boundary = b"--" + MARK
+    if octets.startswith(boundary) or b"\n" + boundary in octets or b"\0" in octets:
+        return b"base64", base64_lines(octets)
+    if max(map(len, octets.split(b"\r\n"))) > _MAX_LINE:
+        return b"base64", base64_lines(octets)
+    return b"7bit", octets
+
+
+def _with_line_ends(text: str) -> str:
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return text.replace("\n", "\r\n")
 
 
 def worth_base64(octets: bytes) -> bool:

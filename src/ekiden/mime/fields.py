@@ -11,6 +11,7 @@ from itertools import groupby
 
 from ekiden.mime.errors import BadHeaderName, BadHeaderValue
 from ekiden.mime.header import encoded_words
+from ekiden.mime.japanese import UTF_8, Charset
 
 _NAME = re.compile(r"[!-9;-~]{1,76}")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -25,7 +26,7 @@ def check_name(name: str) -> None:
         raise BadHeaderName(name[:_MAX_LINE])
 
 
-def text_field(name: str, value: str) -> bytes:
+def text_field(name: str, value: str, charset: Charset = UTF_8) -> bytes:
     """A field of free text, like Subject. What is not ASCII, or looks like an encoded word, becomes encoded words.
 
     Blanks around ``value`` go away. Raises ``BadHeaderValue`` for control characters.
@@ -37,10 +38,10 @@ def text_field(name: str, value: str) -> bytes:
         words = value.split(" ")
         if "" not in words and "\t" not in value and max(map(len, words)) <= _LONGEST_WORD:
             return _folded(name, words)
-    return _written(name, encoded_words(value, indent=len(name) + 2))
+    return _written(name, encoded_words(value, indent=len(name) + 2, charset=charset))
 
 
-def extra_field(name: str, value: str) -> bytes:
+def extra_field(name: str, value: str, charset: Charset = UTF_8) -> bytes:
     """A field of unknown syntax, whose value somebody wrote as it is to stand there.
 
     Only words that are not ASCII become encoded words, so that ``名前 <a@example.com>`` stays a mailbox. Raises
@@ -57,7 +58,11 @@ def extra_field(name: str, value: str) -> bytes:
         for ascii_only, run in groupby(_words(value), str.isascii):
             # The blanks between encoded words are not shown (RFC 2047 §6.2): those of a run are within.
             together = list(run)
-            words += together if ascii_only else [encoded_words(" ".join(together), indent=len(name) + 2)]
+            words += (
+                together
+                if ascii_only
+                else [encoded_words(" ".join(together), indent=len(name) + 2, charset=charset)]
+            )
     if any(len(line) > _LONGEST for word in words for line in word.split("\r\n")):
         raise BadHeaderValue("the header field {name} has a word that is longer than a line may be", name)
     return _folded(name, words)

@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from ekiden.core.clock import SECOND, Millis
 from ekiden.mime.charsets import decode_text
+from ekiden.mime.japanese import ISO_2022_JP, UTF_8, Charset, to_jis
 
 _DAYS = ("Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed")  # 1970-01-01 was a Thursday
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -122,23 +123,33 @@ def encode_words(value: str, *, indent: int = 0) -> str:
     return clean if clean.isascii() and "=?" not in clean else encoded_words(clean, indent=indent)
 
 
-def encoded_words(value: str, *, indent: int = 0) -> str:
-    """All of ``value`` as encoded words, even if it is ASCII; see ``encode_words``. Nothing is made a blank."""
+def encoded_words(value: str, *, indent: int = 0, charset: Charset = UTF_8) -> str:
+    """All of ``value`` as encoded words, even if it is ASCII; see ``encode_words``. Nothing is made a blank.
+
+    What has no form in ``charset`` is written in UTF-8.
+    """
     from base64 import b64encode
 
+    if charset == ISO_2022_JP and to_jis(value) is None:
+        charset = UTF_8
     words = []
-    chunk = b""
-    room = _octets(min(_MAX_WORD, _MAX_LINE - indent))
+    chunk, text = b"", ""
+    room = _octets(min(_MAX_WORD, _MAX_LINE - indent), charset)
     for char in value:
-        octets = char.encode("utf-8", "replace")
-        if chunk and len(chunk) + len(octets) > room:
+        octets = _in_charset(text + char, charset) if charset != UTF_8 else chunk + char.encode("utf-8", "replace")
+        if chunk and len(octets) > room:
             words.append(chunk)
-            chunk = b""
-            room = _octets(_MAX_WORD)
-        chunk += octets
+            octets, text = _in_charset(char, charset), ""
+            room = _octets(_MAX_WORD, charset)
+        chunk, text = octets, text + char
     words.append(chunk)
-    return "\r\n ".join(f"=?utf-8?B?{b64encode(word).decode()}?=" for word in words)
+    return "\r\n ".join(f"=?{charset}?B?{b64encode(word).decode()}?=" for word in words)
 
 
-def _octets(width: int) -> int:
-    return max((width - len("=?utf-8?B??=")) // 4 * 3, 4)
+def _in_charset(text: str, charset: Charset) -> bytes:
+    """Beginning and ending in ASCII, as each encoded word does (RFC 2047 §3)."""
+    return (to_jis(text) or b"") if charset == ISO_2022_JP else text.encode("utf-8", "replace")
+
+
+def _octets(width: int, charset: Charset) -> int:
+    return max((width - len(f"=?{charset}?B??=")) // 4 * 3, 4)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from ekiden.core.address import BadAddress, parse_address
 from ekiden.mime.errors import BadMailbox
 from ekiden.mime.header import decode_words, encoded_words
+from ekiden.mime.japanese import UTF_8, Charset
 
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~\-]+)*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -71,13 +72,13 @@ def _unquoted(name: str) -> str:
     return decode_words(name)
 
 
-def format_mailbox(mailbox: Mailbox, indent: int = 0) -> str:
+def format_mailbox(mailbox: Mailbox, indent: int = 0, charset: Charset = UTF_8) -> str:
     """The mailbox for a header field, folded where it has to be. ``indent``: characters before it on its line."""
     name = mailbox.name
     if not name:
         return mailbox.address
     if len(name) > _LONGEST_PLAIN or not name.isascii() or any(mark in name for mark in ('"', "\\", "=?")):
-        phrase = encoded_words(name, indent=indent)
+        phrase = encoded_words(name, indent=indent, charset=charset)
     else:
         phrase = name if _ATOMS.fullmatch(name) is not None else f'"{name}"'
     last = len(phrase) - phrase.rfind("\n") - 1 if "\n" in phrase else indent + len(phrase)
@@ -85,7 +86,7 @@ def format_mailbox(mailbox: Mailbox, indent: int = 0) -> str:
     return f"{phrase}{blank}<{mailbox.address}>"
 
 
-def mailbox_field(name: str, mailboxes: Iterable[Mailbox]) -> bytes:
+def mailbox_field(name: str, mailboxes: Iterable[Mailbox], charset: Charset = UTF_8) -> bytes:
     """``To: a@example.com,\\r\\n "B" <b@example.com>\\r\\n``: the whole field; one with no mailboxes is nothing.
 
     Addresses with letters beyond ASCII stay as they are, in UTF-8 (RFC 6532).
@@ -93,13 +94,13 @@ def mailbox_field(name: str, mailboxes: Iterable[Mailbox]) -> bytes:
     lines: list[str] = []
     line = f"{name}:"
     for mailbox in mailboxes:
-        text = " " + format_mailbox(mailbox, len(line) + 1)
+        text = " " + format_mailbox(mailbox, len(line) + 1, charset)
         if line[-1] != ":" or lines:
             line += ","
             if "\n" in text or len(line) + len(text) >= _MAX_LINE:
                 lines.append(line)
                 line = ""
-                text = " " + format_mailbox(mailbox, 1)
+                text = " " + format_mailbox(mailbox, 1, charset)
         *folded, line = (line + text).split("\r\n")
         lines += folded
     if not lines and line[-1] == ":":

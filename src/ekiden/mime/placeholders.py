@@ -1,4 +1,4 @@
-"""Templates: text with ``{{name}}``, or ``${name}``, where each recipient's own words go.
+"""Templates: text with ``{{name}}``, ``${name}`` or ``((#name#))``, where each recipient's own words go.
 
 Compiled once for a request and rendered for each recipient, in one pass: what a value brings along is never looked
 at again, so a value with braces in it names nothing. A name is any text without braces; blanks around it do not
@@ -16,15 +16,20 @@ MAX_SLOTS = 20_000
 
 
 class Syntax(NamedTuple):
-    """How a placeholder is written: ``pattern`` finds it, with what stands around its name."""
+    """How a placeholder is written: ``pattern`` finds it, with what stands around its name. ``in_headers``: further
+    header fields have placeholders, too."""
 
     opening: str
     closing: str
     pattern: re.Pattern[str]
+    in_headers: bool = False
 
 
 BRACES: Final = Syntax("{{", "}}", re.compile(r"(\{\{[^{}]*+\}\})"))
 DOLLAR: Final = Syntax("${", "}", re.compile(r"(\$\{[^{}]*+\})"))
+HASHES: Final = Syntax("((#", "#))", re.compile(r"(\(\(#[^#()]*+#\)\))"), in_headers=True)
+NONE: Final = Syntax("\0", "\0", re.compile(r"((?!))"))
+"""Nothing is a placeholder."""
 
 
 def too_many_slots(source: str, syntax: Syntax = BRACES) -> bool:
