@@ -61,6 +61,8 @@ class Report:
     """The host that refused."""
     at: Millis = 0
     """When, as the report has it."""
+    named: bool = True
+    """Somebody says that it is about ``recipient``; else that is whom the returned mail was written to."""
     how: str = ""
     """What it was read from: ``delivery-status``, ``feedback-report``, or the name of a shape of free form."""
 
@@ -74,7 +76,12 @@ class Report:
 
         Not of a disabled mailbox: an hour later nobody can tell any more whether a person came back.
         """
-        return self.kind is Kind.BOUNCE and self.diagnosis.hard and self.diagnosis is not Diagnosis.DISABLED
+        return (
+            self.kind is Kind.BOUNCE
+            and self.named
+            and self.diagnosis.hard
+            and self.diagnosis is not Diagnosis.DISABLED
+        )
 
     @property
     def shown_code(self) -> str:

@@ -223,6 +223,15 @@ WORDS: Final[tuple[tuple[re.Pattern[str], Diagnosis], ...]] = tuple(
                 "ボックスが一杯|ボックスがいっぱい|ボックスが満杯|容量が超|容量を超|容量オーバー",
             ),
         ),
+        # What mail systems say of their own attempts, in reports.
+        (
+            D.NO_ANSWER,
+            (
+                r"(?:message|envelope|queue|delivery time|retry time)\W? ?(?:has |have |is |was )?expired",
+                r"maximum (?:number of )?(?:delivery )?(?:attempts|retries)|retry time(?:out| not reached)"
+                r"|connection to mail exchanger failed",
+            ),
+        ),
         (
             D.TOO_BIG,
             (
@@ -412,7 +421,6 @@ WORDS: Final[tuple[tuple[re.Pattern[str], Diagnosis], ...]] = tuple(
                 r"(?:permission|not allowed|not permitted) to post",
             ),
         ),
-        # What mail systems say of their own attempts, in reports.
         (
             D.DNS,
             (r"name service error.{0,120}try again|host not found, try again|(?:host )?name lookup fail",),
@@ -420,11 +428,10 @@ WORDS: Final[tuple[tuple[re.Pattern[str], Diagnosis], ...]] = tuple(
         (
             D.NO_ANSWER,
             (
-                r"(?:message|envelope|queue|delivery time|retry time)\W? ?(?:has |have |is |was )?expired",
                 r"did not accept our requests to connect|(?:socket|winsock) error"
                 r"|no smtp connection got far enough",
                 r"(?:wasn't|weren't|not) able to (?:establish|connect)|(?:unable|failed) to (?:connect|contact)\b",
-                r"retry time(?:out| not reached)",
+                r"not reachable within",
             ),
         ),
         (

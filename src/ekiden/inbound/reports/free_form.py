@@ -12,12 +12,12 @@ from typing import Final, NamedTuple
 from ekiden.core.diagnosis import Stage
 from ekiden.inbound.reports.material import Material
 from ekiden.inbound.reports.patterns import ADDRESS, compiled
-from ekiden.inbound.reports.shape_data import FAILED, NOT_RECIPIENTS, SHAPES, Shape
+from ekiden.inbound.reports.shape_data import BODIES, FAILED, NOT_RECIPIENTS, SHAPES, Shape
 from ekiden.inbound.reports.statement import MAX_WORDS, stage_of
 from ekiden.inbound.reports.status_fields import tidy
 
 MAX_RECIPIENTS: Final = 100
-_MAX_HITS: Final = 400
+_MAX_HITS: Final = 200
 _SEARCHED: Final = 16_384
 """Characters of what is said to people in which recipients are looked for."""
 _MARKED: Final = 6_144
@@ -46,15 +46,13 @@ def find_shape(material: Material) -> Shape | None:
     """The form that a mail has."""
     sender, subject = material.header("from"), material.header("subject")
     said = material.text[:_MARKED]
-    for shape in SHAPES:
+    for number in BODIES.matching(said):
+        shape = SHAPES[number]
         if shape.sender is not None and not shape.sender.search(sender):
             continue
         if shape.subject is not None and not shape.subject.search(subject):
             continue
         if any(not pattern.search(material.header(name)) for name, pattern in shape.header):
-            continue
-        # Some say what they have to say behind the mail that they return.
-        if shape.body is not None and not shape.body.search(said):
             continue
         return shape
     return None

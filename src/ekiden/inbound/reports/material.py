@@ -7,6 +7,7 @@ there is besides belongs to the mail that is returned.
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -74,14 +75,18 @@ class Material:
 
 
 _ADDRESS: Final = compiled(ADDRESS)
-_TAGS: Final = compiled(r"(?s)<(?:style|script|head|title)\b.*?</(?:style|script|head|title)\s*>|<!--.*?-->")
-_BREAKS: Final = compiled(r"</?(?:p|br|div|tr|li|ul|table|h[1-6]|pre|blockquote|hr|td)\b[^<>]*>")
-_OTHER_TAGS: Final = compiled(r"</?[a-z!?][^<>@]*>|</?a\b[^<>]*>")
+_UNREAD: Final = compiled(r"(?s)<(?:style|script|head|title)\b.*?</(?:style|script|head|title)\s*>|<!--.*?-->")
+_MOST_UNREAD: Final = 200
+# Each looks from one "<" to the next one at most.
+_BREAKS: Final = re.compile(
+    r"</?(?:p|br|div|tr|li|ul|table|h[1-6]|pre|blockquote|hr|td)\b[^<>]*+>", re.IGNORECASE | re.ASCII
+)
+_OTHER_TAGS: Final = re.compile(r"</?[a-z!?][^<>@]*+>|</?a\b[^<>]*+>", re.IGNORECASE | re.ASCII)
 
 
 def _plain(markup: str) -> str:
     """HTML as lines of text; addresses between angle brackets stay."""
-    text = _TAGS.sub(" ", markup.replace("\n", " "))
+    text = _UNREAD.sub(" ", markup.replace("\n", " "), _MOST_UNREAD)
     text = _OTHER_TAGS.sub("", _BREAKS.sub("\n", text))
     return html.unescape(text)
 

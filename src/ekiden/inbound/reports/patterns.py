@@ -14,30 +14,55 @@ Pattern = Any
 ADDRESS: Final = r"""(?:"[^"\n]+"|[^\s<>"(),;:\[\]@\\]+)@[^\s<>"'(),;:\[\]@]+"""
 """What ``{address}`` stands for: anything that a reporter may have taken for one."""
 MAX_ADDRESS: Final = 320
-_MEMORY: Final = 4 << 20
+_MEMORY: Final = 8 << 20
+"""Octets that RE2 may take for one of them."""
 
 
-def compiled(pattern: str, *, folded: bool = False) -> Pattern:
-    """Without regard to cases; ``^`` and ``$`` are those of lines; ``{address}`` is an address.
-
-    ``folded``: a blank of the pattern is any white space, since lines are broken anywhere.
-    """
-    if folded:
-        pattern = _OUTSIDE.sub(lambda found: found[0] if found[0] != " " else r"(?:\s+)", pattern)
+def _options() -> Any:
     options = re2.Options()
     options.case_sensitive = False
     options.log_errors = False
     options.max_mem = _MEMORY
-    return re2.compile("(?m)" + pattern.replace("{address}", ADDRESS), options)
+    return options
 
 
-_OUTSIDE: Final = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]| ")
+def _written(patterns: Iterable[str], folded: bool) -> str:
+    pattern = "|".join(f"(?:{pattern})" for pattern in patterns)
+    if folded:
+        pattern = _BLANK.sub(lambda found: found[0] if found[0] != " " else r"(?:\s+)", pattern)
+    return "(?m)" + pattern.replace("{address}", ADDRESS)
+
+
+_BLANK: Final = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]| ")
 """A class of characters, whose blanks are not meant, or a blank."""
 
 
 def any_of(patterns: Iterable[str], *, folded: bool = False) -> Pattern:
-    """One of them."""
-    return compiled("|".join(f"(?:{pattern})" for pattern in patterns), folded=folded)
+    """One of them. Without regard to cases; ``^`` and ``$`` are those of lines; ``{address}`` is an address.
+
+    ``folded``: a blank of the pattern is any white space, since lines are broken anywhere.
+    """
+    return re2.compile(_written(patterns, folded), _options())
+
+
+def compiled(pattern: str) -> Pattern:
+    """As ``any_of`` one."""
+    return any_of((pattern,))
+
+
+class PatternSet:
+    """Many patterns that are looked for in one pass, as those of ``any_of`` with ``folded``."""
+
+    def __init__(self, patterns: Iterable[Iterable[str]]) -> None:
+        self._set = re2.Set.SearchSet(_options())
+        for number, each in enumerate(patterns):
+            added = self._set.Add(_written(each, True))
+            assert added == number
+        self._set.Compile()
+
+    def matching(self, text: str) -> list[int]:
+        """The numbers of those that are in ``text``, in order."""
+        return sorted(self._set.Match(text) or ())
 
 
 def readable(text: str) -> str:

@@ -17,20 +17,21 @@ from ekiden.inbound.reports.feedback import read_feedback
 from ekiden.inbound.reports.free_form import Found, FreeForm, find_shape, named_anywhere, read_free_form
 from ekiden.inbound.reports.material import Fields, Material, addresses_in, gather
 from ekiden.inbound.reports.origin import quoted_origin
-from ekiden.inbound.reports.patterns import compiled
+from ekiden.inbound.reports.patterns import ADDRESS, compiled
 from ekiden.inbound.reports.ses_notice import read_ses_notice
 from ekiden.inbound.reports.shape_data import AFTER_CONTENT, DELAYED, FAILED, SENDERS, SUBJECTS, Shape
 from ekiden.inbound.reports.statement import Statement, expired, judge, read_statement, stage_of
 from ekiden.inbound.reports.status_fields import Group, Status, mailbox, read_status, split_type
 from ekiden.inbound.reports.unsubscribe import asks_to_unsubscribe
 from ekiden.mime.tree import Part, TreeBounds, read_tree
+from ekiden.smtp.diagnose import MAX_TEXT
 
 MAX_OCTETS: Final = 1 << 20
 """Of a mail that are looked at: what comes behind is the mail that is returned."""
 BOUNDS: Final = TreeBounds(parts=128, depth=12, header=131_072, fields=2_000, delimiters=2_000)
-MAX_REPORTS: Final = 200
-MAX_JUDGED: Final = 24
-"""Different statements of one mail that are judged."""
+MAX_REPORTS: Final = 100
+MAX_JUDGED: Final = 1_500
+"""Characters of different statements of one mail that are judged."""
 
 
 def read_report(raw: bytes, tree: Part | None = None) -> Reading:
@@ -121,8 +122,22 @@ def _bounce(material: Material) -> Reading | None:
         reports = [_of_words(found, free, material, judged, late, len(named) == 1) for found in named]
     if not reports and not declared:
         return None
+    reports = _each_once(reports)
     kind = _whole(reports, late, subject)
     return _reading(material, kind, reports, list(status.of_message.items()))
+
+
+def _each_once(reports: list[Report]) -> list[Report]:
+    """One of each recipient; what failed counts more than what is late."""
+    found: dict[str, Report] = {}
+    for report in reports:
+        before = found.get(report.recipient.lower())
+        if before is None or _ORDER[report.kind] < _ORDER[before.kind]:
+            found[report.recipient.lower()] = report
+    return list(found.values())
+
+
+_ORDER: Final = {Kind.BOUNCE: 0, Kind.DELAY: 1, Kind.OTHER: 2}
 
 
 def _sent_on(material: Material, depth: int) -> Reading | None:
@@ -162,21 +177,30 @@ def _from_a_system(material: Material) -> bool:
     sender = material.header("from")
     if not sender or SENDERS.search(sender):
         return True
-    path = material.header("return-path").lower()
-    return path in ("<>", "<mailer-daemon>") or bool(material.header("x-failed-recipients"))
+    if material.header("x-failed-recipients"):
+        return True
+    return _OF_SYSTEMS.match(material.header("return-path")) is not None
+
+
+_OF_SYSTEMS: Final = compiled(r"^(?:<>|<?mailer-daemon(?:@[^>]*)?>?)$")
+_ANSWERS: Final = compiled(
+    r"^\W{0,3}(?:re|fwd?|aw|wg|tr|rv|sv|vs|antw|odp|res|enc|回复|回覆|转发|轉寄|返信|転送)\b ?[:：]"
+)
 
 
 def _speaks_of_failure(material: Material, shape: Shape | None, subject: str) -> bool:
     if shape is not None and shape.sure and not material.header("in-reply-to"):
         return True
-    if not _from_a_system(material):
-        return False
     if material.header("x-failed-recipients"):
         return True
     about = SUBJECTS.search(subject) is not None
-    if shape is not None:
-        return about or FAILED.search(material.text) is not None or DELAYED.search(material.text) is not None
-    return about or (not material.header("in-reply-to") and FAILED.search(material.text) is not None)
+    fails = FAILED.search(material.text) is not None or DELAYED.search(material.text) is not None
+    if _from_a_system(material):
+        return about or (fails and (shape is not None or not material.header("in-reply-to")))
+    # Some send as if they were somebody: their subject says so, they have a form or return the mail.
+    if not about or not fails or material.header("in-reply-to") or _ANSWERS.search(subject):
+        return False
+    return shape is not None or bool(material.returned)
 
 
 def _only_late(material: Material, subject: str) -> bool:
@@ -199,6 +223,9 @@ def _named(material: Material, free: FreeForm, subject: str, declared: bool) -> 
         return [Found(likely[0], material.text, stage_of(material.text))]
     if returned and (declared or SUBJECTS.search(subject)):
         return [Found(returned[0], material.text, stage_of(material.text), surely=False)]
+    if SUBJECTS.search(subject) and FAILED.search(material.text):
+        # Whom is known by the address that it came to.
+        return [Found("", material.text, stage_of(material.text), surely=False)]
     return []
 
 
@@ -224,23 +251,37 @@ def _returned_to(material: Material) -> list[str]:
         for name, value in material.returned:
             if name == wanted:
                 found.update(dict.fromkeys(addresses_in(value)))
+    for name, value in material.returned:
+        if name == "received" and (match := _FOR.search(value)):
+            found.setdefault(match[1].lower())
     return list(found)[:MAX_REPORTS]
 
 
+_FOR: Final = compiled(rf"\bfor[ \t]+<?({ADDRESS})")
+
+
 class _Judge:
-    """``statement.judge``, for so many different statements of one mail."""
+    """``statement.judge``, for so many different statements of one mail: that is what takes most of its time."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[Statement, str, bool], Diagnosis] = {}
+        self._left = MAX_JUDGED
 
     def __call__(self, statement: Statement, recipient: str, final: bool) -> Diagnosis:
+        statement = statement._replace(words=_ADDRESS.sub("@", statement.words[:MAX_TEXT]))
         key = (statement, recipient.rpartition("@")[2].lower(), final)
         found = self._known.get(key)
         if found is None:
-            if len(self._known) >= MAX_JUDGED:
+            if self._left <= 0:
                 return Diagnosis.UNKNOWN
+            self._left -= max(len(statement.words), _LEAST)
             found = self._known[key] = judge(statement, recipient, final)
         return found
+
+
+_ADDRESS: Final = compiled(ADDRESS)
+"""Which address it is makes no other statement."""
+_LEAST: Final = 40
 
 
 def _of_group(group: Group, free: FreeForm, material: Material, reporter: str, judged: _Judge) -> Report:
@@ -272,7 +313,7 @@ def _of_group(group: Group, free: FreeForm, material: Material, reporter: str, j
         diagnosis=diagnosis,
         code=statement.code,
         enhanced=statement.enhanced,
-        text=statement.words[:500],
+        text=statement.words[:MAX_TEXT],
         stage=statement.stage,
         expired=statement.expired,
         remote_mta=group.remote_mta,
@@ -329,11 +370,12 @@ def _of_words(found: Found, free: FreeForm, material: Material, judged: _Judge, 
         diagnosis=judged(statement, found.recipient, not late),
         code=statement.code,
         enhanced=statement.enhanced,
-        text=statement.words[:500],
+        text=statement.words[:MAX_TEXT],
         stage=statement.stage,
         expired=statement.expired,
         at=moment(material.header("date")),
         how=(free.name or "words") if found.surely else GUESSED,
+        named=found.surely,
     )
 
 

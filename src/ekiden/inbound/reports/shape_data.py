@@ -7,17 +7,17 @@ from importlib.resources import files
 from typing import Any, Final, NamedTuple
 
 from ekiden.core.diagnosis import Stage
-from ekiden.inbound.reports.patterns import Pattern, any_of, compiled
+from ekiden.inbound.reports.patterns import Pattern, PatternSet, any_of, compiled
 
 
 class Shape(NamedTuple):
-    """One form of reports. Of ``sender``, ``subject``, ``header`` and ``body`` all that are given have to match."""
+    """One form of reports. Of ``sender``, ``subject`` and ``header`` all that are given have to match, and its body
+    (``BODIES``)."""
 
     name: str
     sender: Pattern | None
     subject: Pattern | None
     header: tuple[tuple[str, Pattern], ...]
-    body: Pattern | None
     recipient: Pattern | None
     """Its groups are addresses: where one is, what is said of it begins."""
     text: Pattern | None
@@ -35,11 +35,12 @@ class Shape(NamedTuple):
     """It sends commands together: behind DATA stands what was replied to RCPT, or to DATA."""
 
 
-def _pattern(item: dict[str, Any], name: str, *, folded: bool = False) -> Pattern | None:
-    value = item.get(name)
-    if value is None:
-        return None
-    return any_of([value] if isinstance(value, str) else value, folded=folded)
+def _pattern(item: dict[str, Any], name: str) -> Pattern | None:
+    return any_of(_several(item[name])) if name in item else None
+
+
+def _several(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
 
 
 def _shape(item: dict[str, Any]) -> Shape:
@@ -48,7 +49,6 @@ def _shape(item: dict[str, Any]) -> Shape:
         _pattern(item, "from"),
         _pattern(item, "subject"),
         tuple((name, compiled(value)) for name, value in item.get("header", {}).items()),
-        _pattern(item, "body", folded=True),
         _pattern(item, "recipient"),
         _pattern(item, "text"),
         item.get("before", False),
@@ -64,6 +64,8 @@ _DATA: Final[dict[str, Any]] = tomllib.loads(
     files("ekiden.inbound.reports").joinpath("bounces.toml").read_text("utf-8")
 )
 SHAPES: Final = tuple(_shape(item) for item in _DATA["shape"])
+BODIES: Final = PatternSet(_several(item["body"]) for item in _DATA["shape"])
+"""What is in the text of each of ``SHAPES``."""
 STAGES: Final = tuple((any_of(item["words"], folded=True), Stage[item["stage"]]) for item in _DATA["stage"])
 _WORDS: Final[dict[str, list[str]]] = _DATA["words"]
 EXPIRED: Final = any_of(_WORDS["expired"], folded=True)

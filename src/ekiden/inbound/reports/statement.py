@@ -21,7 +21,7 @@ NO_CODE_YET: Final = 499
 
 _CODE: Final = compiled(
     r"(?:^|[\s:>\"'(\[|,;#])([45][0-5]\d)"
-    r"(?:[ \t-]*[ \t:(#-]#?([245]\.\d{1,3}\.\d{1,3})\b|[ \t]*-[ \t]*|[ \t]+|: ?|[.,;)'\"]|$)"
+    r"(?:[ \t-]*[ \t:(#-]#?([245]\.\d{1,3}\.\d{1,3})\b|[ \t]*-[ \t]*|[ \t]+|: ?|[.,;)'\"\]]|$)"
 )
 _ENHANCED: Final = compiled(r"(?:^|[\s#(:;=<\[-])([45]\.\d{1,3}\.\d{1,3})(?:[\s#):;,\]>-]|\.?$|\. )")
 # Codes of the lines of a reply that were joined, and of those who quote what somebody quoted.

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from ekiden.inbound.reports.patterns import ADDRESS, MAX_ADDRESS, compiled, one_line, readable
 
-MAX_GROUPS: Final = 200
+MAX_GROUPS: Final = 100
 _MAX_LINES: Final = 4_000
 _MAX_VALUE: Final = 4_000
 
