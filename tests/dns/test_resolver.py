@@ -13,8 +13,10 @@ from dns_peer import DnsPeer
 from ekiden.dns.config import DnsConfig
 from ekiden.dns.lookup_queue import on_behalf_of
 from ekiden.dns.resolver import DnsResolver, DnsTemporary, MxHost, NoMailHost, NoSuchDomain, NullMx
+from ekiden.inbound.lookups import RememberedLookup
 from ekiden.net.clock import SystemClock
 from ekiden.net.network import OutsideLab
+from ekiden.sender_auth.dns import TemporaryDnsError
 from support.manual_clock import ManualClock
 
 
@@ -288,6 +290,44 @@ async def test_fresh_answers_that_there_are_not(peer: DnsPeer, resolver: DnsReso
     peer.rcodes["broken.test"] = dns.rcode.SERVFAIL
     with pytest.raises(DnsTemporary, match="SERVFAIL"):
         await resolver.fresh("broken.test", "TXT")
+
+
+async def test_remembered_answers_of_every_kind(peer: DnsPeer, resolver: DnsResolver, clock: ManualClock) -> None:
+    """The same as fresh ones, from the cache that mail is sent with."""
+    peer.records["a.test", "A"] = ["192.0.2.1"]
+    peer.records["a.test", "AAAA"] = ["2001:DB8::1"]
+    peer.records["a.test", "MX"] = ["10 MX.test.", "0 ."]
+    peer.records["a.test", "TXT"] = [r'"two \255" "joined"']
+    peer.records["1.2.0.192.in-addr.arpa", "PTR"] = ["Mail.Test."]
+    kinds = [("a.test", kind) for kind in ("A", "AAAA", "MX", "TXT")] + [("1.2.0.192.in-addr.arpa", "PTR")]
+    for name, kind in (*kinds, ("a.test", "PTR"), ("none.test", "TXT"), ("x" * 64 + ".test", "TXT")):
+        for _ in range(2):
+            assert sorted(await resolver.remembered(name, kind)) == sorted(await resolver.fresh(name, kind))
+    assert peer.asked["a.test", "TXT"] == 1 + 2
+    assert await resolver.addresses("a.test") == ["2001:db8::1", "192.0.2.1"]
+    assert await resolver.txt("a.test") == ["two \ufffdjoined"]
+    assert peer.asked["a.test", "A"] == peer.asked["a.test", "AAAA"] == 1 + 2
+    peer.rcodes["broken.test"] = dns.rcode.SERVFAIL
+    for _ in range(2):
+        with pytest.raises(DnsTemporary, match="SERVFAIL"):
+            await resolver.remembered("broken.test", "TXT")
+    asked = peer.asked["broken.test", "TXT"]
+    clock.advance(3_600_000)
+    with pytest.raises(DnsTemporary):
+        await resolver.remembered("broken.test", "TXT")
+    assert peer.asked["broken.test", "TXT"] > asked
+
+
+async def test_mail_that_comes_in_is_looked_up_in_the_cache(peer: DnsPeer, resolver: DnsResolver) -> None:
+    lookup = RememberedLookup(resolver)
+    peer.records["a.test", "TXT"] = ['"v=spf1 -all"']
+    for _ in range(3):
+        assert await lookup("a.test", "TXT") == [b"v=spf1 -all"]
+        assert await lookup("none.test", "TXT") == []
+    assert peer.asked["a.test", "TXT"] == peer.asked["none.test", "TXT"] == 1
+    peer.rcodes["broken.test"] = dns.rcode.SERVFAIL
+    with pytest.raises(TemporaryDnsError):
+        await lookup("broken.test", "TXT")
 
 
 # shares

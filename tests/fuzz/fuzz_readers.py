@@ -298,7 +298,7 @@ def results_of_others(case: bytes) -> None:
 
 def dns_answer(case: bytes) -> None:
     message = dns.message.from_wire(case, ignore_trailing=True)
-    readers = {15: resolver._mx_of, 1: resolver._address_of, 28: resolver._address_of, 16: resolver._txt_of}
+    readers = {15: resolver._mx_of, 1: resolver._address_of, 28: resolver._address_of, 16: resolver._octets_of}
     for records in (*message.answer, *message.authority):
         reader = readers.get(records.rdtype)
         for record in records:

@@ -172,7 +172,7 @@ class DnsResolver:
         return found
 
     async def txt(self, name: str) -> list[str]:
-        return list(await self._records(name, "TXT", _txt_of))
+        return [text.decode("utf-8", "replace") for text in await self._records(name, "TXT", _octets_of)]
 
     async def fresh(self, name: str, kind: str) -> list[Any]:
         """Records as the name servers answer now; what we remember is neither used nor changed.
@@ -181,10 +181,17 @@ class DnsResolver:
         final dot. Empty when there are none, and when there is no such name. Raises ``DnsTemporary``.
         """
         turn = await self.turns.begin(behalf())
-        known = await self._taking_turns(turn, name, kind, _FRESH.get(kind, _text_of))
+        known = await self._taking_turns(turn, name, kind, _READ.get(kind, _text_of))
         if known.failure is DnsTemporary:
             raise DnsTemporary(name, known.said)
         return list(known.records)
+
+    async def remembered(self, name: str, kind: str) -> list[Any]:
+        """As ``fresh``, but what we remember is used, and what is answered remembered."""
+        try:
+            return list(await self._records(name, kind, _READ.get(kind, _text_of)))
+        except NoSuchDomain:
+            return []
 
     def forget(self) -> None:
         """Empty the cache."""
@@ -327,10 +334,6 @@ def _address_of(record: Any) -> str:
     return str(record.address)
 
 
-def _txt_of(record: Any) -> str:
-    return _octets_of(record).decode("utf-8", "replace")
-
-
 def _octets_of(record: Any) -> bytes:
     return b"".join(record.strings)
 
@@ -339,7 +342,7 @@ def _text_of(record: Any) -> str:
     return str(record.to_text()).removesuffix(".").lower()
 
 
-_FRESH: dict[str, Callable[[Any], Any]] = {"TXT": _octets_of, "MX": _mx_of}
+_READ: dict[str, Callable[[Any], Any]] = {"TXT": _octets_of, "MX": _mx_of}
 
 
 def _negative_ttl(error: dns.resolver.NXDOMAIN) -> float:

@@ -148,11 +148,11 @@ class ArcChain:
         """How many there are to be checked."""
         return len(self._sets)
 
-    @property
     def key_names(self) -> list[str]:
-        """What ``result`` asks the DNS for, unless something is wrong before that."""
-        newest = [] if self._newest is None else [self._newest.key_name]
-        return newest + [item.seal.key_name for item in self._sets]
+        """What ``result`` asks the DNS for, so that all of it can be asked at once. The bodies are hashed."""
+        if self._newest is None or not self._message.has_signed_body(self._newest):
+            return []
+        return [self._newest.key_name, *(item.seal.key_name for item in self._sets)]
 
     async def result(self, lookup: Lookup, compute: Compute = here) -> ArcResult:
         """§5.2. The bodies of the message are hashed (``SignedMessage.hash_bodies``)."""

@@ -102,10 +102,13 @@ class DkimSignatures:
                 message.want(signature)
                 self._read.append((signature, facts))
 
-    @property
     def key_names(self) -> list[str]:
-        """What ``results`` asks the DNS for, unless a body was changed."""
-        return [read.key_name for read, _ in self._read if isinstance(read, Signature)]
+        """What ``results`` asks the DNS for, so that all of it can be asked at once. The bodies are hashed."""
+        return [
+            read.key_name
+            for read, _ in self._read
+            if isinstance(read, Signature) and self._message.has_signed_body(read)
+        ]
 
     async def results(self, lookup: Lookup, compute: Compute = here) -> list[DkimResult]:
         """One for each field. The bodies of the message are hashed (``SignedMessage.hash_bodies``)."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from ekiden.core.address import BadAddress, to_ascii_domain
@@ -28,6 +29,7 @@ from ekiden.sender_auth.dmarc_translations import TEXTS
 from ekiden.sender_auth.dns import Lookup, TemporaryDnsError
 from ekiden.sender_auth.recorded_lookup import Asked, RecordedLookup
 
+_MAX_REMEMBERED = 512  # octets of a record that is remembered when it was read
 MAX_LABELS = 7  # of the parents that are asked, §4.10 step 4
 
 DmarcWord = Literal["none", "pass", "fail", "temperror", "permerror"]
@@ -233,7 +235,16 @@ async def _exists(domain: str, lookup: Lookup) -> bool:
 
 async def _records(domain: str, lookup: Lookup) -> list[DmarcRecord]:
     answers = await lookup("_dmarc." + domain, "TXT")
-    return [parse_dmarc_record(answer) for answer in answers if is_dmarc_record(answer)]
+    return [_read(answer) for answer in answers if is_dmarc_record(answer)]
+
+
+def _read(record: bytes) -> DmarcRecord:
+    return _remembered(record) if len(record) <= _MAX_REMEMBERED else parse_dmarc_record(record)
+
+
+@lru_cache(maxsize=256)
+def _remembered(record: bytes) -> DmarcRecord:
+    return parse_dmarc_record(record)
 
 
 async def _walk(start: str, lookup: Lookup) -> dict[str, DmarcRecord]:

@@ -180,6 +180,14 @@ class SignedMessage:
             raise SignatureFault("fail", "body", "the body is not the one that was signed")
         return body.octets - length
 
+    def has_signed_body(self, signature: Signature) -> bool:
+        """Whether ``check_body`` would not raise."""
+        try:
+            self.check_body(signature)
+        except SignatureFault:
+            return False
+        return True
+
     def digest(self, signature: Signature, own_name: bytes, number: int) -> bytes:
         """The SHA-256 of what ``signature`` was computed over (RFC 6376 §3.7).
 
