@@ -112,6 +112,7 @@ def test_an_installation_that_is_well(healthy: Installation) -> None:
         "hostname",
         "sender",
         "senders",
+        "return_path",
         "outbound",
         "links",
         "queue",
@@ -370,6 +371,64 @@ def test_domains_of_accounts(healthy: Installation, lab: Lab) -> None:
     assert "broken.example will be suspended at" in found["domains"][0][1]
 
 
+def test_the_way_back_of_bounces(healthy: Installation, lab: Lab) -> None:
+    _, found = examined(healthy)
+    assert found["return_path"] == [
+        ("ok", "bounces that come later are not received: they go to clients' envelope senders")
+    ]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        ports = [free.getsockname()[1], lab.smtp_port]
+        addresses = ", ".join(f'"127.0.0.1:{port}"' for port in (*ports, 0))
+        receive(healthy, addresses)
+        _, found = examined(healthy)
+    host = "rp.mail.test.example"
+    assert found["return_path"] == [
+        ("fail", f"{host}: there is no such MX record at {host}"),
+        ("warn", f"{host}: there is no such TXT record at {host}"),
+        ("warn", f"mx: nothing answers at 127.0.0.1:{ports[0]}"),
+        ("ok", f"mx: 127.0.0.1:{ports[1]} takes mail"),
+        ("ok", "mx: mail comes in on any free port"),
+        ("warn", "bounce reports that Ekiden writes are not signed"),
+    ]
+    assert healthy.run("domain", "add", "mail.test.example", "--platform").status == 0
+    publish(healthy, lab, "mail.test.example", "rp_mx rp_spf")
+    _, found = examined(healthy)
+    assert found["return_path"][0] == ("ok", f"bounces to {host} come to us, and SPF passes for it")
+    assert not any("signed" in what for _, what in found["return_path"])
+    lab.remove_dns("mail.test.example", "A")
+    _, found = examined(healthy)
+    assert found["return_path"][0] == (
+        "fail",
+        "mail.test.example, which is to receive bounces, has no address in DNS",
+    )
+
+
+def receive(ekiden: Installation, addresses: str) -> None:
+    listener = f'[[listeners]]\nname = "mx"\naddresses = [{addresses}]\nmode = "inbound"\n'
+    listener += 'certificates = [{certificate = "cert.pem", key = "key.pem"}]\n'
+    ekiden.config.write_text(ekiden.config.read_text() + listener)
+
+
+def test_return_paths_of_domains(healthy: Installation, lab: Lab) -> None:
+    """One that is not there is as well; one that is wrong is not."""
+    edit(healthy, "[delivery]", '[delivery]\nreturn_path = "rp.mail.test.example"')
+    lab.set_dns("rp.mail.test.example", "MX", ["10 mail.test.example."])
+    healthy.run("account", "create", "acme")
+    healthy.run("domain", "add", "shop.example", "--account", "acme")
+    publish(healthy, lab, "shop.example", "spf dkim address")
+    assert healthy.run("domain", "verify", "shop.example").status == 0
+    _, found = examined(healthy)
+    assert [level for level, _ in found["domains"]] == ["ok"]
+    assert found["return_path"][-2][1].startswith("no listener of this machine receives bounces")
+    lab.set_dns("rp.shop.example", "MX", ["10 accept.lab.test."])
+    _, found = examined(healthy)
+    assert [what for level, what in found["domains"] if level == "warn"] == [
+        "shop.example: mail for rp.shop.example goes to accept.lab.test, not to us",
+        "shop.example: there is no such TXT record at rp.shop.example",
+    ]
+
+
 def test_a_suspended_domain_is_told(healthy: Installation, lab: Lab) -> None:
     healthy.run("account", "create", "acme")
     healthy.run("domain", "add", "shop.example", "--account", "acme", "--vouch")
@@ -490,6 +549,8 @@ def test_a_role_that_nobody_has(healthy: Installation, missing: str) -> None:
         await rows.store.register_worker("lost.example", 4711, healthy.now - HOUR, MINUTE, [missing])
 
     healthy.fill(work)
+    if missing == "inbound":  # wanted where somebody is to receive
+        receive(healthy, '"127.0.0.1:0"')
     status, found = examined(healthy)
     assert status == 1
     ((_, what),) = [item for item in found["workers"] if item[0] == "fail"]

@@ -16,10 +16,13 @@ from ekiden.core.clock import Clock
 from ekiden.core.return_path import Purpose, ReturnPath, ReturnPaths
 from ekiden.core.states import State
 from ekiden.core.submission import Notify, Ret
-from ekiden.delivery.envelope_senders import EnvelopeSenders
+from ekiden.delivery.envelope_senders import EnvelopeSenders, HostWatch
+from ekiden.dns.config import DnsConfig
+from ekiden.dns.resolver import DnsResolver
 from ekiden.domains.queries import add_domain, bounces_to
 from ekiden.lab import Lab
 from ekiden.lab.mailbox import Mail
+from ekiden.lab.records import Trouble
 from ekiden.store import tables as t
 from ekiden.store.api import Store
 
@@ -199,4 +202,32 @@ async def test_an_international_sender_needs_no_smtputf8_for_its_own_sake(sqlite
         message = await r.send("joe@nosmtputf8.lab.test", sender="jörg@src.test", account=account)
         assert (await r.one(message))["state"] == State.DELIVERED
         assert "SMTPUTF8" not in lab.mail()[-1].mail_parameters
+        await r.drain()
+
+
+async def test_a_host_that_takes_no_mail_is_not_used_unless_it_was_named(sqlite_store: Store, lab: Lab) -> None:
+    """Servers would refuse every message from it."""
+    account = await account_of(sqlite_store, "waits.test")
+    await add(sqlite_store, account, "shop.test", rp="successful")
+    dns = DnsConfig(nameservers=(lab.dns_address[0],), port=lab.dns_address[1], timeout=1.0, min_ttl=0.0)
+    failing = Trouble("servfail")
+
+    def watched(clock: Clock) -> EnvelopeSenders:
+        watch = HostWatch(HOST, DnsResolver(dns, clock, loopback_only=True), clock)
+        return ours(sqlite_store, watch=watch)(clock)
+
+    async with road(sqlite_store, lab, senders=watched) as r:
+        assert await sent_from(r, lab, account, "me@waits.test") == "me@waits.test"
+        assert await sent_from(r, lab, account, "me@shop.test") == "rp.shop.test"
+        lab.set_dns(HOST, "MX", ["10 mx.ekiden.test."])
+        r.clock.leap(600)
+        assert await sent_from(r, lab, account, "me@waits.test") == HOST
+        # Nothing is known: it was right a minute ago.
+        lab.records.set_trouble(HOST, failing)
+        r.clock.leap(600)
+        assert await sent_from(r, lab, account, "me@waits.test") == HOST
+        lab.records.set_trouble(HOST, None)
+        lab.remove_dns(HOST, "MX")
+        r.clock.leap(600)
+        assert await sent_from(r, lab, account, "me@waits.test") == "me@waits.test"
         await r.drain()

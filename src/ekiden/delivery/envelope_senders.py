@@ -2,6 +2,9 @@
 
 Ours is ``b-TOKEN@HOST`` (``core.return_path``). It is the same at each attempt for the same recipients, so that
 servers that greylist know it again. The client's is kept in ``message.sender``: reports of ours go there.
+
+Servers refuse senders whose domain takes no mail. A host that nobody has named, but that follows from a listener,
+is therefore used only once the DNS leads somewhere for it.
 """
 
 from __future__ import annotations
@@ -10,20 +13,59 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ekiden.core.submission import Notify, Ret
+from ekiden.dns.resolver import DnsError, DnsTemporary
 from ekiden.smtp.transaction import Transaction, TransactionRecipient
 from ekiden.store.api import StoreUnavailable
 
 if TYPE_CHECKING:
     from ekiden.access.directory import AccountFacts, Directory
     from ekiden.access.remembered import Remembered
+    from ekiden.core.clock import Clock
     from ekiden.core.return_path import BouncesTo, ReturnPaths
+    from ekiden.dns.resolver import Resolver
     from ekiden.store.records import Delivery, Message
+
+
+_LOOK_AGAIN = 60.0
+"""Seconds between two looks whether mail for the installation's host leads anywhere."""
+_LOOK_SOON = 5.0
+"""While it does not, or the DNS does not answer."""
+
+
+class HostWatch:
+    """Whether servers will find that mail can be sent to the installation's host of return paths."""
+
+    def __init__(self, host: str, resolver: Resolver, clock: Clock) -> None:
+        self._host = host
+        self._resolver = resolver
+        self._clock = clock
+        self._found = False
+        self._until = float("-inf")
+
+    @property
+    def known(self) -> bool | None:
+        """``None``: it is time for a ``look``."""
+        return self._found if self._clock.monotonic() < self._until else None
+
+    async def look(self) -> bool:
+        """Whether it has a mail host. While the DNS does not answer, what was found last holds."""
+        try:
+            await self._resolver.mx(self._host)
+        except DnsTemporary:
+            pass
+        except DnsError:
+            self._found = False
+        else:
+            self._found = True
+        self._until = self._clock.monotonic() + (_LOOK_AGAIN if self._found else _LOOK_SOON)
+        return self._found
 
 
 class EnvelopeSenders:
     """One per worker. ``host`` is the installation's; ``bounces`` is what is known of accounts' domains.
 
     ``alone``: each recipient has a transaction and so a token of its own (``delivery.verp = "recipient"``).
+    ``watch``: of ``host``, unless an operator vouches for it.
     """
 
     def __init__(
@@ -34,12 +76,14 @@ class EnvelopeSenders:
         bounces: Remembered[str, BouncesTo],
         *,
         alone: bool = False,
+        watch: HostWatch | None = None,
     ) -> None:
         self.alone = alone
         self._paths = paths
         self._host = host
         self._directory = directory
         self._bounces = bounces
+        self._watch = watch
 
     def known_host(self, message: Message) -> str | None:
         """The host of the return path of ``message``; empty: it goes out with its own sender, as what has the null
@@ -51,7 +95,12 @@ class EnvelopeSenders:
         if account is None:
             return None
         known = self._bounces.get(account, _domain(sender))
-        return None if known is None else self._chosen(known)
+        if known is None:
+            return None
+        if known.off or known.host:
+            return known.host
+        found = True if self._watch is None else self._watch.known
+        return None if found is None else self._host if found else ""
 
     async def host(self, message: Message) -> str:
         """``known_host``, read if need be. While the store is away a message keeps its own sender: it is better
@@ -63,12 +112,14 @@ class EnvelopeSenders:
             account: AccountFacts | None = await self._directory.account(message.account_id)
             if account is None:
                 return ""
-            return self._chosen(await self._bounces.load(account, _domain(message.sender)))
+            bounces = await self._bounces.load(account, _domain(message.sender))
         except StoreUnavailable:
             return ""
-
-    def _chosen(self, bounces: BouncesTo) -> str:
-        return "" if bounces.off else bounces.host or self._host
+        if bounces.off or bounces.host:
+            return bounces.host
+        watch = self._watch
+        found = watch is None or (await watch.look() if watch.known is None else watch.known)
+        return self._host if found else ""
 
     def sender(self, host: str, message: Message, deliveries: Sequence[Delivery]) -> str | None:
         """For a transaction with ``deliveries``; ``None``: the message's own."""

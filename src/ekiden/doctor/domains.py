@@ -13,10 +13,13 @@ from ekiden.doctor.checks import Finding, Patient, find, in_each
 from ekiden.doctor.hostname import make_resolver
 from ekiden.domains.examine import Examination
 from ekiden.domains.lookup import DnsLookup
+from ekiden.domains.model import PLATFORM
 from ekiden.domains.outgoing import outgoing, own_spf
 from ekiden.domains.queries import list_domains, list_keys
 from ekiden.domains.reasons import short
+from ekiden.domains.return_paths import ReturnPathLook
 from ekiden.sender_auth.dns import TemporaryDnsError
+from ekiden.wiring.services import incoming_of
 
 if TYPE_CHECKING:
     from ekiden.dns.resolver import DnsResolver
@@ -128,10 +131,24 @@ async def _domain(
     found += [_wrong(domain, check) for check in [await look.spf()] if check.result == "fail"]
     for key in keys:
         found += _key(patient, domain, key, await look.key(key), rotating=_rotating(keys))
+    found += await _return_path(patient, resolver, ours, domain)
     if any(item.level != "ok" for item in found):
         return found
     what = "{domain} is verified, and its records are right" if domain.usable else "{domain} waits: {why}"
     return [*found, find("domains", "ok", "Domains", what, **values, **_why(domain))]
+
+
+async def _return_path(patient: Patient, resolver: DnsResolver, ours: Outgoing, domain: Domain) -> list[Finding]:
+    """What is wrong with the return path that a domain has published; none is as well. That of the installation has
+    a check of its own."""
+    incoming = incoming_of(patient.config)
+    if incoming is None or not domain.receive_bounces or domain.account_id == PLATFORM:
+        return []
+    look = ReturnPathLook(incoming.of(domain), DnsLookup(resolver), ours, incoming)
+    checks = [await look.mx(), await look.spf()]
+    if all(check.code == "missing" for check in checks) and domain.rp != "successful":
+        return []
+    return [_wrong(domain, check) for check in checks if check.result == "advice"]
 
 
 def _state(patient: Patient, domain: Domain) -> list[Finding]:

@@ -19,6 +19,7 @@ from ekiden.doctor.outbound_port import check_outbound
 from ekiden.doctor.ports import check_ports
 from ekiden.doctor.postgresql import check_postgresql
 from ekiden.doctor.proxies import check_proxies
+from ekiden.doctor.return_path import check_return_path
 from ekiden.doctor.store import check_database, check_key, check_rows
 from ekiden.doctor.workers import check_queue, check_workers
 from ekiden.net.clock import SystemClock
@@ -43,6 +44,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     check_sender_record,
     check_senders,
     check_domains,
+    check_return_path,
     check_outbound,
     check_links,
     check_queue,

@@ -17,7 +17,7 @@ from ekiden.content.templates import Templates
 from ekiden.content.uploads import Uploads
 from ekiden.core.clock import SECOND
 from ekiden.core.return_path import PURPOSE, ReturnPaths
-from ekiden.delivery.envelope_senders import EnvelopeSenders
+from ekiden.delivery.envelope_senders import EnvelopeSenders, HostWatch
 from ekiden.dns.resolver import DnsResolver
 from ekiden.domains.lookup import DnsLookup
 from ekiden.domains.queries import bounces_to, sending_settings
@@ -200,7 +200,9 @@ class Services:
             return None
         bounces = Remembered(self._store, bounces_to)
         alone = self._config.delivery.verp == "recipient"
-        return EnvelopeSenders(self.return_paths, incoming.host, self.directory, bounces, alone=alone)
+        named = bool(self._config.delivery.return_path)
+        watch = None if named else HostWatch(incoming.host, self.resolver, self._clock)
+        return EnvelopeSenders(self.return_paths, incoming.host, self.directory, bounces, alone=alone, watch=watch)
 
     def reception(self, worker: Callable[[], int]) -> tuple[Reader, Reception]:
         """Of mail that comes in. ``worker``: this worker's registration."""
