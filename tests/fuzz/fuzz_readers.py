@@ -35,15 +35,20 @@ from ekiden.dns import resolver
 from ekiden.inbound.reports.read import read_report
 from ekiden.mime.attachments import find_attachment
 from ekiden.mime.author_domains import mailbox_domains
+from ekiden.mime.charsets import decode_text
 from ekiden.mime.errors import MimeError
 from ekiden.mime.fields import extra_field, text_field
 from ekiden.mime.header import decode_words
 from ekiden.mime.mailbox import format_mailbox, parse_mailbox
+from ekiden.mime.message_view import read_message
+from ekiden.mime.parameters import media_type, read_parameters
 from ekiden.mime.placeholders import Text
 from ekiden.mime.reencode import reencode
 from ekiden.mime.repair import author_meant, repair
 from ekiden.mime.scan import HeaderBounds, measure, scan
 from ekiden.mime.tracked_message import with_tracking
+from ekiden.mime.transfer_decoding import decode_body
+from ekiden.mime.tree import DEFAULT_BOUNDS, read_tree
 from ekiden.net.proxy_protocol import parse_proxy_header
 from ekiden.recipients.tracking_tokens import ClickToken, OpenToken, TrackingTokens
 from ekiden.sender_auth import arc, authentication_results, dkim_verify
@@ -237,6 +242,45 @@ def made_fields(case: bytes) -> None:
 def attachments(case: bytes) -> None:
     if measure(case, _BOUNDS) is None:
         find_attachment(scan(case))
+
+
+_LABELS = ("", "utf-8", "us-ascii", "iso-2022-jp", "shift_jis", "euc-jp", "gb2312", "big5", "utf-16", "hz-gb-2312")
+
+
+def charset(case: bytes) -> None:
+    """Its first octet says which label."""
+    text = decode_text(case[1:], _LABELS[case[0] % len(_LABELS)] if case else "")
+    assert b"\0" not in text.encode()  # and no lone surrogates
+
+
+def parameters(case: bytes) -> None:
+    read_parameters(case).texts()
+    media_type(case)
+
+
+def transfer_encoding(case: bytes) -> None:
+    for encoding in ("base64", "quoted-printable", "x-uuencode"):
+        assert len(decode_body(case, 0, len(case), encoding, 1_000_000)) <= max(len(case), 1) * 2
+
+
+def message_tree(case: bytes) -> None:
+    pending = [read_tree(case)]
+    count = 0
+    while pending:
+        part = pending.pop()
+        count += 1
+        assert part.start <= part.body <= part.end <= len(case)
+        part.fields_of("subject")
+        part.text(10_000)
+        pending += part.children
+    assert count <= DEFAULT_BOUNDS.parts
+
+
+def message_view(case: bytes) -> None:
+    view = read_message(case)
+    for file in view.files:
+        assert 0 < len(file.name) <= 255
+        assert len(file.octets(100)) <= 100
 
 
 def tracked(case: bytes) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from email.message import EmailMessage, Message
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ekiden.mime.tree import Part, TreeBounds, read_tree
@@ -254,6 +254,7 @@ structures = st.recursive(
 )
 
 
+@settings(max_examples=50)
 @given(structures, st.text(st.characters(exclude_categories=("Cs", "Cc", "Zl", "Zp")), max_size=40))
 def test_what_the_standard_library_builds_is_read_as_it_reads_it(structure: object, subject: str) -> None:
     built = _built(structure)

@@ -159,7 +159,7 @@ def _as_declared(octets: bytes, codec: str) -> str | None:
     if codec != "utf_8" and _is_rather_utf8(octets):
         return None
     try:
-        text = octets.decode(codec)
+        text = _strict_utf8(octets) if codec == "utf_8" else octets.decode(codec)
     except UnicodeError:
         if codec == "euc_jp" and _is_valid(_EUC_CHARACTER, octets[:_SAMPLE], cut=len(octets) > _SAMPLE):
             return "".join(_joined(_from_euc(octets)))
@@ -169,6 +169,13 @@ def _as_declared(octets: bytes, codec: str) -> str | None:
         if len(_HALF_WIDTH.findall(sample)) * 3 >= _wide(sample) and _judged_codec(octets) == "euc_jp":
             return None
     return text
+
+
+def _strict_utf8(octets: bytes) -> str:
+    """Without NUL: a text of UTF-8 may take four times its octets, and should not be in memory twice."""
+    if b"\0" in octets:
+        octets = octets.replace(b"\0", b"\xef\xbf\xbd")
+    return octets.decode()
 
 
 def _is_rather_utf8(octets: bytes) -> bool:
@@ -356,7 +363,7 @@ def _judged_codec(octets: bytes) -> str | None:
 
 def _utf8(octets: bytes) -> str | None:
     try:
-        return octets.decode()
+        return _strict_utf8(octets)
     except UnicodeDecodeError:
         pass
     # Cut within a character, or with a few octets of something else in it.

@@ -23,13 +23,14 @@ from ekiden.mime.parameters import read_parameters
 from ekiden.mime.transfer_decoding import is_known
 from ekiden.mime.tree import Part, read_tree
 
-MAX_TEXT = 8_388_608
+MAX_TEXT = 6_291_456
 """Octets of text and HTML together. One that is larger is a file."""
 _LONGEST_ID = 250
 _LONGEST_TYPE = 127
 _TYPE = re.compile(r"[a-z0-9!#$%&'*+.^_`{|}~\-]+/[a-z0-9!#$%&'*+.^_`{|}~\-]+")
 _META_CHARSET = re.compile(rb"""<meta\s[^>]{0,200}?charset\s*=\s*["']?([A-Za-z0-9_:.\-]{1,40})""", re.IGNORECASE)
 _META_WITHIN = 2_048
+_SHOWN = re.compile(rb"\S{1,2}")
 _UNKNOWN = "application/octet-stream"
 _BODIES = ("text/plain", "text/html")
 _MESSAGES = frozenset(("message/rfc822", "message/global", "message/news"))
@@ -166,8 +167,9 @@ class _Walk:
         self._file(part)
 
     def _no_parts(self, part: Part, place: _Place) -> None:
-        """A multipart in which no part begins: what is in it is text, if anything is."""
-        if part.content[part.body : part.end].strip(b" \t\r\n-"):
+        """A multipart in which no part begins: what is in it is text, if it is more than a delimiter."""
+        shown = _SHOWN.search(part.content, part.body, part.end)
+        if shown is not None and not shown[0].startswith(b"--"):
             self._body(part, "text/plain", place)
 
     def _body(self, part: Part, kind: str, place: _Place) -> None:
