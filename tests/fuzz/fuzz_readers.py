@@ -260,7 +260,9 @@ def parameters(case: bytes) -> None:
 
 def transfer_encoding(case: bytes) -> None:
     for encoding in ("base64", "quoted-printable", "x-uuencode"):
-        assert len(decode_body(case, 0, len(case), encoding, 1_000_000)) <= max(len(case), 1) * 2
+        # A line of uuencode says how many octets it has, and may end before them.
+        assert len(decode_body(case, 0, len(case), encoding, 1_000_000)) <= len(case) * 32
+        assert len(decode_body(case, 0, len(case), encoding, 10)) <= 10
 
 
 def message_tree(case: bytes) -> None:

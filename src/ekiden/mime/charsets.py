@@ -18,7 +18,7 @@ for, and some of its codecs take a time that grows with the square of the text.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from codecs import register_error
 from encodings.aliases import aliases
 from functools import lru_cache
 
@@ -27,7 +27,6 @@ _SAMPLE = 16_384
 """Octets that are looked at to judge which of the East Asian charsets it may be."""
 _SHORT = 4_096
 """Characters that are looked at to see whether a label can be true."""
-_PIECES = 10_000
 
 _SINGLE = (
     *(f"iso8859_{number}" for number in (*range(2, 9), *range(10, 12), *range(13, 17))),
@@ -149,8 +148,6 @@ def _decoded(octets: bytes, codec: str) -> str:
     judged = _judged(octets)
     if judged is not None:
         return judged
-    if codec == "euc_jp":
-        return "".join(_joined(_from_euc(octets)))
     return octets.decode("cp1252" if codec in ("", "iso2022_jp") else codec, "replace")
 
 
@@ -162,7 +159,7 @@ def _as_declared(octets: bytes, codec: str) -> str | None:
         text = _strict_utf8(octets) if codec == "utf_8" else octets.decode(codec)
     except UnicodeError:
         if codec == "euc_jp" and _is_valid(_EUC_CHARACTER, octets[:_SAMPLE], cut=len(octets) > _SAMPLE):
-            return "".join(_joined(_from_euc(octets)))
+            return _from_euc(octets)
         return None
     if codec == "cp932":  # of the octets of EUC-JP, too, but that is half-width katakana with rare kanji
         sample = text[:_SHORT]
@@ -198,25 +195,16 @@ def _ordered(octets: bytes, codec: str) -> str:
     return f"{codec}_le" if len(set(sample[unit - 1 :: unit])) < len(set(sample[0::unit])) else f"{codec}_be"
 
 
-def _joined(pieces: Iterable[str]) -> Iterator[str]:
-    """Fewer and longer ones: millions of short ones would take far more memory than their text."""
-    some: list[str] = []
-    for piece in pieces:
-        some.append(piece)
-        if len(some) >= _PIECES:
-            yield "".join(some)
-            some.clear()
-    yield "".join(some)
-
-
 # --- Japanese with what Windows adds ------------------------------------------------------------------------------
 
 _JIS = re.compile(rb"\x1b(?:\$[@B]|\$\([@BDOPQ]|\(I)")
-_ESCAPE = re.compile(rb"\x1b(\$[@B]|\$\([@BDOPQ]|\([A-Z])")
-_PAIRS = re.compile(rb"[\x21-\x7e]+")
-_EUC = re.compile(rb"[\xa1-\xfe]+|\x8e[\xa1-\xdf]|\x8f[\xa1-\xfe]{2}|[\x00-\x7f]+|[\x80-\xff]")
+_JIS_RUN = re.compile(rb"(?:[\x21-\x7e]{2})++")
+_EUC_RUN = re.compile(rb"(?:[\xa1-\xfe]{2})++")
 _SEVEN_BIT = bytes(octet & 0x7F for octet in range(0x100))
-_EIGHT_BIT = bytes(octet | 0x80 for octet in range(0x100))
+_CAREFUL = 1_048_576
+"""Octets of a text in which rows of Windows are looked for: some microseconds for each that the library lacks."""
+_MAX_RUN = 65_536
+_WINDOWS_ROWS = "ekiden-windows-rows"
 
 
 def _lead(row: int) -> int:
@@ -249,62 +237,40 @@ def _from_jis(pairs: bytes) -> str:
     return octets.decode("cp932", "replace") + ("\ufffd" if len(pairs) & 1 else "")
 
 
+@lru_cache(maxsize=8_836)
+def _one_from_jis(pair: bytes) -> str:
+    return _from_jis(pair)
+
+
+def _windows_rows(error: UnicodeError) -> tuple[str, int]:
+    """Answers the library's codecs about what they do not know (``codecs.register_error``): text, and where on."""
+    assert isinstance(error, UnicodeDecodeError)
+    octets, start = error.object, error.start
+    run = (_EUC_RUN if error.encoding == "euc_jp" else _JIS_RUN).match(octets, start, start + _MAX_RUN)
+    if run is not None:
+        pairs = run[0].translate(_SEVEN_BIT)
+        return _one_from_jis(pairs) if len(pairs) == 2 else _from_jis(pairs), run.end()
+    if error.encoding != "euc_jp" and 0xA1 <= octets[start] <= 0xDF:  # half-width katakana as eight bits
+        return chr(octets[start] - 0xA1 + 0xFF61), start + 1
+    return "\ufffd", error.end
+
+
+register_error(_WINDOWS_ROWS, _windows_rows)
+
+
 def _from_iso2022_jp(octets: bytes) -> str:
     try:
-        return octets.decode("iso2022_jp")
+        return octets.decode("iso2022_jp_2004" if b"\x1b$(" in octets else "iso2022_jp")
     except UnicodeDecodeError:
-        return "".join(_joined(_segments(octets)))
+        return octets.decode("iso2022_jp_ext", _errors(octets))
 
 
-def _segments(octets: bytes) -> Iterator[str]:
-    """What stands between escape sequences (RFC 1468; half-width katakana as code page 50221 has them)."""
-    start, kind = 0, b"(B"
-    for escape in _ESCAPE.finditer(octets):
-        if escape.start() > start:
-            yield from _segment(octets[start : escape.start()], kind)
-        start, kind = escape.end(), escape[1]
-    yield from _segment(octets[start:], kind)
+def _from_euc(octets: bytes) -> str:
+    return octets.decode("euc_jp", _errors(octets))
 
 
-def _segment(octets: bytes, kind: bytes) -> Iterator[str]:
-    if kind == b"(I":
-        yield octets.translate(_EIGHT_BIT).decode("cp932", "replace") if octets.isascii() else _single(octets)
-    elif kind[:1] == b"(":
-        yield _single(octets)
-    else:
-        at = 0
-        for run in _PAIRS.finditer(octets):
-            if run.start() > at:
-                yield _single(octets[at : run.start()])
-            at = run.end()
-            yield _supplementary(run[0]) if kind == b"$(D" else _from_jis(run[0])
-        if at < len(octets):
-            yield _single(octets[at:])
-
-
-def _single(octets: bytes) -> str:
-    return octets.decode("cp932", "replace")
-
-
-def _supplementary(pairs: bytes) -> str:
-    """JIS X 0212."""
-    size = len(pairs) // 2
-    octets = bytearray(b"\x8f" * (size * 3))
-    high = pairs.translate(_EIGHT_BIT)
-    octets[1::3], octets[2::3] = high[0 : size * 2 : 2], high[1 : size * 2 : 2]
-    return octets.decode("euc_jp", "replace")
-
-
-def _from_euc(octets: bytes) -> Iterator[str]:
-    """EUC-JP, as code page 51932 has it."""
-    for run in _EUC.finditer(octets):
-        found = run[0]
-        if found[0] < 0x80:
-            yield found.decode("ascii")
-        elif found[0] >= 0xA1:
-            yield _from_jis(found.translate(_SEVEN_BIT))
-        else:
-            yield found.decode("euc_jp", "replace")
+def _errors(octets: bytes) -> str:
+    return _WINDOWS_ROWS if len(octets) <= _CAREFUL else "replace"
 
 
 # --- judging ------------------------------------------------------------------------------------------------------
@@ -350,7 +316,7 @@ def _judged(octets: bytes) -> str | None:
         return octets.decode("utf_16", "replace")
     codec = _judged_codec(octets)
     if codec == "euc_jp":
-        return "".join(_joined(_from_euc(octets)))
+        return _from_euc(octets)
     return None if codec is None else octets.decode(codec, "replace")
 
 
@@ -396,7 +362,7 @@ def _is_valid(character: re.Pattern[bytes], sample: bytes, *, cut: bool) -> bool
 
 def _euc_or_gb(sample: bytes) -> str | None:
     """All three of EUC-JP, GB 2312 and an even number of letters of windows-1252 can look so."""
-    text = "".join(_from_euc(sample))
+    text = _from_euc(sample)
     count = _wide(text)
     if len(_KANA.findall(text)) * 10 >= count or text.count("\ufffd") == 0 == len(_EUC_KANJI.findall(sample)):
         return "euc_jp"

@@ -23,7 +23,7 @@ _TYPE = re.compile(rb'["\s]*([^\s;/"]*)\s*(?:/\s*([^\s;,"]*))?')
 _TOKEN = re.compile(rb"[^\s;\"()]+")
 # A parameter begins where no word goes on. ``%b``: what is one character of two octets or more within quotes.
 _PARAMETER = (
-    rb"(?<![^\s;\"'])([^\s=;*\"()]++)(?:\*([0-9]{1,4}))?(\*)?[ \t]*+=[ \t]*+"
+    rb"(?<![^\s;\"])([^\s=;*\"()]++)(?:\*([0-9]{1,4}))?(\*)?[ \t]*+=[ \t]*+"
     rb'(?:"((?:[^"\\\x1b\x81-\xfe]++|%b|\x1b\$[@B][^\x1b]*+|\\.|[\x1b\x81-\xfe])*+)"?'
     # Not in quotes, it goes on to the semicolon, or to a parameter before which there is none.
     rb"|((?:[^;\s]++|\s++(?!(?:charset|boundary|name|filename|type|format)\*?[0-9*]*+=))*+))"
