@@ -96,9 +96,16 @@ class CredentialRevoked(IntakeError):
 
 
 class SenderRefused(IntakeError):
-    """The sender or the author is not the account's; the reply says which, and why (contract ibm.md §5.3)."""
+    """The sender or the author is not the account's; the reply says which, and why (contract ibm.md §5.3).
+
+    ``domain``: whose it is not; empty: nobody can tell.
+    """
 
     default = Reply.of(553, "5.7.1", "Sender address rejected")
+
+    def __init__(self, reply: Reply | None = None, domain: str = "") -> None:
+        self.domain = domain
+        super().__init__(reply)
 
 
 class AttachmentRefused(IntakeError):

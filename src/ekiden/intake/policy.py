@@ -136,7 +136,8 @@ class Policy:
         bounce = sender is None and authors is not None and is_mail_system(header.get(b"from") or b"")
         allowed = await self.gate.message(account, credential_id, sender, authors, bounce=bounce)
         if isinstance(allowed, Refused):
-            raise self._refused(submission, SenderRefused(allowed.reply), allowed.reason, allowed.facts)
+            error = SenderRefused(allowed.reply, allowed.facts.get("domain", ""))
+            raise self._refused(submission, error, allowed.reason, allowed.facts)
         if allowed.configurations:
             await self._check_configurations(submission, header, len(recipients), allowed, bounce)
         keys: tuple[SigningKey, ...] = ()

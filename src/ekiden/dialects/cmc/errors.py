@@ -70,8 +70,8 @@ class ApiError(problem.ApiError):
 
 
 def entry(code: str, template: str, field: str = "", *, texts: Texts = TEXTS, **values: Any) -> Entry:
-    """With a sentence of ours."""
-    return Entry(code, field, TranslatedError(texts, template, **values))
+    """With a sentence of ours, in which ``{field}`` stands for its name."""
+    return Entry(code, field, TranslatedError(texts, template, field=field, **values))
 
 
 def refused(

@@ -17,6 +17,8 @@ API_DATA: Final = "api_data"
 """The value of the field ``X-Api-Data``: ``apiData`` of lists and events."""
 AUTHOR: Final = "author"
 """The address of the author, where it is kept: ``from`` of lists and events. Else that of the envelope is told."""
+REQUEST: Final = "request"
+"""The id of a request that became several messages, each of which has an id of its own."""
 MAX_API_DATA: Final = 1_000
 """Characters of it that are kept."""
 _FIELD: Final = b"x-api-data"
@@ -41,3 +43,9 @@ def api_data(labels: Mapping[str, str]) -> str:
 def author(labels: Mapping[str, str], sender: str) -> str:
     """``from``; ``sender``: of the envelope."""
     return labels.get(AUTHOR, sender)
+
+
+def told_id(labels: Mapping[str, str], header_id: str) -> str:
+    """``messageId``: that of the request, where one request was many messages; with its brackets."""
+    found = labels.get(REQUEST, header_id)
+    return found if found.startswith("<") or not found else f"<{found}>"

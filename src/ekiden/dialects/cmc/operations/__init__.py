@@ -1,0 +1,1 @@
+"""Operations by subject: each module exports ``OPERATIONS``; ``routes`` lists them."""
