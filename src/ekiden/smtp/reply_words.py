@@ -16,6 +16,7 @@ D = Diagnosis
 MARKS: Final[tuple[tuple[re.Pattern[str], Diagnosis], ...]] = tuple(
     (re.compile(pattern), diagnosis)
     for diagnosis, pattern in (
+        (D.TOO_BIG, r"\bresolver\.rst\.\w{0,20}sizelimit"),
         (D.POLICY, r"\bresolver\.rst|\btransport\.rules|[?&]p=(?:policy|customdomainpolic)"),
         (D.NO_MAILBOX, r"[?&]p=nosuchuser\b|resolver\.adr\.(?:ex)?recip(?:ient)?notfound|\brecipientnotfound\b"),
         (D.DISABLED, r"[?&]p=disableduser\b"),
@@ -136,6 +137,18 @@ WORDS: Final[tuple[tuple[re.Pattern[str], Diagnosis], ...]] = tuple(
                 r"(?:sender|domain|from)",
             ),
         ),
+        # What mail systems say of themselves, in reports; more of it below, behind what is more likely of a reply.
+        (D.DNS, (r"name server: .{0,80}lookup fail|lookup did not complete|lookup failed temporarily",)),
+        (D.LOOP, (r"suspected mail loop|loops back to m(?:e|yself)|lowest numbered mx",)),
+        (
+            D.NO_ANSWER,
+            (
+                r"^connect to \S{1,120}:? connection (?:refused|timed out|reset)|deferred: connection (?:ref|tim)"
+                r"|delivery temporarily suspended: connect to|no route to host|network is unreachable"
+                r"|connection to mail exchanger failed",
+            ),
+        ),
+        (D.LOST, (r"lost connection with|conversation with \S{1,120} timed out|but connection died",)),
         (
             D.SPAM,
             (
@@ -223,13 +236,11 @@ WORDS: Final[tuple[tuple[re.Pattern[str], Diagnosis], ...]] = tuple(
                 "ボックスが一杯|ボックスがいっぱい|ボックスが満杯|容量が超|容量を超|容量オーバー",
             ),
         ),
-        # What mail systems say of their own attempts, in reports.
         (
             D.NO_ANSWER,
             (
                 r"(?:message|envelope|queue|delivery time|retry time)\W? ?(?:has |have |is |was )?expired",
-                r"maximum (?:number of )?(?:delivery )?(?:attempts|retries)|retry time(?:out| not reached)"
-                r"|connection to mail exchanger failed",
+                r"maximum (?:number of )?(?:delivery )?(?:attempts|retries)|retry time(?:out| not reached)",
             ),
         ),
         (
@@ -407,7 +418,7 @@ WORDS: Final[tuple[tuple[re.Pattern[str], Diagnosis], ...]] = tuple(
                 r"|blocked|reject|refuse|declin|filter|personal|safe)",
                 r"message filtered|filtered by|user in blacklist|blocked senders",
                 r"only accepts? (?:mail|messages) from|restricted (?:to|recipient)|recipprestrict"
-                r"|not in .{0,20}address book",
+                r"|not in .{0,20}address book|recipient preferences",
             ),
         ),
         (
@@ -417,7 +428,8 @@ WORDS: Final[tuple[tuple[re.Pattern[str], Diagnosis], ...]] = tuple(
                 r"prohibit|administrative(?:ly)? (?:reject|den|refus|block|limit)|organizational",
                 r"not authori[sz]ed\b.{0,40}(?:send|recipient|group)|security reasons",
                 r"helo (?:command )?(?:rejected|invalid|not|refused)|bad helo|invalid helo",
-                r"notauthorized|sendernotauthenticated|reciprestrict|not permitted to send|mail exchanger",
+                r"notauthorized|sendernotauthenticated|reciprestrict|not permitted to send",
+                r"not (?:a |be )?mail exchanger",
                 r"(?:permission|not allowed|not permitted) to post",
             ),
         ),
@@ -441,6 +453,7 @@ WORDS: Final[tuple[tuple[re.Pattern[str], Diagnosis], ...]] = tuple(
                 r"unavailable or access denied",
                 r"(?:temporar|try again|for now).{0,60}(?:unknown|no such|not found|exist|invalid"
                 r"|\block|suspend|disabled|inactive)"
+                r"|account is temporarily limited"
                 r"|(?:unknown|no such|not found|exist|invalid|locked|suspended|disabled"
                 r"|inactive)\b.{0,60}(?:temporar|try again|later|retry)",
             ),
@@ -463,18 +476,20 @@ WORDS: Final[tuple[tuple[re.Pattern[str], Diagnosis], ...]] = tuple(
                 r"|no longer (?:works|employed|with us|uses)",
             ),
         ),
-        (D.NULL_MX, (r"\bnull mx\b|\brfc ?7505\b",)),
+        (D.NULL_MX, (r"\bnull ?mx\b|\brfc ?7505\b",)),
         (
             D.NO_ROUTE,
             (
                 r"(?:host|domain|system|server|\*) (?:does not|doesn't) (?:accept"
                 r"|receive) (?:any )?(?:e?-?mail|mess)",
-                r"domain (?:is )?(?:not |un)reachable",
+                r"domain (?:is )?(?:not |un)reachable|indicated no smtp service",
+                r"(?:host|domain) \S{1,120} (?:does not|doesn't) (?:accept|receive) (?:any )?(?:e?-?mail|mess)",
             ),
         ),
         (
             D.NO_DOMAIN,
             (
+                r"mx records? points? to non-?existent|unrouteable mail domain|couldn't find a mail exchanger",
                 r"(?:recipient(?:'s)? |destination |target )?(?:domain|host)\b.{0,60}?(?:unknown"
                 r"|not found|doesn'?t exist"
                 r"|does ?not exist|invalid|no such|nonexistent)|(?:unknown|no such|invalid"
@@ -490,6 +505,7 @@ WORDS: Final[tuple[tuple[re.Pattern[str], Diagnosis], ...]] = tuple(
                 rf"(?:{_IS})?(?:invalid|undeliverable|not our)",
                 rf"(?:unknown|no such|invalid|non-?existent|unrouteable|bad|undeliverable|not our|not a|not an) "
                 rf"(?:\w{{1,20}} ){{0,2}}{_MAILBOX}",
+                r"unknown local-?part",
                 r"no mail ?box|not a valid (?:user|mailbox|recipient)|nobody (?:here )?by that name"
                 r"|does not live here",
                 r"(?:doesn'?t|does not) have an? .{0,40}account|no account (?:here|by|with)|no one (?:here|by)",
@@ -500,8 +516,12 @@ WORDS: Final[tuple[tuple[re.Pattern[str], Diagnosis], ...]] = tuple(
                 rf"(?:can'?t|cannot|couldn'?t|could not|unable to) (?:\w{{1,20}} )?(?:find|verify"
                 rf"|locate) (?:\w{{1,20}} "
                 rf"){{0,3}}{_MAILBOX}",
-                r"destinataire invalide|adresse inconnue|utilisateur inconnu|unbekannter? (?:empf|benutzer|nutzer)"
-                r"|empf\S{1,6}nger (?:unbekannt|existiert)|usuario desconocido|no existe|utente sconosciuto",
+                r"destinataire (?:invalide|inconnu)|adresse inconnue|utilisateur inconnu|utente sconosciuto"
+                r"|unbekannter? (?:empf|benutzer|nutzer)|empf\S{1,6}nger (?:ist )?(?:unbekannt|existiert)"
+                r"|usuario desconocido|no existe|(?:пользовател|получател|адрес)\S{0,3} не (?:найден|существует)"
+                r"|нет такого (?:пользователя|адреса)",
+                "收件人不存在|收件人邮箱不存在|收件人邮件地址不存在|用户不存在|邮箱不存在|无此用户|使用者不存在"
+                "|사용자를 찾을 수 없|존재하지 않는 사용자|존재하지 않는 메일",
             ),
         ),
         (
@@ -519,7 +539,9 @@ WORDS: Final[tuple[tuple[re.Pattern[str], Diagnosis], ...]] = tuple(
             D.PEER,
             (
                 r"(?:server|service|system) temporarily",
-                r"pipe to \||procmail|child (?:process|status)|mailer error|local delivery failed",
+                r"pipe to \||procmail|child (?:process|status)|mailer error|local delivery failed"
+                r"|command (?:died|time limit)|alias data ?base|(?:local configuration|config) error"
+                r"|file has been locked|smtp protocol error",
                 r"temporar\w{1,4} (?:\w{1,20} )?(?:reject|error|fail|problem)",
             ),
         ),

@@ -23,6 +23,7 @@ _SUBJECT: Final = compiled(
     r"complaint about message from|e?-?mail feedback report|^\W{0,4}(?:spam |abuse )complaint\b"
 )
 _FIELD_IN_TEXT: Final = compiled(r"^[ \t]{0,4}feedback-type:[ \t]*[a-z-]+[ \t]*$")
+_HIDDEN: Final = compiled(r"^(?:redacted|undisclosed|hidden|hashed|anonymi[sz]ed|unknown|removed|x{3,})?(?:@|$)")
 _NOT_TOLD: Final = compiled(r"^(?:redacted|undisclosed|unknown|hidden)?@?$|^<?undisclosed[ -]recipients")
 
 
@@ -62,7 +63,9 @@ def _reports(material: Material, fields: Fields, how: str) -> list[Report]:
     at = moment(of.get("arrival-date", "") or of.get("received-date", ""))
     remote = of.get("source-ip", "")[:64]
     return [
-        Report(kind, recipient, action=action, remote_mta=remote, at=at, how=how)
+        Report(
+            kind, recipient, action=action, remote_mta=remote, at=at, how=how, named=not _HIDDEN.search(recipient)
+        )
         for recipient in _recipients(material, fields) or [""]
     ]
 

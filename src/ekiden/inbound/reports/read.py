@@ -19,7 +19,7 @@ from ekiden.inbound.reports.material import Fields, Material, addresses_in, gath
 from ekiden.inbound.reports.origin import quoted_origin
 from ekiden.inbound.reports.patterns import ADDRESS, compiled
 from ekiden.inbound.reports.ses_notice import read_ses_notice
-from ekiden.inbound.reports.shape_data import AFTER_CONTENT, DELAYED, FAILED, SENDERS, SUBJECTS, Shape
+from ekiden.inbound.reports.shape_data import AFTER_CONTENT, DELAYED, FAILED, FORWARDED, SENDERS, SUBJECTS, Shape
 from ekiden.inbound.reports.statement import Statement, expired, judge, read_statement, stage_of
 from ekiden.inbound.reports.status_fields import Group, Status, mailbox, read_status, split_type
 from ekiden.inbound.reports.unsubscribe import asks_to_unsubscribe
@@ -183,9 +183,6 @@ def _from_a_system(material: Material) -> bool:
 
 
 _OF_SYSTEMS: Final = compiled(r"^(?:<>|<?mailer-daemon(?:@[^>]*)?>?)$")
-_ANSWERS: Final = compiled(
-    r"^\W{0,3}(?:re|fwd?|aw|wg|tr|rv|sv|vs|antw|odp|res|enc|回复|回覆|转发|轉寄|返信|転送)\b ?[:：]"
-)
 
 
 def _speaks_of_failure(material: Material, shape: Shape | None, subject: str) -> bool:
@@ -198,7 +195,7 @@ def _speaks_of_failure(material: Material, shape: Shape | None, subject: str) ->
     if _from_a_system(material):
         return about or (fails and (shape is not None or not material.header("in-reply-to")))
     # Some send as if they were somebody: their subject says so, they have a form or return the mail.
-    if not about or not fails or material.header("in-reply-to") or _ANSWERS.search(subject):
+    if not about or not fails or material.header("in-reply-to") or FORWARDED.search(subject):
         return False
     return shape is not None or bool(material.returned)
 

@@ -97,7 +97,7 @@ def judge(statement: Statement, recipient: str, final: bool) -> Diagnosis:
     say "550 user unknown", and others "550 5.7.1 user unknown", behind the content, and mean that they filter. It
     is not believed at all of what the reporter calls temporary.
     """
-    code = statement.code or (NO_CODE if final else NO_CODE_YET)
+    code = statement.code or (NO_CODE if final and statement.enhanced[:1] != "4" else NO_CODE_YET)
     stage = statement.stage
     if stage is None:
         stage = Stage.END if _filters(recipient) else Stage.RCPT
