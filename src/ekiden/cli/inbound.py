@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from ekiden.cli import inbound_domain
 from ekiden.cli.common import lang, show_error
 from ekiden.cli.inbound_translations import InboundCliError, tr
 from ekiden.cli.terminal import say
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from ekiden.core.report import Reading, Report
 
 app = typer.Typer(no_args_is_help=True)
+app.add_typer(inbound_domain.app, name="domain")
 
 MAX_FILE: Final = 30_000_000
 """Octets of a mail that is read from a file: no more is received either."""
@@ -22,7 +24,7 @@ MAX_FILE: Final = 30_000_000
 
 @app.callback()
 def _group() -> None:
-    """Mail that comes in: what it says."""
+    """Mail that comes in: for which domains, what it says."""
 
 
 @app.command()

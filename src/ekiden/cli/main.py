@@ -74,7 +74,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "ekiden.cli.callback",
         "Callbacks: endpoints and the requests to them; retry, replay.",
     ),
-    "inbound": ("ekiden.cli.inbound", "Mail that comes in: what it says."),
+    "inbound": ("ekiden.cli.inbound", "Mail that comes in: for which domains, what it says."),
     "doctor": (
         "ekiden.cli.doctor",
         "Look for what would stop mail from flowing, and say what to do. Exits with 1 when something does.",

@@ -95,6 +95,7 @@ PRINTED: Final = (
     Printed(callback.DeadLetter, "", "callback: dead"),
     Printed(callback.Again, "callback: retry, replay"),
     Printed(inbound.Classified, "inbound: classify"),
+    Printed(inbound.InboundDomain, "inbound domain: add, remove", "inbound domain: list"),
     Printed(installation.Health, "doctor"),
     Printed(installation.DatabaseUpgrade, "db: upgrade"),
     Printed(installation.DatabaseStatus, "db: status"),

@@ -1,13 +1,14 @@
-"""Mail that comes in: what a report says."""
+"""Mail that comes in: for which domains, what a report says."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Self
 
-from ekiden.documents.document import Document, says
+from ekiden.documents.document import Document, Time, says
 
 if TYPE_CHECKING:
     from ekiden.core.report import Reading, Report
+    from ekiden.inbound import inbound_domains
 
 
 class ReportedRecipient(Document, frozen=True):
@@ -44,3 +45,15 @@ class Classified(Document, frozen=True):
         named = reading.kind in (Kind.BOUNCE, Kind.DELAY, Kind.COMPLAINT, Kind.AUTO_REPLY, Kind.UNSUBSCRIBE)
         kind = reading.kind if named else Kind.OTHER
         return cls(file, kind.value, [ReportedRecipient.of(report) for report in reading.reports])
+
+
+class InboundDomain(Document, frozen=True):
+    """A domain that an account receives mail for."""
+
+    name: Annotated[str, says("the domain, in A-labels")]
+    account: Annotated[str, says("the account's name")]
+    created_at: Annotated[Time, says("since when")]
+
+    @classmethod
+    def of(cls, item: inbound_domains.InboundDomain, account: str) -> Self:
+        return cls.like(item, account=account)

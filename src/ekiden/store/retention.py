@@ -97,6 +97,7 @@ PLAN: Final[dict[str, Rule]] = {
     "mail_request_piece": Rule("messages", "with its request"),
     "mail_request_tally": Rule("messages", "with its request"),
     "inbound_mail": Rule("messages", "once it was read and is that old; its content goes earlier (`inbound`)"),
+    "inbound_domain": Rule("", "until its account removes it"),
     "mail_number": Rule("", "as long as the account: no number is used twice"),
     "installation": Rule("", "as long as there is the database"),
     "account": Rule("", "until an operator removes it"),

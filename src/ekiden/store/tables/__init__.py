@@ -49,7 +49,7 @@ from ekiden.store.tables.base import (
     WAITING_SQL,
     metadata,
 )
-from ekiden.store.tables.inbound import inbound_mail
+from ekiden.store.tables.inbound import inbound_domain, inbound_mail
 from ekiden.store.tables.mail_requests import (
     BY_UNSENT,
     DUE_REQUEST_SQL,

@@ -13,7 +13,7 @@ from sqlalchemy import (
     Text,
 )
 
-from ekiden.store.tables.base import EMPTY, UNREAD_SQL, metadata, where
+from ekiden.store.tables.base import EMPTY, UNREAD_SQL, Serial, metadata, where
 
 inbound_mail = Table(
     "inbound_mail",
@@ -50,4 +50,14 @@ inbound_mail = Table(
     Index("ix_inbound_mail_unread", "due_at", "account_id", "id", **where(UNREAD_SQL)),
     Index("ix_inbound_mail_owner", "owner", **where("owner IS NOT NULL")),
     sqlite_with_rowid=False,
+)
+
+inbound_domain = Table(
+    "inbound_domain",
+    metadata,
+    Column("id", Serial, primary_key=True, comment="never used twice"),
+    Column("account_id", BigInteger, nullable=False, index=True, comment="whose routes take its mail"),
+    Column("name", Text, nullable=False, unique=True, comment="lower-case A-labels"),
+    Column("created_at", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
 )

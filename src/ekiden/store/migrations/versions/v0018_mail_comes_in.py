@@ -173,3 +173,19 @@ def upgrade() -> None:
         sqlite_where=owned,
         postgresql_where=owned,
     )
+    op.create_table(
+        "inbound_domain",
+        sa.Column(
+            "id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            nullable=False,
+            comment="never used twice",
+        ),
+        sa.Column("account_id", sa.BigInteger(), nullable=False, comment="whose routes take its mail"),
+        sa.Column("name", sa.Text(), nullable=False, comment="lower-case A-labels"),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_inbound_domain")),
+        sa.UniqueConstraint("name", name=op.f("uq_inbound_domain_name")),
+        sqlite_autoincrement=True,
+    )
+    op.create_index(op.f("ix_inbound_domain_account_id"), "inbound_domain", ["account_id"], unique=False)
