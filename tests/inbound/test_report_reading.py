@@ -91,6 +91,9 @@ def test_facts_of_a_report() -> None:
     complaint = read_report(mail_named("ARF with the recipient")).reports[0]
     assert (complaint.action, complaint.remote_mta) == ("abuse", "192.0.2.9")
     assert complaint.at == 1_780_275_600_000
+    assert complaint.complains
+    for begins in ("nobody complains", "nor does DMARC"):
+        assert not read_report(mail_named(begins)).reports[0].complains
     assert read_report(mail_named("who asks whether")).reports[0].action == "challenge"
     assert read_report(mail_named("a receipt")).reports[0].action == "receipt"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 from ekiden.core.clock import Millis
 from ekiden.core.diagnosis import Diagnosis, Stage
@@ -22,7 +23,7 @@ class Kind(Enum):
     DELAY = "delay"
     """It has not been delivered yet."""
     COMPLAINT = "complaint"
-    """The recipient calls it spam (RFC 5965), or whatever ``Report.action`` says."""
+    """Feedback (RFC 5965): the recipient calls it spam, or what else ``Report.action`` says; see ``complains``."""
     AUTO_REPLY = "auto-reply"
     """Absence notes, confirmations, receipts, questions whether the sender is a person (RFC 3834)."""
     UNSUBSCRIBE = "unsubscribe"
@@ -84,9 +85,18 @@ class Report:
         )
 
     @property
+    def complains(self) -> bool:
+        """Whether somebody complains: not who takes it back (``not-spam``), nor reports of failed authentication
+        (RFC 6591), which are written in the same form."""
+        return self.kind is Kind.COMPLAINT and self.action not in _NO_COMPLAINTS
+
+    @property
     def shown_code(self) -> str:
         """``5.1.1``, else ``550``, else nothing."""
         return self.enhanced or (str(self.code) if self.code else "")
+
+
+_NO_COMPLAINTS: Final = frozenset({"not-spam", "auth-failure", "dmarc"})
 
 
 @dataclass(frozen=True, slots=True)

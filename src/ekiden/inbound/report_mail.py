@@ -165,7 +165,9 @@ class ReportMail:
             if not before & After.AUTO_REPLIED:
                 answer.heard.append(Heard(sent.account_id, sent.message_id, sending.number, After.AUTO_REPLIED))
             return After.AUTO_REPLIED
-        event = None if report.action == "not-spam" else _EVENTS.get(report.kind)
+        event = _EVENTS.get(report.kind)
+        if report.kind is Kind.COMPLAINT and not report.complains:
+            return After(0)
         if event is None or (report.kind is Kind.BOUNCE and sending.state is not State.DELIVERED):
             return After(0)  # a delay, or what its attempts know better
         if proven:

@@ -44,7 +44,7 @@ def read_auto_reply(material: Material) -> Report | None:
         action = RECEIPT
     elif _CHALLENGE.search(subject) and _CHALLENGE_BODY.search(material.text[:_SEARCHED]):
         action = CHALLENGE
-    elif not (says_so(material) or _marked(material)):
+    elif not (_marked(material) or (says_so(material) and not material.header("list-unsubscribe"))):
         return None
     elif _CHALLENGE_BODY.search(material.text[:_SEARCHED]):
         action = CHALLENGE

@@ -17,8 +17,6 @@ from ekiden.inbound.reports.status_fields import mailbox
 _MOST: Final = 50
 _RECIPIENTS: Final = ("original-rcpt-to", "removal-recipient", "x-original-rcpt-to")
 _OF_THE_MAIL: Final = ("x-hmxmroriginalrecipient", "x-original-to", "x-rcpt-to", "x-envelope-to", "to")
-_NO_COMPLAINTS: Final = frozenset({"not-spam", "auth-failure", "dmarc", "dkim", "spf"})
-"""Feedback types with which nobody complains: RFC 6591, and who takes a complaint back."""
 _SUBJECT: Final = compiled(
     r"complaint about message from|e?-?mail feedback report|^\W{0,4}(?:spam |abuse )complaint\b"
 )
@@ -59,12 +57,17 @@ def _resembles(material: Material) -> bool:
 def _reports(material: Material, fields: Fields, how: str) -> list[Report]:
     of = dict(reversed(fields))
     action = of.get("feedback-type", "").partition(" ")[0].lower()[:40] or "abuse"
-    kind = Kind.OTHER if action in _NO_COMPLAINTS else Kind.COMPLAINT
     at = moment(of.get("arrival-date", "") or of.get("received-date", ""))
     remote = of.get("source-ip", "")[:64]
     return [
         Report(
-            kind, recipient, action=action, remote_mta=remote, at=at, how=how, named=not _HIDDEN.search(recipient)
+            Kind.COMPLAINT,
+            recipient,
+            action=action,
+            remote_mta=remote,
+            at=at,
+            named=_HIDDEN.search(recipient) is None,
+            how=how,
         )
         for recipient in _recipients(material, fields) or [""]
     ]

@@ -19,7 +19,16 @@ from ekiden.inbound.reports.material import Fields, Material, addresses_in, gath
 from ekiden.inbound.reports.origin import quoted_origin
 from ekiden.inbound.reports.patterns import ADDRESS, compiled
 from ekiden.inbound.reports.ses_notice import read_ses_notice
-from ekiden.inbound.reports.shape_data import AFTER_CONTENT, DELAYED, FAILED, FORWARDED, SENDERS, SUBJECTS, Shape
+from ekiden.inbound.reports.shape_data import (
+    AFTER_CONTENT,
+    DELAYED,
+    FAILED,
+    FORWARDED,
+    SENDERS,
+    SUBJECTS,
+    YOURS,
+    Shape,
+)
 from ekiden.inbound.reports.statement import Statement, expired, judge, read_statement, stage_of
 from ekiden.inbound.reports.status_fields import Group, Status, mailbox, read_status, split_type
 from ekiden.inbound.reports.unsubscribe import asks_to_unsubscribe
@@ -193,7 +202,11 @@ def _speaks_of_failure(material: Material, shape: Shape | None, subject: str) ->
     about = SUBJECTS.search(subject) is not None
     fails = FAILED.search(material.text) is not None or DELAYED.search(material.text) is not None
     if _from_a_system(material):
-        return about or (fails and (shape is not None or not material.header("in-reply-to")))
+        if shape is not None or about:
+            return about or fails
+        # Postmasters write other things, too.
+        ours = YOURS.search(material.text) is not None or bool(material.returned)
+        return fails and ours and not material.header("in-reply-to")
     # Some send as if they were somebody: their subject says so, they have a form or return the mail.
     if not about or not fails or material.header("in-reply-to") or FORWARDED.search(subject):
         return False
