@@ -13,16 +13,19 @@ from ekiden.access.vault import Vault
 from ekiden.core.address import Address
 from ekiden.core.ids import IdFactory
 from ekiden.core.return_path import PURPOSE, ReturnPaths
+from ekiden.inbound.authentication import MailAuthentication
 from ekiden.inbound.config import InboundConfig
 from ekiden.inbound.mailboxes import Mailboxes, Use
 from ekiden.inbound.reader import Found, MailReader, Opened, Reader
 from ekiden.inbound.reception import Reception
 from ekiden.limits.memory import Memory
+from ekiden.limits.workshop import Workshop
 from ekiden.listeners.smtp_config import SmtpConfig
 from ekiden.listeners.smtp_listener import ListenerSpec, SmtpListener
 from ekiden.listeners.smtp_reception import Receptions, reception_limits
 from ekiden.net.clock import SystemClock
 from ekiden.net.tls import CertificateFiles, ServerTls
+from ekiden.sender_auth.dns import RecordType
 from ekiden.store.api import Store
 
 HOST = "mx.example.com"
@@ -115,6 +118,8 @@ class World:
         self.noting = Noting()
         self.readers: Mapping[Use, MailReader] = dict.fromkeys(Use, self.noting)
         self.memory = Memory(64 << 20)
+        self.workshop = Workshop(1)
+        self.zone: dict[tuple[str, str], list[Any]] = {}
         self.mailboxes = Mailboxes(self.clock, self.paths, {HOST}, self.routes)
         self._files = files
         self._dialogues: list[Dialogue] = []
@@ -127,7 +132,15 @@ class World:
         self.ids = IdFactory(self.me.node)
         self.reader = Reader(self.store, self.clock, lambda: self.me.id, self.mailboxes, self.readers, self.memory)
         reception = Reception(
-            self.store, self.clock, self.ids, lambda: self.me.id, HOST, config, self.mailboxes, self.reader
+            self.store,
+            self.clock,
+            self.ids,
+            lambda: self.me.id,
+            HOST,
+            config,
+            self.mailboxes,
+            MailAuthentication(self.look_up, self.workshop, HOST),
+            self.reader,
         )
         self.refusals = Refusals(self.store, self.clock, self.ids)
         spec = ListenerSpec("mx", ("127.0.0.1:0",), "inbound", ServerTls([self._files]))
@@ -137,6 +150,10 @@ class World:
         await self._listener.start()
         if reading:
             self.read()
+
+    async def look_up(self, name: str, type: RecordType) -> Sequence[Any]:
+        """The DNS of this world."""
+        return self.zone.get((name, type), [])
 
     def read(self) -> None:
         """Let the reader begin."""

@@ -15,6 +15,7 @@ from ekiden.core.states import Reading
 from ekiden.inbound.config import InboundConfig
 from ekiden.inbound.mailboxes import Use
 from ekiden.inbound.reader import NUMBERS
+from ekiden.inbound.verdicts import Authentication
 from ekiden.store import tables as t
 from ekiden.store.inbound import claim_unread
 
@@ -64,7 +65,8 @@ async def test_a_bounce_is_kept_and_read(world: World) -> None:
     assert box.return_path.number == 3
     lines = mail.content.split(b"\r\n")
     assert lines[0] == b"Return-Path: <>"
-    assert lines[1] == b"Received: from mail.example.net ([127.0.0.1])"
+    assert lines[1].startswith(b"Authentication-Results: mx.example.com;")
+    assert b"\r\nReceived: from mail.example.net ([127.0.0.1])\r\n" in mail.content
     assert mail.content.endswith(MESSAGE)
     assert f"id {queue_id}".encode() in mail.content
     await eventually(lambda: not world.memory.held("inbound"))
@@ -76,6 +78,23 @@ async def test_a_bounce_is_kept_and_read(world: World) -> None:
         "hello",
         "mail.example.net",
     )
+
+
+async def test_who_it_is_from_is_written_down(world: World) -> None:
+    await world.start()
+    world.zone["example.net", "TXT"] = [b"v=spf1 ip4:127.0.0.1 -all"]
+    world.zone["_dmarc.example.net", "TXT"] = [b"v=DMARC1; p=reject"]
+    client = await world.client()
+    await client.ask("EHLO mail.example.net", "MAIL FROM:<a@example.net>", f"RCPT TO:<{bounce_of(world)}>")
+    claim = f"Authentication-Results: {HOST}; dkim=pass header.d=bank.example\r\n".encode()
+    assert (await client.send(claim + MESSAGE)).startswith("250")
+    await eventually(lambda: world.noting.read_mails)
+    (mail,) = world.noting.read_mails
+    found = Authentication.decode(mail.mail.authentication)
+    assert (found.spf.result, found.dmarc.result, found.dmarc.policy) == ("pass", "pass", "reject")
+    assert b"bank.example" not in mail.content
+    assert b"spf=pass" in mail.content
+    assert mail.content.endswith(MESSAGE)
 
 
 async def test_who_is_known_at_rcpt(world: World) -> None:

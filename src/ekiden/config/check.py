@@ -66,6 +66,9 @@ def check_config(config: Config, raw: Mapping[str, Any], problems: Problems) -> 
             _check_listener(listener, ("listeners", index), taken, names, problems)
     _check_domains(config, problems)
     _check_delivery(config, problems)
+    for index, name in enumerate(config.inbound.arc_trusted):
+        if not _is_domain(name):
+            problems.add(("inbound", "arc_trusted", index), "{value} is not a domain name", value=show(name))
     _check_lab(config, problems)
 
 

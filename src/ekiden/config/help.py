@@ -184,6 +184,10 @@ KEYS: dict[str, Help] = {
     "inbound.messages_per_second": Help(
         "On average; MAIL is put off beyond it.", "一秒あたりの平均の通数。超えると MAIL を一時的に断ります。"
     ),
+    "inbound.arc_trusted": Help(
+        "Domains of forwarders whose ARC seals are believed where DMARC fails.",
+        "DMARC が失敗したときに ARC の封印を信頼する、転送者のドメイン。",
+    ),
     "inbound.command_timeout": Help(
         "Without a complete command, or without any octet of content (RFC 5321 §4.5.3.2.7).",
         "コマンドが完成しない、または本文が届かないまま待つ時間（RFC 5321 §4.5.3.2.7）。",

@@ -30,3 +30,5 @@ class InboundConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """On average; MAIL is put off beyond it."""
     command_timeout: Annotated[Duration, msgspec.Meta(ge=0.1, extra={"unit": "duration"})] = 300.0
     """Without a complete command, or without any octet of content (RFC 5321 §4.5.3.2.7)."""
+    arc_trusted: tuple[str, ...] = ()
+    """Domains whose ARC seals are believed."""

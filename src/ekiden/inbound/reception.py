@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from ekiden.core.ids import format_id
+from ekiden.inbound.authentication import Arrival
 from ekiden.intake.errors import HeaderTooLarge, MailLoop, TemporarilyUnavailable
 from ekiden.intake.received import received_field
 from ekiden.mime.header import format_date
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from ekiden.core.clock import Clock, Millis
     from ekiden.core.ids import IdFactory
     from ekiden.core.submission import Origin
+    from ekiden.inbound.authentication import MailAuthentication
     from ekiden.inbound.config import InboundConfig
     from ekiden.inbound.mailboxes import Mailbox, Mailboxes
     from ekiden.inbound.reader import Reader
@@ -41,6 +43,7 @@ class Reception:
         hostname: str,
         config: InboundConfig,
         mailboxes: Mailboxes,
+        authentication: MailAuthentication,
         reader: Reader,
     ) -> None:
         """``worker``: this worker's registration."""
@@ -51,6 +54,7 @@ class Reception:
         self._worker = worker
         self._hostname = hostname
         self._config = config
+        self._authentication = authentication
         self._reader = reader
         self._pace = Pace(clock, config.messages_per_second)
 
@@ -71,7 +75,13 @@ class Reception:
         mail_id = self._ids.next(now)
         queue_id = format_id(mail_id)
         sender = "" if event.sender is None else event.sender.text
-        content = self._added(event, origin, queue_id, sender, now) + event.content
+        try:
+            arrival = Arrival(origin.client, origin.helo, sender, now)
+            authenticated = await self._authentication.authenticate(arrival, event.content)
+        except TimeoutError:  # no thread has time for a large one
+            raise TemporarilyUnavailable from None
+        added = self._added(event, origin, queue_id, sender, now, authenticated.field)
+        content = added + authenticated.content
         mail = ReceivedMail(
             account_id=boxes[0].account_id,
             id=mail_id,
@@ -86,7 +96,7 @@ class Reception:
             accepted_at=now,
             header_id=_text(header.get(b"message-id"), _MAX_HEADER_ID),
             subject=_text(header.get(b"subject"), _MAX_SUBJECT),
-            authentication="",
+            authentication=authenticated.found.encode(),
             content=content,
         )
         worker = self._worker()
@@ -101,11 +111,13 @@ class Reception:
             self._reader.offer(worker, mail)
         return queue_id
 
-    def _added(self, event: MessageReceived, origin: Origin, queue_id: str, sender: str, now: Millis) -> bytes:
-        """Return-Path and Received (RFC 5321 §4.4)."""
+    def _added(
+        self, event: MessageReceived, origin: Origin, queue_id: str, sender: str, now: Millis, results: bytes
+    ) -> bytes:
+        """Return-Path and Received (RFC 5321 §4.4), and between them Authentication-Results (RFC 8601)."""
         only = event.recipients[0].address.text if len(event.recipients) == 1 else ""
         received = received_field(origin, self._hostname, queue_id, format_date(now), only, show_client=True)
-        return f"Return-Path: <{sender}>\r\n{received}".encode()
+        return b"Return-Path: <%b>\r\n%b%b" % (sender.encode(), results, received.encode())
 
 
 class Pace:

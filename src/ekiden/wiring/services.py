@@ -24,6 +24,8 @@ from ekiden.domains.queries import bounces_to, sending_settings
 from ekiden.domains.return_paths import Incoming
 from ekiden.domains.service import Domains
 from ekiden.domains.signing_keys import KeyRing, OwnKeys
+from ekiden.inbound.authentication import MailAuthentication
+from ekiden.inbound.lookups import RememberedLookup
 from ekiden.inbound.mailboxes import Mailboxes, Use
 from ekiden.inbound.reader import MailReader, Reader
 from ekiden.inbound.reception import Reception
@@ -215,8 +217,22 @@ class Services:
             Use.UNSUBSCRIBE: UnsubscribeMail(store, clock, self.suppressing),
         }
         reader = Reader(store, clock, worker, mailboxes, readers, self.memory)
+        authentication = MailAuthentication(
+            RememberedLookup(self.resolver),
+            self.workshop,
+            config.hostname.lower(),
+            arc_trusted=config.inbound.arc_trusted,
+        )
         return reader, Reception(
-            store, clock, self._ids, worker, config.hostname, config.inbound, mailboxes, reader
+            store,
+            clock,
+            self._ids,
+            worker,
+            config.hostname,
+            config.inbound,
+            mailboxes,
+            authentication,
+            reader,
         )
 
     def report_signer(self) -> ReportSigner:
