@@ -177,6 +177,14 @@ async def test_where_we_are_is_not_known() -> None:
     assert (check.result, check.code) == ("temporary", "dns_failure")
 
 
+async def test_one_of_its_records_is_not_enough(owner: Owner) -> None:
+    domain = await owner.add()
+    await owner.publish(domain)
+    domain = await owner.domains.verify(domain.id, kinds={"rp_mx"})
+    assert domain.rp == "pending"
+    assert (await owner.domains.verify(domain.id, kinds={"rp_mx", "rp_spf"})).rp == "successful"
+
+
 async def test_it_never_suspends_a_domain(owner: Owner, lab: Lab) -> None:
     """Nor is a domain looked at more often for it."""
     domain = await owner.verified()
