@@ -38,6 +38,14 @@ def test_message_id() -> None:
         ("=?unknown-charset?B?5pel?=", "日"),
         ("=?utf-8?B?5?=", "=?utf-8?B?5?="),
         ("a =? b", "a =? b"),
+        # Cut within a character; with question marks or blanks, which do not belong there; a language (RFC 2231).
+        ("=?iso-2022-jp?B?GyRCRnw=?= =?ISO-2022-JP?B?S1wbKEI=?=", "日本"),
+        ("=?utf-8?B?5pc=?=\r\n =?utf-8?Q?=A5?= x", "日 x"),
+        ("=?utf-8?Q?Hello?_you??=", "Hello? you?"),
+        ("=?utf-8?Q?Hello you?=", "Hello you"),
+        ("=?utf-8*en?q?a?=", "a"),
+        ("=?utf-8?q?a?=?=", "a?="),
+        ("=?gb2312?B?xOO6ww==?= =?utf-8?q?=E3=81=82?=", "你好あ"),
     ],
 )
 def test_decode_words(value: str | bytes, shown: str) -> None:

@@ -43,16 +43,13 @@ def extensions(name: str) -> frozenset[str]:
 
 
 def safe_name(given: str) -> str:
-    """The last part of a path, without control characters, shortened from the middle if it is very long.
-
-    Empty when nothing is left of it: for ``..`` as well.
-    """
+    """The last part of a path, without control characters, shortened from the middle if it is very long."""
     name = _NOT_IN_NAMES.sub("_", given.replace("\\", "/").rpartition("/")[2]).strip()
     if len(name) > _LONGEST_SAVED:
         stem, dot, extension = name.rpartition(".")
         kept = dot + extension if stem and len(extension) <= 10 else ""
         name = name[: _LONGEST_SAVED - len(kept)] + kept
-    return name if name.strip(". ") else ""
+    return name
 
 
 def _written(name: str) -> Iterator[str]:

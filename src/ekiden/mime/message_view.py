@@ -111,7 +111,8 @@ def read_message(raw: bytes) -> MessageView:
 def view_message(root: Part) -> MessageView:
     """The same of a message that has been read."""
     charset = root.charset
-    view = MessageView([(each.name, each.text(charset)) for each in root.fields], root.field("subject"))
+    headers = [(each.name, each.text(charset)) for each in root.fields]
+    view = MessageView(headers, next((value for name, value in headers if name.lower() == "subject"), ""))
     _Walk(view).message(root)
     return view
 
@@ -239,12 +240,13 @@ def _root(part: Part) -> int:
 def _named(part: Part) -> tuple[str, str]:
     """Its disposition, in lower case, and the name that it is given; each may be empty."""
     value = part.value("content-disposition")
-    token = name = ""
+    given = [part.type_parameters.text("name")]
+    token = ""
     if value:
         disposition = read_parameters(value)
-        token, name = disposition.token, safe_name(disposition.text("filename"))
-        name = name or safe_name(disposition.text("name"))
-    return token, name or safe_name(part.type_parameters.text("name"))
+        token = disposition.token
+        given[:0] = disposition.text("filename"), disposition.text("name")
+    return token, next((name for name in map(safe_name, given) if name.strip(". ")), "")
 
 
 def _made_name(kind: str) -> str:

@@ -62,9 +62,10 @@ def decode_body(content: bytes, start: int, end: int, encoding: str, limit: int)
 
 def _is_base64(sample: bytes) -> bool:
     """Not when most of its lines are something else: a text that somebody has labelled so."""
-    lines = [line for line in _LINE_ENDS.split(sample) if line]
-    if lines and len(lines[0]) % 4 == 0 and _BASE64_LINE.fullmatch(lines[0]) is not None:
+    first = sample[: sample.find(b"\n")].rstrip(b"\r")
+    if first and len(first) % 4 == 0 and _BASE64_LINE.fullmatch(first) is not None:
         return True
+    lines = [line for line in _LINE_ENDS.split(sample) if line]
     odd = sum(_BASE64_LINE.fullmatch(line) is None for line in lines)
     return odd * 2 <= len(lines)
 

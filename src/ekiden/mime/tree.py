@@ -103,6 +103,17 @@ class PartField:
         return decode_words(text).translate(_NO_LINE_ENDS)
 
 
+# As they are written, and in lower case: most fields of most messages.
+_USUAL_NAMES = {
+    name: (name.decode(), name.decode().lower())
+    for name in (
+        b"Return-Path Received DKIM-Signature ARC-Seal ARC-Message-Signature ARC-Authentication-Results "
+        b"Authentication-Results Received-SPF Date From Sender Reply-To To Cc Message-ID Message-Id In-Reply-To "
+        b"References Subject MIME-Version Mime-Version Content-Type Content-Transfer-Encoding Content-Disposition "
+        b"Content-ID Content-Description Content-Language User-Agent X-Mailer X-Priority Precedence Auto-Submitted "
+        b"List-Unsubscribe List-Unsubscribe-Post List-ID Feedback-ID"
+    ).split()
+}
 _NO_LINE_ENDS = {0x00: 0xFFFD, 0x0A: 0x20, 0x0D: 0x20}
 _NO_PARAMETERS = Parameters("")
 
@@ -133,22 +144,26 @@ class Part:
         """Of a multipart its parts, of a message within a message that one."""
         self.unread = False
         """It is not looked into, as a bound is reached: it may have parts. With no fields: nor is its header."""
-        self._named: dict[str, list[PartField]] = {}
+        self._named: dict[str, PartField] = {}
+        """The first field of each name in lower case."""
         self._type: Parameters | None = None
 
     def field(self, name: str) -> str:
         """The first field ``name`` for people (``PartField.text``); empty: there is none."""
         found = self._named.get(name.lower())
-        return found[0].text(self.charset) if found else ""
+        return "" if found is None else found.text(self.charset)
 
     def fields_of(self, name: str) -> list[str]:
         """All fields ``name``, in order, as ``field`` gives them."""
-        return [found.text(self.charset) for found in self._named.get(name.lower(), ())]
+        name = name.lower()
+        if name not in self._named:
+            return []
+        return [found.text(self.charset) for found in self.fields if found.name.lower() == name]
 
     def value(self, name: str) -> bytes:
         """The octets of the first field ``name``, unfolded; empty: there is none."""
         found = self._named.get(name)
-        return found[0].value if found else b""
+        return b"" if found is None else found.value
 
     @property
     def params(self) -> dict[str, str]:
@@ -247,10 +262,15 @@ class _Reader:
         while at < limit and lines < most:
             match = field.match(content, at, limit)
             if match is not None:
-                name = match[1].decode("ascii")
-                found = PartField(name, content, match.start(2), match.end(2))
+                octets = match[1]
+                names = _USUAL_NAMES.get(octets)
+                if names is None:
+                    name = octets.decode("ascii")
+                    names = (name, name.lower())
+                begins, ends = match.span(2)
+                found = PartField(names[0], content, begins, ends)
                 fields.append(found)
-                named.setdefault(name.lower(), []).append(found)
+                named.setdefault(names[1], found)
                 odd = -1
                 at = match.end()
                 lines += 1
