@@ -14,7 +14,6 @@ import pytest
 from ekiden.core.report import Kind
 from ekiden.inbound.reports.auto_reply import LANGUAGES
 from ekiden.inbound.reports.read import read_report
-from ekiden.inbound.reports.unsubscribe import to_unsubscribe_address
 
 MAILS: list[dict[str, Any]] = tomllib.loads((Path(__file__).parent / "reports.toml").read_text("utf-8"))["mail"]
 ROOT = Path(__file__).parents[2]
@@ -96,11 +95,6 @@ def test_facts_of_a_report() -> None:
         assert not read_report(mail_named(begins)).reports[0].complains
     assert read_report(mail_named("who asks whether")).reports[0].action == "challenge"
     assert read_report(mail_named("a receipt")).reports[0].action == "receipt"
-
-
-def test_any_mail_to_an_address_for_unsubscribing_counts() -> None:
-    reading = to_unsubscribe_address(read_report(mail_named("a person writes")), "A <a@x.example>")
-    assert (reading.kind, [report.recipient for report in reading.reports]) == (Kind.UNSUBSCRIBE, ["a@x.example"])
 
 
 # ---- bounds

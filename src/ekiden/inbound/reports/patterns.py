@@ -20,9 +20,8 @@ _MEMORY: Final = 8 << 20
 
 def _options() -> Any:
     options = re2.Options()
-    options.case_sensitive = False
-    options.log_errors = False
-    options.max_mem = _MEMORY
+    for name, value in (("case_sensitive", False), ("log_errors", False), ("max_mem", _MEMORY)):
+        setattr(options, name, value)
     return options
 
 

@@ -126,10 +126,6 @@ _NOTHING: Final = frozenset({Diagnosis.UNKNOWN, Diagnosis.PROTOCOL, Diagnosis.RE
 """What codes come to when the words say nothing."""
 
 
-def _agrees(found: Diagnosis, detail: str) -> bool:
-    return found is Diagnosis.DISABLED and detail in ("2.1", "7.13")
-
-
 def _filters(recipient: str) -> bool:
     domain = recipient.rpartition("@")[2].lower()
     return any(domain == name or domain.endswith("." + name) for name in SILENT_FILTERS)

@@ -1,20 +1,17 @@
 """Who wants no more mail, by mail (RFC 2369 §3.2).
 
-Surely known is only what comes to an address that was given for nothing else: whoever takes mail for one says
-``to_unsubscribe_address``, and every mail counts. Elsewhere a mail has to consist of the wish and nothing more.
+Surely known is only what comes to an address that was given for nothing else (``inbound.unsubscribe_mail``).
+Elsewhere a mail has to consist of the wish and nothing more.
 """
 
 from __future__ import annotations
 
 import tomllib
-from dataclasses import replace
 from importlib.resources import files
 from typing import Final
 
-from ekiden.core.report import Kind, Reading, Report
 from ekiden.inbound.reports.material import Material
 from ekiden.inbound.reports.patterns import any_of, compiled
-from ekiden.inbound.reports.status_fields import mailbox
 
 _MOST_WORDS: Final = 400
 """Characters of a mail that says nothing else."""
@@ -34,12 +31,3 @@ def asks_to_unsubscribe(material: Material) -> bool:
     if len(text) > _MOST_WORDS:
         return False
     return not text or _WISH.search(text) is not None or _BY_PROGRAM.search(text) is not None or len(text) <= 80
-
-
-def to_unsubscribe_address(reading: Reading, sender: str) -> Reading:
-    """A mail that came to an address which we gave for unsubscribing; ``sender``: From, for the record."""
-    if reading.kind is Kind.UNSUBSCRIBE:
-        return reading
-    return replace(
-        reading, kind=Kind.UNSUBSCRIBE, reports=(Report(Kind.UNSUBSCRIBE, mailbox(sender), how="address"),)
-    )
