@@ -184,7 +184,10 @@ HEAD = b"Content-Type: multipart/mixed; boundary=%b\r\n\r\n"
 @pytest.mark.parametrize(
     ("raw", "parts"),
     [
-        pytest.param(b"".join((HEAD % b"<%d>" % n) + b"--<%d>\r\n" % n for n in range(100_000)), 51, id="nested"),
+        pytest.param(b"".join((HEAD % b"<%d>" % n) + b"--<%d>\r\n" % n for n in range(100_000)), 21, id="nested"),
+        pytest.param(
+            b"".join((HEAD % b"<%d>" % n) + b"--<%d>\r\n" % n for n in range(9_000)), 51, id="small-nested"
+        ),
         pytest.param((HEAD % b"b" + b"--b\r\n") * 100_000, 1_000, id="nested-in-one-boundary"),
         pytest.param(b"Content-Type: message/rfc822\r\n\r\n" * 100_000, 51, id="messages"),
         pytest.param(HEAD % b"b" + b"--b\r\n\r\nx\r\n" * 100_000, 1_000, id="siblings"),

@@ -30,6 +30,8 @@ _LONGEST_TYPE = 127
 _TYPE = re.compile(r"[a-z0-9!#$%&'*+.^_`{|}~\-]+/[a-z0-9!#$%&'*+.^_`{|}~\-]+")
 _META_CHARSET = re.compile(rb"""<meta\s[^>]{0,200}?charset\s*=\s*["']?([A-Za-z0-9_:.\-]{1,40})""", re.IGNORECASE)
 _META_WITHIN = 2_048
+_BLANK = 65_536
+"""Octets of nothing but blanks that are passed over."""
 _SHOWN = re.compile(rb"\S{1,2}")
 _UNKNOWN = "application/octet-stream"
 _BODIES = ("text/plain", "text/html")
@@ -169,8 +171,8 @@ class _Walk:
 
     def _no_parts(self, part: Part, place: _Place) -> None:
         """A multipart in which no part begins: what is in it is text, if it is more than a delimiter."""
-        shown = _SHOWN.search(part.content, part.body, part.end)
-        if shown is not None and not shown[0].startswith(b"--"):
+        shown = _SHOWN.search(part.content, part.body, min(part.end, part.body + _BLANK))
+        if (shown is None and part.end - part.body > _BLANK) or (shown is not None and shown[0][:2] != b"--"):
             self._body(part, "text/plain", place)
 
     def _body(self, part: Part, kind: str, place: _Place) -> None:

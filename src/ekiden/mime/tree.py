@@ -12,7 +12,7 @@ most mail programs would:
 - a multipart without a boundary has that of the first line that looks like a delimiter before a part's header.
 
 What is beyond a bound is one part that is not looked into (``Part.unread``). The time is linear in the size of the
-message, times the depth for finding delimiters (some 20 ms for 25 MB and a level).
+message; finding delimiters takes some 20 ms for 25 MB and each level, of which a message of that size has 20.
 """
 
 from __future__ import annotations
@@ -27,6 +27,10 @@ from ekiden.mime.scan import SLICE, find_in_slices
 from ekiden.mime.transfer_decoding import decode_body
 
 _MAX_BOUNDARY = 1_000  # octets; RFC 2046 §5.1.1 has 70
+_MAX_TIMES = 20
+"""How often the octets of a large message are searched for delimiters: each level searches its own."""
+_ALWAYS_SEARCHED = 67_108_864
+"""Octets that are searched in any case; 50 levels of a megabyte."""
 _MAX_BLANKS = 1_000  # octets behind a boundary on its line
 _MAILBOX_LINES = (b"From ", b">From ")
 _BLANKS = b" \t\r\n"
@@ -206,6 +210,8 @@ class _Reader:
         self._parts = 1
         self._fields = 0
         self._delimiters = 0
+        self._searched = 0
+        self._most_searched = max(_MAX_TIMES * len(content), _ALWAYS_SEARCHED)
         returns = _has_only_returns(content)
         self._field = _FIELD_CR if returns else _FIELD
         self._empty = _EMPTY_CR if returns else _EMPTY
@@ -219,7 +225,8 @@ class _Reader:
         while pending:
             part, depth = pending.pop()
             if part.content_type.startswith("multipart/"):
-                if depth >= self._bounds.depth or self._is_full():
+                self._searched += part.end - part.body
+                if depth >= self._bounds.depth or self._is_full() or self._searched > self._most_searched:
                     part.unread = True
                 else:
                     self._multipart(part)
