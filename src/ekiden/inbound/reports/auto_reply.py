@@ -12,18 +12,18 @@ from typing import Any, Final
 from ekiden.core.report import Kind, Report
 from ekiden.inbound.reports.dates import moment
 from ekiden.inbound.reports.material import Material
-from ekiden.inbound.reports.patterns import any_of, compiled
+from ekiden.inbound.reports.patterns import PatternSet, compiled
 from ekiden.inbound.reports.status_fields import mailbox
 
 _DATA: Final[dict[str, Any]] = tomllib.loads(
     files("ekiden.inbound.reports").joinpath("answers.toml").read_text("utf-8")
 )
 _FIELDS: Final = {name: compiled(pattern) for name, pattern in _DATA["fields"].items()}
-_SUBJECTS: Final = any_of(pattern for patterns in _DATA["subjects"].values() for pattern in patterns)
+_SUBJECTS: Final = PatternSet(_DATA["subjects"].values())
 LANGUAGES: Final = tuple(_DATA["subjects"])
-_CHALLENGE: Final = any_of(_DATA["challenge"]["subjects"])
-_CHALLENGE_BODY: Final = any_of(_DATA["challenge"]["body"])
-_RECEIPT: Final = any_of(_DATA["receipt"]["subjects"])
+_CHALLENGE: Final = PatternSet([_DATA["challenge"]["subjects"]])
+_CHALLENGE_BODY: Final = PatternSet([_DATA["challenge"]["body"]])
+_RECEIPT: Final = PatternSet([_DATA["receipt"]["subjects"]])
 _SEARCHED: Final = 4_096
 
 CHALLENGE: Final = "challenge"
@@ -33,20 +33,20 @@ RECEIPT: Final = "receipt"
 def says_so(material: Material) -> bool:
     """Whether its subject is that of an automatic reply: no bounce has one."""
     subject = material.header("subject")
-    return _SUBJECTS.search(subject) is not None or _RECEIPT.search(subject) is not None
+    return _SUBJECTS.said(subject) or _RECEIPT.said(subject)
 
 
 def read_auto_reply(material: Material) -> Report | None:
     """``None``: a person wrote it, or at least nobody says otherwise."""
     subject = material.header("subject")
     action = ""
-    if material.dispositions or _RECEIPT.search(subject):
+    if material.dispositions or _RECEIPT.said(subject):
         action = RECEIPT
-    elif _CHALLENGE.search(subject) and _CHALLENGE_BODY.search(material.text[:_SEARCHED]):
+    elif _CHALLENGE.said(subject) and _CHALLENGE_BODY.said(material.text[:_SEARCHED]):
         action = CHALLENGE
     elif not (_marked(material) or (says_so(material) and not material.header("list-unsubscribe"))):
         return None
-    elif _CHALLENGE_BODY.search(material.text[:_SEARCHED]):
+    elif _CHALLENGE_BODY.said(material.text[:_SEARCHED]):
         action = CHALLENGE
     return Report(
         Kind.AUTO_REPLY,

@@ -109,7 +109,7 @@ def _hits(text: str, pattern: object) -> list[_Hit]:
 
 def _likely(address: str, material: Material) -> bool:
     """Of an address that is only somewhere in what is said."""
-    if NOT_RECIPIENTS.search(address):
+    if NOT_RECIPIENTS.said(address):
         return False
     return address.lower() not in material.own
 
@@ -223,7 +223,7 @@ def _paragraphs(text: str) -> str:
     told = ""
     for part in parts[:6]:
         told = f"{told}\n{part}" if told else part
-        if _SMTP.search(told) or FAILED.search(told):
+        if _SMTP.search(told) or FAILED.said(told):
             break
     return told
 

@@ -184,7 +184,7 @@ def _chosen(status: Status, material: Material) -> list[Group]:
 def _from_a_system(material: Material) -> bool:
     """Whether a mail system wrote it, and no person."""
     sender = material.header("from")
-    if not sender or SENDERS.search(sender):
+    if not sender or SENDERS.said(sender):
         return True
     if material.header("x-failed-recipients"):
         return True
@@ -199,24 +199,24 @@ def _speaks_of_failure(material: Material, shape: Shape | None, subject: str) ->
         return True
     if material.header("x-failed-recipients"):
         return True
-    about = SUBJECTS.search(subject) is not None
-    fails = FAILED.search(material.text) is not None or DELAYED.search(material.text) is not None
+    about = SUBJECTS.said(subject)
+    fails = FAILED.said(material.text) or DELAYED.said(material.text)
     if _from_a_system(material):
         if shape is not None or about:
             return about or fails
         # Postmasters write other things, too.
-        ours = YOURS.search(material.text) is not None or bool(material.returned)
+        ours = YOURS.said(material.text) or bool(material.returned)
         return fails and ours and not material.header("in-reply-to")
     # Some send as if they were somebody: their subject says so, they have a form or return the mail.
-    if not about or not fails or material.header("in-reply-to") or FORWARDED.search(subject):
+    if not about or not fails or material.header("in-reply-to") or FORWARDED.said(subject):
         return False
     return shape is not None or bool(material.returned)
 
 
 def _only_late(material: Material, subject: str) -> bool:
-    if DELAYED.search(subject):
+    if DELAYED.said(subject):
         return True
-    return DELAYED.search(material.text[:4_096]) is not None
+    return DELAYED.said(material.text[:4_096])
 
 
 def _named(material: Material, free: FreeForm, subject: str, declared: bool) -> list[Found]:
@@ -231,9 +231,9 @@ def _named(material: Material, free: FreeForm, subject: str, declared: bool) -> 
     if others:
         likely = [address for address in others if address.lower() in returned] or others[:1]
         return [Found(likely[0], material.text, stage_of(material.text))]
-    if returned and (declared or SUBJECTS.search(subject)):
+    if returned and (declared or SUBJECTS.said(subject)):
         return [Found(returned[0], material.text, stage_of(material.text), surely=False)]
-    if SUBJECTS.search(subject) and FAILED.search(material.text):
+    if SUBJECTS.said(subject) and FAILED.said(material.text):
         # Whom is known by the address that it came to.
         return [Found("", material.text, stage_of(material.text), surely=False)]
     return []
@@ -300,7 +300,7 @@ def _of_group(group: Group, free: FreeForm, material: Material, reporter: str, j
     statement = read_statement(group.diagnostic, group.status)
     words = _words_of(group, free)
     how = _DSN
-    if statement.stage is None and AFTER_CONTENT.search(reporter):
+    if statement.stage is None and AFTER_CONTENT.said(reporter):
         statement = statement._replace(stage=Stage.END)
     if words is not None:
         told = read_statement(words.text, group.status)
@@ -396,4 +396,4 @@ def _whole(reports: list[Report], late: bool, subject: str) -> Kind:
             return kind
     if kinds:
         return Kind.OTHER
-    return Kind.DELAY if late or DELAYED.search(subject) else Kind.BOUNCE
+    return Kind.DELAY if late or DELAYED.said(subject) else Kind.BOUNCE

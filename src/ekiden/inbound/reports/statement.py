@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from ekiden.core.diagnosis import Diagnosis, Stage
 from ekiden.inbound.reports.patterns import compiled, one_line
-from ekiden.inbound.reports.shape_data import ASIDES, EXPIRED, SILENT_FILTERS, STAGES, VAGUE
+from ekiden.inbound.reports.shape_data import ASIDES, EXPIRED, OF_STAGES, SILENT_FILTERS, STAGES, VAGUE
 from ekiden.smtp.diagnose import diagnose
 
 MAX_WORDS: Final = 2_000
@@ -47,15 +47,13 @@ class Statement(NamedTuple):
 
 def stage_of(text: str) -> Stage | None:
     """What is told of the dialogue: "in reply to RCPT TO command"."""
-    for pattern, stage in STAGES:
-        if pattern.search(text):
-            return stage
-    return None
+    found = OF_STAGES.matching(text)
+    return STAGES[found[0]] if found else None
 
 
 def expired(text: str) -> bool:
     """Whether somebody gave up after a while."""
-    return EXPIRED.search(text) is not None
+    return EXPIRED.said(text)
 
 
 def read_statement(text: str, status: str = "") -> Statement:

@@ -11,7 +11,7 @@ from importlib.resources import files
 from typing import Final
 
 from ekiden.inbound.reports.material import Material
-from ekiden.inbound.reports.patterns import any_of, compiled
+from ekiden.inbound.reports.patterns import PatternSet, compiled
 
 _MOST_WORDS: Final = 400
 """Characters of a mail that says nothing else."""
@@ -19,7 +19,7 @@ _DATA: Final[dict[str, list[str]]] = tomllib.loads(
     files("ekiden.inbound.reports").joinpath("answers.toml").read_text("utf-8")
 )["unsubscribe"]
 _WISH: Final = compiled(rf"^\W{{0,6}}(?:(?:re|fw): ?)?(?:please )?(?:{'|'.join(_DATA['wishes'])})\W{{0,6}}$")
-_BY_PROGRAM: Final = any_of(_DATA["by_program"])
+_BY_PROGRAM: Final = PatternSet([_DATA["by_program"]])
 
 
 def asks_to_unsubscribe(material: Material) -> bool:
@@ -30,4 +30,4 @@ def asks_to_unsubscribe(material: Material) -> bool:
         return not subject.strip() and _WISH.fullmatch(text[:_MOST_WORDS]) is not None
     if len(text) > _MOST_WORDS:
         return False
-    return not text or _WISH.search(text) is not None or _BY_PROGRAM.search(text) is not None or len(text) <= 80
+    return not text or _WISH.search(text) is not None or _BY_PROGRAM.said(text) or len(text) <= 80
