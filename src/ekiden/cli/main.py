@@ -75,6 +75,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Callbacks: endpoints and the requests to them; retry, replay.",
     ),
     "inbound": ("ekiden.cli.inbound", "Mail that comes in: for which domains, what it says."),
+    "cmc": (
+        "ekiden.cli.cmc",
+        "Webhooks of Customers Mail Cloud: settings are saved, and have effect once applied.",
+    ),
     "doctor": (
         "ekiden.cli.doctor",
         "Look for what would stop mail from flowing, and say what to do. Exits with 1 when something does.",

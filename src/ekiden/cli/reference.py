@@ -19,6 +19,7 @@ from ekiden.documents import (
     queue,
     recipient,
     sending,
+    webhook,
 )
 from ekiden.documents.document import Document
 
@@ -96,6 +97,8 @@ PRINTED: Final = (
     Printed(callback.Again, "callback: retry, replay"),
     Printed(inbound.Classified, "inbound: classify"),
     Printed(inbound.InboundDomain, "inbound domain: add, remove", "inbound domain: list"),
+    Printed(webhook.EventWebhookState, "cmc event: set, show"),
+    Printed(webhook.SettingsState, "cmc: status, apply"),
     Printed(installation.Health, "doctor"),
     Printed(installation.DatabaseUpgrade, "db: upgrade"),
     Printed(installation.DatabaseStatus, "db: status"),
@@ -159,6 +162,7 @@ _KINDS: Final[Mapping[Any, str]] = {
     msgspec.inspect.BoolType: "true or false",
     msgspec.inspect.NoneType: "null",
     msgspec.inspect.DictType: "object",
+    msgspec.inspect.AnyType: "any value",
 }
 
 

@@ -48,6 +48,12 @@ class EventType(IntEnum):
     """Checks failed for longer than the grace: nothing from this domain is accepted; ``data.reason``."""
     DOMAIN_RESUMED = 23
     """The records are back, and so is the domain."""
+    BLOCKED = 24
+    """An address is suppressed. Belongs to the account, as the next one; both are written only where an endpoint
+    wants them (``core.notices.BLOCKS``). ``data``: ``address``, ``domain``, ``kind``, ``reason``, ``by``, and how
+    often it ``occurred``."""
+    UNBLOCKED = 25
+    """It is no more, or its time was over."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntFlag
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -57,6 +57,9 @@ class Route(NamedTuple):
     """A mask of ``News``."""
 
 
+BLOCKS: Final = "event//blocks"
+"""The ``setting`` of the endpoint that is told which addresses an account does not mail any more, and does again.
+No message leads to it."""
 _decode = msgspec.json.Decoder(tuple[Route, ...]).decode
 
 

@@ -254,6 +254,8 @@ def _data(report: Report) -> dict[str, Any]:
         "text": report.text[:_MAX_TEXT],
         "host": report.remote_mta[:255],
         "how": report.how,
+        "stage": "" if report.stage is None else report.stage.label,
+        "expired": report.expired,
         "feedback": report.action if report.kind is Kind.COMPLAINT else "",
     }
     if report.kind is Kind.BOUNCE:

@@ -306,8 +306,10 @@ class Door:
         header = scan(submission.content)
         for annotator in self._annotators:
             if annotator.concerns(account, header):
-                submission = await annotator.annotate(account, submission, header)
-                header = scan(submission.content)
+                annotated = await annotator.annotate(account, submission, header)
+                if annotated.content is not submission.content:
+                    header = scan(annotated.content)
+                submission = annotated
         named: tuple[str, ...] = ()
         repaired = repair(header, None if submission.sender is None else submission.sender.text)
         if repaired is not None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from ekiden.core.notices import Happening
+from ekiden.store.retention import RETIRED
 
 PULL = "pull"
 """The name in ``endpoint.format`` of those whose news is fetched by the client and never sent."""
@@ -55,9 +56,23 @@ class Addressed(Protocol):
         ...
 
 
+class _Retired:
+    """Has words for nothing: what waits there, or still comes, is taken off the outbox."""
+
+    name = RETIRED
+    content_type = ""
+    batch = 1
+
+    def wants(self, _: Happening) -> bool:
+        return False
+
+    def encode(self, _: Sequence[Happening]) -> bytes:
+        raise ValueError("nobody wants it")
+
+
 def by_name(formats: Iterable[Format]) -> dict[str, Format]:
-    """Formats as the outbox takes them. Names are unique, and none of them is ``pull``."""
-    found: dict[str, Format] = {}
+    """Formats as the outbox takes them, with ``RETIRED``. Names are unique, and none of them is ``pull``."""
+    found: dict[str, Format] = {RETIRED: _Retired()}
     for item in formats:
         if item.name in found or item.name == PULL:
             raise ValueError(f"{item.name!r} is the name of another format")

@@ -328,9 +328,9 @@ async def waiting_messages(
 
 def _notice_of(row: RowMapping) -> DueNotice:
     happening = None
-    if row["type"] is not None and row["sender"] is not None:
+    if row["type"] is not None and (row["sender"] is not None or not row["message_id"]):
         try:
-            happening = read("event", _happening_of, row)
+            happening = read("event", _happening_of if row["message_id"] else _account_happening, row)
         except Unreadable:
             key = (row["endpoint_id"], row["id"], row["message_id"], row["attempts"], row["due_at"])
             return DueNotice(*key, None, unreadable=True)
@@ -380,6 +380,32 @@ def _happening_of(row: RowMapping) -> Happening:
         client=_origin(row["origin"]).client,
         stage=STAGE_OF.get(str(data.get("stage"))),
         source=str(data.get("source", "")),
+    )
+
+
+def _account_happening(row: RowMapping) -> Happening:
+    """Of an event that belongs to no message."""
+    data = _json(row["data"])
+    return Happening(
+        event_id=row["id"],
+        type=EventType(row["type"]),
+        at=row["at"],
+        data=data,
+        account_id=row["account_id"],
+        message_id=0,
+        number=0,
+        recipient=str(data.get("address", "")),
+        sender="",
+        subject="",
+        accepted_at=row["at"],
+        state=int(State.QUEUED),
+        cause=int(Cause.NONE),
+        diagnosis=Diagnosis(row["diagnosis"]),
+        code=0,
+        enhanced="",
+        reason=str(data.get("reason", "")),
+        attempts=0,
+        first_attempt_at=None,
     )
 
 

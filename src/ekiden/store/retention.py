@@ -25,6 +25,9 @@ from ekiden.store.api import Store
 FETCHED: Final = "pull"
 """The format of endpoints whose notices are fetched, never sent: ``notify.formats.PULL``, of a floor above."""
 
+RETIRED: Final = "retired"
+"""The format of endpoints that nobody wants any more: ``notify.formats`` has no words for them."""
+
 SIGNED: Final[Millis] = 15 * MINUTE
 """After that nobody takes a signature any more: one may be five minutes early or late, and so may a clock."""
 
@@ -110,6 +113,7 @@ PLAN: Final[dict[str, Rule]] = {
     "smtp_configuration": Rule("", "until its account removes it"),
     "smtp_user": Rule("", "until its account removes it"),
     "endpoint": Rule("", "until no message, notice or line of the log is left that could name it"),
+    "staged_setting": Rule("", "until its account removes it"),
     "suppression": Rule("", "until its account removes it, or it expires"),
     "suppression_history": Rule("audit", "since it happened"),
     "address_book": Rule("", "until an operator removes its account"),
@@ -404,6 +408,7 @@ async def _prune_endpoints(store: Store, now: Millis, batch: int, removed: Count
             end.account_id == account,
             end.used_at < before,
             end.owner.is_(None),
+            end.setting == "",
             end.id != (kept or 0),
             ~exists().where(note.c.account_id == account, note.c.endpoint_id == end.id),
             ~exists().where(log.c.account_id == account, log.c.endpoint_id == end.id),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ekiden.intake.tracking import Tracker
     from ekiden.notify.endpoints import Endpoints
     from ekiden.notify.formats import Format
+    from ekiden.notify.staged_settings import AppliedSettings
     from ekiden.web.operation import Api
     from ekiden.web.platform import Platform
 
@@ -65,6 +66,14 @@ class ToSign(NamedTuple):
     at: Millis
 
 
+class DoorParts(NamedTuple):
+    """What annotators work with, one of each per worker."""
+
+    endpoints: Endpoints
+    tracker: Tracker
+    applied: AppliedSettings
+
+
 def _none(*_: Any) -> tuple[()]:
     return ()
 
@@ -93,7 +102,7 @@ class Dialect(Generic[S]):
     load: Callable[[], object]
     api: Callable[[Platform, S], Api]
     formats: Callable[[S], Sequence[Format]] = _none
-    annotators: Callable[[Endpoints, Tracker], Sequence[Annotator]] = _none
+    annotators: Callable[[DoorParts], Sequence[Annotator]] = _none
     regions: Sequence[Mapping[str, Any]] = ()
     legacy_allowlist: Callable[[S], float] | None = None
     demo: Callable[[DemoClient], Shown] = _nothing

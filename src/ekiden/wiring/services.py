@@ -47,6 +47,7 @@ from ekiden.notify.endpoints import Endpoints
 from ekiden.notify.formats import Format, by_name
 from ekiden.notify.outbox import Outbox
 from ekiden.notify.ssrf import Destinations
+from ekiden.notify.staged_settings import AppliedSettings
 from ekiden.recipients.suppressing import Suppressing
 from ekiden.recipients.suppressions import Suppressions
 from ekiden.recipients.tracking_tokens import TrackingTokens
@@ -54,6 +55,7 @@ from ekiden.recipients.validation.address_check import AddressChecks
 from ekiden.recipients.validation.address_check_requests import AddressCheckRequests
 from ekiden.sender_auth.dkim_sign import SigningKey
 from ekiden.web.body import Bodies
+from ekiden.web.dialect import DoorParts
 from ekiden.wiring.capacity import memory_of_worker
 from ekiden.wiring.dialects import DIALECTS
 
@@ -155,9 +157,8 @@ class Services:
             paths=self.return_paths,
             mail_host=config.return_path if config.receives else "",
         )
-        self._annotators = [
-            item for dialect in dialects for item in dialect.annotators(self.endpoints, self._tracker)
-        ]
+        at_the_door = DoorParts(self.endpoints, self._tracker, AppliedSettings(store))
+        self._annotators = [item for dialect in dialects for item in dialect.annotators(at_the_door)]
         self.address_checks = AddressChecks(store, clock, self.resolver, carriers=config.intake.carrier_addresses)
         self.address_check_requests = AddressCheckRequests(store, clock, ids, worker, self.address_checks)
         self.suppressions = Suppressions(store, clock)

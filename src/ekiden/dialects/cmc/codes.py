@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Final
 
 from ekiden.core.diagnosis import Diagnosis as D
 
+_DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 UNKNOWN_HOST: Final = 1
 UNKNOWN_USER: Final = 2
 TIMEOUT: Final = 3
@@ -82,6 +84,25 @@ OF_SUPPRESSION: Final[dict[str, int]] = {
     "unsubscribe": UNSUBSCRIBED,
 }
 """Of what was not sent since its recipient is on a list, by its kind (``recipients.suppressions.KINDS``)."""
+
+
+_OF_BLOCK: Final[dict[str, int]] = {"complaint": POLICY, "over_quota": OVER_CAPACITY, "unsubscribe": UNSUBSCRIBED}
+
+
+def block_status(kind: str, diagnosis: D) -> int:
+    """Of a block, by the kind of its suppression, and of what led to it."""
+    return _OF_BLOCK.get(kind) or OF_DIAGNOSIS[diagnosis]
+
+
+def block_id(account_id: int, domain: str, address: str, kind: str) -> str:
+    """What a block is called: 13 letters and digits, always the same."""
+    text = f"{account_id}\0{domain}\0{address}\0{kind}".encode()
+    number = int.from_bytes(hashlib.sha256(text).digest()[:8], "big")
+    digits = []
+    for _ in range(13):
+        number, digit = divmod(number, 36)
+        digits.append(_DIGITS[digit])
+    return "".join(digits)
 
 
 def bounce_status(diagnosis: D, *, expired: bool = False, suppression: str = "") -> int:

@@ -8,20 +8,21 @@ from ekiden.core.texts import Help
 from ekiden.dialects.cmc.config import CmcConfig
 from ekiden.dialects.cmc.config_help import KEYS, SECTION
 from ekiden.web.curl import curl_command
-from ekiden.web.dialect import DemoClient, Dialect, Shown
+from ekiden.web.dialect import DemoClient, Dialect, DoorParts, Shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ekiden.intake.door import Annotator
-    from ekiden.intake.tracking import Tracker
-    from ekiden.notify.endpoints import Endpoints
+    from ekiden.notify.formats import Format
     from ekiden.web.operation import Api
     from ekiden.web.platform import Platform
 
 
 def _load() -> None:
+    import ekiden.dialects.cmc.annotator
     import ekiden.dialects.cmc.labels
+    import ekiden.dialects.cmc.news.events
     import ekiden.dialects.cmc.routes  # noqa: F401
 
 
@@ -31,10 +32,17 @@ def _api(services: Platform, settings: CmcConfig) -> Api:
     return cmc_api(services, settings)
 
 
-def _annotators(_endpoints: Endpoints, _tracker: Tracker) -> Sequence[Annotator]:
+def _formats(settings: CmcConfig) -> Sequence[Format]:
+    from ekiden.dialects.cmc.news.events import event_formats
+
+    return event_formats(settings.server_composition)
+
+
+def _annotators(parts: DoorParts) -> Sequence[Annotator]:
+    from ekiden.dialects.cmc.annotator import EventRoutes
     from ekiden.dialects.cmc.labels import ApiData
 
-    return (ApiData(),)
+    return ApiData(), EventRoutes(parts.applied)
 
 
 def _demo(client: DemoClient) -> Shown:
@@ -78,6 +86,7 @@ CMC: Final = Dialect(
     keys=KEYS,
     load=_load,
     api=_api,
+    formats=_formats,
     annotators=_annotators,
     demo=_demo,
 )

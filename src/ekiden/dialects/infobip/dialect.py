@@ -8,14 +8,12 @@ from ekiden.core.texts import Help
 from ekiden.dialects.infobip.config import InfobipConfig
 from ekiden.dialects.infobip.config_help import KEYS, SECTION
 from ekiden.dialects.infobip.example_regions import EXAMPLE_REGIONS
-from ekiden.web.dialect import DemoClient, Dialect, Shown
+from ekiden.web.dialect import DemoClient, Dialect, DoorParts, Shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ekiden.intake.door import Annotator
-    from ekiden.intake.tracking import Tracker
-    from ekiden.notify.endpoints import Endpoints
     from ekiden.notify.formats import Format
     from ekiden.web.operation import Api
     from ekiden.web.platform import Platform
@@ -41,10 +39,10 @@ def _formats(_: InfobipConfig) -> Sequence[Format]:
     return ReportJson(), ReportXml(), Tracking()
 
 
-def _annotators(endpoints: Endpoints, tracker: Tracker) -> Sequence[Annotator]:
+def _annotators(parts: DoorParts) -> Sequence[Annotator]:
     from ekiden.dialects.infobip.annotator import HeaderAnnotator
 
-    return (HeaderAnnotator(endpoints, tracker),)
+    return (HeaderAnnotator(parts.endpoints, parts.tracker),)
 
 
 def _demo(client: DemoClient) -> Shown:

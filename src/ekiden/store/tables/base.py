@@ -32,6 +32,7 @@ APPLICATION_SQL = "application <> ''"
 BATCH_SQL = "batch <> ''"
 LIVE_SQL = "dead_at IS NULL"
 EXPIRING_SQL = "expires_at IS NOT NULL"
+SETTING_SQL = "setting <> ''"
 UNREAD_SQL = "state = 1"
 """Of ``inbound_mail``: it waits for being read."""
 

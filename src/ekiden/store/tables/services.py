@@ -17,7 +17,7 @@ from sqlalchemy import (
     false,
 )
 
-from ekiden.store.tables.base import BATCH_SQL, EMPTY, EXPIRING_SQL, ZERO, Serial, metadata, where
+from ekiden.store.tables.base import BATCH_SQL, EMPTY, EXPIRING_SQL, SETTING_SQL, ZERO, Serial, metadata, where
 
 endpoint = Table(
     "endpoint",
@@ -58,7 +58,35 @@ endpoint = Table(
         comment="events of a request, and as many go at once; 0: as configured",
     ),
     Column("paused", Boolean, nullable=False, server_default=false(), comment="nothing is sent for now"),
+    Column(
+        "setting",
+        Text,
+        nullable=False,
+        server_default=EMPTY,
+        comment="kind/name/part of the staged_setting that it is of, also its digest; empty: requests name it",
+    ),
     UniqueConstraint("account_id", "digest"),
+    Index("ix_endpoint_setting", "account_id", "setting", **where(SETTING_SQL)),
+)
+
+staged_setting = Table(
+    "staged_setting",
+    metadata,
+    Column("account_id", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False, comment="'event' or 'inbound'"),
+    Column("name", Text, nullable=False, comment="of a record; empty: there is one of the kind"),
+    Column("saved", Text, comment="JSON object as it was saved last; NULL: it is to be removed"),
+    Column("saved_sealed", LargeBinary, comment="its secrets: JSON, encrypted; NULL: none"),
+    Column("saved_revision", BigInteger, nullable=False, comment="counts the changes"),
+    Column("saved_at", BigInteger, nullable=False),
+    Column("saved_by", Text, nullable=False),
+    Column("applied", Text, comment="JSON object that has effect; NULL: none has"),
+    Column("applied_sealed", LargeBinary),
+    Column("applied_revision", BigInteger, nullable=False, comment="0: never"),
+    Column("applied_at", BigInteger),
+    Column("applied_by", Text, nullable=False),
+    PrimaryKeyConstraint("account_id", "kind", "name"),
+    sqlite_with_rowid=False,
 )
 
 callback = Table(

@@ -114,6 +114,47 @@ def upgrade() -> None:
             "secret_hash",
             comment="password, smtp_user, api_user: argon2id; NULL for an API key, whose lookup is its hash",
         )
+    op.add_column(
+        "endpoint",
+        sa.Column(
+            "setting",
+            sa.Text(),
+            server_default=_EMPTY,
+            nullable=False,
+            comment="kind/name/part of the staged_setting that it is of, also its digest; empty: requests name it",
+        ),
+    )
+    of_settings = sa.text("setting <> ''")
+    op.create_index(
+        "ix_endpoint_setting",
+        "endpoint",
+        ["account_id", "setting"],
+        unique=False,
+        sqlite_where=of_settings,
+        postgresql_where=of_settings,
+    )
+    op.create_table(
+        "staged_setting",
+        sa.Column("account_id", sa.BigInteger(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False, comment="'event' or 'inbound'"),
+        sa.Column("name", sa.Text(), nullable=False, comment="of a record; empty: there is one of the kind"),
+        sa.Column(
+            "saved", sa.Text(), nullable=True, comment="JSON object as it was saved last; NULL: it is to be removed"
+        ),
+        sa.Column(
+            "saved_sealed", sa.LargeBinary(), nullable=True, comment="its secrets: JSON, encrypted; NULL: none"
+        ),
+        sa.Column("saved_revision", sa.BigInteger(), nullable=False, comment="counts the changes"),
+        sa.Column("saved_at", sa.BigInteger(), nullable=False),
+        sa.Column("saved_by", sa.Text(), nullable=False),
+        sa.Column("applied", sa.Text(), nullable=True, comment="JSON object that has effect; NULL: none has"),
+        sa.Column("applied_sealed", sa.LargeBinary(), nullable=True),
+        sa.Column("applied_revision", sa.BigInteger(), nullable=False, comment="0: never"),
+        sa.Column("applied_at", sa.BigInteger(), nullable=True),
+        sa.Column("applied_by", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("account_id", "kind", "name", name=op.f("pk_staged_setting")),
+        sqlite_with_rowid=False,
+    )
     op.create_table(
         "inbound_mail",
         sa.Column("account_id", sa.BigInteger(), nullable=False, comment="whom it concerns; 0: who runs Ekiden"),

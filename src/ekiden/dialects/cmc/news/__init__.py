@@ -1,0 +1,1 @@
+"""What event webhooks look like."""
