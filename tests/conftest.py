@@ -26,6 +26,7 @@ from ekiden.store.api import Store, StoreError
 from ekiden.store.open import head_revision, open_store, upgrade
 from ekiden.store.postgresql.embedded import EmbeddedPostgres
 from ekiden.store.tables import metadata
+from support.made_keys import make_keys_once
 from support.manual_clock import ManualClock
 from support.structured_logs import logs_as_records
 
@@ -87,6 +88,7 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
+    make_keys_once()  # modules of tests have made those that are theirs alone
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -52,8 +52,7 @@ def lab() -> Iterator[Lab]:
 @pytest.fixture
 def acme(ekiden: Installation, lab: Lab) -> Installation:
     """An installation on the lab's name server, with an account."""
-    text = ekiden.config.read_text()
-    ekiden.config.write_text(text.replace("port = 9\n", f"port = {lab.dns_address[1]}\n"))
+    ekiden.ask(lab.dns_address[1])
     ekiden.run("account", "create", "acme")
     return ekiden
 

@@ -67,7 +67,7 @@ def healthy(ekiden: Installation, lab: Lab) -> Installation:
         await create_account(rows.store, "relay", rows.now, senders="any")
 
     ekiden.fill(work)
-    edit(ekiden, "port = 9", f"port = {lab.addresses()['dns'][1]}")
+    ekiden.ask(lab.dns_address[1])
     edit(ekiden, "[lab]", f"[delivery]\nsmtp_port = {lab.smtp_port}\n[lab]")
     Path(ekiden.url.removeprefix("sqlite:///")).chmod(0o600)
     return ekiden

@@ -15,6 +15,7 @@ from real_worker import real_worker
 
 from ekiden.access.accounts import Account, create_account
 from ekiden.access.credentials import create_api_key
+from ekiden.dialects.ibm.dialect import IBM
 from ekiden.networks.config import NetworkConfig
 from ekiden.store.api import Store
 from ekiden.web.platform import Platform
@@ -36,7 +37,7 @@ class CbrServer:
     @classmethod
     @asynccontextmanager
     async def running(cls, store: Store, networks: NetworkConfig) -> AsyncIterator[CbrServer]:
-        async with real_worker(store, networks=networks) as worker:
+        async with real_worker(store, dialects=(IBM,), networks=networks) as worker:
             account = await create_account(store, "acme", worker.platform.clock.now())
             yield cls(store, f"http://127.0.0.1:{worker.port}", account, worker.platform)
 

@@ -19,6 +19,7 @@ from ekiden.access.audit import Actor
 from ekiden.access.credentials import create_api_key
 from ekiden.dialects.ibm.call import IbmApi
 from ekiden.dialects.ibm.config import IbmConfig
+from ekiden.dialects.ibm.dialect import IBM
 from ekiden.domains.config import DomainsConfig
 from ekiden.lab import Lab
 from ekiden.net.clock import SystemClock
@@ -153,6 +154,7 @@ async def running_cloud(
         lab,
         clock=clock,
         proxy_from=proxy_from,
+        dialects=(IBM,),
         ibm=config or IbmConfig(),
         domains=DomainsConfig(spf_include=INCLUDE, addresses=(ADDRESS,)),
         regions=(REGION,),

@@ -22,6 +22,7 @@ from ekiden.access.credentials import NewApiKey, create_api_key
 from ekiden.access.vault import Vault
 from ekiden.dialects.infobip.call import InfobipApi
 from ekiden.dialects.infobip.config import InfobipConfig
+from ekiden.dialects.infobip.dialect import INFOBIP
 from ekiden.lab import Lab
 from ekiden.net.clock import SystemClock
 from ekiden.store import tables
@@ -187,7 +188,9 @@ async def running_infobip(
 ) -> AsyncIterator[Cloud]:
     """The server, until the end of the block."""
     clock = clock or SystemClock()
-    async with real_worker(store, lab, clock=clock, infobip=config or InfobipConfig()) as worker:
+    async with real_worker(
+        store, lab, clock=clock, dialects=(INFOBIP,), infobip=config or InfobipConfig()
+    ) as worker:
         account = await create_account(store, "acme", clock.now())
         key = await create_api_key(store, account.id, "test", clock.now())
         await worker.platform.domains.add(account.id, DOMAIN, vouched=True)

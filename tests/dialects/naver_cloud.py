@@ -16,7 +16,6 @@ from ekiden.dialects.naver.routes import OPERATIONS, naver_api
 from ekiden.lab import Lab
 from ekiden.store.api import Store
 from ekiden.web.operation import Operation
-from ekiden.wiring.dialects import DIALECTS
 from support.naver_client import NaverClient
 
 
@@ -56,8 +55,7 @@ async def running_naver(
     def api(services: Any, settings: Any) -> Any:
         return naver_api(services, settings, operations)
 
-    dialects = tuple(replace(NAVER, api=api) if item is NAVER else item for item in DIALECTS)
-    async with real_worker(store, lab, dialects=dialects, **sections) as worker:
+    async with real_worker(store, lab, dialects=(replace(NAVER, api=api),), **sections) as worker:
         now = worker.platform.clock.now()
         account = await create_account(store, name, now)
         key = await create_access_key(store, worker.vault, account.id, "main", now)

@@ -54,7 +54,10 @@ async def real_worker(
     dialects: Sequence[Dialect[Any]] = DIALECTS,
     **sections: Any,
 ) -> AsyncIterator[RealWorker]:
-    """Until the end of the block. ``sections`` of the configuration, those of dialects among them."""
+    """Until the end of the block. ``sections`` of the configuration, those of dialects among them.
+
+    ``dialects``: those that are spoken there; whoever tests one names it, for their routes are most of the cost.
+    """
     clock = clock or SystemClock()
     vault = Vault(bytes(range(32)))
     host, port = lab.dns_address if lab is not None else ("127.0.0.1", 53)
