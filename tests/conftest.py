@@ -26,6 +26,7 @@ from ekiden.store.api import Store, StoreError
 from ekiden.store.open import head_revision, open_store, upgrade
 from ekiden.store.postgresql.embedded import EmbeddedPostgres
 from ekiden.store.tables import metadata
+from support.cheap_hashes import hash_cheaply
 from support.made_keys import make_keys_once
 from support.manual_clock import ManualClock
 from support.structured_logs import logs_as_records
@@ -62,6 +63,7 @@ def _embedded(directory: str | None = None) -> EmbeddedPostgres:
 
 def pytest_configure(config: pytest.Config) -> None:
     logs_as_records()
+    hash_cheaply()
     if not hasattr(config, "workerinput"):
         server = config.stash[_HELD] = _embedded()
         server.hold()

@@ -8,6 +8,7 @@ from base64 import b64encode
 import pytest
 from sqlalchemy import insert, select
 
+from ekiden.access import passwords
 from ekiden.access.accounts import (
     create_account,
     get_account,
@@ -31,6 +32,7 @@ from ekiden.access.passwords import generate_password, hasher
 from ekiden.core.states import Priority
 from ekiden.store.api import Store
 from ekiden.store.tables import credential as table
+from support.cheap_hashes import SHIPPED
 from support.manual_clock import ManualClock
 
 NOW = 1_800_000_000_000
@@ -78,7 +80,8 @@ async def test_accounts_that_cannot_be(store: Store) -> None:
             await change
 
 
-async def test_passwords(store: Store) -> None:
+async def test_passwords(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passwords, "hasher", SHIPPED)
     account = await create_account(store, "acme", NOW)
     made = await set_password(store, account.id, "mailer", "correct horse", NOW)
     assert (made.account_id, made.kind, made.name, made.revoked_at) == (account.id, "password", "mailer", None)
@@ -88,7 +91,7 @@ async def test_passwords(store: Store) -> None:
     async with store.read() as connection:
         row = (await connection.execute(select(table))).one()
     assert row.secret_hash.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
-    assert hasher.verify(row.secret_hash, "battery staple")
+    assert SHIPPED.verify(row.secret_hash, "battery staple")
 
     await revoke_credential(store, made.id, NOW + 2)
     assert (await set_password(store, account.id, "mailer", "battery staple", NOW + 3)).revoked_at is None
