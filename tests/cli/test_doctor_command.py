@@ -36,6 +36,7 @@ from ekiden.lab.lab import Lab
 from ekiden.net.clock import SystemClock
 from ekiden.net.tls import make_self_signed
 from ekiden.notify.endpoints import Endpoints
+from ekiden.store.sqlite import store as sqlite_store
 from ekiden.store.sqlite.turn import Turn
 from ekiden.store.tables import endpoint, notice, worker
 from ekiden.wiring.dialects import DIALECTS
@@ -167,7 +168,10 @@ def test_a_database_that_cannot_be_written(healthy: Installation) -> None:
     assert "disk full" in found["database"][0][1]
 
 
-def test_a_process_that_keeps_the_turn_to_write_is_named(healthy: Installation) -> None:
+def test_a_process_that_keeps_the_turn_to_write_is_named(
+    healthy: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_store, "PATIENCE", 0.5)  # it is in vain, however long
     with Turn(healthy.url.removeprefix("sqlite:///")):
         status, found = examined(healthy)
     assert status == 1
