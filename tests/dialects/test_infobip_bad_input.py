@@ -8,7 +8,6 @@ import json
 import socket
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from infobip_cloud import DOMAIN, SENDER, Cloud, File, Reply, multipart
@@ -424,10 +423,12 @@ TEXTS = [
 ]
 
 
-@pytest.mark.parametrize(("text", "named"), TEXTS)
-async def test_json_that_is_none_or_another(infobip: Cloud, text: str, named: str) -> None:
-    reply = await infobip.request("POST", "/email/4/messages", text.encode(), {"Content-Type": "application/json"})
-    assert list(platform(reply)) == [named]
+async def test_json_that_is_none_or_another(infobip: Cloud) -> None:
+    for text, named in TEXTS:
+        reply = await infobip.request(
+            "POST", "/email/4/messages", text.encode(), {"Content-Type": "application/json"}
+        )
+        assert list(platform(reply)) == [named], text[:80]
 
 
 async def test_another_content_type_is_no_json(infobip: Cloud) -> None:

@@ -207,11 +207,13 @@ async def test_bad_members_are_named_and_nothing_is_stored(infobip: Cloud) -> No
     assert await infobip.stored() == []
 
 
-@pytest.mark.parametrize("text", ["", "x", "[]", '"x"', '{"mimeMessage":', '{"a":' * 5_000])
-async def test_what_is_no_json_object_is_refused(infobip: Cloud, text: str) -> None:
-    reply = await infobip.request("POST", PATH, text.encode(), {"Content-Type": "application/json"})
-    assert reply.status == 400
-    assert list(reply.problems) == ["request"]
+NO_OBJECTS = ["", "x", "[]", '"x"', '{"mimeMessage":', '{"a":' * 5_000]
+
+
+async def test_what_is_no_json_object_is_refused(infobip: Cloud) -> None:
+    for text in NO_OBJECTS:
+        reply = await infobip.request("POST", PATH, text.encode(), {"Content-Type": "application/json"})
+        assert (reply.status, list(reply.problems)) == (400, ["request"]), text[:80]
 
 
 @pytest.mark.parametrize(

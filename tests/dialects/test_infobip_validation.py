@@ -60,11 +60,14 @@ async def test_addresses_that_did_not(known: Cloud, outcomes: Outcomes) -> None:
     assert found["detailedReasons"] == "mailbox_full"
 
 
-@pytest.mark.parametrize("address", ["nobody", "a@b@", "a@nowhere.example", "<a@good.example>"])
-async def test_what_no_mail_can_reach(known: Cloud, address: str) -> None:
-    found = (await known.json("POST", ONE, {"to": address})).json
-    assert (found["to"], found["validMailbox"], found["risk"]) == (address, "false", "HIGH")
-    assert found["validSyntax"] == (address == "a@nowhere.example")
+UNREACHABLE = ["nobody", "a@b@", "a@nowhere.example", "<a@good.example>"]
+
+
+async def test_what_no_mail_can_reach(known: Cloud) -> None:
+    for address in UNREACHABLE:
+        found = (await known.json("POST", ONE, {"to": address})).json
+        assert (found["to"], found["validMailbox"], found["risk"]) == (address, "false", "HIGH")
+        assert found["validSyntax"] == (address == "a@nowhere.example"), address
 
 
 async def test_forms_and_xml(known: Cloud) -> None:
@@ -93,26 +96,26 @@ async def test_forms_and_xml(known: Cloud) -> None:
     assert ElementTree.fromstring(reply.body).tag == "ApiException"
 
 
-@pytest.mark.parametrize(
-    ("body", "media_type", "name"),
-    [
-        (b"{}", "application/json", "to"),
-        (b'{"to": null}', "application/json", "to"),
-        (b'{"to": ""}', "application/json", "to"),
-        (b'{"to": ["a@b.example"]}', "application/json", "to"),
-        (b'{"to": "a\\r\\n@b.example"}', "application/json", "to"),
-        (b'{"to": "' + b"x" * 321 + b'"}', "application/json", "to"),
-        (b"{", "application/json", "request"),
-        (b"", "application/json", "request"),
-        (b"", "application/x-www-form-urlencoded", "to"),
-        (b"to=a%40b.example&to=c%40d.example", "application/x-www-form-urlencoded", "to"),
-        (b"to", "text/plain", "request"),
-    ],
-)
-async def test_bad_input(infobip_all: Cloud, body: bytes, media_type: str, name: str) -> None:
-    reply = await infobip_all.request("POST", ONE, body, {"Content-Type": media_type})
-    assert (reply.status, list(reply.problems)) == (400, [name])
-    assert "requestError" in reply.json
+BAD: list[tuple[bytes, str, str]] = [
+    (b"{}", "application/json", "to"),
+    (b'{"to": null}', "application/json", "to"),
+    (b'{"to": ""}', "application/json", "to"),
+    (b'{"to": ["a@b.example"]}', "application/json", "to"),
+    (b'{"to": "a\\r\\n@b.example"}', "application/json", "to"),
+    (b'{"to": "' + b"x" * 321 + b'"}', "application/json", "to"),
+    (b"{", "application/json", "request"),
+    (b"", "application/json", "request"),
+    (b"", "application/x-www-form-urlencoded", "to"),
+    (b"to=a%40b.example&to=c%40d.example", "application/x-www-form-urlencoded", "to"),
+    (b"to", "text/plain", "request"),
+]
+
+
+async def test_bad_input(infobip_all: Cloud) -> None:
+    for body, media_type, name in BAD:
+        reply = await infobip_all.request("POST", ONE, body, {"Content-Type": media_type})
+        assert (reply.status, list(reply.problems)) == (400, [name]), (body, media_type)
+        assert "requestError" in reply.json
 
 
 # --- many -----------------------------------------------------------------------------------------------------
