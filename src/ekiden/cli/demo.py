@@ -73,15 +73,15 @@ def demo(
     """Run the platform and a lab around it on loopback, with an account to try it with.
 
     Everything lives in a temporary folder and ends with Ctrl-C. Ports are 2525 (SMTP without TLS and login, from
-    127.0.0.1), 2587 (STARTTLS), 2465 (TLS), 8080 (HTTP) and 8025 (what arrived: a page for your browser), or free
-    ones where these are taken.
+    127.0.0.1), 2587 (STARTTLS), 2465 (TLS), 2526 (mail of other servers), 8080 (HTTP) and 8025 (what arrived: a
+    page for your browser), or free ones where these are taken.
 
-    The line of --json has: smtp.plain (without TLS), smtp.starttls, smtp.tls and smtp.private (host and port;
-    the last with STARTTLS), http (APIs, health, metrics), naver (base URL of NAVER's API), cmc (of Customers
-    Mail Cloud's), lab (its API, and pages at /inbox), lab_http (its receiver of callbacks), ca (certificate to
-    trust), account (name, username, password, api_key, domain, instance_id, iam_apikey, naver.access_key,
-    naver.secret_key, cmc.api_user, cmc.api_key, cmc.server_composition), trace (command line; put an id for
-    {id}), config and log (files).
+    The line of --json has: smtp.plain (without TLS), smtp.starttls, smtp.tls, smtp.private (with STARTTLS) and
+    smtp.reception (where other servers deliver; each is host and port), http (APIs, health, metrics), naver (base
+    URL of NAVER's API), cmc (of Customers Mail Cloud's), lab (its API, and pages at /inbox), lab_http (its receiver
+    of callbacks), ca (certificate to trust), account (name, username, password, api_key, domain, instance_id,
+    iam_apikey, naver.access_key, naver.secret_key, cmc.api_user, cmc.api_key, cmc.server_composition,
+    return_path_domain), trace (command line; put an id for {id}), config and log (files).
     """
     from ekiden.lab.demo import Demo
 

@@ -166,7 +166,15 @@ def print_trace(
         line.append("  ")
         line.append(state_name(delivery.state, lang), f"bold {_COLOURS.get(delivery.state, '')}".strip())
         out.print(line)
-        found = explain(delivery.state, delivery.diagnosis, lang, wait=delivery.wait, said=delivery.said)
+        found = explain(
+            delivery.state,
+            delivery.diagnosis,
+            lang,
+            wait=delivery.wait,
+            said=delivery.said,
+            after=delivery.after,
+            late=delivery.late,
+        )
         out.print(f"   {found.headline}")
         facts = [(_TEXTS("why", lang), found.reason)] if found.reason else []
         unreported = delivery.diagnosis is Diagnosis.UNREPORTED and delivery.state is State.DEFERRED  # told above

@@ -7,13 +7,15 @@ are in ``explain_sentences``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ekiden.core.diagnosis import Diagnosis
 from ekiden.core.language import Language
 from ekiden.core.said import Said
-from ekiden.core.states import Cause, State, Wait
+from ekiden.core.states import After, Cause, State, Wait
 from ekiden.delivery.explain_sentences import (
+    AFTER_ADVICE,
+    AFTERWARDS,
     CAUSE_NAMES,
     HEADLINES,
     NOT_REPORTED,
@@ -39,6 +41,7 @@ class Explanation(NamedTuple):
         return " ".join(part for part in self if part)
 
 
+NOTHING_AFTER: Final = After(0)
 _ASKS_WHY = frozenset({State.DEFERRED, State.BOUNCED, State.EXPIRED})
 """The states whose reason lies in a failed attempt; in the others a reply has nothing to explain."""
 
@@ -50,11 +53,20 @@ def explain(
     *,
     wait: Wait | None = None,
     said: Said | None = None,
+    after: After = NOTHING_AFTER,
+    late: Diagnosis = Diagnosis.NONE,
 ) -> Explanation:
     """What became of a delivery, why, and what to do about it.
 
     ``diagnosis`` is that of its last attempt; ``wait`` is what it waits for, ``said`` what Ekiden says of it.
+    ``after``: what was heard of it once it had ended; ``late``: what is wrong if it bounced then.
     """
+    if after & After.BOUNCED:
+        found = REASONS[late]
+        return Explanation(AFTERWARDS[After.BOUNCED].get(lang), found.reason.get(lang), found.advice.get(lang))
+    heard = next((bit for bit in (After.COMPLAINED, After.UNSUBSCRIBED, After.AUTO_REPLIED) if after & bit), None)
+    if heard is not None:
+        return Explanation(AFTERWARDS[heard].get(lang), "", AFTER_ADVICE.get(heard, NOTHING).get(lang))
     headline = HEADLINES[state].get(lang)
     waits = None if wait is None else WAITS.get(wait)
     if waits is not None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ekiden.core.diagnosis import Diagnosis
 from ekiden.core.language import Language
-from ekiden.core.states import Cause, State, Wait
+from ekiden.core.states import After, Cause, State, Wait
 
 
 class Text(NamedTuple):
@@ -73,6 +73,36 @@ HEADLINES: dict[State, Text] = {
     State.CANCELLED: Text(
         "Cancelled: it was taken back, and is not tried any more.",
         "取り消されました。これ以上の送信は試みません。",
+    ),
+}
+
+AFTERWARDS: dict[After, Text] = {
+    After.BOUNCED: Text(
+        "It bounced later: the recipient's mail server took it, and gave it up afterwards.",
+        "後からバウンスしました。受信者側のメールサーバーはいったん引き受けましたが、その後配信を断念しました。",
+    ),
+    After.COMPLAINED: Text(
+        "Delivered, and reported as unwanted: the recipient's provider passed a complaint on.",
+        "配信済みですが、迷惑メールとして報告されました。受信者側の事業者から苦情の通知がありました。",
+    ),
+    After.UNSUBSCRIBED: Text(
+        "Delivered, and the recipient wants no more: the unsubscribe address of this mail was written to.",
+        "配信済みです。受信者はその後、このメールの配信停止用アドレスにメールを送り、配信を停止しました。",
+    ),
+    After.AUTO_REPLIED: Text(
+        "Delivered: the recipient's mail server took responsibility for it, and an automatic reply came.",
+        "配信済みです。受信者側のメールサーバーがメールを引き受け、その後自動応答が届きました。",
+    ),
+}
+"""What was heard of a delivery once it had ended."""
+AFTER_ADVICE: dict[After, Text] = {
+    After.COMPLAINED: Text(
+        "Take the address off your lists: it is on the suppression list.",
+        "このアドレスをリストから外してください。送信抑止リストに登録されています。",
+    ),
+    After.UNSUBSCRIBED: Text(
+        "Take the address off your lists: it is on the suppression list.",
+        "このアドレスをリストから外してください。送信抑止リストに登録されています。",
     ),
 }
 

@@ -14,7 +14,7 @@ from ekiden.core.diagnosis import Diagnosis
 from ekiden.core.events import EventType
 from ekiden.core.notices import Route, parse_routes
 from ekiden.core.said import Said, decoded, read_dialogue
-from ekiden.core.states import Cause, Priority, State, Wait
+from ekiden.core.states import After, Cause, Priority, State, Wait
 from ekiden.core.submission import Marks
 from ekiden.core.waits import wait_of
 from ekiden.store.api import Store
@@ -52,6 +52,7 @@ class TracedEvent:
     type: EventType
     at: Millis
     data: dict[str, Any]
+    diagnosis: Diagnosis
 
 
 @dataclass(slots=True)
@@ -76,8 +77,17 @@ class TracedDelivery:
     attempt_count: int
     updated_at: Millis
     diagnosis: Diagnosis
+    after: After
+    """What was heard of it once it had ended."""
     attempts: list[TracedAttempt] = field(default_factory=list)
     events: list[TracedEvent] = field(default_factory=list)
+
+    @property
+    def late(self) -> Diagnosis:
+        """What is wrong if it bounced later."""
+        return next(
+            (event.diagnosis for event in self.events if event.type is EventType.LATE_BOUNCE), Diagnosis.NONE
+        )
 
 
 @dataclass(slots=True)
@@ -199,6 +209,7 @@ async def _deliveries(connection: AsyncConnection, trace: MessageTrace) -> None:
             holds=held_by(state, row.holds, row.held),
             attempt_count=row.attempts,
             diagnosis=Diagnosis(row.diagnosis),
+            after=After(row.after),
         )
 
     trace.deliveries = readable("delivery", traced, rows)
@@ -236,7 +247,9 @@ async def _events(connection: AsyncConnection, trace: MessageTrace, by_number: d
     )
 
     def traced(row: Any) -> TracedEvent:
-        return TracedEvent(row.recipient_number, EventType(row.type), row.at, json.loads(row.data))
+        return TracedEvent(
+            row.recipient_number, EventType(row.type), row.at, json.loads(row.data), Diagnosis(row.diagnosis)
+        )
 
     for item in readable("event", traced, rows):
         found = by_number.get(item.recipient_number)

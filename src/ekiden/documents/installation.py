@@ -43,6 +43,7 @@ class DemoSmtp(Document, frozen=True):
     starttls: Annotated[Address, says("with STARTTLS")]
     tls: Annotated[Address, says("with TLS from the start")]
     private: Annotated[Address, says("with STARTTLS; its endpoint is private")]
+    reception: Annotated[Address, says("where other servers deliver; with STARTTLS")]
 
 
 class DemoAccessKey(Document, frozen=True):
@@ -72,6 +73,7 @@ class DemoAccount(Document, frozen=True):
     iam_apikey: Annotated[str, says("of its project, to get bearer tokens with")]
     naver: Annotated[DemoAccessKey, says("for clients of NAVER Cloud Outbound Mailer")] = DemoAccessKey("", "")
     cmc: Annotated[DemoApiUser, says("for clients of Customers Mail Cloud")] = DemoApiUser("", "", "")
+    return_path_domain: Annotated[str, says("to which bounces of its mail come")] = ""
 
 
 class DemoFacts(Document, frozen=True):

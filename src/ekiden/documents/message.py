@@ -10,6 +10,7 @@ from ekiden.core.ids import format_id
 from ekiden.core.language import Language
 from ekiden.core.notices import News
 from ekiden.core.said import dialogue_told
+from ekiden.core.states import After
 from ekiden.documents.document import Document, Time, says
 from ekiden.documents.queue import (
     CAUSE,
@@ -191,6 +192,10 @@ class TracedRecipient(Recipient, frozen=True):
     """A recipient, and what happened to its delivery."""
 
     explanation: Annotated[Explanation, says("why it stands where it stands, in the reader's language")]
+    after: Annotated[
+        list[str],
+        says("what was heard of it once it had ended: `bounced`, `complained`, `auto-replied`, `unsubscribed`"),
+    ]
     history: Annotated[list[Attempt], says("the attempts")]
     events: Annotated[list[Event], says("what happened to this delivery")]
 
@@ -198,9 +203,19 @@ class TracedRecipient(Recipient, frozen=True):
     def traced(cls, item: TracedDelivery, lang: Language) -> Self:
         from ekiden.delivery.explain import explain
 
-        found = explain(item.state, item.diagnosis, lang, wait=item.wait, said=item.said)
+        found = explain(
+            item.state,
+            item.diagnosis,
+            lang,
+            wait=item.wait,
+            said=item.said,
+            after=item.after,
+            late=item.late,
+        )
+        heard = [bit.name.lower().replace("_", "-") for bit in After if bit & item.after and bit.name]
         return cls.of(
             item,
+            after=heard,
             explanation=Explanation.like(found),
             history=[Attempt.of(attempt) for attempt in item.attempts],
             events=[Event.like(event) for event in item.events],

@@ -28,7 +28,9 @@ from ekiden.config.load import load_config
 from ekiden.config.write import write_toml
 from ekiden.core.language import Language
 from ekiden.documents.installation import DemoAccount, DemoFacts, DemoSmtp
-from ekiden.lab.demo_account import ACCOUNT, DOMAIN, DemoError, completed, make_account
+from ekiden.domains.names import return_path_host
+from ekiden.domains.return_paths import rp_spf
+from ekiden.lab.demo_account import ACCOUNT, DOMAIN, RETURN_PATH, DemoError, completed, make_account
 from ekiden.process.setup import CERTIFICATE, CERTIFICATE_KEY, CONFIG_NAME, prepare_store, write_files
 from ekiden.process.translations import TEXTS
 from ekiden.store.api import StoreError
@@ -39,7 +41,14 @@ if TYPE_CHECKING:
 
 HOSTNAME = "mail.demo.lab.test"
 Engine = Literal["sqlite", "postgresql"]
-PORTS: Final = {"plain": 2525, "starttls": 2587, "tls": 2465, "private": 2586, "http": 8080}
+PORTS: Final = {
+    "plain": 2525,
+    "starttls": 2587,
+    "tls": 2465,
+    "private": 2586,
+    "reception": 2526,
+    "http": 8080,
+}
 """The ports of the platform when they are free: the same each time, and to be written into other programs."""
 LAB_PORT: Final = 8025
 """That of the lab's API and of its pages with what arrived."""
@@ -61,6 +70,7 @@ class State(msgspec.Struct):
     private: int = 0
     http: int = 0
     plain: int = 0
+    reception: int = 0
 
 
 class Demo:
@@ -132,7 +142,9 @@ class Demo:
         if self.state.account is None:
             self.state.account = asyncio.run(make_account(loaded, self._put))
             self._save_state()
-        elif not (self.state.account.naver.access_key and self.state.account.cmc.api_user):  # of an older Ekiden
+        elif not (
+            self.state.account.naver.access_key and self.state.account.return_path_domain
+        ):  # of an older Ekiden
             self.state.account = asyncio.run(completed(loaded, self.state.account))
             self._save_state()
         self._start_platform()
@@ -143,7 +155,7 @@ class Demo:
         assert account is not None
         smtp = {name: (addresses[0][0], addresses[0][1]) for name, addresses in self.platform["smtp"].items()}
         return DemoFacts(
-            DemoSmtp(smtp["plain"], smtp["submission"], smtp["submissions"], smtp["private"]),
+            DemoSmtp(smtp["plain"], smtp["submission"], smtp["submissions"], smtp["private"], smtp["reception"]),
             self.platform["http"][0],
             f"{self.platform['http'][0]}/api/v1",
             self.platform["http"][0],
@@ -244,6 +256,7 @@ class Demo:
                 listener("submission", state.starttls, "starttls"),
                 listener("submissions", state.tls, "tls"),
                 listener("private", state.private, "starttls", "private"),
+                listener("reception", state.reception, "inbound"),
                 # For programs without TLS and AUTH, from this machine only: what they send is the demo's.
                 {
                     "name": "plain",
@@ -311,7 +324,9 @@ class Demo:
                     raise
                 if not again:
                     # Somebody else has one of the ports, of last time or since it was found free.
-                    self.state = msgspec.structs.replace(self.state, starttls=0, tls=0, private=0, plain=0)
+                    self.state = msgspec.structs.replace(
+                        self.state, starttls=0, tls=0, private=0, plain=0, reception=0
+                    )
                     self.state.http = _free_port()
                     self._write_config()
                 time.sleep(0.5)
@@ -322,9 +337,18 @@ class Demo:
             tls=ports["submissions"],
             private=ports["private"],
             plain=ports["plain"],
+            reception=ports["reception"],
         )
         self._save_state()
         self._write_config()
+        self._lead_in()
+
+    def _lead_in(self) -> None:
+        """Mail for our own names comes to the reception, whose port is known only now."""
+        for name in (return_path_host(HOSTNAME), RETURN_PATH):
+            # Its SPF record is among those that the domain was told to publish.
+            route = {"port": self.state.reception, "host": HOSTNAME, "spf": ""}
+            self._put(f"/routes/{name}", route)
 
     def _revive_postgres(self) -> None:
         if self._postgres is None:
@@ -346,10 +370,11 @@ class Demo:
         self._put(f"/behaviour/{DOMAIN}", "accept")
         self._put(f"/dns/{HOSTNAME}/A", ["127.0.0.1"])
         self._put(f"/dns/{HOSTNAME}/TXT", ["v=spf1 a -all"])
+        self._put(f"/dns/{return_path_host(HOSTNAME)}/TXT", [rp_spf(HOSTNAME)])
         self._put(f"/dns/{DOMAIN}/A", ["127.0.0.1"])
         self._put(f"/dns/_dmarc.{DOMAIN}/TXT", [f"v=DMARC1; p=reject; rua=mailto:dmarc@{DOMAIN}"])
 
-    def _put(self, path: str, value: str | list[str]) -> None:
+    def _put(self, path: str, value: str | list[str] | dict[str, Any]) -> None:
         request = urllib.request.Request(  # noqa: S310 (the lab on loopback)
             self.lab["api"] + path,
             json.dumps(value).encode(),

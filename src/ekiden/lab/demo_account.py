@@ -15,6 +15,7 @@ from ekiden.access.credentials import create_api_key, set_password
 from ekiden.access.passwords import generate_password
 from ekiden.core.texts import TranslatedError
 from ekiden.documents.installation import DemoAccessKey, DemoAccount, DemoApiUser
+from ekiden.domains.names import return_path_host
 from ekiden.net.clock import SystemClock
 from ekiden.notify.endpoints import Endpoints
 from ekiden.notify.formats import PULL
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from ekiden.store.api import Store
 
 DOMAIN: Final = "demo.lab.test"
+RETURN_PATH: Final = return_path_host(DOMAIN)
 ACCOUNT: Final = "demo"
 
 
@@ -64,7 +66,9 @@ async def make_account(config: Config, put: Callable[[str, list[str]], None]) ->
         await store.close()
     if domain.status != "verified":
         raise DemoError(TEXTS, "the domain of the demo is not verified: {why}", why=domain.reason)
-    return DemoAccount(account.name, "demo", password, key.key, DOMAIN, project.uid, iam.key, naver, cmc)
+    return DemoAccount(
+        account.name, "demo", password, key.key, DOMAIN, project.uid, iam.key, naver, cmc, RETURN_PATH
+    )
 
 
 async def completed(config: Config, account: DemoAccount) -> DemoAccount:
@@ -79,7 +83,7 @@ async def completed(config: Config, account: DemoAccount) -> DemoAccount:
             cmc = await _api_user(config, store, id)
     finally:
         await store.close()
-    return msgspec.structs.replace(account, naver=naver, cmc=cmc)
+    return msgspec.structs.replace(account, naver=naver, cmc=cmc, return_path_domain=RETURN_PATH)
 
 
 async def _access_key(store: Store, vault: Vault, account_id: int) -> DemoAccessKey:
