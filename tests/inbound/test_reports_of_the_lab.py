@@ -69,7 +69,8 @@ async def test_reports_of_every_format_come_in(world: World) -> None:
         for number, form in enumerate(formats, 1):
             mail = found[number]
             assert mail.boxes[0][1].use is Use.BOUNCE
-            assert mail.content.startswith(b"Return-Path: <>\r\nReceived: from mx.%s.test (" % form.encode())
+            assert mail.content.startswith(b"Return-Path: <>\r\nAuthentication-Results: ")
+            assert b"\r\nReceived: from mx.%s.test (" % form.encode() in mail.content
             assert mail.content.endswith(lab.reports.content(number) or b"nothing was kept")
         # Who has no token is not served, and that is a result.
         refused = await lab.send("postmaster-none@rp.shop.test", RAW)

@@ -27,7 +27,7 @@ CONTENT = b"Subject: demo\r\n\r\nHello\r\n"
 
 def test_the_line(demo: Any) -> None:
     facts = demo.facts
-    assert set(facts["smtp"]) == {"plain", "starttls", "tls", "private"}
+    assert set(facts["smtp"]) == {"plain", "starttls", "tls", "private", "reception"}
     for host, port in facts["smtp"].values():
         assert host == "127.0.0.1"
         assert 0 < port < 65_536

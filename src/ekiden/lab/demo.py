@@ -288,6 +288,8 @@ class Demo:
                 setattr(self.state, name, port if not self._free_ports and is_free(port) else 0)
         if not self.state.http:
             self.state.http = _free_port()
+        if not self.state.reception:
+            self.state.reception = _free_port()
 
     def _start_lab(self) -> None:
         command = [sys.executable, "-m", "ekiden.lab", "--json", "--watch-stdin"]
@@ -324,10 +326,9 @@ class Demo:
                     raise
                 if not again:
                     # Somebody else has one of the ports, of last time or since it was found free.
-                    self.state = msgspec.structs.replace(
-                        self.state, starttls=0, tls=0, private=0, plain=0, reception=0
-                    )
-                    self.state.http = _free_port()
+                    self.state = msgspec.structs.replace(self.state, starttls=0, tls=0, private=0, plain=0)
+                    self.state.http, self.state.reception = _free_port(), _free_port()
+                    self._add_records()
                     self._write_config()
                 time.sleep(0.5)
         ports = {name: addresses[0][1] for name, addresses in self.platform["smtp"].items()}
@@ -337,18 +338,9 @@ class Demo:
             tls=ports["submissions"],
             private=ports["private"],
             plain=ports["plain"],
-            reception=ports["reception"],
         )
         self._save_state()
         self._write_config()
-        self._lead_in()
-
-    def _lead_in(self) -> None:
-        """Mail for our own names comes to the reception, whose port is known only now."""
-        for name in (return_path_host(HOSTNAME), RETURN_PATH):
-            # Its SPF record is among those that the domain was told to publish.
-            route = {"port": self.state.reception, "host": HOSTNAME, "spf": ""}
-            self._put(f"/routes/{name}", route)
 
     def _revive_postgres(self) -> None:
         if self._postgres is None:
@@ -373,6 +365,9 @@ class Demo:
         self._put(f"/dns/{return_path_host(HOSTNAME)}/TXT", [rp_spf(HOSTNAME)])
         self._put(f"/dns/{DOMAIN}/A", ["127.0.0.1"])
         self._put(f"/dns/_dmarc.{DOMAIN}/TXT", [f"v=DMARC1; p=reject; rua=mailto:dmarc@{DOMAIN}"])
+        # Bounces come to the reception. The SPF records of both stand above, or are among those of the domain.
+        for name in (return_path_host(HOSTNAME), RETURN_PATH):
+            self._put(f"/routes/{name}", {"port": self.state.reception, "host": HOSTNAME, "spf": ""})
 
     def _put(self, path: str, value: str | list[str] | dict[str, Any]) -> None:
         request = urllib.request.Request(  # noqa: S310 (the lab on loopback)
@@ -435,7 +430,8 @@ def ekiden_command() -> str:
 
 
 def _free_port() -> int:
-    """For HTTP, whose port links in mails name: it has to be known before anything listens."""
+    """For HTTP, whose port links in mails name, and for the reception, to which the lab's DNS leads: they have to
+    be known before anything listens."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
