@@ -54,7 +54,7 @@ async def test_saving_changes_nothing_that_is_sent(world: World) -> None:
     assert await endpoints(world) == []
     [record] = await settings.records(world.account)
     assert (record.applied.document, record.applied.revision, record.applied.at) == (None, 0, None)
-    assert [item.field for item in record.differences] == ["parts", "prefix", "url", "password"]
+    assert [item.field for item in record.differences] == ["url", "prefix", "parts", "password"]
 
     applied = await settings.apply(world.account, plan, actor=ME)
     assert applied == record.differences

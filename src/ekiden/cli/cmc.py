@@ -104,10 +104,13 @@ def set_event(
         return await webhooks.event(owner.id)
 
     saved = on_store(config, work)
-    text = tr("the event webhook of the account {account} is saved", account=account)
-    if saved is not None and saved.differences:
-        text += "\n" + tr("It has effect after: ekiden cmc apply --account {account}", account=account)
-    show(as_json, documents.EventWebhookState.of(saved, account), text)
+
+    def told() -> None:
+        output().print(tr("the event webhook of the account {account} is saved", account=account))
+        if saved is not None and saved.differences:
+            output().print(tr("It has effect after: ekiden cmc apply --account {account}", account=account))
+
+    show(as_json, documents.EventWebhookState.of(saved, account), told)
 
 
 @event_app.command("show")

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 PURPOSE: Final = "staged setting"
 _document: Final = msgspec.json.Decoder(dict[str, Any]).decode
 _secrets: Final = msgspec.json.Decoder(dict[str, str]).decode
-_encode: Final = msgspec.json.Encoder(order="deterministic").encode
+_encode: Final = msgspec.json.Encoder().encode
 
 
 class Difference(NamedTuple):
