@@ -69,7 +69,8 @@ class Report:
 
     @property
     def cause(self) -> Cause:
-        return self.diagnosis.cause
+        """As of the diagnosis, but for a sender that is refused: that may be whoever sent the mail on."""
+        return Cause.POLICY if self.diagnosis is Diagnosis.SENDER_REFUSED else self.diagnosis.cause
 
     @property
     def hard(self) -> bool:

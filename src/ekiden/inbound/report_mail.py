@@ -260,5 +260,5 @@ def _data(report: Report) -> dict[str, Any]:
     }
     if report.kind is Kind.BOUNCE:
         facts["diagnosis"] = report.diagnosis.label
-        facts["cause"] = report.diagnosis.cause.name.lower()
+        facts["cause"] = report.cause.name.lower()
     return {name: value for name, value in facts.items() if value}
