@@ -108,7 +108,7 @@ async def test_who_it_is(world: World, scheme: str) -> None:
     assert isinstance(proof, Proof)
     assert (proof.account.id, proof.account.name) == (world.account_id, "acme")
     assert proof.credential.id == world.credential_id[scheme]
-    assert proof.scopes == {"send", "read", "manage"}
+    assert proof.scopes == {"send", "read", "download", "manage"}
     assert proof.principal == Principal(world.account_id, proof.credential.id, "acme", kind=proof.credential.kind)
 
 

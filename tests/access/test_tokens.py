@@ -39,7 +39,7 @@ def test_claims_are_those_that_clients_look_at() -> None:
     claims = jwt.decode(token.text, options={"verify_signature": False})
     assert claims["exp"] - claims["iat"] == 60
     assert claims["account"]["bss"] == f"{3:032x}"
-    assert claims["scopes"] == ["manage", "read", "send"]
+    assert claims["scopes"] == ["download", "manage", "read", "send"]
 
 
 def test_nobody_else_makes_tokens() -> None:

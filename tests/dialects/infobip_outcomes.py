@@ -49,12 +49,13 @@ class Outcomes:
         state: State = State.DELIVERED,
         reply: str = "250 2.0.0 OK",
         deliveries: list[Delivery] | None = None,
+        **facts: str,
     ) -> int:
-        """How many of those that are due ended so."""
+        """How many of those that are due ended so. ``facts`` of the event besides."""
         found = await self.claim() if deliveries is None else deliveries
         now = self.cloud.services.clock.now()
         code, enhanced, text = reply.split(" ", 2)
-        data = {"code": int(code), "enhanced": enhanced, "text": text}
+        data = {"code": int(code), "enhanced": enhanced, "text": text, **facts}
         diagnosis = classify(int(code), enhanced, text).diagnosis
         outcomes = [
             Outcome(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import socket
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ekiden.core.clock import Millis
 from ekiden.store.row_values import value_of
 from ekiden.store.set_aside import readable
-from ekiden.store.tables import account, audit
+from ekiden.store.tables import account, audit, credential
 
 if TYPE_CHECKING:
     from ekiden.store.api import Store
@@ -83,6 +84,43 @@ async def changed(
     await connection.execute(
         update(account).where(account.c.id == account_id).values(revision=account.c.revision + 1)
     )
+
+
+class AuditLog:
+    """What was changed, for those whom it concerns."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def find(
+        self,
+        account_id: int,
+        *,
+        actors: Collection[str] | None = None,
+        since: Millis | None = None,
+        until: Millis | None = None,
+        offset: int = 0,
+        limit: int = 100,
+    ) -> list[Entry]:
+        """Entries of an account, the newest first, from ``since`` until just before ``until``. ``actors``: made by
+        any of these; ``None``: by anybody."""
+        query = select(audit).where(audit.c.account_id == account_id)
+        if actors is not None:
+            query = query.where(audit.c.actor.in_(actors))
+        if since is not None:
+            query = query.where(audit.c.at >= since)
+        if until is not None:
+            query = query.where(audit.c.at < until)
+        async with self._store.read() as connection:
+            rows = (await connection.execute(query.order_by(audit.c.id.desc()).offset(offset).limit(limit))).all()
+        return readable("audit", _entry, rows)
+
+    async def actors(self, account_id: int) -> Mapping[str, str]:
+        """Those of an account's credentials (``Entry.actor``), with their names."""
+        columns = (credential.c.kind, credential.c.id, credential.c.name)
+        async with self._store.read() as connection:
+            rows = await connection.execute(select(*columns).where(credential.c.account_id == account_id))
+            return {f"{kind}:{id}": name for kind, id, name in rows}
 
 
 async def list_entries(store: Store, account_id: int | None = None, limit: int = 100) -> list[Entry]:

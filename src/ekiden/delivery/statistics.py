@@ -6,8 +6,9 @@ be compared with each other, and rates never exceed one.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -19,6 +20,7 @@ from ekiden.delivery.statistics_queries import (
     MessageFilter,
     Senders,
     count_recipients,
+    count_states,
     lost_recipients,
     senders_of,
     sent_by,
@@ -77,6 +79,25 @@ class Bounce:
     client: str
 
 
+@dataclass(frozen=True, slots=True)
+class DayCount:
+    """Of recipients: ``accepted``, and of them ``delivered``, ``failed`` and, since they were suppressed,
+    ``blocked``. The rest is on its way."""
+
+    accepted: int = 0
+    delivered: int = 0
+    failed: int = 0
+    blocked: int = 0
+
+    def __add__(self, other: DayCount) -> DayCount:
+        return DayCount(
+            self.accepted + other.accepted,
+            self.delivered + other.delivered,
+            self.failed + other.failed,
+            self.blocked + other.blocked,
+        )
+
+
 class Statistics:
     """Questions for people and programs; a few indexed queries each."""
 
@@ -98,6 +119,17 @@ class Statistics:
                 found["bounced"].add(count.start, count.recipients)
             if count.deferred:
                 found["deferred"].add(count.start, count.recipients)
+        return found
+
+    async def between(self, account_id: int, bounds: Sequence[Millis]) -> list[DayCount]:
+        """All that an account has sent, from each of ``bounds`` until just before the next one."""
+        found = []
+        for start, end in itertools.pairwise(bounds):
+            async with self._store.read() as connection:
+                counts = await count_states(connection, account_id, start, end)
+            failed = sum(counts.get(state, 0) for state in (State.BOUNCED, State.EXPIRED, State.CANCELLED))
+            delivered, blocked = (counts.get(state, 0) for state in (State.DELIVERED, State.DROPPED))
+            found.append(DayCount(sum(counts.values()), delivered, failed, blocked))
         return found
 
     async def bounces(self, question: Question, *, offset: int, limit: int) -> tuple[list[Bounce], int]:

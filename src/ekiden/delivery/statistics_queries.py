@@ -6,6 +6,7 @@ Messages are chosen by when they were accepted: ids are ordered by time, so that
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -13,10 +14,11 @@ from sqlalchemy import BigInteger, ColumnElement, Select, and_, exists, false, f
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ekiden.core.address import spellings
-from ekiden.core.clock import Millis
+from ekiden.core.clock import MINUTE, Millis
 from ekiden.core.events import EventType
 from ekiden.core.ids import id_time
 from ekiden.core.states import State
+from ekiden.core.submission import OWN_REPORT
 from ekiden.store.retention import first_id
 from ekiden.store.set_aside import readable
 from ekiden.store.tables import (
@@ -127,6 +129,28 @@ async def count_recipients(connection: AsyncConnection, wanted: MessageFilter, w
         return Count(row[0] * width, State(row[1]), bool(row[2]), row[3])
 
     return readable("delivery", count, rows)
+
+
+async def count_states(
+    connection: AsyncConnection, account_id: int, start: Millis, end: Millis
+) -> Mapping[State, int]:
+    """Recipients of all that an account had accepted from ``start`` until just before ``end``, without our reports
+    to it, by what became of them."""
+    first, last = (min(first_id(at), _BEYOND) for at in (start - MINUTE, end + MINUTE))
+    rows = await connection.execute(
+        select(delivery.c.state, func.count())
+        .select_from(_JOINED)
+        .where(
+            message.c.account_id == account_id,
+            message.c.id >= first,
+            message.c.id < last,
+            message.c.accepted_at >= start,
+            message.c.accepted_at < end,
+            ~message.c.origin.startswith(f'{{"via":"{OWN_REPORT}"'),
+        )
+        .group_by(delivery.c.state)
+    )
+    return {State(state): count for state, count in rows}
 
 
 async def lost_recipients(

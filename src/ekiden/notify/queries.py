@@ -232,9 +232,11 @@ async def release_endpoints(connection: AsyncConnection, worker: int, ids: Colle
 # ---- notices with what they tell
 
 _EVENT_COLUMNS = "e.type, e.at, e.data, e.diagnosis"
-_MESSAGE_COLUMNS = (
-    "sender, subject, accepted_at, labels, bulk, reference, application, entity, campaign, header_id, origin"
+MESSAGE_COLUMNS = (
+    *("sender", "subject", "accepted_at", "labels", "bulk", "reference", "application", "entity", "campaign"),
+    *("header_id", "origin"),
 )
+"""Those that ``happening_of`` reads."""
 _NUMBER = "CASE WHEN p.recipient_number = 0 THEN 1 ELSE p.recipient_number END"
 _OF_DELIVERY = f"account_id = p.account_id AND a.message_id = p.message_id AND a.recipient_number = {_NUMBER}"
 _PAGE_COLUMNS = "n.account_id, n.endpoint_id, n.id, n.message_id, n.recipient_number, n.due_at, n.attempts"
@@ -245,7 +247,7 @@ def _with_facts(page: str) -> str:
     only. Outer joins, because their order is fixed."""
     return f"""
     WITH p AS ({page})
-    SELECT p.*, {_EVENT_COLUMNS}, {", ".join("m." + name.strip() for name in _MESSAGE_COLUMNS.split(","))},
+    SELECT p.*, {_EVENT_COLUMNS}, {", ".join(f"m.{name}" for name in MESSAGE_COLUMNS)},
         coalesce(d.written, d.recipient) AS recipient, d.state, d.cause, d.code, d.enhanced, d.reason,
         d.diagnosis AS last_diagnosis,
         CASE WHEN p.recipient_number = 0 THEN (SELECT count(*) FROM delivery AS o
@@ -330,14 +332,15 @@ def _notice_of(row: RowMapping) -> DueNotice:
     happening = None
     if row["type"] is not None and (row["sender"] is not None or not row["message_id"]):
         try:
-            happening = read("event", _happening_of if row["message_id"] else _account_happening, row)
+            happening = read("event", happening_of if row["message_id"] else _account_happening, row)
         except Unreadable:
             key = (row["endpoint_id"], row["id"], row["message_id"], row["attempts"], row["due_at"])
             return DueNotice(*key, None, unreadable=True)
     return DueNotice(row["endpoint_id"], row["id"], row["message_id"], row["attempts"], row["due_at"], happening)
 
 
-def _happening_of(row: RowMapping) -> Happening:
+def happening_of(row: RowMapping) -> Happening:
+    """From a row of an event with its message and delivery."""
     type_ = EventType(row["type"])
     data = _json(row["data"])
     state = int(STATE_OF.get(type_, State.QUEUED))

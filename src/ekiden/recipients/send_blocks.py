@@ -11,18 +11,23 @@ from typing import TYPE_CHECKING, Final
 
 from ekiden.access.accounts import find_account, set_block_hours
 from ekiden.access.audit import SYSTEM, Actor
+from ekiden.core.address import shown_address
+from ekiden.recipients import block_queries
+from ekiden.recipients.block_queries import BLOCKING_KINDS, Block, Period
 from ekiden.recipients.suppression_history import Entry, history_of
-from ekiden.recipients.suppressions import KINDS, mailbox_key
+from ekiden.recipients.suppressions import mailbox_key
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from ekiden.core.clock import Clock, Millis
-    from ekiden.recipients.suppressions import Suppressions
+    from ekiden.recipients.suppressions import Suppression, Suppressions
     from ekiden.store.api import Store
     from ekiden.store.pages import Page
 
+_PIECE: Final = 1_000
 DEFAULT_BLOCK_HOURS: Final = 168
 """Of accounts that have chosen none: a week."""
-BLOCKING_KINDS: Final = tuple(kind for kind in KINDS if kind != "unsubscribe")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +68,81 @@ class SendBlocks:
         return await history_of(
             self._store, account_id, key, BLOCKING_KINDS, oldest=oldest, offset=offset, limit=limit
         )
+
+    async def page(
+        self,
+        account_id: int,
+        *,
+        released: bool = False,
+        part: str = "",
+        period: Period = Period(),  # noqa: B008 (it is frozen)
+        offset: int = 0,
+        limit: int = 100,
+    ) -> list[Block]:
+        """Blocked addresses, the newest first; ``released``: those that were. ``part``: of their address."""
+        find = block_queries.released if released else block_queries.blocks
+        async with self._store.read() as connection:
+            return await find(
+                connection, account_id, self._clock.now(), part=part, period=period, offset=offset, limit=limit
+            )
+
+    async def address_of(self, account_id: int, is_it: Callable[[str, str, str], bool]) -> str:
+        """Of the block of which ``is_it``, told sending domain, address (a key) and kind; empty: there is none."""
+        after = 0
+        while True:
+            async with self._store.read() as connection:
+                found = await block_queries.identities(connection, account_id, after, _PIECE)
+            for _, domain, key, kind in found:
+                if is_it(domain, key, kind):
+                    return shown_address(key)
+            if len(found) < _PIECE:
+                return ""
+            after = found[-1][0]
+
+    async def release(self, account_id: int, address: str, *, actor: Actor) -> int:
+        """Mail the address again, from whichever domain; how many blocks there were.
+
+        Raises ``SuppressionError``.
+        """
+        return await self._remove(account_id, address, BLOCKING_KINDS, None, actor)
+
+    async def unsubscribed(
+        self,
+        account_id: int,
+        *,
+        part: str = "",
+        domain: str | None = None,
+        period: Period = Period(),  # noqa: B008
+        offset: int = 0,
+        limit: int = 100,
+    ) -> list[Suppression]:
+        """Those who have left, the newest first. ``domain``: what they left, or ``ANY_DOMAIN``; ``None``: any of
+        these."""
+        async with self._store.read() as connection:
+            return await block_queries.unsubscribed(
+                connection,
+                account_id,
+                self._clock.now(),
+                part=part,
+                domain=domain,
+                period=period,
+                offset=offset,
+                limit=limit,
+            )
+
+    async def take_back(self, account_id: int, address: str, domain: str | None = None, *, actor: Actor) -> int:
+        """Somebody who has left has not, of ``domain``, or of all; how many rows there were. Raises
+        ``SuppressionError``."""
+        return await self._remove(account_id, address, ("unsubscribe",), domain, actor)
+
+    async def _remove(
+        self, account_id: int, address: str, kinds: Sequence[str], domain: str | None, actor: Actor
+    ) -> int:
+        key = mailbox_key(address)
+        async with self._store.read() as connection:
+            found = await block_queries.domains_of(connection, account_id, self._clock.now(), key, kinds)
+        removed = 0
+        for of, kind in found:
+            if domain is None or of == domain:
+                removed += await self._suppressions.remove(account_id, of, [address], kind, actor=actor)
+        return removed

@@ -174,7 +174,7 @@ class Suppressions:
         )
         async with self._store.read() as connection:
             row = (await connection.execute(query)).one_or_none()
-        return None if row is None else _suppression(row)
+        return None if row is None else suppression_of(row)
 
     async def list(
         self,
@@ -208,7 +208,7 @@ class Suppressions:
             rows = await connection.execute(
                 query.order_by(table.c.id.desc() if newest else table.c.id).offset(offset).limit(limit)
             )
-            return [_suppression(row) for row in rows]
+            return [suppression_of(row) for row in rows]
 
     async def last_end(
         self, account_id: int, address: str, kinds: Sequence[SuppressionKind]
@@ -269,7 +269,7 @@ class Suppressions:
             rows = await connection.execute(
                 select(table).where(*wanted).order_by(*order).offset(offset).limit(limit)
             )
-            found = [_suppression(row) for row in rows]
+            found = [suppression_of(row) for row in rows]
             total = await connection.scalar(select(func.count()).select_from(table).where(*wanted))
         return Page(found, total or 0)
 
@@ -480,7 +480,7 @@ class Suppressions:
             async with self._store.read() as connection:
                 rows = (await connection.execute(query)).all()
             for row in rows:
-                found.setdefault(row.address, {})[row.kind] = _suppression(row)
+                found.setdefault(row.address, {})[row.kind] = suppression_of(row)
         return found
 
 
@@ -607,6 +607,7 @@ async def _audit(
     await changed(connection, account_id, now, actor, action, domain, **data)
 
 
-def _suppression(row: Row[Any]) -> Suppression:
+def suppression_of(row: Row[Any]) -> Suppression:
+    """From a row of the table ``suppression``."""
     by = row.registered_by or ("recipient" if row.reason.startswith(_OWN_WAY_OUT) else "")
     return value_of(Suppression, row, address=shown_address(row.address), registered_by=by)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ekiden.access.access_keys import AccessKeys
+    from ekiden.access.audit import AuditLog
     from ekiden.access.authenticate import Authenticator
     from ekiden.access.directory import Directory
     from ekiden.access.seen_signatures import SeenSignatures
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from ekiden.networks.rules import Rules
     from ekiden.networks.zones import Zones
     from ekiden.notify.endpoints import Endpoints
+    from ekiden.notify.history import History
     from ekiden.notify.reports import Reports
     from ekiden.recipients.send_blocks import SendBlocks
     from ekiden.recipients.suppressions import Suppressions
@@ -58,6 +60,7 @@ class Platform:
     bodies: Bodies
     authenticator: Authenticator
     access_keys: AccessKeys
+    audit: AuditLog
     seen_signatures: SeenSignatures
     tokens: Tokens
     sessions: Callable[[float, float], Sessions]
@@ -83,6 +86,7 @@ class Platform:
     address_books: AddressBooks
     bulks: Bulks
     logs: Logs
+    history: History
     statistics: Statistics
     endpoints: Endpoints
     reports: Reports

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 from ekiden.access.access_keys import AccessKeys
 from ekiden.access.accounts import begin_reporting
+from ekiden.access.audit import AuditLog
 from ekiden.access.seen_signatures import SeenSignatures
 from ekiden.access.sessions import Sessions
 from ekiden.access.tokens import Tokens
 from ekiden.content.landing_pages import LandingPages
+from ekiden.core.clock import SECOND
 from ekiden.delivery.bulks import Bulks
 from ekiden.delivery.logs import Logs
 from ekiden.delivery.statistics import Statistics
@@ -20,6 +22,7 @@ from ekiden.mailings.reading import MailReading
 from ekiden.mailings.requests import MailRequests
 from ekiden.networks.rules import Rules
 from ekiden.networks.zones import Zones
+from ekiden.notify.history import History
 from ekiden.notify.reports import Reports
 from ekiden.recipients.recipient_events import RecipientEvents
 from ekiden.recipients.send_blocks import SendBlocks
@@ -102,6 +105,7 @@ class Faces:
             bodies=services.bodies,
             authenticator=services.authenticator,
             access_keys=AccessKeys(store, services.vault),
+            audit=AuditLog(store),
             seen_signatures=self._seen,
             tokens=Tokens(services.vault, clock),
             sessions=partial(Sessions, store, clock, services.directory),
@@ -136,6 +140,7 @@ class Faces:
             address_books=services.address_books,
             bulks=Bulks(store, clock, self._ids),
             logs=Logs(store, clock),
+            history=History(store, round(config.delivery.expire_after * SECOND)),
             statistics=Statistics(store),
             endpoints=services.endpoints,
             reports=Reports(store, clock),

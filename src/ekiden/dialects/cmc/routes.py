@@ -6,14 +6,20 @@ from typing import TYPE_CHECKING, Final
 
 from ekiden.dialects.cmc.call import CmcApi
 from ekiden.dialects.cmc.errors import handle_error
-from ekiden.dialects.cmc.operations import send
+from ekiden.dialects.cmc.operations import audit_logs, blocks, history, send, statistics
 from ekiden.web.operation import Operation
 
 if TYPE_CHECKING:
     from ekiden.dialects.cmc.config import CmcConfig
     from ekiden.web.platform import Platform
 
-OPERATIONS: Final[tuple[Operation, ...]] = (*send.OPERATIONS,)
+OPERATIONS: Final[tuple[Operation, ...]] = (
+    *send.OPERATIONS,
+    *history.OPERATIONS,
+    *blocks.OPERATIONS,
+    *statistics.OPERATIONS,
+    *audit_logs.OPERATIONS,
+)
 """``*module.OPERATIONS`` of each module in ``operations``."""
 
 ENVELOPES: Final = dict.fromkeys(

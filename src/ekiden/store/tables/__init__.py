@@ -41,6 +41,8 @@ from ekiden.store.tables.base import (
     BULK_SQL,
     CAMPAIGN_SQL,
     EXPIRING_SQL,
+    FAILURE_SQL,
+    FAILURES,
     HELD_SQL,
     LIVE_SQL,
     REFERENCE_SQL,

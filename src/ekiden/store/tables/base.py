@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import BigInteger, Integer, MetaData, text
 
+from ekiden.core.events import EventType
 from ekiden.core.states import State
 
 metadata = MetaData(
@@ -33,6 +34,11 @@ BATCH_SQL = "batch <> ''"
 LIVE_SQL = "dead_at IS NULL"
 EXPIRING_SQL = "expires_at IS NOT NULL"
 SETTING_SQL = "setting <> ''"
+FAILURES: Final = frozenset(
+    {EventType.BOUNCED, EventType.EXPIRED, EventType.DROPPED, EventType.CANCELLED, EventType.LATE_BOUNCE}
+)
+"""Events that say that somebody does not have a message."""
+FAILURE_SQL = f"type IN ({', '.join(str(int(of)) for of in sorted(FAILURES))})"
 UNREAD_SQL = "state = 1"
 """Of ``inbound_mail``: it waits for being read."""
 

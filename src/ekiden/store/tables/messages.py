@@ -21,6 +21,7 @@ from ekiden.store.tables.base import (
     BULK_SQL,
     CAMPAIGN_SQL,
     EMPTY,
+    FAILURE_SQL,
     HELD_SQL,
     LATER,
     LIVE_SQL,
@@ -239,6 +240,7 @@ event = Table(
         comment="core.diagnosis",
     ),
     PrimaryKeyConstraint("account_id", "message_id", "id"),
+    Index("ix_event_failure", "account_id", "id", **where(FAILURE_SQL)),
     sqlite_with_rowid=False,
 )
 

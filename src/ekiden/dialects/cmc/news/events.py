@@ -15,13 +15,11 @@ from urllib.parse import quote_plus
 import msgspec
 
 from ekiden.core.address import shown_address
-from ekiden.core.diagnosis import Stage
 from ekiden.core.events import EventType
 from ekiden.core.notices import Happening
 from ekiden.core.zones import find_zone, local_text
-from ekiden.dialects.cmc.codes import block_id, block_status, bounce_status
-from ekiden.dialects.cmc.labels import api_data, author
-from ekiden.mime.header import decode_words
+from ekiden.dialects.cmc.codes import block_id, block_status
+from ekiden.dialects.cmc.items import BOUNCE_TYPES, DELIVERY_STATUSES, bounce_item, delivery_item
 from ekiden.notify.options import MOST_EVENTS
 
 DELIVERIES: Final = "deliveries"
@@ -29,28 +27,7 @@ BOUNCES: Final = "bounces"
 BLOCKS: Final = "blocks"
 DEFAULT_ZONE: Final = "Asia/Tokyo"
 
-_STATUSES: Final[dict[EventType, str]] = {
-    EventType.ACCEPTED: "queued",
-    EventType.QUEUED: "queued",
-    EventType.DELIVERED: "succeeded",
-    EventType.DEFERRED: "deferred",
-    EventType.BOUNCED: "failed",
-    EventType.EXPIRED: "failed",
-    EventType.DROPPED: "failed",
-    EventType.CANCELLED: "failed",
-}
-_BOUNCES: Final = frozenset({EventType.BOUNCED, EventType.EXPIRED, EventType.DROPPED, EventType.LATE_BOUNCE})
 _BLOCKS: Final = frozenset({EventType.BLOCKED, EventType.UNBLOCKED})
-_PHASES: Final[dict[Stage, str]] = {
-    Stage.CONNECT: "CONNECT",
-    Stage.EHLO: "EHLO",
-    Stage.MAIL: "MAIL FROM",
-    Stage.RCPT: "RCPT TO",
-    Stage.DATA: "DATA",
-    Stage.END: "DATA end",
-}
-"""As RCPT and the end of the content were seen (contract §1.3); the others after their example."""
-_NEVER_SENT: Final = "Delivery was cancelled before the message was sent."
 
 
 class Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,20 +37,6 @@ class Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     zone: str = DEFAULT_ZONE
     """Of ``created``."""
     json: bool = False
-
-
-class _Delivery2(msgspec.Struct, gc=False):
-    reason: str
-    sourceIp: str
-    returnPath: str
-    created: str
-    subject: str
-    apiData: str
-    messageId: str
-    author: str = msgspec.field(name="from")
-    to: str
-    senderIp: str
-    status: str
 
 
 class _Delivery1(msgspec.Struct, gc=False):
@@ -86,18 +49,6 @@ class _Delivery1(msgspec.Struct, gc=False):
     sourceIp: str
     status: str
     subject: str
-
-
-class _Bounce2(msgspec.Struct, gc=False):
-    created: str
-    status: str
-    author: str = msgspec.field(name="from")
-    to: str
-    messageId: str
-    returnPath: str
-    subject: str
-    apiData: str
-    reason: str
 
 
 class _Bounce1(msgspec.Struct, gc=False):
@@ -119,25 +70,6 @@ class _Block(msgspec.Struct, gc=False):
     occurred: str
     removed: str
     status: str
-
-
-def message_id(header_id: str) -> str:
-    """With its brackets, as it is told everywhere."""
-    return header_id if header_id.startswith("<") or not header_id else f"<{header_id}>"
-
-
-def reason_of(happening: Happening) -> str:
-    """The peer's reply and what it answered; where there was none, what Ekiden says."""
-    data = happening.data
-    if data.get("why") == "suppressed":
-        return f"Recipient address <{happening.recipient}> is suppressed to send mail. (in reply to RCPT TO)"
-    if happening.type is EventType.CANCELLED:
-        return happening.reason or _NEVER_SENT
-    if happening.stage is None:
-        return happening.reason
-    code = " ".join(filter(None, (str(happening.code or ""), happening.enhanced)))
-    text = happening.reason if happening.reason.startswith(code) else f"{code} {happening.reason}"
-    return f"{text} (in reply to {_PHASES[happening.stage]})"
 
 
 class Format:
@@ -198,28 +130,8 @@ def _form_value(value: bytes) -> str:
     return quote_plus(value, safe="*").replace("~", "%7E")
 
 
-def _delivery2(happening: Happening, created: str) -> _Delivery2:
-    status = _STATUSES[happening.type]
-    return _Delivery2(
-        reason=reason_of(happening) if status in _WITH_REASON else "",
-        sourceIp=happening.client if status == "queued" else "",
-        returnPath=happening.sender,
-        created=created,
-        subject=decode_words(happening.subject),
-        apiData=api_data(happening.labels),
-        messageId=message_id(happening.header_id),
-        author=author(happening.labels, happening.sender),
-        to=happening.recipient,
-        senderIp=happening.source,
-        status=status,
-    )
-
-
-_WITH_REASON: Final = frozenset({"failed", "deferred"})
-
-
 def _delivery1(happening: Happening, created: str) -> _Delivery1:
-    new = _delivery2(happening, created)
+    new = delivery_item(happening, created)
     return _Delivery1(
         created=created,
         envelopeFrom=new.returnPath,
@@ -233,25 +145,8 @@ def _delivery1(happening: Happening, created: str) -> _Delivery1:
     )
 
 
-def _bounce2(happening: Happening, created: str) -> _Bounce2:
-    # A bounce that comes later says so itself.
-    expired = happening.type is EventType.EXPIRED or bool(happening.data.get("expired"))
-    stopped_by = str(happening.data.get("kind", "")) if happening.data.get("why") == "suppressed" else ""
-    return _Bounce2(
-        created=created,
-        status=str(bounce_status(happening.diagnosis, expired=expired, suppression=stopped_by)),
-        author=author(happening.labels, happening.sender),
-        to=happening.recipient,
-        messageId=message_id(happening.header_id),
-        returnPath=happening.sender,
-        subject=decode_words(happening.subject),
-        apiData=api_data(happening.labels),
-        reason=reason_of(happening),
-    )
-
-
 def _bounce1(happening: Happening, created: str) -> _Bounce1:
-    new = _bounce2(happening, created)
+    new = bounce_item(happening, created)
     return _Bounce1(
         created=created,
         envelopeFrom=new.returnPath,
@@ -277,15 +172,15 @@ def _block(happening: Happening, created: str) -> _Block:
 
 
 _WANTED: Final[dict[str, Callable[[Happening], bool]]] = {
-    DELIVERIES: lambda happening: happening.type in _STATUSES and bool(happening.recipient),
-    BOUNCES: lambda happening: happening.type in _BOUNCES and bool(happening.recipient),
+    DELIVERIES: lambda happening: happening.type in DELIVERY_STATUSES and bool(happening.recipient),
+    BOUNCES: lambda happening: happening.type in BOUNCE_TYPES and bool(happening.recipient),
     BLOCKS: lambda happening: happening.type in _BLOCKS,
 }
 _ITEMS: Final[dict[tuple[str, int], Callable[[Happening, str], msgspec.Struct]]] = {
     (DELIVERIES, 1): _delivery1,
-    (DELIVERIES, 2): _delivery2,
+    (DELIVERIES, 2): delivery_item,
     (BOUNCES, 1): _bounce1,
-    (BOUNCES, 2): _bounce2,
+    (BOUNCES, 2): bounce_item,
     (BLOCKS, 1): _block,
     (BLOCKS, 2): _block,
 }

@@ -90,6 +90,15 @@ def upgrade() -> None:
             comment="nothing is sent for now",
         ),
     )
+    failure = sa.text("type IN (4, 5, 6, 7, 16)")
+    op.create_index(
+        "ix_event_failure",
+        "event",
+        ["account_id", "id"],
+        unique=False,
+        sqlite_where=failure,
+        postgresql_where=failure,
+    )
     op.add_column(
         "credential",
         sa.Column(
