@@ -5,12 +5,13 @@ from hypothesis import strategies as st
 from ekiden.core.clock import DAY
 from ekiden.core.ids import EPOCH, IdFactory, id_time
 from ekiden.core.return_path import ACCEPTED_FOR, LENGTH, MOST_NUMBER, Purpose, ReturnPath, ReturnPaths
+from ekiden.core.srs import VALID_FOR
 
 KEY = bytes(range(32))
 PATHS = ReturnPaths([KEY])
 NOW = EPOCH + 900 * DAY
 
-ids = st.integers(NOW - EPOCH - ACCEPTED_FOR, NOW - EPOCH).map(lambda ms: ms << 22 | 0x1234)
+ids = st.integers(NOW - EPOCH - VALID_FOR, NOW - EPOCH).map(lambda ms: ms << 22 | 0x1234)
 numbers = st.integers(0, MOST_NUMBER)
 accounts = st.integers(0, 2**25 - 1)
 purposes = st.sampled_from(Purpose)
@@ -60,10 +61,15 @@ def test_letters_that_are_confused_are_read_as_digits():
         assert PATHS.unseal("b-" + local.replace("0", zero).replace("1", one), NOW).account_id == 1
 
 
-@pytest.mark.parametrize(("later", "read"), [(0, True), (ACCEPTED_FOR, True), (ACCEPTED_FOR + 1, False)])
-def test_it_is_answered_for_sixty_days(later, read):
+@pytest.mark.parametrize(
+    ("purpose", "days"), [(Purpose.BOUNCE, 60), (Purpose.UNSUBSCRIBE, 60), (Purpose.FORWARD, 21)]
+)
+def test_it_is_answered_for_so_many_days(purpose, days):
     message = IdFactory(1).next(NOW)
-    assert (PATHS.unseal(PATHS.seal(1, message), id_time(message) + later) is not None) == read
+    local = PATHS.seal(1, message, to=purpose)
+    ends = id_time(message) + days * DAY
+    assert [PATHS.unseal(local, at) is not None for at in (NOW, ends, ends + 1)] == [True, True, False]
+    assert ACCEPTED_FOR == 60 * DAY
 
 
 def test_what_does_not_fit():

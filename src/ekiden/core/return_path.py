@@ -1,7 +1,7 @@
 """Addresses of ours that say which delivery is meant: the envelope sender of what is sent (VERP), so that a bounce
 finds its delivery, and where one unsubscribes by mail.
 
-A local part is ``b-TOKEN`` or ``u-TOKEN``: 32 octets of the 64 that RFC 5321 §4.5.3.1.1 allows. The token is 150
+A local part is ``b-TOKEN``, ``u-TOKEN`` or ``f-TOKEN``: 32 octets of the 64 that RFC 5321 §4.5.3.1.1 allows. The token is 150
 bits, written as 30 characters of Crockford's base 32 in lower case, since the world does not keep the case of local
 parts: from the top 63 bits of message id, 14 of recipient number, 25 of account, 2 of key number and 46 of
 HMAC-SHA256 over the letter and the four. Account and id are the key of ``message``, so no table is needed to read
@@ -15,13 +15,16 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Final, NamedTuple
 
+from ekiden.core.base32 import ALPHABET, read_base32
 from ekiden.core.clock import DAY, Millis
 from ekiden.core.ids import id_time
+from ekiden.core.srs import VALID_FOR
 
 PURPOSE: Final = "return path"
 """For which the key is derived from the instance key (``access.vault.Vault.derive``)."""
 ACCEPTED_FOR: Final[Millis] = 60 * DAY
-"""From the message id's own time: rows are kept for half of that."""
+"""From the message id's own time: rows are kept for half of that. What was sent on is answered for as long as
+``core.srs`` does."""
 LENGTH: Final = 32
 """Octets of a local part."""
 MOST_NUMBER: Final = (1 << 14) - 1
@@ -33,21 +36,8 @@ _MAC_BITS: Final = 46
 _MAC_MASK: Final = (1 << _MAC_BITS) - 1
 _HEAD_OCTETS: Final = 13  # 63 + 14 + 25 + 2 bits
 
-_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
-_PAIRS: Final = [a + b for a in _ALPHABET for b in _ALPHABET]
+_PAIRS: Final = [a + b for a in ALPHABET for b in ALPHABET]
 _SHIFTS: Final = range(140, -1, -10)
-
-
-def _digits() -> bytes:
-    """For ``bytes.translate``: to what ``int`` reads as base 32, in any case, with Crockford's rules for what
-    people confuse; everything else to what it does not read."""
-    table = bytearray(b"!" * 256)
-    for value, char in [*enumerate(_ALPHABET), (0, "o"), (1, "i"), (1, "l")]:
-        table[ord(char)] = table[ord(char.upper())] = ord("0123456789abcdefghijklmnopqrstuv"[value])
-    return bytes(table)
-
-
-_DIGITS: Final = _digits()
 
 
 class Purpose(Enum):
@@ -55,6 +45,8 @@ class Purpose(Enum):
 
     BOUNCE = "b"
     UNSUBSCRIBE = "u"
+    FORWARD = "f"
+    """Of what was sent on for somebody, whose address is too long for ``core.srs``: bounces go there."""
 
 
 class BouncesTo(NamedTuple):
@@ -110,7 +102,7 @@ class ReturnPaths:
         if purpose is None:
             return None
         try:
-            token = int(local_part[2:].encode("ascii").translate(_DIGITS), 32)
+            token = read_base32(local_part[2:])
         except ValueError:
             return None
         head = token >> _MAC_BITS
@@ -123,7 +115,7 @@ class ReturnPaths:
         account_id = head >> _KEY_BITS & (1 << _ACCOUNT_BITS) - 1
         number = head >> _KEY_BITS + _ACCOUNT_BITS & MOST_NUMBER
         message_id = head >> _KEY_BITS + _ACCOUNT_BITS + 14
-        if now - id_time(message_id) > ACCEPTED_FOR:
+        if now - id_time(message_id) > (VALID_FOR if purpose is Purpose.FORWARD else ACCEPTED_FOR):
             return None
         return ReturnPath(purpose, account_id, message_id, number)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from ekiden.core.clock import Millis
+from ekiden.core.forward import parse_forward
 from ekiden.core.notices import parse_routes
 from ekiden.core.said import Said, say
 from ekiden.core.states import Cause, Priority, State
@@ -41,6 +42,7 @@ def message_from(row: Sequence[Any]) -> Message:
         labels=row[15],
         marks=Marks(*row[16:21]) if any(row[16:21]) else NO_MARKS,
         routes=parse_routes(row[21]),
+        forward=parse_forward(row[22]),
     )
 
 

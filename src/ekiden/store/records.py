@@ -9,6 +9,7 @@ from typing import NamedTuple
 from ekiden.core.clock import Millis
 from ekiden.core.diagnosis import Diagnosis
 from ekiden.core.events import Event
+from ekiden.core.forward import Forward
 from ekiden.core.notices import Route
 from ekiden.core.said import Said
 from ekiden.core.states import Cause, Priority, State, Wait
@@ -40,6 +41,8 @@ class Message:
     labels: str = "{}"
     marks: Marks = NO_MARKS
     routes: tuple[Route, ...] = ()
+    forward: Forward | None = None
+    """``None``: it was submitted here."""
     content: bytes | None = field(default=None, repr=False)
 
 

@@ -12,6 +12,7 @@ import msgspec
 
 from ekiden.core.clock import Millis
 from ekiden.core.events import Event
+from ekiden.core.forward import forward_text
 from ekiden.core.ids import MAX_NODE, IdFactory
 from ekiden.core.notices import NEWS, Route, routes_text
 from ekiden.core.said import encoded
@@ -289,6 +290,7 @@ class Rows:
                 m.marks.entity,
                 m.marks.campaign,
                 routes_text(m.routes),
+                forward_text(m.forward),
             )
         )
         shared = new.shared

@@ -83,6 +83,13 @@ message = Table(
         server_default=EMPTY,
         comment="JSON array of [endpoint id, core.notices mask]; empty: nobody is told",
     ),
+    Column(
+        "forward",
+        Text,
+        nullable=False,
+        server_default=EMPTY,
+        comment="JSON of core.forward; empty: it was submitted here",
+    ),
     PrimaryKeyConstraint("account_id", "id"),
     Index("ix_message_bulk", "account_id", "bulk", "id", **where(BULK_SQL)),
     Index("ix_message_reference", "account_id", "reference", "id", **where(REFERENCE_SQL)),

@@ -31,6 +31,16 @@ def upgrade() -> None:
         ),
     )
     op.add_column(
+        "message",
+        sa.Column(
+            "forward",
+            sa.Text(),
+            server_default=_EMPTY,
+            nullable=False,
+            comment="JSON of core.forward; empty: it was submitted here",
+        ),
+    )
+    op.add_column(
         "endpoint",
         sa.Column(
             "options",
