@@ -79,7 +79,7 @@ def test_who_comes_after_the_first_leaves_the_others_out():
     twice = SRS.seal(9, parse_address(f"{once}@two.example"), NOW)
     assert twice.endswith("=one.example=+Abcd+x9+example.org+alice")
     assert SRS.unseal(twice, NOW) == Rewritten(9, "SRS0+Abcd+x9+example.org+alice@one.example")
-    for text in ("SRS1=xyzzy=one.example==Abcd=x9=example.org=bob@two.example", "srs1-q-r=one.example==abcd@b.test"):
+    for text in ("SRS1=xyzzy=one.example==Abcd=x9=example.org=bob@two.example", "srs1-q=one.example==abcd@b.test"):
         found = SRS.unseal(SRS.seal(7, parse_address(text), NOW), NOW)
         assert found.sender.startswith("SRS0=")
         assert found.sender.endswith("@one.example")

@@ -16,6 +16,7 @@ from sqlalchemy import select
 from ekiden.core.address import parse_address
 from ekiden.core.clock import DAY, Clock
 from ekiden.core.events import Event, EventType
+from ekiden.core.forward import Forward
 from ekiden.core.ids import IdFactory
 from ekiden.core.states import Priority, State
 from ekiden.core.submission import Notify
@@ -130,6 +131,7 @@ class Road:
         smtputf8: bool = False,
         attempts: int = 1,
         account: int = ACCOUNT,
+        forward: Forward | None = None,
     ) -> int:
         """Accept a message as intake does; its id."""
         new = self.message(
@@ -146,6 +148,7 @@ class Road:
             smtputf8,
             attempts,
             account,
+            forward,
         )
         await self.store.accept(self.worker.id, new)
         if hand_over:
@@ -169,6 +172,7 @@ class Road:
         smtputf8: bool = False,
         attempts: int = 1,
         account: int = ACCOUNT,
+        forward: Forward | None = None,
     ) -> NewMessage:
         now = self.clock.now()
         message = Message(
@@ -185,6 +189,7 @@ class Road:
             accepted_at=now,
             expires_at=now + lives,
             header_id="<1@src.test>",
+            forward=forward,
             content=content if hand_over else None,
         )
         deliveries = [

@@ -6,14 +6,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from delivery_road import Road, road
+from delivery_road import Road, road, until
 from sqlalchemy import update
 
 from ekiden.access.accounts import create_account
 from ekiden.access.directory import Directory
 from ekiden.access.remembered import Remembered
 from ekiden.core.clock import Clock
+from ekiden.core.forward import Forward
 from ekiden.core.return_path import Purpose, ReturnPath, ReturnPaths
+from ekiden.core.srs import Rewritten, Srs
 from ekiden.core.states import State
 from ekiden.core.submission import Notify, Ret
 from ekiden.delivery.envelope_senders import EnvelopeSenders, HostWatch
@@ -28,11 +30,12 @@ from ekiden.store.api import Store
 
 HOST = "rp.ekiden.test"
 PATHS = ReturnPaths([bytes(32)])
+SRS = Srs([bytes(32)])
 
 
 def ours(store: Store, **options: Any) -> Callable[[Clock], EnvelopeSenders]:
     return lambda clock: EnvelopeSenders(
-        PATHS, HOST, Directory(store, clock), Remembered(store, bounces_to), **options
+        PATHS, HOST, Directory(store, clock), Remembered(store, bounces_to), SRS, **options
     )
 
 
@@ -230,4 +233,62 @@ async def test_a_host_that_takes_no_mail_is_not_used_unless_it_was_named(sqlite_
         lab.remove_dns(HOST, "MX")
         r.clock.leap(600)
         assert await sent_from(r, lab, account, "me@waits.test") == "me@waits.test"
+        await r.drain()
+
+
+LONG = f"{'n' * 40}@{'d' * 20}.lab.test"
+
+
+@pytest.mark.parametrize("sender", ["ann@sender.lab.test", LONG, '"a b"@sender.lab.test'])
+async def test_what_is_sent_on_has_its_sender_inside(store: Store, lab: Lab, sender: str) -> None:
+    """Or a token that names it, where that has no room. On both engines; nothing is asked of the account."""
+    async with road(store, lab, senders=ours(store, verp=False)) as r:
+        for hand_over in (True, False):
+            message = await r.send(
+                "joe@accept.lab.test", sender=sender, hand_over=hand_over, forward=Forward(sender="srs")
+            )
+            assert (await r.one(message))["state"] == State.DELIVERED
+            mail = lab.mail()[-1]
+            local, _, host = mail.sender.rpartition("@")
+            assert host == HOST
+            if sender == "ann@sender.lab.test":
+                assert SRS.unseal(local, r.clock.now()) == Rewritten(1, sender)
+            else:
+                assert said(r, mail)[0] == ReturnPath(Purpose.FORWARD, 1, message, 1)
+        await r.drain()
+
+
+@pytest.mark.parametrize(
+    ("forward", "sender", "expected"),
+    [
+        ("token", "ann@sender.lab.test", Purpose.BOUNCE),
+        ("own", "ann@sender.lab.test", "ann@sender.lab.test"),
+        ("srs", f"b-whatever@{HOST}", f"b-whatever@{HOST}"),
+        ("srs", "", ""),
+        ("token", "", ""),
+    ],
+)
+async def test_whose_bounces_end_elsewhere(
+    sqlite_store: Store, lab: Lab, forward: Any, sender: str, expected: Purpose | str
+) -> None:
+    async with road(sqlite_store, lab, senders=ours(sqlite_store)) as r:
+        message = await r.send("joe@accept.lab.test", sender=sender, forward=Forward(sender=forward))
+        assert (await r.one(message))["state"] == State.DELIVERED
+        mail = lab.mail()[-1]
+        if isinstance(expected, Purpose):
+            assert said(r, mail) == (ReturnPath(expected, 1, message, 1), HOST)
+        else:
+            assert mail.sender == expected
+        await r.drain()
+
+
+async def test_the_sender_inside_hears_of_a_refusal(sqlite_store: Store, lab: Lab) -> None:
+    """From us, directly: its address is not written anew for that."""
+    async with road(sqlite_store, lab, senders=ours(sqlite_store)) as r:
+        sender = "ann@sender.lab.test"
+        message = await r.send("joe@reject.lab.test", sender=sender, forward=Forward(sender="srs"))
+        assert (await r.one(message))["state"] == State.BOUNCED
+        await until(lambda: r.has(lab.mail(sender)))
+        (report,) = lab.mail(sender)
+        assert report.sender == ""
         await r.drain()

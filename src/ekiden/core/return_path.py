@@ -1,11 +1,11 @@
 """Addresses of ours that say which delivery is meant: the envelope sender of what is sent (VERP), so that a bounce
 finds its delivery, and where one unsubscribes by mail.
 
-A local part is ``b-TOKEN``, ``u-TOKEN`` or ``f-TOKEN``: 32 octets of the 64 that RFC 5321 §4.5.3.1.1 allows. The token is 150
-bits, written as 30 characters of Crockford's base 32 in lower case, since the world does not keep the case of local
-parts: from the top 63 bits of message id, 14 of recipient number, 25 of account, 2 of key number and 46 of
-HMAC-SHA256 over the letter and the four. Account and id are the key of ``message``, so no table is needed to read
-one; what is forged is known by its MAC alone (one guess in 2**46 is right), before anything is looked up.
+A local part is ``b-TOKEN``, ``u-TOKEN`` or ``f-TOKEN``: 32 octets of the 64 that RFC 5321 §4.5.3.1.1 allows. The
+token is 150 bits, written as 30 characters of Crockford's base 32 in lower case, since the world does not keep the
+case of local parts: from the top 63 bits of message id, 14 of recipient number, 25 of account, 2 of key number and
+46 of HMAC-SHA256 over the letter and the four. Account and id are the key of ``message``, so no table is needed to
+read one; what is forged is known by its MAC alone (one guess in 2**46 is right), before anything is looked up.
 """
 
 from __future__ import annotations

@@ -57,6 +57,7 @@ ENGLISH: Final[dict[str, str]] = {
     "system": "{why}",
     "refuses_to_talk": "the server refuses to talk to us: {reply}",
     "tls_failed": "the TLS handshake failed: {why}",
+    "tls_demanded": "the server offers no TLS, and nothing may be sent to it without",
     "timed_out": "timed out",
     "timed_out_in_reply": "timed out in the middle of a reply",
     "timed_out_attempt": "timed out: the attempt as a whole took too long",

@@ -87,10 +87,11 @@ class Srs:
         for kind, form in (("0", _SRS0), ("1", _SRS1)):
             match = form.fullmatch(local_part)
             if match is not None:
-                return self._read(kind, *match.groups(), now)
+                return self._read(kind, match, now)
         return None
 
-    def _read(self, kind: str, token: str, written: str, domain: str, rest: str, now: Millis) -> Rewritten | None:
+    def _read(self, kind: str, match: re.Match[str], now: Millis) -> Rewritten | None:
+        token, written, domain, rest = match.groups()
         try:
             day, account_id = read_base32(written), read_base32(token) >> _MAC_BITS
         except ValueError:

@@ -52,7 +52,8 @@ class Connector:
         self._clock = clock
         self._config = config
         self._hostname = config.helo or hostname
-        self._tls = tls if config.starttls else None
+        self._tls = tls
+        self._in_clear = not config.starttls
         self._families = config.families()
         self._tls_broken: dict[str, float] = {}
 
@@ -73,11 +74,14 @@ class Connector:
             if clock() >= until:
                 dialogue.append(Remark(say("others_not_tried", why=TOO_SLOW["attempt"])))
                 break
-            in_clear = self._tls is None or self._is_broken(candidate.address)
+            in_clear = not route.tls and (self._in_clear or self._is_broken(candidate.address))
             try:
                 try:
-                    session = await self._try(candidate, None if in_clear else self._tls, dialogue, until)
+                    tls = None if in_clear else self._tls
+                    session = await self._try(candidate, tls, dialogue, until, demanded=route.tls)
                 except TlsBroken:
+                    if route.tls:
+                        raise
                     self._remember_broken(candidate.address)
                     dialogue.append(_AGAIN_IN_CLEAR)
                     session = await self._try(candidate, None, dialogue, until)
@@ -97,7 +101,13 @@ class Connector:
         raise NotConnected(verdict, dialogue, candidate)
 
     async def _try(
-        self, candidate: Candidate, tls: ssl.SSLContext | None, dialogue: list[str], until: float
+        self,
+        candidate: Candidate,
+        tls: ssl.SSLContext | None,
+        dialogue: list[str],
+        until: float,
+        *,
+        demanded: bool = False,
     ) -> Session:
         where = f"{candidate.host} ({host_port(candidate.address, candidate.port)})"
         source = self._families.source(candidate.address)
@@ -118,7 +128,7 @@ class Connector:
         session = Session(stream, machine, candidate, self._config, self._metrics, until)
         dialogue.append(Remark(say("connected", to=where)))
         try:
-            await session.open(tls)
+            await session.open(tls, demanded=demanded)
         except SessionLost as error:
             dialogue += machine.dialogue
             remark = Remark(error.said)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import random
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 import structlog
@@ -85,6 +85,7 @@ class Dispatcher:
         tls: ssl.SSLContext | None = None,
         rng: random.Random | None = None,
         destinations: Destinations | None = None,
+        receives: Collection[tuple[str, int]] | None = None,
         memory: Memory | None = None,
         bounced: Callable[[Outcome], None] | None = None,
         standing: Standing | None = None,
@@ -96,7 +97,8 @@ class Dispatcher:
 
         ``bounced`` is told of each delivery that was refused for good, once that is on stable storage.
 
-        ``hostname``: our name in EHLO and in reports; empty: ``config.helo``. ``destinations``: see ``Router``.
+        ``hostname``: our name in EHLO and in reports; empty: ``config.helo``. ``destinations`` and
+        ``receives``: see ``Router``.
         ``memory``: the worker's budget.
 
         ``share``: how many workers of this node share ``site_concurrency`` and ``memory_limit``.
@@ -114,7 +116,13 @@ class Dispatcher:
         self._most = max(1, config.site_concurrency // share)
         own_names = frozenset({hostname.lower(), config.helo.lower()} - {""})
         self._router = Router(
-            resolver, clock, config, own_names=own_names, destinations=destinations, rng=self._rng
+            resolver,
+            clock,
+            config,
+            own_names=own_names,
+            receives=receives,
+            destinations=destinations,
+            rng=self._rng,
         )
         self._letters = Letters(store, config.memory_limit // share, config.queue_limit, memory)
         notifier = Notifier(store, clock, ids, config, hostname, sign)
@@ -214,8 +222,9 @@ class Dispatcher:
         if self._stopping:
             self._give_back(letter, [delivery])
             return
-        domain = delivery.domain
-        route = self._router.known(domain)
+        domain, forward = delivery.domain, delivery.message.forward
+        hop = forward if forward is not None and forward.host else None
+        route = self._router.known(domain) if hop is None else self._router.next_hop(hop)
         if route is not None:
             self._enqueue(route, letter, delivery)
             return

@@ -3,6 +3,10 @@
 Ours is ``b-TOKEN@HOST`` (``core.return_path``). It is the same at each attempt for the same recipients, so that
 servers that greylist know it again. The client's is kept in ``message.sender``: reports of ours go there.
 
+What came in for somebody and is sent on is as its ``core.forward.Forward`` says, at the installation's host: an
+address that has the sender inside (``core.srs``), or a token. A sender at that host stays as it is: its bounces
+come to us already.
+
 Servers refuse senders whose domain takes no mail. A host that nobody has named, but that follows from a listener,
 is therefore used only once the DNS leads somewhere for it.
 """
@@ -12,6 +16,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ekiden.core.address import parse_address
+from ekiden.core.return_path import Purpose
 from ekiden.core.submission import Notify, Ret
 from ekiden.dns.resolver import DnsError, DnsTemporary
 from ekiden.smtp.transaction import Transaction, TransactionRecipient
@@ -22,6 +28,7 @@ if TYPE_CHECKING:
     from ekiden.access.remembered import Remembered
     from ekiden.core.clock import Clock
     from ekiden.core.return_path import BouncesTo, ReturnPaths
+    from ekiden.core.srs import Srs
     from ekiden.dns.resolver import Resolver
     from ekiden.store.records import Delivery, Message
 
@@ -64,8 +71,8 @@ class HostWatch:
 class EnvelopeSenders:
     """One per worker. ``host`` is the installation's; ``bounces`` is what is known of accounts' domains.
 
-    ``alone``: each recipient has a transaction and so a token of its own (``delivery.verp = "recipient"``).
-    ``watch``: of ``host``, unless an operator vouches for it.
+    ``verp``: what is submitted here has one of ours. ``alone``: each recipient has a transaction and so a token of
+    its own (``delivery.verp = "recipient"``). ``watch``: of ``host``, unless an operator vouches for it.
     """
 
     def __init__(
@@ -74,12 +81,16 @@ class EnvelopeSenders:
         host: str,
         directory: Directory,
         bounces: Remembered[str, BouncesTo],
+        srs: Srs,
         *,
+        verp: bool = True,
         alone: bool = False,
         watch: HostWatch | None = None,
     ) -> None:
         self.alone = alone
         self._paths = paths
+        self._srs = srs
+        self._verp = verp
         self._host = host
         self._directory = directory
         self._bounces = bounces
@@ -88,8 +99,10 @@ class EnvelopeSenders:
     def known_host(self, message: Message) -> str | None:
         """The host of the return path of ``message``; empty: it goes out with its own sender, as what has the null
         sender always does (RFC 5321 §4.5.5). ``None``: ask ``host``."""
-        sender = message.sender
-        if not sender:
+        sender, forward = message.sender, message.forward
+        if forward is not None:
+            return self._host if sender and forward.sender != "own" else ""
+        if not sender or not self._verp:
             return ""
         account = self._directory.fresh_account(message.account_id)
         if account is None:
@@ -124,7 +137,16 @@ class EnvelopeSenders:
     def sender(self, host: str, message: Message, deliveries: Sequence[Delivery]) -> str | None:
         """For a transaction with ``deliveries``; ``None``: the message's own."""
         number = deliveries[0].number if len(deliveries) == 1 else 0
-        local = self._paths.seal(message.account_id, message.id, number)
+        purpose = Purpose.BOUNCE
+        if message.forward is not None and message.forward.sender == "srs":
+            sender = parse_address(message.sender)
+            if sender.domain == self._host:
+                return None
+            local = self._srs.seal(message.account_id, sender, message.accepted_at)
+            if local is not None:
+                return f"{local}@{host}"
+            purpose = Purpose.FORWARD
+        local = self._paths.seal(message.account_id, message.id, number, to=purpose)
         return None if local is None else f"{local}@{host}"
 
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import random
 import re
+from collections.abc import Collection
 from typing import NamedTuple
 
 from ekiden.core.clock import Clock
 from ekiden.core.diagnosis import Verdict
 from ekiden.core.errors import EkidenError
+from ekiden.core.forward import Forward
 from ekiden.core.said import Remark, Said, say
 from ekiden.delivery import verdict as verdicts
 from ekiden.delivery.config import DeliveryConfig
@@ -48,6 +50,10 @@ class Route(NamedTuple):
     hops: tuple[Hop, ...]
     configured: bool = False
     """A static route: whoever wrote the configuration may lead mail inside."""
+    forward: bool = False
+    """One that an account has for what comes in for it."""
+    tls: bool = False
+    """Nothing goes there in clear."""
 
 
 class Candidate(NamedTuple):
@@ -78,11 +84,13 @@ class Router:
         config: DeliveryConfig,
         *,
         own_names: frozenset[str] = frozenset(),
+        receives: Collection[tuple[str, int]] | None = None,
         destinations: Destinations | None = None,
         families: Families | None = None,
         rng: random.Random | None = None,
     ) -> None:
-        """``own_names``: mail hosts that are this platform; a route never goes to them or behind them.
+        """``own_names``: mail hosts that are this platform; a route never goes to them or behind them, unless it
+        receives mail. ``receives``: where it does at this machine, IP addresses and ports; ``None``: nowhere.
 
         ``destinations``: which addresses a domain may lead to. ``families``: in which of them we can go out.
         """
@@ -97,7 +105,8 @@ class Router:
         self._most_hosts = config.max_hosts_per_attempt
         self._lookup_timeout = config.lookup_timeout
         self._in_vain: dict[str, float] = {}
-        self._own_names = own_names
+        self._own_names = own_names if receives is None else frozenset()
+        self._receives = frozenset(receives or ())
         self._rng = rng or random.Random()  # noqa: S311 - spreading load is no secret
         self._exact: dict[str, Route] = {}
         self._below: dict[str, Route] = {}
@@ -121,6 +130,12 @@ class Router:
         if route is not None:
             self._remember(domain, route)
         return route
+
+    def next_hop(self, forward: Forward) -> Route:
+        """The route of what is sent on to a host, whatever its domain."""
+        site = f"{forward.host}:{forward.port} (forward{', TLS' if forward.tls else ''})"
+        hops = (Hop(0, forward.host, forward.port),)
+        return Route(site, hops, forward=True, tls=forward.tls)
 
     def _static(self, domain: str) -> Route | None:
         route = self._exact.get(domain)
@@ -212,6 +227,8 @@ class Router:
                 self._put_behind(hop.name)
             for address in self._alternating(addresses):
                 why = None if route.configured else self._destinations.refusal(address)
+                if why is OURS and not route.forward and self._received_at(address, hop.port):
+                    why = None
                 if why is None and (lacking := self._families.refusal(address)) is not None:
                     apart = say("not_tried", address=address, why=lacking)
                     remarks.append(Remark(say("at_host", host=hop.name, why=apart)))
@@ -246,6 +263,11 @@ class Router:
         if refused:
             raise Unroutable(verdicts.forbidden(refused), forbidden=True)
         raise Unroutable(verdicts.no_route(say("no_host_address", hosts=_few(route))))
+
+    def _received_at(self, address: str, port: int) -> bool:
+        """Mail for whom we receive it for comes in as from anybody else. What is not for them is refused there,
+        and what goes round ends there (RFC 5321 §6.3)."""
+        return (address, port) in self._receives or ("::" if ":" in address else "0.0.0.0", port) in self._receives
 
     def failed(self, candidate: Candidate) -> None:
         """It was tried in vain: for a while the host's other addresses come first."""

@@ -219,10 +219,11 @@ class Session:
 
     # the beginning
 
-    async def open(self, tls: ssl.SSLContext | None) -> None:
+    async def open(self, tls: ssl.SSLContext | None, *, demanded: bool = False) -> None:
         """Greeting, EHLO, and STARTTLS with a second EHLO when ``tls`` is given and the peer offers it.
 
-        Raises ``SessionLost``; ``TlsBroken`` when the handshake failed.
+        ``demanded``: nothing is said in clear to a peer that does not. Raises ``SessionLost``; ``TlsBroken`` when
+        the handshake failed.
         """
         config = self._config
         event = await self._next(config.greeting_timeout)
@@ -239,6 +240,8 @@ class Session:
                 await self._hello()
             elif not isinstance(event, TlsRefused) or event.reply.code == 421:
                 raise TlsBroken(_lost(event).said)
+        if demanded and not self.tls:
+            raise SessionLost(say("tls_demanded"))
         self._prelude = len(self._machine.dialogue)
         self.max_recipients = min(self.max_recipients, self._machine.offer.max_recipients or self.max_recipients)
 

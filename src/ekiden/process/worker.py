@@ -43,7 +43,7 @@ from ekiden.mailings.counting import Counting
 from ekiden.mailings.expansion import Expander
 from ekiden.net.clock import SystemClock
 from ekiden.net.destinations import Destinations
-from ekiden.net.listen import open_listener
+from ekiden.net.listen import ListenAddress, open_listener
 from ekiden.net.network import LoopbackOnlyNetwork, Network, RealNetwork
 from ekiden.net.tls import CertificateFiles, ServerTls
 from ekiden.process.beats import Beats
@@ -392,10 +392,18 @@ class _Worker:
                 refused_networks=self.config.delivery.refused_networks,
                 loopback_only=lab,
             ),
+            receives=self._received_at(),
             standing=standing,
             senders=services.envelope_senders(),
             sign=services.report_signer(),
         )
+
+    def _received_at(self) -> list[ListenAddress] | None:
+        """Where mail comes in; ``None``: nowhere at all."""
+        if not self.config.receives:
+            return None
+        names = [listener.name for listener in self.config.served if listener.mode == "inbound"]
+        return [address for name in names for address in self.spec.ports.smtp[name]]
 
     async def _listen(self, store: Store, door: Door, services: Services) -> None:
         config = self.config

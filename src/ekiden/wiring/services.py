@@ -17,6 +17,8 @@ from ekiden.content.templates import Templates
 from ekiden.content.uploads import Uploads
 from ekiden.core.clock import SECOND
 from ekiden.core.return_path import PURPOSE, ReturnPaths
+from ekiden.core.srs import PURPOSE as SRS_PURPOSE
+from ekiden.core.srs import Srs
 from ekiden.delivery.envelope_senders import EnvelopeSenders, HostWatch
 from ekiden.dns.resolver import DnsResolver
 from ekiden.domains.lookup import DnsLookup
@@ -144,6 +146,7 @@ class Services:
         self.endpoints = Endpoints(store, clock, self.vault, self._destinations)
         self.tokens = TrackingTokens(self.vault)
         self.return_paths = ReturnPaths([self.vault.derive(PURPOSE)])
+        self.srs = Srs([self.vault.derive(SRS_PURPOSE)])
         self._intake = _intake(config)
         self._tracker = Tracker(
             clock,
@@ -198,14 +201,20 @@ class Services:
 
     def envelope_senders(self) -> EnvelopeSenders | None:
         """Of what goes out; ``None``: those of the clients."""
-        incoming = incoming_of(self._config)
-        if incoming is None:
+        config = self._config
+        host, delivery = config.return_path.lower(), config.delivery
+        if not host:
             return None
-        bounces = Remembered(self._store, bounces_to)
-        alone = self._config.delivery.verp == "recipient"
-        named = bool(self._config.delivery.return_path)
-        watch = None if named else HostWatch(incoming.host, self.resolver, self._clock)
-        return EnvelopeSenders(self.return_paths, incoming.host, self.directory, bounces, alone=alone, watch=watch)
+        return EnvelopeSenders(
+            self.return_paths,
+            host,
+            self.directory,
+            Remembered(self._store, bounces_to),
+            self.srs,
+            verp=delivery.verp != "off",
+            alone=delivery.verp == "recipient",
+            watch=None if delivery.return_path else HostWatch(host, self.resolver, self._clock),
+        )
 
     def reception(self, worker: Callable[[], int]) -> tuple[Reader, Reception]:
         """Of mail that comes in. ``worker``: this worker's registration."""
