@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 # Mail clients that the suite sends with; smtp-source and smtp-sink of the bench come with postfix.
 TEST_PACKAGES := swaks libnet-ssleay-perl msmtp postfix libsasl2-modules openssl
+# Mail servers that bounce our mail. They conflict with postfix and with each other, so they are unpacked only.
+MAIL_SERVERS := exim4-daemon-light opensmtpd
 # Clients that come from language registries, each in a place of its own: two of them share an import name.
 CLIENTS := $(VENV)/clients
 CLIENT_STAMPS := $(foreach client,infobip-5 infobip-6 infobip-sdk node,$(CLIENTS)/$(client)/.ready)
@@ -62,6 +64,9 @@ run: setup
 
 test: setup clients
 	@tools/debian-packages $(TEST_PACKAGES)
+	@for server in $(MAIL_SERVERS); do \
+		tools/unpacked-packages $(VENV)/mail-servers/$$server $$server || echo "Without $$server, its bounces are not tried." >&2; \
+	done
 	@tools/debian-packages faketime || echo "Without faketime, machines whose clocks differ are not tried." >&2
 	@$(BIN)/python -m pytest --numprocesses=$(PROCESSES) --dist=worksteal $(ARGS)
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from reception_world import HOST, World
+from report_office import Office
 
 from ekiden.net.tls import CertificateFiles, make_self_signed
 from ekiden.store.open import open_store
@@ -24,3 +25,11 @@ async def world(sqlite_url: str, certificate_files: CertificateFiles) -> AsyncIt
     yield made
     await made.close()
     await store.close()
+
+
+@pytest.fixture
+async def office(world: World) -> AsyncIterator[Office]:
+    made = Office(world)
+    await made.start()
+    yield made
+    await made.suppressions.close()

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from private_postfix import Postfix, Relay
 
+from support.private_postfix import Postfix, Relay
 from support.return_paths import is_ours
 
 ROOT = Path(__file__).parents[2]

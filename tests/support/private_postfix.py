@@ -1,4 +1,4 @@
-"""Postfix as somebody's mail server that relays everything through Ekiden: private, on loopback, stopped by us."""
+"""Postfix as somebody's mail server: private, on loopback, stopped by us; also one that relays through Ekiden."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 PATIENCE = 60.0  # seconds; only reached when something is broken
 
@@ -50,13 +51,15 @@ smtpd_relay_restrictions = permit_mynetworks, reject
 smtpd_peername_lookup = no
 transport_maps = texthash:{directory}/transport
 smtp_dns_support_level = disabled
+default_transport = error:every domain has a transport of its own
+relay_transport = $default_transport
+"""
+_RELAYING = """
 smtp_tls_CAfile = {ca}
 smtp_tls_security_level = secure
 smtp_tls_secure_cert_match = localhost
 smtp_sasl_auth_enable = yes
 smtp_sasl_tls_security_options = noanonymous
-default_transport = error:every domain has a transport of its own
-relay_transport = $default_transport
 """
 _MASTER = """
 127.0.0.1:{port} inet n - n - - smtpd
@@ -85,19 +88,17 @@ _TRANSPORT = """
 """
 
 
-class Postfix:
-    """``with Postfix(relays, ca) as postfix: postfix.send(...)``."""
+class PrivatePostfix:
+    """``with PrivatePostfix() as postfix: postfix.send(...)``. Whoever derives from it says where mail goes."""
 
-    def __init__(self, relays: list[Relay], ca: str) -> None:
+    def __init__(self) -> None:
         # Its services run as another user and its socket names are long: not below pytest's folders.
         self._directory = Path(tempfile.mkdtemp(prefix="ekiden-postfix-"))
         self._directory.chmod(0o755)
         self._etc = self._directory / "etc"
-        self._relays = relays
-        self._ca = ca
         self.port = 0
 
-    def __enter__(self) -> Postfix:
+    def __enter__(self) -> Self:
         try:
             self._start()
         except BaseException:
@@ -110,40 +111,26 @@ class Postfix:
             self._command("stop")
         shutil.rmtree(self._directory, ignore_errors=True)
 
+    def _configure(self) -> tuple[str, str, str]:
+        """What is added to main.cf and to master.cf, and the table of transports."""
+        raise NotImplementedError
+
     def _start(self) -> None:
         assert os.geteuid() == 0, "Postfix's master runs as root only: run the suite as root"
         directory = self._directory
         for name in ("etc", "spool", "data"):
             (directory / name).mkdir(mode=0o755)
         shutil.chown(directory / "data", "postfix")
-        shutil.copyfile(self._ca, directory / "ca.pem")
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         main = _MAIN.format(
-            directory=directory,
-            daemons=_setting("daemon_directory"),
-            commands=_setting("command_directory"),
-            ca=directory / "ca.pem",
+            directory=directory, daemons=_setting("daemon_directory"), commands=_setting("command_directory")
         )
-        (self._etc / "main.cf").write_text(main)
-        master = _MASTER.format(port=self.port)
-        routes = []
-        for number, relay in enumerate(self._relays):
-            name = f"relay{number}"
-            hop = f"[{relay.host}]:{relay.port}"
-            secret = directory / f"{name}.password"
-            secret.touch(0o600)
-            secret.write_text(f"{hop} {relay.username}:{relay.password}\n")
-            routes.append(f"{relay.domain} {name}:{hop}\n")
-            master += _TRANSPORT.format(
-                name=name,
-                directory=directory,
-                mechanism=relay.mechanism.lower(),
-                wrapped="yes" if relay.wrapped else "no",
-            )
-        (directory / "transport").write_text("".join(routes))
-        (self._etc / "master.cf").write_text(master)
+        more, services, transports = self._configure()
+        (self._etc / "main.cf").write_text(main + more)
+        (self._etc / "master.cf").write_text(_MASTER.format(port=self.port) + services)
+        (directory / "transport").write_text(transports)
         done = self._command("start")
         assert done.returncode == 0, done.stderr.decode() + self.log()
 
@@ -175,6 +162,34 @@ class Postfix:
             except ConnectionRefusedError:
                 assert time.monotonic() < deadline, self.log()
                 time.sleep(0.05)
+
+
+class Postfix(PrivatePostfix):
+    """Everything goes to whoever ``relays`` say, with a login."""
+
+    def __init__(self, relays: list[Relay], ca: str) -> None:
+        super().__init__()
+        self._relays = relays
+        self._ca = ca
+
+    def _configure(self) -> tuple[str, str, str]:
+        directory = self._directory
+        shutil.copyfile(self._ca, directory / "ca.pem")
+        services, routes = "", []
+        for number, relay in enumerate(self._relays):
+            name = f"relay{number}"
+            hop = f"[{relay.host}]:{relay.port}"
+            secret = directory / f"{name}.password"
+            secret.touch(0o600)
+            secret.write_text(f"{hop} {relay.username}:{relay.password}\n")
+            routes.append(f"{relay.domain} {name}:{hop}\n")
+            services += _TRANSPORT.format(
+                name=name,
+                directory=directory,
+                mechanism=relay.mechanism.lower(),
+                wrapped="yes" if relay.wrapped else "no",
+            )
+        return _RELAYING.format(ca=directory / "ca.pem"), services, "".join(routes)
 
 
 def _setting(name: str) -> str:
