@@ -35,7 +35,9 @@ HOST = "mail.sender.example"
 
 @dataclass
 class RealWorker:
-    """``port`` of its HTTP; ``apis`` by the name of their dialect."""
+    """``id`` of its registration; ``apis`` by the name of their dialect; ``port`` of its HTTP."""
+
+    id: int
 
     platform: Platform
     services: Services
@@ -85,7 +87,9 @@ async def real_worker(
     server = HttpServer(app, [listener], msgspec.structs.replace(HttpConfig(), proxy_from=tuple(proxy_from)))
     await server.start()
     try:
-        yield RealWorker(next(iter(apis.values())).services, services, apis, vault, listener.getsockname()[1])
+        yield RealWorker(
+            me.id, next(iter(apis.values())).services, services, apis, vault, listener.getsockname()[1]
+        )
     finally:
         await server.stop()
         await faces.close()
