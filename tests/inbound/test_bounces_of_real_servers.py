@@ -10,13 +10,15 @@ import asyncio
 import pytest
 from reception_world import HOST
 from report_office import Office
+from sqlalchemy import select
 
 from ekiden.core.diagnosis import Diagnosis
 from ekiden.core.events import EventType
 from ekiden.core.ids import format_id
 from ekiden.core.states import After
 from ekiden.lab import Lab
-from support.mail_servers import BouncingPostfix, Exim, OpenSmtpd
+from ekiden.store import tables as t
+from support.mail_servers import LOST, BouncingPostfix, Exim, OpenSmtpd
 
 GONE = "ann@reject.lab.test"
 UNPROVEN = "bob@reject.lab.test"
@@ -26,6 +28,8 @@ BY_REPLY = {
     "dan@spam.lab.test": Diagnosis.SPAM,
     UNPROVEN: Diagnosis.NO_MAILBOX,
 }
+IN_RETURNED = {"gus@reject.lab.test": Diagnosis.NO_MAILBOX}
+"""The bounce comes to the postmaster: the token is only in the Return-Path that it returns."""
 GIVEN_UP = {"eri@tempfail.lab.test": Diagnosis.PEER}
 # "Unrouteable address": no code says that there is no mailbox, so it is not taken for sure.
 UNROUTABLE = {"fay@nowhere.example": Diagnosis.RECIPIENT_FILTER}
@@ -34,8 +38,8 @@ UNROUTABLE = {"fay@nowhere.example": Diagnosis.RECIPIENT_FILTER}
 @pytest.mark.parametrize(
     ("server", "wanted"),
     [
-        (BouncingPostfix, BY_REPLY | GIVEN_UP),
-        (Exim, BY_REPLY | GIVEN_UP | UNROUTABLE),
+        (BouncingPostfix, BY_REPLY | GIVEN_UP | IN_RETURNED),
+        (Exim, BY_REPLY | GIVEN_UP | IN_RETURNED | UNROUTABLE),
         # It has no setting for its first try to be its last one, and waits for some seconds before it bounces.
         (OpenSmtpd, BY_REPLY),
     ],
@@ -55,6 +59,8 @@ async def test_a_bounce_finds_its_delivery(
             for number, name in enumerate(names, 1):
                 # From a sender that is not ours, only the Message-ID says which message it was.
                 sender = f"postmaster@{HOST}" if name == UNPROVEN else office.path(message, number)
+                if name in IN_RETURNED:
+                    sender = sender.partition("@")[0] + "@" + LOST
                 await asyncio.to_thread(running.send, sender, [name], content)
             try:
                 async with asyncio.timeout(60):
@@ -66,4 +72,8 @@ async def test_a_bounce_finds_its_delivery(
     assert {names[event.recipient_number - 1]: event.diagnosis for event in events} == wanted
     assert await office.after(message) == dict.fromkeys(range(1, len(names) + 1), After.BOUNCED)
     # Who is proven by a token, and gone for ever. What only names our id suppresses nobody.
-    assert await office.suppressed() == [("example.com", GONE, "bounce")]
+    gone = {GONE} | {name for name in IN_RETURNED if name in wanted}
+    assert {address for _, address, _ in await office.suppressed()} == gone
+    async with office.world.store.read() as connection:
+        came_to = list(await connection.scalars(select(t.inbound_mail.c.recipients)))
+    assert came_to.count(f'["postmaster@{HOST}"]') == 1 + len(gone - {GONE})

@@ -28,6 +28,8 @@ from support.private_postfix import PATIENCE, PrivatePostfix
 
 OURS = ("rp.example.com", "mx.example.com")
 LAB = "lab.test"
+LOST = "lost.example.com"
+"""Postfix and Exim hand what is for it to the postmaster of our reception: the address with its token is lost."""
 UNPACKED = Path(__file__).parents[2] / ".venv/mail-servers"
 
 
@@ -50,6 +52,7 @@ class BouncingPostfix(PrivatePostfix):
     def _configure(self) -> tuple[str, str, str]:
         transports = "".join(f"{domain} smtp:[127.0.0.1]:{self._back}\n" for domain in OURS)
         main = "maximal_queue_lifetime = 0\nbounce_queue_lifetime = 0\nparent_domain_matches_subdomains =\n"
+        main += f"virtual_alias_domains = {LOST}\nvirtual_alias_maps = inline:{{ @{LOST}=postmaster@{OURS[1]} }}\n"
         return main, "smtp unix - - n - - smtp\n", f"{transports}.{LAB} smtp:[127.0.0.1]:{self._hop}\n"
 
 
@@ -204,6 +207,10 @@ begin acl
 all:
   accept
 begin routers
+lost:
+  driver = redirect
+  domains = {LOST}
+  data = postmaster@{OURS[1]}
 back:
   driver = manualroute
   domains = {" : ".join(OURS)}
