@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ekiden.access.directory import AccountFacts, Directory
     from ekiden.core.clock import Millis
     from ekiden.core.diagnosis import Diagnosis
+    from ekiden.core.said import Said
     from ekiden.recipients.suppressions import Registrar, Suppressions
 
 
@@ -65,18 +66,21 @@ class Suppressing:
 
     async def complained(self, sent: Sent, recipient: str) -> bool:
         """The recipient's provider says that it is unwanted. False: nothing is known of the account any more."""
-        return await self._note(sent, recipient, "complaint", "complained")
+        said = say("complained", message=format_id(sent.message_id))
+        return await self._note(sent, recipient, "complaint", said)
 
     async def left(self, sent: Sent, recipient: str) -> bool:
         """The recipient wrote to the address for that."""
-        return await self._note(sent, recipient, "unsubscribe", "unsubscribed_mail")
+        said = say("unsubscribed_mail", message=format_id(sent.message_id))
+        return await self._note(sent, recipient, "unsubscribe", said)
 
-    async def _note(self, sent: Sent, recipient: str, kind: Literal["complaint", "unsubscribe"], code: str) -> bool:
+    async def _note(
+        self, sent: Sent, recipient: str, kind: Literal["complaint", "unsubscribe"], said: Said
+    ) -> bool:
         account = await self._directory.account(sent.account_id)
         where = None if account is None else _where(account, sent)
         if account is None or where is None:
             return False
-        said = say(code, message=format_id(sent.message_id))
         await self._suppressions.note(account.id, where.domain, recipient, kind, said, by=_BY[kind])
         return True
 
