@@ -236,7 +236,7 @@ async def test_authentication_that_would_break_the_header(world: World, auth: Au
 def test_names_of_formats_are_unique() -> None:
     from outbox_parts import Batched, Single
 
-    assert set(by_name([Batched(), Single()])) == {"batched", "single"}
+    assert set(by_name([Batched(), Single()])) == {"batched", "single", "retired"}
     with pytest.raises(ValueError, match="batched"):
         by_name([Batched(), Batched()])
 

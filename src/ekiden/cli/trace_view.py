@@ -300,7 +300,8 @@ def _event_text(event: TracedEvent, lang: Language) -> str:
         text = _TEXTS(_EVENT_TEXTS[event.type], lang, url=data.get("url", ""))
     remarks = [_reason_of(data, lang)] if data.get("reason") else []
     if event.type is EventType.LATE_BOUNCE:
-        remarks += [" ".join(str(data[name]) for name in ("code", "enhanced", "text") if data.get(name))]
+        reply = " ".join(str(data[name]) for name in ("code", "enhanced", "text") if data.get(name))
+        remarks += [reply] if reply else []
     if data.get("still_held_by"):
         holders = [
             _TEXTS(_HOLDERS.get(holder, "{holder}"), lang, holder=holder) for holder in data["still_held_by"]
