@@ -9,7 +9,7 @@ TEST_PACKAGES := swaks libnet-ssleay-perl msmtp postfix libsasl2-modules openssl
 MAIL_SERVERS := exim4-daemon-light opensmtpd
 # Clients that come from language registries, each in a place of its own: two of them share an import name.
 CLIENTS := $(VENV)/clients
-CLIENT_STAMPS := $(foreach client,infobip-5 infobip-6 infobip-sdk node,$(CLIENTS)/$(client)/.ready)
+CLIENT_STAMPS := $(foreach client,infobip-5 infobip-6 infobip-sdk cmc node,$(CLIENTS)/$(client)/.ready)
 # With letters for Japanese pages, or the screenshots would show boxes.
 BROWSER_PACKAGES := chromium fonts-ipafont-gothic
 
@@ -46,7 +46,7 @@ $(STAMP): requirements-dev.lock pyproject.toml
 clients: setup $(CLIENT_STAMPS)
 	@command -v chromium >/dev/null || tools/debian-packages $(BROWSER_PACKAGES)
 
-$(CLIENTS)/infobip-%/.ready: tests/clients/infobip-%.lock | $(STAMP)
+$(CLIENTS)/%/.ready: tests/clients/%.lock | $(STAMP)
 	@echo "setting up $(@D) ..."
 	@rm -rf $(@D)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(@D) --requirement $<
@@ -97,7 +97,8 @@ bench: setup
 	@$(BIN)/python -m bench $(ARGS)
 
 # Needs uv (pip install uv) and npm. The older client of Infobip wants a regex of 2022 that no wheel fits, for other
-# channels than mail, and finds its own version with setuptools. The locks carry names and versions only, never an address.
+# channels than mail, and finds its own version with setuptools; that of Customers Mail Cloud does not say that it needs
+# requests. The locks carry names and versions only, never an address.
 LOCK := uv pip compile --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate
 lock:
 	$(LOCK) pyproject.toml --output-file requirements.lock
@@ -108,6 +109,7 @@ lock:
 	printf '%s\n' infobip-api-python-sdk==5.0.1 'setuptools<81' | \
 		$(LOCK) - --overrides tests/clients/infobip-sdk.overrides --output-file tests/clients/infobip-sdk.lock
 	rm tests/clients/infobip-sdk.overrides
+	printf '%s\n' customersmailcloud==1.2.2 requests | $(LOCK) - --output-file tests/clients/cmc.lock
 	cd tests/clients/node && npm install --package-lock-only --ignore-scripts
 
 clean:

@@ -8,9 +8,9 @@ import pytest
 from client_stub import Stub, running_stub
 
 from support.browser import page
-from support.official_clients import infobip_5, infobip_6, infobip_node, infobip_sdk, nodemailer
+from support.official_clients import cmc_python, infobip_5, infobip_6, infobip_node, infobip_sdk, nodemailer
 
-__all__ = ["infobip_5", "infobip_6", "infobip_node", "infobip_sdk", "nodemailer", "page"]
+__all__ = ["cmc_python", "infobip_5", "infobip_6", "infobip_node", "infobip_sdk", "nodemailer", "page"]
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ PLACE = Path(__file__).parent
         ("infobip-5", "infobip-api-python-client==5.1.1"),
         ("infobip-6", "infobip-api-python-client==6.0.0"),
         ("infobip-sdk", "infobip-api-python-sdk==5.0.1"),
+        ("cmc", "customersmailcloud==1.2.2"),
     ],
 )
 def test_python_locks_pin_everything(place: str, client: str) -> None:

@@ -13,9 +13,9 @@ from infobip_outcomes import Outcomes
 from ekiden.dialects.infobip.config import InfobipConfig
 from ekiden.lab import Lab
 from ekiden.store.api import Store
-from support.official_clients import infobip_5, infobip_6, infobip_node, infobip_sdk
+from support.official_clients import cmc_python, infobip_5, infobip_6, infobip_node, infobip_sdk
 
-__all__ = ["infobip_5", "infobip_6", "infobip_node", "infobip_sdk"]
+__all__ = ["cmc_python", "infobip_5", "infobip_6", "infobip_node", "infobip_sdk"]
 
 
 @pytest.fixture

@@ -9,12 +9,14 @@ import zlib
 from typing import Any
 
 import pytest
+from cmc_cloud import running_cmc
 from ibm_cloud import Cloud as IbmCloud
 from infobip_cloud import Cloud
 from naver_cloud import running_naver
 from neighbour import Neighbour
 
 from ekiden.access.credential_scopes import SCOPES
+from ekiden.dialects.cmc import routes as cmc
 from ekiden.dialects.ibm import routes as ibm
 from ekiden.dialects.infobip.routes import OPERATIONS
 from ekiden.dialects.naver import routes as naver
@@ -103,6 +105,15 @@ async def test_naver(sqlite_url: str) -> None:
                 assert await asked(port, method, path, body) == 401, path
                 assert await asked(port, method, path, body, *signed(other)) == 401, path
             assert await asked(port, method, path, HUGE, *signed(operation.scope)) == 413, path
+    await store.close()
+
+
+async def test_cmc(sqlite_url: str) -> None:
+    """Who sends it stands in the body; of what is announced as too large nothing is waited for."""
+    store = await open_store(sqlite_url)
+    async with running_cmc(store) as cloud:
+        for method, path in paths(cmc.OPERATIONS):
+            assert await asked(cloud.port, method, path, HUGE) == 500, path
     await store.close()
 
 

@@ -9,9 +9,9 @@ import pytest
 from infobip_road import UNTHROTTLED, InfobipRoad
 
 from support.demo_process import Demo, wait_for
-from support.official_clients import infobip_5, infobip_6, infobip_node
+from support.official_clients import cmc_python, infobip_5, infobip_6, infobip_node
 
-__all__ = ["infobip_5", "infobip_6", "infobip_node"]
+__all__ = ["cmc_python", "infobip_5", "infobip_6", "infobip_node"]
 
 
 @pytest.fixture(scope="package", params=["sqlite", "postgresql"])

@@ -40,6 +40,8 @@ def test_the_line(demo: Any) -> None:
     }
     assert facts["naver"] == f"{facts['http']}/api/v1"
     assert set(facts["account"]["naver"]) == {"access_key", "secret_key"}
+    assert facts["cmc"] == facts["http"]
+    assert set(facts["account"]["cmc"]) == {"api_user", "api_key", "server_composition"}
     assert "{id}" in facts["trace"]
     assert len(demo.workers()) == 2
 

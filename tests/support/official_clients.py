@@ -1,5 +1,5 @@
 """Clients that customers really use, unmodified, each in a process of its own: Infobip's for Python (the older one,
-and both generations of the later one) and for Node, and Nodemailer.
+and both generations of the later one) and for Node, that of Customers Mail Cloud for Python, and Nodemailer.
 
 ``make clients`` sets them up under the virtual environment. A conftest imports the fixtures that its tests need.
 Every method blocks; a test whose server runs on the test's own loop awaits ``…_async`` instead. The processes get
@@ -197,6 +197,19 @@ class InfobipSdk(Program):
         return await asyncio.to_thread(self.ask, {"settings": settings, "call": method, "args": args})
 
 
+class CmcPython(Program):
+    """Customers Mail Cloud's client for Python; it can only send."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-S", str(DRIVERS / "cmc_driver.py")]
+        super().__init__(command, PYTHONPATH=str(_place("cmc")), PYTHONDONTWRITEBYTECODE="1")
+
+    async def send(self, host: str, api_user: str, api_key: str, **mail: Any) -> Any:
+        """What its ``send`` returns, in a thread; ``mail`` as the driver has it. Raises ``ClientError``."""
+        who = {"host": host, "api_user": api_user, "api_key": api_key, "plan": "trial", "fields": {}}
+        return await asyncio.to_thread(self.ask, who | mail)
+
+
 class NodeProgram(Program):
     """A driver of ``clients/node``; ``ca``: a file with certificates to trust besides the usual ones."""
 
@@ -275,6 +288,14 @@ def infobip_6() -> Iterator[InfobipPython]:
 def infobip_sdk() -> Iterator[InfobipSdk]:
     """Version 5.0.1."""
     program = InfobipSdk()
+    yield program
+    program.close()
+
+
+@pytest.fixture(scope="session")
+def cmc_python() -> Iterator[CmcPython]:
+    """Version 1.2.2."""
+    program = CmcPython()
     yield program
     program.close()
 

@@ -7,6 +7,7 @@ import io
 import zipfile
 from collections.abc import AsyncIterable, Sequence
 from datetime import datetime
+from functools import partial
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, Final
 
@@ -29,14 +30,12 @@ async def answer_csv(
     made = datetime.fromtimestamp(call.now // SECOND, call.zone)
     stem = f"{name}-{made:%Y%m%d_%H%M%S}"
     with SpooledTemporaryFile[bytes](max_size=1_048_576) as file:
-        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-            info = zipfile.ZipInfo(f"{stem}.csv", made.timetuple()[:6])
-            info.compress_type = zipfile.ZIP_DEFLATED
-            with archive.open(info, "w") as member:
-                member.write(_lines([header]))
-                async for rows in pieces:
-                    text = _lines(rows)
-                    await call.work(len(text), lambda text=text: member.write(text))  # type: ignore[misc]
+        archive = zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED)
+        with archive, archive.open(f"{stem}.csv", "w") as member:
+            member.write(_lines([header]))
+            async for rows in pieces:
+                text = _lines(rows)
+                await call.work(len(text), partial(member.write, text))
         file.seek(0)
         return answer_file(f"{stem}.zip", file.read())
 
