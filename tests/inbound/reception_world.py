@@ -13,11 +13,14 @@ from ekiden.access.vault import Vault
 from ekiden.core.address import Address
 from ekiden.core.ids import IdFactory
 from ekiden.core.return_path import PURPOSE, ReturnPaths
+from ekiden.core.srs import Srs
 from ekiden.inbound.authentication import MailAuthentication
 from ekiden.inbound.config import InboundConfig
+from ekiden.inbound.loops import Loops
 from ekiden.inbound.mailboxes import Mailboxes, Use
 from ekiden.inbound.reader import Found, MailReader, Opened, Reader
 from ekiden.inbound.reception import Reception
+from ekiden.inbound.targets import ForwardTarget
 from ekiden.limits.memory import Memory
 from ekiden.limits.workshop import Workshop
 from ekiden.listeners.smtp_config import SmtpConfig
@@ -62,9 +65,14 @@ class Routes:
 
     def __init__(self) -> None:
         self.accounts: dict[str, int] = {}
+        self.targets: dict[str, list[tuple[str, ForwardTarget]]] = {}
+        """Names of routes that send on, and to whom, by address."""
 
     def account_for(self, address: Address) -> int | None:
         return self.accounts.get(address.text)
+
+    def forwards(self, address: Address) -> tuple[str, ...]:
+        return tuple(route for route, _ in self.targets.get(address.text, ()))
 
 
 class Dialogue:
@@ -120,7 +128,11 @@ class World:
         self.memory = Memory(64 << 20)
         self.workshop = Workshop(1)
         self.zone: dict[tuple[str, str], list[Any]] = {}
-        self.mailboxes = Mailboxes(self.clock, self.paths, {HOST}, self.routes)
+        self.srs = Srs([os.urandom(32)])
+        self.loops = Loops(self.clock)
+        self.queued: Callable[[], None] = lambda: None
+        """Called when messages were queued."""
+        self.mailboxes = Mailboxes(self.clock, self.paths, self.srs, {HOST}, self.routes)
         self._files = files
         self._dialogues: list[Dialogue] = []
         self._tasks: list[asyncio.Task[Any]] = []
@@ -130,7 +142,15 @@ class World:
         config = config or InboundConfig()
         self.me = await self.store.register_worker("here", 1, self.clock.now(), DAY)
         self.ids = IdFactory(self.me.node)
-        self.reader = Reader(self.store, self.clock, lambda: self.me.id, self.mailboxes, self.readers, self.memory)
+        self.reader = Reader(
+            self.store,
+            self.clock,
+            lambda: self.me.id,
+            self.mailboxes,
+            self.readers,
+            self.memory,
+            lambda: self.queued(),
+        )
         reception = Reception(
             self.store,
             self.clock,
@@ -141,6 +161,7 @@ class World:
             self.mailboxes,
             MailAuthentication(self.look_up, self.workshop, HOST),
             self.reader,
+            self.loops,
         )
         self.refusals = Refusals(self.store, self.clock, self.ids)
         spec = ListenerSpec("mx", ("127.0.0.1:0",), "inbound", ServerTls([self._files]))

@@ -37,6 +37,7 @@ async def test_what_is_offered(world: World) -> None:
     client = await world.client()
     offered = await client.ask("EHLO mail.example.net")
     assert "AUTH" not in offered
+    assert "DSN" not in offered  # nobody is sent a report who only says so
     assert {"STARTTLS", "8BITMIME", "SMTPUTF8", "PIPELINING", "SIZE 31457280"} <= {
         line[4:] for line in offered.split("\n")
     }

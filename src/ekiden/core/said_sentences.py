@@ -19,6 +19,8 @@ ENGLISH: Final[dict[str, str]] = {
     "account_suspended": "its account is suspended",
     # ---- the door
     "over_quota": "the account's quota is used up: waits for the next window with room",
+    "over_quota_for_days": "the account's quota is used up for days",
+    "sent_on_before": "it was sent on for this recipient before: a loop",
     "suppressed": "the address is on the account's suppression list ({kind}): {reason}",
     # ---- the queue
     "unreadable": "unreadable: {table}: {why}",

@@ -52,6 +52,8 @@ class Recipient:
 
 OWN_REPORT: Final = "DSN"
 """``Origin.via`` of the reports that this platform writes to senders: no messages of theirs."""
+SENT_ON: Final = "FORWARD"
+"""Of what came in for an account and is sent on for it."""
 
 
 BLOCKING: Final = "blocking"

@@ -1,4 +1,5 @@
-"""Deliveries of one account, the newest first, by what their sender knows of them; without our reports to it.
+"""Deliveries of one account, the newest first, by what their sender knows of them; without our reports to it, and
+without what came in and was sent on.
 
 Every question is a walk down an index that is ordered by the id of the message, which is ordered by time
 (``core.ids``): the ids of a reference, a bulk or a recipient, else all that the account has sent. A walk stops when
@@ -307,7 +308,11 @@ def _is_named(wanted: EntryFilter) -> ColumnElement[bool]:
 
 def _message_conditions(wanted: EntryFilter) -> list[ColumnElement[bool]]:
     m = message.c
-    found: list[ColumnElement[bool]] = [m.accepted_at >= wanted.since, ~m.origin.startswith(_OWN)]
+    found: list[ColumnElement[bool]] = [
+        m.accepted_at >= wanted.since,
+        ~m.origin.startswith(_OWN),
+        m.forward == "",
+    ]
     if wanted.until is not None:
         found.append(m.accepted_at <= wanted.until)
     for column, names in ((m.bulk, wanted.bulks), (m.sender, wanted.senders), (m.campaign, wanted.campaigns)):

@@ -135,7 +135,7 @@ async def count_states(
     connection: AsyncConnection, account_id: int, start: Millis, end: Millis
 ) -> Mapping[State, int]:
     """Recipients of all that an account had accepted from ``start`` until just before ``end``, without our reports
-    to it, by what became of them."""
+    to it and what came in and was sent on, by what became of them."""
     first, last = (min(first_id(at), _BEYOND) for at in (start - MINUTE, end + MINUTE))
     rows = await connection.execute(
         select(delivery.c.state, func.count())
@@ -147,6 +147,7 @@ async def count_states(
             message.c.accepted_at >= start,
             message.c.accepted_at < end,
             ~message.c.origin.startswith(f'{{"via":"{OWN_REPORT}"'),
+            message.c.forward == "",
         )
         .group_by(delivery.c.state)
     )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ekiden.core.address import Address
     from ekiden.core.clock import Clock
     from ekiden.core.return_path import ReturnPaths
+    from ekiden.core.srs import Rewritten, Srs
 
 OPERATOR: Final = 0
 """In the place of an account: who runs Ekiden."""
@@ -29,16 +30,21 @@ class Use(Enum):
     UNSUBSCRIBE = "unsubscribe"
     """Whoever writes there wants no more mail."""
     OPERATOR = "operator"
+    FORWARDED = "forwarded"
+    """The envelope sender of what was sent on: a bounce that comes there goes on to whoever sent it."""
     ROUTE = "route"
     """An account has a route for it."""
 
 
 class Mailbox(NamedTuple):
-    """``return_path`` is what the token says, where the address has one."""
+    """``return_path`` is what the token says, where the address has one; ``rewritten`` what an address of SRS
+    says; ``forwards`` the names of routes that may send on what comes for it."""
 
     use: Use
     account_id: int
     return_path: ReturnPath | None = None
+    rewritten: Rewritten | None = None
+    forwards: tuple[str, ...] = ()
 
 
 class Routed(Protocol):
@@ -48,18 +54,32 @@ class Routed(Protocol):
         """Whose route takes mail for it; from memory."""
         ...
 
+    def forwards(self, address: Address) -> tuple[str, ...]:
+        """The names of routes that may send on what comes for it; from memory."""
+        ...
 
-_USES: Final = {Purpose.BOUNCE: Use.BOUNCE, Purpose.UNSUBSCRIBE: Use.UNSUBSCRIBE}
+
+_USES: Final = {
+    Purpose.BOUNCE: Use.BOUNCE,
+    Purpose.UNSUBSCRIBE: Use.UNSUBSCRIBE,
+    Purpose.FORWARD: Use.FORWARDED,
+}
 
 
 class Mailboxes:
     """One per worker. ``own``: our own domains, at which somebody reads what is sent to the postmaster."""
 
     def __init__(
-        self, clock: Clock, return_paths: ReturnPaths, own: Collection[str], routed: Routed | None = None
+        self,
+        clock: Clock,
+        return_paths: ReturnPaths,
+        srs: Srs,
+        own: Collection[str],
+        routed: Routed | None = None,
     ) -> None:
         self._clock = clock
         self._return_paths = return_paths
+        self._srs = srs
         self._own = frozenset(own)
         self._routed = routed
 
@@ -68,9 +88,12 @@ class Mailboxes:
         found = self._return_paths.unseal(address.local, self._clock.now())
         if found is not None:
             return Mailbox(_USES[found.purpose], found.account_id, found)
+        rewritten = self._srs.unseal(address.local, self._clock.now())
+        if rewritten is not None:
+            return Mailbox(Use.FORWARDED, rewritten.account_id, rewritten=rewritten)
         account_id = None if self._routed is None else self._routed.account_for(address)
-        if account_id is not None:
-            return Mailbox(Use.ROUTE, account_id)
+        if self._routed is not None and account_id is not None:
+            return Mailbox(Use.ROUTE, account_id, forwards=self._routed.forwards(address))
         if address.domain in self._own and address.local.lower() in _ROLES:
             return Mailbox(Use.OPERATOR, OPERATOR)
         return None

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sqlalchemy import func, or_, select, tuple_
+from sqlalchemy import exists, func, or_, select, tuple_
 
 from ekiden.core.diagnosis import Diagnosis
 from ekiden.core.notices import Route, parse_routes
@@ -40,6 +40,8 @@ class Subject:
     sent: Sent
     header_id: str
     routes: tuple[Route, ...]
+    sent_on: bool = False
+    """It came in for the account: other people's mail."""
     deliveries: list[Sending] = field(default_factory=list)
 
 
@@ -51,12 +53,15 @@ async def subjects(
         return {}
     m, d = message.c, delivery.c
     keys = list(wanted)
-    query = select(m.account_id, m.id, m.sender, m.labels, m.header_id, m.routes).where(
+    query = select(m.account_id, m.id, m.sender, m.labels, m.header_id, m.routes, m.forward).where(
         tuple_(m.account_id, m.id).in_(keys)
     )
     found = {
         (row.account_id, row.id): Subject(
-            Sent(row.account_id, row.id, row.sender, row.labels), row.header_id, parse_routes(row.routes)
+            Sent(row.account_id, row.id, row.sender, row.labels),
+            row.header_id,
+            parse_routes(row.routes),
+            sent_on=bool(row.forward),
         )
         for row in await connection.execute(query)
     }
@@ -78,6 +83,13 @@ async def subjects(
     return found
 
 
+async def senders_of(connection: AsyncConnection, keys: Collection[Key]) -> dict[Key, str]:
+    """The envelope senders of messages that were sent on, those that are known."""
+    m = message.c
+    query = select(m.account_id, m.id, m.sender).where(tuple_(m.account_id, m.id).in_(keys), m.forward != "")
+    return {(row.account_id, row.id): row.sender for row in await connection.execute(query)}
+
+
 async def accounts_of(connection: AsyncConnection, message_ids: Collection[int]) -> dict[int, int]:
     """Whose the messages are, by id; those that are known."""
     # One search of the primary key for each account and id.
@@ -92,14 +104,18 @@ SOFT: Final = (Diagnosis.DISABLED, Diagnosis.FULL)
 
 
 async def soft_bounces(connection: AsyncConnection, account_id: int, recipient: str, since: Millis) -> int:
-    """How often mail to ``recipient``, accepted since then, was given up although the address may be good."""
+    """How often mail to ``recipient``, accepted since then, was given up although the address may be good. What was
+    sent on does not count."""
     d = delivery.c
     given_up = or_(
         d.after.op("&")(int(After.BOUNCED)) != 0,
         d.state == int(State.EXPIRED),
         (d.state == int(State.BOUNCED)) & d.diagnosis.in_([int(diagnosis) for diagnosis in SOFT]),
     )
+    own = exists().where(
+        message.c.account_id == d.account_id, message.c.id == d.message_id, message.c.forward == ""
+    )
     query = select(func.count()).where(
-        d.account_id == account_id, d.recipient == recipient, d.message_id >= first_id(since), given_up
+        d.account_id == account_id, d.recipient == recipient, d.message_id >= first_id(since), given_up, own
     )
     return int(await connection.scalar(query) or 0)

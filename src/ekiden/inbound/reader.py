@@ -21,6 +21,8 @@ from ekiden.core.address import BadAddress, parse_address
 from ekiden.core.clock import SECOND
 from ekiden.core.ids import format_id
 from ekiden.core.report import Kind
+from ekiden.core.submission import SENT_ON
+from ekiden.limits.journal import ACCEPTED
 from ekiden.store.api import Fenced, StoreUnavailable
 from ekiden.store.errors import told
 from ekiden.store.inbound import claim_unread, unread_waits
@@ -109,14 +111,17 @@ class Reader:
         mailboxes: Mailboxes,
         readers: Mapping[Use, MailReader],
         memory: Memory,
+        queued: Callable[[], None] = lambda: None,
     ) -> None:
-        """``worker``: this worker's registration; ``memory``: the budget that its rooms share."""
+        """``worker``: this worker's registration; ``memory``: the budget that its rooms share. ``queued`` is called
+        when messages were queued: somebody should claim them."""
         self._store = store
         self._clock = clock
         self._worker = worker
         self._mailboxes = mailboxes
         self._readers = readers
         self._memory = memory
+        self._queued = queued
         self._queue: deque[tuple[int, ReceivedMail]] = deque()
         self._octets = 0
         self._wake = asyncio.Event()
@@ -271,3 +276,25 @@ class Reader:
             # It stays ours while this worker lives: said again with the next ones, or by whoever comes after it.
             told(log, "what a mail that came in says could not be written", error, id=format_id(mail.id))
             asyncio.get_running_loop().call_later(_AGAIN, self.offer, worker, mail)
+        else:
+            if what.messages:
+                self._queued()
+                for new in what.messages:
+                    _tell(mail, new)
+
+
+def _tell(mail: ReceivedMail, new: NewMessage) -> None:
+    """The line of a message that nobody submitted here."""
+    message = new.message
+    if ACCEPTED.tells(message.id):
+        ACCEPTED.write(
+            id=format_id(message.id),
+            client=mail.peer,
+            via=SENT_ON,
+            account=message.account_id,
+            credential=message.credential_id,
+            recipients=len(new.deliveries),
+            size=message.size,
+            sender=message.sender,
+            header_id=message.header_id,
+        )

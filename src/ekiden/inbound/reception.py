@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ekiden.core.submission import Origin
     from ekiden.inbound.authentication import MailAuthentication
     from ekiden.inbound.config import InboundConfig
+    from ekiden.inbound.loops import Loops
     from ekiden.inbound.mailboxes import Mailbox, Mailboxes
     from ekiden.inbound.reader import Reader
     from ekiden.smtp.events import MessageReceived
@@ -45,9 +46,11 @@ class Reception:
         mailboxes: Mailboxes,
         authentication: MailAuthentication,
         reader: Reader,
+        loops: Loops,
     ) -> None:
         """``worker``: this worker's registration."""
         self.mailboxes = mailboxes
+        self.loops = loops
         self._store = store
         self._clock = clock
         self._ids = ids
@@ -71,6 +74,8 @@ class Reception:
         header = scan(event.content)
         if header.count(b"received") > self._config.max_received:
             raise MailLoop
+        recipients = tuple(recipient.address.text for recipient in event.recipients)
+        self.loops.check(header, recipients, boxes)
         now = self._clock.now()
         mail_id = self._ids.next(now)
         queue_id = format_id(mail_id)
@@ -90,7 +95,7 @@ class Reception:
             helo=origin.helo,
             tls=origin.tls,
             sender=sender,
-            recipients=tuple(recipient.address.text for recipient in event.recipients),
+            recipients=recipients,
             size=len(content),
             smtputf8=event.params.smtputf8,
             accepted_at=now,
@@ -107,6 +112,7 @@ class Reception:
             await self._store.receive(worker, mail)
         except StoreUnavailable as error:
             raise TemporarilyUnavailable from error
+        self.loops.taken(sender, boxes)
         if ours:
             self._reader.offer(worker, mail)
         return queue_id

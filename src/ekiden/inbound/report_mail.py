@@ -4,7 +4,8 @@ The delivery keeps its final state. What was heard later is a bit of it (``core.
 routes tell whoever wants to know, and in the end a suppression: of a mailbox that does not exist at once, of one
 that is full, disabled or never answers with the third within 30 days; of what was refused for its sender or its
 content never; of whoever complains or wants to leave always. An event is written once for each kind, whatever is
-repeated. What speaks of a message that is gone suppresses nobody: it is not known to whom that was sent.
+repeated. What speaks of a message that is gone suppresses nobody: it is not known to whom that was sent. Nor does
+what speaks of mail that was sent on for somebody: it is other people's.
 
 Which delivery it is about is proven by a token: that of the address it came to, else that of the envelope sender
 that the report returns. What only names an id of ours, which everybody may do who has seen a mail of ours, makes a
@@ -193,6 +194,8 @@ class ReportMail:
     async def _suppress(self, subject: Subject, sending: Sending, report: Report) -> None:
         """Before anything is written: whatever is done twice is done once."""
         sent, recipient = subject.sent, sending.recipient
+        if subject.sent_on:
+            return
         if report.kind is Kind.COMPLAINT:
             await self._suppressing.complained(sent, recipient)
         elif report.kind is Kind.UNSUBSCRIBE:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from ekiden.access.failures import throttle_key
+from ekiden.inbound.loops import TOO_FAST
 from ekiden.inbound.mailboxes import Mailbox, Use
 from ekiden.smtp.reply import Reply
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 BUSY: Final = Reply.of(451, "4.3.2", "Too much mail is coming in at this moment, try again later")
 NO_MAILBOX: Final = Reply.of(550, "5.1.1", "There is no such mailbox here")
 NO_BOUNCES: Final = Reply.of(550, "5.7.1", "No message with this sender was sent from here: bounces are not taken")
+ONLY_BOUNCES: Final = Reply.of(550, "5.7.1", "Nothing but bounces, from <>, is taken here")
 ONE_AT_A_TIME: Final = Reply.of(452, "4.5.3", "Recipients of another account, send it to them separately")
 TOO_MANY_UNKNOWN: Final = Reply.of(421, "4.7.0", "Too many unknown recipients")
 NO_AUTH: Final = Reply.of(503, "5.5.1", "AUTH is not offered here")
@@ -57,9 +59,14 @@ class Receptions:
         self.refusals = refusals
 
     def offers(self, config: ServerConfig, *, trusted: bool) -> ServerConfig:
-        """STARTTLS is offered and never demanded: any bounce has to arrive."""
+        """STARTTLS is offered and never demanded: any bounce has to arrive. DSN is not: strangers get no mail."""
         return replace(
-            config, require_tls=False, require_auth=False, auth_mechanisms=(), accept_bare_postmaster=True
+            config,
+            require_tls=False,
+            require_auth=False,
+            auth_mechanisms=(),
+            accept_bare_postmaster=True,
+            reports=False,
         )
 
     def visit(self, listener: ListenerSpec, peer: str) -> Stranger:
@@ -69,7 +76,7 @@ class Receptions:
 class Stranger:
     """``smtp_visitor.Visitor`` of one session. The envelope decides: who it is from, and for whom."""
 
-    __slots__ = ("_boxes", "_null_sender", "_reception", "_unknown", "max_recipients", "peer")
+    __slots__ = ("_boxes", "_reception", "_sender", "_unknown", "max_recipients", "peer")
 
     unproven = False
     account_id = 0
@@ -80,7 +87,7 @@ class Stranger:
         self.peer = peer
         """Its IP address."""
         self.max_recipients: int | None = None
-        self._null_sender = False
+        self._sender = ""
         self._boxes: list[Mailbox] = []
         self._unknown = 0
 
@@ -103,7 +110,7 @@ class Stranger:
     def known_mail(self, event: MailFrom) -> Reply | Pending | None:
         if self._reception.busy():
             return BUSY
-        self._null_sender = event.sender is None
+        self._sender = "" if event.sender is None else event.sender.text
         self._boxes = []
         return None
 
@@ -115,8 +122,12 @@ class Stranger:
         if box is None:
             self._unknown += 1
             return NO_MAILBOX if self._unknown <= _MOST_UNKNOWN else TOO_MANY_UNKNOWN
-        if self._null_sender and box.use is Use.ROUTE:
+        if not self._sender and box.use is Use.ROUTE:
             return NO_BOUNCES
+        if self._sender and box.use is Use.FORWARDED:
+            return ONLY_BOUNCES
+        if self._reception.loops.too_fast(box, self._sender):
+            return TOO_FAST
         if self._boxes and self._boxes[0].account_id != box.account_id:
             return ONE_AT_A_TIME
         self._boxes.append(box)

@@ -164,7 +164,7 @@ class _Statement:
     def _conditions(
         self, wanted: HistoryFilter, types: frozenset[EventType], messages: tuple[int, int] | None
     ) -> list[str]:
-        found = [f'm.origin NOT LIKE \'{{"via":"{OWN_REPORT}"%\'']
+        found = [f'm.origin NOT LIKE \'{{"via":"{OWN_REPORT}"%\'', "m.forward = ''"]
         if messages is not None:
             self.values |= {"first": messages[0], "last": messages[1]}
             found += ["e.message_id >= :first", "e.message_id <= :last", f"e.type IN ({_numbers(types)})"]

@@ -398,6 +398,11 @@ class _Worker:
             sign=services.report_signer(),
         )
 
+    def _wake_delivery(self) -> None:
+        """Something was queued that nobody handed over."""
+        if self.post.dispatcher is not None:
+            self.post.dispatcher.wake()
+
     def _received_at(self) -> list[ListenAddress] | None:
         """Where mail comes in; ``None``: nowhere at all."""
         if not self.config.receives:
@@ -412,7 +417,7 @@ class _Worker:
             submissions = Submissions(door, services.authenticator, services.doorstep)
             desks["smtp"] = self._desk("smtp", submissions, config.smtp, SmtpCounts(self.metrics))
         if config.receives and "inbound" in config.workers.roles:
-            self.reader, reception = services.reception(lambda: self.me.id)
+            self.reader, reception = services.reception(lambda: self.me.id, self._wake_delivery)
             self._start(self.reader.run(), "inbound")
             limits = reception_limits(config.smtp, config.inbound)
             receptions = Receptions(reception, services.refusals)

@@ -1,4 +1,7 @@
-"""Addresses that bounce for good while they are delivered to are suppressed, where accounts want that."""
+"""Addresses that bounce for good while they are delivered to are suppressed, where accounts want that.
+
+What is sent on suppresses nobody: it is other people's mail.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,8 @@ class HardBounces:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __call__(self, outcome: Outcome) -> None:
-        if outcome.delivery.message.sender and outcome.diagnosis.hard:
+        message = outcome.delivery.message
+        if message.sender and message.forward is None and outcome.diagnosis.hard:
             task = asyncio.create_task(self._note(outcome))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)

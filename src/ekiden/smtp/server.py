@@ -52,7 +52,7 @@ def _ehlo_reply(config: ServerConfig, tls: bool, recipients: int) -> bytes:
         "SMTPUTF8",
         "CHUNKING",
         "ENHANCEDSTATUSCODES",
-        "DSN",
+        *(["DSN"] if config.reports else []),
         f"LIMITS RCPTMAX={recipients}",
     ]
     if not tls and config.tls_available:

@@ -31,6 +31,8 @@ class ServerConfig:
     """DATA asks with ``DataStarting``; otherwise it is accepted by itself."""
     accept_bare_postmaster: bool = False
     """``RCPT TO:<postmaster>`` means postmaster at ``hostname`` (RFC 5321 §4.5.1); else 550."""
+    reports: bool = True
+    """DSN is offered (RFC 3461): whoever asks for reports gets them."""
     carrier_addresses: bool = True
     """Addresses of Japanese carriers may lack the quotes that they need (``core.address``)."""
     language: str = "en"

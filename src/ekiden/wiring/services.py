@@ -28,10 +28,12 @@ from ekiden.domains.service import Domains
 from ekiden.domains.signing_keys import KeyRing, OwnKeys
 from ekiden.inbound.authentication import MailAuthentication
 from ekiden.inbound.lookups import RememberedLookup
+from ekiden.inbound.loops import Loops
 from ekiden.inbound.mailboxes import Mailboxes, Use
 from ekiden.inbound.reader import MailReader, Reader
 from ekiden.inbound.reception import Reception
 from ekiden.inbound.report_mail import ReportMail
+from ekiden.inbound.returned_mail import ReturnedMail
 from ekiden.inbound.unsubscribe_mail import UnsubscribeMail
 from ekiden.intake.config import IntakeConfig
 from ekiden.intake.door import Door, Handover
@@ -216,17 +218,18 @@ class Services:
             watch=None if delivery.return_path else HostWatch(host, self.resolver, self._clock),
         )
 
-    def reception(self, worker: Callable[[], int]) -> tuple[Reader, Reception]:
-        """Of mail that comes in. ``worker``: this worker's registration."""
+    def reception(self, worker: Callable[[], int], queued: Callable[[], None]) -> tuple[Reader, Reception]:
+        """Of mail that comes in. ``worker``: this worker's registration; ``queued``: see ``Reader``."""
         config, clock, store = self._config, self._clock, self._store
-        mailboxes = Mailboxes(clock, self.return_paths, {config.hostname, config.return_path})
+        mailboxes = Mailboxes(clock, self.return_paths, self.srs, {config.hostname, config.return_path})
         reports = ReportMail(store, clock, self.return_paths, self.suppressing, self.workshop)
         readers: dict[Use, MailReader] = {
             Use.BOUNCE: reports,
             Use.OPERATOR: reports,
             Use.UNSUBSCRIBE: UnsubscribeMail(store, clock, self.suppressing),
+            Use.FORWARDED: ReturnedMail(store, clock, self._ids, config.delivery.expire_after),
         }
-        reader = Reader(store, clock, worker, mailboxes, readers, self.memory)
+        reader = Reader(store, clock, worker, mailboxes, readers, self.memory, queued)
         authentication = MailAuthentication(
             RememberedLookup(self.resolver),
             self.workshop,
@@ -243,6 +246,7 @@ class Services:
             mailboxes,
             authentication,
             reader,
+            Loops(clock),
         )
 
     def report_signer(self) -> ReportSigner:
