@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
+from forward_road import ForwardRoad
 from reception_world import HOST, World
 from report_office import Office
 
+from ekiden.lab import Lab
 from ekiden.net.tls import CertificateFiles, make_self_signed
 from ekiden.store.open import open_store
 
@@ -33,3 +35,11 @@ async def office(world: World) -> AsyncIterator[Office]:
     await made.start()
     yield made
     await made.suppressions.close()
+
+
+@pytest.fixture
+async def forwards(world: World) -> AsyncIterator[ForwardRoad]:
+    async with Lab() as lab:
+        made = ForwardRoad(world, lab)
+        yield made
+        await made.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from ekiden.access.refusals import Refusals
@@ -133,6 +133,7 @@ class World:
         self.queued: Callable[[], None] = lambda: None
         """Called when messages were queued."""
         self.mailboxes = Mailboxes(self.clock, self.paths, self.srs, {HOST}, self.routes)
+        self._registered = False
         self._files = files
         self._dialogues: list[Dialogue] = []
         self._tasks: list[asyncio.Task[Any]] = []
@@ -140,8 +141,7 @@ class World:
 
     async def start(self, config: InboundConfig | None = None, *, reading: bool = True) -> None:
         config = config or InboundConfig()
-        self.me = await self.store.register_worker("here", 1, self.clock.now(), DAY)
-        self.ids = IdFactory(self.me.node)
+        await self.register()
         self.reader = Reader(
             self.store,
             self.clock,
@@ -149,7 +149,7 @@ class World:
             self.mailboxes,
             self.readers,
             self.memory,
-            lambda: self.queued(),
+            lambda: self.queued(),  # noqa: PLW0108 (it may change)
         )
         reception = Reception(
             self.store,
@@ -172,13 +172,24 @@ class World:
         if reading:
             self.read()
 
+    async def register(self) -> None:
+        """As a worker; ``start`` does it, too."""
+        if not self._registered:
+            self._registered = True
+            self.me = await self.store.register_worker("here", 1, self.clock.now(), DAY)
+            self.ids = IdFactory(self.me.node)
+
     async def look_up(self, name: str, type: RecordType) -> Sequence[Any]:
         """The DNS of this world."""
         return self.zone.get((name, type), [])
 
     def read(self) -> None:
         """Let the reader begin."""
-        self._tasks.append(asyncio.create_task(self.reader.run()))
+        self.run(self.reader.run())
+
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Until the world ends."""
+        self._tasks.append(asyncio.create_task(work))
 
     @property
     def port(self) -> int:
