@@ -11,13 +11,14 @@ from typing import Any
 from ekiden.access.refusals import Refusals
 from ekiden.access.vault import Vault
 from ekiden.core.address import Address
+from ekiden.core.clock import Clock
 from ekiden.core.ids import IdFactory
 from ekiden.core.return_path import PURPOSE, ReturnPaths
 from ekiden.core.srs import Srs
 from ekiden.inbound.authentication import MailAuthentication
 from ekiden.inbound.config import InboundConfig
 from ekiden.inbound.loops import Loops
-from ekiden.inbound.mailboxes import Mailboxes, Use
+from ekiden.inbound.mailboxes import Mailboxes, Routed, Use
 from ekiden.inbound.reader import Found, MailReader, Opened, Reader
 from ekiden.inbound.reception import Reception
 from ekiden.inbound.targets import ForwardTarget
@@ -67,12 +68,25 @@ class Routes:
         self.accounts: dict[str, int] = {}
         self.targets: dict[str, list[tuple[str, ForwardTarget]]] = {}
         """Names of routes that send on, and to whom, by address."""
+        self.domains: dict[str, int] = {}
+        self.closed: set[int] = set()
+        self.known = True
+        self.looks = 0
+
+    async def look(self) -> None:
+        self.looks += 1
+
+    def receiver(self, domain: str) -> int | None:
+        return self.domains.get(domain)
 
     def account_for(self, address: Address) -> int | None:
         return self.accounts.get(address.text)
 
     def forwards(self, address: Address) -> tuple[str, ...]:
         return tuple(route for route, _ in self.targets.get(address.text, ()))
+
+    def suspended(self, account_id: int) -> bool:
+        return account_id in self.closed
 
 
 class Dialogue:
@@ -120,7 +134,7 @@ class World:
 
     def __init__(self, store: Store, files: CertificateFiles) -> None:
         self.store = store
-        self.clock = SystemClock()
+        self.clock: Clock = SystemClock()
         self.paths = ReturnPaths([Vault(os.urandom(32)).derive(PURPOSE)])
         self.routes = Routes()
         self.noting = Noting()
@@ -132,12 +146,16 @@ class World:
         self.loops = Loops(self.clock)
         self.queued: Callable[[], None] = lambda: None
         """Called when messages were queued."""
-        self.mailboxes = Mailboxes(self.clock, self.paths, self.srs, {HOST}, self.routes)
+        self.mailboxes = Mailboxes(self.clock, self.paths, self.srs, {HOST}, self.routed())
         self._registered = False
         self._files = files
         self._dialogues: list[Dialogue] = []
         self._tasks: list[asyncio.Task[Any]] = []
         self._listener: SmtpListener | None = None
+
+    def routed(self) -> Routed:
+        """What accounts receive."""
+        return self.routes
 
     async def start(self, config: InboundConfig | None = None, *, reading: bool = True) -> None:
         config = config or InboundConfig()

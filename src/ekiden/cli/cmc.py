@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ekiden.cli import cmc_inbound
 from ekiden.cli.cmc_translations import tr
 from ekiden.cli.common import AccountOption, ConfigOption, JsonOption, Opened, on_store
 from ekiden.cli.credential import read_password
@@ -21,6 +22,7 @@ app = typer.Typer(
 )
 event_app = typer.Typer(no_args_is_help=True, help="The event webhook of an account.")
 app.add_typer(event_app, name="event")
+app.add_typer(cmc_inbound.app, name="inbound")
 
 
 async def webhook_settings(on: Opened) -> WebhookSettings:
@@ -193,4 +195,6 @@ def _value(value: Any) -> str:
         return "-"
     if isinstance(value, bool):
         return tr("yes") if value else tr("no")
+    if isinstance(value, list):  # of conditions
+        return "  ".join(f"{each['header']}={each['pattern']}" for each in value)
     return str(value)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from ekiden.cli import inbound_domain
+from ekiden.cli import inbound_domain, received
 from ekiden.cli.common import lang, show_error
 from ekiden.cli.inbound_translations import InboundCliError, tr
 from ekiden.cli.terminal import say
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True)
 app.add_typer(inbound_domain.app, name="domain")
+app.command("list")(received.list_mails)
+app.command("show")(received.show_mail)
 
 MAX_FILE: Final = 30_000_000
 """Octets of a mail that is read from a file: no more is received either."""
@@ -24,7 +26,7 @@ MAX_FILE: Final = 30_000_000
 
 @app.callback()
 def _group() -> None:
-    """Mail that comes in: for which domains, what it says."""
+    """Mail that comes in: for which domains, what it says, and what followed."""
 
 
 @app.command()

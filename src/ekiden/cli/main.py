@@ -74,7 +74,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "ekiden.cli.callback",
         "Callbacks: endpoints and the requests to them; retry, replay.",
     ),
-    "inbound": ("ekiden.cli.inbound", "Mail that comes in: for which domains, what it says."),
+    "inbound": ("ekiden.cli.inbound", "Mail that comes in: for which domains, what it says, and what followed."),
     "cmc": (
         "ekiden.cli.cmc",
         "Webhooks of Customers Mail Cloud: settings are saved, and have effect once applied.",

@@ -90,6 +90,8 @@ PRINTED: Final = (
     Printed(message.Message, "queue: show"),
     Printed(message.Trace, "trace"),
     Printed(message.Refusal, "trace", "trace: --refused"),
+    Printed(inbound.ReceivedMailDetails, "trace; inbound: show"),
+    Printed(inbound.ReceivedMail, "", "inbound: list"),
     Printed(message.Found, "find"),
     Printed(callback.Endpoint, "", "callback: list"),
     Printed(callback.Request, "", "callback: log"),
@@ -98,13 +100,14 @@ PRINTED: Final = (
     Printed(inbound.Classified, "inbound: classify"),
     Printed(inbound.InboundDomain, "inbound domain: add, remove", "inbound domain: list"),
     Printed(webhook.EventWebhookState, "cmc event: set, show"),
+    Printed(webhook.InboundWebhookState, "cmc inbound: add, pause, resume, remove", "cmc inbound: list"),
     Printed(webhook.SettingsState, "cmc: status, apply"),
     Printed(installation.Health, "doctor"),
     Printed(installation.DatabaseUpgrade, "db: upgrade"),
     Printed(installation.DatabaseStatus, "db: status"),
     Printed(installation.DatabaseKey, "db: key"),
 )
-"""``trace`` prints a ``Refusal`` when the id is that of one."""
+"""``trace`` prints a ``Refusal`` or ``ReceivedMailDetails`` when the id is that of one."""
 
 
 def write_reference() -> str:

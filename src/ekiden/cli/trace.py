@@ -29,23 +29,27 @@ if TYPE_CHECKING:
     from ekiden.access.refusals import KeptRefusal
     from ekiden.delivery.trace_news_queries import TracedRoute
     from ekiden.delivery.trace_queries import MessageTrace, TracedDelivery
+    from ekiden.inbound.received_queries import ReceivedTrace
 
 app = typer.Typer()
 
 
-async def _find(on: Opened, wanted: str) -> MessageTrace | KeptRefusal:
-    """What a queue id, ``ID/NUMBER``, a Message-ID or the id of a refusal names."""
+async def _find(on: Opened, wanted: str) -> MessageTrace | KeptRefusal | ReceivedTrace:
+    """What a queue id, ``ID/NUMBER``, a Message-ID, the id of a refusal or of a mail that came in names."""
     from ekiden.access.refusals import find_refusal
     from ekiden.delivery.trace_queries import find_messages, load_trace
+    from ekiden.inbound.received_queries import load_received
 
     number = None if "@" in wanted else parse_target(wanted).message_id
     found = await find_messages(on.store, id=number, header_id=wanted if number is None else None)
     if len(found) > 1 and number is None:
         ids = ", ".join(format_id(message_id) for _, message_id in found)
         raise CliError("several messages have this Message-ID; name one of {ids}", ids=ids)
-    named: MessageTrace | KeptRefusal | None = await load_trace(on.store, *found[0]) if found else None
+    named: MessageTrace | KeptRefusal | ReceivedTrace | None = (
+        await load_trace(on.store, *found[0]) if found else None
+    )
     if named is None and number is not None:
-        named = await find_refusal(on.store, number)
+        named = await find_refusal(on.store, number) or await load_received(on.store, number)
     if named is None:
         raise CliError(
             "there is no message {id}; it may have been removed by retention, or be another server's", id=wanted
@@ -85,7 +89,8 @@ def trace(
     id: Annotated[
         str | None,
         typer.Argument(
-            help="A queue id, ID/2 for its second recipient, a Message-ID, or the id at the end of a refusal.",
+            help="A queue id, ID/2 for its second recipient, a Message-ID, the id at the end of a refusal, or that "
+            "of a mail that came in.",
             metavar="ID",
             show_default=False,
         ),
@@ -113,10 +118,13 @@ def trace(
 ) -> None:
     """Show what happened to a message: why it was delivered, or why not, with every SMTP dialogue."""
     from ekiden.access.refusals import KeptRefusal
+    from ekiden.cli.received_view import print_received
     from ekiden.cli.refusal_view import print_refusal, refusal_document
     from ekiden.cli.trace_view import print_trace
     from ekiden.delivery.trace_news_queries import load_routes
+    from ekiden.documents.inbound import ReceivedMailDetails
     from ekiden.documents.message import Trace
+    from ekiden.inbound.received_queries import ReceivedTrace
 
     if language_name not in (None, "en", "ja"):
         raise CliUsageError("--lang: choose en or ja")
@@ -130,8 +138,10 @@ def trace(
     wanted = id
     number = None if "@" in wanted else parse_target(wanted).number
 
-    async def work(on: Opened) -> tuple[MessageTrace | KeptRefusal, list[TracedRoute], str]:
+    async def work(on: Opened) -> tuple[MessageTrace | KeptRefusal | ReceivedTrace, list[TracedRoute], str]:
         found = await _find(on, wanted)
+        if isinstance(found, ReceivedTrace):
+            return found, [], await on.account_name(found.received.mail.account_id)
         if isinstance(found, KeptRefusal):
             return found, [], await on.account_name(found.account_id)
         return found, await load_routes(on.store, found), found.account
@@ -140,6 +150,14 @@ def trace(
     if isinstance(found, KeptRefusal):
         document = refusal_document(found, owner, chosen_language)
         show(as_json, document, lambda: print_refusal(output(), found, owner, chosen_language))
+        return
+    if isinstance(found, ReceivedTrace):
+        mail, owner_name = found, owner
+        show(
+            as_json,
+            ReceivedMailDetails.of_trace(mail, owner_name),
+            lambda: print_received(output(), mail, owner_name, now_ms(), chosen_language),
+        )
         return
     found.deliveries = _chosen(found, number, recipient)
     show(

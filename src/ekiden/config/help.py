@@ -671,8 +671,10 @@ KEYS: dict[str, Help] = {
         "ドメインの検査の記録。各ドメインの最後の検査は残ります。",
     ),
     "retention.inbound": Help(
-        "Contents of mail that came in, since it was accepted; what is known of it stays as long as a message.",
-        "受信したメールの本文。受け付けからの時間です。メールの記録はメッセージと同じ期間残ります。",
+        "Contents of mail that came in, since it was accepted, and as long as somebody is to be told of it. "
+        "What is known of it stays as long as a message.",
+        "受信したメールの本文。受け付けからの時間です。通知が終わっていないものはそれまで残ります。"
+        "メールの記録はメッセージと同じ期間残ります。",
     ),
     "retention.audit": Help(
         "The audit log: who changed what, and from where.", "監査ログ。誰が、何を、どこから変更したか。"

@@ -40,6 +40,9 @@ class EventType(IntEnum):
     """A bounce came after the recipient's server had accepted the message."""
     QUEUED = 18
     """``ACCEPTED``, of one of several recipients: written only where an endpoint wants each of them told."""
+    RECEIVED = 19
+    """A mail came in that routes of the account take. Belongs to that mail; ``data``: ``recipient``, ``sender``,
+    ``size``, and the names of ``routes`` with their ``endpoints``."""
     DOMAIN_VERIFIED = 20
     """A domain may be sent from. Belongs to the account (``message_id`` 0), as the next three; ``data.domain``."""
     DOMAIN_FAILED = 21

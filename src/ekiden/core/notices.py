@@ -27,6 +27,8 @@ class News(IntFlag):
     """That it was accepted, for each of several recipients; for a single one ``INTERMEDIATE`` tells it."""
     FAILURE = 16
     """That it did not arrive, also when that is heard of later. Part of ``FINAL`` and of ``TRACKING``."""
+    RECEIVED = 32
+    """A mail that came in. No message of ours has it."""
 
 
 NEWS: dict[EventType, News] = {
@@ -45,6 +47,7 @@ NEWS: dict[EventType, News] = {
     EventType.COMPLAINED: News.TRACKING,
     EventType.LATE_BOUNCE: News.TRACKING | News.FAILURE,
     EventType.QUEUED: News.EACH,
+    EventType.RECEIVED: News.RECEIVED,
 }
 """What kinds of news an event is; the others are for traces only."""
 

@@ -23,7 +23,7 @@ MAX_CONDITIONS: Final = 20
 MAX_PATTERN: Final = 1_000
 """Characters."""
 MAX_VALUE: Final = 16_384
-"""Octets of a field that are looked at."""
+"""Octets of the fields of a name that are looked at."""
 _MOST_WORK: Final = 2_000_000
 """Instructions of a pattern times octets: some 0.1 s, where RE2 has to go through all of them for each octet."""
 _MEMORY: Final = 65_536
@@ -50,24 +50,36 @@ class Pattern:
     __slots__ = ("_most", "_regexp", "size")
 
     def __init__(self, text: str) -> None:
-        """Raises ``re2.error``, ``UnicodeEncodeError``."""
+        """Raises ``BadCondition``."""
         options = re2.Options()
         options.log_errors = False
         options.never_capture = True
         options.max_mem = _MEMORY
-        self._regexp: Any = re2.compile(text, options)
+        try:
+            self._regexp: Any = re2.compile(text, options)
+        except re2.error as error:
+            raise _told(text, error) from None
+        except UnicodeEncodeError:
+            raise BadCondition("the pattern has a character that UTF-8 cannot say") from None
         self.size: int = self._regexp.programsize
         """Its instructions: what an octet costs at most."""
         self._most = min(MAX_VALUE, _MOST_WORK // max(1, self.size))
 
     def found_in(self, values: Iterable[bytes]) -> bool:
-        """Whether it is found in one of them, which are UTF-8."""
-        return any(self._regexp.search(value[: self._most]) is not None for value in values)
+        """Whether it is found in one of them, which are UTF-8; only so much of all of them is looked at."""
+        left = self._most
+        for value in values:
+            if self._regexp.search(value[:left]) is not None:
+                return True
+            left -= len(value)
+            if left <= 0:
+                break
+        return False
 
 
 @lru_cache(_REMEMBERED)
 def compiled(text: str) -> Pattern:
-    """The pattern, of conditions that were checked. For threads, too."""
+    """The pattern; raises ``BadCondition``. For threads, too."""
     return Pattern(text)
 
 
@@ -80,12 +92,7 @@ def check_conditions(conditions: Iterable[Condition]) -> None:
             raise BadCondition("the condition for {name} has no pattern", name=condition.header)
         if len(condition.pattern) > MAX_PATTERN:
             raise BadCondition("a pattern has at most {most} characters", most=MAX_PATTERN)
-        try:
-            Pattern(condition.pattern)
-        except re2.error as error:
-            raise _told(condition.pattern, error) from None
-        except UnicodeEncodeError:
-            raise BadCondition("the pattern has a character that UTF-8 cannot say") from None
+        Pattern(condition.pattern)
 
 
 def _told(pattern: str, error: Any) -> BadCondition:

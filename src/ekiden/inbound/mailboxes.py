@@ -45,18 +45,35 @@ class Mailbox(NamedTuple):
     return_path: ReturnPath | None = None
     rewritten: Rewritten | None = None
     forwards: tuple[str, ...] = ()
+    closed: bool = False
+    """Nothing is taken for it now: its account is suspended."""
 
 
 class Routed(Protocol):
     """Knows what accounts receive."""
 
+    @property
+    def known(self) -> bool:
+        """Whether it does; else nobody can be told yet that there is no such mailbox."""
+        ...
+
+    async def look(self) -> None:
+        """Know what is written now. Raises what the store raises."""
+        ...
+
+    def receiver(self, domain: str) -> int | None:
+        """The account that receives mail for the domain; from memory, as the others."""
+        ...
+
     def account_for(self, address: Address) -> int | None:
-        """Whose route takes mail for it; from memory."""
+        """The account that receives its domain, if a route of it might take mail for it."""
         ...
 
     def forwards(self, address: Address) -> tuple[str, ...]:
-        """The names of routes that may send on what comes for it; from memory."""
+        """The names of routes that may send on what comes for it."""
         ...
+
+    def suspended(self, account_id: int) -> bool: ...
 
 
 _USES: Final = {
@@ -91,9 +108,24 @@ class Mailboxes:
         rewritten = self._srs.unseal(address.local, self._clock.now())
         if rewritten is not None:
             return Mailbox(Use.FORWARDED, rewritten.account_id, rewritten=rewritten)
-        account_id = None if self._routed is None else self._routed.account_for(address)
-        if self._routed is not None and account_id is not None:
-            return Mailbox(Use.ROUTE, account_id, forwards=self._routed.forwards(address))
-        if address.domain in self._own and address.local.lower() in _ROLES:
+        routed = self._routed
+        account_id = None if routed is None else routed.account_for(address)
+        if routed is not None and account_id is not None:
+            closed = routed.suspended(account_id)
+            return Mailbox(Use.ROUTE, account_id, forwards=routed.forwards(address), closed=closed)
+        role = address.local.lower()
+        if role in _ROLES and address.domain in self._own:
             return Mailbox(Use.OPERATOR, OPERATOR)
+        if role == "postmaster" and routed is not None and routed.receiver(address.domain) is not None:
+            return Mailbox(Use.OPERATOR, OPERATOR)  # whose mail is taken has to take this (RFC 5321 §4.5.1)
         return None
+
+    @property
+    def known(self) -> bool:
+        """Whether nobody is there whom ``find`` does not find."""
+        return self._routed is None or self._routed.known
+
+    async def look(self) -> None:
+        """Know at least what any worker knew until now. Raises what the store raises."""
+        if self._routed is not None:
+            await self._routed.look()

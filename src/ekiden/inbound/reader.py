@@ -125,6 +125,8 @@ class Reader:
         self._queue: deque[tuple[int, ReceivedMail]] = deque()
         self._octets = 0
         self._wake = asyncio.Event()
+        self._look_first = False
+        """Somebody else took what was claimed, who may know of mailboxes that nobody here has heard of yet."""
         self._stopping = False
         self._ended = asyncio.Event()
 
@@ -192,12 +194,16 @@ class Reader:
         except Exception as error:
             told(log, "mail that came in waits for the database", error)
             return False
+        self._look_first = self._look_first or bool(mails)
         for mail in mails:
             self.offer(worker, mail)
         return len(mails) == _BATCH
 
     async def _work(self, batch: Sequence[tuple[int, ReceivedMail]]) -> None:
         try:
+            if self._look_first:
+                await self._mailboxes.look()
+                self._look_first = False
             opened = [await self._open(mail) for _, mail in batch]
             found = await self._read([each for each in opened if each is not None])
         except Exception as error:
@@ -228,7 +234,9 @@ class Reader:
 
     async def _read(self, opened: Sequence[Opened]) -> dict[int, Found | Exception]:
         """By mail, what its readers have found together."""
-        found: dict[int, Found | Exception] = {each.mail.id: Found() for each in opened}
+        found: dict[int, Found | Exception] = {
+            each.mail.id: Found(told={} if each.boxes else {"unclaimed": True}) for each in opened
+        }
         for use, reader in self._readers.items():
             theirs = [
                 Opened(each.mail, each.content, boxes)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from ekiden.smtp.server_config import ServerConfig
 
 BUSY: Final = Reply.of(451, "4.3.2", "Too much mail is coming in at this moment, try again later")
+NOT_KNOWN: Final = Reply.of(451, "4.3.0", "It is not known yet who receives mail here, try again later")
+CLOSED: Final = Reply.of(450, "4.2.1", "This mailbox takes no mail at present")
 NO_MAILBOX: Final = Reply.of(550, "5.1.1", "There is no such mailbox here")
 NO_BOUNCES: Final = Reply.of(550, "5.7.1", "No message with this sender was sent from here: bounces are not taken")
 ONLY_BOUNCES: Final = Reply.of(550, "5.7.1", "Nothing but bounces, from <>, is taken here")
@@ -120,10 +122,14 @@ class Stranger:
     def rcpt(self, event: RcptTo) -> Reply | None:
         box = self._reception.mailboxes.find(event.recipient.address)
         if box is None:
+            if not self._reception.mailboxes.known:
+                return NOT_KNOWN
             self._unknown += 1
             return NO_MAILBOX if self._unknown <= _MOST_UNKNOWN else TOO_MANY_UNKNOWN
         if not self._sender and box.use is Use.ROUTE:
             return NO_BOUNCES
+        if box.closed:
+            return CLOSED
         if self._sender and box.use is Use.FORWARDED:
             return ONLY_BOUNCES
         if self._reception.loops.too_fast(box, self._sender):

@@ -201,6 +201,11 @@ def read_tree(raw: bytes, bounds: TreeBounds = DEFAULT_BOUNDS) -> Part:
     return _Reader(raw, bounds).tree()
 
 
+def read_header(raw: bytes, bounds: TreeBounds = DEFAULT_BOUNDS) -> Part:
+    """The message ``raw`` as a part whose body nobody has looked into. Never raises."""
+    return _Reader(raw, bounds).header()
+
+
 class _Reader:
     """One reading of one message."""
 
@@ -219,8 +224,11 @@ class _Reader:
         self._header_end = _HEADER_END_CR if returns else _HEADER_END
         self._line_ends = b"\r\n" if returns else b"\n"
 
+    def header(self) -> Part:
+        return self._part(0, len(self._content), "text/plain")
+
     def tree(self) -> Part:
-        root = self._part(0, len(self._content), "text/plain")
+        root = self.header()
         pending = [(root, 0)]
         while pending:
             part, depth = pending.pop()

@@ -23,7 +23,7 @@ from ekiden.notify.formats import PULL
 from ekiden.store.retention import first_id
 from ekiden.store.row_values import value_of
 from ekiden.store.set_aside import readable
-from ekiden.store.tables import LIVE_SQL, callback, endpoint, event, message, notice
+from ekiden.store.tables import LIVE_SQL, callback, endpoint, event, inbound_mail, message, notice
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -33,7 +33,18 @@ if TYPE_CHECKING:
 _BATCH = 500
 _LONGEST_LIFE: Millis = 60 * DAY
 """So long after a message was accepted something may still happen to it, an opening for instance."""
+_LONGEST_UNREAD: Millis = 7 * DAY
+"""So long after it came in a mail may be read."""
 _ids = msgspec.json.Decoder(list[int]).decode
+
+
+class _Received(msgspec.Struct):
+    """What is read of the data of ``EventType.RECEIVED``."""
+
+    endpoints: list[int] = []
+
+
+_received = msgspec.json.Decoder(_Received).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +249,8 @@ async def replay_range(
         account_id = await connection.scalar(select(endpoint.c.account_id).where(endpoint.c.id == endpoint_id))
     if account_id is None:
         return 0
-    count, after = 0, first_id(since - _LONGEST_LIFE)
+    count = await _replay_received(store, account_id, endpoint_id, since, until, now, dry_run=dry_run)
+    after = first_id(since - _LONGEST_LIFE)
     while True:
         page = (
             select(message.c.id, message.c.routes)
@@ -256,6 +268,43 @@ async def replay_range(
                 await _insert(connection, rows)
         count += len(rows)
         after = messages[-1].id + 1
+
+
+async def _replay_received(
+    store: Store, account_id: int, endpoint_id: int, since: Millis, until: Millis, now: Millis, *, dry_run: bool
+) -> int:
+    """Of mails that came in."""
+    count, after = 0, first_id(since - _LONGEST_UNREAD)
+    while True:
+        page = (
+            select(inbound_mail.c.id)
+            .where(inbound_mail.c.account_id == account_id, inbound_mail.c.id >= after)
+            .where(inbound_mail.c.id < first_id(until))
+            .order_by(inbound_mail.c.id)
+            .limit(_BATCH)
+        )
+        async with store.read() as connection:
+            mails = list(await connection.scalars(page))
+            found = select(event).where(
+                event.c.account_id == account_id,
+                event.c.message_id.in_(mails),
+                event.c.type == int(EventType.RECEIVED),
+                event.c.at >= since,
+                event.c.at < until,
+            )
+            events = (await connection.execute(found)).all() if mails else []
+        rows = [
+            _notice(account_id, endpoint_id, row, now)
+            for row in events
+            if endpoint_id in _received(row.data).endpoints
+        ]
+        if rows and not dry_run:
+            async with store.write() as connection:
+                await _insert(connection, rows)
+        count += len(rows)
+        if len(mails) < _BATCH:
+            return count
+        after = mails[-1] + 1
 
 
 async def _told(
@@ -304,12 +353,25 @@ async def replay_event(
         .where(message.c.id >= first_id(at - _LONGEST_LIFE), message.c.id < first_id(at + DAY))
         .where(event.c.id == event_id)
     )
+    mail = inbound_mail.c
+    received = (
+        select(event)
+        .join(inbound_mail, (mail.account_id == event.c.account_id) & (mail.id == event.c.message_id))
+        .where(mail.id >= first_id(at - _LONGEST_UNREAD), mail.id < first_id(at + DAY))
+        .where(event.c.id == event_id, event.c.type == int(EventType.RECEIVED))
+    )
     async with store.read() as connection:
         rows = [
             _notice(row.account_id, route.endpoint_id, row, now)
             for row in await connection.execute(found)
             for route in parse_routes(row.routes)
             if route.news & _NEWS.get(row.type, 0) and endpoint_id in (None, route.endpoint_id)
+        ]
+        rows += [
+            _notice(row.account_id, told, row, now)
+            for row in await connection.execute(received)
+            for told in _received(row.data).endpoints
+            if endpoint_id in (None, told)
         ]
     if rows and not dry_run:
         async with store.write() as connection:

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from ekiden.notify.bodies import Body
 from ekiden.notify.errors import BadEndpoint
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def open_auth(vault: Vault, sealed: bytes | None) -> Auth | None:
     return None if sealed is None else _decode(vault.open(sealed, PURPOSE))
 
 
-def authenticated(auth: Auth | None, body: bytes, content_type: str) -> tuple[dict[str, str], bytes]:
+def authenticated(auth: Auth | None, body: bytes | Body, content_type: str) -> tuple[dict[str, str], bytes | Body]:
     """Header fields to add, and the body, with the key if it belongs there.
 
     ``ValueError`` for a key in a body that is neither a JSON object nor a form.
@@ -95,6 +96,8 @@ def authenticated(auth: Auth | None, body: bytes, content_type: str) -> tuple[di
         case Header(name, value):
             return {name: value}, body
         case BodyKey(name, value):
+            if isinstance(body, Body):
+                return {}, body.with_key(name, value)
             return {}, _with_key(name, value, body, content_type)
         case Several(parts):
             headers: dict[str, str] = {}

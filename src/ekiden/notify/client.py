@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.abc import AbstractResolver, AbstractStreamWriter, ResolveResult
+from aiohttp.payload import Payload
 from multidict import CIMultiDict
 
 from ekiden.core.said import Said, say
@@ -31,6 +32,7 @@ from ekiden.notify.status_codes import Result, result_of
 if TYPE_CHECKING:
     from ekiden.core.clock import Clock, Millis
     from ekiden.dns.resolver import Resolver
+    from ekiden.notify.bodies import Body
     from ekiden.notify.config import CallbacksConfig
     from ekiden.notify.formats import Addressed
     from ekiden.notify.ssrf import Destinations
@@ -42,6 +44,9 @@ _KEPT_ANSWER = 500
 _PACKED = frozenset({"gzip", "x-gzip", "deflate"})
 _EITHER = 32 + zlib.MAX_WBITS
 """For zlib: with the header of gzip or its own."""
+_SLICE = 65_536
+_SLOWEST = 131_072
+"""Octets in a second, at which a receiver may take a large body."""
 _KEEPALIVE = 30.0  # seconds that a connection without work stays open
 
 
@@ -58,10 +63,29 @@ class Answer:
     said: Said | None = None
 
 
+class _Pieces(Payload):
+    """A ``Body`` on its way, with a Content-Length."""
+
+    _autoclose = True
+
+    def __init__(self, body: Body) -> None:
+        super().__init__(body, content_type=body.content_type)
+        self._size = body.size
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        return b"".join(self._value.pieces).decode(encoding, errors)
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        for piece in self._value.pieces:
+            # What the socket does not take is copied: no more of it than this.
+            for at in range(0, len(piece), _SLICE):
+                await writer.write(piece[at : at + _SLICE])
+
+
 class _Request(NamedTuple):
     url: str
     auth: Auth | None
-    body: bytes
+    body: bytes | Body
     content_type: str
     own_fields: Addressed | None
     timeout: float
@@ -181,7 +205,7 @@ class Client:
         self,
         url: str,
         auth: Auth | None,
-        body: bytes,
+        body: bytes | Body,
         content_type: str,
         *,
         own_fields: Addressed | None = None,
@@ -189,10 +213,15 @@ class Client:
     ) -> Answer:
         """One request, and what became of it; never raises but for cancellation.
 
-        ``own_fields``: who has more header fields for it. ``timeout``: seconds; 0: as configured.
+        ``own_fields``: who has more header fields for it. ``timeout``: seconds; 0: as configured. A large body may
+        take longer, since it is the answer that is waited for.
         """
         began = self._clock.monotonic()
-        request = _Request(url, auth, body, content_type, own_fields, timeout or self._timeout)
+        seconds = timeout or self._timeout
+        if not isinstance(body, bytes):
+            content_type = body.content_type
+            seconds += body.size / _SLOWEST
+        request = _Request(url, auth, body, content_type, own_fields, seconds)
         attempt = await self._attempt(request)
         if attempt.cut and attempt.reused:
             # The receiver closed a connection of the pool just when it was taken: that says nothing about it.
@@ -214,7 +243,7 @@ class Client:
                 fields.update(request.own_fields.headers(target.host_subcomponent or "", target.port or 0))
             async with self._session.post(
                 target,
-                data=body,
+                data=body if isinstance(body, bytes) else _Pieces(body),
                 headers=fields,
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=request.timeout),

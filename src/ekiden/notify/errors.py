@@ -23,6 +23,14 @@ class BadEndpoint(NotifyError):
     """A URL or a way to authenticate that callbacks cannot use. Nothing was written."""
 
 
+class SettingTaken(NotifyError):
+    """There is a record of that name."""
+
+
+class TooManySettings(NotifyError):
+    """The account has as many records of the kind as it may."""
+
+
 class ForbiddenDestination(BadEndpoint):
     """A callback would reach what is not public. No socket was opened."""
 

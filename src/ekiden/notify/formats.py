@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from ekiden.core.notices import Happening
 from ekiden.store.retention import RETIRED
+
+if TYPE_CHECKING:
+    from ekiden.notify.bodies import Body
 
 PULL = "pull"
 """The name in ``endpoint.format`` of those whose news is fetched by the client and never sent."""
@@ -53,6 +56,18 @@ class Addressed(Protocol):
 
     def headers(self, host: str, port: int) -> Mapping[str, str]:
         """For an endpoint there."""
+        ...
+
+
+@runtime_checkable
+class OfContent(Protocol):
+    """A format that tells what is in a mail that came in (``EventType.RECEIVED``), one in each request.
+
+    Each stands for itself: a receiver that fails at one of them may take the next.
+    """
+
+    def body(self, happening: Happening, content: bytes) -> Body:
+        """In the place of ``Format.encode``. Called in a thread."""
         ...
 
 

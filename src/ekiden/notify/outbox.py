@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from ekiden.dns.resolver import Resolver
     from ekiden.notify.client import Client
     from ekiden.notify.config import CallbacksConfig
+    from ekiden.notify.contents import Contents
     from ekiden.notify.formats import Format
     from ekiden.notify.rounds import Round, Tools
     from ekiden.notify.ssrf import Destinations
@@ -103,10 +104,12 @@ class Outbox:
         destinations: Destinations,
         metrics: OutboxMetrics | None = None,
         standing: Standing | None = None,
+        contents: Contents | None = None,
     ) -> None:
         """``worker`` is the registration in the store, ``standing`` until when it counts; ``formats`` comes from
-        ``formats.by_name``."""
+        ``formats.by_name``, ``contents`` are for those that tell what is in a mail."""
         self._standing = standing
+        self._contents = contents
         self._store = store
         self._clock = clock
         self._ids = ids
@@ -392,7 +395,9 @@ class Outbox:
 
         if self._client is None:
             self._client = Client(self._config, self._clock, self._resolver, self._destinations)
-        return Tools(self._client, self._clock, self._ids, self._config, self._metrics, self._standing)
+        return Tools(
+            self._client, self._clock, self._ids, self._config, self._metrics, self._standing, self._contents
+        )
 
     # owning
 

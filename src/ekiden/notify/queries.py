@@ -330,9 +330,10 @@ async def waiting_messages(
 
 def _notice_of(row: RowMapping) -> DueNotice:
     happening = None
-    if row["type"] is not None and (row["sender"] is not None or not row["message_id"]):
+    own = not row["message_id"] or row["type"] == EventType.RECEIVED
+    if row["type"] is not None and (row["sender"] is not None or own):
         try:
-            happening = read("event", happening_of if row["message_id"] else _account_happening, row)
+            happening = read("event", _own_happening if own else happening_of, row)
         except Unreadable:
             key = (row["endpoint_id"], row["id"], row["message_id"], row["attempts"], row["due_at"])
             return DueNotice(*key, None, unreadable=True)
@@ -386,8 +387,8 @@ def happening_of(row: RowMapping) -> Happening:
     )
 
 
-def _account_happening(row: RowMapping) -> Happening:
-    """Of an event that belongs to no message."""
+def _own_happening(row: RowMapping) -> Happening:
+    """Of an event that belongs to no message of ours: it tells all of itself."""
     data = _json(row["data"])
     return Happening(
         event_id=row["id"],
@@ -395,10 +396,10 @@ def _account_happening(row: RowMapping) -> Happening:
         at=row["at"],
         data=data,
         account_id=row["account_id"],
-        message_id=0,
-        number=0,
-        recipient=str(data.get("address", "")),
-        sender="",
+        message_id=row["message_id"],
+        number=row["recipient_number"],
+        recipient=str(data.get("recipient") or data.get("address", "")),
+        sender=str(data.get("sender", "")),
         subject="",
         accepted_at=row["at"],
         state=int(State.QUEUED),

@@ -9,7 +9,8 @@ one with many bad events: after a few in a row the endpoint as a whole waits.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,8 @@ from ekiden.core.clock import SECOND, Millis
 from ekiden.core.said import Said, say
 from ekiden.dns.lookup_queue import on_behalf_of
 from ekiden.notify.client import Answer
-from ekiden.notify.formats import Addressed
+from ekiden.notify.contents import ContentGone, NoRoom
+from ekiden.notify.formats import Addressed, OfContent
 from ekiden.notify.options import AS_CONFIGURED, Kept, pace_of
 from ekiden.notify.queries import DueEndpoint, DueNotice, Postponed, RoundResult, Sent
 from ekiden.notify.status_codes import Result
@@ -27,14 +29,17 @@ if TYPE_CHECKING:
     from ekiden.core.ids import IdFactory
     from ekiden.core.notices import Happening
     from ekiden.notify.auth import Auth
+    from ekiden.notify.bodies import Body
     from ekiden.notify.client import Client
     from ekiden.notify.config import CallbacksConfig
+    from ekiden.notify.contents import Contents
     from ekiden.notify.formats import Format
     from ekiden.notify.metrics import OutboxMetrics
     from ekiden.store.standing import Standing
 
 _BLAMED_IN_A_ROW = 3
 _QUICK = 200  # events whose body is written at once
+_FAILED_AT_IT = 500  # what frameworks answer when an application has raised something
 _TOGETHER = 10  # events at the end of a request that are looked at
 
 
@@ -49,6 +54,8 @@ class Tools:
     metrics: OutboxMetrics
     standing: Standing | None = None
     """Until when anything may be sent; what is left then stays as it is."""
+    contents: Contents | None = None
+    """Of mails that came in, for formats that tell what is in them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,12 +174,21 @@ class Round:
         request = [item for item in request if item.notice.message_id not in seen.blocked]
         if not request:
             return
-        answer = await self._request(request)
+        try:
+            answer = await self._request(request)
+        except NoRoom:
+            return  # as it is, for another round
+        except ContentGone:
+            seen.dead += [item.notice.id for item in request]
+            self._tools.metrics.gave_up(len(request))
+            return
         match answer.result:
             case Result.TAKEN:
                 seen.requests_taken += 1
                 seen.blamed = 0
                 seen.taken += [item.notice.id for item in request]
+            case Result.FAILED if self._is_blamed(answer):
+                self._blame(request[0].notice)
             case Result.FAILED:
                 seen.failed = True
                 seen.wait = max(seen.wait, answer.wait or 0)
@@ -182,6 +198,10 @@ class Round:
                 await self._send(request[half:])
             case Result.REFUSED:
                 self._blame(request[0].notice)
+
+    def _is_blamed(self, answer: Answer) -> bool:
+        """Whether an application failed at what it was sent, and may take the next."""
+        return isinstance(self._format, OfContent) and answer.status == _FAILED_AT_IT
 
     def _blame(self, notice: DueNotice) -> None:
         seen, pace = self._seen, self._pace
@@ -200,26 +220,30 @@ class Round:
     async def _request(self, request: Sequence[_Item]) -> Answer:
         tools = self._tools
         at = tools.clock.now()
+        ids = [item.notice.id for item in request]
         try:
-            body = await self._encoded([item.happening for item in request])
+            async with self._body([item.happening for item in request]) as body:
+                on_behalf_of(("callbacks", self.endpoint.account_id))
+                answer = await tools.client.post(
+                    self.endpoint.url,
+                    self._auth,
+                    body,
+                    self._format.content_type,
+                    own_fields=self._format if isinstance(self._format, Addressed) else None,
+                    timeout=self._kept.timeout / SECOND,
+                )
+        except NoRoom:
+            raise
+        except ContentGone:
+            self._seen.sent.append(Sent(tools.ids.next(at), at, 0, 0, say("content_gone").encode(), ids))
+            raise
         except Exception as error:  # one event that a format trips over must not stop the others
             said = say("event_not_written", error=f"{type(error).__name__}: {error}"[:500])
             answer = Answer(Result.REFUSED, 0, said.text(), 0.0, said=said)
-        else:
-            on_behalf_of(("callbacks", self.endpoint.account_id))
-            answer = await tools.client.post(
-                self.endpoint.url,
-                self._auth,
-                body,
-                self._format.content_type,
-                own_fields=self._format if isinstance(self._format, Addressed) else None,
-                timeout=self._kept.timeout / SECOND,
-            )
         if answer.status:
             self._seen.answered = True
         elif answer.result is Result.FAILED:
             self._seen.silent = True
-        ids = [item.notice.id for item in request]
         millis = round(answer.seconds * SECOND)
         text = answer.text if answer.said is None else answer.said.encode()
         self._seen.sent.append(Sent(tools.ids.next(at), at, millis, answer.status, text, ids))
@@ -229,11 +253,17 @@ class Round:
             tools.metrics.failed(answer.seconds)
         return answer
 
-    async def _encoded(self, happenings: Sequence[Happening]) -> bytes:
-        """The body; of many in a thread, since it takes longer than others should wait."""
-        if len(happenings) <= _QUICK:
-            return self._format.encode(happenings)
-        return await asyncio.to_thread(self._format.encode, happenings)
+    @asynccontextmanager
+    async def _body(self, happenings: Sequence[Happening]) -> AsyncIterator[bytes | Body]:
+        """What is sent; of many events made in a thread, since it takes longer than others should wait."""
+        format, contents = self._format, self._tools.contents
+        if isinstance(format, OfContent) and contents is not None:
+            async with contents.body(format, happenings[0]) as body:
+                yield body
+        elif len(happenings) <= _QUICK:
+            yield format.encode(happenings)
+        else:
+            yield await asyncio.to_thread(format.encode, happenings)
 
     def result(self) -> RoundResult:
         """What has come of it, with the breaker of the endpoint."""

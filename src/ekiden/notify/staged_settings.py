@@ -21,6 +21,7 @@ from sqlalchemy import ColumnElement, delete, insert, select, text, update
 from ekiden.access.audit import Actor, changed
 from ekiden.access.remembered import Remembered
 from ekiden.notify.auth import Auth, check_auth, seal_auth
+from ekiden.notify.errors import SettingTaken, TooManySettings
 from ekiden.notify.options import Options
 from ekiden.store.retention import RETIRED
 from ekiden.store.set_aside import readable
@@ -138,9 +139,15 @@ class StagedSettings:
         secrets: Mapping[str, str],
         *,
         actor: Actor,
+        new: bool = False,
+        most: int | None = None,
     ) -> None:
-        """In the place of what was saved before. ``document`` is JSON-ready and has no secret."""
-        await self._save(account_id, kind, name, _encode(document).decode(), secrets, "setting.save", actor)
+        """In the place of what was saved before. ``document`` is JSON-ready and has no secret.
+
+        ``new``: it takes no place, else ``SettingTaken``. ``most``: records of the kind, else ``TooManySettings``.
+        """
+        text = _encode(document).decode()
+        await self._save(account_id, kind, name, text, secrets, "setting.save", actor, new=new, most=most)
 
     async def remove(self, account_id: int, kind: str, name: str, *, actor: Actor) -> bool:
         """It goes when settings are next applied. False: there is none."""
@@ -188,6 +195,9 @@ class StagedSettings:
         secrets: Mapping[str, str],
         action: str,
         actor: Actor,
+        *,
+        new: bool = False,
+        most: int | None = None,
     ) -> bool:
         now = self._clock.now()
         values = {
@@ -202,10 +212,19 @@ class StagedSettings:
             known = next((row for row in rows if (row.kind, row.name) == (kind, name)), None)
             if document is None and (known is None or known.saved is None):
                 return False
+            there = known is not None and known.saved is not None
+            if new and there:
+                raise SettingTaken("there is {name} already", name=repr(name))
+            if (
+                most is not None
+                and not there
+                and sum(row.kind == kind and row.saved is not None for row in rows) >= most
+            ):
+                raise TooManySettings("an account has at most {most} of them", most=most)
             if known is None:
                 first = {"saved_revision": 1, "applied_revision": 0, "applied_by": ""}
-                new = {"account_id": account_id, "kind": kind, "name": name, **values, **first}
-                await connection.execute(insert(table).values(new))
+                row = {"account_id": account_id, "kind": kind, "name": name, **values, **first}
+                await connection.execute(insert(table).values(row))
             elif document is None and known.applied is None:
                 await connection.execute(delete(table).where(*theirs))  # it never had effect
             else:

@@ -418,6 +418,7 @@ class _Worker:
             desks["smtp"] = self._desk("smtp", submissions, config.smtp, SmtpCounts(self.metrics))
         if config.receives and "inbound" in config.workers.roles:
             self.reader, reception = services.reception(lambda: self.me.id, self._wake_delivery)
+            self._start(services.routes.run(), "inbound routes")
             self._start(self.reader.run(), "inbound")
             limits = reception_limits(config.smtp, config.inbound)
             receptions = Receptions(reception, services.refusals)

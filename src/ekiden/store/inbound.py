@@ -87,7 +87,7 @@ async def claim_unread(connection: AsyncConnection, worker: int, now: Millis, mo
         .limit(most)
         .with_for_update(of=table, skip_locked=True)
     )
-    found = [_mail(row) for row in await connection.execute(query)]
+    found = [received_of(row, begun=1) for row in await connection.execute(query)]
     if found:
         keys = [(mail.account_id, mail.id) for mail in found]
         await connection.execute(
@@ -104,10 +104,11 @@ async def find_received(connection: AsyncConnection, number: int) -> tuple[Recei
     whose = union_all(select(literal(0)), select(account.c.id)).subquery()
     query = select(table).where(table.c.account_id.in_(select(whose)), table.c.id == number)
     row = (await connection.execute(query)).one_or_none()
-    return None if row is None else (_mail(row, begun=0), row)
+    return None if row is None else (received_of(row), row)
 
 
-def _mail(row: Row[Any], begun: int = 1) -> ReceivedMail:
+def received_of(row: Row[Any], begun: int = 0) -> ReceivedMail:
+    """A mail of its row. ``begun``: readings that have begun since."""
     return ReceivedMail(
         account_id=row.account_id,
         id=row.id,

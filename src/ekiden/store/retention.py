@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ekiden.core.clock import DAY, HOUR, MINUTE, SECOND, Millis
 from ekiden.core.duration import Duration
+from ekiden.core.events import EventType
 from ekiden.core.ids import EPOCH, NODE_BITS, SEQUENCE_BITS, id_time
 from ekiden.core.states import FIRST_FINAL, Reading
 from ekiden.store import tables as t
@@ -53,7 +54,8 @@ class RetentionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     checks: Duration = 30 * 86_400.0
     """Checks of domains; the last ones of each domain stay."""
     inbound: Duration = 7 * 86_400.0
-    """Contents of mail that came in, since it was accepted; what is known of it stays as long as a message."""
+    """Contents of mail that came in, since it was accepted, and as long as somebody is to be told of it; what is
+    known of it stays as long as a message."""
     audit: Duration = 400 * 86_400.0
     """The audit log: who changed what, and from where; and the history of suppressions."""
 
@@ -99,7 +101,10 @@ PLAN: Final[dict[str, Rule]] = {
     ),
     "mail_request_piece": Rule("messages", "with its request"),
     "mail_request_tally": Rule("messages", "with its request"),
-    "inbound_mail": Rule("messages", "once it was read and is that old; its content goes earlier (`inbound`)"),
+    "inbound_mail": Rule(
+        "messages",
+        "once it was read, nobody is to be told of it, and it is that old; its content goes earlier (`inbound`)",
+    ),
     "inbound_domain": Rule("", "until its account removes it"),
     "mail_number": Rule("", "as long as the account: no number is used twice"),
     "installation": Rule("", "as long as there is the database"),
@@ -187,6 +192,8 @@ async def _prune_range(
                 if not ids:
                     break
                 unfinished = await _unfinished(connection, account, ids, unchanged_since)
+                if walked is t.event:
+                    unfinished |= await _told_of(connection, account, ids)
             # What is final stays final, so nothing can have changed since it was read.
             gone = [message for message in ids if message not in unfinished]
             if gone:
@@ -281,25 +288,60 @@ def _endpoints(table: Table) -> Select[tuple[int]]:
 
 
 async def _prune_inbound(store: Store, contents: Millis, rows: Millis, batch: int, removed: Counter[str]) -> None:
-    """Mails that came in and were read: contents accepted before ``contents``, then all that is known of them."""
+    """Mails that came in and were read: contents accepted before ``contents``, then all that is known of them; but
+    nothing of what is still told, or was given up and can be told again."""
     mail, content = t.inbound_mail.c, t.content.c
     read = mail.state == int(Reading.READ)
     known = exists().where(mail.account_id == content.account_id, mail.id == content.message_id, read)
     for account in await _accounts(store, t.inbound_mail):
-        for table, key, old in (
-            (t.content, content.message_id, and_(content.message_id < first_id(max(contents, rows)), known)),
-            (t.inbound_mail, mail.id, and_(mail.id < first_id(rows), read)),
+        for key, old, pruned in (
+            (content.message_id, and_(content.message_id < first_id(max(contents, rows)), known), (t.content,)),
+            (mail.id, and_(mail.id < first_id(rows), read), (t.event, t.inbound_mail)),
         ):
+            after = 0
             while True:
-                some = select(key).where(table.c.account_id == account, old).order_by(key).limit(batch)
+                theirs = key.table.c.account_id == account
+                page = select(key).where(theirs, key > after, old).order_by(key).limit(batch)
                 async with store.read() as connection:
-                    ids = list(await connection.scalars(some))
-                if ids:
+                    ids = list(await connection.scalars(page))
+                    needed = await _told_of(connection, account, ids) if ids else set()
+                gone = [id for id in ids if id not in needed]
+                if gone:
                     async with store.write() as connection:
-                        theirs = and_(table.c.account_id == account, key.in_(ids))
-                        await _delete(connection, table, theirs, removed)
+                        for table in pruned:
+                            its = table.c.id if table is t.inbound_mail else table.c.message_id
+                            await _delete(
+                                connection, table, and_(table.c.account_id == account, its.in_(gone)), removed
+                            )
                 if len(ids) < batch:
                     break
+                after = ids[-1]
+
+
+class _Received(msgspec.Struct):
+    """What is read of the data of ``EventType.RECEIVED``."""
+
+    endpoints: list[int] = []
+
+
+_received: Final = msgspec.json.Decoder(_Received).decode
+
+
+async def _told_of(connection: AsyncConnection, account: int, ids: Sequence[int]) -> set[int]:
+    """Those of the mails that came in of which some endpoint still has a notice, be it a dead letter."""
+    event, note = t.event.c, t.notice.c
+    of = event.account_id == account, event.message_id.in_(ids), event.type == int(EventType.RECEIVED)
+    events = (await connection.execute(select(event.id, event.data).where(*of))).all()
+    endpoints = {endpoint for row in events for endpoint in _received(row.data).endpoints}
+    found: set[int] = set()
+    for endpoint in endpoints:
+        # A step of the key for each mail of the page: their events happened one after the other.
+        between = note.id.between(min(row.id for row in events), max(row.id for row in events))
+        theirs = select(note.message_id).where(
+            note.account_id == account, note.endpoint_id == endpoint, between, note.message_id.in_(ids)
+        )
+        found.update(await connection.scalars(theirs))
+    return found
 
 
 async def _prune_requests(store: Store, now: Millis, before: Millis, batch: int, removed: Counter[str]) -> None:

@@ -34,6 +34,8 @@ from ekiden.inbound.reader import MailReader, Reader
 from ekiden.inbound.reception import Reception
 from ekiden.inbound.report_mail import ReportMail
 from ekiden.inbound.returned_mail import ReturnedMail
+from ekiden.inbound.route_directory import RouteDirectory
+from ekiden.inbound.route_mail import RouteMail
 from ekiden.inbound.unsubscribe_mail import UnsubscribeMail
 from ekiden.intake.config import IntakeConfig
 from ekiden.intake.door import Door, Handover
@@ -47,6 +49,7 @@ from ekiden.limits.memory import Memory
 from ekiden.limits.workshop import Workshop
 from ekiden.mime.scan import HeaderBounds
 from ekiden.net.listen import Networks
+from ekiden.notify.contents import Contents
 from ekiden.notify.endpoints import Endpoints
 from ekiden.notify.formats import Format, by_name
 from ekiden.notify.outbox import Outbox
@@ -147,6 +150,7 @@ class Services:
         self._destinations = Destinations(config.callbacks.allowed_networks, loopback_only=lab)
         self.endpoints = Endpoints(store, clock, self.vault, self._destinations)
         self.tokens = TrackingTokens(self.vault)
+        self.routes = RouteDirectory(store)
         self.return_paths = ReturnPaths([self.vault.derive(PURPOSE)])
         self.srs = Srs([self.vault.derive(SRS_PURPOSE)])
         self._intake = _intake(config)
@@ -221,13 +225,15 @@ class Services:
     def reception(self, worker: Callable[[], int], queued: Callable[[], None]) -> tuple[Reader, Reception]:
         """Of mail that comes in. ``worker``: this worker's registration; ``queued``: see ``Reader``."""
         config, clock, store = self._config, self._clock, self._store
-        mailboxes = Mailboxes(clock, self.return_paths, self.srs, {config.hostname, config.return_path})
+        own = {config.hostname, config.return_path}
+        mailboxes = Mailboxes(clock, self.return_paths, self.srs, own, self.routes)
         reports = ReportMail(store, clock, self.return_paths, self.suppressing, self.workshop)
         readers: dict[Use, MailReader] = {
             Use.BOUNCE: reports,
             Use.OPERATOR: reports,
             Use.UNSUBSCRIBE: UnsubscribeMail(store, clock, self.suppressing),
             Use.FORWARDED: ReturnedMail(store, clock, self._ids, config.delivery.expire_after),
+            Use.ROUTE: RouteMail(clock, self.routes, self.workshop),
         }
         reader = Reader(store, clock, worker, mailboxes, readers, self.memory, queued)
         authentication = MailAuthentication(
@@ -276,6 +282,7 @@ class Services:
             self._destinations,
             metrics,
             standing,
+            Contents(self._store, self.memory, self.workshop),
         )
 
     def renewed(self, worker: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ekiden.access.console_users import ConsoleUser, verify_console_user
 from ekiden.dialects.cmc.webhook_settings import WebhookSettings
 from ekiden.notify.ssrf import Destinations
 from ekiden.notify.staged_settings import StagedSettings
@@ -21,4 +22,8 @@ __all__ = ["WebhookSettings", "make_webhook_settings"]
 def make_webhook_settings(config: Config, store: Store, clock: Clock, vault: Vault) -> WebhookSettings:
     lab = config.lab.enabled
     destinations = Destinations(config.callbacks.allowed_networks, loopback_only=lab)
-    return WebhookSettings(StagedSettings(store, clock, vault), destinations, lab=lab)
+
+    async def prove(login: str, password: str) -> ConsoleUser | None:
+        return await verify_console_user(store, login, password, clock.now())
+
+    return WebhookSettings(StagedSettings(store, clock, vault), destinations, prove, lab=lab)

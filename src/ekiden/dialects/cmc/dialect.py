@@ -23,6 +23,7 @@ def _load() -> None:
     import ekiden.dialects.cmc.annotator
     import ekiden.dialects.cmc.labels
     import ekiden.dialects.cmc.news.events
+    import ekiden.dialects.cmc.news.inbound
     import ekiden.dialects.cmc.routes  # noqa: F401
 
 
@@ -34,8 +35,9 @@ def _api(services: Platform, settings: CmcConfig) -> Api:
 
 def _formats(settings: CmcConfig) -> Sequence[Format]:
     from ekiden.dialects.cmc.news.events import event_formats
+    from ekiden.dialects.cmc.news.inbound import InboundFormat
 
-    return event_formats(settings.server_composition)
+    return *event_formats(settings.server_composition), InboundFormat(settings.server_composition)
 
 
 def _annotators(parts: DoorParts) -> Sequence[Annotator]:
