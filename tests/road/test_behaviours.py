@@ -428,6 +428,7 @@ def test_senders_hear_of_what_bounced_and_of_success_when_they_asked(platform: D
         assert b"\r\nAction: relayed\r\n" in told[name]
     for report in told.values():
         assert b"\r\nOriginal-Envelope-Id: order+17\r\n" in report
+        assert b"; d=mail.demo.lab.test;" in report.partition(b"\r\nFrom:")[0]
     (passed_on,) = platform.mail("passed-on@accept.lab.test")
     # Reports of the next server come to us: what we have told already is not asked for.
     assert is_ours(passed_on["from"])
