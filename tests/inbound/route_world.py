@@ -65,7 +65,6 @@ class RouteWorld(World):
         self.settings = WebhookSettings(StagedSettings(store, self.clock, self.vault), LAB, no_user, lab=True)
         self.receiver = Receiver(10_000)
         self._server = HttpServer(self.receiver.handle)
-        self._outbox: asyncio.Task[None] | None = None
 
     def routed(self) -> Routed:
         return self.directory

@@ -12,8 +12,6 @@ from hypothesis import strategies as st
 from ekiden.mime.attachment_parts import _file_name
 from ekiden.mime.parameters import media_type, read_parameters
 
-SJIS = '表示予約".txt'.encode("cp932")
-
 
 @pytest.mark.parametrize(
     ("value", "token", "texts"),

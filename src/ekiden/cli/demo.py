@@ -81,7 +81,7 @@ def demo(
     URL of NAVER's API), cmc (of Customers Mail Cloud's), lab (its API, and pages at /inbox), lab_http (its receiver
     of callbacks), ca (certificate to trust), account (name, username, password, api_key, domain, instance_id,
     iam_apikey, naver.access_key, naver.secret_key, cmc.api_user, cmc.api_key, cmc.server_composition,
-    return_path_domain), trace (command line; put an id for {id}), config and log (files).
+    return_path_domain, inbound_domain), trace (command line; put an id for {id}), config and log (files).
     """
     from ekiden.lab.demo import Demo
 

@@ -74,6 +74,7 @@ class DemoAccount(Document, frozen=True):
     naver: Annotated[DemoAccessKey, says("for clients of NAVER Cloud Outbound Mailer")] = DemoAccessKey("", "")
     cmc: Annotated[DemoApiUser, says("for clients of Customers Mail Cloud")] = DemoApiUser("", "", "")
     return_path_domain: Annotated[str, says("to which bounces of its mail come")] = ""
+    inbound_domain: Annotated[str, says("whose mail it receives, as its routes want it")] = ""
 
 
 class DemoFacts(Document, frozen=True):

@@ -30,7 +30,7 @@ from ekiden.core.language import Language
 from ekiden.documents.installation import DemoAccount, DemoFacts, DemoSmtp
 from ekiden.domains.names import return_path_host
 from ekiden.domains.return_paths import rp_spf
-from ekiden.lab.demo_account import ACCOUNT, DOMAIN, RETURN_PATH, DemoError, completed, make_account
+from ekiden.lab.demo_account import ACCOUNT, DOMAIN, INBOUND, RETURN_PATH, DemoError, completed, make_account
 from ekiden.process.setup import CERTIFICATE, CERTIFICATE_KEY, CONFIG_NAME, prepare_store, write_files
 from ekiden.process.translations import TEXTS
 from ekiden.store.api import StoreError
@@ -142,9 +142,7 @@ class Demo:
         if self.state.account is None:
             self.state.account = asyncio.run(make_account(loaded, self._put))
             self._save_state()
-        elif not (
-            self.state.account.naver.access_key and self.state.account.return_path_domain
-        ):  # of an older Ekiden
+        elif not (self.state.account.naver.access_key and self.state.account.inbound_domain):  # of an older Ekiden
             self.state.account = asyncio.run(completed(loaded, self.state.account))
             self._save_state()
         self._start_platform()
@@ -366,7 +364,7 @@ class Demo:
         self._put(f"/dns/{DOMAIN}/A", ["127.0.0.1"])
         self._put(f"/dns/_dmarc.{DOMAIN}/TXT", [f"v=DMARC1; p=reject; rua=mailto:dmarc@{DOMAIN}"])
         # Bounces come to the reception. The SPF records of both stand above, or are among those of the domain.
-        for name in (return_path_host(HOSTNAME), RETURN_PATH):
+        for name in (return_path_host(HOSTNAME), RETURN_PATH, INBOUND):
             self._put(f"/routes/{name}", {"port": self.state.reception, "host": HOSTNAME, "spf": ""})
 
     def _put(self, path: str, value: str | list[str] | dict[str, Any]) -> None:

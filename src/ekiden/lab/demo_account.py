@@ -18,6 +18,7 @@ from ekiden.documents.installation import DemoAccessKey, DemoAccount, DemoApiUse
 from ekiden.domains.model import PLATFORM, Domain
 from ekiden.domains.names import return_path_host
 from ekiden.domains.service import Domains
+from ekiden.inbound.inbound_domains import add_inbound_domain
 from ekiden.net.clock import SystemClock
 from ekiden.notify.endpoints import Endpoints
 from ekiden.notify.formats import PULL
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 DOMAIN: Final = "demo.lab.test"
 RETURN_PATH: Final = return_path_host(DOMAIN)
+INBOUND: Final = f"in.{DOMAIN}"
+"""Whose mail is received, once a route takes it."""
 ACCOUNT: Final = "demo"
 
 
@@ -58,6 +61,7 @@ async def make_account(config: Config, put: Callable[[str, list[str]], None]) ->
         cmc = await _api_user(config, store, account.id)
         kept = await Endpoints(store, clock, vault).find(account.id, PULL, "")
         await set_reporting(store, ACCOUNT, clock.now(), reports_endpoint=kept, suppress_bounces=True)
+        await add_inbound_domain(store, account.id, INBOUND, clock.now())
         domains = make_domains(config, store, clock, vault)
         domain = await _published(domains, account.id, DOMAIN, put)
         # What the platform writes itself, such as bounce reports, is signed as well.
@@ -67,7 +71,7 @@ async def make_account(config: Config, put: Callable[[str, list[str]], None]) ->
     if domain.status != "verified":
         raise DemoError(TEXTS, "the domain of the demo is not verified: {why}", why=domain.reason)
     return DemoAccount(
-        account.name, "demo", password, key.key, DOMAIN, project.uid, iam.key, naver, cmc, RETURN_PATH
+        account.name, "demo", password, key.key, DOMAIN, project.uid, iam.key, naver, cmc, RETURN_PATH, INBOUND
     )
 
 
@@ -81,9 +85,12 @@ async def completed(config: Config, account: DemoAccount) -> DemoAccount:
             naver = await _access_key(store, await checked_vault(config, store), id)
         if not cmc.api_user:
             cmc = await _api_user(config, store, id)
+        if not account.inbound_domain:
+            await add_inbound_domain(store, id, INBOUND, SystemClock().now())
     finally:
         await store.close()
-    return msgspec.structs.replace(account, naver=naver, cmc=cmc, return_path_domain=RETURN_PATH)
+    domains = {"return_path_domain": RETURN_PATH, "inbound_domain": INBOUND}
+    return msgspec.structs.replace(account, naver=naver, cmc=cmc, **domains)
 
 
 async def _published(domains: Domains, owner: int, name: str, put: Callable[[str, list[str]], None]) -> Domain:
