@@ -41,7 +41,7 @@ ANSWERS = {
 def lab() -> Iterator[Lab]:
     """A lab on a loop of its own, as another process would be."""
     with loop_apart() as apart:
-        made = Lab()
+        made = Lab(catalogue={})
         apart(made.start())
         made.set_dns("mail.test.example", "A", ["127.0.0.1"])
         made.set_dns("mail.test.example", "TXT", ["v=spf1 a -all"])

@@ -1,4 +1,4 @@
-"""Servers of the dialects, on either engine."""
+"""Servers of the dialects, on either engine. The lab is their DNS."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ __all__ = ["cmc_python", "infobip_5", "infobip_6", "infobip_node", "infobip_sdk"
 @pytest.fixture
 async def cloud(store: Store) -> AsyncIterator[Cloud]:
     """A running server with an account and an instance."""
-    async with Lab() as lab, running_cloud(store, lab) as running:
+    async with Lab(catalogue={}) as lab, running_cloud(store, lab) as running:
         yield running
 
 
 @pytest.fixture
 async def infobip(store: Store) -> AsyncIterator[InfobipCloud]:
     """A running server of the Infobip dialect, with an account and a domain."""
-    async with Lab() as lab, running_infobip(store, lab) as running:
+    async with Lab(catalogue={}) as lab, running_infobip(store, lab) as running:
         yield running
 
 
@@ -37,7 +37,7 @@ async def infobip_all(store: Store) -> AsyncIterator[InfobipCloud]:
     """The same with every operation, and without throttles."""
     throttled = [name for name in InfobipConfig.__struct_fields__ if "_per_" in name]
     config = InfobipConfig(**dict.fromkeys(throttled, 0))
-    async with Lab() as lab, running_infobip(store, lab, config=config) as running:
+    async with Lab(catalogue={}) as lab, running_infobip(store, lab, config=config) as running:
         yield running
 
 

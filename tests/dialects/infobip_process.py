@@ -22,7 +22,7 @@ async def main(url: str) -> None:
     try:
         throttled = [name for name in InfobipConfig.__struct_fields__ if "_per_" in name]
         config = InfobipConfig(**dict.fromkeys(throttled, 0))
-        async with Lab() as lab, running_infobip(store, lab, config=config) as cloud:
+        async with Lab(catalogue={}) as lab, running_infobip(store, lab, config=config) as cloud:
             print(json.dumps({"port": cloud.port, "key": cloud.key}), flush=True)
             await asyncio.to_thread(sys.stdin.read)
     finally:

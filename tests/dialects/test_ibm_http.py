@@ -386,7 +386,7 @@ async def test_only_a_proxy_of_the_configuration_says_where_a_request_comes_from
     store: Store, proxy_from: tuple[str, ...], source: str, scheme: str
 ) -> None:
     forwarded = {"X-Forwarded-For": "10.9.8.7", "X-Forwarded-Proto": "https"}
-    async with Lab() as lab, running_cloud(store, lab, proxy_from=proxy_from) as cloud:
+    async with Lab(catalogue={}) as lab, running_cloud(store, lab, proxy_from=proxy_from) as cloud:
         path = f"/v1/instances/{cloud.instance}/smtp/config"
         made = await cloud.request("POST", path, b'{"name":"a","domain":"a.example"}', JSON | forwarded)
         assert made.status == 201

@@ -183,7 +183,7 @@ async def test_a_domain_that_is_suspended(infobip_all: Cloud) -> None:
 
 async def test_the_bucket_holds_five(store: Store) -> None:
     config = InfobipConfig(domains_per_second=1)
-    async with Lab() as lab, running_infobip(store, lab, config=config) as cloud:
+    async with Lab(catalogue={}) as lab, running_infobip(store, lab, config=config) as cloud:
         replies = [await cloud.request("GET", DOMAINS) for _ in range(5)]
         assert {reply.status for reply in replies} == {200}
         replies = [await cloud.request("GET", DOMAINS) for _ in range(5)]

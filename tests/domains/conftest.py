@@ -21,7 +21,7 @@ from support.manual_clock import ManualClock
 
 @pytest.fixture
 async def lab() -> AsyncIterator[Lab]:
-    async with Lab() as running:
+    async with Lab(catalogue={}) as running:
         running.set_dns(INCLUDE, "TXT", [f"v=spf1 {' '.join(f'ip4:{address}' for address in OURS)} -all"])
         yield running
 

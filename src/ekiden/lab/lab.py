@@ -77,8 +77,11 @@ class Lab:
     ``http_url`` (the receiver of callbacks) are URLs without a final slash.
     """
 
-    def __init__(self, config: LabConfig | None = None) -> None:
+    def __init__(self, config: LabConfig | None = None, catalogue: Mapping[str, Behaviour] = CATALOGUE) -> None:
+        """``catalogue``: the receiving servers at the start, by the label below lab.test. A hundred listeners with
+        their records are nearly all of what a start costs: who only asks the DNS has none."""
         self.config = config or LabConfig()
+        self._catalogue = catalogue
         loopback(self.config.host)
         self.dns_address: tuple[str, int] = (self.config.host, 0)
         self.smtp_port = 0
@@ -113,7 +116,7 @@ class Lab:
         try:
             smtp = await _with_fallback(
                 lambda port: self.internet.start(
-                    CATALOGUE, host=host, port=port, block=old.block or None, wildcard=config.wildcard
+                    self._catalogue, host=host, port=port, block=old.block or None, wildcard=config.wildcard
                 ),
                 config.smtp_port,
                 old.smtp_port,
