@@ -260,7 +260,8 @@ async def test_a_secret_is_taken_from_no_query(infobip: Cloud) -> None:
 @pytest.fixture
 async def slow(store: Store) -> AsyncIterator[Cloud]:
     """Sends once a second."""
-    async with Lab(catalogue={}) as lab, running_infobip(store, lab, config=InfobipConfig(sends_per_second=1)) as running:
+    config = InfobipConfig(sends_per_second=1)
+    async with Lab(catalogue={}) as lab, running_infobip(store, lab, config=config) as running:
         yield running
 
 

@@ -7,6 +7,7 @@ an attack does to it is all that counts: answers, mail that arrives, workers tha
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import os
 import resource
@@ -38,6 +39,11 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 class Impossible(Exception):
     """This machine does not allow what a scenario needs; says why."""
+
+
+def lasting(scale: int, seconds: float) -> float:
+    """How many seconds an attack lasts that burns a processor: in the suite half of them."""
+    return seconds / 2 if scale == 1 else seconds
 
 
 def percentile(values: list[float], part: float) -> float:
@@ -82,6 +88,9 @@ class Figures:
         return max(0, self.peak - self.began_with)
 
 
+_victims = itertools.count()
+
+
 class Victim:
     """Sends and asks in threads of its own from ``start`` to ``stop``."""
 
@@ -91,6 +100,7 @@ class Victim:
         self._every = every
         self._stop = threading.Event()
         self._acknowledged: dict[str, float] = {}
+        self._name = f"{os.getpid()}-{next(_victims)}"
         self._threads = [threading.Thread(target=work, daemon=True) for work in (self._send, self._ask)]
         self._began = time.monotonic()
 
@@ -126,7 +136,7 @@ class Victim:
         while not self._stop.is_set():
             number += 1
             began = time.monotonic()
-            recipient = f"{os.getpid()}-{id(self)}-{number}@{DOMAIN}"
+            recipient = f"{self._name}-{number}@{DOMAIN}"
             try:
                 if client is None:
                     client = self._login()
@@ -218,7 +228,8 @@ def _submit(client: smtplib.SMTP, recipient: str) -> None:
 class Watch:
     """Looks at the workers' memory and whether they live, four times a second."""
 
-    def __init__(self, demo: Demo, figures: Figures) -> None:
+    def __init__(self, demo: Demo, figures: Figures, began_with: int = 0) -> None:
+        """``began_with``: the resident memory that growth is counted from; 0: what the largest worker has now."""
         self._demo = demo
         self.figures = figures
         self._stop = threading.Event()
@@ -226,7 +237,7 @@ class Watch:
         self._known = set(demo.workers())
         self.ended_by_us: set[int] = set()
         """Workers whose end is part of the attack."""
-        figures.began_with = max(map(_resident, self._known), default=0)
+        figures.began_with = began_with or max(map(_resident, self._known), default=0)
 
     def start(self) -> None:
         self._thread.start()
@@ -284,6 +295,8 @@ class Arena:
     ) -> None:
         """``files``: the most descriptors that a process may have; ``directory``: where all its files are, else a
         temporary one; ``settings``: EKIDEN_… without its prefix."""
+        # Before the first attack: what one after another has left in memory is growth, too.
+        self._began_with = 0
         # A small budget of memory, so that attacks come to its end.
         settings = {"WORKERS__MEMORY": str(BUDGET), **settings}
         environment = {f"EKIDEN_{name}": value for name, value in settings.items()}
@@ -313,7 +326,8 @@ class Arena:
         figures = Figures()
         self.ready()
         before = self._lags()
-        victim, watch = Victim(self.demo, figures), Watch(self.demo, figures)
+        victim, watch = Victim(self.demo, figures), Watch(self.demo, figures, self._began_with)
+        self._began_with = figures.began_with
         victim.start()
         watch.start()
         try:

@@ -166,9 +166,9 @@ def pages(arena: Arena, scale: int, _: Watch) -> str:
 
 
 ROWS: tuple[dict[str, Any], ...] = (
-    {"name": "http-headers", "attack": headers},
+    {"name": "http-headers", "attack": headers, "shares": True},
+    {"name": "dear-bodies", "attack": bodies, "shares": True},
+    {"name": "refused-uploads", "attack": refused_uploads, "shares": True},
     {"name": "half-requests", "attack": half_requests, "files": 256},
-    {"name": "dear-bodies", "attack": bodies},
     {"name": "long-lists", "attack": pages, "slowest": 5.0},
-    {"name": "refused-uploads", "attack": refused_uploads},
 )

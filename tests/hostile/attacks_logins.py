@@ -12,7 +12,7 @@ import threading
 import time
 from typing import Any
 
-from arena import VICTIM, Arena, Watch, together
+from arena import VICTIM, Arena, Watch, lasting, together
 
 
 def wrong_keys_beside(arena: Arena, scale: int, _: Watch) -> str:
@@ -41,7 +41,7 @@ def guesses(arena: Arena, scale: int, _: Watch) -> str:
 
     def guess(number: int) -> int:
         done = 0
-        until = time.monotonic() + 10
+        until = time.monotonic() + lasting(scale, 10)
         while time.monotonic() < until:
             source = f"127.3.{number % 250}.{1 + done % 200}"
             with contextlib.suppress(OSError):

@@ -9,7 +9,7 @@ import ssl
 import time
 from typing import Any
 
-from arena import Arena, Impossible, Watch, together
+from arena import Arena, Impossible, Watch, lasting, together
 
 CRLF = b"\r\n"
 
@@ -128,7 +128,7 @@ def chunks_that_drip(arena: Arena, scale: int, _: Watch) -> str:
         for client in clients:
             client.mail(f"me@{arena.demo.account['domain']}")
             client.rcpt("a@accept.lab.test")
-        until = time.monotonic() + 8
+        until = time.monotonic() + lasting(scale, 8)
         while time.monotonic() < until:
             for client in clients:
                 with contextlib.suppress(OSError, smtplib.SMTPException):
@@ -159,7 +159,7 @@ def commands(arena: Arena, scale: int, _: Watch) -> str:
         client = socket.create_connection(arena.door("starttls"), 10, source_address=(f"127.0.2.{number + 1}", 0))
         try:
             block = lines[number % len(lines)] * 20_000
-            until = time.monotonic() + 6
+            until = time.monotonic() + lasting(scale, 6)
             while time.monotonic() < until:
                 sent += client.send(block)
         except OSError:
@@ -180,7 +180,7 @@ def handshakes(arena: Arena, scale: int, _: Watch) -> str:
 
     def shake(number: int) -> int:
         done = 0
-        until = time.monotonic() + 6
+        until = time.monotonic() + lasting(scale, 6)
         while time.monotonic() < until:
             with contextlib.suppress(OSError):
                 client = socket.create_connection(arena.door("tls"), 5, source_address=(f"127.0.3.{number + 1}", 0))
@@ -235,9 +235,9 @@ ROWS: tuple[dict[str, Any], ...] = (
         "prepare": listen_on_ipv6,
         "files": 256,
     },
-    {"name": "huge-headers", "attack": headers},
-    {"name": "chunks-that-drip", "attack": chunks_that_drip},
-    {"name": "commands-by-the-megabyte", "attack": commands},
-    {"name": "tls-handshakes", "attack": handshakes},
-    {"name": "contents-that-never-end", "attack": large_contents},
+    {"name": "huge-headers", "attack": headers, "shares": True},
+    {"name": "chunks-that-drip", "attack": chunks_that_drip, "shares": True},
+    {"name": "commands-by-the-megabyte", "attack": commands, "shares": True},
+    {"name": "tls-handshakes", "attack": handshakes, "shares": True},
+    {"name": "contents-that-never-end", "attack": large_contents, "shares": True},
 )

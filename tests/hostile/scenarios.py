@@ -29,6 +29,8 @@ class Scenario:
     """Where the platform's files are. Raises ``arena.Impossible``."""
     prepare: Callable[[Arena], None] | None = None
     """Before the victim begins."""
+    shares: bool = False
+    """It is one of several on the same, ordinary platform: it leaves nothing behind."""
     stores: tuple[str, ...] = ("sqlite",)
     slowest: float = 10.0
     """Seconds that the victim's slowest submission may take in the suite; workers that hang are replaced first."""
@@ -77,6 +79,31 @@ SCENARIOS: tuple[Scenario, ...] = (
     *(Scenario(**row) for row in attacks_process.ROWS),
     *(Scenario(**row) for row in attacks_store.ROWS),
 )
+
+
+class Shared:
+    """The arena of those that share one; close it at the end."""
+
+    def __init__(self) -> None:
+        self._arena: Arena | None = None
+
+    def run(self, scenario: Scenario, scale: int) -> Figures:
+        """Behind one that went wrong the next one finds another platform."""
+        self._arena = self._arena or Arena()
+        try:
+            with self._arena.watched() as (figures, watch):
+                figures.sent = scenario.attack(self._arena, scale, watch)
+        except BaseException:
+            self.close()
+            raise
+        if scenario.verdict(figures):
+            self.close()
+        return figures
+
+    def close(self) -> None:
+        if self._arena is not None:
+            arena, self._arena = self._arena, None
+            assert arena.close() == 0
 
 
 def run(scenario: Scenario, store: str, scale: int) -> Figures:

@@ -5,9 +5,11 @@ The bounds are wide, for machines that are busy; ``make hostile`` does more of t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from arena import Impossible
-from scenarios import SCENARIOS, Scenario, run
+from scenarios import SCENARIOS, Scenario, Shared, run
 
 CASES = [
     pytest.param(scenario, store, id=f"{scenario.name}-{store}")
@@ -16,11 +18,20 @@ CASES = [
 ]
 
 
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Shared]:
+    arena = Shared()
+    yield arena
+    arena.close()
+
+
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(("scenario", "store"), CASES)
-def test_the_victim_is_served(scenario: Scenario, store: str, record_property: pytest.RecordProperty) -> None:
+def test_the_victim_is_served(
+    scenario: Scenario, store: str, shared: Shared, record_property: pytest.RecordProperty
+) -> None:
     try:
-        figures = run(scenario, store, 1)
+        figures = shared.run(scenario, 1) if scenario.shares else run(scenario, store, 1)
     except Impossible as reason:
         pytest.skip(str(reason))
     slowest = max(figures.submitted, default=0.0)
