@@ -106,7 +106,7 @@ def way_out(letter: Letter) -> str:
     signed = re.sub(r"\s", "", str(letter.message.get_all("DKIM-Signature")[0]))
     (names,) = re.findall(r";h=([^;]*);", signed)
     assert {"list-unsubscribe", "list-unsubscribe-post"} <= set(names.lower().split(":"))
-    match = re.fullmatch(r"<(http[^<>]*/t/u/[A-Za-z0-9_-]+)>", str(letter.header("List-Unsubscribe")))
+    match = re.match(r"<(http[^<>]*/t/u/[A-Za-z0-9_-]+)>, <mailto:u-", str(letter.header("List-Unsubscribe")))
     assert match
     return match[1]
 

@@ -145,7 +145,8 @@ def test_every_kind_of_mail_ends_in_mailboxes_as_it_should(demo: Demo, eventuall
     eventually(lambda: counts(status_of(client, request)) == {"S": 2}, "both to be delivered")
 
     # Who leaves by the link gets no more advertising, and everything else.
-    way_out = letter["List-Unsubscribe"].strip("<>")
+    way_out, by_mail = letter["List-Unsubscribe"].removeprefix("<").split(">, <")
+    assert by_mail.startswith("mailto:u-")
     link = f"{demo.facts['http']}{urlsplit(way_out).path}"
     with urllib.request.urlopen(link, b"List-Unsubscribe=One-Click", timeout=30) as answer:
         assert answer.status == 200

@@ -1,8 +1,6 @@
-"""To whom a route sends mail on: a server, or an address. Told apart by their tag, also as they are kept."""
+"""To whom a route sends mail on: a server, or an address."""
 
 from __future__ import annotations
-
-from typing import Final
 
 import msgspec
 
@@ -31,10 +29,3 @@ class ToAddress(msgspec.Struct, frozen=True, tag_field="target", tag="address"):
 
 
 ForwardTarget = ToServer | ToAddress
-read_target: Final = msgspec.json.Decoder(ForwardTarget).decode
-"""Raises ``msgspec.MsgspecError``."""
-
-
-def target_text(target: ForwardTarget) -> str:
-    """As it is kept."""
-    return msgspec.json.encode(target).decode()
