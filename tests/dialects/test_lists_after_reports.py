@@ -140,7 +140,7 @@ async def running_house(url: str, files: CertificateFiles, dialect: Dialect[Any]
     async with Lab() as lab, real_worker(store, lab, dialects=(dialect,), delivery=delivery) as worker:
         account = await create_account(store, "acme", worker.platform.clock.now())
         await worker.platform.domains.add(account.id, DOMAIN, vouched=True)
-        reader, reception = worker.services.reception(lambda: worker.id)
+        reader, reception = worker.services.reception(lambda: worker.id, lambda: None)
         listener = SmtpListener(
             ListenerSpec("mx", ("127.0.0.1:0",), "inbound", ServerTls([files])),
             Receptions(reception, worker.services.refusals),
