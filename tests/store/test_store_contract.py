@@ -85,6 +85,7 @@ async def test_accept_writes_every_column(store: Store, worker: Registration, ma
         "entity": "tokyo",
         "campaign": "spring",
         "routes": "[[3,1],[4,6]]",
+        "forward": "",
     }
     assert await store.content(1, new.message.id) == new.content
     first, second = await rows(store, t.delivery)
