@@ -70,7 +70,8 @@ def test_a_webhook_is_saved_applied_paused_and_removed(acme: Installation, monke
     assert [(each["field"], each["applied"], each["saved"]) for each in paused["differences"]] == [
         ("paused", False, True)
     ]
-    assert "It has effect after: ekiden cmc apply" in acme.run("cmc", "inbound", "pause", "info", *OF).out
+    said = acme.run("cmc", "inbound", "pause", "info", *OF).out.splitlines()
+    assert said[1].startswith("It has effect after: ekiden cmc apply")
     assert acme.json("cmc", "inbound", "list", *OF)[0]["applied"]["paused"] is False
     acme.json("cmc", "apply", *OF)
     assert acme.json("cmc", "inbound", "list", *OF)[0]["applied"]["paused"] is True

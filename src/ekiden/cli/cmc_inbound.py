@@ -11,7 +11,7 @@ import typer
 from ekiden.cli.cmc_translations import CmcUsageError, tr
 from ekiden.cli.common import AccountOption, ConfigOption, JsonOption, Opened, on_store
 from ekiden.cli.credential import read_password
-from ekiden.cli.tables import make_table, show, show_list
+from ekiden.cli.tables import make_table, output, show, show_list
 
 if TYPE_CHECKING:
     from ekiden.documents import webhook
@@ -41,9 +41,12 @@ def _show(as_json: bool, account: str, name: str, item: Setting | None, text: st
     """``item`` is ``None`` when it went at once, since it never had effect."""
     from ekiden.documents import webhook as documents
 
-    if item is not None and item.differences:
-        text += "\n" + tr("It has effect after: ekiden cmc apply --account {account}", account=account)
-    show(as_json, documents.InboundWebhookState.of(item, account, name), text)
+    def told() -> None:
+        output().print(text)
+        if item is not None and item.differences:
+            output().print(tr("It has effect after: ekiden cmc apply --account {account}", account=account))
+
+    show(as_json, documents.InboundWebhookState.of(item, account, name), told)
 
 
 @app.command()
