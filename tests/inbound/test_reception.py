@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -218,3 +219,32 @@ async def test_what_a_worker_left_unread_is_read_by_another(world: World) -> Non
     (row,) = await rows(world)
     assert row.state == Reading.READ
     assert len({each.content for each in world.noting.read_mails}) == 1
+
+
+async def test_what_had_no_part_of_the_memory_gives_none_back(world: World) -> None:
+    await world.start(reading=False)
+    client = await world.client()
+    await client.ask("EHLO x.example", "MAIL FROM:<>", f"RCPT TO:<{bounce_of(world)}>")
+    await client.send(MESSAGE)
+    held = world.memory.held("inbound")
+    assert world.memory.take("others", world.memory.free, beyond_share=True)
+    (row,) = await rows(world)
+    late = replace(world.reader._queue[0].mail, id=row.id + 1, content=MESSAGE)
+    await world.store.receive(world.me.id, late)
+    world.reader.offer(world.me.id, late)
+    assert world.memory.held("inbound") == held
+    world.read()
+    await eventually(lambda: len(world.noting.read_mails) == 2 and not world.memory.held("inbound"))
+    assert world.memory.free == held
+
+
+async def test_large_mails_are_not_in_memory_together(world: World) -> None:
+    await world.start(reading=False)
+    client = await world.client()
+    for _ in range(3):
+        await client.ask("EHLO x.example", "MAIL FROM:<>", f"RCPT TO:<{bounce_of(world)}>")
+        await client.send(MESSAGE)
+    large, small, other = (queued.mail for queued in world.reader._queue)
+    large.size = 30_000_000
+    assert [queued.mail for queued in world.reader._next()] == [large]
+    assert [queued.mail for queued in world.reader._next()] == [small, other]

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _BATCH: Final = 32
+_BATCH_OCTETS: Final = 8_388_608
+"""Of the contents of a batch, which are in memory together; a larger one is read by itself."""
 _MOST: Final = 1_000
 """Mails in memory."""
 _MOST_OCTETS: Final = 33_554_432
@@ -100,6 +102,14 @@ class MailReader(Protocol):
         ...
 
 
+class _Queued(NamedTuple):
+    """``worker`` owns it; ``counted``: it has its part of the memory budget."""
+
+    worker: int
+    mail: ReceivedMail
+    counted: bool
+
+
 class Reader:
     """One per worker: ``run`` it."""
 
@@ -122,7 +132,7 @@ class Reader:
         self._readers = readers
         self._memory = memory
         self._queued = queued
-        self._queue: deque[tuple[int, ReceivedMail]] = deque()
+        self._queue: deque[_Queued] = deque()
         self._octets = 0
         self._wake = asyncio.Event()
         self._look_first = False
@@ -142,8 +152,9 @@ class Reader:
     def offer(self, worker: int, mail: ReceivedMail) -> None:
         """It is on stable storage, and ``worker``'s to read: this process's own registration."""
         self._octets += mail.size
-        self._memory.take("inbound", mail.size, beyond_share=True)
-        self._queue.append((worker, mail))
+        # Others may have taken it since ``room`` was asked: it is read all the same, and gives nothing back.
+        counted = self._memory.take("inbound", mail.size, beyond_share=True)
+        self._queue.append(_Queued(worker, mail, counted))
         self._wake.set()
 
     async def run(self) -> None:
@@ -158,7 +169,7 @@ class Reader:
         next_look = loop.time()
         while not self._stopping or self._queue:
             if self._queue:
-                await self._work([self._queue.popleft() for _ in range(min(_BATCH, len(self._queue)))])
+                await self._work(self._next())
             if loop.time() >= next_look and not self._stopping:
                 more = await self._claim()
                 next_look = loop.time() + (0.0 if more else _POLL)
@@ -169,6 +180,17 @@ class Reader:
                         await self._wake.wait()
                 except TimeoutError:
                     pass
+
+    def _next(self) -> list[_Queued]:
+        """The oldest in memory, at least one of them."""
+        batch = [self._queue.popleft()]
+        octets = batch[0].mail.size
+        while self._queue and len(batch) < _BATCH:
+            octets += self._queue[0].mail.size
+            if octets > _BATCH_OCTETS:
+                break
+            batch.append(self._queue.popleft())
+        return batch
 
     async def drain(self, timeout: float) -> None:
         """Take nothing new; wait so many seconds until what is in memory was read. The rest is for others."""
@@ -199,12 +221,12 @@ class Reader:
             self.offer(worker, mail)
         return len(mails) == _BATCH
 
-    async def _work(self, batch: Sequence[tuple[int, ReceivedMail]]) -> None:
+    async def _work(self, batch: Sequence[_Queued]) -> None:
         try:
             if self._look_first:
                 await self._mailboxes.look()
                 self._look_first = False
-            opened = [await self._open(mail) for _, mail in batch]
+            opened = [await self._open(queued.mail) for queued in batch]
             found = await self._read([each for each in opened if each is not None])
         except Exception as error:
             told(log, "mail that came in could not be read", error)
@@ -212,10 +234,11 @@ class Reader:
             failed: Exception | None = error
         else:
             failed = None
-        await asyncio.gather(*(self._settle(worker, mail, found.get(mail.id, failed)) for worker, mail in batch))
-        for _, mail in batch:
+        await asyncio.gather(*(self._settle(worker, mail, found.get(mail.id, failed)) for worker, mail, _ in batch))
+        for _, mail, counted in batch:
             self._octets -= mail.size
-            self._memory.give("inbound", mail.size)
+            if counted:
+                self._memory.give("inbound", mail.size)
             mail.content = b""
 
     async def _open(self, mail: ReceivedMail) -> Opened | None:
